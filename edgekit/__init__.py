@@ -1,0 +1,38 @@
+"""edgekit takes a PyTorch image model to the device: export, quantize, prove, measure.
+
+    import edgekit
+    artifact = edgekit.export(edgekit.Recipe(model="mobilenetv2", target="tflite"))
+
+The public verbs are resolved on first use (PEP 562), so that `import edgekit` stays light.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Artifact as Artifact
+    from edgekit.artifact import load as load
+    from edgekit.errors import EdgekitError as EdgekitError
+    from edgekit.parity import verify as verify
+    from edgekit.pipeline import export as export
+    from edgekit.recipe import Quantize as Quantize
+    from edgekit.recipe import Recipe as Recipe
+
+_HOME = {
+    "Artifact": "artifact",
+    "EdgekitError": "errors",
+    "Quantize": "recipe",
+    "Recipe": "recipe",
+    "export": "pipeline",
+    "load": "artifact",
+    "verify": "parity",
+}
+__all__ = ["Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "verify"]  # noqa: RUF022
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgekit' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"edgekit.{_HOME[name]}"), name)

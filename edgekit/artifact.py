@@ -1,0 +1,308 @@
+"""The artifact: a folder that describes itself.
+
+    model.tflite     the exported file (or model.pt2, ...)
+    manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
+    golden.npz       pictures, tensors and answers, to prove a copy anywhere: see `Golden`
+    labels.txt       one class per line, in the order of the scores
+    README.md        how to load it
+
+It holds no timestamp and no path: the same request gives the same bytes on the same kind of CPU and the same versions.
+It is written beside its place and moved there in one step; a reader never sees half of one.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit.errors import ArtifactError, OutputError, RequestError
+from edgekit.preprocess import Preprocess, fit, normalise
+
+Array = NDArray[Any]
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Tensor(_Struct):
+    """An input or output of the file. Real value = scale * (stored - zero_point) where scale is given."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: Literal["NHWC", "NCHW", "NC"]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Weights(_Struct):
+    """Which numbers are inside. `knows` says in words what they were trained to tell apart."""
+
+    source: str
+    why: str
+    knows: str
+    sha256: str
+    licence: str = ""
+
+
+class CalibrationRecord(_Struct):
+    source: str
+    pictures: int
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+
+class Proof(_Struct):
+    """The file's answers in its real runtime against the PyTorch model's, on real pictures (see parity.py)."""
+
+    runtime: str
+    pictures: int
+    source: str
+    max_abs: float
+    sqnr_db: float | None  # None: equal to the last bit
+    agreement: float
+    min_sqnr_db: float
+    min_agreement: float
+    passed: bool
+    advisory: bool = False
+
+
+class FileRecord(_Struct):
+    bytes: int
+    sha256: str
+
+
+class Manifest(_Struct):
+    model: str
+    architecture: str
+    family: str
+    target: str
+    scheme: str
+    scheme_reason: str
+    input: Tensor
+    output: Tensor
+    preprocess: Preprocess
+    folded: bool  # True: the file takes pixels 0..255 and normalises them itself
+    scores: Literal["logits", "probabilities"]
+    classes: int
+    weights: Weights
+    proof: Proof | None  # None only while the export is under way
+    golden_tolerance: float
+    recipe: dict[str, Any]
+    recipe_digest: str
+    files: dict[str, FileRecord]
+    made_with: dict[str, str]
+    made_on: dict[str, str]
+    calibration: CalibrationRecord | None = None
+    oldest_interpreter: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    task: Literal["classification"] = "classification"
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Examples that carry their answers.
+
+    images   decoded RGB pictures, uint8 [h, w, 3], before resizing
+    tensors  what the file takes for each of them, [n, ...] in its dtype and layout
+    answers  what the file answered where it was made, float32 [n, classes]
+    """
+
+    images: list[NDArray[np.uint8]]
+    tensors: Array
+    answers: NDArray[np.float32]
+
+    def save(self, path: Path) -> None:
+        pictures = {f"image_{i}": image for i, image in enumerate(self.images)}
+        np.savez_compressed(path, allow_pickle=False, tensors=self.tensors, answers=self.answers, **pictures)
+
+    @classmethod
+    def load(cls, path: Path) -> "Golden":
+        with np.load(path, allow_pickle=False) as z:
+            images = [z[f"image_{i}"] for i in range(len(z["answers"]))]
+            return cls(images, z["tensors"], z["answers"])
+
+
+@dataclass(frozen=True)
+class Artifact:
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @property
+    def model_file(self) -> Path:
+        return next(self.folder / name for name in self.manifest.files if name.startswith("model."))
+
+    def labels(self) -> list[str]:
+        return (self.folder / "labels.txt").read_text("utf-8").splitlines()
+
+    def golden(self) -> Golden:
+        return Golden.load(self.folder / "golden.npz")
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Array:
+        """Fitted pixels, uint8 [n, h, w, 3], as the tensor the file takes."""
+        return encode(pixels, self.manifest.input, self.manifest.preprocess, folded=self.manifest.folded)
+
+    def decode(self, raw: Array) -> NDArray[np.float32]:
+        """What the file returned, as real numbers: float32 [n, classes]."""
+        return decode(raw, self.manifest.output)
+
+    def check_files(self) -> None:
+        """Compare every file with the manifest. Raises ArtifactError naming the first that differs."""
+        for name, record in self.manifest.files.items():
+            path = self.folder / name
+            if not path.is_file():
+                raise ArtifactError(f"{self.folder}: {name} is missing", hint="copy the whole folder, or export again")
+            if file_record(path) != record:
+                raise ArtifactError(
+                    f"{self.folder}: {name} is not the file that was exported (its checksum differs)",
+                    hint="copy the folder again, or export again",
+                )
+
+
+def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:
+    values: Array = pixels if folded else normalise(pixels, spec)
+    if tensor.layout == "NCHW":
+        values = np.ascontiguousarray(np.moveaxis(values, -1, 1))
+    if tensor.scale is not None and tensor.dtype != "float32":
+        quantized = np.rint(values / np.float32(tensor.scale)) + (tensor.zero_point or 0)
+        limits = np.iinfo(tensor.dtype)
+        return quantized.clip(limits.min, limits.max).astype(tensor.dtype)
+    return values.astype(tensor.dtype)
+
+
+def decode(raw: Array, tensor: Tensor) -> NDArray[np.float32]:
+    if tensor.scale is None:
+        return raw.astype(np.float32)
+    return ((raw.astype(np.float32) - (tensor.zero_point or 0)) * np.float32(tensor.scale)).astype(np.float32)
+
+
+def golden_tensors(images: list[NDArray[np.uint8]], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:
+    """Decoded pictures through the whole preprocessing: what the file takes."""
+    return encode(np.stack([fit(Image.fromarray(i), spec) for i in images]), tensor, spec, folded=folded)
+
+
+def file_record(path: Path) -> FileRecord:
+    with path.open("rb") as f:
+        return FileRecord(path.stat().st_size, hashlib.file_digest(f, "sha256").hexdigest())
+
+
+def load(folder: Path) -> Artifact:
+    """Open an artifact and check its files. Raises ArtifactError."""
+    try:
+        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"
+        raise ArtifactError(f"{folder} {what}", hint="edgekit export MODEL --target tflite makes one") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ArtifactError(f"{folder}/manifest.json: {error}", hint="export again") from None
+    artifact = Artifact(folder, manifest)
+    artifact.check_files()
+    return artifact
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    encoded = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2)
+    (folder / "manifest.json").write_bytes(encoded + b"\n")
+
+
+def check_destination(out: Path) -> None:
+    """Refuse a place that cannot be written or that holds something other than an artifact."""
+    if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise RequestError(f"{out} holds something that is not an artifact", hint="-o another/folder")
+    parent = next(p for p in out.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise OutputError(f"no permission to write in {parent}", hint="-o another/folder")
+
+
+@contextlib.contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out`, moved there in one step when the block ends well, removed when it does not.
+
+    An artifact that stood there is replaced in the same step (renameat2 with RENAME_EXCHANGE on Linux; elsewhere two
+    renames). What a killed process left behind is cleared by the next export to the same place.
+    """
+    check_destination(out)
+    with output_errors():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(out)
+        stage = out.parent / f".{out.name}.{os.getpid()}.partial"
+        stage.mkdir()
+    try:
+        with output_errors():
+            yield stage
+            publish(stage, out)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def output_errors() -> Iterator[None]:
+    """Say what the disk said: OutputError for no permission, no space, read-only."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is None and error.errno not in _DISK_ERRORS:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise OutputError(f"cannot write: {error.strerror}{where}", hint="free some space or use -o elsewhere") from None
+
+
+_DISK_ERRORS = {13, 28, 30, 122}  # EACCES, ENOSPC, EROFS, EDQUOT
+
+
+def _clear_leftovers(out: Path) -> None:
+    for leftover in out.parent.glob(f".{out.name}.*.partial"):
+        pid = re.fullmatch(r".*\.(\d+)\.partial", leftover.name)
+        if pid and not _alive(int(pid[1])):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def publish(stage: Path, out: Path) -> None:
+    """Move a finished folder to its place, in one step where the system can."""
+    if not out.exists():
+        stage.rename(out)
+    elif not _exchange(stage, out):
+        old = stage.with_suffix(".old")
+        out.rename(old)
+        stage.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two folders in one step; False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    at_cwd, rename_exchange = -100, 2
+    try:
+        return bool(libc.renameat2(at_cwd, os.fsencode(a), at_cwd, os.fsencode(b), rename_exchange) == 0)
+    except AttributeError:  # a C library without renameat2
+        return False

@@ -1,0 +1,1 @@
+"""Measuring: the stopwatch and the facts about the machine it ran on."""

@@ -1,0 +1,226 @@
+"""Which pictures the quantizer and the proof see, in which order; and what is wrong with them.
+
+Pictures are decoded once, one at a time, into a scratch file that is read back as often as needed, so memory does not
+grow with their number. They are never random tensors.
+"""
+
+import hashlib
+import importlib.util
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit.data import picture_files, read_pictures
+from edgekit.errors import DataError, MissingExtraError
+from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
+
+PROOF_PICTURES = 32
+FEW = 32
+ADVICE = "your own pictures calibrate better: --calibration DIR"
+
+# Photographs (public domain or CC0, see each package's README) that come inside packages of the extra `tflite`.
+PHOTOGRAPHS = {
+    "skimage": (
+        "data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg", "data/motorcycle_left.png",
+        "data/hubble_deep_field.jpg", "data/retina.jpg", "data/ihc.png", "data/brick.png", "data/grass.png",
+        "data/gravel.png", "data/camera.png",
+    ),
+    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Fitted pictures in a scratch file, streamed: iterating yields uint8 [h, w, 3], the same order every time."""
+
+    source: str
+    path: Path
+    shape: tuple[int, int, int]
+    count: int
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Pixels]:
+        size = int(np.prod(self.shape))
+        with self.path.open("rb") as f:
+            for _ in range(self.count):
+                yield np.frombuffer(f.read(size), np.uint8).reshape(self.shape)
+
+    def array(self) -> NDArray[np.uint8]:
+        """All of them at once, [n, h, w, 3]: for the few of a proof."""
+        return np.stack(list(self))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    calibration: Pictures
+    proof: Pictures
+
+
+class Linter:
+    """Looks at each picture as it passes and says at the end what is wrong with the set."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[bytes, int] = {}
+        self.narrow = 0
+        self.seen = 0
+        self.classes: set[str] = set()
+
+    def look(self, pixels: Pixels, folder: str) -> None:
+        digest = hashlib.sha256(pixels.tobytes()).digest()
+        self.hashes[digest] = self.hashes.get(digest, 0) + 1
+        self.narrow += int(pixels.max()) - int(pixels.min()) < 32
+        self.classes.add(folder)
+        self.seen += 1
+
+    def warnings(self, folders: int = 0) -> list[str]:
+        """`folders`: how many class folders the whole set has."""
+        found = []
+        if self.seen < FEW:
+            found.append(f"only {self.seen} pictures calibrate; {FEW} is little, 128 is usual")
+        duplicates = self.seen - len(self.hashes)
+        if duplicates:
+            found.append(f"{duplicates} of {self.seen} pictures are copies of another")
+        if self.narrow * 4 > self.seen:
+            found.append(
+                f"{self.narrow} of {self.seen} pictures span fewer than 32 of 256 grey levels: "
+                "were they saved on a 0..1 scale?"
+            )
+        if folders == 1 or (folders > 1 and len(self.classes) == 1):
+            found.append("all pictures come from one class folder")
+        return found
+
+
+def choose(calibration: str, samples: int, seed: int, spec: Preprocess, sheet: Path | None, scratch: Path) -> Chosen:
+    """The pictures for calibration and, apart from them where there are enough, for the proof.
+
+    calibration  "default", or a folder
+    sheet        contact sheet that comes with a bundled model: what "default" means for it
+    Raises DataError where no picture can be read.
+    """
+    rng = np.random.default_rng(seed)
+    if calibration != "default":
+        return _from_folder(Path(calibration), samples, rng, spec, scratch)
+    if sheet is not None:
+        return _from_sheet(sheet, samples, spec, scratch)
+    return _from_photographs(samples, rng, spec, scratch)
+
+
+def describe(calibration: str, samples: int, sheet: Path | None) -> str:
+    """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
+    if calibration != "default":
+        return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
+    if sheet is not None:
+        return f"{samples} Fashion-MNIST training pictures that come with the model"
+    return f"{samples} crops of {len(_photographs())} photographs of scikit-image and scikit-learn"
+
+
+def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path) -> Chosen:
+    files = picture_files(folder)
+    order = [files[i] for i in rng.permutation(len(files))]
+    linter = Linter()
+    broken: list[str] = []
+
+    def readable() -> Iterator[Pixels]:
+        for path, pixels in read_pictures(order, spec):
+            if isinstance(pixels, DataError):
+                broken.append(pixels.message)
+            else:
+                if linter.seen < samples:
+                    linter.look(pixels, str(path.parent))
+                yield pixels
+
+    stream = readable()
+    chosen = _spool(stream, samples, scratch / "calibration", folder.name)
+    if not len(chosen):
+        raise DataError(f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})")
+    proof = _spool(stream, PROOF_PICTURES, scratch / "proof", f"other pictures of {folder.name}")
+    if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
+        proof = _spool(_first(chosen, PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", "the calibration pictures")
+    warnings = linter.warnings(len({f.parent for f in files if f.parent != folder}))
+    if broken:
+        warnings.insert(0, f"skipped {len(broken)} of {len(files)} files ({'; '.join(broken[:3])})")
+    return Chosen(_with(chosen, warnings), proof)
+
+
+def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> Chosen:
+    """28 x 28 pictures side by side; the last ones are kept for the proof."""
+    with Image.open(sheet) as picture:
+        grey = picture.convert("RGB")
+    side = 28
+    boxes = [(x, y, x + side, y + side) for y in range(0, grey.height, side) for x in range(0, grey.width, side)]
+    pictures = [fit(grey.crop(box), spec) for box in boxes]
+    rest = len(pictures) - PROOF_PICTURES
+    calibration = _spool(iter(pictures[:rest]), samples, scratch / "calibration", "Fashion-MNIST training pictures")
+    proof = _spool(iter(pictures[rest:]), PROOF_PICTURES, scratch / "proof", "other Fashion-MNIST training pictures")
+    return Chosen(_with(calibration, _short(samples, len(calibration))), proof)
+
+
+def _from_photographs(samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path) -> Chosen:
+    photographs = [open_picture(p) for p in _photographs()]
+    name = f"crops of {len(photographs)} photographs of scikit-image and scikit-learn"
+
+    def crops(count: int) -> Iterator[Pixels]:
+        for i in range(count):
+            yield fit(_random_crop(photographs[i % len(photographs)], rng), spec)
+
+    calibration = _spool(crops(samples), samples, scratch / "calibration", name)
+    proof = _spool(crops(PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", f"other {name}")
+    return Chosen(_with(calibration, [ADVICE]), proof)
+
+
+def _random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A seeded square of 40 to 100 % of the shorter side, mirrored half of the time."""
+    side = int(min(picture.size) * rng.uniform(0.4, 1.0))
+    left, top = (int(rng.integers(0, extent - side + 1)) for extent in picture.size)
+    crop = picture.crop((left, top, left + side, top + side))
+    return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
+
+
+def _photographs() -> list[Path]:
+    found = []
+    for package, names in PHOTOGRAPHS.items():
+        spec = importlib.util.find_spec(package)  # finds the folder without importing the package
+        if spec is None or spec.origin is None:
+            raise MissingExtraError(package, "tflite")
+        found += [Path(spec.origin).parent / name for name in names]
+    return [p for p in found if p.is_file()]
+
+
+def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="edgekit-")
+
+
+def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
+    for _, pixels in zip(range(count), pictures, strict=False):
+        yield pixels
+
+
+def _spool(stream: Iterator[Pixels], count: int, path: Path, source: str) -> Pictures:
+    """Write up to `count` pictures of a stream to a scratch file."""
+    digest, written, shape = hashlib.sha256(), 0, (0, 0, 3)
+    with path.open("wb") as f:
+        while written < count and (pixels := next(stream, None)) is not None:
+            blob = pixels.tobytes()
+            f.write(blob)
+            digest.update(blob)
+            written, shape = written + 1, pixels.shape
+    return Pictures(source, path, shape, written, digest.hexdigest())
+
+
+def _with(pictures: Pictures, warnings: list[str]) -> Pictures:
+    return Pictures(
+        pictures.source, pictures.path, pictures.shape, pictures.count, pictures.sha256, tuple(warnings)
+    )  # fmt: skip
+
+
+def _short(asked: int, found: int) -> list[str]:
+    return [f"{found} pictures come with the model; {asked} were asked for"] if found < asked else []

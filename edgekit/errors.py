@@ -1,0 +1,94 @@
+"""Every error that edgekit raises on purpose.
+
+    EdgekitError                 exit code
+    +- RequestError              2   the request is wrong: type something else
+    |  +- RecipeError                a recipe file or a combination of flags that means nothing
+    |  +- UnknownNameError           no model, target or runtime of that name (did you mean ...)
+    |  +- UnsupportedError           it exists, but this target, scheme or platform cannot do it
+    |  +- DataError                  no pictures, unreadable pictures, labels that do not fit
+    +- MissingExtraError         3   a package is not installed: pip install "edgekit[...]"
+    +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
+    +- DeviceError               3   no such phone, no such emulator
+    +- ArtifactError             4   not an artifact, or a file of it is damaged
+    +- ExportError               4   the converter failed
+    +- ParityError               4   converted, but the file answers differently
+    +- WorkerError               4   the runtime failed on this file
+    +- OutputError               4   no permission, disk full
+
+A message says what happened with the value in it; `hint` says what to type next. Exit code 1 (a stated limit is
+missed) and 5 (inconclusive) are results, not exceptions; 130 is an interrupt.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EdgekitError(Exception):
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RequestError(EdgekitError):
+    exit_code = 2
+
+
+class RecipeError(RequestError):
+    pass
+
+
+class UnknownNameError(RequestError):
+    """A name that is not in a known list; offers the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        super().__init__(f"unknown {kind} '{name}'", hint=hint or f"known: {', '.join(names)}")
+
+
+class UnsupportedError(RequestError):
+    pass
+
+
+class DataError(RequestError):
+    pass
+
+
+class MissingExtraError(EdgekitError):
+    exit_code = 3
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"the package '{module}' is not installed", hint=f'pip install "edgekit[{extra}]"')
+
+
+class WeightsError(EdgekitError):
+    exit_code = 3
+
+
+class DeviceError(EdgekitError):
+    exit_code = 3
+
+
+class ArtifactError(EdgekitError):
+    pass
+
+
+class ExportError(EdgekitError):
+    pass
+
+
+class ParityError(EdgekitError):
+    pass
+
+
+class WorkerError(EdgekitError):
+    pass
+
+
+class OutputError(EdgekitError):
+    pass

@@ -1,0 +1,127 @@
+"""PyTorch to TFLite: litert-torch converts, ai-edge-quantizer quantizes, edgekit chooses, corrects, and finishes the file."""
+
+import contextlib
+import importlib.metadata
+import io
+import itertools
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import litert_torch
+import numpy as np
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from edgekit.artifact import Tensor
+from edgekit.calibration import Pictures
+from edgekit.errors import ExportError
+from edgekit.exporters import Exported, Say, tflite_file, tflite_quantize
+from edgekit.exporters.deployed import Deployed
+from edgekit.exporters.rounding import fold_batch_norm, round_weights
+from edgekit.models import LoadedModel
+from edgekit.preprocess import normalise
+from edgekit.recipe import Recipe
+
+PACKAGES = ("torch", "timm", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "numpy", "pillow")
+
+
+class TfliteExporter:
+    target = "tflite"
+    schemes = frozenset({"fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"})
+
+    def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
+        scheme = recipe.quantize.scheme
+        static = scheme == "int8-static"
+        # int8-static quantizes its own input; elsewhere an integer input is a cast inside the graph
+        traced = torch.float32 if static else getattr(torch, recipe.input_type)
+        deployed = Deployed(model, recipe, traced_type=traced).eval()
+        if static and recipe.quantize.rounding == "corrected":
+            say("rounding weights against the calibration pictures")
+            deployed.model = round_weights(fold_batch_norm(deployed.model), _batches(calibration, model))
+        say("converting with litert-torch")
+        float_file = out / "float.tflite"
+        _convert(deployed, traced, model.preprocess.input_size, float_file, out / "converter.log")
+        if scheme == "fp32":
+            converted = float_file.read_bytes()
+        else:
+            say(f"quantizing: {scheme}")
+            with quiet():
+                converted = tflite_quantize.quantize(float_file, recipe, lambda: _feed(calibration, model, recipe))
+        float_file.unlink()
+        finished, floor = tflite_file.finish(converted, model, recipe)
+        file = out / "model.tflite"
+        file.write_bytes(finished)
+        (out / "converter.log").unlink()
+        given, answer = _tensors(file)
+        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        return Exported(file, given, answer, versions, floor)
+
+
+def _batches(pictures: Pictures, model: LoadedModel) -> Iterator[torch.Tensor]:
+    """The calibration pictures as normalised [8, 3, h, w] batches."""
+    stream = iter(pictures)
+    while block := list(itertools.islice(stream, 8)):
+        yield torch.from_numpy(normalise(np.stack(block), model.preprocess).transpose(0, 3, 1, 2).copy())
+
+
+def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
+    """The calibration pictures as the float file takes them: [1, h, w, 3]."""
+    for pixels in pictures:
+        yield (pixels.astype(np.float32) if recipe.fold else normalise(pixels, model.preprocess))[None]
+
+
+def _convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], file: Path, log: Path) -> None:
+    """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log."""
+    with quiet(log):
+        try:
+            channel_last = litert_torch.to_channel_last_io(module, args=[0]).eval()
+            litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).export(str(file))
+        except Exception as error:  # whatever the converter and its passes raise
+            last = str(error).strip().splitlines() or [type(error).__name__]
+            raise ExportError(f"litert-torch cannot convert this model: {last[0]}", hint="its log is kept") from error
+
+
+def _tensors(file: Path) -> tuple[Tensor, Tensor]:
+    interpreter = Interpreter(str(file))
+    made = []
+    for details, layout in ((interpreter.get_input_details()[0], "NHWC"), (interpreter.get_output_details()[0], "NC")):
+        scale, zero_point = details["quantization"]
+        quantized = bool(scale) and details["dtype"] != np.float32
+        # an integer input that the graph casts itself carries no scale: it is the pixel, or the pixel minus 128
+        cast = layout == "NHWC" and not quantized and details["dtype"] != np.float32
+        dtype = np.dtype(details["dtype"]).name
+        made.append(
+            Tensor(
+                details["name"],
+                tuple(int(n) for n in details["shape"]),
+                dtype,
+                "NHWC" if layout == "NHWC" else "NC",
+                float(scale) if quantized else 1.0 if cast else None,
+                int(zero_point) if quantized else (-128 if dtype == "int8" else 0) if cast else None,
+            )
+        )
+    return made[0], made[1]
+
+
+@contextlib.contextmanager
+def quiet(log: Path | None = None) -> Iterator[None]:
+    """Send what a library prints, from Python and from C++, to a file (or nowhere)."""
+    sys.stdout.flush(), sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with (log.open("wb") if log else tempfile.TemporaryFile()) as sink:
+        os.dup2(sink.fileno(), 1), os.dup2(sink.fileno(), 2)
+        disabled = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                yield
+        finally:
+            logging.disable(disabled)
+            for number, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, number)
+                os.close(copy)

@@ -1,0 +1,44 @@
+"""PyTorch to `.pt2`: the reference is an artifact too."""
+
+import importlib.metadata
+from pathlib import Path
+
+import torch
+
+from edgekit.artifact import Tensor
+from edgekit.calibration import Pictures
+from edgekit.errors import ExportError
+from edgekit.exporters import Exported, Say
+from edgekit.exporters.deployed import Deployed
+from edgekit.models import LoadedModel
+from edgekit.recipe import Recipe
+
+HOW_TO_LOAD = """\
+```python
+import torch
+module = torch.export.load("model.pt2").module()
+scores = module(torch.zeros({shape}, dtype=torch.{dtype}))
+```
+"""
+
+
+class TorchExporter:
+    target = "torch"
+    schemes = frozenset({"fp32"})
+
+    def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
+        dtype = getattr(torch, recipe.input_type)
+        shape = (1, 3, *model.preprocess.input_size)
+        say("exporting with torch.export")
+        try:
+            program = torch.export.export(
+                Deployed(model, recipe, traced_type=dtype).eval(), (torch.zeros(shape, dtype=dtype),)
+            )
+        except Exception as error:  # whatever the tracer raises
+            raise ExportError(f"torch.export cannot trace this model: {str(error).strip().splitlines()[0]}") from error
+        file = out / "model.pt2"
+        torch.export.save(program, file)
+        given = Tensor("x", shape, recipe.input_type, "NCHW", *((1.0, -128) if recipe.input_type == "int8" else (None, None)))
+        versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
+        how = HOW_TO_LOAD.format(shape=list(shape), dtype=recipe.input_type)
+        return Exported(file, given, Tensor("scores", (1, len(model.labels)), "float32", "NC"), versions, {}, how)

@@ -1,0 +1,226 @@
+"""From a name to a model that is ready to export: module, preprocessing, labels, and what its weights know."""
+
+import importlib
+import inspect
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from edgekit import registry
+from edgekit.artifact import Weights
+from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
+from edgekit.models import catalog, weights
+from edgekit.models.weights import BUNDLED, Choice
+from edgekit.preprocess import Preprocess
+from edgekit.recipe import Recipe
+
+with registry.needs("models"):
+    import timm
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """module: float32, eval mode, takes normalised RGB [n, 3, h, w], answers logits [n, classes]."""
+
+    name: str
+    architecture: str
+    family: str
+    module: nn.Module
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    weights: Weights
+    sheet: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Card(msgspec.Struct, frozen=True):
+    """What is known of a bundled checkpoint; more stands in its TOML file."""
+
+    architecture: str
+    data: str
+    licence: str
+    test_top1: float
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be loaded, decided without loading it."""
+
+    architecture: str
+    family: str
+    choice: Choice
+    preprocess: Preprocess
+    card: Card | None = None
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Decide on architecture, preprocessing and weights. Raises the errors that `load` would raise for a wrong name."""
+    if recipe.model.startswith("py:"):
+        path = None if recipe.weights in weights.SOURCES else Path(recipe.weights)
+        if path is None and recipe.weights != "auto":
+            raise RequestError(f"--weights {recipe.weights} means nothing for {recipe.model}", hint="--weights FILE")
+        choice = weights.choose(recipe.weights, recipe.model, None, None) if path else Choice("code", "as the function made them")
+        return Plan(recipe.model, family(_call(recipe.model)), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe))
+    name = catalog.timm_name(recipe.model)
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is None:
+        raise UnknownNameError(
+            "timm model", name, timm.list_models(pretrained=False) + timm.list_models(pretrained=True), hint="edgekit list models"
+        )
+    architecture = name.partition(".")[0]
+    card_file = BUNDLED / f"{recipe.model}.safetensors"
+    bundled = card_file if card_file.is_file() else None
+    choice = weights.choose(recipe.weights, architecture, config.hf_hub_id, bundled)
+    card = read_card(card_file) if choice.source == "bundled" else None
+    spec = card.preprocess if card else _from_timm(config)
+    with torch.device("meta"):
+        kind = family(timm.create_model(architecture, num_classes=1))
+    return Plan(name, kind, choice, _override(spec, recipe), card)
+
+
+def load(recipe: Recipe, planned: Plan) -> LoadedModel:
+    """Make the module and fill it. Raises WeightsError, DataError (labels)."""
+    torch.manual_seed(recipe.seed)
+    choice, notes = planned.choice, []
+    if recipe.model.startswith("py:"):
+        module = _call(recipe.model)
+        if choice.path:
+            weights.load_into(module, weights.read_state(choice.path), str(choice.path))
+        knows = "what its author trained it for"
+    else:
+        module, knows = _timm_module(recipe, planned)
+    module = module.float().eval()
+    if any(not torch.isfinite(p).all() for p in module.parameters()):
+        raise WeightsError(f"the weights of {recipe.model} hold values that are not numbers (NaN or infinite)")
+    classes = _classes(module, planned.preprocess)
+    labels = _labels(recipe, planned, classes, knows)
+    if labels[0] == "class 0":
+        notes.append("no names are known for the classes; --labels FILE names them")
+    record = Weights(
+        source=choice.source,
+        why=choice.why,
+        knows=knows,
+        sha256=weights.digest(module),
+        licence=planned.card.licence if planned.card else "",
+    )
+    sheet = BUNDLED / "fashion-mnist.png" if planned.card else None
+    return LoadedModel(
+        recipe.model, planned.architecture, planned.family, module, planned.preprocess, labels, record, sheet, tuple(notes)
+    )
+
+
+def read_card(checkpoint: Path) -> Card:
+    return msgspec.convert(tomllib.loads(checkpoint.with_suffix(".toml").read_text("utf-8")), Card)
+
+
+def family(module: nn.Module) -> str:
+    """What decides the int8 scheme: attention, hard-swish, or a plain CNN."""
+    kinds = {type(m).__name__.lower() for m in module.modules()}
+    if any("attention" in k for k in kinds):
+        return "attention"
+    return "hardswish" if "hardswish" in kinds else "cnn"
+
+
+def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
+    """The module with its weights, and what they know."""
+    choice, name = planned.choice, planned.architecture
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        raise UnknownNameError("timm model", name, timm.list_models())
+    size: dict[str, Any] = {}
+    if recipe.input_size and "img_size" in inspect.signature(timm.model_entrypoint(name.partition(".")[0])).parameters:
+        size = {"img_size": recipe.input_size}
+    elif recipe.input_size and planned.family == "attention":
+        size = {"img_size": recipe.input_size}
+    bare = name.partition(".")[0]
+    match choice.source:
+        case "random":
+            return timm.create_model(bare, **size), "nothing: its weights are random"
+        case "imagenet":
+            path = choice.path or weights.download(str(config.hf_hub_id))
+            model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **size)
+            return model, f"{config.num_classes:,} ImageNet classes"
+        case "package":
+            model = timm.create_model(bare, **size)
+            assert choice.path is not None
+            weights.load_into(model, weights.lite_to_timm(weights.read_state(choice.path), model), choice.path.name)
+            return model, "1,000 ImageNet classes"
+    assert choice.path is not None
+    state = weights.read_state(choice.path)
+    head = state.get(f"{config.classifier}.weight") if isinstance(config.classifier, str) else None
+    model = timm.create_model(bare, **size, **({"num_classes": len(head)} if head is not None else {}))
+    weights.load_into(model, state, choice.path.name)
+    if planned.card:
+        return model, f"{len(planned.card.labels)} kinds of clothes ({planned.card.data})"
+    return model, "what it was trained for"
+
+
+def _call(model: str) -> nn.Module:
+    """Import `py:package.module:function` and call it."""
+    module_name, _, function = model.removeprefix("py:").partition(":")
+    try:
+        made = getattr(importlib.import_module(module_name), function)()
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise RequestError(f"there is no module '{error.name}' for {model}", hint="PYTHONPATH=. edgekit ...") from None
+    except (AttributeError, ValueError):
+        raise RequestError(f"{module_name} has no function '{function}'", hint="py:package.module:function") from None
+    if not isinstance(made, nn.Module):
+        raise RequestError(f"{model} returned {type(made).__name__}, not a torch.nn.Module")
+    return made.eval()
+
+
+def _classes(module: nn.Module, spec: Preprocess) -> int:
+    """How many scores the model gives, by running it once on an empty picture."""
+    try:
+        with torch.inference_mode():
+            answer = module(torch.zeros(1, 3, *spec.input_size))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        size = "x".join(map(str, spec.input_size))
+        raise UnsupportedError(
+            f"the model does not take a {size} picture: {str(error).strip().splitlines()[0]}", hint="--input-size"
+        ) from error
+    if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 1:
+        shape = list(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise UnsupportedError(f"the model answers {shape}; edgekit exports classifiers: [1, classes]")
+    return int(answer.shape[1])
+
+
+def _from_timm(config: Any) -> Preprocess:
+    mode = config.crop_mode if config.crop_mode in ("center", "squash") else "center"
+    interpolation = config.interpolation if config.interpolation in ("nearest", "bilinear", "bicubic", "lanczos") else "bicubic"
+    return Preprocess(tuple(config.input_size[1:]), config.crop_pct, mode, interpolation, config.mean, config.std)
+
+
+def _override(spec: Preprocess, recipe: Recipe) -> Preprocess:
+    asked = {k: getattr(recipe, k) for k in ("input_size", "mean", "std") if getattr(recipe, k) is not None}
+    return msgspec.structs.replace(spec, **asked)
+
+
+def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[str, ...]:
+    if recipe.labels:
+        try:
+            found = tuple(Path(recipe.labels).read_text("utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"labels {recipe.labels}: {error}") from None
+        if len(found) != classes:
+            raise DataError(
+                f"{recipe.labels} has {len(found)} lines, the model {classes} classes", hint="one label per line, in class order"
+            )
+        return found
+    if planned.card and len(planned.card.labels) == classes:
+        return planned.card.labels
+    subset = None if "ImageNet" not in knows else infer_imagenet_subset({"num_classes": classes})
+    if subset:
+        info = ImageNetInfo(subset)
+        return tuple(info.index_to_description(i) for i in range(classes))
+    return tuple(f"class {i}" for i in range(classes))

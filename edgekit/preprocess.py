@@ -1,0 +1,113 @@
+"""From a picture file to the tensor a model takes: ONE definition, in numpy and Pillow only.
+
+It is written so that another language can follow it to the last bit, from the decoded pixels on (decoders of JPEG
+and WebP differ between platforms by a step or so; that lies before this definition):
+
+1. Orientation: the EXIF orientation is applied. Embedded colour profiles are ignored, as phones and timm do.
+2. Colour: 8-bit RGB. Grey is copied to three channels; 16-bit grey is divided by 256 (floor); transparent pixels are
+   laid over white (`Image.alpha_composite`); CMYK is converted by Pillow; of an animation the first frame is taken.
+3. Resize: let S = floor(side / crop_pct) for each side of the input size. `center`: the shorter side of the picture
+   becomes S (for square inputs), the longer becomes floor(S * longer / shorter). `squash`: both sides become S.
+   The filter is Pillow's: separable convolution, first horizontally, then vertically, each pass rounded to 8 bits. For an
+   output size n of an input size m: s = m / n, f = max(s, 1), support = f * a (a = 1 bilinear, 2 bicubic, 3 lanczos),
+   c = (i + 0.5) * s, taps from floor(c - support + 0.5) to floor(c + support + 0.5) inside the picture, tap weights
+   w(x) = kernel((x - c + 0.5) / f), divided by their sum in float64, then rounded to fixed point with 22 fractional bits
+   (half away from zero); each output value is clip((2**21 + sum(pixel * weight)) >> 22). bicubic is Keys' kernel with
+   a = -0.5. `tests/test_preprocess.py` holds this paragraph as 30 lines of integer numpy and compares them with Pillow.
+4. Crop: the centre; top = round((height - input height) / 2), halves to the even neighbour; left alike.
+5. Normalise (only where the file does not do it itself): float32 (pixel - 255 * mean) / (255 * std), with 255 * mean
+   and 255 * std each rounded to float32 first.
+"""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from edgekit.errors import DataError
+
+Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+MAX_PIXELS = 180_000_000  # a 180-megapixel picture takes 0.5 GB as RGB; larger ones are refused
+
+
+class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model wants to see. Sizes in pixels (height, width); mean and std on the 0..1 scale, RGB."""
+
+    input_size: tuple[int, int]
+    crop_pct: float = 0.875
+    crop_mode: Literal["center", "squash"] = "center"
+    interpolation: Interpolation = "bicubic"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Decode a picture file to 8-bit RGB (steps 1 and 2). Raises DataError for what is not a whole picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures; MAX_PIXELS is our limit
+            with Image.open(path) as picture:
+                if math.prod(picture.size) > MAX_PIXELS:
+                    raise DataError(f"{path.name}: {picture.width} x {picture.height} pixels is too large")
+                return to_rgb(ImageOps.exif_transpose(picture))
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"there is no picture {path}") from None
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        raise DataError(f"{path.name}: {reason}") from None
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16- and 32-bit grey: Pillow would clip, not scale
+        grey = np.asarray(picture).astype(np.int64)
+        return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return picture.convert("RGB")
+
+
+def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
+    """Resize and crop an RGB picture to the input size (steps 3 and 4): uint8 [height, width, 3]."""
+    height, width = spec.input_size
+    scale = (math.floor(height / spec.crop_pct), math.floor(width / spec.crop_pct))
+    w, h = picture.size
+    if spec.crop_mode == "squash":
+        size = (scale[1], scale[0])
+    elif scale[0] == scale[1]:
+        short = scale[0]
+        size = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
+    else:  # not square: the picture just covers the box
+        factor = max(scale[0] / h, scale[1] / w)
+        size = (max(round(w * factor), scale[1]), max(round(h * factor), scale[0]))
+    if size != picture.size:
+        picture = picture.resize(size, FILTERS[spec.interpolation])
+    left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+    return np.asarray(picture.crop((left, top, left + width, top + height)))
+
+
+def load_pixels(path: Path, spec: Preprocess) -> Pixels:
+    """A picture file as the pixels a model sees: uint8 [height, width, 3]."""
+    return fit(open_picture(path), spec)
+
+
+def normalise(pixels: NDArray[np.generic], spec: Preprocess) -> NDArray[np.float32]:
+    """Step 5, over the last axis: [..., 3] of any number type to float32."""
+    mean = (np.asarray(spec.mean, np.float64) * 255).astype(np.float32)
+    std = (np.asarray(spec.std, np.float64) * 255).astype(np.float32)
+    return (pixels.astype(np.float32) - mean) / std

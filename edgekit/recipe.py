@@ -1,0 +1,143 @@
+"""A Recipe says what to make of one model for one target: the file, or the flags that equal it."""
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from edgekit.errors import RecipeError, UnsupportedError
+
+Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
+SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
+InputType = Literal["auto", "uint8", "int8", "float32"]
+
+
+class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How numbers are stored and computed.
+
+    scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
+    ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
+    rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
+    granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
+    keep_float   regular expressions on tensor names (module paths): operators that stay in float.
+    """
+
+    scheme: Scheme | Literal["int8"] = "fp32"
+    ranges: Literal["mse", "minmax"] = "mse"
+    rounding: Literal["corrected", "nearest"] = "corrected"
+    granularity: Literal["channel", "tensor"] = "channel"
+    keep_float: tuple[str, ...] = ()
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What to make. Paths are as the user wrote them; they never reach a manifest.
+
+    weights      auto, imagenet, package, bundled, random, or a file.
+    calibration  "default", or a folder of pictures.
+    input        the file's input type; "auto" is uint8 for int8-static and float32 otherwise.
+    fold         True: the file takes raw RGB pixels 0..255 and normalises them itself.
+    input_size, mean, std, labels   for `py:` models and overrides: pixels (height, width), the 0..1 scale, a text file.
+    """
+
+    model: str
+    target: str
+    schema: Literal[1] = 1
+    weights: str = "auto"
+    quantize: Quantize = Quantize()
+    calibration: str = "default"
+    samples: int = 128
+    seed: int = 0
+    input: InputType = "auto"
+    fold: bool = True
+    softmax: bool = False
+    input_size: tuple[int, int] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    labels: str | None = None
+
+    @property
+    def input_type(self) -> Literal["uint8", "int8", "float32"]:
+        if self.input != "auto":
+            return self.input
+        return "uint8" if self.quantize.scheme == "int8-static" and self.fold else "float32"
+
+    @property
+    def folder_name(self) -> str:
+        """Named by the request: mobilenetv2-tflite-int8."""
+        model = re.sub(r"[^\w.-]+", "-", self.model.removeprefix("timm:").removeprefix("py:"))
+        return f"{model}-{self.target}-{self.quantize.scheme}"
+
+    def digest(self) -> str:
+        """sha256 of the canonical JSON of every field, defaults included."""
+        return hashlib.sha256(msgspec.json.encode(full(self), order="sorted")).hexdigest()
+
+
+def full(struct: msgspec.Struct) -> dict[str, Any]:
+    """Every field of a struct as plain data, defaults included (msgspec would leave them out)."""
+    plain = {name: getattr(struct, name) for name in struct.__struct_fields__}
+    return {k: full(v) if isinstance(v, msgspec.Struct) else v for k, v in plain.items()}
+
+
+def check(recipe: Recipe) -> Recipe:
+    """Refuse what cannot be meant, before anything expensive."""
+    if recipe.samples < 1:
+        raise RecipeError(f"samples is {recipe.samples}", hint="at least 1; 64 to 512 are usual")
+    if not recipe.fold and recipe.input in ("uint8", "int8"):
+        raise RecipeError(
+            f"--no-fold takes normalised floats, --input {recipe.input} raw pixels",
+            hint="drop one of the two",
+        )
+    if recipe.input_size and min(recipe.input_size) < 1:
+        raise RecipeError(f"input size {recipe.input_size} is not a picture", hint="--input-size 224")
+    if recipe.std and min(recipe.std) <= 0:
+        raise RecipeError(f"std {recipe.std} must be above 0", hint="values on the 0..1 scale, such as 0.229,0.224,0.225")
+    if recipe.mean and max(recipe.mean) > 1:
+        raise RecipeError(f"mean {recipe.mean} is on the 0..255 scale", hint="divide by 255: values are on the 0..1 scale")
+    for pattern in recipe.quantize.keep_float:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
+    return recipe
+
+
+def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
+    """Refuse a scheme that the target cannot do."""
+    scheme = recipe.quantize.scheme
+    if scheme != "int8" and scheme not in schemes:
+        raise UnsupportedError(
+            f"{recipe.target} cannot hold the scheme {scheme}",
+            hint=f"--scheme {'|'.join(s for s in SCHEMES if s in schemes)}",
+        )
+    return recipe
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe from TOML. Raises RecipeError with the file and the field."""
+    try:
+        return check(msgspec.convert(tomllib.loads(path.read_text("utf-8")), Recipe))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {path}", hint="edgekit list recipes") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path}: {error}") from None
+    except msgspec.ValidationError as error:
+        hint = f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
+        raise RecipeError(f"{path}: {error}", hint=hint) from None
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as TOML, defaults left out; `load` reads it back."""
+    plain = msgspec.to_builtins(recipe)
+    quantize = plain.pop("quantize", {})
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
+    if quantize:
+        lines += ["", "[quantize]"] + [f"{key} = {_toml(value)}" for key, value in quantize.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A string, number, boolean or list as TOML; JSON's notation is the same for all of them."""
+    return msgspec.json.encode(value).decode()

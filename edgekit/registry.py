@@ -1,0 +1,92 @@
+"""From a name to a plugin: the only door to heavy imports.
+
+Built-ins register through the same entry points as third parties: `edgekit.exporters` and `edgekit.runtimes` (see
+pyproject.toml). Nothing is imported until a plugin is asked for by name.
+"""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import MissingExtraError, UnknownNameError
+
+if TYPE_CHECKING:
+    from edgekit.exporters import Exporter
+    from edgekit.runtimes import Runtime
+
+# top-level module -> the extra that brings it
+EXTRAS = {
+    "ai_edge_litert": "run-tflite",
+    "tflite_runtime": "run-tflite-runtime",
+    "tensorflow": "run-tensorflow",
+    "torch": "models",
+    "torchvision": "models",
+    "timm": "models",
+    "safetensors": "models",
+    "litert_torch": "tflite",
+    "ai_edge_quantizer": "tflite",
+    "flatbuffers": "tflite",
+    "skimage": "tflite",
+    "sklearn": "tflite",
+}
+
+
+def exporter(target: str) -> "Exporter":
+    plugin: Exporter = _load("target", "edgekit.exporters", target)
+    return plugin
+
+
+def runtime(name: str) -> "Runtime":
+    plugin: Runtime = _load("runtime", "edgekit.runtimes", name)
+    return plugin
+
+
+def targets() -> list[str]:
+    return sorted(p.name for p in entry_points(group="edgekit.exporters"))
+
+
+def runtimes() -> list[str]:
+    return sorted(p.name for p in entry_points(group="edgekit.runtimes"))
+
+
+def runtime_for(target: str) -> "Runtime":
+    """The first runtime that opens files of a target; the fake one only where nothing else does."""
+    able = [r for r in (runtime(n) for n in runtimes() if _importable(n)) if target in r.targets]
+    if not able:
+        raise UnknownNameError("target", target, targets())
+    return able[0]
+
+
+@contextmanager
+def needs(extra: str | None = None) -> Iterator[None]:
+    """Turn "no module named X" into the extra that brings X. A broken plugin keeps its own traceback."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        raise MissingExtraError(module, extra or EXTRAS[module]) from error
+
+
+def _load(kind: str, group: str, name: str) -> Any:
+    plugins: dict[str, EntryPoint] = {p.name: p for p in entry_points(group=group)}
+    if name not in plugins:
+        raise UnknownNameError(kind, name, plugins)
+    with needs(name if group == "edgekit.exporters" and name in ("tflite", "onnx", "openvino") else None):
+        return plugins[name].load()()
+
+
+def _importable(name: str) -> bool:
+    try:
+        runtime(name)
+    except MissingExtraError:
+        return False
+    return True
+
+
+def installed(module: str) -> bool:
+    """Whether a top-level module can be found, without importing it."""
+    return importlib.util.find_spec(module) is not None

@@ -1,0 +1,91 @@
+"""Runs a `.tflite` file in one of three interpreters: ai-edge-litert, tflite-runtime, tensorflow."""
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgekit.artifact import Artifact
+from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError
+from edgekit.registry import EXTRAS, installed
+from edgekit.runtimes import Options
+
+# name of the interpreter (= its distribution) -> where its Interpreter class is; the first installed one serves
+INTERPRETERS = {
+    "ai-edge-litert": ("ai_edge_litert", "ai_edge_litert.interpreter"),
+    "tflite-runtime": ("tflite_runtime", "tflite_runtime.interpreter"),
+    "tensorflow": ("tensorflow", "tensorflow.lite"),
+}
+
+
+def choose(name: str | None) -> str:
+    """The interpreter asked for, or the first that is installed."""
+    if name is not None and name not in INTERPRETERS:
+        raise UnknownNameError("interpreter", name, INTERPRETERS)
+    for candidate in [name] if name else INTERPRETERS:
+        if installed(INTERPRETERS[candidate][0]):
+            return candidate
+    module = INTERPRETERS[name or "ai-edge-litert"][0]
+    raise MissingExtraError(module, EXTRAS[module])
+
+
+def interpreter_class(name: str) -> Callable[..., Any]:
+    module = INTERPRETERS[name][1]
+    if name == "tensorflow":
+        return importlib.import_module("tensorflow").lite.Interpreter  # type: ignore[no-any-return]
+    return importlib.import_module(module).Interpreter  # type: ignore[no-any-return]
+
+
+def version(name: str) -> str:
+    for distribution in (name, "tensorflow-cpu") if name == "tensorflow" else (name,):
+        try:
+            return f"{name} {importlib.metadata.version(distribution)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return name
+
+
+class LitertSession:
+    def __init__(self, artifact: Artifact, options: Options) -> None:
+        self.interpreter_name = choose(options.interpreter)
+        self.threads = options.threads
+        try:
+            self.interpreter = interpreter_class(self.interpreter_name)(
+                model_path=str(artifact.model_file), num_threads=options.threads
+            )
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            floor = artifact.manifest.oldest_interpreter
+            hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise WorkerError(f"{version(self.interpreter_name)} cannot open {artifact.model_file}: {reason}", hint=hint) from error
+        self.input = self.interpreter.get_input_details()[0]["index"]
+        self.output = self.interpreter.get_output_details()[0]["index"]
+
+    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        self.interpreter.set_tensor(self.input, tensor)
+        self.interpreter.invoke()
+        answer: NDArray[Any] = self.interpreter.get_tensor(self.output)
+        return answer
+
+    def facts(self) -> dict[str, str]:
+        return {"runtime": version(self.interpreter_name), "threads": str(self.threads)}
+
+    def close(self) -> None:
+        del self.interpreter
+
+
+class LitertRuntime:
+    name = "litert"
+    targets = frozenset({"tflite"})
+
+    def __init__(self) -> None:
+        choose(None)  # says which package to install before anything else is tried
+
+    def version(self) -> str:
+        return version(choose(None))
+
+    def open(self, artifact: Artifact, options: Options = Options()) -> LitertSession:
+        return LitertSession(artifact, options)

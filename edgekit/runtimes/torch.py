@@ -1,0 +1,41 @@
+"""Runs a `.pt2` artifact: the reference."""
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from edgekit.artifact import Artifact
+from edgekit.errors import WorkerError
+from edgekit.runtimes import Options
+
+
+class TorchSession:
+    def __init__(self, artifact: Artifact, options: Options) -> None:
+        torch.set_num_threads(options.threads)
+        try:
+            self.module = torch.export.load(artifact.model_file).module()
+        except Exception as error:
+            raise WorkerError(f"torch cannot open {artifact.model_file}: {error}") from error
+
+    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            answer: NDArray[Any] = self.module(torch.from_numpy(tensor)).numpy()
+        return answer
+
+    def facts(self) -> dict[str, str]:
+        return {"runtime": f"torch {torch.__version__}", "precision": "float32"}
+
+    def close(self) -> None:
+        del self.module
+
+
+class TorchRuntime:
+    name = "torch"
+    targets = frozenset({"torch"})
+
+    def version(self) -> str:
+        return str(torch.__version__)
+
+    def open(self, artifact: Artifact, options: Options = Options()) -> TorchSession:
+        return TorchSession(artifact, options)

@@ -1,0 +1,1 @@
+"""What a model's numbers mean. One module per task; classification is the first."""

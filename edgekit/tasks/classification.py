@@ -1,0 +1,31 @@
+"""One score per class: decode answers, compare two sets of answers."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]  # [pictures, classes], logits or probabilities
+
+
+def softmax(logits: Scores) -> Scores:
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True), np.float32)
+
+
+def top_k(probabilities: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+    """The k most probable classes of one answer [classes], best first; ties by the lower class."""
+    order = np.argsort(-probabilities, kind="stable")[:k]
+    return [(int(i), float(probabilities[i])) for i in order]
+
+
+def sqnr_db(reference: NDArray[np.float32], answer: NDArray[np.float32]) -> float:
+    """Signal to quantization noise in decibels over all values; inf where they are equal."""
+    noise = float(np.square(reference.astype(np.float64) - answer).sum())
+    signal = float(np.square(reference.astype(np.float64)).sum())
+    return math.inf if noise == 0 else -math.inf if signal == 0 else 10 * math.log10(signal / noise)
+
+
+def agreement(reference: Scores, answer: Scores) -> float:
+    """Share of pictures on which both name the same class first."""
+    return float((reference.argmax(-1) == answer.argmax(-1)).mean())
