@@ -40,7 +40,9 @@ def wheel(requirement: str, into: Path) -> None:
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True).returncode:  # a uv environment has no pip of its own
         subprocess.run([sys.executable, "-m", "ensurepip"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([*pip, "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(into), requirement], check=True)
+    subprocess.run(
+        [*pip, "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(into), requirement], check=True
+    )
     (archive,) = into.glob("*.whl")
     with zipfile.ZipFile(archive) as z:
         z.extractall(into)

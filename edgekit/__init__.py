@@ -29,7 +29,7 @@ _HOME = {
     "load": "artifact",
     "verify": "parity",
 }
-__all__ = ["Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "verify"]  # noqa: RUF022
+__all__ = ["Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "verify"]
 
 
 def __getattr__(name: str) -> Any:

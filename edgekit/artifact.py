@@ -259,10 +259,12 @@ def output_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename is None and error.errno not in _DISK_ERRORS:
+        if error.errno is None or (error.filename is None and error.errno not in _DISK_ERRORS):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        raise OutputError(f"cannot write: {error.strerror}{where}", hint="free some space or use -o elsewhere") from None
+        raise OutputError(
+            f"cannot write: {error.strerror}{where}", hint="free some space or use -o elsewhere"
+        ) from None
 
 
 _DISK_ERRORS = {13, 28, 30, 122}  # EACCES, ENOSPC, EROFS, EDQUOT

@@ -69,6 +69,19 @@ def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, sourc
     )
 
 
+def describe(proof: Proof) -> str:
+    """ "SQNR 18.9 dB (limit 10), top-1 agreement 97 % (limit 80 %), max |d| 0.31 on 32 pictures"."""
+    sqnr = (
+        "equal to the last bit"
+        if proof.sqnr_db is None
+        else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
+    )
+    return (
+        f"{sqnr}, top-1 agreement {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
+        f"max |d| {proof.max_abs:.3g}, on {proof.pictures} pictures"
+    )
+
+
 @dataclass(frozen=True)
 class Verification:
     """One runtime's answers to the golden pictures.

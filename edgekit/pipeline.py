@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import __version__, artifact, calibration, models, parity, registry, schemes
+from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
 from edgekit.artifact import Artifact, CalibrationRecord, Golden, Manifest
 from edgekit.bench import host
 from edgekit.calibration import Pictures
@@ -46,7 +46,7 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     artifact.check_destination(out)
     planned = models.plan(recipe)
     resolved, reason = schemes.resolve(recipe, planned.family)
-    sheet = models.BUNDLED / "fashion-mnist.png" if planned.card else None
+    sheet = zoo.BUNDLED / "fashion-mnist.png" if planned.card else None
     pictures = calibration.describe(recipe.calibration, recipe.samples, sheet)
     return Intent(resolved, out, planned, reason, pictures)
 
@@ -65,9 +65,7 @@ def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: N
     model = models.load(recipe, intent.plan)
     with calibration.scratch_folder() as scratch, artifact.staging(out) as stage:
         spec = model.preprocess
-        pictures = calibration.choose(
-            recipe.calibration, recipe.samples, recipe.seed, spec, model.sheet, Path(scratch)
-        )
+        pictures = calibration.choose(recipe.calibration, recipe.samples, recipe.seed, spec, model.sheet, Path(scratch))
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
         reference = _reference(model, recipe, pictures.proof)
@@ -103,19 +101,10 @@ def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: N
             rejected = out.with_name(f"{out.name}.rejected")
             artifact.publish(stage, rejected)
             raise ParityError(
-                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {describe(proof)}",
+                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; edgekit export --scheme fp16 is the smallest risk",
             )
     return artifact.load(out)
-
-
-def describe(proof: artifact.Proof) -> str:
-    """ "SQNR 18.9 dB (limit 10), top-1 agreement 97 % (limit 80 %), max |d| 0.31 on 32 pictures"."""
-    sqnr = "equal to the last bit" if proof.sqnr_db is None else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
-    return (
-        f"{sqnr}, top-1 agreement {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
-        f"max |d| {proof.max_abs:.3g}, on {proof.pictures} pictures"
-    )
 
 
 def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
@@ -195,7 +184,7 @@ def _readme(manifest: Manifest, exported: Exported) -> str:
 
 `{exported.file.name}` takes one {size} picture ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
 {manifest.classes} {manifest.scores} ({manifest.output.dtype}), in the order of `labels.txt`. It knows {manifest.weights.knows}.
-Proof: {describe(manifest.proof)}, in {manifest.proof.runtime}.
+Proof: {parity.describe(manifest.proof)}, in {manifest.proof.runtime}.
 {f"Oldest interpreter it is right on: {floor}." if floor else ""}
 {exported.how_to_load}
 `edgekit verify .` proves a copy on any machine; `manifest.json` says everything else.

@@ -93,9 +93,13 @@ def check(recipe: Recipe) -> Recipe:
     if recipe.input_size and min(recipe.input_size) < 1:
         raise RecipeError(f"input size {recipe.input_size} is not a picture", hint="--input-size 224")
     if recipe.std and min(recipe.std) <= 0:
-        raise RecipeError(f"std {recipe.std} must be above 0", hint="values on the 0..1 scale, such as 0.229,0.224,0.225")
+        raise RecipeError(
+            f"std {recipe.std} must be above 0", hint="values on the 0..1 scale, such as 0.229,0.224,0.225"
+        )
     if recipe.mean and max(recipe.mean) > 1:
-        raise RecipeError(f"mean {recipe.mean} is on the 0..255 scale", hint="divide by 255: values are on the 0..1 scale")
+        raise RecipeError(
+            f"mean {recipe.mean} is on the 0..255 scale", hint="divide by 255: values are on the 0..1 scale"
+        )
     for pattern in recipe.quantize.keep_float:
         try:
             re.compile(pattern)
@@ -124,7 +128,9 @@ def load(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: {error}") from None
     except msgspec.ValidationError as error:
-        hint = f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
+        hint = (
+            f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
+        )
         raise RecipeError(f"{path}: {error}", hint=hint) from None
 
 

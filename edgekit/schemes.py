@@ -34,7 +34,9 @@ def resolve(recipe: Recipe, family: str) -> tuple[Recipe, str]:
         return recipe, "as asked"
     row = find(family, recipe.target)
     if row is None:
-        raise UnsupportedError(f"no int8 scheme is known for {family} models on {recipe.target}", hint="--scheme names one")
+        raise UnsupportedError(
+            f"no int8 scheme is known for {family} models on {recipe.target}", hint="--scheme names one"
+        )
     quantize = msgspec.structs.replace(recipe.quantize, scheme=row.scheme)
     return msgspec.structs.replace(recipe, quantize=quantize), row.why
 

@@ -38,6 +38,4 @@ class Exporter(Protocol):
     target: str
     schemes: frozenset[str]
 
-    def export(
-        self, model: "LoadedModel", recipe: Recipe, calibration: Pictures, out: Path, say: Say
-    ) -> Exported: ...
+    def export(self, model: "LoadedModel", recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported: ...

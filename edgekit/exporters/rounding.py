@@ -1,2 +1,6 @@
-def fold_batch_norm(m): return m
-def round_weights(m, b): return m
+def fold_batch_norm(m):
+    return m
+
+
+def round_weights(m, b):
+    return m

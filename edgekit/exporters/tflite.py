@@ -27,7 +27,16 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe
 
-PACKAGES = ("torch", "timm", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "numpy", "pillow")
+PACKAGES = (
+    "torch",
+    "timm",
+    "litert-torch",
+    "litert-converter",
+    "ai-edge-quantizer",
+    "ai-edge-litert",
+    "numpy",
+    "pillow",
+)
 
 
 class TfliteExporter:
@@ -113,7 +122,7 @@ def quiet(log: Path | None = None) -> Iterator[None]:
     """Send what a library prints, from Python and from C++, to a file (or nowhere)."""
     sys.stdout.flush(), sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
-    with (log.open("wb") if log else tempfile.TemporaryFile()) as sink:
+    with log.open("wb") if log else tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 1), os.dup2(sink.fileno(), 2)
         disabled = logging.root.manager.disable
         logging.disable(logging.CRITICAL)

@@ -16,7 +16,9 @@ from edgekit.recipe import Recipe
 Algorithm = algorithm_manager.AlgorithmName
 Op = qtyping.TFLOperationName
 Ranges = dict[str, Any]
-Feed = Callable[[], Iterator[NDArray[np.float32]]]  # the calibration tensors as the float file takes them, from the start
+Feed = Callable[
+    [], Iterator[NDArray[np.float32]]
+]  # the calibration tensors as the float file takes them, from the start
 
 CHANNEL, TENSOR = qtyping.QuantGranularity.CHANNELWISE, qtyping.QuantGranularity.TENSORWISE
 SAMPLED = 4096  # values of one tensor and picture that the range search looks at
@@ -63,7 +65,9 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
     if recipe.softmax:  # an 8-bit softmax would give probabilities in steps of 1/256
         q.update_quantization_recipe(".*", Op.SOFTMAX, algorithm_key=Algorithm.NO_QUANTIZE)
     _keep_float(q, recipe)
-    name = Interpreter(str(float_file)).get_input_details()[0]["name"].removeprefix("serving_default_").partition(":")[0]
+    name = (
+        Interpreter(str(float_file)).get_input_details()[0]["name"].removeprefix("serving_default_").partition(":")[0]
+    )
     first = next(feed())
     # One picture gives the shape of the answer; the ranges themselves are ours: the library's are a moving average
     # that depends on the pictures' order and costs up to 20 points of agreement.

@@ -38,7 +38,9 @@ class TorchExporter:
             raise ExportError(f"torch.export cannot trace this model: {str(error).strip().splitlines()[0]}") from error
         file = out / "model.pt2"
         torch.export.save(program, file)
-        given = Tensor("x", shape, recipe.input_type, "NCHW", *((1.0, -128) if recipe.input_type == "int8" else (None, None)))
+        given = Tensor(
+            "x", shape, recipe.input_type, "NCHW", *((1.0, -128) if recipe.input_type == "int8" else (None, None))
+        )
         versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
         how = HOW_TO_LOAD.format(shape=list(shape), dtype=recipe.input_type)
         return Exported(file, given, Tensor("scores", (1, len(model.labels)), "float32", "NC"), versions, {}, how)

@@ -11,12 +11,12 @@ import msgspec
 import torch
 from torch import nn
 
-from edgekit import registry
+from edgekit import registry, zoo
 from edgekit.artifact import Weights
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
-from edgekit.models import catalog, weights
-from edgekit.models.weights import BUNDLED, Choice
-from edgekit.preprocess import Preprocess
+from edgekit.models import weights
+from edgekit.models.weights import Choice
+from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
 
 with registry.needs("models"):
@@ -67,16 +67,25 @@ def plan(recipe: Recipe) -> Plan:
         path = None if recipe.weights in weights.SOURCES else Path(recipe.weights)
         if path is None and recipe.weights != "auto":
             raise RequestError(f"--weights {recipe.weights} means nothing for {recipe.model}", hint="--weights FILE")
-        choice = weights.choose(recipe.weights, recipe.model, None, None) if path else Choice("code", "as the function made them")
-        return Plan(recipe.model, family(_call(recipe.model)), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe))
-    name = catalog.timm_name(recipe.model)
+        choice = (
+            weights.choose(recipe.weights, recipe.model, None, None)
+            if path
+            else Choice("code", "as the function made them")
+        )
+        return Plan(
+            recipe.model, family(_call(recipe.model)), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe)
+        )
+    name = zoo.timm_name(recipe.model)
     config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if config is None:
         raise UnknownNameError(
-            "timm model", name, timm.list_models(pretrained=False) + timm.list_models(pretrained=True), hint="edgekit list models"
+            "timm model",
+            name,
+            timm.list_models(pretrained=False) + timm.list_models(pretrained=True),
+            hint="edgekit list models",
         )
     architecture = name.partition(".")[0]
-    card_file = BUNDLED / f"{recipe.model}.safetensors"
+    card_file = zoo.BUNDLED / f"{recipe.model}.safetensors"
     bundled = card_file if card_file.is_file() else None
     choice = weights.choose(recipe.weights, architecture, config.hf_hub_id, bundled)
     card = read_card(card_file) if choice.source == "bundled" else None
@@ -111,9 +120,17 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
         sha256=weights.digest(module),
         licence=planned.card.licence if planned.card else "",
     )
-    sheet = BUNDLED / "fashion-mnist.png" if planned.card else None
+    sheet = zoo.BUNDLED / "fashion-mnist.png" if planned.card else None
     return LoadedModel(
-        recipe.model, planned.architecture, planned.family, module, planned.preprocess, labels, record, sheet, tuple(notes)
+        recipe.model,
+        planned.architecture,
+        planned.family,
+        module,
+        planned.preprocess,
+        labels,
+        record,
+        sheet,
+        tuple(notes),
     )
 
 
@@ -136,9 +153,9 @@ def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
     if config is None:
         raise UnknownNameError("timm model", name, timm.list_models())
     size: dict[str, Any] = {}
-    if recipe.input_size and "img_size" in inspect.signature(timm.model_entrypoint(name.partition(".")[0])).parameters:
-        size = {"img_size": recipe.input_size}
-    elif recipe.input_size and planned.family == "attention":
+    if (
+        recipe.input_size and "img_size" in inspect.signature(timm.model_entrypoint(name.partition(".")[0])).parameters
+    ) or (recipe.input_size and planned.family == "attention"):
         size = {"img_size": recipe.input_size}
     bare = name.partition(".")[0]
     match choice.source:
@@ -196,9 +213,15 @@ def _classes(module: nn.Module, spec: Preprocess) -> int:
 
 
 def _from_timm(config: Any) -> Preprocess:
-    mode = config.crop_mode if config.crop_mode in ("center", "squash") else "center"
-    interpolation = config.interpolation if config.interpolation in ("nearest", "bilinear", "bicubic", "lanczos") else "bicubic"
-    return Preprocess(tuple(config.input_size[1:]), config.crop_pct, mode, interpolation, config.mean, config.std)
+    """timm's own configuration. `border` crops and random interpolation have no definition here: the usual ones serve."""
+    return Preprocess(
+        tuple(config.input_size[1:]),
+        config.crop_pct,
+        "squash" if config.crop_mode == "squash" else "center",
+        config.interpolation if config.interpolation in FILTERS else "bicubic",
+        config.mean,
+        config.std,
+    )
 
 
 def _override(spec: Preprocess, recipe: Recipe) -> Preprocess:
@@ -214,7 +237,8 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
             raise DataError(f"labels {recipe.labels}: {error}") from None
         if len(found) != classes:
             raise DataError(
-                f"{recipe.labels} has {len(found)} lines, the model {classes} classes", hint="one label per line, in class order"
+                f"{recipe.labels} has {len(found)} lines, the model {classes} classes",
+                hint="one label per line, in class order",
             )
         return found
     if planned.card and len(planned.card.labels) == classes:

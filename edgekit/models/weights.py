@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 from edgekit.errors import WeightsError
-from edgekit.models.catalog import PACKAGES
+from edgekit.zoo import BUNDLED, PACKAGES
 
-BUNDLED = Path(__file__).parent / "bundled"
 PROBE_SECONDS = 3.0
 SOURCES = ("auto", "imagenet", "package", "bundled", "random")
 State = dict[str, torch.Tensor]
@@ -66,7 +65,9 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
     if trouble is None:
         return Choice("imagenet", "the hub answers")
     if weights == "imagenet":
-        raise WeightsError(f"ImageNet weights of {architecture} cannot be had: {trouble}", hint=_other(architecture, bundled))
+        raise WeightsError(
+            f"ImageNet weights of {architecture} cannot be had: {trouble}", hint=_other(architecture, bundled)
+        )
     package = package_file(architecture)
     if package is not None:
         return Choice("package", f"not in the hub's cache, {trouble}; an installed package carries them", package)
@@ -131,7 +132,9 @@ def download(hub_id: str) -> Path:
             return Path(hf_hub_download(hub_id, "pytorch_model.bin"))
     except Exception as error:  # the hub's client raises many kinds, none of them ours to fix
         reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{hub_id} cannot be downloaded: {reason}", hint="try again; finished parts are kept") from error
+        raise WeightsError(
+            f"{hub_id} cannot be downloaded: {reason}", hint="try again; finished parts are kept"
+        ) from error
 
 
 def package_file(architecture: str) -> Path | None:
@@ -193,7 +196,9 @@ def read_state(path: Path) -> State:
         ) from None
     except Exception as error:  # each format has its own kinds of damage
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{path}: not a whole checkpoint ({reason})", hint="copy it again, or save it again") from None
+        raise WeightsError(
+            f"{path}: not a whole checkpoint ({reason})", hint="copy it again, or save it again"
+        ) from None
     for key in ("state_dict_ema", "model_ema", "ema", "state_dict", "model", "module"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
@@ -235,5 +240,3 @@ def digest(module: nn.Module) -> str:
             h.update(f"{name}{list(tensor.shape)}{tensor.dtype}".encode())
             h.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return h.hexdigest()
-
-

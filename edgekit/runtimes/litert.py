@@ -60,7 +60,9 @@ class LitertSession:
             floor = artifact.manifest.oldest_interpreter
             hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise WorkerError(f"{version(self.interpreter_name)} cannot open {artifact.model_file}: {reason}", hint=hint) from error
+            raise WorkerError(
+                f"{version(self.interpreter_name)} cannot open {artifact.model_file}: {reason}", hint=hint
+            ) from error
         self.input = self.interpreter.get_input_details()[0]["index"]
         self.output = self.interpreter.get_output_details()[0]["index"]
 

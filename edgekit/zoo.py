@@ -1,6 +1,10 @@
 """Names of models. The only list of aliases; nothing heavy is imported here."""
 
+from pathlib import Path
+
 from edgekit.errors import UnknownNameError
+
+BUNDLED = Path(__file__).parent / "models" / "bundled"
 
 # alias -> timm architecture and pretrained tag
 ALIASES = {
@@ -47,3 +51,18 @@ def timm_name(model: str) -> str:
     raise UnknownNameError(
         "model", model, ALIASES, hint="edgekit list models; any other: timm:NAME or py:package.module:function"
     )
+
+
+def listing() -> list[dict[str, str]]:
+    """Every alias, its timm name, and where its weights can come from."""
+    bundled = {p.stem for p in BUNDLED.glob("*.safetensors")}
+    return [
+        {
+            "model": alias,
+            "timm": name,
+            "weights": "imagenet"
+            + ", package" * (name.partition(".")[0] in PACKAGES)
+            + ", bundled" * (alias in bundled),
+        }
+        for alias, name in ALIASES.items()
+    ]

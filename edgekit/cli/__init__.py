@@ -1,0 +1,28 @@
+"""The command line: parse, call ONE library function, print. Nothing heavy is imported before a command runs."""
+
+import click
+
+from edgekit import __version__
+from edgekit.cli.bench import bench
+from edgekit.cli.export import export
+from edgekit.cli.look import inspect, predict, verify
+from edgekit.cli.machine import doctor, list_
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="edgekit %(version)s")
+def main() -> None:
+    """Take a PyTorch image model to the device: export, quantize, prove, measure.
+
+    \b
+    Examples:
+      edgekit export mobilenetv2 --int8 --target tflite
+      edgekit predict build/mobilenetv2-tflite-int8 photo.jpg
+      edgekit bench build/mobilenetv2-tflite-int8 build/mobilenetv2-tflite-fp32
+    """
+
+
+for command in (export, predict, bench, inspect, verify, list_, doctor):
+    main.add_command(command)

@@ -1,0 +1,175 @@
+"""edgekit export"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.cli.output import Talk, common, megabytes, table
+from edgekit.errors import RecipeError
+
+SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """`224` or `224x192` (height x width)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        parts = str(value).lower().split("x")
+        if len(parts) not in (1, 2) or not all(p.isdigit() for p in parts):
+            self.fail(f"'{value}' is not a size such as 224 or 224x192", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+class Triple(click.ParamType[tuple[float, ...]]):
+    """`0.5` or `0.485,0.456,0.406`."""
+
+    name = "rgb"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(p) for p in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 3):
+            self.fail(f"'{value}' is not one number or three with commas between them", param, ctx)
+        return numbers * 3 if len(numbers) == 1 else numbers
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--target", "targets", multiple=True, metavar="NAME", help="tflite or torch; repeatable.  [default: tflite]"
+)
+@click.option("--int8", "scheme", flag_value="int8", help="The best int8 scheme known for this model and target.")
+@click.option("--fp16", "scheme", flag_value="fp16", help="Half-precision weights.")
+@click.option("--scheme", "scheme", metavar="S", help=f"Exactly one of {', '.join(SCHEMES)}.")
+@click.option("--weights", metavar="W", help="auto, imagenet, package, bundled, random, or a file.  [default: auto]")
+@click.option("--calibration", metavar="DIR", help="A folder of pictures for int8-static.  [default: built in]")
+@click.option("--samples", type=int, metavar="N", help="How many pictures calibrate.  [default: 128]")
+@click.option(
+    "--input", "input", type=click.Choice(["auto", "uint8", "int8", "float32"]), help="The file's input type."
+)
+@click.option(
+    "--no-fold", "fold", flag_value=False, default=None, type=bool, help="Take normalised floats, not pixels."
+)
+@click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
+@click.option("--input-size", type=Size(), metavar="N|HxW", help="Pixels the model takes.")
+@click.option("--mean", type=Triple(), metavar="R,G,B", help="Mean on the 0..1 scale.")
+@click.option("--std", type=Triple(), metavar="R,G,B", help="Standard deviation on the 0..1 scale.")
+@click.option("--labels", metavar="FILE", help="One class name per line.")
+@click.option("--seed", type=int, metavar="N", help="Of random weights and of the choice of pictures.  [default: 0]")
+@click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")
+@click.option("-o", "--output", metavar="DIR", help="Where to.  [default: build/MODEL-TARGET-SCHEME]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--print-recipe", is_flag=True, help="Print the recipe file that the flags equal, and stop.")
+@common
+def export(
+    talk: Talk,
+    model: str,
+    targets: tuple[str, ...],
+    scheme: str | None,
+    recipe_file: str | None,
+    output: str | None,
+    dry_run: bool,
+    print_recipe: bool,
+    **flags: Any,
+) -> None:
+    """Turn MODEL into a file for a device, and prove that it answers alike.
+
+    MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, or a recipe file (.toml).
+
+    \b
+    Examples:
+      edgekit export mobilenetv2 --int8 --target tflite
+      edgekit export efficientnet_lite0 --int8 --calibration my_photos/
+      edgekit export timm:resnet18 --fp16 --dry-run
+      edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
+      edgekit export export_recipes/mobilenetv2-tflite-int8.toml
+    """
+    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in targets or (None,)]
+    if output and len(recipes) > 1:
+        raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
+    from edgekit import recipe as recipe_room
+
+    if print_recipe:
+        click.echo("\n".join(recipe_room.dump(r) for r in recipes), nl=False)
+        return
+    from edgekit import pipeline
+
+    out = Path(output) if output else None
+    documents = []
+    for recipe in recipes:
+        if dry_run:
+            intent = pipeline.plan(recipe, out)
+            rows = [
+                ("model", f"{recipe.model} ({intent.plan.architecture})"),
+                ("weights", f"{intent.plan.choice.source}: {intent.plan.choice.why}"),
+                ("scheme", f"{intent.recipe.quantize.scheme}: {intent.reason}"),
+                ("pictures", intent.pictures),
+                ("input", f"{intent.recipe.input_type} {intent.plan.preprocess.input_size}"),
+                ("output", str(intent.out)),
+            ]
+            documents.append(dict(rows))
+            if not talk.json:
+                talk.result(table(rows), None)
+            continue
+        talk.say(f"exporting {recipe.model} to {recipe.target}")
+        artifact = pipeline.export(recipe, out, say=talk.say)
+        documents.append(_report(talk, artifact))
+    if talk.json:
+        talk.result("", documents[0] if len(documents) == 1 else documents)
+
+
+def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]) -> Any:
+    """The recipe that the arguments equal."""
+    import msgspec
+
+    from edgekit.errors import UnknownNameError
+    from edgekit.recipe import SCHEMES as KNOWN
+    from edgekit.recipe import Recipe, check, load
+
+    if scheme is not None and scheme not in (*KNOWN, "int8"):
+        raise UnknownNameError("scheme", scheme, (*KNOWN, "int8"))
+    if model.endswith(".toml"):
+        if recipe_file:
+            raise RecipeError(f"two recipes: {model} and {recipe_file}", hint="name one of them")
+        base = load(Path(model))
+    elif recipe_file:
+        base = msgspec.structs.replace(load(Path(recipe_file)), model=model)
+    else:
+        base = Recipe(model=model, target=target or "tflite")
+    changes = {k: v for k, v in flags.items() if v is not None}
+    if target:
+        changes["target"] = target
+    if scheme:
+        changes["quantize"] = msgspec.structs.replace(base.quantize, scheme=scheme)
+    return check(msgspec.structs.replace(base, **changes))
+
+
+def _report(talk: Talk, artifact: Any) -> dict[str, Any]:
+    """Print what was made; return the same as data."""
+    import msgspec
+
+    from edgekit import parity, schemes
+    from edgekit.bench import host
+
+    m = artifact.manifest
+    size = m.files[artifact.model_file.name].bytes
+    lines = [
+        f"{artifact.model_file}  {megabytes(size)}",
+        f"  {m.scheme}: {m.scheme_reason}",
+        f"  proof: {parity.describe(m.proof)}",
+        f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
+    ]
+    if m.proof.advisory:
+        lines.append("  the weights are random: the limits above were advisory")
+    forecast = schemes.forecast(m.family, m.target, m.scheme, host.cpu_class())
+    if forecast:
+        lines.append(f"  {forecast}")
+    lines += [f"  {note}" for note in m.notes]
+    if not talk.json:
+        talk.result("\n".join(lines), None)
+    return {"artifact": str(artifact.folder), "bytes": size, "forecast": forecast, "manifest": msgspec.to_builtins(m)}

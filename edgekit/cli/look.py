@@ -1,0 +1,155 @@
+"""edgekit predict, inspect, verify: look at an artifact without torch."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.cli.output import Talk, common, megabytes, table
+
+
+def runtime_options(function: Any) -> Any:
+    function = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")(
+        function
+    )
+    return click.option(
+        "--interpreter",
+        metavar="NAME",
+        help="ai-edge-litert, tflite-runtime or tensorflow.  [default: the first installed]",
+    )(function)
+
+
+@click.command()
+@click.argument("artifact")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("-k", "--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to show.")
+@runtime_options
+@common
+def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, threads: int, interpreter: str | None) -> int:
+    """The exported file answers, with labels.
+
+    \b
+    Examples:
+      edgekit predict build/mobilenetv2-tflite-int8 photo.jpg
+      edgekit predict build/efficientnet_lite0-tflite-int8 *.jpg -k 1 --json
+    """
+    from edgekit import artifact as room
+    from edgekit import registry
+    from edgekit.errors import DataError
+    from edgekit.prediction import predict as answer
+    from edgekit.runtimes import Options
+
+    opened = room.load(Path(artifact))
+    manifest = opened.manifest
+    runtime = registry.runtime_for(manifest.target)
+    documents: list[dict[str, Any]] = []
+    failed: DataError | None = None
+    for path, found in answer(opened, runtime, Options(threads, interpreter), [Path(i) for i in images], top):
+        if isinstance(found, DataError):
+            talk.warn(f"skipped {found.message}")
+            failed = found
+            continue
+        documents.append(
+            {
+                "image": str(path),
+                "classes": [{"label": c.label, "index": c.index, "probability": c.probability} for c in found],
+            }
+        )
+        rows = [(f"{c.probability:6.1%}", c.label) for c in found]
+        if not talk.json:
+            talk.result(f"{path}\n{table(rows, indent='  ')}", None)
+    if failed and not documents:
+        raise DataError(failed.message, hint="give a picture file: .jpg, .png, .webp, ...")
+    knows = f"this model knows {manifest.weights.knows}; whatever else it sees, it names one of them"
+    if talk.json:
+        talk.result("", {"knows": manifest.weights.knows, "predictions": documents})
+    elif not talk.quiet:
+        click.echo(knows)
+    return 0
+
+
+@click.command()
+@click.argument("artifact")
+@runtime_options
+@common
+def verify(talk: Talk, artifact: str, threads: int, interpreter: str | None) -> int:
+    """Prove a copy of an artifact on this machine: checksums, preprocessing to the last bit, answers. Needs no torch.
+
+    \b
+    Examples:
+      edgekit verify build/mobilenetv2-tflite-int8
+      edgekit verify build/mobilenetv2-tflite-int8 --interpreter tflite-runtime
+    """
+    import msgspec
+
+    from edgekit import artifact as room
+    from edgekit import parity, registry
+    from edgekit.errors import ParityError
+    from edgekit.runtimes import Options
+
+    opened = room.load(Path(artifact))
+    v = parity.verify(opened, registry.runtime_for(opened.manifest.target), Options(threads, interpreter))
+    rows = [
+        ("files", "ok", f"{len(opened.manifest.files)} files have the checksums of the manifest"),
+        ("pixels", "ok" if v.tensors_equal else "FAIL", "pictures become the same tensors, to the last bit"),
+        (
+            "answers",
+            "ok" if v.max_abs <= v.tolerance else "FAIL",
+            f"max |d| {v.max_abs:.3g}, tolerance {v.tolerance:.3g}, {v.runtime}",
+        ),
+    ]
+    document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed}
+    talk.result(table(rows), document)
+    if not v.passed:
+        what = "does not give the same answers" if v.tensors_equal else "does not give the same tensors"
+        floor = opened.manifest.oldest_interpreter
+        hint = f"oldest interpreter it is right on: {msgspec.json.encode(floor).decode()}" if floor else ""
+        raise ParityError(f"{artifact} {what} here", hint=hint)
+    return 0
+
+
+@click.command()
+@click.argument("artifact")
+@common
+def inspect(talk: Talk, artifact: str) -> int:
+    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite file.
+
+    \b
+    Examples:
+      edgekit inspect build/mobilenetv2-tflite-int8
+      edgekit inspect somebody_elses.tflite --json
+    """
+    import msgspec
+
+    from edgekit import artifact as room
+    from edgekit import inspection, parity
+
+    path = Path(artifact)
+    opened = None if path.is_file() else room.load(path)
+    file = path if opened is None else opened.model_file
+    seen = inspection.inspect(file)
+    if talk.json:
+        manifest = msgspec.to_builtins(opened.manifest) if opened else None
+        talk.result("", {"file": msgspec.to_builtins(seen), "manifest": manifest})
+        return 0
+    if opened:
+        m = opened.manifest
+        size = "x".join(map(str, m.preprocess.input_size))
+        facts = [
+            ("model", f"{m.model} ({m.architecture}), {m.scheme} for {m.target}: {m.scheme_reason}"),
+            ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
+            ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
+            ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
+            ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}" if m.proof else "none"),
+            ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
+            ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
+            ("made on", f"{m.made_on['cpu_class']}, " + ", ".join(f"{k} {v}" for k, v in m.made_with.items())),
+        ]
+        click.echo(table(facts) + "\n")
+    click.echo(f"{file}  {megabytes(seen.bytes)}")
+    rows = [
+        (o.name, o.precision, str(o.count), megabytes(o.weight_bytes) if o.weight_bytes else "") for o in seen.operators
+    ]
+    if rows:
+        click.echo(table(rows, header=("operator", "computes in", "count", "weights"), indent="  "))
+    return 0

@@ -1,0 +1,56 @@
+"""edgekit list, edgekit doctor: what there is, and what works on this machine."""
+
+import click
+
+from edgekit.cli.output import Talk, common, table
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["models", "targets", "runtimes", "schemes", "recipes"]), default="models")
+@common
+def list_(talk: Talk, what: str) -> int:
+    """What is there: models, targets, runtimes, schemes or recipes.
+
+    \b
+    Examples:
+      edgekit list models
+      edgekit list schemes
+    """
+    from edgekit import machine, registry, zoo
+
+    document: list[dict[str, str]] = {
+        "models": zoo.listing,
+        "targets": lambda: [{"target": t} for t in registry.targets()],
+        "runtimes": lambda: [{"runtime": r} for r in registry.runtimes()],
+        "schemes": machine.scheme_rows,
+        "recipes": machine.recipes,
+    }[what]()
+    rows = [tuple(str(v) for v in row.values()) for row in document]
+    header = tuple(document[0]) if document else ()
+    text = table(rows, header=header)
+    if what == "models":
+        text += "\nany other: timm:NAME (every timm classifier) or py:package.module:function (your own)"
+    talk.result(text, document)
+    return 0
+
+
+@click.command()
+@common
+def doctor(talk: Talk) -> int:
+    """What works on this machine, and what to install for the rest.
+
+    \b
+    Examples:
+      edgekit doctor
+      edgekit doctor --json
+    """
+    import msgspec
+
+    from edgekit import machine
+    from edgekit.bench import host
+
+    facts, checks = host.facts(), machine.checkup()
+    rows = [(c.what, "ok" if c.ok else "missing", c.detail) for c in checks]
+    text = table(list(facts.items())) + "\n\n" + table(rows)
+    talk.result(text, {"host": facts, "checks": msgspec.to_builtins(checks)})
+    return 0

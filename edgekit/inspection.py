@@ -1,0 +1,79 @@
+"""What is inside a .tflite file: operators by type and precision, where the bytes are."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+
+from edgekit.errors import ArtifactError, UnsupportedError
+from edgekit.registry import needs
+
+
+class Operators(msgspec.Struct, frozen=True):
+    """Operators of one type that compute in one precision; weight_bytes: of the constants they read."""
+
+    name: str
+    precision: str
+    count: int
+    weight_bytes: int
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    file: str
+    bytes: int
+    operators: tuple[Operators, ...]
+
+
+def inspect(file: Path) -> Inspection:
+    """Raises ArtifactError for what is not a model, UnsupportedError for formats that cannot be read yet."""
+    if not file.is_file():
+        raise ArtifactError(f"there is no file {file}")
+    size = file.stat().st_size
+    match file.suffix:
+        case ".tflite":
+            return Inspection(file.name, size, _tflite(file))
+        case ".pt2":
+            return Inspection(file.name, size, ())
+    raise UnsupportedError(
+        f"cannot look into {file.suffix or file.name} files", hint="an artifact folder or a .tflite file"
+    )
+
+
+def _tflite(file: Path) -> tuple[Operators, ...]:
+    with needs("run-tflite"):
+        from ai_edge_litert import schema_py_generated as schema
+    blob = file.read_bytes()
+    if blob[4:8] != b"TFL3":
+        raise ArtifactError(f"{file} is not a TFLite file")
+    try:
+        model = schema.ModelT.InitFromPackedBuf(blob, 0)
+    except Exception as error:  # flatbuffers reads wherever a damaged offset points
+        raise ArtifactError(f"{file} is damaged: {error}") from error
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+    types = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
+    count: dict[tuple[str, str], int] = defaultdict(int)
+    weights: dict[tuple[str, str], int] = defaultdict(int)
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            name = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "CUSTOM")
+            reads = [graph.tensors[i] for i in operator.inputs if i >= 0]
+            constants = [t for t in reads if _size(model.buffers[t.buffer])]
+            computed = types[reads[0].type] if reads else "none"
+            stored = {types[t.type] for t in constants if len(t.shape or []) > 1}
+            if computed == "float32" and stored & {"int8", "int4"}:
+                dynamic = name in ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+                computed = "int8 (dynamic)" if dynamic else "float32, int8 weights"
+            key = (name, computed)
+            count[key] += 1
+            weights[key] += sum(_size(model.buffers[t.buffer]) for t in constants)
+    ordered = sorted(count, key=lambda k: (-weights[k], -count[k], k))
+    return tuple(
+        Operators(name, precision, count[name, precision], weights[name, precision]) for name, precision in ordered
+    )
+
+
+def _size(buffer: object) -> int:
+    """Bytes of a buffer: inside the flatbuffer, or behind it."""
+    data = getattr(buffer, "data", None)
+    return len(data) if data is not None and len(data) else int(getattr(buffer, "size", 0))

