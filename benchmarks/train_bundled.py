@@ -73,7 +73,7 @@ def augment(images: torch.Tensor, size: int, generator: torch.Generator) -> torc
 
 def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
     generator = torch.Generator().manual_seed(SEED)
-    model.to(memory_format=torch.channels_last).train()
+    model.train()
     for size, pictures, batch, rate in PHASES:
         steps = pictures // batch
         optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
@@ -85,7 +85,7 @@ def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
                 scores = model(x)
             loss = functional.cross_entropy(scores.float(), labels[chosen], label_smoothing=0.05)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             if step % 50 == 0:
@@ -97,7 +97,7 @@ def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
 
 def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
     """Top-1 on pictures that went through edgekit's own preprocessing, float32."""
-    model.float().eval().to(memory_format=torch.channels_last)
+    model.float().eval()
     right = 0
     with torch.inference_mode():
         for start in range(0, len(images), 50):

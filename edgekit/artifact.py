@@ -33,11 +33,7 @@ from edgekit.preprocess import Preprocess, fit, normalise
 Array = NDArray[Any]
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class Tensor(_Struct):
+class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An input or output of the file. Real value = scale * (stored - zero_point) where scale is given."""
 
     name: str
@@ -48,7 +44,7 @@ class Tensor(_Struct):
     zero_point: int | None = None
 
 
-class Weights(_Struct):
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which numbers are inside. `knows` says in words what they were trained to tell apart."""
 
     source: str
@@ -58,14 +54,14 @@ class Weights(_Struct):
     licence: str = ""
 
 
-class CalibrationRecord(_Struct):
+class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     pictures: int
     sha256: str
     warnings: tuple[str, ...] = ()
 
 
-class Proof(_Struct):
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file's answers in its real runtime against the PyTorch model's, on real pictures (see parity.py)."""
 
     runtime: str
@@ -80,12 +76,12 @@ class Proof(_Struct):
     advisory: bool = False
 
 
-class FileRecord(_Struct):
+class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     sha256: str
 
 
-class Manifest(_Struct):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     architecture: str
     family: str

@@ -60,7 +60,7 @@ def _tflite(file: Path) -> tuple[Operators, ...]:
             reads = [graph.tensors[i] for i in operator.inputs if i >= 0]
             constants = [t for t in reads if _size(model.buffers[t.buffer])]
             computed = types[reads[0].type] if reads else "none"
-            stored = {types[t.type] for t in constants if len(t.shape or []) > 1}
+            stored = {types[t.type] for t in constants if t.shape is not None and len(t.shape) > 1}
             if computed == "float32" and stored & {"int8", "int4"}:
                 dynamic = name in ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
                 computed = "int8 (dynamic)" if dynamic else "float32, int8 weights"

@@ -27,7 +27,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekit.errors import DataError
 
@@ -68,7 +68,7 @@ def open_picture(path: Path) -> Image.Image:
     except FileNotFoundError:
         raise DataError(f"there is no picture {path}") from None
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(f"{path.name}: {reason}") from None
 
 

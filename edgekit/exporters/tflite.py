@@ -1,17 +1,10 @@
-"""PyTorch to TFLite: litert-torch converts, ai-edge-quantizer quantizes, edgekit chooses, corrects, and finishes the file."""
+"""PyTorch to TFLite: litert-torch converts, ai-edge-quantizer quantizes; edgekit chooses, corrects and finishes."""
 
-import contextlib
 import importlib.metadata
-import io
 import itertools
-import logging
-import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import litert_torch
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
@@ -19,13 +12,15 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
-from edgekit.errors import ExportError
-from edgekit.exporters import Exported, Say, tflite_file, tflite_quantize
+from edgekit.errors import MissingExtraError
+from edgekit.exporters import Exported, Say
 from edgekit.exporters.deployed import Deployed
 from edgekit.exporters.rounding import fold_batch_norm, round_weights
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
+from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.registry import installed
 
 PACKAGES = (
     "torch",
@@ -39,9 +34,34 @@ PACKAGES = (
 )
 
 
+HOW_TO_LOAD = """\
+```python
+from ai_edge_litert.interpreter import Interpreter            # pip install ai-edge-litert
+interpreter = Interpreter("model.tflite")
+interpreter.allocate_tensors()
+picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and pixels
+interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+interpreter.invoke()
+scores = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+```
+
+```kotlin
+// app/build.gradle.kts: implementation("com.google.ai.edge.litert:litert:2.1.0"), aaptOptions.noCompress("tflite")
+val interpreter = org.tensorflow.lite.Interpreter(modelBuffer)  // the mapped asset model.tflite
+val scores = Array(1) {{ FloatArray(labels.size) }}
+interpreter.run(pixels, scores)                                // pixels: direct ByteBuffer, native order, NHWC
+```
+"""
+
+
 class TfliteExporter:
     target = "tflite"
     schemes = frozenset({"fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"})
+
+    def __init__(self) -> None:
+        for module in ("litert_torch", "ai_edge_quantizer", "flatbuffers"):
+            if not installed(module):
+                raise MissingExtraError(module, "tflite")
 
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
         scheme = recipe.quantize.scheme
@@ -53,8 +73,10 @@ class TfliteExporter:
             say("rounding weights against the calibration pictures")
             deployed.model = round_weights(fold_batch_norm(deployed.model), _batches(calibration, model))
         say("converting with litert-torch")
+        with quiet():  # ten seconds of imports, which a wrong request must not wait for
+            from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         float_file = out / "float.tflite"
-        _convert(deployed, traced, model.preprocess.input_size, float_file, out / "converter.log")
+        tflite_convert.convert(deployed, traced, model.preprocess.input_size, float_file, out / "converter.log")
         if scheme == "fp32":
             converted = float_file.read_bytes()
         else:
@@ -68,7 +90,9 @@ class TfliteExporter:
         (out / "converter.log").unlink()
         given, answer = _tensors(file)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        return Exported(file, given, answer, versions, floor)
+        return Exported(
+            file, given, answer, versions, floor, HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype)
+        )
 
 
 def _batches(pictures: Pictures, model: LoadedModel) -> Iterator[torch.Tensor]:
@@ -82,17 +106,6 @@ def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[ND
     """The calibration pictures as the float file takes them: [1, h, w, 3]."""
     for pixels in pictures:
         yield (pixels.astype(np.float32) if recipe.fold else normalise(pixels, model.preprocess))[None]
-
-
-def _convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], file: Path, log: Path) -> None:
-    """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log."""
-    with quiet(log):
-        try:
-            channel_last = litert_torch.to_channel_last_io(module, args=[0]).eval()
-            litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).export(str(file))
-        except Exception as error:  # whatever the converter and its passes raise
-            last = str(error).strip().splitlines() or [type(error).__name__]
-            raise ExportError(f"litert-torch cannot convert this model: {last[0]}", hint="its log is kept") from error
 
 
 def _tensors(file: Path) -> tuple[Tensor, Tensor]:
@@ -115,22 +128,3 @@ def _tensors(file: Path) -> tuple[Tensor, Tensor]:
             )
         )
     return made[0], made[1]
-
-
-@contextlib.contextmanager
-def quiet(log: Path | None = None) -> Iterator[None]:
-    """Send what a library prints, from Python and from C++, to a file (or nowhere)."""
-    sys.stdout.flush(), sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
-    with log.open("wb") if log else tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 1), os.dup2(sink.fileno(), 2)
-        disabled = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                yield
-        finally:
-            logging.disable(disabled)
-            for number, copy in zip((1, 2), saved, strict=True):
-                os.dup2(copy, number)
-                os.close(copy)

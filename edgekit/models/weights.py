@@ -112,12 +112,18 @@ def hub_trouble(hub_id: str | None) -> str | None:
             urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
             answer.append(None)
         except OSError as error:
-            answer.append(f"the hub is not reachable ({getattr(error, 'reason', error)})")
+            answer.append(f"the hub is not reachable ({_reason(error)})")
 
     thread = threading.Thread(target=probe, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
     return answer[0] if answer else f"the hub did not answer within {PROBE_SECONDS:.0f} s"
+
+
+def _reason(error: OSError) -> str:
+    """The few words of an error that a person needs: `Name or service not known`."""
+    inner = getattr(error, "reason", error)
+    return str(getattr(inner, "strerror", None) or inner)
 
 
 def download(hub_id: str) -> Path:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact
 from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError
+from edgekit.quiet import quiet
 from edgekit.registry import EXTRAS, installed
 from edgekit.runtimes import Options
 
@@ -52,10 +53,11 @@ class LitertSession:
         self.interpreter_name = choose(options.interpreter)
         self.threads = options.threads
         try:
-            self.interpreter = interpreter_class(self.interpreter_name)(
-                model_path=str(artifact.model_file), num_threads=options.threads
-            )
-            self.interpreter.allocate_tensors()
+            with quiet():
+                self.interpreter = interpreter_class(self.interpreter_name)(
+                    model_path=str(artifact.model_file), num_threads=options.threads
+                )
+                self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             floor = artifact.manifest.oldest_interpreter
             hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""

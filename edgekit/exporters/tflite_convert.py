@@ -1,0 +1,20 @@
+"""litert-torch, kept apart because importing it takes ten seconds."""
+
+from pathlib import Path
+
+import litert_torch
+import torch
+
+from edgekit.errors import ExportError
+from edgekit.quiet import quiet
+
+
+def convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], file: Path, log: Path) -> None:
+    """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log."""
+    with quiet(log):
+        try:
+            channel_last = litert_torch.to_channel_last_io(module, args=[0]).eval()
+            litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).export(str(file))
+        except Exception as error:  # whatever the converter and its passes raise
+            last = str(error).strip().splitlines() or [type(error).__name__]
+            raise ExportError(f"litert-torch cannot convert this model: {last[0]}", hint="its log is kept") from error
