@@ -95,10 +95,16 @@ def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
     else:  # not square: the picture just covers the box
         factor = max(scale[0] / h, scale[1] / w)
         size = (max(round(w * factor), scale[1]), max(round(h * factor), scale[0]))
-    if size != picture.size:
-        picture = picture.resize(size, FILTERS[spec.interpolation])
+    picture = resize(picture, size, spec.interpolation)
     left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
     return np.asarray(picture.crop((left, top, left + width, top + height)))
+
+
+def resize(picture: Image.Image, size: tuple[int, int], interpolation: Interpolation) -> Image.Image:
+    """Step 3 for a (width, height): first across, then down. In one call, Pillow 13 sometimes turns the order round."""
+    width, height = size
+    across = picture.resize((width, picture.height), FILTERS[interpolation])
+    return across.resize((width, height), FILTERS[interpolation])
 
 
 def load_pixels(path: Path, spec: Preprocess) -> Pixels:

@@ -61,7 +61,10 @@ def runtime_for(target: str) -> "Runtime":
 
 @contextmanager
 def needs(extra: str | None = None) -> Iterator[None]:
-    """Turn "no module named X" into the extra that brings X. A broken plugin keeps its own traceback."""
+    """Turn "no module named X" into the extra that brings X. A broken plugin keeps its own traceback.
+
+    A torchvision built for another torch cannot load its operators ("operator torchvision::nms does not exist").
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -69,6 +72,13 @@ def needs(extra: str | None = None) -> Iterator[None]:
         if module not in EXTRAS:
             raise
         raise MissingExtraError(module, extra or EXTRAS[module]) from error
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        mismatch = MissingExtraError("torchvision", extra or "models")
+        mismatch.message = f"the installed torchvision does not fit the installed torch ({error})"
+        mismatch.hint = "pip install --force-reinstall torch torchvision, both from the same index"
+        raise mismatch from error
 
 
 def _load(kind: str, group: str, name: str) -> Any:

@@ -1,0 +1,67 @@
+# make demo   set up, then export, predict and bench on this machine
+# make test   set up, then lint, types, import rules and every test
+# Both need Python 3.11 or later, nothing else, and work without a network but for the package registries.
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
+PIP = $(UV) pip install --quiet --constraint constraints.txt
+BUILD = build
+
+.PHONY: demo test lint fast full clean constraints
+.DELETE_ON_ERROR:
+
+demo: .venv/.ready
+	.venv/bin/edgekit export mobilenetv2 --int8 --target tflite -o $(BUILD)/mobilenetv2-tflite-int8
+	.venv/bin/edgekit export mobilenetv2 --target tflite -o $(BUILD)/mobilenetv2-tflite-fp32
+	.venv/bin/edgekit predict $(BUILD)/mobilenetv2-tflite-int8 edgekit/models/bundled/sample.png
+	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
+	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
+
+test: lint fast full
+
+lint: .venv/.ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+# Without torch: proves that the half that only runs files installs and works alone.
+fast: .venv-run/.ready
+	.venv-run/bin/pytest -q -p no:cacheprovider -m "not full"
+
+full: .venv/.ready .venv-old/.ready .cache/data/.ready
+	.venv/bin/pytest -q --durations=10
+
+.venv/.ready: pyproject.toml constraints.txt Makefile | uv
+	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(PIP) --python .venv/bin/python -e '.[tflite,weights,dev]'
+	touch $@
+
+.venv-run/.ready: pyproject.toml constraints.txt Makefile | uv
+	test -x .venv-run/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-run
+	$(PIP) --python .venv-run/bin/python -e '.[run-tflite]' pytest pytest-timeout hypothesis
+	touch $@
+
+# What old devices run: the last tflite-runtime (2023, Python 3.11, numpy 1), and an independent reader of TFLite
+# metadata, which wants libusb. They have pins of their own.
+.venv-old/.ready: pyproject.toml constraints.txt Makefile | uv
+	test -x .venv-old/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-old
+	$(UV) pip install --quiet --python .venv-old/bin/python -e '.[run-tflite-runtime]' tflite-support==0.4.4
+	mkdir -p .venv-old/deb && cd .venv-old/deb && apt-get download -q libusb-1.0-0 && dpkg -x libusb-1.0-0_*.deb .
+	touch $@
+
+.cache/data/.ready: benchmarks/fetch.py | .venv/.ready
+	.venv/bin/python benchmarks/fetch.py
+	touch $@
+
+.PHONY: uv
+uv:
+	@test -x "$$(command -v $(UV))" || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; }
+
+# Every transitive pin, for every platform.
+constraints: | uv
+	$(UV) pip compile --quiet --universal --python-version 3.11 --extra all --extra run-tensorflow --extra dev \
+		--no-annotate --no-header --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf .venv .venv-run .venv-old build

@@ -1,0 +1,97 @@
+"""Two lanes: `full` tests need the making half; without torch their files are not even collected."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+GOLDEN = HERE / "golden" / "tiny-tflite-int8"
+
+collect_ignore = (
+    []
+    if importlib.util.find_spec("torch")
+    else [p.name for p in HERE.glob("test_*.py") if "pytestmark = pytest.mark.full" in p.read_text("utf-8")]
+)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """In CI a skipped test is a failed one: something that should be installed is not."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def run_edgekit(*arguments, cwd=None, env=None, python=sys.executable, timeout=600):
+    """The command as a user runs it, in a process of its own."""
+    return subprocess.run(
+        [python, "-c", "from edgekit.cli import main; main()", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(HERE), "HF_HUB_OFFLINE": "1"} | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_artifact():
+    """A committed artifact, schema 1: every later edgekit must open it."""
+    return GOLDEN
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the committed artifact that a test may damage."""
+    import shutil
+
+    return Path(shutil.copytree(GOLDEN, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of 40 smooth colour pictures in two class folders."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(3)
+    for i in range(40):
+        small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        path = folder / f"class{i % 2}" / f"{i:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        small.resize((80, 60), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+TINY = ("py:nets:tiny", "--input-size", "32", "--mean", "0.5", "--std", "0.25")
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, pictures):
+    """`exported("int8-static")`: the tiny network in a scheme, made once a session by the real pipeline."""
+    from edgekit.pipeline import export
+    from edgekit.recipe import Quantize, Recipe
+
+    made = {}
+
+    def make(scheme, *, model="py:nets:tiny", target="tflite", **options):
+        key = (scheme, model, target, *sorted(options.items()))
+        if key not in made:
+            recipe = Recipe(
+                model=model,
+                target=target,
+                quantize=Quantize(scheme=scheme),
+                calibration=str(pictures),
+                input_size=(32, 32),
+                mean=(0.5, 0.5, 0.5),
+                std=(0.25, 0.25, 0.25),
+                **options,
+            )
+            made[key] = export(recipe, tmp_path_factory.mktemp("made") / recipe.folder_name)
+        return made[key]
+
+    return make

@@ -1,0 +1,109 @@
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit import calibration
+from edgekit.calibration import PROOF_PICTURES, choose
+from edgekit.errors import DataError
+from edgekit.preprocess import Preprocess
+
+SPEC = Preprocess((32, 32))
+
+
+def take(folder, tmp_path, samples=128, sheet=None, seed=0):
+    scratch = tmp_path / f"scratch-{seed}-{samples}"
+    scratch.mkdir(exist_ok=True)
+    return choose(str(folder) if folder else "default", samples, seed, SPEC, sheet, scratch)
+
+
+def test_a_folder_is_split_between_calibration_and_proof(pictures, tmp_path):
+    chosen = take(pictures, tmp_path, samples=8)
+    assert (len(chosen.calibration), len(chosen.proof)) == (8, PROOF_PICTURES)
+    seen = {p.tobytes() for p in chosen.calibration}
+    assert not seen & {p.tobytes() for p in chosen.proof}
+
+
+def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(pictures, tmp_path):
+    a, b, c = (take(pictures, tmp_path, samples=8 + i, seed=seed) for i, seed in ((0, 0), (0, 0), (0, 1)))
+    assert a.calibration.sha256 == b.calibration.sha256 != c.calibration.sha256
+    assert [p.tobytes() for p in a.calibration] == [p.tobytes() for p in a.calibration]
+
+
+def test_broken_pictures_are_skipped_with_a_count(pictures, tmp_path):
+    folder = tmp_path / "some"
+    shutil.copytree(pictures, folder)
+    (folder / "class0" / "00.png").write_bytes(b"broken")
+    (folder / "class0" / "zz.jpg").write_text("text")
+    warnings = take(folder, tmp_path).calibration.warnings
+    assert any("skipped 2 of 41 files" in w for w in warnings), warnings
+
+
+@pytest.mark.parametrize(
+    ("make", "warns"),
+    [
+        (lambda i: np.full((40, 40, 3), i % 20, np.uint8), "grey levels"),
+        (lambda i: np.random.default_rng(i % 10).integers(0, 256, (40, 40, 3), dtype=np.uint8), "copies of another"),
+    ],
+)
+def test_the_linter_finds_what_is_wrong(tmp_path, make, warns):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for i in range(40):
+        Image.fromarray(make(i)).save(folder / f"{i}.png")
+    assert any(warns in w for w in take(folder, tmp_path).calibration.warnings)
+
+
+def test_the_linter_finds_one_class_and_too_few(pictures, tmp_path):
+    folder = tmp_path / "one"
+    shutil.copytree(pictures / "class0", folder / "class0")
+    warnings = " ".join(take(folder, tmp_path, samples=10).calibration.warnings)
+    assert "only 10 pictures" in warnings
+    assert "one class folder" in warnings
+
+
+def test_a_good_folder_gets_no_warning(pictures, tmp_path):
+    assert take(pictures, tmp_path).calibration.warnings == ()
+
+
+def test_empty_missing_and_unreadable_folders_are_refused(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        take(empty, tmp_path)
+    with pytest.raises(DataError, match="no folder"):
+        take(tmp_path / "none", tmp_path)
+    (empty / "a.jpg").write_text("text")
+    with pytest.raises(DataError, match="none of the 1 pictures"):
+        take(empty, tmp_path)
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    noise.save(folder / "0.bmp")
+    for i in range(1, 400):
+        (folder / f"{i}.bmp").hardlink_to(folder / "0.bmp")
+    spec = Preprocess((256, 256))  # 400 x 196 kB = 79 MB
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    tracemalloc.start()
+    chosen = choose(str(folder), 400, 0, spec, None, scratch)
+    for _ in chosen.calibration:
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(chosen.calibration) == 400
+    assert peak < 12e6
+
+
+def test_a_contact_sheet_keeps_its_last_pictures_for_the_proof(tmp_path):
+    sheet = tmp_path / "sheet.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8 * 28, 8 * 28), dtype=np.uint8)).save(sheet)
+    chosen = take(None, tmp_path, sheet=sheet)
+    assert (len(chosen.calibration), len(chosen.proof)) == (32, 32)
+    assert chosen.calibration.warnings == ("32 pictures come with the model; 128 were asked for",)
+    assert calibration.describe("default", 16, sheet).startswith("16 Fashion-MNIST")

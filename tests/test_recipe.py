@@ -1,0 +1,83 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.errors import RecipeError, UnsupportedError
+from edgekit.recipe import SCHEMES, Quantize, Recipe, check, check_scheme, dump, load
+
+
+@given(
+    st.builds(
+        Recipe,
+        model=st.text(min_size=1, max_size=20),
+        target=st.sampled_from(["tflite", "torch"]),
+        samples=st.integers(1, 9999),
+        softmax=st.booleans(),
+        fold=st.just(True),
+        input_size=st.none() | st.tuples(st.integers(1, 999), st.integers(1, 999)),
+        std=st.none() | st.tuples(*[st.floats(0.01, 1)] * 3),
+        labels=st.none() | st.text(max_size=9),
+        quantize=st.builds(Quantize, scheme=st.sampled_from(SCHEMES), keep_float=st.just(("a.*", 'quo"te\\d'))),
+    )
+)
+def test_a_dumped_recipe_loads_as_itself(tmp_path_factory, recipe):
+    path = tmp_path_factory.mktemp("recipe") / "r.toml"
+    path.write_text(dump(recipe), "utf-8")
+    assert load(path) == recipe
+
+
+def test_defaults_are_left_out():
+    assert dump(Recipe(model="mobilenetv2", target="tflite")) == 'model = "mobilenetv2"\ntarget = "tflite"\n'
+
+
+def test_the_digest_follows_the_content():
+    a = Recipe(model="m", target="tflite")
+    assert a.digest() == Recipe(model="m", target="tflite", samples=128).digest()
+    assert a.digest() != Recipe(model="m", target="tflite", samples=129).digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('model = "m"\ntarget = "tflite"\n[quantize]\nschme = "fp16"\n', "schme"),
+        ('model = "m"\ntarget = "tflite"\n[quantize]\nscheme = "int9"\n', "int9"),
+        ('model = "m"\n', "target"),
+        ("model = ", "r.toml"),
+        ('model = "m"\ntarget = "tflite"\nsamples = 0\n', "samples"),
+        ('model = "m"\ntarget = "tflite"\nfold = false\ninput = "uint8"\n', "--no-fold"),
+        ('model = "m"\ntarget = "tflite"\nmean = [123.0, 116.0, 103.0]\n', "0..255"),
+        ('model = "m"\ntarget = "tflite"\nstd = [0.0, 1.0, 1.0]\n', "std"),
+        ('model = "m"\ntarget = "tflite"\n[quantize]\nkeep_float = ["("]\n', "regular expression"),
+    ],
+)
+def test_a_wrong_recipe_says_where(tmp_path, text, says):
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=says):
+        load(path)
+
+
+def test_a_missing_recipe_is_a_request_error(tmp_path):
+    with pytest.raises(RecipeError, match=r"there is no recipe"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_target_refuses_schemes_it_cannot_hold():
+    recipe = check(Recipe(model="m", target="torch", quantize=Quantize(scheme="int8-static")))
+    with pytest.raises(UnsupportedError, match="int8-static") as caught:
+        check_scheme(recipe, frozenset({"fp32"}))
+    assert caught.value.hint == "--scheme fp32"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "fold", "asked", "gets"),
+    [
+        ("int8-static", True, "auto", "uint8"),
+        ("int8-static", False, "auto", "float32"),
+        ("fp32", True, "auto", "float32"),
+        ("int8-dynamic", True, "uint8", "uint8"),
+    ],
+)
+def test_the_input_contract(scheme, fold, asked, gets):
+    recipe = Recipe(model="m", target="tflite", quantize=Quantize(scheme=scheme), fold=fold, input=asked)
+    assert recipe.input_type == gets

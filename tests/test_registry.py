@@ -1,0 +1,68 @@
+import importlib.metadata
+
+import pytest
+
+from edgekit import registry, schemes
+from edgekit.errors import MissingExtraError, UnknownNameError, UnsupportedError
+from edgekit.recipe import Quantize, Recipe
+
+
+def test_built_ins_come_through_the_public_door():
+    assert {"litert", "null", "torch"} <= set(registry.runtimes())
+    assert {"tflite", "torch"} <= set(registry.targets())
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(UnknownNameError) as caught:
+        registry.exporter("tflit")
+    assert caught.value.hint == "did you mean tflite?"
+
+
+def test_a_missing_package_names_its_extra():
+    with pytest.raises(MissingExtraError) as caught, registry.needs():
+        raise ModuleNotFoundError("No module named 'timm'", name="timm.layers")
+    assert caught.value.hint == 'pip install "edgekit[models]"'
+
+
+def test_a_broken_plugin_looks_broken_not_uninstalled():
+    with pytest.raises(ModuleNotFoundError), registry.needs():
+        raise ModuleNotFoundError("No module named 'their_helper'", name="their_helper")
+
+
+def test_a_torchvision_that_does_not_fit_torch_is_named():
+    with pytest.raises(MissingExtraError, match="torchvision"), registry.needs():
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+
+def test_the_runtime_of_a_target():
+    assert registry.runtime_for("tflite").name == "litert"
+    assert registry.runtime_for("null").name == "null"
+
+
+def test_every_extra_that_is_named_exists():
+    metadata = importlib.metadata.metadata("edgekit")
+    assert set(registry.EXTRAS.values()) <= set(metadata.get_all("Provides-Extra"))
+
+
+@pytest.mark.parametrize(
+    ("family", "scheme"), [("cnn", "int8-static"), ("attention", "int8-dynamic"), ("hardswish", "int8-dynamic")]
+)
+def test_int8_means_the_scheme_of_the_table(family, scheme):
+    recipe = Recipe(model="m", target="tflite", quantize=Quantize(scheme="int8"))
+    resolved, why = schemes.resolve(recipe, family)
+    assert resolved.quantize.scheme == scheme
+    assert why
+
+
+def test_an_exact_scheme_stays():
+    recipe = Recipe(model="m", target="tflite", quantize=Quantize(scheme="fp16"))
+    assert schemes.resolve(recipe, "cnn") == (recipe, "as asked")
+    with pytest.raises(UnsupportedError):
+        schemes.resolve(Recipe(model="m", target="torch", quantize=Quantize(scheme="int8")), "cnn")
+
+
+def test_a_cpu_that_gains_nothing_is_told():
+    line = schemes.forecast("cnn", "tflite", "int8-static", "x86")
+    assert "gains nothing" in line
+    assert schemes.forecast("cnn", "tflite", "int8-static", "x86-vnni") is None
+    assert schemes.forecast("cnn", "tflite", "fp32", "x86") is None
