@@ -14,10 +14,10 @@ torch's CPU kernels do not promise the same bits on another machine.
 """
 
 import argparse
-import gzip
 import time
 from pathlib import Path
 
+import fashion
 import numpy as np
 import timm
 import torch
@@ -36,14 +36,10 @@ SEED = 0
 PHASES = ((96, 60_000, 64, 2e-3), (224, 20_000, 32, 4e-4))  # pixels, pictures, batch, peak learning rate
 
 
-def read(split: str) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(split: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Fashion-MNIST: uint8 [n, 1, 28, 28] and int64 [n]."""
-    folder = DATA / "fashion-mnist"
-    images = np.frombuffer(
-        gzip.decompress((folder / f"{split}-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16
-    )
-    labels = np.frombuffer(gzip.decompress((folder / f"{split}-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
-    return torch.from_numpy(images.reshape(-1, 1, 28, 28).copy()), torch.from_numpy(labels.astype(np.int64))
+    images, labels = fashion.read(split)
+    return torch.from_numpy(images[:, None]), torch.from_numpy(labels)
 
 
 def build() -> nn.Module:
@@ -190,12 +186,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(2)
-    test, test_labels = read("t10k")
+    test, test_labels = tensors("t10k")
     if arguments.evaluate:
         top1 = (predict(restore(), test) == test_labels).double().mean().item()
         print(f"top-1 {top1:.4f} on {len(test):,} test pictures")
         return
-    images, labels = read("train")
+    images, labels = tensors("train")
     start = time.process_time()
     model = build()
     train(model, images, labels)

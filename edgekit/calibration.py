@@ -170,14 +170,14 @@ def _from_photographs(samples: int, rng: np.random.Generator, spec: Preprocess, 
 
     def crops(count: int) -> Iterator[Pixels]:
         for i in range(count):
-            yield fit(_random_crop(photographs[i % len(photographs)], rng), spec)
+            yield fit(random_crop(photographs[i % len(photographs)], rng), spec)
 
     calibration = _spool(crops(samples), samples, scratch / "calibration", name)
     proof = _spool(crops(PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", f"other {name}")
     return Chosen(_with(calibration, [ADVICE]), proof)
 
 
-def _random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+def random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """A seeded square of 40 to 100 % of the shorter side, mirrored half of the time."""
     side = int(min(picture.size) * rng.uniform(0.4, 1.0))
     left, top = (int(rng.integers(0, extent - side + 1)) for extent in picture.size)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import msgspec.toml
 
 from edgekit.errors import RecipeError, UnsupportedError
 
@@ -136,14 +137,4 @@ def load(path: Path) -> Recipe:
 
 def dump(recipe: Recipe) -> str:
     """The recipe as TOML, defaults left out; `load` reads it back."""
-    plain = msgspec.to_builtins(recipe)
-    quantize = plain.pop("quantize", {})
-    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
-    if quantize:
-        lines += ["", "[quantize]"] + [f"{key} = {_toml(value)}" for key, value in quantize.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """A string, number, boolean or list as TOML; JSON's notation is the same for all of them."""
-    return msgspec.json.encode(value).decode()
+    return msgspec.toml.encode(recipe).decode()

@@ -21,10 +21,7 @@ def finish(model: bytes, loaded: LoadedModel, recipe: Recipe) -> tuple[bytes, di
     inline_buffers(graph, model)
     graph.description = f"edgekit: {loaded.name}, {recipe.quantize.scheme}".encode()
     per_channel = refuse_on_old_runtimes(graph)
-    mean, std = (0.0,) * 3, (1.0,) * 3
-    if not recipe.fold:
-        mean, std = (tuple(255 * v for v in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
-    attach(graph, describe(loaded, recipe, mean, std))
+    attach(graph, describe(loaded, recipe))
     packed = pack(graph, b"TFL3")
     return with_labels(packed, loaded.labels), floor(recipe.quantize.scheme, per_channel=per_channel)
 
@@ -89,13 +86,16 @@ def floor(scheme: str, *, per_channel: bool) -> dict[str, str]:
     return {"x86-64": "tflite-runtime 2.14", "arm64": "TFLite 2.16.1"}
 
 
-def describe(loaded: LoadedModel, recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     """TFLite metadata: the normalisation that REMAINS to be done by the caller, on the 0..255 scale; labels; names.
 
     Follows https://ai.google.dev/edge/litert/models/metadata, so that readers of any make find it.
     """
+    spec = loaded.preprocess
+    mean = [0.0] * 3 if recipe.fold else [255 * v for v in spec.mean]
+    std = [1.0] * 3 if recipe.fold else [255 * v for v in spec.std]
     norm = metadata.NormalizationOptionsT()
-    norm.mean, norm.std = list(mean), list(std)
+    norm.mean, norm.std = mean, std
     unit = metadata.ProcessUnitT()
     unit.optionsType, unit.options = metadata.ProcessUnitOptions.NormalizationOptions, norm
     image = metadata.TensorMetadataT()

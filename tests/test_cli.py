@@ -1,0 +1,150 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import HERE, run_edgekit
+
+COMMANDS = ("export", "predict", "bench", "inspect", "verify", "list", "doctor")
+HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *[[c, "--help"] for c in COMMANDS]], ids=" ".join)
+def test_help_imports_nothing_heavy_and_shows_examples(arguments):
+    code = (
+        "import sys; from edgekit.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "print('MODULES', *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Examples:" in done.stdout
+    assert not HEAVY & set(done.stderr.split())
+
+
+def test_version():
+    import edgekit
+
+    assert run_edgekit("--version").stdout.strip() == f"edgekit {edgekit.__version__}"
+
+
+def test_predict_says_what_the_model_knows(golden_artifact, pictures):
+    picture = next(pictures.rglob("*.png"))
+    done = run_edgekit("predict", golden_artifact, picture, "-k", "2")
+    assert done.returncode == 0
+    assert done.stdout.count("%") == 2
+    assert "this model knows" in done.stdout
+    assert "this model knows" not in run_edgekit("predict", golden_artifact, picture, "-q").stdout
+
+
+def test_json_is_alone_on_stdout(golden_artifact, pictures):
+    for arguments in (
+        ["predict", golden_artifact, next(pictures.rglob("*.png"))],
+        ["bench", golden_artifact, "--rounds", "3"],
+        ["inspect", golden_artifact],
+        ["verify", golden_artifact],
+        ["list", "models"],
+        ["list", "schemes"],
+        ["list", "recipes"],
+        ["list", "targets"],
+    ):
+        done = run_edgekit(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+
+
+def test_bench_compares_in_plain_words(golden_artifact, copied):
+    done = run_edgekit("bench", golden_artifact, copied, "--rounds", "5")
+    assert done.returncode == 0, done.stderr
+    assert "CPU class" in done.stdout
+    assert "faster than" in done.stdout or "take the same time" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["predict", "{copy}", "missing.jpg"], 2, "there is no picture"),
+        (["predict", "nowhere", "x.jpg"], 4, "does not exist"),
+        (["verify", "{copy}", "--interpreter", "tensorrt"], 2, "unknown interpreter"),
+        (["inspect", "nowhere.tflite"], 4, "does not exist"),
+        (["export", "mobilenetv2", "--scheme", "int9"], 2, "unknown scheme 'int9'"),
+        (["export", "none.toml"], 2, "there is no recipe"),
+        (["export", "mobilenetv2", "--input-size", "big"], 2, "is not a size"),
+        (["export", "mobilenetv2", "--mean", "1,2"], 2, "one number or three"),
+        (["export", "mobilenetv2", "--mean", "123,116,103", "--std", "1"], 2, "0..255"),
+        (["export", "mobilenetv2", "--no-fold", "--input", "uint8"], 2, "--no-fold"),
+        (["export", "mobilenetv2", "--samples", "0"], 2, "samples"),
+        (["bench"], 2, "Missing argument"),
+    ],
+)
+def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, code, says):
+    done = run_edgekit(*[a.replace("{copy}", str(copied)) for a in arguments], cwd=tmp_path)
+    assert (done.returncode, says in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "build").exists()
+
+
+def test_errors_are_json_too_and_debug_shows_the_traceback():
+    done = run_edgekit("verify", "nowhere", "--json")
+    assert json.loads(done.stdout)["exit_code"] == done.returncode == 4
+    assert "Traceback" in run_edgekit("verify", "nowhere", "--debug").stderr
+
+
+def test_an_edited_artifact_is_refused(copied):
+    blob = bytearray((copied / "model.tflite").read_bytes())
+    blob[-200] ^= 255
+    (copied / "model.tflite").write_bytes(blob)
+    done = run_edgekit("verify", copied)
+    assert done.returncode == 4
+    assert "model.tflite is not the file that was exported" in done.stderr
+
+
+def test_inspect_reads_a_plain_file_and_refuses_a_damaged_one(golden_artifact, tmp_path):
+    plain = tmp_path / "somebody_elses.tflite"
+    shutil.copy(golden_artifact / "model.tflite", plain)
+    assert "DEPTHWISE_CONV_2D" in run_edgekit("inspect", plain).stdout
+    plain.write_bytes(plain.read_bytes()[:2000])
+    done = run_edgekit("inspect", plain)
+    assert done.returncode == 4, done.stderr
+    assert "damaged" in done.stderr
+    plain.write_bytes(b"hello world")
+    assert "not a TFLite file" in run_edgekit("inspect", plain).stderr
+
+
+def test_ctrl_c_ends_with_130(golden_artifact):
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from edgekit.cli import main; main()",
+            "bench",
+            str(golden_artifact),
+            "--rounds",
+            "9999999",
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(HERE)},
+    )
+    assert "timing" in child.stderr.readline()
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted" in err
+
+
+def test_the_public_names():
+    import edgekit
+
+    assert edgekit.__all__ == [
+        "Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "verify",
+    ]  # fmt: skip
+    assert edgekit.load is not None
+    with pytest.raises(AttributeError):
+        _ = edgekit.nothing

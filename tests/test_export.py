@@ -1,0 +1,178 @@
+"""The pipeline and the TFLite exporter, on the real converter, quantizer and runtime."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as tflite
+from ai_edge_litert.interpreter import Interpreter
+from conftest import run_edgekit
+
+from edgekit import artifact, inspection, parity, pipeline, registry
+from edgekit.errors import ParityError, RequestError
+from edgekit.preprocess import load_pixels
+from edgekit.recipe import Quantize, Recipe
+from edgekit.runtimes import Options
+
+pytestmark = pytest.mark.full
+SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_is_proven_and_verifies(exported, scheme):
+    made = exported(scheme)
+    proof = made.manifest.proof
+    assert proof.passed
+    assert not proof.advisory
+    assert proof.pictures == 32
+    assert proof.runtime.startswith("ai-edge-litert")
+    if scheme == "fp32":
+        assert proof.sqnr_db is None or proof.sqnr_db >= 100
+    assert parity.verify(made, registry.runtime("litert"), Options()).passed
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_file_takes_what_the_manifest_says(exported, scheme):
+    made = exported(scheme)
+    interpreter = Interpreter(str(made.model_file))
+    given, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    assert given["dtype"] == (np.uint8 if scheme == "int8-static" else np.float32)
+    assert list(given["shape"]) == [1, 32, 32, 3]
+    assert answer["dtype"] == np.float32
+    if scheme == "int8-static":
+        assert given["quantization"] == (1.0, 0)  # the stored number is the pixel
+
+
+def test_int8_computes_in_integers(exported):
+    seen = {(o.name, o.precision) for o in inspection.inspect(exported("int8-static").model_file).operators}
+    assert {("CONV_2D", "int8"), ("DEPTHWISE_CONV_2D", "int8"), ("FULLY_CONNECTED", "int8")} <= seen
+    dynamic = {(o.name, o.precision) for o in inspection.inspect(exported("int8-dynamic").model_file).operators}
+    assert ("CONV_2D", "int8 (dynamic)") in dynamic
+    assert ("DEPTHWISE_CONV_2D", "float32, int8 weights") in dynamic
+
+
+def test_weights_are_inside_the_flatbuffer(exported):
+    for scheme in SCHEMES:
+        model = tflite.ModelT.InitFromPackedBuf(exported(scheme).model_file.read_bytes(), 0)
+        assert not any(b.offset for b in model.buffers)
+
+
+def test_a_network_with_attention(exported):
+    made = exported("int8", model="py:nets:tiny_attention")
+    assert made.manifest.scheme == "int8-dynamic"
+    assert made.manifest.family == "attention"
+    assert made.manifest.oldest_interpreter == {"x86-64": "LiteRT 1.0.1", "arm64": "LiteRT 1.2"}
+    model = tflite.ModelT.InitFromPackedBuf(made.model_file.read_bytes(), 0)
+    versions = {c.version for c in model.operatorCodes if c.builtinCode == tflite.BuiltinOperator.FULLY_CONNECTED}
+    assert 12 in versions
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input": "int8"},
+        {"input": "float32"},
+        {"fold": False},
+        {"softmax": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("scheme", ["fp32", "int8-static"])
+def test_other_input_and_output_contracts_answer_alike(exported, pictures, scheme, options):
+    plain, other = exported(scheme), exported(scheme, **options)
+    assert other.manifest.proof.passed
+    expected = options.get("input", "float32" if not options.get("fold", True) or scheme == "fp32" else "uint8")
+    assert other.manifest.input.dtype == expected
+    pixels = np.stack([load_pixels(p, plain.manifest.preprocess) for p in sorted(pictures.rglob("*.png"))[:8]])
+    scores = []
+    for made in (plain, other):
+        session = registry.runtime("litert").open(made)
+        scores.append(parity.answers(made, session, pixels))
+        session.close()
+    if options.get("softmax"):
+        np.testing.assert_allclose(scores[1].sum(-1), 1, atol=1e-5)
+        np.testing.assert_array_equal(scores[0].argmax(-1), scores[1].argmax(-1))
+    else:
+        np.testing.assert_allclose(scores[1], scores[0], atol=0.05 * np.abs(scores[0]).max())
+
+
+def test_uint8_input_of_a_float_file(exported):
+    made = exported("fp32", input="uint8")
+    assert made.manifest.input.dtype == "uint8"
+    assert made.manifest.proof.sqnr_db is None or made.manifest.proof.sqnr_db >= 100
+
+
+def test_layers_can_stay_float(exported, pictures, tmp_path):
+    recipe = Recipe(
+        model="py:nets:tiny",
+        target="tflite",
+        quantize=Quantize(scheme="int8-static", keep_float=(".*Linear.*",)),
+        calibration=str(pictures),
+        input_size=(32, 32),
+    )
+    made = pipeline.export(recipe, tmp_path / "made")
+    seen = {(o.name, o.precision) for o in inspection.inspect(made.model_file).operators}
+    assert ("FULLY_CONNECTED", "float32") in seen
+    assert ("CONV_2D", "int8") in seen
+
+
+def test_twice_gives_the_same_bytes(exported, pictures, tmp_path):
+    first = exported("int8-static")
+    again = run_edgekit(
+        "export", "py:nets:tiny", "--scheme", "int8-static", "--calibration", pictures, "--input-size", "32",
+        "--mean", "0.5", "--std", "0.25", "-o", tmp_path / "again",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    for name in ("model.tflite", "golden.npz", "manifest.json", "labels.txt", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (first.folder / name).read_bytes(), name
+
+
+def test_the_reference_is_an_artifact_too(exported):
+    reference = exported("fp32", target="torch")
+    assert reference.model_file.name == "model.pt2"
+    assert reference.manifest.proof.sqnr_db is None or reference.manifest.proof.sqnr_db > 100
+    assert parity.verify(reference, registry.runtime("torch"), Options()).passed
+
+
+def test_labels_lie_inside_the_file_as_an_archive(exported):
+    with zipfile.ZipFile(exported("fp32").model_file) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == exported("fp32").labels()
+
+
+def test_a_file_that_answers_differently_is_kept_aside(monkeypatch, pictures, tmp_path):
+    import torch
+
+    from edgekit.exporters.deployed import Deployed
+
+    monkeypatch.setattr(Deployed, "forward", lambda self, x: torch.roll(self.model(x * self.scale + self.shift), 1, -1))
+    recipe = Recipe(model="py:nets:tiny", target="tflite", calibration=str(pictures), input_size=(32, 32))
+    out = tmp_path / "made"
+    with pytest.raises(ParityError, match="answers differently") as caught:
+        pipeline.export(recipe, out)
+    assert caught.value.exit_code == 4
+    assert not out.exists()
+    rejected = artifact.load(tmp_path / "made.rejected")
+    assert not rejected.manifest.proof.passed
+
+
+def test_random_weights_make_the_limits_advisory(exported, pictures):
+    made = exported("int8-static", model="mobilenetv2_050", weights="random")
+    assert made.manifest.proof.advisory
+
+
+def test_a_wrong_request_costs_nothing(tmp_path, pictures):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    recipe = Recipe(model="py:nets:tiny", target="tflite", calibration=str(pictures), input_size=(32, 32))
+    with pytest.raises(RequestError, match="not an artifact"):
+        pipeline.plan(recipe, tmp_path)
+
+
+def test_the_manifest_tells_where_everything_came_from(exported):
+    m = exported("int8-static").manifest
+    text = json.loads((exported("int8-static").folder / "manifest.json").read_text())
+    assert m.calibration.pictures == 40
+    assert len(m.weights.sha256) == 64
+    assert {"edgekit", "torch", "litert-torch", "ai-edge-quantizer"} <= set(m.made_with)
+    assert m.made_on["cpu_class"]
+    assert text["recipe"]["calibration"] == "folder"

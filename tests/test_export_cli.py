@@ -1,0 +1,103 @@
+"""edgekit export as a user types it: what is refused, what is said, what is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import HERE, TINY, run_edgekit
+
+pytestmark = pytest.mark.full
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["mobilenetv3"], 2, "mobilenetv3_small"),
+        (["mobilenetv2", "--target", "tflit"], 2, "did you mean tflite"),
+        (["mobilenetv2", "--target", "torch", "--int8"], 2, "no int8 scheme is known"),
+        (["mobilenetv2", "--target", "torch", "--fp16"], 2, "torch cannot hold the scheme fp16"),
+        (["mobilenetv2", "--calibration", "nowhere"], 2, "there is no folder"),
+        (["mobilenetv2", "--weights", "nowhere.pth"], 3, "there is no weights file"),
+        (["mobilenetv2", "--weights", "imagenet"], 3, "switched off"),
+        (["efficientnet_b0"], 3, "no weights for"),
+        (["timm:nonsense"], 2, "unknown timm model"),
+        ([*TINY, "--target", "tflite", "--target", "torch", "-o", "x"], 2, "one -o for several targets"),
+    ],
+)
+def test_a_wrong_request_says_what_to_type_and_leaves_nothing(tmp_path, arguments, code, says):
+    done = run_edgekit("export", *arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
+    done = run_edgekit("export", "mobilenetv2", "--int8", "--dry-run", "--json", cwd=tmp_path)
+    plan = json.loads(done.stdout)
+    assert plan["scheme"].startswith("int8-static")
+    assert plan["weights"].startswith("bundled")
+    assert "Fashion-MNIST" in plan["pictures"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_printed_recipe_is_what_the_flags_equal(tmp_path):
+    done = run_edgekit("export", *TINY, "--int8", "--samples", "9", "--softmax", "--print-recipe")
+    (tmp_path / "r.toml").write_text(done.stdout)
+    again = run_edgekit("export", tmp_path / "r.toml", "--print-recipe")
+    assert again.stdout == done.stdout
+    assert "softmax = true" in done.stdout
+
+
+def test_the_shipped_recipes_are_valid():
+    recipes = json.loads(run_edgekit("list", "recipes", "--json").stdout)
+    assert recipes
+    for row in recipes:
+        assert run_edgekit("export", row["recipe"], "--weights", "random", "--dry-run").returncode == 0
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path, pictures):
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from edgekit.cli import main; main()",
+            "export",
+            *TINY,
+            "--int8",
+            "--calibration",
+            str(pictures),
+        ],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(HERE)},
+    )
+    for line in child.stderr:
+        if "converting" in line:
+            break
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 130, err
+    assert "Traceback" not in err
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_is_said(tmp_path, pictures, monkeypatch):
+    from edgekit import artifact, pipeline
+    from edgekit.errors import OutputError
+    from edgekit.recipe import Recipe
+
+    def full(folder, manifest):
+        Path("/dev/full").write_bytes(b"x" * 9999)
+
+    monkeypatch.setattr(artifact, "save_manifest", full)
+    recipe = Recipe(model="py:nets:tiny", target="torch", calibration=str(pictures), input_size=(32, 32))
+    with pytest.raises(OutputError, match="No space left"):
+        pipeline.export(recipe, tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,36 @@
+"""The whole tool in a minute: a network of one's own becomes a proven int8 file, which answers, is measured and verified."""
+
+import json
+
+import pytest
+from conftest import TINY, run_edgekit
+
+pytestmark = pytest.mark.full
+
+
+def test_export_predict_bench_verify_inspect(tmp_path, pictures):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("ant\nbee\ncat\ndog\nelk\n")
+    for scheme in ("--int8", "--scheme=fp32"):
+        done = run_edgekit(
+            "export", *TINY, scheme, "--calibration", pictures, "--labels", labels, "--target", "tflite", cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert "proof: SQNR" in done.stdout
+    int8, fp32 = (tmp_path / f"build/nets-tiny-tflite-{s}" for s in ("int8", "fp32"))
+
+    answer = json.loads(run_edgekit("predict", int8, next(pictures.rglob("*.png")), "--json").stdout)
+    assert {c["label"] for c in answer["predictions"][0]["classes"]} == {"ant", "bee", "cat", "dog", "elk"}
+    assert abs(sum(c["probability"] for c in answer["predictions"][0]["classes"]) - 1) < 1e-5
+
+    row = json.loads(run_edgekit("bench", int8, fp32, "--rounds", "5", "--json").stdout)["rows"][1]
+    assert row["cpu_ratio"]["value"] > 0
+    assert len(row["samples_ns"]["cpu"]) == 5
+
+    verified = run_edgekit("verify", int8)
+    assert verified.returncode == 0, verified.stderr
+    assert "to the last bit" in verified.stdout
+
+    seen = run_edgekit("inspect", int8)
+    assert "CONV_2D" in seen.stdout
+    assert "int8" in seen.stdout
