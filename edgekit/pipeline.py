@@ -111,7 +111,7 @@ def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: N
 
 def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
     """What is wrong with the calibration pictures, where the scheme uses them."""
-    return pictures.warnings if recipe.quantize.scheme == "int8-static" else ()
+    return pictures.warnings if recipe.calibrated else ()
 
 
 def _reference(model: LoadedModel, recipe: Recipe, pictures: Pictures) -> NDArray[np.float32]:
@@ -140,7 +140,6 @@ def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
 
 def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures) -> Manifest:
     recipe = intent.recipe
-    calibrated = recipe.quantize.scheme == "int8-static"
     record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
     # The recipe without the paths of this machine; the digests of what they led to make it whole again.
     plain = full(recipe) | {
@@ -148,7 +147,7 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: 
         "calibration": "default" if recipe.calibration == "default" else "folder",
         "labels": "file" if recipe.labels else None,
     }
-    content = [plain, model.weights.sha256, record.sha256 if calibrated else "", list(model.labels)]
+    content = [plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", list(model.labels)]
     return Manifest(
         model=recipe.model,
         architecture=model.architecture,
@@ -170,7 +169,7 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: 
         files={exported.file.name: artifact.file_record(exported.file)},
         made_with={"edgekit": __version__, **exported.versions},
         made_on=host.facts(),
-        calibration=record if calibrated else None,
+        calibration=record if recipe.calibrated else None,
         oldest_interpreter=exported.oldest_interpreter,
         notes=(*model.notes, *exported.notes),
     )

@@ -66,6 +66,17 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return "uint8" if self.quantize.scheme == "int8-static" and self.fold else "float32"
 
     @property
+    def rounds_against_pictures(self) -> bool:
+        """Whether weights are rounded against the calibration pictures: int8 with a scale per channel."""
+        q = self.quantize
+        return q.scheme.startswith("int8") and q.rounding == "corrected" and q.granularity == "channel"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the calibration pictures have a say in the file."""
+        return self.quantize.scheme == "int8-static" or self.rounds_against_pictures
+
+    @property
     def folder_name(self) -> str:
         """Named by the request: mobilenetv2-tflite-int8."""
         model = re.sub(r"[^\w.-]+", "-", self.model.removeprefix("timm:").removeprefix("py:"))
@@ -112,7 +123,7 @@ def check(recipe: Recipe) -> Recipe:
 def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
     """Refuse a scheme that the target cannot do."""
     scheme = recipe.quantize.scheme
-    if scheme != "int8" and scheme not in schemes:
+    if scheme not in schemes and not (scheme == "int8" and any(s.startswith("int8") for s in schemes)):
         raise UnsupportedError(
             f"{recipe.target} cannot hold the scheme {scheme}",
             hint=f"--scheme {'|'.join(s for s in SCHEMES if s in schemes)}",

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.full
     [
         (["mobilenetv3"], 2, "mobilenetv3_small"),
         (["mobilenetv2", "--target", "tflit"], 2, "did you mean tflite"),
-        (["mobilenetv2", "--target", "torch", "--int8"], 2, "no int8 scheme is known"),
+        (["mobilenetv2", "--target", "torch", "--int8"], 2, "torch cannot hold the scheme int8"),
         (["mobilenetv2", "--target", "torch", "--fp16"], 2, "torch cannot hold the scheme fp16"),
         (["mobilenetv2", "--calibration", "nowhere"], 2, "there is no folder"),
         (["mobilenetv2", "--weights", "nowhere.pth"], 3, "there is no weights file"),

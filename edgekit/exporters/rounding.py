@@ -1,6 +1,193 @@
-def fold_batch_norm(m):
-    return m
+"""Round weights against pictures instead of to the nearest integer, before any converter sees them.
+
+In an int8 CNN the rounding of weights costs more than the rounding of activations, and most of that is a shift of each
+channel's mean. So the layers are visited in the order they run, and each one's weights are put on the int8 grid that the
+quantizer will use (symmetric, one scale per output channel, largest weight = 127) such that the layer's *output* stays
+close to the float network's:
+
+- GPTQ (Frantar et al. 2022, arXiv:2210.17323; after Hassibi & Stork's Optimal Brain Surgeon): weights are rounded one
+  input at a time, and the error made is carried over to the inputs not yet rounded, by the inputs' covariance;
+- half of the error that earlier layers left in the inputs is corrected too (the asymmetric target of GPTAQ, Li et al.
+  2025, arXiv:2504.02692);
+- the bias takes the rest of the mean error (Nagel et al. 2019, arXiv:1906.04721, section 4.2).
+
+The quantizer then rounds weights that already lie on its grid, so the file holds the integers chosen here. The result
+is an ordinary float module, the same for every target.
+"""
+
+import copy
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+PICTURES = 32  # of 224 x 224; fewer of larger ones, so that memory stays bounded
+COLUMNS = 8192  # input patches of a layer that its covariance is taken from
+DAMPING = 0.01  # of the mean of the covariance's diagonal
+CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
+BLOCK = 64
 
 
-def round_weights(m, b):
-    return m
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """A copy in which every convolution that is directly followed by a BatchNorm has taken it in.
+
+    "Followed" goes by the order of registration; `round_weights` checks the outcome on pictures.
+    """
+    folded = copy.deepcopy(module).eval()
+    for parent in list(folded.modules()):
+        previous: nn.Module | None = None
+        for name, child in list(parent.named_children()):
+            follows = isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d)
+            if follows and previous.out_channels == child.num_features:
+                fused = fuse_conv_bn_eval(previous, child)
+                previous.weight, previous.bias = fused.weight, fused.bias
+                # timm's BatchNormAct2d holds its activation
+                rest = [m for m in (getattr(child, "drop", None), getattr(child, "act", None)) if m is not None]
+                setattr(parent, name, nn.Sequential(*rest))
+            previous = child
+    return folded
+
+
+@torch.no_grad()
+def round_weights(module: nn.Module, batches: Iterable[torch.Tensor]) -> nn.Module | None:
+    """A copy of a module with folded BatchNorms and weights on the int8 grid, biases corrected.
+
+    batches  normalised calibration pictures, float32 [n, 3, h, w]; the first PICTURES are used
+    Returns None where folding changed the answers (the order of registration is not the order of execution).
+    """
+    pictures = _first(batches)
+    folded = fold_batch_norm(module)
+    expected, got = module(pictures[:2]), folded(pictures[:2])
+    if not torch.allclose(expected, got, atol=1e-3 * float(expected.abs().max())):
+        return None
+    generator = torch.Generator().manual_seed(0)
+    half = len(pictures)
+
+    def visit(layer: nn.Module, given: tuple[torch.Tensor, ...], answer: torch.Tensor) -> torch.Tensor:
+        """A hook. The batch holds the pictures twice: as the float network and as the rounded one see them."""
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        exact, rounded = given[0][:half], given[0][half:]
+        wanted = answer[:half]
+        layer.weight.copy_(_rounded(layer, exact, rounded, generator))
+        if layer.bias is None:
+            layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
+        got = layer.forward(rounded)
+        over = [d for d in range(got.ndim) if d != _channel_axis(layer, got)]
+        error = wanted.mean(over) - got.mean(over)
+        layer.bias += error
+        shape = [1] * got.ndim
+        shape[_channel_axis(layer, got)] = -1
+        return torch.cat([wanted, got + error.view(shape)])
+
+    layers = [layer for layer in folded.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    handles = [layer.register_forward_hook(visit) for layer in layers]
+    folded(torch.cat([pictures, pictures]))
+    for handle in handles:
+        handle.remove()
+    return folded
+
+
+def _first(batches: Iterable[torch.Tensor]) -> torch.Tensor:
+    taken: list[torch.Tensor] = []
+    for batch in batches:
+        taken.append(batch)
+        limit = max(4, PICTURES * 224 * 224 // (batch.shape[-1] * batch.shape[-2]))
+        if sum(map(len, taken)) >= min(limit, 4 * PICTURES):
+            return torch.cat(taken)[: min(limit, 4 * PICTURES)]
+    return torch.cat(taken)
+
+
+def _channel_axis(layer: nn.Module, answer: torch.Tensor) -> int:
+    return 1 if isinstance(layer, nn.Conv2d) else answer.ndim - 1
+
+
+def _rounded(
+    layer: nn.Conv2d | nn.Linear, exact: torch.Tensor, rounded: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """The layer's weights on the int8 grid, chosen for the inputs of the rounded network."""
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    weight = layer.weight.reshape(groups, len(layer.weight) // groups, -1)  # [groups, outputs, inputs]
+    state = generator.get_state()
+    seen = _patches(layer, rounded, generator)  # [groups, inputs, columns]
+    if seen.shape[2] < 4 * seen.shape[1]:  # too few patches for a covariance (a classifier, a squeeze)
+        return _nearest(weight).reshape(layer.weight.shape)
+    generator.set_state(state)
+    true = _patches(layer, exact, generator)
+    seen, true = seen - seen.mean(2, keepdim=True), true - true.mean(2, keepdim=True)
+    covariance = seen @ seen.mT / seen.shape[2]
+    diagonal = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+    covariance = covariance + torch.eye(covariance.shape[1]) * (DAMPING * diagonal)[:, None, None]
+    left = weight @ ((true - seen) @ seen.mT / seen.shape[2])
+    target = weight + CARRIED * torch.linalg.solve(covariance, left.mT).mT
+    return _gptq(target, covariance).reshape(layer.weight.shape)
+
+
+def _scale(weight: torch.Tensor) -> torch.Tensor:
+    return (weight.abs().amax(2, keepdim=True) / 127).clamp_min(1e-12)
+
+
+def _nearest(weight: torch.Tensor) -> torch.Tensor:
+    scale = _scale(weight)
+    return (weight / scale).round() * scale
+
+
+def _gptq(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """Round [groups, outputs, inputs] to the grid, carrying each error over to the inputs still to come."""
+    inputs = weight.shape[2]
+    order = covariance.diagonal(dim1=1, dim2=2).mean(0).argsort(descending=True)  # the strongest inputs first
+    w = weight[:, :, order].clone()
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance[:, order][:, :, order]))
+    u = torch.linalg.cholesky(inverse, upper=True)
+    scale, largest = _scale(weight), w.abs().argmax(2, keepdim=True)
+    out = torch.empty_like(w)
+    for start in range(0, inputs, BLOCK):
+        stop = min(start + BLOCK, inputs)
+        errors = torch.empty_like(w[:, :, start:stop])
+        for i in range(start, stop):
+            x = w[:, :, i : i + 1]
+            q = (x / scale).round().clamp(-127, 127)
+            q = torch.where(largest == i, x.sign() * 127, q) * scale  # keeps the scale what it is
+            out[:, :, i : i + 1] = q
+            error = (x - q) / u[:, i : i + 1, i : i + 1]
+            w[:, :, i + 1 : stop] -= error * u[:, i : i + 1, i + 1 : stop]
+            errors[:, :, i - start : i - start + 1] = error
+        w[:, :, stop:] -= errors @ u[:, start:stop, stop:]
+    restored = torch.empty_like(out)
+    restored[:, :, order] = out
+    return restored
+
+
+def _patches(layer: nn.Conv2d | nn.Linear, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """What the rows of the weight matrix are multiplied with: a sample of [groups, inputs, columns]."""
+    if isinstance(layer, nn.Linear):
+        columns = x.reshape(-1, x.shape[-1]).T
+        if columns.shape[1] > COLUMNS:
+            columns = columns[:, torch.randint(0, columns.shape[1], (COLUMNS,), generator=generator)]
+        return columns[None]
+    n, channels, height, width = x.shape
+    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if isinstance(layer.padding, str) or type(layer).__name__ == "Conv2dSame":  # as TensorFlow pads
+        total = [
+            max((math.ceil(side / s) - 1) * s + r - side, 0)
+            for side, s, r in zip((height, width), stride, reach, strict=True)
+        ]
+        pad = [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2]
+    else:
+        pad = [layer.padding[1], layer.padding[1], layer.padding[0], layer.padding[0]]
+    x = functional.pad(x, pad)
+    rows, columns_ = ((side - r) // s + 1 for side, r, s in zip(x.shape[2:], reach, stride, strict=True))
+    per_picture = min(rows * columns_, max(1, COLUMNS // n))
+    chosen = torch.stack([torch.randperm(rows * columns_, generator=generator)[:per_picture] for _ in range(n)])
+    top, left = chosen // columns_ * stride[0], chosen % columns_ * stride[1]
+    flat = x.flatten(2)
+    taps = []
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            at = (top + i * dilation[0]) * x.shape[3] + left + j * dilation[1]
+            taps.append(flat.gather(2, at[:, None].expand(n, channels, per_picture)))
+    stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, pictures, patches]
+    return stacked.reshape(layer.groups, channels // layer.groups * len(taps), n * per_picture)

@@ -15,7 +15,7 @@ from edgekit.calibration import Pictures
 from edgekit.errors import MissingExtraError
 from edgekit.exporters import Exported, Say
 from edgekit.exporters.deployed import Deployed
-from edgekit.exporters.rounding import fold_batch_norm, round_weights
+from edgekit.exporters.rounding import round_weights
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.quiet import quiet
@@ -69,9 +69,15 @@ class TfliteExporter:
         # int8-static quantizes its own input; elsewhere an integer input is a cast inside the graph
         traced = torch.float32 if static else getattr(torch, recipe.input_type)
         deployed = Deployed(model, recipe, traced_type=traced).eval()
-        if static and recipe.quantize.rounding == "corrected":
+        notes: tuple[str, ...] = ()
+        if recipe.rounds_against_pictures:
             say("rounding weights against the calibration pictures")
-            deployed.model = round_weights(fold_batch_norm(deployed.model), _batches(calibration, model))
+            rounded = round_weights(model.module, _batches(calibration, model))
+            if rounded is None:
+                notes = ("weights are rounded to nearest: this network's BatchNorms could not be folded",)
+                say(notes[0])
+            else:
+                deployed.model = rounded
         say("converting with litert-torch")
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
@@ -91,7 +97,7 @@ class TfliteExporter:
         given, answer = _tensors(file)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         return Exported(
-            file, given, answer, versions, floor, HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype)
+            file, given, answer, versions, floor, HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype), notes
         )
 
 
