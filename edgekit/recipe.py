@@ -21,6 +21,7 @@ class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
+    equalize     int8-static: spread channels evenly over their tensors' ranges (see exporters/equalizing.py).
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
     keep_float   regular expressions on tensor names (module paths): operators that stay in float.
@@ -28,6 +29,7 @@ class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     scheme: Scheme | Literal["int8"] = "fp32"
     ranges: Literal["mse", "minmax"] = "mse"
+    equalize: bool = True
     rounding: Literal["corrected", "nearest"] = "corrected"
     granularity: Literal["channel", "tensor"] = "channel"
     keep_float: tuple[str, ...] = ()
@@ -70,6 +72,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         """Whether weights are rounded against the calibration pictures: int8 with a scale per channel."""
         q = self.quantize
         return q.scheme.startswith("int8") and q.rounding == "corrected" and q.granularity == "channel"
+
+    @property
+    def equalizes(self) -> bool:
+        return self.quantize.scheme == "int8-static" and self.quantize.equalize
 
     @property
     def calibrated(self) -> bool:

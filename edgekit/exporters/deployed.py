@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from edgekit.models import LoadedModel
+from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 
 
@@ -13,19 +13,21 @@ class Deployed(nn.Module):
     Takes [n, 3, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded, normalised float32 when not.
     """
 
-    shift: torch.Tensor
     scale: torch.Tensor
+    shift: torch.Tensor
 
-    def __init__(self, model: LoadedModel, recipe: Recipe, *, traced_type: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, spec: Preprocess, recipe: Recipe, *, traced_type: torch.dtype) -> None:
         super().__init__()
-        self.model = model.module
+        self.model = module
         self.folded = recipe.fold
         self.softmax = recipe.softmax
         self.traced_type = traced_type
-        mean, std = torch.tensor(model.preprocess.mean), torch.tensor(model.preprocess.std)
-        # (pixel - 255 * mean) / (255 * std) as one multiplication and one addition
-        self.register_buffer("scale", (1 / (255 * std.double())).float().view(1, 3, 1, 1))
-        self.register_buffer("shift", (-mean.double() / std.double()).float().view(1, 3, 1, 1))
+        mean, std = torch.tensor(spec.mean).double(), torch.tensor(spec.std).double()
+        # (pixel - 255 * mean) / (255 * std) as a multiplication and an addition over whole rows of a picture, because
+        # runtimes are slow at spreading three numbers over a picture: a quarter of MobileNetV2's time as integers
+        width = spec.input_size[1]
+        self.register_buffer("scale", (1 / (255 * std)).float().repeat(width))
+        self.register_buffer("shift", (-mean / std).float().repeat(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.traced_type != torch.float32:
@@ -33,6 +35,7 @@ class Deployed(nn.Module):
         if self.traced_type == torch.int8:
             x = x + 128
         if self.folded:
-            x = x * self.scale + self.shift
+            rows = x.permute(0, 2, 3, 1).flatten(2) * self.scale + self.shift
+            x = rows.unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
         scores: torch.Tensor = self.model(x)
         return scores.softmax(-1) if self.softmax else scores

@@ -15,54 +15,26 @@ The quantizer then rounds weights that already lie on its grid, so the file hold
 is an ordinary float module, the same for every target.
 """
 
-import copy
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-PICTURES = 32  # of 224 x 224; fewer of larger ones, so that memory stays bounded
+from edgekit.exporters.folding import weighted
+
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
 
 
-def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """A copy in which every convolution that is directly followed by a BatchNorm has taken it in.
-
-    "Followed" goes by the order of registration; `round_weights` checks the outcome on pictures.
-    """
-    folded = copy.deepcopy(module).eval()
-    for parent in list(folded.modules()):
-        previous: nn.Module | None = None
-        for name, child in list(parent.named_children()):
-            follows = isinstance(child, nn.BatchNorm2d) and isinstance(previous, nn.Conv2d)
-            if follows and previous.out_channels == child.num_features:
-                fused = fuse_conv_bn_eval(previous, child)
-                previous.weight, previous.bias = fused.weight, fused.bias
-                # timm's BatchNormAct2d holds its activation
-                rest = [m for m in (getattr(child, "drop", None), getattr(child, "act", None)) if m is not None]
-                setattr(parent, name, nn.Sequential(*rest))
-            previous = child
-    return folded
-
-
 @torch.no_grad()
-def round_weights(module: nn.Module, batches: Iterable[torch.Tensor]) -> nn.Module | None:
-    """A copy of a module with folded BatchNorms and weights on the int8 grid, biases corrected.
+def round_weights(folded: nn.Module, pictures: torch.Tensor) -> None:
+    """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
-    batches  normalised calibration pictures, float32 [n, 3, h, w]; the first PICTURES are used
-    Returns None where folding changed the answers (the order of registration is not the order of execution).
+    pictures  normalised calibration pictures, float32 [n, 3, h, w]
     """
-    pictures = _first(batches)
-    folded = fold_batch_norm(module)
-    expected, got = module(pictures[:2]), folded(pictures[:2])
-    if not torch.allclose(expected, got, atol=1e-3 * float(expected.abs().max())):
-        return None
     generator = torch.Generator().manual_seed(0)
     half = len(pictures)
 
@@ -82,22 +54,10 @@ def round_weights(module: nn.Module, batches: Iterable[torch.Tensor]) -> nn.Modu
         shape[_channel_axis(layer, got)] = -1
         return torch.cat([wanted, got + error.view(shape)])
 
-    layers = [layer for layer in folded.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    handles = [layer.register_forward_hook(visit) for layer in layers]
+    handles = [layer.register_forward_hook(visit) for layer in weighted(folded)]
     folded(torch.cat([pictures, pictures]))
     for handle in handles:
         handle.remove()
-    return folded
-
-
-def _first(batches: Iterable[torch.Tensor]) -> torch.Tensor:
-    taken: list[torch.Tensor] = []
-    for batch in batches:
-        taken.append(batch)
-        limit = max(4, PICTURES * 224 * 224 // (batch.shape[-1] * batch.shape[-2]))
-        if sum(map(len, taken)) >= min(limit, 4 * PICTURES):
-            return torch.cat(taken)[: min(limit, 4 * PICTURES)]
-    return torch.cat(taken)
 
 
 def _channel_axis(layer: nn.Module, answer: torch.Tensor) -> int:

@@ -1,7 +1,6 @@
 """PyTorch to TFLite: litert-torch converts, ai-edge-quantizer quantizes; edgekit chooses, corrects and finishes."""
 
 import importlib.metadata
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from edgekit.calibration import Pictures
 from edgekit.errors import MissingExtraError
 from edgekit.exporters import Exported, Say
 from edgekit.exporters.deployed import Deployed
-from edgekit.exporters.rounding import round_weights
+from edgekit.exporters.preparing import prepare
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.quiet import quiet
@@ -68,16 +67,8 @@ class TfliteExporter:
         static = scheme == "int8-static"
         # int8-static quantizes its own input; elsewhere an integer input is a cast inside the graph
         traced = torch.float32 if static else getattr(torch, recipe.input_type)
-        deployed = Deployed(model, recipe, traced_type=traced).eval()
-        notes: tuple[str, ...] = ()
-        if recipe.rounds_against_pictures:
-            say("rounding weights against the calibration pictures")
-            rounded = round_weights(model.module, _batches(calibration, model))
-            if rounded is None:
-                notes = ("weights are rounded to nearest: this network's BatchNorms could not be folded",)
-                say(notes[0])
-            else:
-                deployed.model = rounded
+        module, notes = prepare(model, recipe, calibration, say)
+        deployed = Deployed(module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
@@ -99,13 +90,6 @@ class TfliteExporter:
         return Exported(
             file, given, answer, versions, floor, HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype), notes
         )
-
-
-def _batches(pictures: Pictures, model: LoadedModel) -> Iterator[torch.Tensor]:
-    """The calibration pictures as normalised [8, 3, h, w] batches."""
-    stream = iter(pictures)
-    while block := list(itertools.islice(stream, 8)):
-        yield torch.from_numpy(normalise(np.stack(block), model.preprocess).transpose(0, 3, 1, 2).copy())
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:

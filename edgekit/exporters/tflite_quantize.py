@@ -97,7 +97,8 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Ranges) 
     """The range of every activation over the calibration pictures, read from the float file.
 
     "minmax" keeps the true extremes; "mse" shrinks each range towards zero where that lowers the mean squared error
-    of an 8-bit grid over a sample of the values. Returns `known` with its ranges replaced.
+    of an 8-bit grid over a sample of the values; but not of pooled features, where the largest values decide the answer
+    and no neighbours make up for a clipped one. Returns `known` with its ranges replaced.
     """
     interpreter = Interpreter(
         str(float_file),
@@ -111,16 +112,20 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Ranges) 
     names = [k for k in known if k in index and np.size(known[k].get("min", [])) == 1]
     extremes: dict[str, tuple[float, float]] = {}
     sampled: dict[str, list[NDArray[np.float32]]] = {k: [] for k in names}
+    pooled: set[str] = set()
     rng = np.random.default_rng(0)
     for tensor in feed():
         interpreter.set_tensor(given["index"], tensor)
         interpreter.invoke()
         for k in list(names):
             try:
-                values = interpreter.get_tensor(index[k]).ravel()
+                tensor_values = interpreter.get_tensor(index[k])
             except ValueError:  # no data behind this tensor
                 names.remove(k)
                 continue
+            values = tensor_values.ravel()
+            if tensor_values.ndim < 4 or tensor_values.shape[1:3] == (1, 1):
+                pooled.add(k)
             low, high = extremes.get(k, (np.inf, -np.inf))
             extremes[k] = min(low, float(values.min())), max(high, float(values.max()))
             sampled[k].append(values if values.size <= SAMPLED else values[rng.integers(0, values.size, SAMPLED)])
@@ -128,7 +133,7 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Ranges) 
     for k, (low, high) in extremes.items():
         if recipe.fold and k == given["name"]:
             low, high = 0.0, 255.0  # scale 1, zero point 0: the stored number is the pixel
-        elif recipe.quantize.ranges == "mse":
+        elif recipe.quantize.ranges == "mse" and k not in pooled:
             low, high = clip_range(np.concatenate(sampled[k]), low, high)
         for key, value in (("min", low), ("max", high)):
             ranges[k][key] = np.full_like(np.asarray(known[k][key], np.float32), value)

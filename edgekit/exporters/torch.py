@@ -32,7 +32,8 @@ class TorchExporter:
         say("exporting with torch.export")
         try:
             program = torch.export.export(
-                Deployed(model, recipe, traced_type=dtype).eval(), (torch.zeros(shape, dtype=dtype),)
+                Deployed(model.module, model.preprocess, recipe, traced_type=dtype).eval(),
+                (torch.zeros(shape, dtype=dtype),),
             )
         except Exception as error:  # whatever the tracer raises
             raise ExportError(f"torch.export cannot trace this model: {str(error).strip().splitlines()[0]}") from error

@@ -1,0 +1,166 @@
+"""Spread every channel over the 8-bit grid of its tensor, before any converter sees the weights.
+
+A static int8 tensor has one scale for all channels, so a channel that spans a tenth of the largest keeps a tenth of the
+steps. Where nothing but ReLU or ReLU6 lies between two layers, a channel can be multiplied in the first and divided in
+the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), here by what activations reach on calibration pictures:
+
+- before a depthwise convolution this is free, because both layers have a scale of their own for each channel. A ReLU6
+  then clips a raised channel earlier, as its range in the file would; MARGIN leaves room above the calibration pictures;
+- on linear bottlenecks, the residual additions around them included, the division makes the next layer's columns
+  uneven, so only the square root of the full factor is taken.
+"""
+
+import operator
+
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from edgekit.exporters.folding import alike
+
+MARGIN = 3.0
+CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
+
+ADDITIONS = (operator.add, operator.iadd, torch.add)
+RECTIFIERS = (functional.relu, functional.relu6, torch.relu)
+
+
+@torch.no_grad()
+def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
+    """Equalise a network with folded BatchNorms in place, by normalised pictures [n, 3, h, w].
+
+    Returns False, and leaves the network as it was, where torch.fx cannot trace it or the answers would change.
+    """
+    try:
+        graph = _Tracer().trace(folded)
+    except Exception:  # control flow that depends on values: fx raises many kinds
+        return False
+    before = {name: tensor.clone() for name, tensor in folded.state_dict().items()}
+    wanted = folded(pictures[:2])
+    network = _Network(folded, graph)
+    depthwise, linear = network.depthwise_pairs(), network.linear_groups()
+    reach = _reach(network, {k for _, k, _ in depthwise} | {k for members, _ in linear for k in members}, pictures)
+    for producer, activation, consumer in depthwise:
+        top = 6.0 if network.clips(producer, activation) else float(reach[activation].max())
+        factor = (top / (MARGIN * reach[activation]).clamp_min(1e-9)).clamp(1, CAP)
+        _multiply(network.convolution(producer), factor)
+        network.convolution(consumer).weight /= factor.view(-1, 1, 1, 1)
+    for members, consumers in linear:
+        span = torch.stack([reach[k] for k in members]).amax(0)
+        factor = (span.max() / span.clamp_min(1e-9)).clamp(1, CAP).sqrt()
+        for producer in members & set(network.convolutions):
+            _multiply(network.convolution(producer), factor)
+        for consumer in consumers:
+            network.convolution(consumer).weight /= factor.view(1, -1, 1, 1)
+    if alike(wanted, folded(pictures[:2])):
+        return True
+    folded.load_state_dict(before)
+    return False
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d | nn.Linear) or super().is_leaf_module(m, module_qualified_name)
+
+
+class _Network:
+    """A traced network, asked about the neighbourhood of its convolutions."""
+
+    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
+        self.module, self.graph = module, graph
+        self.modules = dict(module.named_modules())
+        self.convolutions = [n for n in graph.nodes if isinstance(self._called(n), nn.Conv2d)]
+
+    def _called(self, node: fx.Node) -> nn.Module | None:
+        return self.modules[str(node.target)] if node.op == "call_module" else None
+
+    def convolution(self, node: fx.Node) -> nn.Conv2d:
+        layer = self._called(node)
+        assert isinstance(layer, nn.Conv2d)
+        return layer
+
+    def _passes(self, node: fx.Node) -> bool:
+        return isinstance(self._called(node), nn.Identity | nn.Dropout)
+
+    def _rectifies(self, node: fx.Node) -> bool:
+        called = isinstance(self._called(node), nn.ReLU | nn.ReLU6)
+        return called or (node.op == "call_function" and node.target in RECTIFIERS)
+
+    def _joins(self, node: fx.Node) -> bool:
+        addition = node.op == "call_function" and node.target in ADDITIONS
+        return self._passes(node) or (addition and len(node.all_input_nodes) == len(node.args))
+
+    def clips(self, producer: fx.Node, activation: fx.Node) -> bool:
+        """Whether a ReLU6 lies on the way from a convolution to its activation."""
+        node = activation
+        while node is not producer:
+            if isinstance(self._called(node), nn.ReLU6) or node.target is functional.relu6:
+                return True
+            node = node.all_input_nodes[0]
+        return False
+
+    def depthwise_pairs(self) -> list[tuple[fx.Node, fx.Node, fx.Node]]:
+        """(convolution, its activation, the depthwise convolution that alone reads it)."""
+        pairs = []
+        for producer in self.convolutions:
+            node, rectified = producer, False
+            while len(node.users) == 1:
+                reader = next(iter(node.users))
+                if self._passes(reader) or self._rectifies(reader):
+                    node, rectified = reader, rectified or self._rectifies(reader)
+                    continue
+                layer = self._called(reader)
+                if (
+                    rectified
+                    and isinstance(layer, nn.Conv2d)
+                    and layer.groups == layer.in_channels == layer.out_channels
+                ):
+                    pairs.append((producer, node, reader))
+                break
+        return pairs
+
+    def linear_groups(self) -> list[tuple[set[fx.Node], set[fx.Node]]]:
+        """Sets of nodes that must share their factors (convolutions and the additions of their answers), with readers.
+
+        Only groups that dense convolutions alone read, with nothing nonlinear in between.
+        """
+        groups = []
+        seen: set[fx.Node] = set()
+        for start in self.convolutions:
+            if start in seen:
+                continue
+            members, readers, todo = {start}, set(), [start]
+            while todo:
+                node = todo.pop()
+                joined = {u for u in node.users if self._joins(u)}
+                readers |= set(node.users) - joined
+                near = joined | (set() if node in self.convolutions else set(node.all_input_nodes))
+                todo += near - members
+                members |= near
+            seen |= members
+            known = all(m in self.convolutions or self._joins(m) for m in members)
+            dense = all(r in self.convolutions and self.convolution(r).groups == 1 for r in readers)
+            if known and dense and readers:
+                groups.append((members, readers))
+        return groups
+
+
+def _reach(network: _Network, nodes: set[fx.Node], pictures: torch.Tensor) -> dict[fx.Node, torch.Tensor]:
+    """The largest magnitude of every channel of some nodes' values."""
+    reach: dict[fx.Node, torch.Tensor] = {}
+
+    class Watcher(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> object:
+            value = super().run_node(n)
+            if n in nodes:
+                reach[n] = value.abs().amax((0, 2, 3))
+            return value
+
+    Watcher(network.module, graph=network.graph).run(pictures)
+    return reach
+
+
+def _multiply(layer: nn.Conv2d, factor: torch.Tensor) -> None:
+    layer.weight *= factor.view(-1, 1, 1, 1)
+    if layer.bias is not None:
+        layer.bias *= factor

@@ -1,0 +1,145 @@
+"""The README is executed: its console blocks, its Python block, its tables and its map are what the code does."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from conftest import ROOT, run_edgekit
+
+from edgekit import parity, recipe
+from edgekit.errors import EdgekitError
+
+pytestmark = pytest.mark.full
+README = (ROOT / "README.md").read_text("utf-8")
+GRAMMAR = (ROOT / "export_recipes" / "README.md").read_text("utf-8")
+SAMPLE = "edgekit/models/bundled/sample.png"
+
+
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def session(block):
+    """A console block as pairs of a command and the lines it answers."""
+    first, *rest = re.split(r"^\$ ", block, flags=re.MULTILINE)
+    assert not first, "a console block starts with `$ command`"
+    return [(command.partition("\n")[0], command.partition("\n")[2].splitlines()) for command in rest]
+
+
+def wording(lines):
+    """Lines without what differs between machines and versions: numbers, column widths, speed, the runners-up."""
+    said, named = [], False
+    for line in lines:
+        if "gains nothing from" in line:  # only said on some CPUs
+            continue
+        text = re.sub(r"\b(x86-vnni|x86|arm-dotprod|arm)$", "CPU", line.rstrip())
+        text = re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "#", text)
+        text = re.sub(r"\s+", " ", text).strip()
+        if "times faster than" in text or "take the same time" in text:
+            text = "which one is faster"
+        if re.match(r"#% ", text):
+            text = "#% another class" if named else text
+            named = True
+        else:
+            named = False
+        if text:
+            said.append(text)
+    return said
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """An empty folder with the README's picture at the README's path."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / SAMPLE).parent.mkdir(parents=True)
+    shutil.copy(ROOT / SAMPLE, folder / SAMPLE)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.partition("\n")[0])
+def test_a_console_block_does_what_it_shows(block, desk):
+    for command, shown in session(block):
+        program, *arguments = shlex.split(command)
+        if program == "edgekit":
+            done = run_edgekit(*arguments, cwd=desk)
+        else:
+            assert (program, arguments[0]) == ("python", "-c"), f"the test cannot run: {command}"
+            done = subprocess.run([sys.executable, *arguments], cwd=desk, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        # talk comes first: it goes to stderr while the work is done, the result to stdout at its end
+        assert wording((done.stderr + done.stdout).splitlines()) == wording(shown), command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks("python"), ids=["from Python"])
+def test_the_python_block_runs(block, desk):
+    done = subprocess.run([sys.executable, "-c", block], cwd=desk, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "model.tflite" in done.stdout
+    assert "Ankle boot" in done.stdout
+
+
+def test_there_is_something_to_run():
+    assert [c.split()[1] for c, _ in session(blocks("console")[0])] == [
+        "export",
+        "export",
+        "predict",
+        "verify",
+        "bench",
+    ]
+
+
+def test_every_path_of_the_map_exists():
+    table = README.partition("## Map of the code")[2]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    paths = [path for cell in cells for path in re.findall(r"`([^`]+)`", cell)]
+    assert len(paths) > 20
+    assert [p for p in paths if not (ROOT / p).exists()] == []
+    rooms = {p.name for p in (ROOT / "edgekit").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()}
+    assert rooms - {"__init__.py"} - {path.removeprefix("edgekit/").rstrip("/") for path in paths} == set()
+
+
+def test_every_link_leads_somewhere():
+    for text, home in ((README, ROOT), (GRAMMAR, ROOT / "export_recipes")):
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("https://") or (home / target).exists(), target
+
+
+def test_the_limits_of_the_proof_are_the_ones_in_force():
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) dB \| (\d+) % \| ([\d.]+) % \|$", README, re.MULTILINE)
+    said = {s: (float(sqnr), float(same) / 100, float(stray) / 100) for s, sqnr, same, stray in rows}
+    assert said == {s: pytest.approx((x.min_sqnr_db, x.min_agreement, x.stray)) for s, x in parity.LIMITS.items()}
+
+
+def test_the_exit_codes_are_the_ones_in_use():
+    said = {int(code) for code in re.findall(r"\b\d+\b", README.partition("## Exit codes")[2].partition("##")[0])}
+    kinds = [EdgekitError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert {k.exit_code for k in kinds} < said == {0, 1, 2, 3, 4, 130}
+
+
+def test_the_grammar_of_recipes_names_every_field_and_its_default():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", GRAMMAR, re.MULTILINE))
+    for struct in (recipe.Recipe, recipe.Quantize):
+        for field in msgspec.structs.fields(struct):
+            said = rows.pop(field.name)
+            if field.required:
+                assert said == "required"
+            elif field.name != "quantize":
+                default = list(field.default) if isinstance(field.default, tuple) else field.default
+                expected = "none" if default is None else f"`{msgspec.json.encode(default).decode()}`"
+                assert said == expected, field.name
+    assert not rows
+
+
+def test_the_examples_of_the_grammar_are_recipes(tmp_path):
+    for i, text in enumerate(blocks("toml", GRAMMAR)):
+        path = tmp_path / f"{i}.toml"
+        path.write_text(text, "utf-8")
+        assert recipe.load(path).target == "tflite"
