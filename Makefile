@@ -1,6 +1,7 @@
 # make demo   set up, then export, predict and bench on this machine
 # make test   set up, then lint, types, import rules and every test
-# Both need Python 3.11 or later, nothing else, and work without a network but for the package registries.
+# Both need Python 3.11 and nothing else (`make test` also runs what old devices run, which exists for 3.11 only),
+# and work without a network but for the package registries.
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
@@ -11,8 +12,8 @@ BUILD = build
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
-	.venv/bin/edgekit export mobilenetv2 --int8 --target tflite -o $(BUILD)/mobilenetv2-tflite-int8
-	.venv/bin/edgekit export mobilenetv2 --target tflite -o $(BUILD)/mobilenetv2-tflite-fp32
+	.venv/bin/edgekit export mobilenetv2 --int8 --target tflite --weights bundled -o $(BUILD)/mobilenetv2-tflite-int8
+	.venv/bin/edgekit export mobilenetv2 --target tflite --weights bundled -o $(BUILD)/mobilenetv2-tflite-fp32
 	.venv/bin/edgekit predict $(BUILD)/mobilenetv2-tflite-int8 edgekit/models/bundled/sample.png
 	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32

@@ -221,11 +221,29 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
 
 def check_destination(out: Path) -> None:
     """Refuse a place that cannot be written or that holds something other than an artifact."""
-    if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise RequestError(f"{out} holds something that is not an artifact", hint="-o another/folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        foreign = _foreign(out)
+        if foreign:
+            raise RequestError(f"{out} holds something that is not an artifact ({foreign})", hint="-o another/folder")
     parent = next(p for p in out.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise OutputError(f"no permission to write in {parent}", hint="-o another/folder")
+
+
+def _foreign(out: Path) -> str | None:
+    """What stands in a place and is no part of an artifact; None where an artifact, and nothing else, is there."""
+    try:
+        manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=_Files)
+    except (OSError, msgspec.DecodeError):
+        return next((p.name for p in sorted(out.iterdir())), None) if out.is_dir() else "a file"
+    return next((p.name for p in sorted(out.iterdir()) if p.name not in {"manifest.json", *manifest.files}), None)
+
+
+class _Files(msgspec.Struct):
+    """What makes a manifest.json an artifact's, of whatever schema."""
+
+    recipe_digest: str
+    files: dict[str, FileRecord]
 
 
 @contextlib.contextmanager

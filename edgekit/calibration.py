@@ -21,6 +21,7 @@ from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 PROOF_PICTURES = 32
 FEW = 32
+SHEET_SIDE = 28  # pixels of one picture of a contact sheet
 ADVICE = "your own pictures calibrate better: --calibration DIR"
 
 # Photographs (public domain or CC0, see each package's README) that come inside packages of the extra `tflite`.
@@ -119,7 +120,9 @@ def describe(calibration: str, samples: int, sheet: Path | None) -> str:
     if calibration != "default":
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
     if sheet is not None:
-        return f"{samples} Fashion-MNIST training pictures that come with the model"
+        with Image.open(sheet) as picture:
+            there = picture.width // SHEET_SIDE * (picture.height // SHEET_SIDE) - PROOF_PICTURES
+        return f"{min(samples, there)} Fashion-MNIST training pictures that come with the model"
     return f"{samples} crops of {len(_photographs())} photographs of scikit-image and scikit-learn"
 
 
@@ -155,7 +158,7 @@ def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> C
     """28 x 28 pictures side by side; the last ones are kept for the proof."""
     with Image.open(sheet) as picture:
         grey = picture.convert("RGB")
-    side = 28
+    side = SHEET_SIDE
     boxes = [(x, y, x + side, y + side) for y in range(0, grey.height, side) for x in range(0, grey.width, side)]
     pictures = [fit(grey.crop(box), spec) for box in boxes]
     rest = len(pictures) - PROOF_PICTURES

@@ -54,10 +54,15 @@ def _tflite(file: Path) -> tuple[Operators, ...]:
     count: dict[tuple[str, str], int] = defaultdict(int)
     weights: dict[tuple[str, str], int] = defaultdict(int)
     for graph in model.subgraphs:
+        unpacked: dict[int, int] = {}  # a constant that a DEQUANTIZE unpacks -> the constant as it is stored
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
             name = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "CUSTOM")
-            reads = [graph.tensors[i] for i in operator.inputs if i >= 0]
+            stored_at = operator.inputs[0] if len(operator.inputs) else -1
+            if name == "DEQUANTIZE" and _size(model.buffers[graph.tensors[stored_at].buffer]):
+                unpacked[operator.outputs[0]] = stored_at
+                continue
+            reads = [graph.tensors[unpacked.get(i, i)] for i in operator.inputs if i >= 0]
             constants = [t for t in reads if _size(model.buffers[t.buffer])]
             computed = types[reads[0].type] if reads else "none"
             stored = {types[t.type] for t in constants if t.shape is not None and len(t.shape) > 1}

@@ -20,6 +20,10 @@ EXTRAS = {
 }
 
 
+# where litert-converter 0.5 has wheels
+CONVERTS = {("Linux", "x86_64"), ("Darwin", "arm64")}
+
+
 class Check(msgspec.Struct, frozen=True):
     what: str
     ok: bool
@@ -32,8 +36,8 @@ def checkup() -> list[Check]:
         try:
             checks.append(Check(what, True, f"{distribution} {importlib.metadata.version(distribution)}"))
         except importlib.metadata.PackageNotFoundError:
-            if extra == "tflite" and platform.system() != "Linux":
-                checks.append(Check(what, False, "litert-torch exists for Linux only: export there, run the file here"))
+            if extra == "tflite" and (platform.system(), platform.machine()) not in CONVERTS:
+                checks.append(Check(what, False, "litert-converter has no wheel for this system: export elsewhere"))
             else:
                 checks.append(Check(what, False, f'pip install "edgekit[{extra}]"'))
     for kind, names, load in (

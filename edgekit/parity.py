@@ -33,7 +33,7 @@ LIMITS = {
     "fp16": Limits(35, 0.95, 0.01),
     "int8-weight-only": Limits(12, 0.85, 0.01),
     "int8-dynamic": Limits(12, 0.85, 0.04),
-    "int8-static": Limits(10, 0.80, 0.04),
+    "int8-static": Limits(13, 0.85, 0.04),
 }
 
 

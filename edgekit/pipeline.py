@@ -16,7 +16,7 @@ from edgekit import __version__, artifact, calibration, models, parity, registry
 from edgekit.artifact import Artifact, CalibrationRecord, Golden, Manifest
 from edgekit.bench import host
 from edgekit.calibration import Pictures
-from edgekit.errors import ParityError
+from edgekit.errors import ExportError, ParityError
 from edgekit.exporters import Exported
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
@@ -45,7 +45,8 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     exporter = registry.exporter(recipe.target)
     check_scheme(check(recipe), exporter.schemes)
     out = out or Path("build", recipe.folder_name)
-    artifact.check_destination(out)
+    for place in (out, _rejected(out)):
+        artifact.check_destination(place)
     planned = models.plan(recipe)
     resolved, reason = schemes.resolve(recipe, planned.family)
     sheet = zoo.BUNDLED / "fashion-mnist.png" if planned.card else None
@@ -71,7 +72,11 @@ def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: N
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
         reference = _reference(model, recipe, pictures.proof)
-        exported = exporter.export(model, recipe, pictures.calibration, stage, say)
+        try:
+            exported = exporter.export(model, recipe, pictures.calibration, stage, say)
+        except ExportError as error:
+            _keep_log(stage, out, error)
+            raise
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
         draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration))
@@ -100,13 +105,27 @@ def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: N
         manifest = msgspec.structs.replace(manifest, files=records)
         artifact.save_manifest(stage, manifest)
         if not proof.passed:
-            rejected = out.with_name(f"{out.name}.rejected")
+            rejected = _rejected(out)
             artifact.publish(stage, rejected)
             raise ParityError(
                 f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; edgekit export --scheme fp16 is the smallest risk",
             )
     return artifact.load(out)
+
+
+def _rejected(out: Path) -> Path:
+    """Where a file that answers differently is kept."""
+    return out.with_name(f"{out.name}.rejected")
+
+
+def _keep_log(stage: Path, out: Path, error: ExportError) -> None:
+    """A converter that failed leaves its log beside the output."""
+    log = stage / "converter.log"
+    if log.is_file():
+        kept = out.with_name(f"{out.name}.converter.log")
+        log.replace(kept)
+        error.hint = f"its log is kept as {kept}"
 
 
 def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:

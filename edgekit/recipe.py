@@ -118,6 +118,12 @@ def check(recipe: Recipe) -> Recipe:
         raise RecipeError(
             f"mean {recipe.mean} is on the 0..255 scale", hint="divide by 255: values are on the 0..1 scale"
         )
+    if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
+        raise RecipeError("keep_float has nothing to keep: scheme fp32 quantizes nothing", hint="drop it, or a scheme")
+    if recipe.quantize.granularity == "tensor" and recipe.quantize.scheme not in ("int8", "int8-dynamic"):
+        raise RecipeError(
+            f'granularity = "tensor" means nothing for {recipe.quantize.scheme}', hint='scheme = "int8-dynamic"'
+        )
     for pattern in recipe.quantize.keep_float:
         try:
             re.compile(pattern)

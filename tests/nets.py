@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 def tiny() -> nn.Module:
@@ -45,3 +46,56 @@ def segmenter() -> nn.Module:
 
 def takes_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class Spectrum(nn.Module):
+    """What litert-torch cannot convert: a spectrum."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.fft2(x).abs().mean((2, 3))
+
+
+def spectrum() -> nn.Module:
+    return Spectrum()
+
+
+class Bottlenecks(nn.Module):
+    """A stem, a depthwise layer and two linear bottlenecks with a residual addition; channels of very uneven size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.bn = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8)
+        self.deep = nn.Conv2d(8, 8, 3, 1, 1, groups=8)
+        self.down = nn.Conv2d(8, 6, 1)
+        self.up, self.again = nn.Conv2d(6, 8, 1), nn.Conv2d(8, 6, 1)
+        self.last, self.head = nn.Conv2d(6, 16, 1), nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.deep(functional.relu6(self.bn(self.stem(x)))).relu()
+        x = self.down(x)
+        x = x + self.again(self.up(x).relu())
+        return self.head(self.last(x).relu().mean((2, 3)))
+
+
+def bottlenecks() -> nn.Module:
+    torch.manual_seed(7)
+    net = Bottlenecks().eval()
+    with torch.no_grad():
+        net.bn.weight *= torch.logspace(-2, 0, 8)
+        net.deep.weight /= torch.logspace(-2, 0, 8).view(-1, 1, 1, 1)
+        net.down.weight *= torch.logspace(-2, 0, 6).view(-1, 1, 1, 1)
+        net.again.weight *= torch.logspace(-2, 0, 6).view(-1, 1, 1, 1)
+        net.up.weight /= torch.logspace(-2, 0, 6).view(1, -1, 1, 1)
+        net.last.weight /= torch.logspace(-2, 0, 6).view(1, -1, 1, 1)
+    return net
+
+
+class Shared(nn.Module):
+    """One convolution that runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.conv(self.conv(x)).mean((2, 3)))

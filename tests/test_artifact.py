@@ -17,6 +17,11 @@ SPEC = Preprocess((2, 2), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 PIXELS = np.array([0, 128, 255], np.uint8).repeat(4).reshape(1, 2, 2, 3)
 
 
+def manifest(digest):
+    """As little as makes a folder an artifact's."""
+    return json.dumps({"recipe_digest": digest, "files": {}})
+
+
 def test_the_committed_artifact_still_loads(golden_artifact):
     opened = artifact.load(golden_artifact)
     assert opened.manifest.schema == 1
@@ -93,14 +98,14 @@ def test_decode_applies_the_scale():
 def test_staging_moves_all_or_nothing(tmp_path):
     out = tmp_path / "made"
     with pytest.raises(ValueError, match="stop"), staging(out) as stage:
-        (stage / "manifest.json").write_text("half")
+        (stage / "manifest.json").write_text(manifest("half"))
         raise ValueError("stop")
     assert list(tmp_path.iterdir()) == []
     with staging(out) as stage:
-        (stage / "manifest.json").write_text("one")
+        (stage / "manifest.json").write_text(manifest("one"))
     with staging(out) as stage:
-        (stage / "manifest.json").write_text("two")
-    assert (out / "manifest.json").read_text() == "two"
+        (stage / "manifest.json").write_text(manifest("two"))
+    assert (out / "manifest.json").read_text() == manifest("two")
     assert [p.name for p in tmp_path.iterdir()] == ["made"]
 
 
@@ -111,22 +116,31 @@ def test_a_folder_with_something_else_is_refused(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("text", ['{"name": "web app"}', '{"recipe_digest": "0", "files": {}}', "{"])
+def test_somebody_elses_manifest_is_no_artifact(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    (tmp_path / "index.html").write_text("years of work")
+    with pytest.raises(RequestError, match=r"not an artifact \(index.html\)"), staging(tmp_path):
+        pass
+    assert (tmp_path / "index.html").read_text() == "years of work"
+
+
 def test_killed_at_any_moment_it_leaves_the_old_artifact_whole(tmp_path):
     out = tmp_path / "made"
     with staging(out) as stage:
-        (stage / "manifest.json").write_text("old")
+        (stage / "manifest.json").write_text(manifest("old"))
     code = (
         "import os, signal, sys; from pathlib import Path; from edgekit.artifact import staging\n"
         "with staging(Path(sys.argv[1])) as stage:\n"
-        "    (stage / 'manifest.json').write_text('new')\n"
+        '    (stage / \'manifest.json\').write_text(\'{"recipe_digest": "new", "files": {}}\')\n'
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(out)])
     assert killed.returncode == -signal.SIGKILL
-    assert (out / "manifest.json").read_text() == "old"
+    assert (out / "manifest.json").read_text() == manifest("old")
     assert len(list(tmp_path.glob(".made.*.partial"))) == 1
     with staging(out) as stage:  # the next export clears what was left behind
-        (stage / "manifest.json").write_text("newer")
+        (stage / "manifest.json").write_text(manifest("newer"))
     assert [p.name for p in tmp_path.iterdir()] == ["made"]
 
 

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import run_edgekit
 
 from edgekit import artifact, inspection, parity, pipeline, registry
-from edgekit.errors import ParityError, RequestError
+from edgekit.errors import ExportError, ParityError, RequestError
 from edgekit.preprocess import load_pixels
 from edgekit.recipe import Quantize, Recipe
 from edgekit.runtimes import Options
@@ -117,6 +117,27 @@ def test_layers_can_stay_float(exported, pictures, tmp_path):
     assert ("CONV_2D", "int8") in seen
 
 
+def test_a_pattern_that_names_no_layer_is_refused(pictures, tmp_path):
+    recipe = Recipe(
+        model="py:nets:tiny",
+        target="tflite",
+        quantize=Quantize(scheme="fp16", keep_float=("Transformer",)),
+        calibration=str(pictures),
+        input_size=(32, 32),
+    )
+    with pytest.raises(RequestError, match="no operator is named like 'Transformer'"):
+        pipeline.export(recipe, tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_converter_that_fails_leaves_its_log(pictures, tmp_path):
+    recipe = Recipe(model="py:nets:spectrum", target="tflite", calibration=str(pictures), input_size=(32, 32))
+    with pytest.raises(ExportError, match="cannot convert") as caught:
+        pipeline.export(recipe, tmp_path / "made")
+    assert [p.name for p in tmp_path.iterdir()] == ["made.converter.log"]
+    assert "made.converter.log" in caught.value.hint
+
+
 def test_twice_gives_the_same_bytes(exported, pictures, tmp_path):
     first = exported("int8-static")
     again = run_edgekit(
@@ -145,7 +166,8 @@ def test_a_file_that_answers_differently_is_kept_aside(monkeypatch, pictures, tm
 
     from edgekit.exporters.deployed import Deployed
 
-    monkeypatch.setattr(Deployed, "forward", lambda self, x: torch.roll(self.model(x * self.scale + self.shift), 1, -1))
+    forward = Deployed.forward
+    monkeypatch.setattr(Deployed, "forward", lambda self, x: torch.roll(forward(self, x), 1, -1))
     recipe = Recipe(model="py:nets:tiny", target="tflite", calibration=str(pictures), input_size=(32, 32))
     out = tmp_path / "made"
     with pytest.raises(ParityError, match="answers differently") as caught:

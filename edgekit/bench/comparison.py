@@ -85,4 +85,4 @@ def sentence(rows: Sequence[Row]) -> str:
     if r.low <= 1:
         return f"{fast.name} and {slow.name} take the same time as far as {len(fast.samples.cpu)} rounds can tell; the first is {size}."
     margin = max(r.high - r.value, r.value - r.low)
-    return f"{fast.name} is {r.value:.1f} +- {margin:.1f} times faster than {slow.name}, and {size}."
+    return f"{fast.name} is {r.value:.2f} +- {margin:.2f} times faster than {slow.name}, and {size}."

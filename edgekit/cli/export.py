@@ -47,7 +47,7 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.option("--fp16", "scheme", flag_value="fp16", help="Half-precision weights.")
 @click.option("--scheme", "scheme", metavar="S", help=f"Exactly one of {', '.join(SCHEMES)}.")
 @click.option("--weights", metavar="W", help="auto, imagenet, package, bundled, random, or a file.  [default: auto]")
-@click.option("--calibration", metavar="DIR", help="A folder of pictures for int8-static.  [default: built in]")
+@click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
 @click.option("--samples", type=int, metavar="N", help="How many pictures calibrate.  [default: 128]")
 @click.option(
     "--input", "input", type=click.Choice(["auto", "uint8", "int8", "float32"]), help="The file's input type."
@@ -117,6 +117,7 @@ def export(
                 talk.result(table(rows), None)
             continue
         talk.say(f"exporting {recipe.model} to {recipe.target}")
+        talk.detail(f"recipe digest {recipe.digest()}")
         artifact = pipeline.export(recipe, out, say=talk.say)
         documents.append(_report(talk, artifact))
     if talk.json:
@@ -170,6 +171,8 @@ def _report(talk: Talk, artifact: Any) -> dict[str, Any]:
     if forecast:
         lines.append(f"  {forecast}")
     lines += [f"  {note}" for note in m.notes]
+    talk.detail(f"weights sha256 {m.weights.sha256}")
+    talk.detail(f"made with {', '.join(f'{k} {v}' for k, v in m.made_with.items())}")
     if not talk.json:
         talk.result("\n".join(lines), None)
     return {"artifact": str(artifact.folder), "bytes": size, "forecast": forecast, "manifest": msgspec.to_builtins(m)}

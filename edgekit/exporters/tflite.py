@@ -35,6 +35,7 @@ PACKAGES = (
 
 HOW_TO_LOAD = """\
 ```python
+import numpy
 from ai_edge_litert.interpreter import Interpreter            # pip install ai-edge-litert
 interpreter = Interpreter("model.tflite")
 interpreter.allocate_tensors()

@@ -17,4 +17,4 @@ def convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], 
             litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).export(str(file))
         except Exception as error:  # whatever the converter and its passes raise
             last = str(error).strip().splitlines() or [type(error).__name__]
-            raise ExportError(f"litert-torch cannot convert this model: {last[0]}", hint="its log is kept") from error
+            raise ExportError(f"litert-torch cannot convert this model: {last[0]}") from error

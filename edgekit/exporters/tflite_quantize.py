@@ -1,6 +1,7 @@
 """The schemes, in ai-edge-quantizer's terms."""
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 from ai_edge_quantizer import recipe as recipes
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from numpy.typing import NDArray
 
+from edgekit.errors import RecipeError
 from edgekit.recipe import Recipe
 
 Algorithm = algorithm_manager.AlgorithmName
@@ -29,7 +32,7 @@ def quantize(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
     """A float .tflite as the recipe's scheme."""
     match recipe.quantize.scheme:
         case "fp16":
-            return _fp16(float_file)
+            return _fp16(float_file, recipe)
         case "int8-weight-only":
             q = quantizer.Quantizer(str(float_file), recipes.weight_only_wi8_afp32())
         case "int8-dynamic":
@@ -40,11 +43,11 @@ def quantize(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
                 q.add_dynamic_config(".*", Op.FULLY_CONNECTED, 8, granularity=TENSOR)
         case _:
             return _static(float_file, recipe, feed)
-    _keep_float(q, recipe)
+    _keep_float(q, recipe, float_file)
     return bytes(q.quantize(None, enable_progress_report=False).quantized_model)
 
 
-def _fp16(float_file: Path) -> bytes:
+def _fp16(float_file: Path, recipe: Recipe) -> bytes:
     q = quantizer.Quantizer(str(float_file))
     config = qtyping.OpQuantizationConfig(
         weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
@@ -52,6 +55,7 @@ def _fp16(float_file: Path) -> bytes:
         explicit_dequantize=True,
     )
     q.update_quantization_recipe(".*", Op.ALL_SUPPORTED, config, algorithm_key=Algorithm.FLOAT_CASTING)
+    _keep_float(q, recipe, float_file)
     return bytes(q.quantize(None, enable_progress_report=False).quantized_model)
 
 
@@ -64,7 +68,7 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
     q.update_quantization_recipe(".*", Op.OUTPUT, algorithm_key=Algorithm.NO_QUANTIZE)
     if recipe.softmax:  # an 8-bit softmax would give probabilities in steps of 1/256
         q.update_quantization_recipe(".*", Op.SOFTMAX, algorithm_key=Algorithm.NO_QUANTIZE)
-    _keep_float(q, recipe)
+    _keep_float(q, recipe, float_file)
     name = (
         Interpreter(str(float_file)).get_input_details()[0]["name"].removeprefix("serving_default_").partition(":")[0]
     )
@@ -88,9 +92,27 @@ def _uint8_config() -> Any:
     )
 
 
-def _keep_float(q: Any, recipe: Recipe) -> None:
+def _keep_float(q: Any, recipe: Recipe, float_file: Path) -> None:
+    """Leave operators in float whose output, weights or bias carry a name that a pattern of the recipe finds.
+
+    Raises RecipeError for a pattern that finds nothing.
+    """
+    if not recipe.quantize.keep_float:
+        return
+    model = flatbuffer.read_model(str(float_file))
     for pattern in recipe.quantize.keep_float:
-        q.update_quantization_recipe(pattern, Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
+        scopes = set()
+        for graph in model.subgraphs:
+            for operator in graph.operators:
+                reads = [graph.tensors[i] for i in operator.inputs if i >= 0]
+                own = [t for t in reads if model.buffers[t.buffer].data is not None]
+                own += [graph.tensors[i] for i in operator.outputs]
+                if any(re.search(pattern, t.name.decode()) for t in own):
+                    scopes.add(flatbuffer.get_op_scope(operator, graph.tensors))
+        if not scopes:
+            raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")
+        for scope in sorted(scopes):
+            q.update_quantization_recipe(f"^{re.escape(scope)}$", Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
 
 
 def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Ranges) -> Ranges:

@@ -6,12 +6,14 @@ import torch
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact
-from edgekit.errors import WorkerError
+from edgekit.errors import UnsupportedError, WorkerError
 from edgekit.runtimes import Options
 
 
 class TorchSession:
     def __init__(self, artifact: Artifact, options: Options) -> None:
+        if options.interpreter is not None:
+            raise UnsupportedError("--interpreter chooses who runs a .tflite file", hint="leave it out for .pt2")
         torch.set_num_threads(options.threads)
         try:
             self.module = torch.export.load(artifact.model_file).module()

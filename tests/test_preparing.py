@@ -1,0 +1,97 @@
+"""What is done to a float network before int8 quantization."""
+
+import copy
+
+import nets
+import pytest
+import torch
+from torch import nn
+
+from edgekit.exporters.equalizing import equalize
+from edgekit.exporters.folding import SMALLEST, fold_batch_norm
+from edgekit.exporters.rounding import round_weights
+
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def on_grid(weight):
+    steps = weight / (weight.flatten(1).abs().amax(1) / 127).view(-1, *[1] * (weight.ndim - 1))
+    return torch.allclose(steps, steps.round(), atol=1e-2)
+
+
+def test_folding_keeps_the_answers_and_leaves_the_original(pictures):
+    net = nets.tiny().eval()
+    before = copy.deepcopy(net.state_dict())
+    folded = fold_batch_norm(net, pictures)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    torch.testing.assert_close(folded(pictures), net(pictures), atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_a_layer_that_runs_twice_is_not_folded(pictures):
+    assert fold_batch_norm(nets.Shared().eval(), pictures) is None
+
+
+def test_a_silent_channel_keeps_a_scale_that_its_bias_fits(pictures):
+    net = nets.tiny().eval()
+    with torch.no_grad():
+        net[6].weight[3] = 0
+    largest = fold_batch_norm(net, pictures)[6].weight.flatten(1).abs().amax(1)
+    assert largest.min() >= 0.99 * SMALLEST * largest.max()
+
+
+def test_equalising_keeps_the_answers_and_evens_out_channels(pictures):
+    folded = fold_batch_norm(nets.bottlenecks(), pictures)
+    expected, spread = folded(pictures), {}
+
+    def watch(name):
+        def hook(layer, given):
+            reach = given[0].abs().amax((0, 2, 3))
+            spread.setdefault(name, []).append(float(reach.max() / reach.min()))
+
+        return hook
+
+    for name in ("deep", "up", "last"):
+        getattr(folded, name).register_forward_pre_hook(watch(name))
+    folded(pictures)
+    spread.clear(), folded(pictures)
+    before = {k: v[-1] for k, v in spread.items()}
+    assert equalize(folded, pictures)
+    torch.testing.assert_close(folded(pictures), expected, atol=1e-3, rtol=1e-3)
+    after = {k: v[-1] for k, v in spread.items()}
+    assert all(after[k] < before[k] / 2 for k in ("deep", "up", "last")), (before, after)
+
+
+def test_a_network_that_cannot_be_traced_stays_as_it_is(pictures):
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 1)
+
+        def forward(self, x):
+            return self.conv(x).mean((2, 3)) if x.sum() > -1e9 else x
+
+    net = Branches()
+    before = net.conv.weight.clone()
+    assert not equalize(net, pictures)
+    assert torch.equal(net.conv.weight, before)
+
+
+@torch.no_grad()
+def test_rounded_weights_lie_on_the_grid_and_answer_better_than_the_nearest(pictures):
+    folded = fold_batch_norm(nets.tiny().eval(), pictures)
+    expected = folded(pictures)
+    nearest, rounded = copy.deepcopy(folded), copy.deepcopy(folded)
+    for layer in nearest.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            scale = (layer.weight.flatten(1).abs().amax(1) / 127).view(-1, *[1] * (layer.weight.ndim - 1))
+            layer.weight.copy_((layer.weight / scale).round() * scale)
+    round_weights(rounded, pictures)
+    assert all(on_grid(m.weight) for m in rounded.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    error = [float((net(pictures) - expected).square().sum()) for net in (rounded, nearest)]
+    assert error[0] < error[1]
