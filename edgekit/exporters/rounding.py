@@ -9,6 +9,7 @@ close to the float network's:
   input at a time, and the error made is carried over to the inputs not yet rounded, by the inputs' covariance;
 - half of the error that earlier layers left in the inputs is corrected too (the asymmetric target of GPTAQ, Li et al.
   2025, arXiv:2504.02692);
+- for a static file the rounded network sees its inputs on an 8-bit grid as well, so both corrections cover activations;
 - the bias takes the rest of the mean error (Nagel et al. 2019, arXiv:1906.04721, section 4.2).
 
 The quantizer then rounds weights that already lie on its grid, so the file holds the integers chosen here. The result
@@ -30,10 +31,11 @@ BLOCK = 64
 
 
 @torch.no_grad()
-def round_weights(folded: nn.Module, pictures: torch.Tensor) -> None:
+def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool) -> None:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
     pictures  normalised calibration pictures, float32 [n, 3, h, w]
+    static    layers get their inputs on an 8-bit grid too, as in a static int8 file
     """
     generator = torch.Generator().manual_seed(0)
     half = len(pictures)
@@ -43,6 +45,8 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor) -> None:
         assert isinstance(layer, nn.Conv2d | nn.Linear)
         exact, rounded = given[0][:half], given[0][half:]
         wanted = answer[:half]
+        if static:
+            rounded = _as_int8(rounded, exact)
         layer.weight.copy_(_rounded(layer, exact, rounded, generator))
         if layer.bias is None:
             layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
@@ -58,6 +62,13 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor) -> None:
     folded(torch.cat([pictures, pictures]))
     for handle in handles:
         handle.remove()
+
+
+def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Values on the 8-bit grid that spans other values and zero."""
+    low, high = min(float(like.min()), 0.0), max(float(like.max()), 0.0)
+    scale = max((high - low) / 255, 1e-12)
+    return torch.fake_quantize_per_tensor_affine(x, scale, round(-low / scale), 0, 255)
 
 
 def _channel_axis(layer: nn.Module, answer: torch.Tensor) -> int:
