@@ -149,7 +149,7 @@ def _patches(layer: nn.Conv2d | nn.Linear, x: torch.Tensor, generator: torch.Gen
         pad = [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2]
     else:
         pad = [layer.padding[1], layer.padding[1], layer.padding[0], layer.padding[0]]
-    x = functional.pad(x, pad)
+    x = functional.pad(x, pad) if any(pad) else x
     rows, columns_ = ((side - r) // s + 1 for side, r, s in zip(x.shape[2:], reach, stride, strict=True))
     per_picture = min(rows * columns_, max(1, COLUMNS // n))
     chosen = torch.stack([torch.randperm(rows * columns_, generator=generator)[:per_picture] for _ in range(n)])
