@@ -45,6 +45,8 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     exporter = registry.exporter(recipe.target)
     check_scheme(check(recipe), exporter.schemes)
     out = out or Path("build", recipe.folder_name)
+    if not out.name:  # "-o ."
+        out = out.absolute()
     for place in (out, _rejected(out)):
         artifact.check_destination(place)
     planned = models.plan(recipe)

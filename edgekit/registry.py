@@ -53,10 +53,10 @@ def runtimes() -> list[str]:
 
 def runtime_for(target: str) -> "Runtime":
     """The first runtime that opens files of a target; the fake one only where nothing else does."""
-    able = [r for r in (runtime(n) for n in runtimes() if _importable(n)) if target in r.targets]
-    if not able:
-        raise UnknownNameError("target", target, targets())
-    return able[0]
+    for name in runtimes():  # one at a time: looking at all of them would import torch to run a .tflite file
+        if _importable(name) and target in runtime(name).targets:
+            return runtime(name)
+    raise UnknownNameError("target", target, targets())
 
 
 @contextmanager

@@ -31,6 +31,17 @@ def test_version():
     assert run_edgekit("--version").stdout.strip() == f"edgekit {edgekit.__version__}"
 
 
+def test_it_runs_as_a_module_and_answers_without_torch(golden_artifact):
+    code = (
+        "import sys, runpy; sys.argv = ['edgekit', 'verify', sys.argv[1]]\n"
+        "try: runpy.run_module('edgekit', run_name='__main__')\nexcept SystemExit as end: print('EXIT', end.code)\n"
+        "print('MODULES', *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(golden_artifact)], capture_output=True, text=True)
+    assert "EXIT 0" in done.stdout, done.stderr
+    assert "torch" not in done.stderr.split()
+
+
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):
     picture = next(pictures.rglob("*.png"))
     done = run_edgekit("predict", golden_artifact, picture, "-k", "2")

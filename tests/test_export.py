@@ -58,6 +58,10 @@ def test_weights_are_inside_the_flatbuffer(exported):
         assert not any(b.offset for b in model.buffers)
 
 
+def test_a_padded_pool_has_finite_ranges(exported):
+    assert exported("int8-static", model="py:nets:padded_pool").manifest.proof.passed
+
+
 def test_a_network_with_attention(exported):
     made = exported("int8", model="py:nets:tiny_attention")
     assert made.manifest.scheme == "int8-dynamic"

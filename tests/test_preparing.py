@@ -37,6 +37,36 @@ def test_a_layer_that_runs_twice_is_not_folded(pictures):
     assert fold_batch_norm(nets.Shared().eval(), pictures) is None
 
 
+def test_a_network_that_takes_one_picture_only_is_not_folded(pictures):
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(3 * 32 * 32, 5)
+
+        def forward(self, x):
+            return self.head(x.view(1, -1))
+
+    assert fold_batch_norm(Single(), pictures) is None
+
+
+@torch.no_grad()
+def test_windows_of_pictures_are_rounded_and_other_layouts_left(pictures):
+    class Windows(nn.Module):
+        def __init__(self, tokens_first):
+            super().__init__()
+            self.inner, self.tokens_first = nn.Linear(3, 5), tokens_first
+
+        def forward(self, x):
+            rows = x.flatten(2).mT  # [pictures, tokens, 3]
+            rows = rows[:, :7].transpose(0, 1) if self.tokens_first else rows.reshape(-1, 64, 3)
+            return self.inner(rows).reshape(len(x), -1, 5).mean(1)
+
+    for tokens_first in (False, True):
+        net = Windows(tokens_first)
+        round_weights(net, pictures, static=False)
+        assert on_grid(net.inner.weight) is not tokens_first
+
+
 def test_a_silent_channel_keeps_a_scale_that_its_bias_fits(pictures):
     net = nets.tiny().eval()
     with torch.no_grad():

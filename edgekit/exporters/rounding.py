@@ -38,11 +38,13 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool) ->
     static    layers get their inputs on an 8-bit grid too, as in a static int8 file
     """
     generator = torch.Generator().manual_seed(0)
-    half = len(pictures)
 
     def visit(layer: nn.Module, given: tuple[torch.Tensor, ...], answer: torch.Tensor) -> torch.Tensor:
         """A hook. The batch holds the pictures twice: as the float network and as the rounded one see them."""
         assert isinstance(layer, nn.Conv2d | nn.Linear)
+        if len(given[0]) % (2 * len(pictures)):  # the first axis is not the pictures': the nearest will do
+            return answer
+        half = len(given[0]) // 2  # windows of an attention layer are laid out picture by picture
         exact, rounded = given[0][:half], given[0][half:]
         wanted = answer[:half]
         if static:

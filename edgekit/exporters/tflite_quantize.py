@@ -145,7 +145,9 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Ranges) 
             except ValueError:  # no data behind this tensor
                 names.remove(k)
                 continue
-            values = tensor_values.ravel()
+            values = tensor_values[np.isfinite(tensor_values)]  # a padded MaxPool pads with minus infinity
+            if not values.size:
+                continue
             if tensor_values.ndim < 4 or tensor_values.shape[1:3] == (1, 1):
                 pooled.add(k)
             low, high = extremes.get(k, (np.inf, -np.inf))
