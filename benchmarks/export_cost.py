@@ -2,7 +2,7 @@
 
     python benchmarks/export_cost.py efficientnet_lite0 --scheme int8-static
 
-Own are choosing and fitting pictures, rounding weights, and finishing the file; the rest is importing and running
+Own are choosing and fitting pictures, preparing weights, and finishing the file; the rest is importing and running
 litert-torch and the quantizer, collecting ranges, and the proof's inferences.
 """
 
@@ -21,8 +21,7 @@ from edgekit.recipe import Quantize, Recipe
 # functions whose cumulative time is edgekit's own: (file, name)
 OWN = (
     ("calibration.py", "choose"),
-    ("rounding.py", "round_weights"),
-    ("rounding.py", "fold_batch_norm"),
+    ("preparing.py", "prepare"),
     ("tflite_file.py", "finish"),
     ("tflite_quantize.py", "clip_range"),
     ("artifact.py", "golden_tensors"),
