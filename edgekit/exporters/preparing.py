@@ -15,7 +15,7 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe
 
-PICTURES = 32  # of 224 x 224; fewer of larger ones and up to four times as many smaller ones: memory stays bounded
+PICTURES = 20  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
 
 
 def prepare(model: LoadedModel, recipe: Recipe, calibration: Pictures, say: Say) -> tuple[nn.Module, tuple[str, ...]]:
@@ -43,6 +43,6 @@ def prepare(model: LoadedModel, recipe: Recipe, calibration: Pictures, say: Say)
 def _first(calibration: Pictures, model: LoadedModel) -> torch.Tensor:
     """The first calibration pictures, normalised: float32 [n, 3, h, w]."""
     height, width = model.preprocess.input_size
-    count = min(max(4, PICTURES * 224 * 224 // (height * width)), 4 * PICTURES)
+    count = min(max(4, PICTURES * 224 * 224 // (height * width)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
     return torch.from_numpy(normalise(pixels, model.preprocess).transpose(0, 3, 1, 2).copy())

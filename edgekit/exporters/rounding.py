@@ -17,6 +17,8 @@ is an ordinary float module, the same for every target.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -24,10 +26,13 @@ from torch.nn import functional
 
 from edgekit.exporters.folding import weighted
 
-COLUMNS = 8192  # input patches of a layer that its covariance is taken from
+COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
+PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 @torch.no_grad()
@@ -39,31 +44,32 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool) ->
     """
     generator = torch.Generator().manual_seed(0)
 
-    def visit(layer: nn.Module, given: tuple[torch.Tensor, ...], answer: torch.Tensor) -> torch.Tensor:
-        """A hook. The batch holds the pictures twice: as the float network and as the rounded one see them."""
-        assert isinstance(layer, nn.Conv2d | nn.Linear)
-        if len(given[0]) % (2 * len(pictures)):  # the first axis is not the pictures': the nearest will do
-            return answer
-        half = len(given[0]) // 2  # windows of an attention layer are laid out picture by picture
-        exact, rounded = given[0][:half], given[0][half:]
-        wanted = answer[:half]
+    def visit(layer: nn.Conv2d | nn.Linear, forward: Forward, both: torch.Tensor) -> torch.Tensor:
+        """In place of a layer's forward. The batch holds the pictures twice: as the float network and as the rounded one see them."""
+        if len(both) % (2 * len(pictures)):  # the first axis is not the pictures': the nearest will do
+            return forward(both)
+        exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
+        wanted = forward(exact)
         if static:
             rounded = _as_int8(rounded, exact)
         layer.weight.copy_(_rounded(layer, exact, rounded, generator))
         if layer.bias is None:
             layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
-        got = layer.forward(rounded)
-        over = [d for d in range(got.ndim) if d != _channel_axis(layer, got)]
-        error = wanted.mean(over) - got.mean(over)
-        layer.bias += error
-        shape = [1] * got.ndim
-        shape[_channel_axis(layer, got)] = -1
-        return torch.cat([wanted, got + error.view(shape)])
+        got = forward(rounded)
+        channel = 1 if isinstance(layer, nn.Conv2d) else got.ndim - 1
+        over = [d for d in range(got.ndim) if d != channel]
+        error = (wanted - got).mean(over, keepdim=True)
+        layer.bias += error.flatten()
+        return torch.cat([wanted, got + error])
 
-    handles = [layer.register_forward_hook(visit) for layer in weighted(folded)]
-    folded(torch.cat([pictures, pictures]))
-    for handle in handles:
-        handle.remove()
+    layers = weighted(folded)
+    for layer in layers:
+        layer.forward = partial(visit, layer, layer.forward)  # type: ignore[method-assign]
+    try:
+        folded(torch.cat([pictures, pictures]))
+    finally:
+        for layer in layers:
+            del layer.forward
 
 
 def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -71,10 +77,6 @@ def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     low, high = min(float(like.min()), 0.0), max(float(like.max()), 0.0)
     scale = max((high - low) / 255, 1e-12)
     return torch.fake_quantize_per_tensor_affine(x, scale, round(-low / scale), 0, 255)
-
-
-def _channel_axis(layer: nn.Module, answer: torch.Tensor) -> int:
-    return 1 if isinstance(layer, nn.Conv2d) else answer.ndim - 1
 
 
 def _rounded(
@@ -135,32 +137,36 @@ def _gptq(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
 
 def _patches(layer: nn.Conv2d | nn.Linear, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """What the rows of the weight matrix are multiplied with: a sample of [groups, inputs, columns]."""
+    wanted = min(COLUMNS, PER_INPUT * layer.weight[0].numel())
     if isinstance(layer, nn.Linear):
-        columns = x.reshape(-1, x.shape[-1]).T
-        if columns.shape[1] > COLUMNS:
-            columns = columns[:, torch.randint(0, columns.shape[1], (COLUMNS,), generator=generator)]
-        return columns[None]
+        columns = x.reshape(-1, x.shape[-1])
+        return columns[torch.randperm(len(columns), generator=generator)[:wanted]].T[None]
+    x = _padded(layer, x)
     n, channels, height, width = x.shape
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    down, right = (
+        (side - d * (k - 1) - 1) // s + 1
+        for side, k, s, d in zip((height, width), kernel, stride, dilation, strict=True)
+    )
+    places = torch.randperm(down * right, generator=generator)[: math.ceil(wanted / n)]  # the same in every picture
+    corner = places // right * stride[0] * width + places % right * stride[1]
+    flat = x.flatten(2)
+    taps = [
+        flat[:, :, corner + i * dilation[0] * width + j * dilation[1]]
+        for i in range(kernel[0])
+        for j in range(kernel[1])
+    ]
+    stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, pictures, places]
+    return stacked.reshape(layer.groups, channels // layer.groups * len(taps), n * len(places))
+
+
+def _padded(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     if isinstance(layer.padding, str) or type(layer).__name__ == "Conv2dSame":  # as TensorFlow pads
-        total = [
-            max((math.ceil(side / s) - 1) * s + r - side, 0)
-            for side, s, r in zip((height, width), stride, reach, strict=True)
-        ]
-        pad = [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2]
+        down, right = (
+            max((math.ceil(side / s) - 1) * s + d * (k - 1) + 1 - side, 0)
+            for side, k, s, d in zip(x.shape[2:], layer.kernel_size, layer.stride, layer.dilation, strict=True)
+        )
+        pad = [right // 2, right - right // 2, down // 2, down - down // 2]
     else:
         pad = [layer.padding[1], layer.padding[1], layer.padding[0], layer.padding[0]]
-    x = functional.pad(x, pad) if any(pad) else x
-    rows, columns_ = ((side - r) // s + 1 for side, r, s in zip(x.shape[2:], reach, stride, strict=True))
-    per_picture = min(rows * columns_, max(1, COLUMNS // n))
-    chosen = torch.stack([torch.randperm(rows * columns_, generator=generator)[:per_picture] for _ in range(n)])
-    top, left = chosen // columns_ * stride[0], chosen % columns_ * stride[1]
-    flat = x.flatten(2)
-    taps = []
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            at = (top + i * dilation[0]) * x.shape[3] + left + j * dilation[1]
-            taps.append(flat.gather(2, at[:, None].expand(n, channels, per_picture)))
-    stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, pictures, patches]
-    return stacked.reshape(layer.groups, channels // layer.groups * len(taps), n * per_picture)
+    return functional.pad(x, pad) if any(pad) else x

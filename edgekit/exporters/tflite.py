@@ -73,15 +73,14 @@ class TfliteExporter:
         say("converting with litert-torch")
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
-        float_file = out / "float.tflite"
-        tflite_convert.convert(deployed, traced, model.preprocess.input_size, float_file, out / "converter.log")
-        if scheme == "fp32":
-            converted = float_file.read_bytes()
-        else:
+        converted = tflite_convert.convert(deployed, traced, model.preprocess.input_size, out / "converter.log")
+        if scheme != "fp32":
             say(f"quantizing: {scheme}")
+            float_file = out / "float.tflite"
+            float_file.write_bytes(converted)
             with quiet():
                 converted = tflite_quantize.quantize(float_file, recipe, lambda: _feed(calibration, model, recipe))
-        float_file.unlink()
+            float_file.unlink()
         finished, floor = tflite_file.finish(converted, model, recipe)
         file = out / "model.tflite"
         file.write_bytes(finished)

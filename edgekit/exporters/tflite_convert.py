@@ -9,12 +9,15 @@ from edgekit.errors import ExportError
 from edgekit.quiet import quiet
 
 
-def convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], file: Path, log: Path) -> None:
-    """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log."""
+def convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], log: Path) -> bytes:
+    """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log.
+
+    The file is made in memory: the converter's own writer ends the process when the disk is full.
+    """
     with quiet(log):
         try:
             channel_last = litert_torch.to_channel_last_io(module, args=[0]).eval()
-            litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).export(str(file))
+            return bytes(litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).model_content())
         except Exception as error:  # whatever the converter and its passes raise
             last = str(error).strip().splitlines() or [type(error).__name__]
             raise ExportError(f"litert-torch cannot convert this model: {last[0]}") from error

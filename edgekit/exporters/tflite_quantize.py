@@ -24,7 +24,7 @@ Feed = Callable[
 ]  # the calibration tensors as the float file takes them, from the start
 
 CHANNEL, TENSOR = qtyping.QuantGranularity.CHANNELWISE, qtyping.QuantGranularity.TENSORWISE
-SAMPLED = 4096  # values of one tensor and picture that the range search looks at
+SAMPLED = 2048  # values of one tensor and picture that the range search looks at
 SHRINK = np.linspace(0.3, 1, 15)
 
 

@@ -1,6 +1,7 @@
 """PyTorch to `.pt2`: the reference is an artifact too."""
 
 import importlib.metadata
+import io
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from edgekit.errors import ExportError
 from edgekit.exporters import Exported, Say
 from edgekit.exporters.deployed import Deployed
 from edgekit.models import LoadedModel
+from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
 
 HOW_TO_LOAD = """\
@@ -30,15 +32,16 @@ class TorchExporter:
         dtype = getattr(torch, recipe.input_type)
         shape = (1, 3, *model.preprocess.input_size)
         say("exporting with torch.export")
+        deployed = Deployed(model.module, model.preprocess, recipe, traced_type=dtype).eval()
         try:
-            program = torch.export.export(
-                Deployed(model.module, model.preprocess, recipe, traced_type=dtype).eval(),
-                (torch.zeros(shape, dtype=dtype),),
-            )
+            with quiet():  # a tracer that fails prints its graph
+                program = torch.export.export(deployed, (torch.zeros(shape, dtype=dtype),))
         except Exception as error:  # whatever the tracer raises
             raise ExportError(f"torch.export cannot trace this model: {str(error).strip().splitlines()[0]}") from error
+        archive = io.BytesIO()  # torch's own writer aborts the process when the disk is full
+        torch.export.save(program, archive)
         file = out / "model.pt2"
-        torch.export.save(program, file)
+        file.write_bytes(archive.getbuffer())
         given = Tensor(
             "x", shape, recipe.input_type, "NCHW", *((1.0, -128) if recipe.input_type == "int8" else (None, None))
         )
