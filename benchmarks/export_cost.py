@@ -23,7 +23,6 @@ OWN = (
     ("calibration.py", "choose"),
     ("preparing.py", "prepare"),
     ("tflite_file.py", "finish"),
-    ("tflite_quantize.py", "clip_range"),
     ("artifact.py", "golden_tensors"),
     ("artifact.py", "load"),
     ("weights.py", "digest"),

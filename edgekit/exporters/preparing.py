@@ -15,7 +15,7 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe
 
-PICTURES = 20  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
+PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
 
 
 def prepare(model: LoadedModel, recipe: Recipe, calibration: Pictures, say: Say) -> tuple[nn.Module, tuple[str, ...]]:
