@@ -1,7 +1,6 @@
 """From a name to a model that is ready to export: module, preprocessing, labels, and what its weights know."""
 
-import importlib
-import inspect
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from torch import nn
 from edgekit import registry, zoo
 from edgekit.artifact import Weights
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
-from edgekit.models import weights
+from edgekit.models import checkpoints, functions, hub, networks, weights
+from edgekit.models.reasons import reason
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
@@ -62,34 +62,43 @@ class Plan:
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Decide on architecture, preprocessing and weights. Raises the errors that `load` would raise for a wrong name."""
+    """Decide on architecture, preprocessing and weights. Raises the errors that `load` would raise for a wrong request."""
+    if recipe.labels:
+        _read_labels(recipe.labels)
     if recipe.model.startswith("py:"):
         path = None if recipe.weights in weights.SOURCES else Path(recipe.weights)
         if path is None and recipe.weights != "auto":
-            raise RequestError(f"--weights {recipe.weights} means nothing for {recipe.model}", hint="--weights FILE")
+            raise RequestError(
+                f"--weights {recipe.weights} means nothing for {recipe.model}",
+                hint="--weights FILE, or without it: as the function makes them",
+            )
         choice = (
             weights.choose(recipe.weights, recipe.model, None, None)
             if path
             else Choice("code", "as the function made them")
         )
         return Plan(
-            recipe.model, family(_call(recipe.model)), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe)
+            recipe.model,
+            family(functions.make(recipe.model)),
+            choice,
+            _override(Preprocess((224, 224), crop_pct=1.0), recipe),
         )
     name = zoo.timm_name(recipe.model)
-    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    if config is None:
-        raise UnknownNameError(
-            "timm model",
-            name,
-            timm.list_models(pretrained=False) + timm.list_models(pretrained=True),
-            hint="edgekit list models",
-        )
+    config = _timm_config(name)
     architecture = name.partition(".")[0]
+    own = _from_timm(config)
+    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
+        raise UnsupportedError(
+            f"{name} has no classes: it answers features",
+            hint=f"--weights FILE of a {architecture} trained to classify",
+        )
+    if recipe.input_size:
+        networks.check_size(architecture, recipe.input_size, own.input_size)
     card_file = zoo.BUNDLED / f"{recipe.model}.safetensors"
     bundled = card_file if card_file.is_file() else None
     choice = weights.choose(recipe.weights, architecture, config.hf_hub_id, bundled)
     card = read_card(card_file) if choice.source == "bundled" else None
-    spec = card.preprocess if card else _from_timm(config)
+    spec = card.preprocess if card else own
     with torch.device("meta"):
         kind = family(timm.create_model(architecture, num_classes=1))
     return Plan(name, kind, choice, _override(spec, recipe), card)
@@ -100,15 +109,19 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     torch.manual_seed(recipe.seed)
     choice, notes = planned.choice, []
     if recipe.model.startswith("py:"):
-        module = _call(recipe.model)
+        module = functions.make(recipe.model)
         if choice.path:
-            weights.load_into(module, weights.read_state(choice.path), str(choice.path))
+            weights.load_into(module, checkpoints.read_state(choice.path), str(choice.path))
         knows = "what its author trained it for"
     else:
         module, knows = _timm_module(recipe, planned)
     module = module.float().eval()
-    if any(not torch.isfinite(p).all() for p in module.parameters()):
-        raise WeightsError(f"the weights of {recipe.model} hold values that are not numbers (NaN or infinite)")
+    bad = _not_numbers(module)
+    if bad:
+        raise WeightsError(
+            f"the weights of {recipe.model} hold values that are not numbers (NaN or infinite): {bad}",
+            hint="--weights FILE, saved before the training diverged",
+        )
     classes = _classes(module, planned.preprocess)
     labels = _labels(recipe, planned, classes, knows)
     if labels[0] == "class 0":
@@ -146,54 +159,63 @@ def family(module: nn.Module) -> str:
     return "hardswish" if "hardswish" in kinds else "cnn"
 
 
+def _timm_config(name: str) -> Any:
+    """What timm knows of a network and its pretrained tag."""
+    try:
+        config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    except RuntimeError:  # a network that timm has, with a tag that it has not
+        config = None
+    if config is None:
+        bare = name.partition(".")[0]
+        tags = timm.list_models(f"{bare}.*", pretrained=True) if timm.is_model(bare) else []
+        known = tags or timm.list_models(pretrained=False) + timm.list_models(pretrained=True)
+        raise UnknownNameError("timm model", name, known, hint="timm:resnet18, or edgekit list models")
+    return config
+
+
 def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
     """The module with its weights, and what they know."""
-    choice, name = planned.choice, planned.architecture
-    config = timm.get_pretrained_cfg(name)
-    if config is None:
-        raise UnknownNameError("timm model", name, timm.list_models())
-    size: dict[str, Any] = {}
-    if (
-        recipe.input_size and "img_size" in inspect.signature(timm.model_entrypoint(name.partition(".")[0])).parameters
-    ) or (recipe.input_size and planned.family == "attention"):
-        size = {"img_size": recipe.input_size}
+    choice, name, size = planned.choice, planned.architecture, recipe.input_size
+    config = _timm_config(name)
     bare = name.partition(".")[0]
     match choice.source:
         case "random":
-            return timm.create_model(bare, **size), "nothing: its weights are random"
+            return networks.create(bare, size), "nothing: its weights are random"
         case "imagenet":
-            path = choice.path or weights.download(str(config.hf_hub_id))
-            model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **size)
+            path = choice.path or hub.download(str(config.hf_hub_id), choice.instead)
+            _check_cached(path, choice.instead)
+            model = networks.create(name, size, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
             return model, f"{config.num_classes:,} ImageNet classes"
         case "package":
-            model = timm.create_model(bare, **size)
+            model = networks.create(bare, size)
             assert choice.path is not None
-            weights.load_into(model, weights.lite_to_timm(weights.read_state(choice.path), model), choice.path.name)
+            state = weights.lite_to_timm(checkpoints.read_state(choice.path), model)
+            weights.load_into(model, state, choice.path.name)
             return model, "1,000 ImageNet classes"
     assert choice.path is not None
-    state = weights.read_state(choice.path)
+    state = checkpoints.read_state(choice.path)
     head = state.get(f"{config.classifier}.weight") if isinstance(config.classifier, str) else None
-    model = timm.create_model(bare, **size, **({"num_classes": len(head)} if head is not None else {}))
+    model = networks.create(bare, size, **({"num_classes": len(head)} if head is not None else {}))
     weights.load_into(model, state, choice.path.name)
     if planned.card:
         return model, f"{len(planned.card.labels)} kinds of clothes ({planned.card.data})"
     return model, "what it was trained for"
 
 
-def _call(model: str) -> nn.Module:
-    """Import `py:package.module:function` and call it."""
-    module_name, _, function = model.removeprefix("py:").partition(":")
+def _check_cached(path: Path, instead: str) -> None:
+    """A damaged file in the hub's cache is said in plain words; timm would say it in a traceback."""
     try:
-        made = getattr(importlib.import_module(module_name), function)()
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise RequestError(f"there is no module '{error.name}' for {model}", hint="PYTHONPATH=. edgekit ...") from None
-    except (AttributeError, ValueError):
-        raise RequestError(f"{module_name} has no function '{function}'", hint="py:package.module:function") from None
-    if not isinstance(made, nn.Module):
-        raise RequestError(f"{model} returned {type(made).__name__}, not a torch.nn.Module")
-    return made.eval()
+        checkpoints.read_state(path)
+    except WeightsError as error:
+        error.hint = f"delete it and type the same again: it is fetched anew; or {instead}"
+        raise
+
+
+def _not_numbers(module: nn.Module) -> str | None:
+    """The first parameter or running statistic with a NaN or infinite value. Other buffers, such as masks, may have them."""
+    statistics = ((name, b) for name, b in module.named_buffers() if name.endswith(("running_mean", "running_var")))
+    tensors = (*module.named_parameters(), *statistics)
+    return next((name for name, tensor in tensors if not torch.isfinite(tensor).all()), None)
 
 
 def _classes(module: nn.Module, spec: Preprocess) -> int:
@@ -201,14 +223,24 @@ def _classes(module: nn.Module, spec: Preprocess) -> int:
     try:
         with torch.inference_mode():
             answer = module(torch.zeros(1, 3, *spec.input_size))
-    except (RuntimeError, AssertionError, ValueError) as error:
+    except Exception as error:  # whatever the model's code raises
+        channels = re.search(r"to have (\d+) channels, but got 3 channels", str(error))
+        if channels:
+            raise UnsupportedError(
+                f"edgekit feeds RGB pictures, 3 channels; the model takes {channels[1]}",
+                hint=f"a function that wraps the model and makes {channels[1]} of the 3 channels, or trains it on RGB",
+            ) from error
         size = "x".join(map(str, spec.input_size))
         raise UnsupportedError(
-            f"the model does not take a {size} picture: {str(error).strip().splitlines()[0]}", hint="--input-size"
+            f"the model does not take a {size} picture: {reason(error)}",
+            hint="--input-size N or HxW, as the model was trained; --debug shows the whole traceback",
         ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 1:
         shape = list(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise UnsupportedError(f"the model answers {shape}; edgekit exports classifiers: [1, classes]")
+        raise UnsupportedError(
+            f"the model answers {shape}; edgekit exports classifiers: [1, classes]",
+            hint="a function that wraps the model and returns its scores alone",
+        )
     return int(answer.shape[1])
 
 
@@ -231,10 +263,7 @@ def _override(spec: Preprocess, recipe: Recipe) -> Preprocess:
 
 def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[str, ...]:
     if recipe.labels:
-        try:
-            found = tuple(Path(recipe.labels).read_text("utf-8").splitlines())
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"labels {recipe.labels}: {error}") from None
+        found = _read_labels(recipe.labels)
         if len(found) != classes:
             raise DataError(
                 f"{recipe.labels} has {len(found)} lines, the model {classes} classes",
@@ -248,3 +277,17 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
         info = ImageNetInfo(subset)
         return tuple(info.index_to_description(i) for i in range(classes))
     return tuple(f"class {i}" for i in range(classes))
+
+
+def _read_labels(file: str) -> tuple[str, ...]:
+    hint = "--labels FILE: one class name per line, in class order, UTF-8"
+    try:
+        return tuple(Path(file).read_text("utf-8-sig").splitlines())
+    except FileNotFoundError:
+        raise DataError(f"there is no labels file {file}", hint=hint) from None
+    except IsADirectoryError:
+        raise DataError(f"{file} is a folder, not a file of labels", hint=hint) from None
+    except UnicodeDecodeError:
+        raise DataError(f"the labels in {file} are not UTF-8 text", hint=hint) from None
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}", hint=hint) from None

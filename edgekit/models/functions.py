@@ -1,0 +1,109 @@
+"""`py:package.module:function`: a model that a function of the user's own makes."""
+
+import importlib
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from edgekit.errors import RequestError
+from edgekit.models.reasons import kind_and_reason
+
+EXAMPLE = "py:package.module:function"
+EDGEKIT = str(Path(__file__).parents[1])
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def make(model: str) -> nn.Module:
+    """Import `py:package.module:function` and call it. Raises RequestError, which names the user's line that failed."""
+    module_name, _, name = model.removeprefix("py:").partition(":")
+    if "/" in module_name or module_name.endswith(".py"):
+        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise RequestError(f"{module_name} is a path; py: takes a module", hint=f"py:{dotted}:{name or 'function'}")
+    if not module_name or not name:
+        raise RequestError(f"{model} does not name a module and a function", hint=EXAMPLE)
+    module = _import(module_name)
+    function = getattr(module, name, None)
+    if isinstance(function, nn.Module):
+        raise RequestError(
+            f"'{name}' in {module_name} is a model; py: takes a function", hint=f"def build(): return {name}"
+        )
+    if not callable(function):
+        raise RequestError(f"{module_name} has no function '{name}'", hint=_functions(module))
+    try:
+        made = function()
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
+        if isinstance(error, TypeError) and not _frames(error):  # no line of it ran: it wants arguments
+            raise RequestError(
+                f"{model} is called without arguments: {error}", hint="give its arguments defaults"
+            ) from error
+        raise _failed(model, error) from error
+    if not isinstance(made, nn.Module):
+        raise RequestError(
+            f"{model} returned {type(made).__name__}, not a torch.nn.Module", hint="a function that returns the model"
+        )
+    return made.eval()
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None:
+            raise _failed(f"importing {name}", error) from error
+        if f"{name}.".startswith(f"{error.name}.") and not _frames(error):
+            raise RequestError(f"there is no module '{error.name}' for py:{name}", hint=_where(error.name)) from None
+        raise RequestError(
+            f"importing {name} failed at {_place(error)}: there is no module '{error.name}'",
+            hint="install the package that has it; a module of your own: PYTHONPATH=. edgekit ...",
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
+        raise _failed(f"importing {name}", error) from error
+
+
+def _where(missing: str) -> str:
+    """Where to start edgekit; or which package was found instead, where one of that name came first."""
+    package = sys.modules.get(missing.rpartition(".")[0])
+    if package is None:
+        return f"PYTHONPATH=. edgekit ..., in the folder that holds {missing}"
+    file = package.__file__ or next(iter(package.__path__))
+    return f"'{package.__name__}' is {file}; if that is not yours, give yours another name"
+
+
+def _functions(module: ModuleType) -> str:
+    """The names that could have been meant."""
+    own = [k for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+    return f"{module.__file__} has {', '.join(own[:8]) or 'none'}"
+
+
+def _failed(what: str, error: BaseException) -> RequestError:
+    place = _place(error)
+    return RequestError(
+        f"{what} failed{f' at {place}' if place else ''}: {kind_and_reason(error)}",
+        hint="--debug shows the whole traceback",
+    )
+
+
+def _place(error: BaseException) -> str:
+    """`nets.py:12`, the last line of the user's own that ran; of a library's where none was theirs."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(error.filename)}:{error.lineno}"
+    frames = _frames(error)
+    own = [f for f in frames if not f.filename.startswith(LIBRARIES)]
+    last = (own or frames)[-1:]
+    return "".join(f"{_short(f.filename)}:{f.lineno}" for f in last)
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The lines that ran outside edgekit and outside Python's import machinery."""
+    machinery = ("<frozen ", EDGEKIT, importlib.__file__)
+    return [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(machinery)]
+
+
+def _short(file: str) -> str:
+    """Seen from the folder where edgekit was started, where the file is below it."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
