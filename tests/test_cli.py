@@ -85,7 +85,17 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
         (["export", "none.toml"], 2, "there is no recipe"),
         (["export", "mobilenetv2", "--input-size", "big"], 2, "is not a size"),
         (["export", "mobilenetv2", "--mean", "1,2"], 2, "one number or three"),
-        (["export", "mobilenetv2", "--mean", "123,116,103", "--std", "1"], 2, "0..255"),
+        (["export", "mobilenetv2", "--mean", "123,116,103", "--std", "1"], 2, "mean 123 is not on the 0..1 scale"),
+        (["export", "mobilenetv2", "--std", "58,57,57"], 2, "divide by 255"),
+        (["export", "mobilenetv2", "--std", "nan"], 2, "std nan"),
+        (["export", "mobilenetv2", "--seed", "-1"], 2, "seed is -1"),
+        (["export", "mobilenetv2", "--input-size", "0"], 2, "0x0 pixels"),
+        (["export", "mobilenetv2", "--int8", "--fp16"], 2, "--int8 and --fp16 name different schemes"),
+        (["export", "mobilenetv2", "--int8", "--scheme", "fp32"], 2, "--int8 and --scheme fp32 name"),
+        (["export", "mobilenetv2", "-o", ""], 2, "-o is empty"),
+        (["export", "mobilenetv2", "--target", ""], 2, "target is empty"),
+        (["export", "mobilenetv2", "--calibration", ""], 2, "calibration is empty"),
+        (["export", "mobilenetv2", "--print-recipe", "--target", "tflite", "--target", "torch"], 2, "one target"),
         (["export", "mobilenetv2", "--no-fold", "--input", "uint8"], 2, "--no-fold"),
         (["export", "mobilenetv2", "--samples", "0"], 2, "samples"),
         (["bench"], 2, "Missing argument"),
@@ -96,6 +106,18 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "build").exists()
+
+
+def test_a_recipe_prints_as_json_too():
+    def printed(*flags):
+        done = run_edgekit("export", "mobilenetv2", "--print-recipe", "--json", *flags)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    one = {"model": "mobilenetv2", "target": "tflite", "quantize": {"scheme": "int8"}}
+    assert printed("--int8") == printed("--int8", "--scheme", "int8") == one
+    assert printed("--target", "tflite", "--target", "tflite", "--int8") == one
+    assert [r["target"] for r in printed("--target", "tflite", "--target", "torch")] == ["tflite", "torch"]
 
 
 def test_errors_are_json_too_and_debug_shows_the_traceback():
