@@ -22,7 +22,7 @@ and WebP differ between platforms by a step or so; that lies before this definit
 import math
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -33,6 +33,9 @@ from edgekit.errors import DataError
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+# checked where a manifest is read
+Side = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -46,12 +49,12 @@ MAX_PIXELS = 180_000_000  # a 180-megapixel picture takes 0.5 GB as RGB; larger 
 class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model wants to see. Sizes in pixels (height, width); mean and std on the 0..1 scale, RGB."""
 
-    input_size: tuple[int, int]
-    crop_pct: float = 0.875
+    input_size: tuple[Side, Side]
+    crop_pct: Positive = 0.875
     crop_mode: Literal["center", "squash"] = "center"
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
 
 def open_picture(path: Path) -> Image.Image:

@@ -143,7 +143,11 @@ def inspect(talk: Talk, artifact: str) -> int:
             ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}" if m.proof else "none"),
             ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
             ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
-            ("made on", f"{m.made_on['cpu_class']}, " + ", ".join(f"{k} {v}" for k, v in m.made_with.items())),
+            (
+                "made on",
+                f"{m.made_on.get('cpu_class', 'an unknown CPU class')}, "
+                + ", ".join(f"{k} {v}" for k, v in m.made_with.items()),
+            ),
         ]
         click.echo(table(facts) + "\n")
     click.echo(f"{file}  {megabytes(seen.bytes)}")
