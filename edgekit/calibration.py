@@ -144,7 +144,10 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
     stream = readable()
     chosen = _spool(stream, samples, scratch / "calibration", folder.name)
     if not len(chosen):
-        raise DataError(f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})")
+        raise DataError(
+            f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})",
+            hint="--calibration with a folder of pictures that open, or leave it out",
+        )
     proof = _spool(stream, PROOF_PICTURES, scratch / "proof", f"other pictures of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
         proof = _spool(_first(chosen, PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", "the calibration pictures")

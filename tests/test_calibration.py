@@ -76,8 +76,9 @@ def test_empty_missing_and_unreadable_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         take(tmp_path / "none", tmp_path)
     (empty / "a.jpg").write_text("text")
-    with pytest.raises(DataError, match="none of the 1 pictures"):
+    with pytest.raises(DataError, match="none of the 1 pictures") as caught:
         take(empty, tmp_path)
+    assert "--calibration" in caught.value.hint
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):

@@ -51,6 +51,19 @@ def test_predict_says_what_the_model_knows(golden_artifact, pictures):
     assert "this model knows" not in run_edgekit("predict", golden_artifact, picture, "-q").stdout
 
 
+def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golden_artifact, pictures, tmp_path):
+    picture = next(pictures.rglob("*.png"))
+    done = run_edgekit("predict", golden_artifact, picture, tmp_path, "-k", "1")
+    assert done.returncode == 0
+    assert done.stderr == f"warning: skipped {tmp_path} is a folder, not a picture file\n"
+    done = run_edgekit("predict", golden_artifact, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path} is a folder, not a picture file\n  try: ")
+    done = run_edgekit("predict", golden_artifact, tmp_path, "missing.jpg")
+    assert done.returncode == 2
+    assert "error: none of the 2 pictures can be read" in done.stderr
+
+
 def test_json_is_alone_on_stdout(golden_artifact, pictures):
     for arguments in (
         ["predict", golden_artifact, next(pictures.rglob("*.png"))],
@@ -79,6 +92,8 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
     [
         (["predict", "{copy}", "missing.jpg"], 2, "there is no picture"),
         (["predict", "nowhere", "x.jpg"], 4, "does not exist"),
+        (["predict", "{copy}/model.tflite", "x.jpg"], 4, "try: its folder: {copy}"),
+        (["predict", "{copy}", "x.jpg", "--threads", "100000"], 2, "--threads"),
         (["verify", "{copy}", "--interpreter", "tensorrt"], 2, "unknown interpreter"),
         (["inspect", "nowhere.tflite"], 4, "does not exist"),
         (["export", "mobilenetv2", "--scheme", "int9"], 2, "unknown scheme 'int9'"),
@@ -103,6 +118,7 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
 )
 def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, code, says):
     done = run_edgekit(*[a.replace("{copy}", str(copied)) for a in arguments], cwd=tmp_path)
+    says = says.replace("{copy}", str(copied))
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "build").exists()
