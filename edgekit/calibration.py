@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data import picture_files, read_pictures
-from edgekit.errors import DataError, MissingExtraError
+from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 PROOF_PICTURES = 32
@@ -202,7 +203,21 @@ def _photographs() -> list[Path]:
 
 
 def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="edgekit-")
+    with _scratch_errors():
+        return tempfile.TemporaryDirectory(prefix="edgekit-")
+
+
+@contextmanager
+def _scratch_errors() -> Iterator[None]:
+    """Temporary files are not where -o is: say what moves them."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise OutputError(
+            f"cannot write temporary files: {error.strerror or error}{where}",
+            hint="free some space there, or TMPDIR=/another/folder edgekit export ...",
+        ) from None
 
 
 def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
@@ -213,7 +228,7 @@ def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
 def _spool(stream: Iterator[Pixels], count: int, path: Path, source: str) -> Pictures:
     """Write up to `count` pictures of a stream to a scratch file."""
     digest, written, shape = hashlib.sha256(), 0, (0, 0, 3)
-    with path.open("wb") as f:
+    with _scratch_errors(), path.open("wb") as f:
         while written < count and (pixels := next(stream, None)) is not None:
             blob = pixels.tobytes()
             f.write(blob)

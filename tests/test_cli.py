@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import HERE, run_edgekit
@@ -161,6 +162,69 @@ def test_inspect_reads_a_plain_file_and_refuses_a_damaged_one(golden_artifact, t
     assert "damaged" in done.stderr
     plain.write_bytes(b"hello world")
     assert "not a TFLite file" in run_edgekit("inspect", plain).stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["list", "models"], ["inspect", "{golden}", "--json"]]
+)
+def test_an_output_that_takes_nothing_is_one_line(golden_artifact, arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgekit", *[a.replace("{golden}", str(golden_artifact)) for a in arguments]],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: cannot write the answer: No space left on device\n  try: ")
+    assert done.stderr.count("\n") == 2
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgekit", "inspect", str(golden_artifact)],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from edgekit.artifact import staging
+from edgekit.cli import main
+from edgekit.cli.output import common
+
+@main.command()
+@common
+def wait(talk):
+    with staging(Path(sys.argv[1])):
+        print("ready", flush=True)
+        time.sleep(60)
+
+main(["wait"])
+"""
+
+
+def test_a_polite_kill_leaves_nothing_behind(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, str(tmp_path / "made")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline() == "ready\n"
+    assert len(list(tmp_path.iterdir())) == 1
+    child.terminate()
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (130, "interrupted; nothing was left behind\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_ends_with_130(golden_artifact):
