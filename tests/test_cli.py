@@ -43,6 +43,15 @@ def test_it_runs_as_a_module_and_answers_without_torch(golden_artifact):
     assert "torch" not in done.stderr.split()
 
 
+@pytest.mark.parametrize(("target", "extra"), [("tflite", "tflite"), ("torch", "models")])
+def test_export_without_torch_says_what_to_install(target, extra):
+    code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
+    arguments = ["export", "mobilenetv2", "--target", target]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == f"error: the package 'torch' is not installed\n  try: pip install \"edgekit[{extra}]\"\n"
+
+
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):
     picture = next(pictures.rglob("*.png"))
     done = run_edgekit("predict", golden_artifact, picture, "-k", "2")

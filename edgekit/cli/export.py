@@ -100,6 +100,10 @@ def export(
     if print_recipe:
         _print_recipes(talk, recipes)
         return
+    from edgekit import registry
+
+    for recipe in recipes:
+        registry.exporter(recipe.target)  # says which extra is missing, before the import below would
     from edgekit import pipeline
 
     out = Path(output) if output else None
