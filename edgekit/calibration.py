@@ -213,7 +213,8 @@ def _scratch_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+        where = error.filename or tempfile.tempdir
+        where = f" ({where})" if where else ""
         raise OutputError(
             f"cannot write temporary files: {error.strerror or error}{where}",
             hint="free some space there, or TMPDIR=/another/folder edgekit export ...",

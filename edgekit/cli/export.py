@@ -95,8 +95,8 @@ def export(
     recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in dict.fromkeys(targets) or (None,)]
     if output is not None and len(recipes) > 1:
         raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
-    if output == "":
-        raise RecipeError("-o is empty", hint="-o some/folder, or leave it out")
+    if output is not None and not (output and Path(output).absolute().name):
+        raise RecipeError(f"-o '{output}' names no folder", hint="-o some/folder, or leave it out")
     if print_recipe:
         _print_recipes(talk, recipes)
         return
