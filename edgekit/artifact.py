@@ -12,15 +12,17 @@ It is written beside its place and moved there in one step; a reader never sees 
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -28,9 +30,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.errors import ArtifactError, OutputError, RequestError
-from edgekit.preprocess import Preprocess, fit, normalise
+from edgekit.preprocess import Positive, Preprocess, fit, normalise
 
 Array = NDArray[Any]
+SCHEMA = 1  # of the manifests that this edgekit writes and reads
+AGAIN = "copy the whole folder again, or export again"
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,9 +42,9 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     shape: tuple[int, ...]
-    dtype: str
+    dtype: Annotated[str, msgspec.Meta(pattern="^(float32|float16|u?int(8|16|32|64))$")]
     layout: Literal["NHWC", "NCHW", "NC"]
-    scale: float | None = None
+    scale: Positive | None = None
     zero_point: int | None = None
 
 
@@ -128,9 +132,12 @@ class Golden:
 
     @classmethod
     def load(cls, path: Path) -> "Golden":
-        with np.load(path, allow_pickle=False) as z:
-            images = [z[f"image_{i}"] for i in range(len(z["answers"]))]
-            return cls(images, z["tensors"], z["answers"])
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                images = [z[f"image_{i}"] for i in range(len(z["answers"]))]
+                return cls(images, z["tensors"], z["answers"])
+        except Exception as error:  # numpy and zipfile raise whatever a damaged file leads them to
+            raise ArtifactError(f"{path} is damaged", hint=AGAIN) from error
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,10 @@ class Artifact:
         return (self.folder / "labels.txt").read_text("utf-8").splitlines()
 
     def golden(self) -> Golden:
-        return Golden.load(self.folder / "golden.npz")
+        golden, takes = Golden.load(self.folder / "golden.npz"), self.manifest.input
+        if (golden.tensors.shape[1:], golden.tensors.dtype) != (takes.shape[1:], np.dtype(takes.dtype)):
+            raise ArtifactError(f"{self.folder}: golden.npz and manifest.json disagree about the input", hint=AGAIN)
+        return golden
 
     def encode(self, pixels: NDArray[np.uint8]) -> Array:
         """Fitted pixels, uint8 [n, h, w, 3], as the tensor the file takes."""
@@ -165,11 +175,10 @@ class Artifact:
         for name, record in self.manifest.files.items():
             path = self.folder / name
             if not path.is_file():
-                raise ArtifactError(f"{self.folder}: {name} is missing", hint="copy the whole folder, or export again")
+                raise ArtifactError(f"{self.folder}: {name} is missing", hint=AGAIN)
             if file_record(path) != record:
                 raise ArtifactError(
-                    f"{self.folder}: {name} is not the file that was exported (its checksum differs)",
-                    hint="copy the folder again, or export again",
+                    f"{self.folder}: {name} is not the file that was exported (its checksum differs)", hint=AGAIN
                 )
 
 
@@ -201,17 +210,77 @@ def file_record(path: Path) -> FileRecord:
 
 
 def load(folder: Path) -> Artifact:
-    """Open an artifact and check its files. Raises ArtifactError."""
+    """Open an artifact and check its manifest and its files. Raises ArtifactError."""
+    artifact = Artifact(folder, read_manifest(folder))
     try:
-        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+        artifact.check_files()
+    except ArtifactError:
+        if read_manifest(folder) == artifact.manifest:
+            raise
+        return load(folder)  # another export took its place meanwhile
+    if len(artifact.labels()) != artifact.manifest.classes:
+        raise ArtifactError(
+            f"{folder}: {len(artifact.labels())} labels for {artifact.manifest.classes} classes", hint=AGAIN
+        )
+    return artifact
+
+
+def read_manifest(folder: Path) -> Manifest:
+    path = folder / "manifest.json"
+    try:
+        blob = path.read_bytes()
+        schema = msgspec.json.decode(blob, type=_Schema).schema
+        if schema != SCHEMA:
+            hint = "open it with the edgekit that made it, or a later one"
+            raise ArtifactError(f"{path} has schema {schema}; this edgekit reads schema {SCHEMA}", hint=hint)
+        manifest = msgspec.json.decode(blob, type=Manifest)
     except FileNotFoundError:
         what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"
         raise ArtifactError(f"{folder} {what}", hint="edgekit export MODEL --target tflite makes one") from None
-    except (OSError, msgspec.DecodeError) as error:
-        raise ArtifactError(f"{folder}/manifest.json: {error}", hint="export again") from None
-    artifact = Artifact(folder, manifest)
-    artifact.check_files()
-    return artifact
+    except NotADirectoryError:
+        inside = (folder.parent / "manifest.json").is_file()
+        hint = f"its folder: {folder.parent}" if inside else "edgekit export MODEL --target tflite makes one"
+        raise ArtifactError(f"{folder} is a file, and an artifact is a folder", hint=hint) from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}", hint="name the folder of an artifact") from None
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{path}: {error}", hint=AGAIN) from None
+    if fault := _fault(manifest):
+        raise ArtifactError(f"{path} {fault}", hint=AGAIN)
+    return manifest
+
+
+def _fault(m: Manifest) -> str | None:
+    """What a manifest says that no export writes."""
+    models = [name for name in m.files if name.startswith("model.")]
+    if len(models) != 1:
+        return f"names {len(models)} model files, not one"
+    for name in ("golden.npz", "labels.txt"):
+        if name not in m.files:
+            return f"does not name {name}"
+    for name in m.files:
+        if name != Path(name).name:
+            return f"names a file outside its folder ({name})"
+    if m.proof is None:
+        return "holds no proof"
+    quantize = m.recipe.get("quantize")
+    scheme = quantize.get("scheme") if isinstance(quantize, dict) else None
+    size = m.input.shape[2:] if m.input.layout == "NCHW" else m.input.shape[1:3]
+    for field, value, other in (
+        ("target", m.target, m.recipe.get("target")),
+        ("scheme", m.scheme, scheme),
+        ("folded", m.folded, m.recipe.get("fold")),
+        ("input_size", m.preprocess.input_size, size),
+    ):
+        if value != other:
+            return f"contradicts itself: {field} is {value} and {other}"
+    return None
+
+
+class _Schema(msgspec.Struct):
+    """Of a manifest of whatever schema."""
+
+    schema: int = SCHEMA
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
@@ -221,12 +290,16 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
 
 def check_destination(out: Path) -> None:
     """Refuse a place that cannot be written or that holds something other than an artifact."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        foreign = _foreign(out)
-        if foreign:
-            raise RequestError(f"{out} holds something that is not an artifact ({foreign})", hint="-o another/folder")
-    parent = next(p for p in out.absolute().parents if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    with output_errors():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            foreign = _foreign(out)
+            if foreign:
+                what = "holds something that is not an artifact"
+                raise RequestError(f"{out} {what} ({foreign})", hint="-o another/folder")
+        parent = next(p for p in out.absolute().parents if p.exists())
+    if not parent.is_dir():
+        raise RequestError(f"{parent} is a file, not a folder to write in", hint="-o another/folder")
+    if not os.access(parent, os.W_OK):
         raise OutputError(f"no permission to write in {parent}", hint="-o another/folder")
 
 
@@ -251,13 +324,16 @@ def staging(out: Path) -> Iterator[Path]:
     """A hidden folder beside `out`, moved there in one step when the block ends well, removed when it does not.
 
     An artifact that stood there is replaced in the same step (renameat2 with RENAME_EXCHANGE on Linux; elsewhere two
-    renames). What a killed process left behind is cleared by the next export to the same place.
+    renames). What a killed process left behind is cleared by the next export to the same place; where several export
+    to it at once, each has a folder of its own, and the last to end wins.
     """
+    out = Path(os.path.realpath(out))  # a link stays a link: what it leads to is replaced
     check_destination(out)
     with output_errors():
         out.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(out)
-        stage = out.parent / f".{out.name}.{os.getpid()}.partial"
+        # The pid says whether it is a leftover. It is not enough of a name: each run in a container has the same one.
+        stage = out.parent / f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}.partial"
         stage.mkdir()
     try:
         with output_errors():
@@ -281,12 +357,12 @@ def output_errors() -> Iterator[None]:
         ) from None
 
 
-_DISK_ERRORS = {13, 28, 30, 122}  # EACCES, ENOSPC, EROFS, EDQUOT
+_DISK_ERRORS = {errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
 
 def _clear_leftovers(out: Path) -> None:
     for leftover in out.parent.glob(f".{out.name}.*.partial"):
-        pid = re.fullmatch(r".*\.(\d+)\.partial", leftover.name)
+        pid = re.fullmatch(r".*\.(\d+)\.[0-9a-f]{8}\.partial", leftover.name)
         if pid and not _alive(int(pid[1])):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -303,9 +379,15 @@ def _alive(pid: int) -> bool:
 
 def publish(stage: Path, out: Path) -> None:
     """Move a finished folder to its place, in one step where the system can."""
-    if not out.exists():
+    check_destination(out)  # again: an export takes minutes, and what it replaces is removed
+    try:
         stage.rename(out)
-    elif not _exchange(stage, out):
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    else:
+        return
+    if not _exchange(stage, out):
         old = stage.with_suffix(".old")
         out.rename(old)
         stage.rename(out)

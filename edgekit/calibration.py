@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data import picture_files, read_pictures
-from edgekit.errors import DataError, MissingExtraError
+from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 PROOF_PICTURES = 32
@@ -144,7 +145,10 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
     stream = readable()
     chosen = _spool(stream, samples, scratch / "calibration", folder.name)
     if not len(chosen):
-        raise DataError(f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})")
+        raise DataError(
+            f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})",
+            hint="--calibration with a folder of pictures that open, or leave it out",
+        )
     proof = _spool(stream, PROOF_PICTURES, scratch / "proof", f"other pictures of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
         proof = _spool(_first(chosen, PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", "the calibration pictures")
@@ -199,7 +203,22 @@ def _photographs() -> list[Path]:
 
 
 def scratch_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="edgekit-")
+    with _scratch_errors():
+        return tempfile.TemporaryDirectory(prefix="edgekit-")
+
+
+@contextmanager
+def _scratch_errors() -> Iterator[None]:
+    """Temporary files are not where -o is: say what moves them."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or tempfile.tempdir
+        where = f" ({where})" if where else ""
+        raise OutputError(
+            f"cannot write temporary files: {error.strerror or error}{where}",
+            hint="free some space there, or TMPDIR=/another/folder edgekit export ...",
+        ) from None
 
 
 def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
@@ -210,7 +229,7 @@ def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
 def _spool(stream: Iterator[Pixels], count: int, path: Path, source: str) -> Pictures:
     """Write up to `count` pictures of a stream to a scratch file."""
     digest, written, shape = hashlib.sha256(), 0, (0, 0, 3)
-    with path.open("wb") as f:
+    with _scratch_errors(), path.open("wb") as f:
         while written < count and (pixels := next(stream, None)) is not None:
             blob = pixels.tobytes()
             f.write(blob)

@@ -14,6 +14,7 @@ and WebP differ between platforms by a step or so; that lies before this definit
    w(x) = kernel((x - c + 0.5) / f), divided by their sum in float64, then rounded to fixed point with 22 fractional bits
    (half away from zero); each output value is clip((2**21 + sum(pixel * weight)) >> 22). bicubic is Keys' kernel with
    a = -0.5. `tests/test_preprocess.py` holds this paragraph as 30 lines of integer numpy and compares them with Pillow.
+   A picture so long and narrow that MAX_PIXELS would not hold it when resized is refused.
 4. Crop: the centre; top = round((height - input height) / 2), halves to the even neighbour; left alike.
 5. Normalise (only where the file does not do it itself): float32 (pixel - 255 * mean) / (255 * std), with 255 * mean
    and 255 * std each rounded to float32 first.
@@ -22,7 +23,7 @@ and WebP differ between platforms by a step or so; that lies before this definit
 import math
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -33,6 +34,9 @@ from edgekit.errors import DataError
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+# checked where a manifest is read
+Side = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -40,35 +44,41 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-MAX_PIXELS = 180_000_000  # a 180-megapixel picture takes 0.5 GB as RGB; larger ones are refused
+MAX_PIXELS = 178_000_000  # take 0.7 GB in Pillow, which itself refuses more; larger pictures are refused
 
 
 class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model wants to see. Sizes in pixels (height, width); mean and std on the 0..1 scale, RGB."""
 
-    input_size: tuple[int, int]
-    crop_pct: float = 0.875
+    input_size: tuple[Side, Side]
+    crop_pct: Positive = 0.875
     crop_mode: Literal["center", "squash"] = "center"
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
 
 
 def open_picture(path: Path) -> Image.Image:
     """Decode a picture file to 8-bit RGB (steps 1 and 2). Raises DataError for what is not a whole picture."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise DataError(f"{path} is {'a folder' if path.is_dir() else 'a pipe or a device'}, not a picture file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; MAX_PIXELS is our limit
             with Image.open(path) as picture:
                 if math.prod(picture.size) > MAX_PIXELS:
-                    raise DataError(f"{path.name}: {picture.width} x {picture.height} pixels is too large")
+                    raise Image.DecompressionBombError
                 return to_rgb(ImageOps.exif_transpose(picture))
     except DataError:
         raise
     except FileNotFoundError:
         raise DataError(f"there is no picture {path}") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
+    except Image.DecompressionBombError:
+        raise DataError(f"{path.name}: too large (more than {MAX_PIXELS / 1e6:.0f} megapixels)") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path.name}: not a picture") from None
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{path.name}: {reason}") from None
 
 
@@ -83,7 +93,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
-    """Resize and crop an RGB picture to the input size (steps 3 and 4): uint8 [height, width, 3]."""
+    """Resize and crop an RGB picture to the input size (steps 3 and 4): uint8 [height, width, 3]. Raises DataError."""
     height, width = spec.input_size
     scale = (math.floor(height / spec.crop_pct), math.floor(width / spec.crop_pct))
     w, h = picture.size
@@ -95,6 +105,8 @@ def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
     else:  # not square: the picture just covers the box
         factor = max(scale[0] / h, scale[1] / w)
         size = (max(round(w * factor), scale[1]), max(round(h * factor), scale[0]))
+    if math.prod(size) > MAX_PIXELS:
+        raise DataError(f"{w} x {h} pixels is too long and narrow for an input of {height} x {width}")
     picture = resize(picture, size, spec.interpolation)
     left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
     return np.asarray(picture.crop((left, top, left + width, top + height)))
@@ -109,7 +121,11 @@ def resize(picture: Image.Image, size: tuple[int, int], interpolation: Interpola
 
 def load_pixels(path: Path, spec: Preprocess) -> Pixels:
     """A picture file as the pixels a model sees: uint8 [height, width, 3]."""
-    return fit(open_picture(path), spec)
+    picture = open_picture(path)
+    try:
+        return fit(picture, spec)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error.message}") from None
 
 
 def normalise(pixels: NDArray[np.generic], spec: Preprocess) -> NDArray[np.float32]:

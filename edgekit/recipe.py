@@ -14,6 +14,7 @@ from edgekit.errors import RecipeError, UnsupportedError
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 InputType = Literal["auto", "uint8", "int8", "float32"]
+MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
 
 class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -101,6 +102,9 @@ def full(struct: msgspec.Struct) -> dict[str, Any]:
 
 def check(recipe: Recipe) -> Recipe:
     """Refuse what cannot be meant, before anything expensive."""
+    for name in ("model", "target", "weights", "calibration", "labels"):
+        if getattr(recipe, name) == "":
+            raise RecipeError(f"{name} is empty", hint="edgekit export --help says what it takes")
     if recipe.samples < 1:
         raise RecipeError(f"samples is {recipe.samples}", hint="at least 1; 64 to 512 are usual")
     if not recipe.fold and recipe.input in ("uint8", "int8"):
@@ -108,16 +112,17 @@ def check(recipe: Recipe) -> Recipe:
             f"--no-fold takes normalised floats, --input {recipe.input} raw pixels",
             hint="drop one of the two",
         )
-    if recipe.input_size and min(recipe.input_size) < 1:
-        raise RecipeError(f"input size {recipe.input_size} is not a picture", hint="--input-size 224")
-    if recipe.std and min(recipe.std) <= 0:
-        raise RecipeError(
-            f"std {recipe.std} must be above 0", hint="values on the 0..1 scale, such as 0.229,0.224,0.225"
-        )
-    if recipe.mean and max(recipe.mean) > 1:
-        raise RecipeError(
-            f"mean {recipe.mean} is on the 0..255 scale", hint="divide by 255: values are on the 0..1 scale"
-        )
+    if not 0 <= recipe.seed < 2**63:
+        raise RecipeError(f"seed is {recipe.seed}", hint="a number from 0 to 2**63 - 1")
+    if recipe.input_size and not 1 <= min(recipe.input_size) <= max(recipe.input_size) <= MAX_SIDE:
+        height, width = recipe.input_size
+        raise RecipeError(f"an input of {height}x{width} pixels", hint=f"sides of 1 to {MAX_SIDE}: --input-size 224")
+    for value in recipe.mean or ():
+        _check_scale("mean", value)
+    for value in recipe.std or ():
+        _check_scale("std", value)
+        if value == 0:
+            raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
         raise RecipeError("keep_float has nothing to keep: scheme fp32 quantizes nothing", hint="drop it, or a scheme")
     if recipe.quantize.granularity == "tensor" and recipe.quantize.scheme not in ("int8", "int8-dynamic"):
@@ -130,6 +135,13 @@ def check(recipe: Recipe) -> Recipe:
         except re.error as error:
             raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
     return recipe
+
+
+def _check_scale(name: str, value: float) -> None:
+    """Refuse a mean or std that is not on the 0..1 scale."""
+    if not 0 <= value <= 1:  # not a number is neither
+        hint = "divide by 255" if 1 < value <= 255 else "numbers from 0 to 1, such as 0.485,0.456,0.406"
+        raise RecipeError(f"{name} {value:g} is not on the 0..1 scale", hint=hint)
 
 
 def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
@@ -149,8 +161,10 @@ def load(path: Path) -> Recipe:
         return check(msgspec.convert(tomllib.loads(path.read_text("utf-8")), Recipe))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}", hint="edgekit list recipes") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path}: {error}") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}", hint="edgekit list recipes") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path} is not TOML: {error}", hint="export_recipes/README.md has the grammar") from None
     except msgspec.ValidationError as error:
         hint = (
             f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"

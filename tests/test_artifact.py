@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,86 @@ def test_unknown_fields_are_refused_with_their_path(copied):
     (copied / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match=r"extra.*\$\.proof"):
         artifact.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"schema": 99}, "has schema 99; this edgekit reads schema 1"),
+        ({"files": {}}, "names 0 model files"),
+        ({"proof": None}, "holds no proof"),
+        ({"target": "onnx"}, "target is onnx and tflite"),
+        ({"scheme": "fp32"}, "scheme is fp32 and int8-static"),
+        ({"folded": False}, "folded is False and True"),
+        ({"classes": 3}, "5 labels for 3 classes"),
+        ({"input.dtype": "foo"}, r"\$\.input\.dtype"),
+        ({"input.scale": 0}, r"\$\.input\.scale"),
+        ({"preprocess.crop_pct": 0}, r"\$\.preprocess\.crop_pct"),
+        ({"preprocess.std": [0, 0, 0]}, r"\$\.preprocess\.std"),
+        ({"preprocess.input_size": [0, 0]}, r"\$\.preprocess\.input_size"),
+        ({"preprocess.input_size": [16, 16]}, r"input_size is \(16, 16\) and \(32, 32\)"),
+    ],
+    ids=str,
+)
+def test_a_manifest_that_no_export_writes_is_refused(copied, change, says):
+    ((path, value),) = change.items()
+    written = json.loads((copied / "manifest.json").read_text())
+    *parents, last = path.split(".")
+    place = written
+    for name in parents:
+        place = place[name]
+    assert last in place
+    place[last] = value
+    (copied / "manifest.json").write_text(json.dumps(written))
+    with pytest.raises(ArtifactError, match=says) as caught:
+        artifact.load(copied)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["golden.npz", "labels.txt"])
+def test_a_manifest_names_every_file_that_an_artifact_needs(copied, name):
+    written = json.loads((copied / "manifest.json").read_text())
+    del written["files"][name]
+    (copied / "manifest.json").write_text(json.dumps(written))
+    with pytest.raises(ArtifactError, match=f"does not name {name}"):
+        artifact.load(copied)
+
+
+def test_a_manifest_names_no_file_outside_its_folder(copied):
+    written = json.loads((copied / "manifest.json").read_text())
+    written["files"]["../secret"] = {"bytes": 0, "sha256": ""}
+    (copied / "manifest.json").write_text(json.dumps(written))
+    with pytest.raises(ArtifactError, match=r"outside its folder \(\.\./secret\)"):
+        artifact.load(copied)
+
+
+def replace_with_its_record(folder, name, blob):
+    """Another file, and a manifest that agrees with it."""
+    (folder / name).write_bytes(blob)
+    written = json.loads((folder / "manifest.json").read_text())
+    record = artifact.file_record(folder / name)
+    written["files"][name] = {"bytes": record.bytes, "sha256": record.sha256}
+    (folder / "manifest.json").write_text(json.dumps(written))
+
+
+def test_golden_answers_that_cannot_be_read_are_said(copied):
+    replace_with_its_record(copied, "golden.npz", b"junk")
+    with pytest.raises(ArtifactError, match=r"golden\.npz is damaged"):
+        artifact.load(copied).golden()
+
+
+def test_golden_tensors_of_another_type_are_refused(copied):
+    written = json.loads((copied / "manifest.json").read_text())
+    written["input"]["dtype"] = "float32"
+    (copied / "manifest.json").write_text(json.dumps(written))
+    with pytest.raises(ArtifactError, match="disagree about the input"):
+        artifact.load(copied).golden()
+
+
+def test_a_file_inside_an_artifact_is_no_artifact_and_its_folder_is_named(copied):
+    with pytest.raises(ArtifactError, match="is a file") as caught:
+        artifact.load(copied / "model.tflite")
+    assert caught.value.hint == f"its folder: {copied}"
 
 
 def test_what_is_not_an_artifact_is_said(tmp_path):
@@ -142,6 +223,94 @@ def test_killed_at_any_moment_it_leaves_the_old_artifact_whole(tmp_path):
     with staging(out) as stage:  # the next export clears what was left behind
         (stage / "manifest.json").write_text(manifest("newer"))
     assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+
+def test_two_exports_at_once_leave_the_last_one_whole(tmp_path):
+    out = tmp_path / "made"
+    with staging(out) as slow:
+        (slow / "manifest.json").write_text(manifest("slow"))
+        with staging(out) as fast:
+            (fast / "manifest.json").write_text(manifest("fast"))
+        assert (out / "manifest.json").read_text() == manifest("fast")
+    assert (out / "manifest.json").read_text() == manifest("slow")
+    assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+
+EXPORTS = """
+import os, shutil, sys
+from pathlib import Path
+from edgekit.artifact import staging
+variant, out = map(Path, sys.argv[1:])
+for _ in range(60):
+    with staging(out) as stage:
+        shutil.copytree(variant, stage, dirs_exist_ok=True)
+"""
+
+
+def test_a_reader_never_sees_half_of_an_artifact_that_is_being_replaced(golden_artifact, tmp_path):
+    variants = [tmp_path / "a", tmp_path / "b"]
+    for variant in variants:
+        shutil.copytree(golden_artifact, variant)
+    replace_with_its_record(variants[1], "README.md", b"another")
+    out = tmp_path / "made" / "it"
+    exports = [subprocess.Popen([sys.executable, "-c", EXPORTS, str(v), str(out)]) for v in variants]
+    while not out.exists():
+        assert None in [e.poll() for e in exports]
+    while None in [e.poll() for e in exports]:
+        artifact.load(out)
+    assert [e.returncode for e in exports] == [0, 0]
+    assert [p.name for p in out.parent.iterdir()] == ["it"]
+    artifact.load(out)
+
+
+def test_an_artifact_that_is_replaced_while_it_is_checked_is_read_again(golden_artifact, tmp_path, monkeypatch):
+    out = tmp_path / "made"
+    shutil.copytree(golden_artifact, out)
+    check = artifact.Artifact.check_files
+
+    def replaced_before(opened):
+        monkeypatch.setattr(artifact.Artifact, "check_files", check)
+        replace_with_its_record(out, "README.md", b"another")
+        check(opened)
+
+    monkeypatch.setattr(artifact.Artifact, "check_files", replaced_before)
+    opened = artifact.load(out)
+    assert opened.manifest.files["README.md"].bytes == len(b"another")
+
+
+def test_only_what_dead_processes_left_is_cleared(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    alive, left = (tmp_path / f".made.{pid}.00000000.partial" for pid in (os.getppid(), dead.pid))
+    for folder in (alive, left):
+        folder.mkdir()
+    with staging(tmp_path / "made") as stage:
+        (stage / "manifest.json").write_text(manifest("new"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [alive.name, "made"]
+
+
+def test_what_a_user_put_there_during_the_export_is_not_removed(tmp_path):
+    out = tmp_path / "made"
+    with pytest.raises(RequestError, match=r"not an artifact \(thesis.txt\)"), staging(out) as stage:
+        (stage / "manifest.json").write_text(manifest("new"))
+        out.mkdir()
+        (out / "thesis.txt").write_text("years of work")
+    assert [p.name for p in tmp_path.rglob("*")] == ["made", "thesis.txt"]
+
+
+def test_a_link_stays_a_link_to_the_artifact(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for digest in ("one", "two"):
+        with staging(tmp_path / "link") as stage:
+            (stage / "manifest.json").write_text(manifest(digest))
+        assert (tmp_path / "real" / "manifest.json").read_text() == manifest(digest)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_a_place_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RequestError, match="file is a file, not a folder"):
+        artifact.check_destination(tmp_path / "file" / "made")
 
 
 def test_a_full_disk_is_said_in_one_line(tmp_path):

@@ -1,4 +1,6 @@
 import shutil
+import sys
+import tempfile
 import tracemalloc
 
 import numpy as np
@@ -7,7 +9,7 @@ from PIL import Image
 
 from edgekit import calibration
 from edgekit.calibration import PROOF_PICTURES, choose
-from edgekit.errors import DataError
+from edgekit.errors import DataError, OutputError
 from edgekit.preprocess import Preprocess
 
 SPEC = Preprocess((32, 32))
@@ -76,8 +78,22 @@ def test_empty_missing_and_unreadable_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="no folder"):
         take(tmp_path / "none", tmp_path)
     (empty / "a.jpg").write_text("text")
-    with pytest.raises(DataError, match="none of the 1 pictures"):
+    with pytest.raises(DataError, match="none of the 1 pictures") as caught:
         take(empty, tmp_path)
+    assert "--calibration" in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_place_for_temporary_files_names_the_variable_that_moves_it(pictures, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "calibration").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="cannot write temporary files: No space left") as caught:
+        choose(str(pictures), 8, 0, SPEC, None, scratch)
+    assert "TMPDIR=" in caught.value.hint
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OutputError, match=rf"No such file or directory \({tmp_path}/missing/edgekit-"):
+        calibration.scratch_folder()
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):

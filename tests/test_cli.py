@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import HERE, run_edgekit
@@ -42,6 +43,15 @@ def test_it_runs_as_a_module_and_answers_without_torch(golden_artifact):
     assert "torch" not in done.stderr.split()
 
 
+@pytest.mark.parametrize(("target", "extra"), [("tflite", "tflite"), ("torch", "models")])
+def test_export_without_torch_says_what_to_install(target, extra):
+    code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
+    arguments = ["export", "mobilenetv2", "--target", target]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == f"error: the package 'torch' is not installed\n  try: pip install \"edgekit[{extra}]\"\n"
+
+
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):
     picture = next(pictures.rglob("*.png"))
     done = run_edgekit("predict", golden_artifact, picture, "-k", "2")
@@ -49,6 +59,19 @@ def test_predict_says_what_the_model_knows(golden_artifact, pictures):
     assert done.stdout.count("%") == 2
     assert "this model knows" in done.stdout
     assert "this model knows" not in run_edgekit("predict", golden_artifact, picture, "-q").stdout
+
+
+def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golden_artifact, pictures, tmp_path):
+    picture = next(pictures.rglob("*.png"))
+    done = run_edgekit("predict", golden_artifact, picture, tmp_path, "-k", "1")
+    assert done.returncode == 0
+    assert done.stderr == f"warning: skipped {tmp_path} is a folder, not a picture file\n"
+    done = run_edgekit("predict", golden_artifact, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path} is a folder, not a picture file\n  try: ")
+    done = run_edgekit("predict", golden_artifact, tmp_path, "missing.jpg")
+    assert done.returncode == 2
+    assert "error: none of the 2 pictures can be read" in done.stderr
 
 
 def test_json_is_alone_on_stdout(golden_artifact, pictures):
@@ -79,13 +102,26 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
     [
         (["predict", "{copy}", "missing.jpg"], 2, "there is no picture"),
         (["predict", "nowhere", "x.jpg"], 4, "does not exist"),
+        (["predict", "{copy}/model.tflite", "x.jpg"], 4, "try: its folder: {copy}"),
+        (["predict", "{copy}", "x.jpg", "--threads", "100000"], 2, "--threads"),
         (["verify", "{copy}", "--interpreter", "tensorrt"], 2, "unknown interpreter"),
         (["inspect", "nowhere.tflite"], 4, "does not exist"),
         (["export", "mobilenetv2", "--scheme", "int9"], 2, "unknown scheme 'int9'"),
         (["export", "none.toml"], 2, "there is no recipe"),
         (["export", "mobilenetv2", "--input-size", "big"], 2, "is not a size"),
         (["export", "mobilenetv2", "--mean", "1,2"], 2, "one number or three"),
-        (["export", "mobilenetv2", "--mean", "123,116,103", "--std", "1"], 2, "0..255"),
+        (["export", "mobilenetv2", "--mean", "123,116,103", "--std", "1"], 2, "mean 123 is not on the 0..1 scale"),
+        (["export", "mobilenetv2", "--std", "58,57,57"], 2, "divide by 255"),
+        (["export", "mobilenetv2", "--std", "nan"], 2, "std nan"),
+        (["export", "mobilenetv2", "--seed", "-1"], 2, "seed is -1"),
+        (["export", "mobilenetv2", "--input-size", "0"], 2, "0x0 pixels"),
+        (["export", "mobilenetv2", "--int8", "--fp16"], 2, "--int8 and --fp16 name different schemes"),
+        (["export", "mobilenetv2", "--int8", "--scheme", "fp32"], 2, "--int8 and --scheme fp32 name"),
+        (["export", "mobilenetv2", "-o", ""], 2, "-o '' names no folder"),
+        (["export", "mobilenetv2", "-o", "/"], 2, "-o '/' names no folder"),
+        (["export", "mobilenetv2", "--target", ""], 2, "target is empty"),
+        (["export", "mobilenetv2", "--calibration", ""], 2, "calibration is empty"),
+        (["export", "mobilenetv2", "--print-recipe", "--target", "tflite", "--target", "torch"], 2, "one target"),
         (["export", "mobilenetv2", "--no-fold", "--input", "uint8"], 2, "--no-fold"),
         (["export", "mobilenetv2", "--samples", "0"], 2, "samples"),
         (["bench"], 2, "Missing argument"),
@@ -93,9 +129,22 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
 )
 def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, code, says):
     done = run_edgekit(*[a.replace("{copy}", str(copied)) for a in arguments], cwd=tmp_path)
+    says = says.replace("{copy}", str(copied))
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "build").exists()
+
+
+def test_a_recipe_prints_as_json_too():
+    def printed(*flags):
+        done = run_edgekit("export", "mobilenetv2", "--print-recipe", "--json", *flags)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    one = {"model": "mobilenetv2", "target": "tflite", "quantize": {"scheme": "int8"}}
+    assert printed("--int8") == printed("--int8", "--scheme", "int8") == one
+    assert printed("--target", "tflite", "--target", "tflite", "--int8") == one
+    assert [r["target"] for r in printed("--target", "tflite", "--target", "torch")] == ["tflite", "torch"]
 
 
 def test_errors_are_json_too_and_debug_shows_the_traceback():
@@ -123,6 +172,69 @@ def test_inspect_reads_a_plain_file_and_refuses_a_damaged_one(golden_artifact, t
     assert "damaged" in done.stderr
     plain.write_bytes(b"hello world")
     assert "not a TFLite file" in run_edgekit("inspect", plain).stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["list", "models"], ["inspect", "{golden}", "--json"]]
+)
+def test_an_output_that_takes_nothing_is_one_line(golden_artifact, arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgekit", *[a.replace("{golden}", str(golden_artifact)) for a in arguments]],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: cannot write the answer: No space left on device\n  try: ")
+    assert done.stderr.count("\n") == 2
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgekit", "inspect", str(golden_artifact)],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from edgekit.artifact import staging
+from edgekit.cli import main
+from edgekit.cli.output import common
+
+@main.command()
+@common
+def wait(talk):
+    with staging(Path(sys.argv[1])):
+        print("ready", flush=True)
+        time.sleep(60)
+
+main(["wait"])
+"""
+
+
+def test_a_polite_kill_leaves_nothing_behind(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, str(tmp_path / "made")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline() == "ready\n"
+    assert len(list(tmp_path.iterdir())) == 1
+    child.terminate()
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (130, "interrupted; nothing was left behind\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_ends_with_130(golden_artifact):

@@ -16,7 +16,7 @@ from edgekit.recipe import SCHEMES, Quantize, Recipe, check, check_scheme, dump,
         fold=st.just(True),
         input_size=st.none() | st.tuples(st.integers(1, 999), st.integers(1, 999)),
         std=st.none() | st.tuples(*[st.floats(0.01, 1)] * 3),
-        labels=st.none() | st.text(max_size=9),
+        labels=st.none() | st.text(min_size=1, max_size=9),
         quantize=st.builds(Quantize, scheme=st.sampled_from(SCHEMES[1:]), keep_float=st.just(("a.*", 'quo"te\\d'))),
     )
 )
@@ -45,8 +45,20 @@ def test_the_digest_follows_the_content():
         ("model = ", "r.toml"),
         ('model = "m"\ntarget = "tflite"\nsamples = 0\n', "samples"),
         ('model = "m"\ntarget = "tflite"\nfold = false\ninput = "uint8"\n', "--no-fold"),
-        ('model = "m"\ntarget = "tflite"\nmean = [123.0, 116.0, 103.0]\n', "0..255"),
-        ('model = "m"\ntarget = "tflite"\nstd = [0.0, 1.0, 1.0]\n', "std"),
+        ('model = "m"\ntarget = "tflite"\nmean = [123.0, 116.0, 103.0]\n', "mean 123 is not on the 0..1 scale"),
+        ('model = "m"\ntarget = "tflite"\nmean = [nan, 0.5, 0.5]\n', "mean nan"),
+        ('model = "m"\ntarget = "tflite"\nmean = [0.5, 0.5, -0.5]\n', "mean -0.5"),
+        ('model = "m"\ntarget = "tflite"\nstd = [58.0, 57.0, 57.0]\n', "std 58 is not on the 0..1 scale"),
+        ('model = "m"\ntarget = "tflite"\nstd = [0.5, inf, 0.5]\n', "std inf"),
+        ('model = "m"\ntarget = "tflite"\nstd = [-0.5, 1.0, 1.0]\n', "std -0.5"),
+        ('model = "m"\ntarget = "tflite"\nseed = -1\n', "seed is -1"),
+        ('model = "m"\ntarget = "tflite"\nseed = 9223372036854775808\n', "seed"),
+        ('model = "m"\ntarget = "tflite"\nsamples = -3\n', "samples is -3"),
+        ('model = "m"\ntarget = "tflite"\ninput_size = [224, 0]\n', "224x0 pixels"),
+        ('model = "m"\ntarget = "tflite"\ninput_size = [224224, 224]\n', "224224x224 pixels"),
+        ('model = "m"\ntarget = "tflite"\nweights = ""\n', "weights is empty"),
+        ('model = ""\ntarget = "tflite"\n', "model is empty"),
+        ('model = "m"\ntarget = "tflite"\nstd = [0.0, 1.0, 1.0]\n', "std is 0"),
         ('model = "m"\ntarget = "tflite"\n[quantize]\nkeep_float = ["a"]\n', "nothing to keep"),
         ('model = "m"\ntarget = "tflite"\n[quantize]\nscheme = "fp16"\ngranularity = "tensor"\n', "means nothing"),
         ('model = "m"\ntarget = "tflite"\n[quantize]\nscheme = "fp16"\nkeep_float = ["("]\n', "regular expression"),
@@ -55,13 +67,29 @@ def test_the_digest_follows_the_content():
 def test_a_wrong_recipe_says_where(tmp_path, text, says):
     path = tmp_path / "r.toml"
     path.write_text(text)
-    with pytest.raises(RecipeError, match=says):
+    with pytest.raises(RecipeError, match=says) as caught:
         load(path)
+    assert "\n" not in caught.value.message
 
 
 def test_a_missing_recipe_is_a_request_error(tmp_path):
     with pytest.raises(RecipeError, match=r"there is no recipe"):
         load(tmp_path / "none.toml")
+
+
+def test_a_scale_of_0_to_255_is_told_how_to_mend_it():
+    with pytest.raises(RecipeError) as caught:
+        check(Recipe(model="m", target="tflite", std=(58, 57, 57)))
+    assert caught.value.hint == "divide by 255"
+
+
+def test_the_edges_of_what_a_recipe_may_hold():
+    check(Recipe(model="m", target="tflite", mean=(0, 0.5, 1), std=(1, 1, 1 / 255), seed=2**63 - 1, samples=1))
+
+
+def test_a_recipe_that_cannot_be_read_says_so_in_one_line(tmp_path):
+    with pytest.raises(RecipeError, match=r": Is a directory$"):
+        load(tmp_path)
 
 
 def test_a_target_refuses_schemes_it_cannot_hold():

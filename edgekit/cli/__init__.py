@@ -7,11 +7,12 @@ from edgekit.cli.bench import bench
 from edgekit.cli.export import export
 from edgekit.cli.look import inspect, predict, verify
 from edgekit.cli.machine import doctor, list_
+from edgekit.cli.output import Program
 
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="edgekit %(version)s")
 def main() -> None:
     """Take a PyTorch image model to the device: export, quantize, prove, measure.

@@ -43,9 +43,9 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.option(
     "--target", "targets", multiple=True, metavar="NAME", help="tflite or torch; repeatable.  [default: tflite]"
 )
-@click.option("--int8", "scheme", flag_value="int8", help="The best int8 scheme known for this model and target.")
-@click.option("--fp16", "scheme", flag_value="fp16", help="Half-precision weights.")
-@click.option("--scheme", "scheme", metavar="S", help=f"Exactly one of {', '.join(SCHEMES)}.")
+@click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
+@click.option("--fp16", is_flag=True, help="Half-precision weights.")
+@click.option("--scheme", metavar="S", help=f"Exactly one of {', '.join(SCHEMES)}.")
 @click.option("--weights", metavar="W", help="auto, imagenet, package, bundled, random, or a file.  [default: auto]")
 @click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
 @click.option("--samples", type=int, metavar="N", help="How many pictures calibrate.  [default: 128]")
@@ -70,6 +70,8 @@ def export(
     talk: Talk,
     model: str,
     targets: tuple[str, ...],
+    int8: bool,
+    fp16: bool,
     scheme: str | None,
     recipe_file: str | None,
     output: str | None,
@@ -89,14 +91,19 @@ def export(
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
       edgekit export export_recipes/mobilenetv2-tflite-int8.toml
     """
-    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in targets or (None,)]
-    if output and len(recipes) > 1:
+    scheme = _one_scheme(int8, fp16, scheme)
+    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in dict.fromkeys(targets) or (None,)]
+    if output is not None and len(recipes) > 1:
         raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
-    from edgekit import recipe as recipe_room
-
+    if output is not None and not (output and Path(output).absolute().name):
+        raise RecipeError(f"-o '{output}' names no folder", hint="-o some/folder, or leave it out")
     if print_recipe:
-        click.echo("\n".join(recipe_room.dump(r) for r in recipes), nl=False)
+        _print_recipes(talk, recipes)
         return
+    from edgekit import registry
+
+    for recipe in recipes:
+        registry.exporter(recipe.target)  # says which extra is missing, before the import below would
     from edgekit import pipeline
 
     out = Path(output) if output else None
@@ -124,6 +131,29 @@ def export(
         talk.result("", documents[0] if len(documents) == 1 else documents)
 
 
+def _one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
+    """The scheme that the flags name; they may name it twice, but not two."""
+    flags = {"--int8": "int8" if int8 else None, "--fp16": "fp16" if fp16 else None, f"--scheme {scheme}": scheme}
+    named = {flag: name for flag, name in flags.items() if name is not None}
+    if len(set(named.values())) > 1:
+        raise RecipeError(f"{' and '.join(named)} name different schemes", hint="keep one of them")
+    return next(iter(named.values()), None)
+
+
+def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
+    import msgspec
+
+    from edgekit.recipe import dump
+
+    if talk.json:
+        documents = [msgspec.to_builtins(r) for r in recipes]
+        talk.result("", documents[0] if len(documents) == 1 else documents)
+    elif len(recipes) > 1:
+        raise RecipeError("a recipe file has one target", hint="print one --target at a time, or use --json")
+    else:
+        talk.result(dump(recipes[0]).rstrip("\n"), None)
+
+
 def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]) -> Any:
     """The recipe that the arguments equal."""
     import msgspec
@@ -141,11 +171,11 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
     elif recipe_file:
         base = msgspec.structs.replace(load(Path(recipe_file)), model=model)
     else:
-        base = Recipe(model=model, target=target or "tflite")
+        base = Recipe(model=model, target="tflite")
     changes = {k: v for k, v in flags.items() if v is not None}
-    if target:
+    if target is not None:
         changes["target"] = target
-    if scheme:
+    if scheme is not None:
         changes["quantize"] = msgspec.structs.replace(base.quantize, scheme=scheme)
     return check(msgspec.structs.replace(base, **changes))
 

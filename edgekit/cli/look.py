@@ -9,9 +9,10 @@ from edgekit.cli.output import Talk, common, megabytes, table
 
 
 def runtime_options(function: Any) -> Any:
-    function = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime.")(
-        function
-    )
+    # more than a machine has is slow; very many end the interpreter
+    function = click.option(
+        "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of the runtime."
+    )(function)
     return click.option(
         "--interpreter",
         metavar="NAME",
@@ -43,11 +44,12 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
     manifest = opened.manifest
     runtime = registry.runtime_for(manifest.target)
     documents: list[dict[str, Any]] = []
-    failed: DataError | None = None
+    skipped: list[DataError] = []
     for path, found in answer(opened, runtime, Options(threads, interpreter), [Path(i) for i in images], top):
         if isinstance(found, DataError):
-            talk.warn(f"skipped {found.message}")
-            failed = found
+            skipped.append(found)
+            if len(images) > 1:
+                talk.warn(f"skipped {found.message}")
             continue
         documents.append(
             {
@@ -58,8 +60,9 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
         rows = [(f"{c.probability:6.1%}", c.label) for c in found]
         if not talk.json:
             talk.result(f"{path}\n{table(rows, indent='  ')}", None)
-    if failed and not documents:
-        raise DataError(failed.message, hint="give a picture file: .jpg, .png, .webp, ...")
+    if skipped and not documents:
+        message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} pictures can be read"
+        raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
     knows = f"this model knows {manifest.weights.knows}; whatever else it sees, it names one of them"
     if talk.json:
         talk.result("", {"knows": manifest.weights.knows, "predictions": documents})
@@ -143,7 +146,11 @@ def inspect(talk: Talk, artifact: str) -> int:
             ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}" if m.proof else "none"),
             ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
             ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
-            ("made on", f"{m.made_on['cpu_class']}, " + ", ".join(f"{k} {v}" for k, v in m.made_with.items())),
+            (
+                "made on",
+                f"{m.made_on.get('cpu_class', 'an unknown CPU class')}, "
+                + ", ".join(f"{k} {v}" for k, v in m.made_with.items()),
+            ),
         ]
         click.echo(table(facts) + "\n")
     click.echo(f"{file}  {megabytes(seen.bytes)}")

@@ -1,19 +1,38 @@
 """What every command shares: the flags -q, -v, --json and --debug, talking, and how an error ends the program."""
 
+import contextlib
+import errno
 import functools
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, OutputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
+
+
+class Program(click.Group):
+    """All commands: SIGTERM ends them as orderly as Ctrl-C, and an output that takes nothing is an error like others."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                raise
+            # what waits in the buffer would fail again when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            fail(OutputError(f"cannot write the answer: {error.strerror}", hint="send it to a place with space"))
 
 
 @dataclass
@@ -58,6 +77,17 @@ class Talk:
             yield lambda: bar.advance(task)
 
 
+def fail(error: EdgekitError, *, as_json: bool = False) -> NoReturn:
+    """End the program with what an error says and its exit code."""
+    with contextlib.suppress(OSError):  # where stderr takes nothing the exit code must do
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  try: {error.hint}", err=True)
+    if as_json:
+        click.echo(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
+    sys.exit(error.exit_code)
+
+
 def common(function: F) -> F:
     """Add the shared flags; pass a Talk as the first argument; turn an EdgekitError into its exit code."""
 
@@ -73,12 +103,7 @@ def common(function: F) -> F:
         except EdgekitError as error:
             if debug:
                 raise
-            if as_json:
-                click.echo(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
-            click.echo(f"error: {error.message}", err=True)
-            if error.hint:
-                click.echo(f"  try: {error.hint}", err=True)
-            sys.exit(error.exit_code)
+            fail(error, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted; nothing was left behind", err=True)
             sys.exit(INTERRUPTED)
