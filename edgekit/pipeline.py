@@ -179,7 +179,7 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: 
         input=exported.input,
         output=exported.output,
         preprocess=model.preprocess,
-        folded=recipe.fold,
+        folded=recipe.folds,
         scores="probabilities" if recipe.softmax else "logits",
         classes=len(model.labels),
         weights=model.weights,

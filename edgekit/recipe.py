@@ -13,6 +13,7 @@ from edgekit.errors import RecipeError, UnsupportedError
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
+OPSETS = range(18, 24)  # of ONNX: what torch.onnx writes and ONNX Runtime runs
 InputType = Literal["auto", "uint8", "int8", "float32"]
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
@@ -24,6 +25,7 @@ class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
     equalize     int8-static: spread channels evenly over their tensors' ranges (see exporters/equalizing.py).
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
+    int8_for     onnx: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
     keep_float   regular expressions on tensor names (module paths): operators that stay in float.
     """
@@ -32,6 +34,7 @@ class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ranges: Literal["mse", "minmax"] = "mse"
     equalize: bool = True
     rounding: Literal["corrected", "nearest"] = "corrected"
+    int8_for: Literal["any", "vnni"] = "any"
     granularity: Literal["channel", "tensor"] = "channel"
     keep_float: tuple[str, ...] = ()
 
@@ -42,7 +45,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     weights      auto, imagenet, package, bundled, random, or a file.
     calibration  "default", or a folder of pictures.
     input        the file's input type; "auto" is uint8 for int8-static and float32 otherwise.
-    fold         True: the file takes raw RGB pixels 0..255 and normalises them itself.
+    fold         True: the file takes raw RGB pixels 0..255 and normalises them itself; False: it takes normalised
+                 floats. Unsaid: as is usual for the target, True for tflite and torch, False for onnx.
+    dynamic_batch  onnx: any number of pictures at once instead of one.
+    opset        onnx: the version of the operator set; unsaid: what the exporter takes by itself.
     input_size, mean, std, labels   for `py:` models and overrides: pixels (height, width), the 0..1 scale, a text file.
     """
 
@@ -55,18 +61,26 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     samples: int = 128
     seed: int = 0
     input: InputType = "auto"
-    fold: bool = True
+    fold: bool | None = None
     softmax: bool = False
     input_size: tuple[int, int] | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     labels: str | None = None
+    dynamic_batch: bool = False
+    opset: int | None = None
+
+    @property
+    def folds(self) -> bool:
+        if self.fold is not None:
+            return self.fold
+        return self.target != "onnx" or self.input in ("uint8", "int8")
 
     @property
     def input_type(self) -> Literal["uint8", "int8", "float32"]:
         if self.input != "auto":
             return self.input
-        return "uint8" if self.quantize.scheme == "int8-static" and self.fold else "float32"
+        return "uint8" if self.quantize.scheme == "int8-static" and self.folds else "float32"
 
     @property
     def rounds_against_pictures(self) -> bool:
@@ -107,10 +121,21 @@ def check(recipe: Recipe) -> Recipe:
             raise RecipeError(f"{name} is empty", hint="edgekit export --help says what it takes")
     if recipe.samples < 1:
         raise RecipeError(f"samples is {recipe.samples}", hint="at least 1; 64 to 512 are usual")
-    if not recipe.fold and recipe.input in ("uint8", "int8"):
+    if not recipe.folds and recipe.input in ("uint8", "int8"):
         raise RecipeError(
             f"--no-fold takes normalised floats, --input {recipe.input} raw pixels",
             hint="drop one of the two",
+        )
+    for flag, said in (
+        ("dynamic_batch", recipe.dynamic_batch),
+        ("opset", recipe.opset is not None),
+        ("int8_for", recipe.quantize.int8_for != "any"),
+    ):
+        if said and recipe.target != "onnx":
+            raise RecipeError(f"{flag} means nothing for {recipe.target}", hint="--target onnx")
+    if recipe.opset is not None and recipe.opset not in OPSETS:
+        raise RecipeError(
+            f"opset {recipe.opset} cannot be written", hint=f"--opset {OPSETS.start} to {OPSETS.stop - 1}"
         )
     if not 0 <= recipe.seed < 2**63:
         raise RecipeError(f"seed is {recipe.seed}", hint="a number from 0 to 2**63 - 1")

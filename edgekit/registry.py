@@ -28,6 +28,9 @@ EXTRAS = {
     "litert_torch": "tflite",
     "ai_edge_quantizer": "tflite",
     "flatbuffers": "tflite",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "onnxruntime": "run-onnx",
     "skimage": "tflite",
     "sklearn": "tflite",
 }

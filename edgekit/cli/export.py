@@ -41,7 +41,7 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.command()
 @click.argument("model")
 @click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="tflite or torch; repeatable.  [default: tflite]"
+    "--target", "targets", multiple=True, metavar="NAME", help="tflite, onnx or torch; repeatable.  [default: tflite]"
 )
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
@@ -53,9 +53,18 @@ class Triple(click.ParamType[tuple[float, ...]]):
     "--input", "input", type=click.Choice(["auto", "uint8", "int8", "float32"]), help="The file's input type."
 )
 @click.option(
-    "--no-fold", "fold", flag_value=False, default=None, type=bool, help="Take normalised floats, not pixels."
+    "--fold/--no-fold",
+    default=None,
+    help="Take pixels and normalise inside, or take normalised floats.  [default: fold; no-fold for onnx]",
 )
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
+@click.option("--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx: any number of pictures at once.")
+@click.option("--opset", type=int, metavar="N", help="onnx: version of the operator set.  [default: 20]")
+@click.option(
+    "--int8-for",
+    type=click.Choice(["any", "vnni"]),
+    help="onnx: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
+)
 @click.option("--input-size", type=Size(), metavar="N|HxW", help="Pixels the model takes.")
 @click.option("--mean", type=Triple(), metavar="R,G,B", help="Mean on the 0..1 scale.")
 @click.option("--std", type=Triple(), metavar="R,G,B", help="Standard deviation on the 0..1 scale.")
@@ -173,10 +182,12 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
     else:
         base = Recipe(model=model, target="tflite")
     changes = {k: v for k, v in flags.items() if v is not None}
+    quantize = {k: changes.pop(k) for k in ("int8_for",) if k in changes}
     if target is not None:
         changes["target"] = target
     if scheme is not None:
-        changes["quantize"] = msgspec.structs.replace(base.quantize, scheme=scheme)
+        quantize["scheme"] = scheme
+    changes["quantize"] = msgspec.structs.replace(base.quantize, **quantize)
     return check(msgspec.structs.replace(base, **changes))
 
 

@@ -19,7 +19,7 @@ class Deployed(nn.Module):
     def __init__(self, module: nn.Module, spec: Preprocess, recipe: Recipe, *, traced_type: torch.dtype) -> None:
         super().__init__()
         self.model = module
-        self.folded = recipe.fold
+        self.folded = recipe.folds
         self.softmax = recipe.softmax
         self.traced_type = traced_type
         mean, std = torch.tensor(spec.mean).double(), torch.tensor(spec.std).double()

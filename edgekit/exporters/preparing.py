@@ -1,6 +1,7 @@
 """What is done to a float network before int8 quantization, the same for every target: fold, equalise, round."""
 
 import itertools
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,26 +19,43 @@ from edgekit.recipe import Recipe
 PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
 
 
-def prepare(model: LoadedModel, recipe: Recipe, calibration: Pictures, say: Say) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network with the weights that the recipe asks for, and notes on what could not be done."""
+@dataclass(frozen=True)
+class Prepared:
+    """A network whose weights lie on the grid that the quantizer will use.
+
+    notes   what could not be done
+    scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
+    """
+
+    module: nn.Module
+    notes: tuple[str, ...] = ()
+    scales: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def prepare(
+    model: LoadedModel, recipe: Recipe, calibration: Pictures, say: Say, *, pair_safe: bool = False
+) -> Prepared:
+    """The network with the weights that the recipe asks for. pair_safe: see rounding.py."""
     if not (recipe.rounds_against_pictures or recipe.equalizes):
-        return model.module, ()
+        return Prepared(model.module)
     pictures = _first(calibration, model)
     folded = fold_batch_norm(model.module, pictures)
     if folded is None:
         note = "weights are as they were, rounded to nearest: this network's BatchNorms could not be folded"
         say(note)
-        return model.module, (note,)
+        return Prepared(model.module, (note,))
     notes: tuple[str, ...] = ()
     if recipe.equalizes:
         say("equalising channels over the calibration pictures")
         if not equalize(folded, pictures):
             notes = ("channels are not equalised: torch.fx cannot follow this network",)
             say(notes[0])
+    scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration pictures")
-        round_weights(folded, pictures, static=recipe.quantize.scheme == "int8-static")
-    return folded, notes
+        static = recipe.quantize.scheme == "int8-static"
+        scales = round_weights(folded, pictures, static=static, pair_safe=pair_safe)
+    return Prepared(folded, notes, scales)
 
 
 def _first(calibration: Pictures, model: LoadedModel) -> torch.Tensor:

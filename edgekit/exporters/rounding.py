@@ -13,7 +13,11 @@ close to the float network's:
 - the bias takes the rest of the mean error (Nagel et al. 2019, arXiv:1906.04721, section 4.2).
 
 The quantizer then rounds weights that already lie on its grid, so the file holds the integers chosen here. The result
-is an ordinary float module, the same for every target.
+is an ordinary float module, the same for every target but for one thing: a grid can be *pair-safe*. On x86 CPUs with
+AVX2 and without VNNI, ONNX Runtime and OpenVINO multiply unsigned activations with signed weights by `vpmaddubsw`, which
+adds two neighbouring products in 16 bits and saturates in silence. 255 * (q1 + q2) stays below 32,768 while neighbours
+of one sign add up to 128 at most, so the scale of a channel grows until nearly all its pairs do, and the few that do not
+are rounded down, which GPTQ makes up for at the inputs still to come.
 """
 
 import math
@@ -31,17 +35,25 @@ PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no 
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
+PAIR = 128  # what two neighbouring weights of one sign may add up to
+YIELD = 0.5  # of what the largest pair asks for, in decibels, that a channel's scale grows by
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 @torch.no_grad()
-def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool) -> None:
+def round_weights(
+    folded: nn.Module, pictures: torch.Tensor, *, static: bool, pair_safe: bool = False
+) -> dict[str, torch.Tensor]:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
     pictures  normalised calibration pictures, float32 [n, 3, h, w]
     static    layers get their inputs on an 8-bit grid too, as in a static int8 file
+    pair_safe no two neighbouring weights overflow 16 bits with unsigned activations
+    Returns the scale of every output channel by the layer's name: float32 [outputs].
     """
+    scales: dict[str, torch.Tensor] = {}
+    names = {layer: name for name, layer in folded.named_modules()}
     generator = torch.Generator().manual_seed(0)
 
     def visit(layer: nn.Conv2d | nn.Linear, forward: Forward, both: torch.Tensor) -> torch.Tensor:
@@ -52,7 +64,9 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool) ->
         wanted = forward(exact)
         if static:
             rounded = _as_int8(rounded, exact)
-        layer.weight.copy_(_rounded(layer, exact, rounded, generator))
+        scale = _scale(layer, pair_safe=pair_safe)
+        scales[names[layer]] = scale.flatten()
+        layer.weight.copy_(_rounded(layer, exact, rounded, scale, generator, pair_safe=pair_safe))
         if layer.bias is None:
             layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
         got = forward(rounded)
@@ -70,6 +84,7 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool) ->
     finally:
         for layer in layers:
             del layer.forward
+    return scales
 
 
 def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -80,59 +95,108 @@ def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _rounded(
-    layer: nn.Conv2d | nn.Linear, exact: torch.Tensor, rounded: torch.Tensor, generator: torch.Generator
+    layer: nn.Conv2d | nn.Linear,
+    exact: torch.Tensor,
+    rounded: torch.Tensor,
+    scale: torch.Tensor,
+    generator: torch.Generator,
+    *,
+    pair_safe: bool,
 ) -> torch.Tensor:
     """The layer's weights on the int8 grid, chosen for the inputs of the rounded network."""
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    weight = layer.weight.reshape(groups, len(layer.weight) // groups, -1)  # [groups, outputs, inputs]
+    weight = _matrix(layer)
     state = generator.get_state()
     seen = _patches(layer, rounded, generator)  # [groups, inputs, columns]
     if seen.shape[2] < 4 * seen.shape[1]:  # too few patches for a covariance (a classifier, a squeeze)
-        return _nearest(weight).reshape(layer.weight.shape)
-    generator.set_state(state)
-    true = _patches(layer, exact, generator)
-    seen, true = seen - seen.mean(2, keepdim=True), true - true.mean(2, keepdim=True)
-    covariance = seen @ seen.mT / seen.shape[2]
-    diagonal = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
-    covariance = covariance + torch.eye(covariance.shape[1]) * (DAMPING * diagonal)[:, None, None]
-    left = weight @ ((true - seen) @ seen.mT / seen.shape[2])
-    target = weight + CARRIED * torch.linalg.solve(covariance, left.mT).mT
-    return _gptq(target, covariance).reshape(layer.weight.shape)
+        target, covariance = weight, torch.eye(weight.shape[2]).expand(len(weight), -1, -1)
+    else:
+        generator.set_state(state)
+        true = _patches(layer, exact, generator)
+        seen, true = seen - seen.mean(2, keepdim=True), true - true.mean(2, keepdim=True)
+        covariance = seen @ seen.mT / seen.shape[2]
+        diagonal = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+        covariance = covariance + torch.eye(covariance.shape[1]) * (DAMPING * diagonal)[:, None, None]
+        left = weight @ ((true - seen) @ seen.mT / seen.shape[2])
+        target = weight + CARRIED * torch.linalg.solve(covariance, left.mT).mT
+    if _in_pairs(layer) and pair_safe:
+        return _gptq(target, covariance, scale, neighbours=_neighbours(layer)).reshape(layer.weight.shape)
+    return _gptq(target, covariance, scale, largest=weight.abs().argmax(2)).reshape(layer.weight.shape)
 
 
-def _scale(weight: torch.Tensor) -> torch.Tensor:
-    return (weight.abs().amax(2, keepdim=True) / 127).clamp_min(1e-12)
+def _matrix(layer: nn.Conv2d | nn.Linear) -> torch.Tensor:
+    """The weights as [groups, outputs, inputs]."""
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    return layer.weight.reshape(groups, len(layer.weight) // groups, -1)
 
 
-def _nearest(weight: torch.Tensor) -> torch.Tensor:
-    scale = _scale(weight)
-    return (weight / scale).round() * scale
+def _scale(layer: nn.Conv2d | nn.Linear, *, pair_safe: bool) -> torch.Tensor:
+    """The step of every output channel's grid: [groups, outputs, 1]."""
+    weight = _matrix(layer)
+    largest = weight.abs().amax(2, keepdim=True)
+    if pair_safe and _in_pairs(layer):
+        before, _ = _neighbours(layer)
+        padded = functional.pad(weight, (0, 1))
+        pair = torch.maximum(*((sign * weight).relu() + (sign * padded[:, :, before]).relu() for sign in (1, -1)))
+        asked = (pair.amax(2, keepdim=True) * 127 / PAIR / largest.clamp_min(1e-12)).clamp_min(1)
+        largest = largest * asked**YIELD
+    return (largest / 127).clamp_min(1e-12)
 
 
-def _gptq(weight: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-    """Round [groups, outputs, inputs] to the grid, carrying each error over to the inputs still to come."""
+def _in_pairs(layer: nn.Conv2d | nn.Linear) -> bool:
+    """Whether kernels add this layer's products in pairs: not those of depthwise convolutions."""
+    return isinstance(layer, nn.Linear) or layer.in_channels != layer.groups
+
+
+def _neighbours(layer: nn.Conv2d | nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    """The inputs that kernels add before and after each input; the number of inputs itself where there is none.
+
+    Kernels go through the channels of a tap before the next tap.
+    """
+    inputs = layer.weight[0].numel()
+    taps = math.prod(layer.kernel_size) if isinstance(layer, nn.Conv2d) else 1
+    path = torch.arange(inputs).view(-1, taps).T.flatten()  # the inputs, in the order in which kernels visit them
+    before, after = torch.full((inputs,), inputs), torch.full((inputs,), inputs)
+    before[path[1:]], after[path[:-1]] = path[:-1], path[1:]
+    return before, after
+
+
+def _gptq(
+    weight: torch.Tensor,
+    covariance: torch.Tensor,
+    scale: torch.Tensor,
+    *,
+    largest: torch.Tensor | None = None,
+    neighbours: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Round [groups, outputs, inputs] to the grid, carrying each error over to the inputs still to come.
+
+    largest     the input of each output that is put on +-127, so that whoever looks at the weights finds their scale
+    neighbours  inputs before and after each, whose sum stays within PAIR
+    """
     inputs = weight.shape[2]
     order = covariance.diagonal(dim1=1, dim2=2).mean(0).argsort(descending=True)  # the strongest inputs first
     w = weight[:, :, order].clone()
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance[:, order][:, :, order]))
     u = torch.linalg.cholesky(inverse, upper=True)
-    scale, largest = _scale(weight), w.abs().argmax(2, keepdim=True)
-    out = torch.empty_like(w)
+    grid = torch.zeros(*weight.shape[:2], inputs + 1)  # integers, where they belong; the last stands for no neighbour
     for start in range(0, inputs, BLOCK):
         stop = min(start + BLOCK, inputs)
         errors = torch.empty_like(w[:, :, start:stop])
         for i in range(start, stop):
-            x = w[:, :, i : i + 1]
+            at, x = int(order[i]), w[:, :, i : i + 1]
             q = (x / scale).round().clamp(-127, 127)
-            q = torch.where(largest == i, x.sign() * 127, q) * scale  # keeps the scale what it is
-            out[:, :, i : i + 1] = q
-            error = (x - q) / u[:, i : i + 1, i : i + 1]
+            if neighbours is not None:
+                beside = grid[:, :, [int(neighbours[0][at]), int(neighbours[1][at])]]
+                low, high = beside.amin(2, keepdim=True).clamp_max(0), beside.amax(2, keepdim=True).clamp_min(0)
+                q = torch.clamp(q, -PAIR - low, PAIR - high)
+            if largest is not None:
+                q = torch.where(largest[:, :, None] == at, x.sign() * 127, q)
+            grid[:, :, at : at + 1] = q
+            error = (x - q * scale) / u[:, i : i + 1, i : i + 1]
             w[:, :, i + 1 : stop] -= error * u[:, i : i + 1, i + 1 : stop]
             errors[:, :, i - start : i - start + 1] = error
         w[:, :, stop:] -= errors @ u[:, start:stop, stop:]
-    restored = torch.empty_like(out)
-    restored[:, :, order] = out
-    return restored
+    return grid[:, :, :inputs] * scale
 
 
 def _patches(layer: nn.Conv2d | nn.Linear, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

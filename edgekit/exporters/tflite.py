@@ -68,8 +68,8 @@ class TfliteExporter:
         static = scheme == "int8-static"
         # int8-static quantizes its own input; elsewhere an integer input is a cast inside the graph
         traced = torch.float32 if static else getattr(torch, recipe.input_type)
-        module, notes = prepare(model, recipe, calibration, say)
-        deployed = Deployed(module, model.preprocess, recipe, traced_type=traced).eval()
+        prepared = prepare(model, recipe, calibration, say)
+        deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
@@ -87,15 +87,14 @@ class TfliteExporter:
         (out / "converter.log").unlink()
         given, answer = _tensors(file)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        return Exported(
-            file, given, answer, versions, floor, HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype), notes
-        )
+        how = HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype)
+        return Exported(file, given, answer, versions, floor, how, prepared.notes)
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
     """The calibration pictures as the float file takes them: [1, h, w, 3]."""
     for pixels in pictures:
-        yield (pixels.astype(np.float32) if recipe.fold else normalise(pixels, model.preprocess))[None]
+        yield (pixels.astype(np.float32) if recipe.folds else normalise(pixels, model.preprocess))[None]
 
 
 def _tensors(file: Path) -> tuple[Tensor, Tensor]:

@@ -92,8 +92,8 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     Follows https://ai.google.dev/edge/litert/models/metadata, so that readers of any make find it.
     """
     spec = loaded.preprocess
-    mean = [0.0] * 3 if recipe.fold else [255 * v for v in spec.mean]
-    std = [1.0] * 3 if recipe.fold else [255 * v for v in spec.std]
+    mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
+    std = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
     norm = metadata.NormalizationOptionsT()
     norm.mean, norm.std = mean, std
     unit = metadata.ProcessUnitT()

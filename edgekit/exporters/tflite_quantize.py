@@ -14,18 +14,17 @@ from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from numpy.typing import NDArray
 
 from edgekit.errors import RecipeError
+from edgekit.exporters.ranges import Ranges
 from edgekit.recipe import Recipe
 
 Algorithm = algorithm_manager.AlgorithmName
 Op = qtyping.TFLOperationName
-Ranges = dict[str, Any]
+Known = dict[str, Any]  # the quantizer's own table of ranges
 Feed = Callable[
     [], Iterator[NDArray[np.float32]]
 ]  # the calibration tensors as the float file takes them, from the start
 
 CHANNEL, TENSOR = qtyping.QuantGranularity.CHANNELWISE, qtyping.QuantGranularity.TENSORWISE
-SAMPLED = 2048  # values of one tensor and picture that the range search looks at
-SHRINK = np.linspace(0.3, 1, 15)
 
 
 def quantize(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
@@ -115,13 +114,8 @@ def _keep_float(q: Any, recipe: Recipe, float_file: Path) -> None:
             q.update_quantization_recipe(f"^{re.escape(scope)}$", Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
 
 
-def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Ranges) -> Ranges:
-    """The range of every activation over the calibration pictures, read from the float file.
-
-    "minmax" keeps the true extremes; "mse" shrinks each range towards zero where that lowers the mean squared error
-    of an 8-bit grid over a sample of the values; but not of pooled features, where the largest values decide the answer
-    and no neighbours make up for a clipped one. Returns `known` with its ranges replaced.
-    """
+def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Known) -> Known:
+    """`known` with its ranges replaced by those of every activation over the calibration pictures, read from the float file."""
     interpreter = Interpreter(
         str(float_file),
         num_threads=1,
@@ -132,46 +126,21 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Ranges) 
     given = interpreter.get_input_details()[0]
     index = {t["name"]: t["index"] for t in interpreter.get_tensor_details() if t["dtype"] == np.float32}
     names = [k for k in known if k in index and np.size(known[k].get("min", [])) == 1]
-    extremes: dict[str, tuple[float, float]] = {}
-    sampled: dict[str, list[NDArray[np.float32]]] = {k: [] for k in names}
-    pooled: set[str] = set()
-    rng = np.random.default_rng(0)
+    seen = Ranges()
     for tensor in feed():
         interpreter.set_tensor(given["index"], tensor)
         interpreter.invoke()
         for k in list(names):
             try:
-                tensor_values = interpreter.get_tensor(index[k])
+                values = interpreter.get_tensor(index[k])
             except ValueError:  # no data behind this tensor
                 names.remove(k)
                 continue
-            values = tensor_values[np.isfinite(tensor_values)]  # a padded MaxPool pads with minus infinity
-            if not values.size:
-                continue
-            if tensor_values.ndim < 4 or tensor_values.shape[1:3] == (1, 1):
-                pooled.add(k)
-            low, high = extremes.get(k, (np.inf, -np.inf))
-            extremes[k] = min(low, float(values.min())), max(high, float(values.max()))
-            sampled[k].append(values if values.size <= SAMPLED else values[rng.integers(0, values.size, SAMPLED)])
+            seen.see(k, values, pooled=values.ndim < 4 or values.shape[1:3] == (1, 1))
     ranges = copy.deepcopy(known)
-    for k, (low, high) in extremes.items():
-        if recipe.fold and k == given["name"]:
+    for k, (low, high) in seen.found(recipe.quantize.ranges).items():
+        if recipe.folds and k == given["name"]:
             low, high = 0.0, 255.0  # scale 1, zero point 0: the stored number is the pixel
-        elif recipe.quantize.ranges == "mse" and k not in pooled:
-            low, high = clip_range(np.concatenate(sampled[k]), low, high)
         for key, value in (("min", low), ("max", high)):
             ranges[k][key] = np.full_like(np.asarray(known[k][key], np.float32), value)
     return ranges
-
-
-def clip_range(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
-    """The shrunken range whose 8-bit grid has the smallest mean squared error on these values."""
-
-    def error(shrink: float) -> float:
-        a, b = min(low * shrink, 0.0), max(high * shrink, 0.0)
-        scale = max((b - a) / 255, 1e-12)
-        zero = round(-a / scale)
-        return float(np.square((np.clip(np.rint(values / scale) + zero, 0, 255) - zero) * scale - values).mean())
-
-    best = min(SHRINK, key=error)
-    return low * float(best), high * float(best)

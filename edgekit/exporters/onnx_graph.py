@@ -1,0 +1,127 @@
+"""The float ONNX graph: torch.onnx writes it, then it gets names to read, and nothing of the building machine."""
+
+import json
+import re
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+
+from edgekit.errors import ExportError
+from edgekit.models import LoadedModel
+from edgekit.quiet import quiet
+from edgekit.recipe import Recipe
+
+SCOPE = "model"  # the attribute of Deployed that holds the network
+
+
+def build(
+    module: torch.nn.Module, dtype: torch.dtype, recipe: Recipe, size: tuple[int, int], log: Path
+) -> onnx.ModelProto:
+    """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
+
+    Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of one for a constant.
+    """
+    example = torch.zeros(2 if recipe.dynamic_batch else 1, 3, *size).to(dtype)
+    try:
+        with quiet(log):
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                optimize=True,
+                verbose=False,
+                opset_version=recipe.opset,
+                input_names=["image"],
+                output_names=["probabilities" if recipe.softmax else "logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},) if recipe.dynamic_batch else None,
+            )
+        assert program is not None
+        model = program.model_proto
+    except Exception as error:  # whatever the tracer and its passes raise
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(f"torch.onnx cannot export this model: {_cause(error) or lines[0]}") from error
+    _tidy(model)
+    _pool(model)
+    return model
+
+
+def _cause(error: BaseException) -> str | None:
+    """The first line of what started a chain of exceptions."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), None)
+
+
+def _tidy(model: onnx.ModelProto) -> None:
+    """Name every node after its module; drop stack traces, which hold the paths of the building machine."""
+    taken: set[str] = set()
+    for node in model.graph.node:
+        name = base = "/".join(filter(None, (_path(node), node.op_type)))
+        for number in range(1, len(model.graph.node) + 1):
+            if name not in taken:
+                break
+            name = f"{base}_{number}"
+        taken.add(name)
+        node.name = name
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    model.graph.name, model.graph.doc_string = "edgekit", ""
+    model.producer_name, model.producer_version = "edgekit", ""
+
+
+def _path(node: onnx.NodeProto) -> str:
+    """`model/blocks/0/conv_dw`: the module that a node came from."""
+    props = {p.key: p.value for p in node.metadata_props}
+    scopes = re.findall(r"'([^']*)'", props.get("pkg.torch.onnx.name_scopes", ""))
+    return scopes[-2].replace(".", "/") if len(scopes) > 1 else ""
+
+
+def _pool(model: onnx.ModelProto) -> None:
+    """A mean over both sides of a picture is a GlobalAveragePool, which has an integer kernel; ReduceMean has none."""
+    constants = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        attributes = {a.name: a for a in node.attribute}
+        if node.op_type != "ReduceMean" or not ("keepdims" not in attributes or attributes["keepdims"].i):
+            continue
+        if len(node.input) > 1 and node.input[1] in constants:
+            axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
+        else:
+            axes = list(attributes["axes"].ints) if "axes" in attributes else []
+        if sorted(a % 4 for a in axes) == [2, 3]:
+            node.op_type = "GlobalAveragePool"
+            node.name = node.name.replace("ReduceMean", "GlobalAveragePool")
+            del node.input[1:], node.attribute[:]
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [i for i in model.graph.initializer if i.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> None:
+    """Labels and the normalisation that REMAINS to be done, under the names that OpenVINO's Model API reads.
+
+    Means and scales are on the 0..255 scale. A label's spaces become underscores there, because spaces divide labels;
+    `labels` has them as they are, as JSON.
+    """
+    spec = loaded.preprocess
+    mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
+    scale = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
+    entries = {
+        "model_info model_type": "Classification",
+        "model_info labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
+        "model_info mean_values": " ".join(f"{v:.9g}" for v in mean),
+        "model_info scale_values": " ".join(f"{v:.9g}" for v in scale),
+        "model_info resize_type": "crop" if spec.crop_mode == "center" else "standard",
+        "model_info reverse_input_channels": "NO",
+        "labels": json.dumps(loaded.labels, ensure_ascii=False),
+        "edgekit": f"{loaded.name}, {recipe.quantize.scheme}",
+    }
+    for key, value in entries.items():
+        model.metadata_props.add(key=key, value=value)

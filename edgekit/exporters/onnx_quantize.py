@@ -1,0 +1,205 @@
+"""The schemes, in ONNX Runtime's terms."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from edgekit.errors import RecipeError
+from edgekit.exporters.onnx_graph import SCOPE
+from edgekit.exporters.ranges import Range, Ranges
+from edgekit.recipe import Recipe
+
+Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
+Grid = NDArray[np.float32]
+PAIR = 128  # see rounding.py
+
+
+class Grids:
+    """The scale of every output channel of the layers that were rounded, found by their weights.
+
+    Exporters rename and transpose constants; what is in them they keep.
+    """
+
+    def __init__(self, layers: list[tuple[NDArray[np.float32], Grid]], *, pair_safe: bool) -> None:
+        self.layers = layers
+        self.pair_safe = pair_safe
+
+    def find(self, weight: NDArray[np.float32], *, by_column: bool, depthwise: bool) -> Grid:
+        """The scales of a weight: [out, in, kh, kw], [out, in], or [in, out] where outputs are columns."""
+        rows = weight.T if by_column else weight
+        for known, steps in self.layers:
+            if known.shape == rows.shape and np.array_equal(known, rows):
+                return steps
+        largest = np.abs(rows).reshape(len(rows), -1).max(1)
+        if self.pair_safe and not depthwise:
+            path = np.moveaxis(rows, 1, -1).reshape(len(rows), -1)  # the order in which kernels add
+            pairs = [np.maximum(sign * path[:, 1:], 0) + np.maximum(sign * path[:, :-1], 0) for sign in (1, -1)]
+            largest = np.maximum(largest, np.max(pairs, (0, 2)) * 127 / PAIR if path.shape[1] > 1 else 0)
+        scale: Grid = np.maximum(largest / 127, 1e-12).astype(np.float32)
+        return scale
+
+
+class _OnePicture(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, name: str, tensor: NDArray[Any]) -> None:
+        self.left = [{name: tensor}]
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return self.left.pop() if self.left else None
+
+
+def quantize(model: onnx.ModelProto, recipe: Recipe, feed: Feed, grids: Grids, work: Path) -> onnx.ModelProto:
+    """A float graph as the recipe's scheme. work: a folder for the quantizer's files."""
+    match recipe.quantize.scheme:
+        case "fp16":
+            return convert_float_to_float16(model, keep_io_types=True, node_block_list=kept_float(model, recipe))
+        case "int8-dynamic":
+            return _dynamic(model, recipe, grids, work)
+        case _:
+            return _static(model, recipe, feed, grids, work)
+
+
+def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
+    """Nodes that stay in float: what surrounds the network in the file, and what the recipe's patterns find.
+
+    Raises RecipeError for a pattern that finds nothing.
+    """
+    around = [n.name for n in model.graph.node if not n.name.startswith(f"{SCOPE}/") and n.name != SCOPE]
+    found = []
+    for pattern in recipe.quantize.keep_float:
+        named = [n.name for n in model.graph.node if any(re.search(pattern, x) for x in (n.name, *n.input, *n.output))]
+        if not named:
+            raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")
+        found += named
+    return around + found
+
+
+def _static(model: onnx.ModelProto, recipe: Recipe, feed: Feed, grids: Grids, work: Path) -> onnx.ModelProto:
+    """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
+    ranges = collect_ranges(model, recipe, feed)
+    overrides: dict[str, list[dict[str, Any]]] = {
+        name: [{"rmin": np.float32(min(low, 0)), "rmax": np.float32(max(high, 0))}]
+        for name, (low, high) in ranges.items()
+    }
+    overrides |= {
+        name: [{"axis": axis, "scale": s, "zero_point": np.int8(0)} for s in scales]
+        for name, (axis, scales) in _weight_scales(model, grids).items()
+    }
+    source, target = work / "float.onnx", work / "int8.onnx"
+    onnx.save(model, source)
+    quantize_static(
+        source,
+        target,
+        _OnePicture(model.graph.input[0].name, next(feed())),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=kept_float(model, recipe),
+        extra_options={"TensorQuantOverrides": overrides},
+    )
+    return _loaded(source, target)
+
+
+def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -> onnx.ModelProto:
+    """Linear layers with integer weights; their inputs are quantized as they come. Convolutions stay float."""
+    source, target = work / "float.onnx", work / "int8.onnx"
+    onnx.save(model, source)
+    scales = _weight_scales(model, grids)
+    quantize_dynamic(
+        source,
+        target,
+        weight_type=QuantType.QInt8,
+        per_channel=recipe.quantize.granularity == "channel",
+        op_types_to_quantize=["MatMul", "Gemm"],
+        nodes_to_exclude=kept_float(model, recipe),
+        extra_options={"MatMulConstBOnly": True},
+    )
+    made = _loaded(source, target)
+    if recipe.quantize.granularity == "channel":
+        _put_on_grids(made, model, scales)
+    return made
+
+
+def _loaded(source: Path, target: Path) -> onnx.ModelProto:
+    made = onnx.load(target)
+    source.unlink()
+    target.unlink()
+    return made
+
+
+def _put_on_grids(made: onnx.ModelProto, model: onnx.ModelProto, scales: dict[str, tuple[int, Grid]]) -> None:
+    """Replace the integers and scales of dynamic weights, which the quantizer takes no wishes for."""
+    floats = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer if i.name in scales}
+    stored = {i.name: i for i in made.graph.initializer}
+    for name, weight in floats.items():
+        if f"{name}_quantized" not in stored:
+            continue
+        axis, scale = scales[name]
+        old = stored[f"{name}_quantized"]
+        transposed = tuple(old.dims) != weight.shape or axis == 0  # a Gemm's weight becomes a MatMul's
+        columns = weight.T if axis == 0 else weight
+        integers = np.clip(np.rint(columns / scale), -127, 127).astype(np.int8)
+        assert tuple(old.dims) == integers.shape, (name, transposed)
+        old.CopyFrom(numpy_helper.from_array(integers, old.name))
+        stored[f"{name}_scale"].CopyFrom(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
+        zero = np.zeros(len(scale), np.int8)
+        stored[f"{name}_zero_point"].CopyFrom(numpy_helper.from_array(zero, f"{name}_zero_point"))
+
+
+def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int, Grid]]:
+    """The name of every constant weight -> the axis of its outputs and their scales."""
+    constants = {i.name: i for i in model.graph.initializer}
+    scales = {}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in constants:
+            continue
+        weight = numpy_helper.to_array(constants[node.input[1]])
+        if weight.ndim < 2:
+            continue
+        attributes = {a.name: a.i for a in node.attribute}
+        by_column = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attributes.get("transB", 0))
+        depthwise = node.op_type == "Conv" and attributes.get("group", 1) > 1 and weight.shape[1] == 1
+        scales[node.input[1]] = (
+            (weight.ndim - 1 if by_column else 0),
+            grids.find(weight, by_column=by_column, depthwise=depthwise),
+        )
+    return scales
+
+
+def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed) -> dict[str, Range]:
+    """The range of every float activation over the calibration pictures, read from the float graph."""
+    shown = onnx.shape_inference.infer_shapes(model)
+    floats = [v for v in shown.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    pooled = {v.name for v in (*floats, *shown.graph.output) if _pooled(v)}
+    del shown.graph.output[1:]
+    shown.graph.output.extend(floats)
+    names = [o.name for o in shown.graph.output]
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = model.graph.input[0].name
+    seen = Ranges()
+    for tensor in feed():
+        if tensor.dtype == np.float32:
+            seen.see(given, tensor, pooled=False)
+        for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
+            seen.see(name, values, pooled=name in pooled)
+    return seen.found(recipe.quantize.ranges)
+
+
+def _pooled(value: onnx.ValueInfoProto) -> bool:
+    sides = [d.dim_value for d in value.type.tensor_type.shape.dim][2:]
+    return not sides or sides == [1, 1]
