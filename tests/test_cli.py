@@ -216,15 +216,22 @@ from edgekit.cli.output import common
 def wait(talk):
     with staging(Path(sys.argv[1])):
         print("ready", flush=True)
-        time.sleep(60)
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            if sys.argv[2] == "raised":
+                raise
+        talk.say("next step")
+        print("went on")
 
 main(["wait"])
 """
 
 
-def test_a_polite_kill_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize("interrupt", ["raised", "swallowed by a library"])
+def test_a_polite_kill_leaves_nothing_behind(tmp_path, interrupt):
     child = subprocess.Popen(
-        [sys.executable, "-c", STOPPED, str(tmp_path / "made")],
+        [sys.executable, "-c", STOPPED, str(tmp_path / "made"), interrupt],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -232,8 +239,8 @@ def test_a_polite_kill_leaves_nothing_behind(tmp_path):
     assert child.stdout.readline() == "ready\n"
     assert len(list(tmp_path.iterdir())) == 1
     child.terminate()
-    _, err = child.communicate(timeout=60)
-    assert (child.returncode, err) == (130, "interrupted; nothing was left behind\n")
+    answer = child.communicate(timeout=60)
+    assert (child.returncode, *answer) == (130, "", "interrupted; nothing was left behind\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -20,11 +21,33 @@ F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
 
 
+class Stop:
+    """Ctrl-C or SIGTERM: KeyboardInterrupt, and again at the next step.
+
+    Once is not enough: what is raised in a callback of the garbage collector (jax has one) is swallowed.
+    """
+
+    asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self.check()
+
+    def check(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+
+STOP = Stop()
+
+
 class Program(click.Group):
     """All commands: SIGTERM ends them as orderly as Ctrl-C, and an output that takes nothing is an error like others."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:  # what runs in the background of a script ignores Ctrl-C
+                signal.signal(number, STOP)
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
@@ -46,6 +69,7 @@ class Talk:
 
     def say(self, line: str) -> None:
         """A step of long work."""
+        STOP.check()
         if not self.quiet:
             click.echo(f"  {line}", err=True)
 
