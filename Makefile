@@ -35,12 +35,12 @@ full: .venv/.ready .venv-old/.ready .cache/data/.ready
 
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
-	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,weights,dev]'
+	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,weights,dev]'
 	touch $@
 
 .venv-run/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv-run/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-run
-	$(PIP) --python .venv-run/bin/python -e '.[run-tflite,run-onnx]' pytest pytest-timeout hypothesis
+	$(PIP) --python .venv-run/bin/python -e '.[run-tflite,run-onnx,run-openvino]' pytest pytest-timeout hypothesis
 	touch $@
 
 # What old devices run: the last tflite-runtime (2023, Python 3.11, numpy 1), and an independent reader of TFLite

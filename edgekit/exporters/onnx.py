@@ -65,7 +65,7 @@ class OnnxExporter:
             grids = onnx_quantize.Grids(layers, pair_safe=pair_safe)
             with quiet(), tempfile.TemporaryDirectory(prefix="edgekit-") as work:
                 feed = lambda: _feed(calibration, model, recipe, given)  # noqa: E731
-                graph = onnx_quantize.quantize(graph, recipe, feed, grids, Path(work))
+                graph = onnx_quantize.quantize(graph, recipe, model.preprocess, feed, grids, Path(work))
         onnx_graph.describe(graph, model, recipe)
         file = out / "model.onnx"
         file.write_bytes(graph.SerializeToString(deterministic=True))

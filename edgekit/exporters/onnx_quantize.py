@@ -22,6 +22,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from edgekit.errors import RecipeError
 from edgekit.exporters.onnx_graph import SCOPE
 from edgekit.exporters.ranges import Range, Ranges
+from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
@@ -62,7 +63,9 @@ class _OnePicture(CalibrationDataReader):  # type: ignore[misc]
         return self.left.pop() if self.left else None
 
 
-def quantize(model: onnx.ModelProto, recipe: Recipe, feed: Feed, grids: Grids, work: Path) -> onnx.ModelProto:
+def quantize(
+    model: onnx.ModelProto, recipe: Recipe, spec: Preprocess, feed: Feed, grids: Grids, work: Path
+) -> onnx.ModelProto:
     """A float graph as the recipe's scheme. work: a folder for the quantizer's files."""
     match recipe.quantize.scheme:
         case "fp16":
@@ -70,7 +73,7 @@ def quantize(model: onnx.ModelProto, recipe: Recipe, feed: Feed, grids: Grids, w
         case "int8-dynamic":
             return _dynamic(model, recipe, grids, work)
         case _:
-            return _static(model, recipe, feed, grids, work)
+            return _static(model, recipe, spec, feed, grids, work)
 
 
 def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
@@ -88,9 +91,11 @@ def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
     return around + found
 
 
-def _static(model: onnx.ModelProto, recipe: Recipe, feed: Feed, grids: Grids, work: Path) -> onnx.ModelProto:
+def _static(
+    model: onnx.ModelProto, recipe: Recipe, spec: Preprocess, feed: Feed, grids: Grids, work: Path
+) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
-    ranges = collect_ranges(model, recipe, feed)
+    ranges = collect_ranges(model, recipe, spec, feed)
     overrides: dict[str, list[dict[str, Any]]] = {
         name: [{"rmin": np.float32(min(low, 0)), "rmax": np.float32(max(high, 0))}]
         for name, (low, high) in ranges.items()
@@ -151,10 +156,8 @@ def _put_on_grids(made: onnx.ModelProto, model: onnx.ModelProto, scales: dict[st
             continue
         axis, scale = scales[name]
         old = stored[f"{name}_quantized"]
-        transposed = tuple(old.dims) != weight.shape or axis == 0  # a Gemm's weight becomes a MatMul's
-        columns = weight.T if axis == 0 else weight
+        columns = weight.T if axis == 0 else weight  # a Gemm's weight has become a MatMul's
         integers = np.clip(np.rint(columns / scale), -127, 127).astype(np.int8)
-        assert tuple(old.dims) == integers.shape, (name, transposed)
         old.CopyFrom(numpy_helper.from_array(integers, old.name))
         stored[f"{name}_scale"].CopyFrom(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
         zero = np.zeros(len(scale), np.int8)
@@ -181,10 +184,15 @@ def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int,
     return scales
 
 
-def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed) -> dict[str, Range]:
+def collect_ranges(model: onnx.ModelProto, recipe: Recipe, spec: Preprocess, feed: Feed) -> dict[str, Range]:
     """The range of every float activation over the calibration pictures, read from the float graph."""
     shown = onnx.shape_inference.infer_shapes(model)
-    floats = [v for v in shown.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+    computed = {name for node in shown.graph.node for name in node.output}  # value_info lists constants too
+    floats = [
+        v
+        for v in shown.graph.value_info
+        if v.name in computed and v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    ]
     pooled = {v.name for v in (*floats, *shown.graph.output) if _pooled(v)}
     del shown.graph.output[1:]
     shown.graph.output.extend(floats)
@@ -193,11 +201,21 @@ def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed) -> dict[s
     given = model.graph.input[0].name
     seen = Ranges()
     for tensor in feed():
-        if tensor.dtype == np.float32:
-            seen.see(given, tensor, pooled=False)
         for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
             seen.see(name, values, pooled=name in pooled)
-    return seen.found(recipe.quantize.ranges)
+    ranges = seen.found(recipe.quantize.ranges)
+    return ranges if recipe.folds else ranges | {given: _pixel_range(spec)}
+
+
+def _pixel_range(spec: Preprocess) -> Range:
+    """The range of normalised pixels, a step wider than they need.
+
+    With mean = std = 0.5 every pixel would lie half way between two of 256 steps, and rounding to even would merge
+    pairs of them: 7-bit pictures.
+    """
+    low = min(-m / s for m, s in zip(spec.mean, spec.std, strict=True))
+    high = max((1 - m) / s for m, s in zip(spec.mean, spec.std, strict=True))
+    return low, low + (high - low) * 255 / 254
 
 
 def _pooled(value: onnx.ValueInfoProto) -> bool:
