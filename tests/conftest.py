@@ -78,13 +78,13 @@ def exported(tmp_path_factory, pictures):
 
     made = {}
 
-    def make(scheme, *, model="py:nets:tiny", target="tflite", **options):
-        key = (scheme, model, target, *sorted(options.items()))
+    def make(scheme, *, model="py:nets:tiny", target="tflite", quantize=None, **options):
+        key = (scheme, model, target, str(quantize), *sorted(options.items()))
         if key not in made:
             recipe = Recipe(
                 model=model,
                 target=target,
-                quantize=Quantize(scheme=scheme),
+                quantize=Quantize(scheme=scheme, **quantize or {}),
                 calibration=str(pictures),
                 input_size=(32, 32),
                 mean=(0.5, 0.5, 0.5),

@@ -1,0 +1,173 @@
+"""The ONNX exporter on the real converter, quantizer and runtime."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+from edgekit import parity, registry
+from edgekit.errors import ExportError, RecipeError
+from edgekit.preprocess import normalise
+from edgekit.recipe import Quantize, Recipe, check
+from edgekit.runtimes import Options
+
+pytestmark = pytest.mark.full
+SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic")
+
+
+def graph_of(made):
+    return onnx.load(made.model_file)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_is_proven_and_verifies(exported, scheme):
+    made = exported(scheme, target="onnx")
+    proof = made.manifest.proof
+    assert proof.passed
+    assert proof.runtime == f"onnxruntime {onnxruntime.__version__}"
+    if scheme == "fp32":
+        assert proof.sqnr_db is None or proof.sqnr_db >= 90
+    onnx.checker.check_model(graph_of(made), full_check=True)
+    assert parity.verify(made, registry.runtime("onnxruntime"), Options()).passed
+
+
+def test_the_file_takes_normalised_floats_in_pytorchs_layout(exported):
+    given = onnxruntime.InferenceSession(exported("int8-static", target="onnx").model_file).get_inputs()[0]
+    assert (given.name, given.type, given.shape) == ("image", "tensor(float)", [1, 3, 32, 32])
+
+
+def test_int8_computes_in_integers(exported):
+    graph = graph_of(exported("int8-static", target="onnx")).graph
+    from_integers = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
+    layers = [n for n in graph.node if n.op_type in ("Conv", "Gemm", "GlobalAveragePool")]
+    assert len(layers) == 5
+    assert all(name in from_integers for n in layers for name in n.input)
+    assert not [n for n in graph.node if n.op_type in ("Clip", "Relu")]  # the ranges do their work
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_dynamic_batch_answers_as_one_by_one(exported, batch):
+    made = exported("fp32", target="onnx", dynamic_batch=True)
+    assert made.manifest.input.shape == (-1, 3, 32, 32)
+    session = onnxruntime.InferenceSession(made.model_file)
+    pictures = np.random.default_rng(0).normal(size=(batch, 3, 32, 32)).astype(np.float32)
+    together = session.run(None, {"image": pictures})[0]
+    alone = np.concatenate([session.run(None, {"image": pictures[i : i + 1]})[0] for i in range(batch)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["float32", "uint8", "int8"])
+def test_pixels_are_normalised_inside_on_request(exported, kind):
+    plain = exported("fp32", target="onnx")
+    folded = exported("fp32", target="onnx", fold=True, input=kind, softmax=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    logits = onnxruntime.InferenceSession(plain.model_file).run(
+        None, {"image": np.moveaxis(normalise(pixels, plain.manifest.preprocess), -1, 1)}
+    )[0]
+    scores = onnxruntime.InferenceSession(folded.model_file).run(None, {"image": folded.encode(pixels)})[0]
+    assert folded.encode(pixels).dtype == kind
+    np.testing.assert_allclose(scores, np.exp(logits) / np.exp(logits).sum(), atol=1e-5)
+
+
+def test_what_surrounds_the_network_stays_float(exported):
+    made = exported("int8-static", target="onnx", fold=True, softmax=True)
+    assert made.manifest.input.dtype == "uint8"
+    kinds = {n.op_type: n for n in graph_of(made).graph.node}
+    assert kinds["Softmax"].output[0] == "probabilities"
+    assert made.manifest.proof.passed
+
+
+def test_an_opset_is_kept(exported):
+    assert graph_of(exported("fp32", target="onnx", opset=18)).opset_import[0].version == 18
+
+
+def test_the_file_says_what_it_is_and_not_where_it_was_made(exported, tmp_path):
+    made = exported("int8-static", target="onnx")
+    model = graph_of(made)
+    told = {p.key: p.value for p in model.metadata_props}
+    assert json.loads(told["labels"]) == made.labels()
+    assert told["model_info mean_values"] == "127.5 127.5 127.5"
+    assert told["model_info scale_values"] == "63.75 63.75 63.75"
+    blob = made.model_file.read_bytes()
+    for trace in (b"/home", b"/tmp", b"/work", b".py", b"pkg.torch"):
+        assert trace not in blob
+    assert "model/0/Conv" in {n.name for n in model.graph.node}
+
+
+def test_twice_the_same_bytes(exported, pictures, tmp_path):
+    from edgekit.pipeline import export
+
+    made = exported("int8-static", target="onnx")
+    recipe = Recipe(
+        model="py:nets:tiny",
+        target="onnx",
+        quantize=Quantize(scheme="int8-static"),
+        calibration=str(pictures),
+        input_size=(32, 32),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    )
+    again = export(recipe, tmp_path / "again")
+    assert again.model_file.read_bytes() == made.model_file.read_bytes()
+    assert again.manifest == made.manifest
+
+
+def test_attention_is_dynamic_and_lies_on_the_grids_that_were_chosen(exported):
+    made = exported("int8", target="onnx", model="py:nets:tiny_attention")
+    assert made.manifest.scheme == "int8-dynamic"
+    kinds = [n.op_type for n in graph_of(made).graph.node]
+    assert kinds.count("MatMulInteger") == 9  # qkv, projection and two of the MLP, twice; the head
+    assert made.manifest.proof.sqnr_db > 18
+
+
+def test_no_two_neighbouring_weights_overflow_16_bits(exported):
+    for scheme in ("int8-static", "int8-dynamic"):
+        safe = exported(scheme, target="onnx", model="py:nets:tiny_attention")
+        assert largest_pair(graph_of(safe)) <= 128
+    free = exported("int8-static", target="onnx", quantize={"int8_for": "vnni"})
+    assert largest_pair(graph_of(free)) > 128
+
+
+def largest_pair(model):
+    """The largest sum of two neighbouring weights of one sign in linear layers and 1 x 1 convolutions."""
+    worst = 0
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.int8 or values.size < 64 or (values.ndim == 4 and values.shape[2:] != (1, 1)):
+            continue
+        rows = values.astype(int).reshape(values.shape[:2])
+        rows = rows if values.ndim == 4 or "weight" in weight.name else rows.T
+        for sign in (1, -1):
+            positive = np.maximum(sign * rows, 0)
+            worst = max(worst, int((positive[:, 1:] + positive[:, :-1]).max()))
+    return worst
+
+
+def test_a_layer_can_stay_float(exported):
+    made = exported("int8-static", target="onnx", quantize={"keep_float": ("model/10/",)})
+    nodes = {n.name: n for n in graph_of(made).graph.node}
+    assert not nodes["model/10/Gemm"].input[0].endswith("DequantizeLinear_Output")
+    with pytest.raises(RecipeError, match="no operator is named like 'head'"):
+        exported("int8-static", target="onnx", quantize={"keep_float": ("head",)})
+
+
+def test_what_onnx_cannot_express_is_named(exported):
+    with pytest.raises(ExportError, match="cannot export this model"):
+        exported("fp32", target="onnx", model="py:nets:branching")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (Recipe(model="a", target="tflite", dynamic_batch=True), "dynamic_batch means nothing for tflite"),
+        (Recipe(model="a", target="tflite", opset=18), "opset means nothing for tflite"),
+        (Recipe(model="a", target="onnx", opset=5), "opset 5 cannot be written"),
+        (Recipe(model="a", target="torch", quantize=Quantize(int8_for="vnni")), "int8_for means nothing for torch"),
+    ],
+)
+def test_requests_that_mean_nothing(wrong, message):
+    with pytest.raises(RecipeError, match=message):
+        check(wrong)
