@@ -21,6 +21,7 @@ EXTRAS = {
     "ai_edge_litert": "run-tflite",
     "tflite_runtime": "run-tflite-runtime",
     "tensorflow": "run-tensorflow",
+    "onnxruntime": "run-onnx",
     "torch": "models",
     "torchvision": "models",
     "timm": "models",
@@ -28,6 +29,8 @@ EXTRAS = {
     "litert_torch": "tflite",
     "ai_edge_quantizer": "tflite",
     "flatbuffers": "tflite",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
     "skimage": "tflite",
     "sklearn": "tflite",
 }
