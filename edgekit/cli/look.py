@@ -170,6 +170,8 @@ def int8_lines(seen: "Inspection") -> list[str]:
     if seen.int8_macs:
         rest = f"; layers in float: {len(seen.stays_float)} (-v names them)" if seen.stays_float else ""
         lines.append(f"{seen.int8_macs:.1%} of the multiply-adds in int8{rest}")
+    elif seen.overflow is not None and seen.int8_macs is None:
+        lines.append("share of the multiply-adds in int8: not known, the file leaves sizes open")
     if seen.overflow == ():
         lines.append("int8 additions cannot overflow: safe on every CPU")
     lines += [
