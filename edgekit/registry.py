@@ -22,6 +22,7 @@ EXTRAS = {
     "tflite_runtime": "run-tflite-runtime",
     "tensorflow": "run-tensorflow",
     "onnxruntime": "run-onnx",
+    "openvino": "run-openvino",
     "torch": "models",
     "torchvision": "models",
     "timm": "models",

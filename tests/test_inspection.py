@@ -1,8 +1,10 @@
 """ONNX files are read as the runtime runs them: its own fused graphs are the judge."""
 
 import json
+import shutil
 from collections import Counter
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -11,7 +13,7 @@ from conftest import run_edgekit
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
-from edgekit import inspection
+from edgekit import artifact, inspection
 from edgekit.errors import ArtifactError
 
 pytestmark = pytest.mark.full
@@ -199,7 +201,7 @@ def test_channels_that_can_overflow_are_counted(tmp_path):
     weights[3] = 64
     expected = [("/conv", 2, 4, -254)]
     assert overflow_of(qdq_convolution(weights, pads=[0, 1, 0, 1]), tmp_path) == expected
-    # the runtime makes uint8 of int8 activations
+    # runtimes make uint8 of int8 activations
     assert overflow_of(qdq_convolution(weights, -128, "int8", pads=[0, 1, 0, 1]), tmp_path) == expected
 
 
@@ -253,8 +255,8 @@ def test_dynamic_quantization(tmp_path):
     assert [(o.channels, o.of, o.worst) for o in seen.overflow] == [(1, 3, 254)]
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("uint8", [("/product", 3, 3, 254)]), ("int8", [])])
-def test_integer_operators_keep_the_type_of_their_activations(tmp_path, kind, expected):
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_integer_operators_are_checked_too(tmp_path, kind):
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
         helper.make_node("MatMulInteger", ["xq", "w", "z"], ["p"], "/product"),
@@ -262,7 +264,7 @@ def test_integer_operators_keep_the_type_of_their_activations(tmp_path, kind, ex
     ]
     constants = {"w": np.full((6, 3), 127, np.int8), "s": np.float32(1), "z": np.array(0, kind)}
     made = model(nodes, constants, {"x": [1, 6]}, {"y": [1, 3]})
-    assert overflow_of(made, tmp_path) == expected
+    assert overflow_of(made, tmp_path) == [("/product", 3, 3, 254)]
     assert operators(inspection.inspect(tmp_path / "model.onnx"))["MatMulInteger", "int8"] == 1
 
 
@@ -332,6 +334,20 @@ def test_the_command_says_when_a_file_is_safe(quantized):
     done = run_edgekit("inspect", quantized(sparse, nodes_to_exclude=["/stem"]))
     assert "safe on every CPU" in done.stdout
     assert "can overflow" not in done.stdout
+
+
+def test_an_artifact_is_opened_at_its_model(quantized, copied):
+    """A folder whose manifest names model.onnx."""
+    (copied / "model.tflite").unlink()
+    shutil.copy(quantized(), copied / "model.onnx")
+    manifest = msgspec.json.decode((copied / "manifest.json").read_bytes(), type=artifact.Manifest)
+    files = {k: v for k, v in manifest.files.items() if k != "model.tflite"}
+    files["model.onnx"] = artifact.file_record(copied / "model.onnx")
+    artifact.save_manifest(copied, msgspec.structs.replace(manifest, target="onnx", files=files))
+    done = run_edgekit("inspect", copied)
+    assert done.returncode == 0, done.stderr
+    assert "for onnx" in done.stdout
+    assert "can overflow on CPUs" in done.stdout
 
 
 @pytest.mark.parametrize(

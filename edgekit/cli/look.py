@@ -115,8 +115,8 @@ def verify(talk: Talk, artifact: str, threads: int, interpreter: str | None) -> 
 @click.argument("artifact")
 @common
 def inspect(talk: Talk, artifact: str) -> int:
-    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite or .onnx
-    file. Of an .onnx file also: what stays float, and which int8 weights can overflow on CPUs without VNNI.
+    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite, .onnx or
+    OpenVINO .xml file. Of the last two also: what stays float, and which int8 weights can overflow on x86 without VNNI.
 
     \b
     Examples:

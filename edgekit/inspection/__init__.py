@@ -45,7 +45,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 def inspect(file: Path) -> Inspection:
     """Raises ArtifactError for what is not a model, UnsupportedError for formats that cannot be read yet."""
-    from edgekit.inspection import onnx, tflite
+    from edgekit.inspection import onnx, openvino, tflite
 
     if not file.is_file():
         raise ArtifactError(f"there is no file {file}")
@@ -54,8 +54,11 @@ def inspect(file: Path) -> Inspection:
             return tflite.read(file)
         case ".onnx":
             return onnx.read(file)
+        case ".xml":
+            return openvino.read(file)
         case ".pt2":
             return Inspection(file.name, file.stat().st_size, ())
     raise UnsupportedError(
-        f"cannot look into {file.suffix or file.name} files", hint="an artifact folder, a .tflite or an .onnx file"
+        f"cannot look into {file.suffix or file.name} files",
+        hint="an artifact folder, a .tflite, an .onnx or an .xml file",
     )

@@ -182,15 +182,12 @@ class Graph:
         return None if None in sizes else math.prod(s for s in sizes if s is not None)
 
     def rows_at_risk(self, node: Any) -> NDArray[np.int8] | None:
-        """int8 weights that meet uint8 activations, [out, K] in the order the kernel adds them; None for others.
+        """int8 weights of an int8 node, [out, K] in the order the kernel adds them; None for others.
 
-        On x86, ONNX Runtime turns the int8 activations of QDQ files into uint8, but not those of integer operators;
-        these it adds in 32 bits, as it does depthwise convolutions.
+        Depthwise convolutions have kernels of their own, which add in 32 bits.
         """
         name = self.stored(node.input[WEIGHTS_AT[node.op_type]])
         if name not in self.constants or self.types[name] != "int8":
-            return None
-        if node.op_type not in FUSED and self._activation(node) == "int8":
             return None
         weights = self.numbers(name)
         if node.op_type not in CONVOLUTIONS:
@@ -198,11 +195,6 @@ class Graph:
         groups = next((a.i for a in node.attribute if a.name == "group"), 1)
         is_depthwise = groups > 1 and groups == len(weights) and weights.shape[1] == 1
         return None if is_depthwise else overflow.convolution_rows(weights)
-
-    def _activation(self, node: Any) -> str | None:
-        """The type of the activations of an integer operator, or of their zero point."""
-        zero_point = node.input[2] if len(node.input) > 2 else ""
-        return self.types.get(node.input[0]) or self.types.get(zero_point)
 
 
 def graphs(graph: Any) -> Iterator[Any]:

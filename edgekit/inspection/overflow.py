@@ -5,6 +5,10 @@ multiplies two neighbouring pairs of bytes and adds the two products in a signed
 and IA-32 Architectures Software Developer's Manual, volume 2, PMADDUBSW). What does not fit is cut off, and nothing
 says so. VNNI (`vpdpbusd`) and the dot products of ARM add in 32 bits.
 
+int8 activations are no way out: ONNX Runtime makes uint8 of them on x86 (QDQ files), and oneDNN adds 128 to them. With
+ONEDNN_MAX_CPU_ISA=AVX2 and weights of 127, OpenVINO 2026.4 answers 256 instead of 506 for uint8 and 2 instead of 252
+for int8 activations; depthwise convolutions answer rightly.
+
 An activation is at most 255, so a pair of weights is safe while 255 * (q1 + q2) stays within -32768..32767: while the
 sum of its positive weights is at most 128 and that of its negative ones at least -128. Weights of different signs are
 no worse than the larger of the two, because the activation of the other one may be 0.
