@@ -117,6 +117,12 @@ def test_a_float_file(tmp_path):
     assert (seen.int8_macs, seen.stays_float, seen.overflow) == (0, (), None)
 
 
+def test_weights_that_two_layers_share_are_stored_once(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["p"]), helper.make_node("MatMul", ["p", "w"], ["y"])]
+    seen = inspection.inspect(saved(model(nodes, {"w": random(6, 6)}, {"x": [1, 6]}, {"y": [1, 6]}), tmp_path))
+    assert [(o.count, o.weight_bytes) for o in seen.operators] == [(2, 4 * 36)]
+
+
 def test_what_a_qdq_file_runs_in_int8_is_what_the_runtime_fuses(quantized, tmp_path):
     file = quantized(per_channel=True)
     seen = inspection.inspect(file)
@@ -155,7 +161,7 @@ def test_a_size_that_is_not_known_gives_no_share(quantized):
 
 
 @pytest.mark.parametrize(("zero_point", "kind"), [(0, "int8"), (-128, "int8"), (0, "uint8"), (7, "uint8")])
-@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("clip", [None, 6, 3])
 def test_a_relu_before_quantizing_is_left_out_where_the_runtime_does(tmp_path, zero_point, kind, clip):
     file = saved(qdq_convolution(np.ones((4, 4, 1, 1), np.int8), zero_point, kind, clip=clip), tmp_path)
     fused = Counter(n.op_type for n in onnx.load(fused_by_the_runtime(file, tmp_path)).graph.node)
@@ -165,7 +171,7 @@ def test_a_relu_before_quantizing_is_left_out_where_the_runtime_does(tmp_path, z
     assert counts["Clip" if clip else "Relu", expected.partition(",")[0]] == 1
 
 
-def qdq_convolution(weights, zero_point=0, kind="uint8", *, clip=False, **attributes):
+def qdq_convolution(weights, zero_point=0, kind="uint8", *, clip=None, **attributes):
     """Quantize, a convolution with a Relu or Clip behind it, quantize: a file as others write it."""
     bounds = ["low", "high"] if clip else []
     nodes = [
@@ -183,9 +189,17 @@ def qdq_convolution(weights, zero_point=0, kind="uint8", *, clip=False, **attrib
         "z": np.array(zero_point, kind),
         "zw": np.int8(0),
         "low": np.float32(0),
-        "high": np.float32(6),
+        "high": np.float32(clip or 0),
     }
     return model(nodes, constants, {"x": [1, 4, 8, 8]}, {"y": [1, len(weights), 8, 8]})
+
+
+def test_an_answer_that_is_also_read_in_float_is_not_fused(tmp_path):
+    made = qdq_convolution(np.ones((4, 4, 1, 1), np.int8), clip=6)
+    made.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 4, 8, 8]))
+    file = saved(made, tmp_path)
+    assert not Counter(n.op_type for n in onnx.load(fused_by_the_runtime(file, tmp_path)).graph.node)["QLinearConv"]
+    assert operators(inspection.inspect(file))["Conv", "float32, int8 weights"] == 1
 
 
 def overflow_of(made, tmp_path):
