@@ -50,7 +50,7 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     for place in (out, _rejected(out)):
         artifact.check_destination(place)
     planned = models.plan(recipe)
-    resolved, reason = schemes.resolve(recipe, planned.family)
+    resolved, reason = schemes.resolve(msgspec.structs.replace(recipe, fold=recipe.folds), planned.family)
     sheet = zoo.BUNDLED / "fashion-mnist.png" if planned.card else None
     pictures = calibration.describe(recipe.calibration, recipe.samples, sheet)
     return Intent(resolved, out, planned, reason, pictures)

@@ -21,6 +21,8 @@ EXTRAS = {
     "ai_edge_litert": "run-tflite",
     "tflite_runtime": "run-tflite-runtime",
     "tensorflow": "run-tensorflow",
+    "onnxruntime": "run-onnx",
+    "openvino": "run-openvino",
     "torch": "models",
     "torchvision": "models",
     "timm": "models",
@@ -30,7 +32,6 @@ EXTRAS = {
     "flatbuffers": "tflite",
     "onnx": "onnx",
     "onnxscript": "onnx",
-    "onnxruntime": "run-onnx",
     "skimage": "tflite",
     "sklearn": "tflite",
 }

@@ -29,8 +29,7 @@ def find(family: str, target: str, scheme: str | None = None) -> Row | None:
 
 
 def resolve(recipe: Recipe, family: str) -> tuple[Recipe, str]:
-    """The recipe with "int8" replaced by the best known scheme, `fold` by the target's, and why the scheme was taken."""
-    recipe = msgspec.structs.replace(recipe, fold=recipe.folds)
+    """The recipe with "int8" replaced by the best known scheme, and why it was taken."""
     if recipe.quantize.scheme != "int8":
         return recipe, "as asked"
     row = find(family, recipe.target)

@@ -59,6 +59,22 @@ def spectrum() -> nn.Module:
     return Spectrum()
 
 
+class Deciding(nn.Module):
+    """What no tracer can follow: a decision about values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = x.mean((2, 3))
+        return self.head(pooled) if pooled.sum() > 0 else -self.head(pooled)
+
+
+def deciding() -> nn.Module:
+    return Deciding()
+
+
 class Bottlenecks(nn.Module):
     """A stem, a depthwise layer and two linear bottlenecks with a residual addition; channels of very uneven size."""
 

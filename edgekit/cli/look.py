@@ -1,11 +1,14 @@
 """edgekit predict, inspect, verify: look at an artifact without torch."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli.output import Talk, common, megabytes, table
+
+if TYPE_CHECKING:
+    from edgekit.inspection import Inspection
 
 
 def runtime_options(function: Any) -> Any:
@@ -115,12 +118,14 @@ def verify(talk: Talk, artifact: str, threads: int, interpreter: str | None) -> 
 @click.argument("artifact")
 @common
 def inspect(talk: Talk, artifact: str) -> int:
-    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite file.
+    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite, .onnx or
+    OpenVINO .xml file. Of the last two also: what stays float, and which int8 weights can overflow on x86 without VNNI.
 
     \b
     Examples:
       edgekit inspect build/mobilenetv2-tflite-int8
       edgekit inspect somebody_elses.tflite --json
+      edgekit inspect somebody_elses.onnx -v
     """
     import msgspec
 
@@ -159,4 +164,26 @@ def inspect(talk: Talk, artifact: str) -> int:
     ]
     if rows:
         click.echo(table(rows, header=("operator", "computes in", "count", "weights"), indent="  "))
+    for line in int8_lines(seen):
+        click.echo(line)
+    for name in seen.stays_float:
+        talk.detail(f"stays float: {name}")
     return 0
+
+
+def int8_lines(seen: "Inspection") -> list[str]:
+    """How much of the work is done in int8, and whether its additions fit everywhere."""
+    lines = []
+    if seen.int8_macs:
+        rest = f"; layers in float: {len(seen.stays_float)} (-v names them)" if seen.stays_float else ""
+        lines.append(f"{seen.int8_macs:.1%} of the multiply-adds in int8{rest}")
+    elif seen.overflow is not None and seen.int8_macs is None:
+        lines.append("share of the multiply-adds in int8: not known, the file leaves sizes open")
+    if seen.overflow == ():
+        lines.append("int8 additions cannot overflow: safe on every CPU")
+    lines += [
+        f"can overflow on CPUs with AVX2 and without VNNI: {o.channels} of {o.of} channels of {o.layer}"
+        f" (worst pair sum {o.worst}, limit 128)"
+        for o in seen.overflow or ()
+    ]
+    return lines

@@ -18,16 +18,17 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekit.errors import RecipeError
 from edgekit.exporters.onnx_graph import SCOPE
 from edgekit.exporters.ranges import Range, Ranges
+from edgekit.inspection import overflow
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
 Grid = NDArray[np.float32]
-PAIR = 128  # see rounding.py
 
 
 class Grids:
@@ -50,7 +51,7 @@ class Grids:
         if self.pair_safe and not depthwise:
             path = np.moveaxis(rows, 1, -1).reshape(len(rows), -1)  # the order in which kernels add
             pairs = [np.maximum(sign * path[:, 1:], 0) + np.maximum(sign * path[:, :-1], 0) for sign in (1, -1)]
-            largest = np.maximum(largest, np.max(pairs, (0, 2)) * 127 / PAIR if path.shape[1] > 1 else 0)
+            largest = np.maximum(largest, np.max(pairs, (0, 2)) * 127 / overflow.LIMIT if path.shape[1] > 1 else 0)
         scale: Grid = np.maximum(largest / 127, 1e-12).astype(np.float32)
         return scale
 
@@ -69,7 +70,9 @@ def quantize(
     """A float graph as the recipe's scheme. work: a folder for the quantizer's files."""
     match recipe.quantize.scheme:
         case "fp16":
-            return convert_float_to_float16(model, keep_io_types=True, node_block_list=kept_float(model, recipe))
+            half = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept_float(model, recipe))
+            OnnxModel(half).topological_sort()  # its casts come last
+            return half
         case "int8-dynamic":
             return _dynamic(model, recipe, grids, work)
         case _:
@@ -152,16 +155,19 @@ def _put_on_grids(made: onnx.ModelProto, model: onnx.ModelProto, scales: dict[st
     floats = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer if i.name in scales}
     stored = {i.name: i for i in made.graph.initializer}
     for name, weight in floats.items():
-        if f"{name}_quantized" not in stored:
-            continue
         axis, scale = scales[name]
-        old = stored[f"{name}_quantized"]
-        columns = weight.T if axis == 0 else weight  # a Gemm's weight has become a MatMul's
-        integers = np.clip(np.rint(columns / scale), -127, 127).astype(np.int8)
-        old.CopyFrom(numpy_helper.from_array(integers, old.name))
-        stored[f"{name}_scale"].CopyFrom(numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale"))
-        zero = np.zeros(len(scale), np.int8)
-        stored[f"{name}_zero_point"].CopyFrom(numpy_helper.from_array(zero, f"{name}_zero_point"))
+        # a Gemm has become a MatMul, and its weight has been turned
+        stem, columns = (f"{name}_Transposed", weight.T) if axis == 0 else (name, weight)
+        if f"{stem}_quantized" not in stored:  # a convolution, or a layer that stays float
+            continue
+        for suffix, value in (
+            ("quantized", np.clip(np.rint(columns / scale), -127, 127).astype(np.int8)),
+            ("scale", scale.astype(np.float32)),
+            ("zero_point", np.zeros(len(scale), np.int8)),
+        ):
+            tensor = stored[f"{stem}_{suffix}"]
+            assert tuple(tensor.dims) == value.shape, tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
 
 
 def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int, Grid]]:

@@ -29,13 +29,13 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit.exporters.folding import weighted
+from edgekit.inspection import overflow
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
 PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
-PAIR = 128  # what two neighbouring weights of one sign may add up to
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -136,7 +136,7 @@ def _scale(layer: nn.Conv2d | nn.Linear, *, pair_safe: bool) -> torch.Tensor:
         before, _ = _neighbours(layer)
         padded = functional.pad(weight, (0, 1))
         pair = torch.maximum(*((sign * weight).relu() + (sign * padded[:, :, before]).relu() for sign in (1, -1)))
-        largest = torch.maximum(largest, pair.amax(2, keepdim=True) * 127 / PAIR)
+        largest = torch.maximum(largest, pair.amax(2, keepdim=True) * 127 / overflow.LIMIT)
     return (largest / 127).clamp_min(1e-12)
 
 
@@ -169,7 +169,7 @@ def _gptq(
     """Round [groups, outputs, inputs] to the grid, carrying each error over to the inputs still to come.
 
     largest     the input of each output that is put on +-127, so that whoever looks at the weights finds their scale
-    neighbours  inputs before and after each, whose sum stays within PAIR
+    neighbours  inputs before and after each, whose sum stays within overflow.LIMIT
     """
     inputs = weight.shape[2]
     order = covariance.diagonal(dim1=1, dim2=2).mean(0).argsort(descending=True)  # the strongest inputs first
@@ -186,7 +186,7 @@ def _gptq(
             if neighbours is not None:
                 beside = grid[:, :, [int(neighbours[0][at]), int(neighbours[1][at])]]
                 low, high = beside.amin(2, keepdim=True).clamp_max(0), beside.amax(2, keepdim=True).clamp_min(0)
-                q = torch.clamp(q, -PAIR - low, PAIR - high)
+                q = torch.clamp(q, -overflow.LIMIT - low, overflow.LIMIT - high)
             if largest is not None:
                 q = torch.where(largest[:, :, None] == at, x.sign() * 127, q)
             grid[:, :, at : at + 1] = q

@@ -1,45 +1,18 @@
-"""What is inside a .tflite file: operators by type and precision, where the bytes are."""
+"""Reads .tflite files."""
 
 from collections import defaultdict
 from pathlib import Path
 
-import msgspec
-
-from edgekit.errors import ArtifactError, UnsupportedError
+from edgekit.errors import ArtifactError
+from edgekit.inspection import Inspection, Operators
 from edgekit.registry import needs
 
 
-class Operators(msgspec.Struct, frozen=True):
-    """Operators of one type that compute in one precision; weight_bytes: of the constants they read."""
-
-    name: str
-    precision: str
-    count: int
-    weight_bytes: int
+def read(file: Path) -> Inspection:
+    return Inspection(file.name, file.stat().st_size, _operators(file))
 
 
-class Inspection(msgspec.Struct, frozen=True):
-    file: str
-    bytes: int
-    operators: tuple[Operators, ...]
-
-
-def inspect(file: Path) -> Inspection:
-    """Raises ArtifactError for what is not a model, UnsupportedError for formats that cannot be read yet."""
-    if not file.is_file():
-        raise ArtifactError(f"there is no file {file}")
-    size = file.stat().st_size
-    match file.suffix:
-        case ".tflite":
-            return Inspection(file.name, size, _tflite(file))
-        case ".pt2":
-            return Inspection(file.name, size, ())
-    raise UnsupportedError(
-        f"cannot look into {file.suffix or file.name} files", hint="an artifact folder or a .tflite file"
-    )
-
-
-def _tflite(file: Path) -> tuple[Operators, ...]:
+def _operators(file: Path) -> tuple[Operators, ...]:
     with needs("run-tflite"):
         from ai_edge_litert import schema_py_generated as schema
     blob = file.read_bytes()

@@ -1,0 +1,121 @@
+"""Reads .onnx files as ONNX Runtime runs them on a CPU: what it fuses into an integer kernel counts as int8."""
+
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import ArtifactError
+from edgekit.inspection import Inspection, Operators, Overflow, overflow
+from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph, graphs
+from edgekit.registry import needs
+
+
+def read(file: Path) -> Inspection:
+    model = _load(file)
+    outside = _load_external(file, model)
+    try:
+        return _inspection(file, Graph(model), outside)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{file} is damaged: its parts do not fit together ({error})") from error
+
+
+def _inspection(file: Path, graph: Graph, outside: int) -> Inspection:
+    precisions = [graph.precision(node) for node in graph.nodes]
+    integer = any(p.startswith("int8") for p in precisions)
+    layers = [(n, p) for n, p in zip(graph.nodes, precisions, strict=True) if n.op_type in WEIGHTS_AT]
+    return Inspection(
+        file.name,
+        file.stat().st_size + outside,
+        _operators(graph, precisions),
+        _int8_macs(graph, layers),
+        tuple(_name(n) for n, p in layers if integer and not p.startswith("int8")),
+        _overflow(graph, [n for n, p in layers if p.startswith("int8")]),
+    )
+
+
+def _operators(graph: Graph, precisions: list[str]) -> tuple[Operators, ...]:
+    count: dict[tuple[str, str], int] = defaultdict(int)
+    weights: dict[tuple[str, str], int] = defaultdict(int)
+    seen: set[str] = set()
+    for node, precision in zip(graph.nodes, precisions, strict=True):
+        key = (node.op_type, precision)
+        count[key] += 1
+        if precision == "conversion":
+            continue  # weights count where they are used
+        reads = {stored for i in node.input if (stored := graph.stored(i)) in graph.constants} - seen
+        weights[key] += sum(_bytes(graph.constants[name]) for name in reads)
+        seen |= reads
+    ordered = sorted(count, key=lambda k: (-weights[k], -count[k], k))
+    return tuple(Operators(*key, count[key], weights[key]) for key in ordered)
+
+
+def _int8_macs(graph: Graph, layers: list[tuple[Any, str]]) -> float | None:
+    """The share of multiply-adds in int8; None where there are none, or a size is not known."""
+    total, integer = 0, 0
+    for node, precision in layers:
+        macs = graph.macs(node)
+        if macs is None:
+            return None
+        total += macs
+        integer += macs * precision.startswith("int8")
+    return integer / total if total else None
+
+
+def _overflow(graph: Graph, layers: list[Any]) -> tuple[Overflow, ...] | None:
+    """Those of the int8 layers that can overflow; None where no layer is int8."""
+    found = []
+    for node in layers:
+        rows = graph.rows_at_risk(node)
+        sums = overflow.pair_sums(np.zeros((0, 0), np.int8) if rows is None else rows)
+        channels = int(overflow.overflows(sums).sum())
+        if channels:
+            found.append(Overflow(_name(node), channels, len(sums), int(sums[np.abs(sums).argmax()])))
+    return tuple(found) if layers else None
+
+
+def _load(file: Path) -> Any:
+    with needs("onnx"):
+        import onnx
+        from google.protobuf.message import DecodeError
+    blob = file.read_bytes()
+    if blob[:1] != b"\x08":  # how every ONNX file starts: the field ir_version
+        raise ArtifactError(f"{file} is not an ONNX file")
+    try:
+        model = onnx.load_model_from_string(blob)
+    except DecodeError as error:
+        raise ArtifactError(f"{file} is damaged: it ends too soon, or bytes of it are wrong") from error
+    if not model.graph.node:
+        raise ArtifactError(f"{file} is damaged: there are no operators in it")
+    return model
+
+
+def _load_external(file: Path, model: Any) -> int:
+    """Read the weights that lie in files beside the model; the size of these files."""
+    from onnx import external_data_helper
+
+    tensors = [t for graph in graphs(model.graph) for t in graph.initializer]
+    outside = [t for t in tensors if external_data_helper.uses_external_data(t)]
+    places = {str(external_data_helper.ExternalDataInfo(t).location) for t in outside}
+    for place in sorted(places):
+        if not (file.parent / place).is_file():
+            raise ArtifactError(
+                f"{file} keeps its weights in {place}, which is not there", hint=f"copy {place} beside {file.name}"
+            )
+    try:
+        external_data_helper.load_external_data_for_model(model, str(file.parent))
+    except Exception as error:  # too short, or a place outside the folder
+        raise ArtifactError(f"the weights beside {file} cannot be read: {str(error).splitlines()[0]}") from error
+    return sum((file.parent / place).stat().st_size for place in places)
+
+
+def _name(node: Any) -> str:
+    return str(node.name or node.output[0])
+
+
+def _bytes(tensor: Any) -> int:
+    from onnx import helper
+
+    return len(tensor.raw_data) or math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
