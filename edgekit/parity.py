@@ -1,12 +1,15 @@
 """Does the exported file answer like the PyTorch model? And does a copy answer like where it was made?"""
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact, Golden, Proof, golden_tensors
+from edgekit.errors import RequestError
 from edgekit.runtimes import Options, Runtime, Session
 from edgekit.tasks.classification import agreement, sqnr_db
 
@@ -121,6 +124,56 @@ def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verificati
         tolerance=manifest.golden_tolerance,
         same_top1=bool((answer.argmax(-1) == golden.answers.argmax(-1)).all()),
     )
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two artifacts' scores for the same pictures, each through its own preprocessing and runtime."""
+
+    first: str
+    second: str
+    pictures: int
+    agreement: float
+    max_abs: float
+    sqnr_db: float  # of the second's scores, taking the first's for the truth; inf where they are equal
+
+
+def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.uint8], options: Options) -> list[Match]:
+    """The answers of every pair of artifacts to fitted pictures [n, h, w, 3]. Raises RequestError.
+
+    Artifacts that name other classes, fit pictures otherwise, or give probabilities where others give logits cannot be
+    compared.
+    """
+    first = artifacts[0][0]
+    for other, _ in artifacts[1:]:
+        if other.labels() != first.labels() or other.manifest.preprocess != first.manifest.preprocess:
+            raise RequestError(
+                f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
+                hint="files of one model",
+            )
+        if other.manifest.scores != first.manifest.scores:
+            raise RequestError(
+                f"{other.name} answers {other.manifest.scores}, {first.name} {first.manifest.scores}",
+                hint="export both with --softmax, or both without",
+            )
+    scores = []
+    for artifact, runtime in artifacts:
+        session = runtime.open(artifact, options)
+        try:
+            scores.append(answers(artifact, session, pixels))
+        finally:
+            session.close()
+    return [
+        Match(
+            artifacts[i][0].name,
+            artifacts[j][0].name,
+            len(pixels),
+            agreement(scores[i], scores[j]),
+            float(np.abs(scores[i] - scores[j]).max()),
+            sqnr_db(scores[i], scores[j]),
+        )
+        for i, j in itertools.combinations(range(len(artifacts)), 2)
+    ]
 
 
 def golden_tolerance(scheme: str, golden: Golden) -> float:

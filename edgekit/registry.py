@@ -32,8 +32,8 @@ EXTRAS = {
     "flatbuffers": "tflite",
     "onnx": "onnx",
     "onnxscript": "onnx",
-    "skimage": "tflite",
-    "sklearn": "tflite",
+    "skimage": "pictures",
+    "sklearn": "pictures",
 }
 
 

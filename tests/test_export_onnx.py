@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from conftest import run_edgekit
 
 from edgekit import inspection, parity, registry
 from edgekit.errors import ExportError, RecipeError
@@ -155,3 +156,14 @@ def test_what_onnx_cannot_express_is_named(exported):
 def test_requests_that_mean_nothing(wrong, message):
     with pytest.raises(RecipeError, match=message):
         check(wrong)
+
+
+def test_files_for_several_targets_lie_together(exported, pictures):
+    files = [exported(scheme, target=t).folder for t in ("onnx", "tflite") for scheme in ("fp32", "int8-static")]
+    against = [word for folder in files[1:] for word in ("--against", folder)]
+    done = run_edgekit("verify", files[0], *against, "--data", pictures, "--json")
+    assert done.returncode == 0, done.stderr
+    matches = json.loads(done.stdout)
+    assert len(matches) == 6
+    assert matches[1]["sqnr_db"] > 100  # fp32 for ONNX against fp32 for TFLite
+    assert all(m["pictures"] == 40 and m["sqnr_db"] > 18 for m in matches)

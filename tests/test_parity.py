@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from edgekit import artifact, parity, registry
-from edgekit.errors import WorkerError
+from edgekit.errors import RequestError, WorkerError
 from edgekit.runtimes import Options
 
 REFERENCE = np.random.default_rng(0).normal(0, 3, (32, 10)).astype(np.float32)
@@ -49,3 +49,23 @@ def test_a_file_that_the_runtime_cannot_open_is_said(copied):
     opened = artifact.Artifact(copied, manifest)
     with pytest.raises(WorkerError, match="cannot open"):
         registry.runtime("litert").open(opened)
+
+
+def test_files_of_one_model_are_compared_pair_by_pair(golden_artifact):
+    opened = artifact.load(golden_artifact)
+    real, fake = (opened, registry.runtime("litert")), (opened, registry.runtime("null"))
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    same, against_zeros, again = parity.compare([real, real, fake], pixels, Options())
+    assert (same.pictures, same.agreement, same.max_abs, same.sqnr_db) == (6, 1.0, 0.0, np.inf)
+    assert against_zeros == again
+    assert against_zeros.max_abs > 0
+    assert against_zeros.sqnr_db == pytest.approx(0)
+
+
+def test_files_of_several_models_are_not_compared(golden_artifact, copied):
+    labels = (copied / "labels.txt").read_text().splitlines()
+    (copied / "labels.txt").write_text("\n".join(reversed(labels)) + "\n")
+    manifest = msgspec.json.decode((copied / "manifest.json").read_bytes(), type=artifact.Manifest)
+    pairs = [(artifact.load(golden_artifact), None), (artifact.Artifact(copied, manifest), None)]
+    with pytest.raises(RequestError, match="knows other classes"):
+        parity.compare(pairs, np.zeros((1, 32, 32, 3), np.uint8), Options())

@@ -1,11 +1,13 @@
 """edgekit predict, inspect, verify: look at an artifact without torch."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli.output import Talk, common, megabytes, table
+from edgekit.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     from edgekit.inspection import Inspection
@@ -39,7 +41,6 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
     """
     from edgekit import artifact as room
     from edgekit import registry
-    from edgekit.errors import DataError
     from edgekit.prediction import predict as answer
     from edgekit.runtimes import Options
 
@@ -76,16 +77,26 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
 
 @click.command()
 @click.argument("artifact")
+@click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
+@click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
 @runtime_options
 @common
-def verify(talk: Talk, artifact: str, threads: int, interpreter: str | None) -> int:
+def verify(
+    talk: Talk, artifact: str, against: tuple[str, ...], data: str | None, threads: int, interpreter: str | None
+) -> int:
     """Prove a copy of an artifact on this machine: checksums, preprocessing to the last bit, answers. Needs no torch.
+    With --against: how far the answers of several files of one model, for any targets, lie apart.
 
     \b
     Examples:
       edgekit verify build/mobilenetv2-tflite-int8
       edgekit verify build/mobilenetv2-tflite-int8 --interpreter tflite-runtime
+      edgekit verify build/mobilenetv2-tflite-int8 --against build/mobilenetv2-onnx-int8 --data photos/
     """
+    if data and not against:
+        raise RequestError("--data is for --against", hint="--against ARTIFACT")
+    if against:
+        return _compare(talk, [artifact, *against], data, threads, interpreter)
     import msgspec
 
     from edgekit import artifact as room
@@ -111,6 +122,50 @@ def verify(talk: Talk, artifact: str, threads: int, interpreter: str | None) -> 
         floor = opened.manifest.oldest_interpreter
         hint = f"oldest interpreter it is right on: {msgspec.json.encode(floor).decode()}" if floor else ""
         raise ParityError(f"{artifact} {what} here", hint=hint)
+    return 0
+
+
+def _compare(talk: Talk, folders: list[str], data: str | None, threads: int, interpreter: str | None) -> int:
+    """The matrix of agreement."""
+    import numpy as np
+    from PIL import Image
+
+    from edgekit import artifact as room
+    from edgekit import parity, registry
+    from edgekit.data import picture_files, read_pictures
+    from edgekit.preprocess import fit
+    from edgekit.runtimes import Options
+
+    opened = [room.load(Path(folder)) for folder in folders]
+    spec = opened[0].manifest.preprocess
+    if data:
+        read = [pixels for _, pixels in read_pictures(picture_files(Path(data)), spec)]
+        fitted = [pixels for pixels in read if not isinstance(pixels, DataError)]
+        if len(fitted) < len(read):
+            talk.warn(f"{len(read) - len(fitted)} of {len(read)} pictures cannot be read")
+        if not fitted:
+            raise DataError(f"none of the pictures in {data} can be read", hint="--data another/folder")
+    else:
+        fitted = [fit(Image.fromarray(image), spec) for image in opened[0].golden().images]
+    pairs = [(a, registry.runtime_for(a.manifest.target)) for a in opened]
+    matches = parity.compare(pairs, np.stack(fitted), Options(threads, interpreter))
+    rows = [
+        (
+            m.first,
+            m.second,
+            f"{m.agreement:.1%}",
+            f"{m.max_abs:.3g}",
+            f"{m.sqnr_db:.1f} dB" if math.isfinite(m.sqnr_db) else "equal",
+        )
+        for m in matches
+    ]
+    header = ("file", "against", "same top-1", "max |d|", "SQNR")
+    document = [
+        {"first": m.first, "second": m.second, "pictures": m.pictures, "agreement": m.agreement, "max_abs": m.max_abs}
+        | {"sqnr_db": m.sqnr_db if math.isfinite(m.sqnr_db) else None}
+        for m in matches
+    ]
+    talk.result(f"{table(rows, header=header)}\non {len(fitted)} pictures", document)
     return 0
 
 
