@@ -36,6 +36,9 @@ EXTRAS = {
     "sklearn": "pictures",
 }
 
+# target -> the top-level module that runs its files
+RUNNERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime", "torch": "torch"}
+
 
 def exporter(target: str) -> "Exporter":
     plugin: Exporter = _load("target", "edgekit.exporters", target)
@@ -60,6 +63,8 @@ def runtime_for(target: str) -> "Runtime":
     for name in runtimes():  # one at a time: looking at all of them would import torch to run a .tflite file
         if _importable(name) and target in runtime(name).targets:
             return runtime(name)
+    if target in RUNNERS:
+        raise MissingExtraError(RUNNERS[target], EXTRAS[RUNNERS[target]])
     raise UnknownNameError("target", target, targets())
 
 

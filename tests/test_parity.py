@@ -69,3 +69,9 @@ def test_files_of_several_models_are_not_compared(golden_artifact, copied):
     pairs = [(artifact.load(golden_artifact), None), (artifact.Artifact(copied, manifest), None)]
     with pytest.raises(RequestError, match="knows other classes"):
         parity.compare(pairs, np.zeros((1, 32, 32, 3), np.uint8), Options())
+
+
+def test_a_tensor_that_the_file_does_not_take_is_said(golden_artifact):
+    session = registry.runtime("litert").open(artifact.load(golden_artifact))
+    with pytest.raises(WorkerError, match="ai-edge-litert"):
+        session.run(np.zeros((1, 31, 32, 3), np.uint8))

@@ -8,8 +8,8 @@ from edgekit.recipe import Quantize, Recipe
 
 
 def test_built_ins_come_through_the_public_door():
-    assert {"litert", "null", "torch"} <= set(registry.runtimes())
-    assert {"tflite", "torch"} <= set(registry.targets())
+    assert {"litert", "null", "onnxruntime", "torch"} <= set(registry.runtimes())
+    assert {"onnx", "tflite", "torch"} <= set(registry.targets())
 
 
 def test_an_unknown_name_offers_the_nearest():
@@ -36,7 +36,17 @@ def test_a_torchvision_that_does_not_fit_torch_is_named():
 
 def test_the_runtime_of_a_target():
     assert registry.runtime_for("tflite").name == "litert"
+    assert registry.runtime_for("onnx").name == "onnxruntime"
     assert registry.runtime_for("null").name == "null"
+
+
+def test_a_runtime_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(registry, "_importable", lambda name: name == "null")
+    with pytest.raises(MissingExtraError) as caught:
+        registry.runtime_for("onnx")
+    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'
+    with pytest.raises(UnknownNameError):
+        registry.runtime_for("nowhere")
 
 
 def test_every_extra_that_is_named_exists():

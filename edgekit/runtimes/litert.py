@@ -69,8 +69,11 @@ class LitertSession:
         self.output = self.interpreter.get_output_details()[0]["index"]
 
     def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        self.interpreter.set_tensor(self.input, tensor)
-        self.interpreter.invoke()
+        try:
+            self.interpreter.set_tensor(self.input, tensor)
+            self.interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise WorkerError(f"{version(self.interpreter_name)}: {str(error).strip().splitlines()[0]}") from error
         answer: NDArray[Any] = self.interpreter.get_tensor(self.output)
         return answer
 

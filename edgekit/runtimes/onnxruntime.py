@@ -34,7 +34,10 @@ class OnnxSession:
         self.input = self.session.get_inputs()[0].name
 
     def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        answer: NDArray[Any] = self.session.run(None, {self.input: tensor})[0]
+        try:
+            answer: NDArray[Any] = self.session.run(None, {self.input: tensor})[0]
+        except Exception as error:  # as above
+            raise WorkerError(f"onnxruntime {onnxruntime.__version__}: {str(error).strip().splitlines()[0]}") from error
         return answer
 
     def facts(self) -> dict[str, str]:
