@@ -12,7 +12,8 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-GOLDEN = HERE / "golden" / "tiny-tflite-int8"
+GOLDEN_FILES = HERE / "golden"
+GOLDEN = GOLDEN_FILES / "tiny-tflite-int8"
 
 collect_ignore = (
     []

@@ -1,6 +1,7 @@
 import msgspec
 import numpy as np
 import pytest
+from conftest import GOLDEN_FILES as GOLDEN
 
 from edgekit import artifact, parity, registry
 from edgekit.errors import RequestError, WorkerError
@@ -31,8 +32,10 @@ def test_advisory_limits_refuse_nothing():
     assert prove(REFERENCE[::-1].copy(), "int8-static", advisory=True).passed
 
 
-def test_a_copy_is_verified_in_the_real_runtime(golden_artifact):
-    v = parity.verify(artifact.load(golden_artifact), registry.runtime("litert"), Options())
+@pytest.mark.parametrize("name", ["tiny-tflite-int8", "tiny-onnx-int8"])
+def test_a_copy_is_verified_in_the_real_runtime(name):
+    copy = artifact.load(GOLDEN / name)
+    v = parity.verify(copy, registry.runtime_for(copy.manifest.target), Options())
     assert v.passed
     assert v.tensors_equal
     assert v.max_abs <= v.tolerance
