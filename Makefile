@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
 PIP = $(UV) pip install --quiet --constraint constraints.txt
 BUILD = build
 
-.PHONY: demo test lint fast full clean constraints
+.PHONY: demo grid test lint fast full clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -19,6 +19,10 @@ demo: .venv/.ready
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
 
 test: lint fast full
+
+# Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
+grid: .venv/.ready .cache/data/.ready
+	.venv/bin/python benchmarks/grid.py
 
 lint: .venv/.ready
 	.venv/bin/ruff check .

@@ -1,0 +1,213 @@
+"""Every cell of (model, target, scheme): made, proven, measured, beside the tool's own default path.
+
+    python benchmarks/grid.py                                  everything; an hour or two
+    python benchmarks/grid.py mobilenetv2 --target onnx        some of it
+    make grid
+
+Exports run as the command line does, in a process each, and are kept in `.cache/grid`: a second run goes on where the
+first stopped. Latencies are CPU time, one thread, interleaved over the files of one model and target. Answers are those
+to pictures that calibrate nothing: Fashion-MNIST's test set for the bundled MobileNetV2, photographs and crops of them
+for the rest. With random weights (said in the table) answers mean little and only latency carries over.
+
+`default` is the underlying tool called by hand with nothing but its defaults on the same float file and the same
+calibration pictures: onnxruntime's quantize_static, or quantize_dynamic where edgekit's scheme is dynamic;
+ai-edge-quantizer's static or dynamic recipe.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fashion
+import msgspec
+import numpy as np
+import photos
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit import artifact, calibration, models, registry
+from edgekit.artifact import Artifact
+from edgekit.bench import comparison, host
+from edgekit.parity import answers
+from edgekit.preprocess import Preprocess, fit
+from edgekit.quiet import quiet
+from edgekit.recipe import Recipe
+from edgekit.runtimes import Options
+from edgekit.tasks.classification import agreement, softmax, sqnr_db
+
+CELLS = Path(__file__).resolve().parent.parent / ".cache" / "grid"
+WEIGHTS = {"mobilenetv2": "bundled", "efficientnet_lite0": "package"}  # the others' are not to be had without a hub
+MODELS = (*WEIGHTS, "efficientnet_b0", "vit_tiny", "deit_small", "swin_tiny")
+SCHEMES = ("fp32", "fp16", "int8")
+PICTURES = 500
+COLUMNS = (
+    "model", "target", "file", "CPU ms", "fp32 / it", "MB", "SQNR dB", "agreement %", "of confident %", "export s", "peak GB",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--target", action="append", choices=registry.targets())
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--output", type=Path, default=CELLS / f"grid-{host.cpu_class()}.md")
+    arguments = parser.parse_args()
+    targets = arguments.target or [t for t in registry.targets() if t != "torch"]
+    rows = []
+    for model in arguments.models:
+        for target in targets:
+            made = {scheme: export(model, target, scheme) for scheme in SCHEMES}
+            if target in DEFAULTS:
+                made["default"] = by_hand(model, target, made["fp32"], made["int8"])
+            rows += measure(model, target, made, arguments.rounds)
+            arguments.output.write_text(page(rows), "utf-8")  # what is there survives a machine that stops
+            print(page(rows[-len(made) :]))
+
+
+def export(model: str, target: str, scheme: str) -> Path:
+    """Make a cell unless it is there; its cost lies beside it. A rejected file is a cell too."""
+    folder = CELLS / f"{model}-{target}-{scheme}"
+    cost = folder.with_suffix(".json")
+    if not cost.is_file():
+        command = [sys.executable, "-m", "edgekit", "export", model, "--target", target, "--scheme", scheme, "-q"]
+        command += ["--weights", WEIGHTS.get(model, "random"), "-o", str(folder)]
+        print("$", *command[1:], flush=True)
+        begin = time.time()  # said in the table as it was, on a machine as busy as it was
+        process = os.spawnv(os.P_NOWAIT, command[0], command)
+        _, status, usage = os.wait4(process, 0)
+        rejected = folder.with_name(f"{folder.name}.rejected")
+        if status and rejected.is_dir():
+            rejected.replace(folder)
+        elif status:
+            raise SystemExit(f"failed: {' '.join(command[1:])}")
+        document = {
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "wall_s": time.time() - begin,
+            "peak_gb": usage.ru_maxrss / 1e6,
+            "rejected": bool(status),
+        }
+        cost.write_text(json.dumps(document), "utf-8")
+    return folder
+
+
+def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
+    """The tool's default path, put into a copy of the float artifact, whose input it shares."""
+    folder = CELLS / f"{model}-{target}-default"
+    if not folder.is_dir():
+        float_cell, scheme = artifact.load(plain), artifact.load(ours).manifest.scheme
+        with tempfile.TemporaryDirectory(dir=CELLS) as work, quiet():
+            copy = Path(shutil.copytree(plain, Path(work, "copy")))
+            file = copy / float_cell.model_file.name
+            DEFAULTS[target](float_cell.model_file, file, scheme, list(calibrating(model, float_cell)))
+            files = float_cell.manifest.files | {file.name: artifact.file_record(file)}
+            artifact.save_manifest(copy, msgspec.structs.replace(float_cell.manifest, files=files))
+            copy.replace(folder)
+    return folder
+
+
+def calibrating(model: str, cell: Artifact) -> Iterator[NDArray[Any]]:
+    """The calibration pictures that edgekit takes, as the float file takes them."""
+    recipe = Recipe(model=model, target=cell.manifest.target, weights=WEIGHTS.get(model, "random"))
+    sheet = models.load(recipe, models.plan(recipe)).sheet
+    with tempfile.TemporaryDirectory() as scratch:
+        chosen = calibration.choose("default", 128, 0, cell.manifest.preprocess, sheet, Path(scratch))
+        for pixels in chosen.calibration:
+            yield cell.encode(np.asarray(pixels)[None])
+
+
+def _onnx_default(source: Path, target: Path, scheme: str, feed: list[NDArray[Any]]) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = iter(feed)
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(({"image": x} for x in self.left), None)
+
+    if scheme == "int8-static":
+        quantize_static(source, target, Reader())
+    else:
+        quantize_dynamic(source, target)
+
+
+def _tflite_default(source: Path, target: Path, scheme: str, feed: list[NDArray[Any]]) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
+    from ai_edge_quantizer import recipe as recipes
+
+    given = Interpreter(str(source)).get_input_details()[0]["name"].removeprefix("serving_default_").partition(":")[0]
+    if scheme == "int8-static":
+        q = quantizer.Quantizer(str(source), recipes.static_wi8_ai8())
+        for place in (
+            qtyping.TFLOperationName.INPUT,
+            qtyping.TFLOperationName.OUTPUT,
+        ):  # float outside, as the copy says
+            q.update_quantization_recipe(".*", place, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE)
+        known = q.calibrate({"serving_default": [{given: x} for x in feed]}, num_threads=1)
+    else:
+        q, known = quantizer.Quantizer(str(source), recipes.dynamic_wi8_afp32()), None
+    target.write_bytes(bytes(q.quantize(known, enable_progress_report=False).quantized_model))
+
+
+DEFAULTS = {"onnx": _onnx_default, "tflite": _tflite_default}
+
+
+def pictures(model: str, spec: Preprocess) -> NDArray[np.uint8]:
+    if WEIGHTS.get(model) == "bundled":
+        images, _ = fashion.read("t10k")
+        return np.stack([fit(Image.fromarray(i).convert("RGB"), spec) for i in images[:PICTURES]])
+    return np.stack(list(photos.crops(spec, PICTURES if model in WEIGHTS else PICTURES // 5)))
+
+
+def measure(model: str, target: str, made: dict[str, Path], rounds: int) -> list[tuple[str, ...]]:
+    timed = comparison.compare(list(made.values()), Options(), rounds=rounds, warmup=5)
+    opened = {kind: artifact.load(folder) for kind, folder in made.items()}
+    fitted = pictures(model, opened["fp32"].manifest.preprocess)
+    runtime = registry.runtime_for(target)
+    scores = {}
+    for kind, cell in opened.items():
+        session = runtime.open(cell)
+        scores[kind] = answers(cell, session, fitted)
+        session.close()
+    reference = scores["fp32"]
+    sure = softmax(reference).max(-1) > photos.CONFIDENT
+    rows: list[tuple[str, ...]] = []
+    for (kind, folder), row in zip(made.items(), timed, strict=True):
+        cost = folder.with_suffix(".json")
+        spent = json.loads(cost.read_text("utf-8")) if cost.is_file() else None
+        same = kind == "fp32"
+        scheme = opened[kind].manifest.scheme if kind == "int8" else kind
+        rows.append(
+            (
+                model if model in WEIGHTS else f"{model} (random)",
+                target,
+                scheme + (" REJECTED" if spent and spent["rejected"] else ""),
+                f"{row.cpu_ms:.2f}",
+                "1" if row.ratio is None else f"{1 / row.ratio.value:.2f}",
+                f"{row.bytes / 1e6:.2f}",
+                "" if same else f"{sqnr_db(reference, scores[kind]):.1f}",
+                "" if same else f"{100 * agreement(reference, scores[kind]):.1f}",
+                "" if same or not sure.any() else f"{100 * agreement(reference[sure], scores[kind][sure]):.1f}",
+                f"{spent['cpu_s']:.0f}" if spent else "",
+                f"{spent['peak_gb']:.2f}" if spent else "",
+            )
+        )
+    return rows
+
+
+def page(rows: list[tuple[str, ...]]) -> str:
+    lines = [COLUMNS, tuple("---" for _ in COLUMNS), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"CPU class {host.cpu_class()}, one thread, CPU time.\n\n{table}\n"
+
+
+if __name__ == "__main__":
+    main()
