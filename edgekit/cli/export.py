@@ -1,5 +1,6 @@
 """edgekit export"""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,8 @@ def export(
 
     for recipe in recipes:
         registry.exporter(recipe.target)  # says which extra is missing, before the import below would
+    # torch's idle threads spin: on a busy machine that can cost more than the export itself
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from edgekit import pipeline
 
     out = Path(output) if output else None
