@@ -31,6 +31,7 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxscript": "onnx",
     "onnxruntime": "run-onnx",
+    "openvino": "run-openvino",
     "skimage": "tflite",
     "sklearn": "tflite",
 }
