@@ -126,8 +126,10 @@ def _static(
         for name, (axis, scales) in _weight_scales(model, grids).items()
     }
     options: dict[str, Any] = {"TensorQuantOverrides": overrides}
+    kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
+        kept += _weighing(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -139,10 +141,23 @@ def _static(
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         op_types_to_quantize=LAYERS if placement == "layers' inputs" else None,
-        nodes_to_exclude=kept_float(model, recipe),
+        nodes_to_exclude=kept,
         extra_options=options,
     )
     return _loaded(source, target)
+
+
+def _weighing(model: onnx.ModelProto) -> list[str]:
+    """The products of attention's weights with its values: 256 steps are too few for what a softmax gives."""
+    made_by = {name: node for node in model.graph.node for name in node.output}
+
+    def is_softmax(name: str) -> bool:
+        node = made_by.get(name)
+        if node is not None and node.op_type in ("Reshape", "Transpose"):
+            return is_softmax(node.input[0])
+        return node is not None and node.op_type == "Softmax"
+
+    return [n.name for n in model.graph.node if n.op_type == "MatMul" and is_softmax(n.input[0])]
 
 
 def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -> onnx.ModelProto:

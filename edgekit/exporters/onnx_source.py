@@ -40,7 +40,8 @@ def make(
 ) -> Made:
     """Prepare, convert, quantize. log: is left behind where torch.onnx fails. Raises ExportError, RecipeError."""
     dtype = getattr(torch, recipe.input_type)
-    pair_safe = recipe.quantize.int8_for == "any"
+    # weight-only layers compute in float, or in pairs that cannot overflow
+    pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
     prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")

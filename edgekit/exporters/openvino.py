@@ -46,7 +46,8 @@ class OpenvinoExporter:
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
         with quiet():  # seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import onnx_graph, onnx_source
-        made = onnx_source.make(model, _inner(recipe), calibration, out / "converter.log", say, "layers' inputs")
+        inner, notes = _inner(recipe, model.family)
+        made = onnx_source.make(model, inner, calibration, out / "converter.log", say, "layers' inputs")
         say("converting with OpenVINO")
         try:
             read = openvino.Core().read_model(made.graph.SerializeToString())
@@ -65,17 +66,23 @@ class OpenvinoExporter:
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(shape=[1, *shape[1:]], dtype=recipe.input_type)
         floor = {"x86-64": f"OpenVINO {versions['openvino']} (none older was tried)"}
-        return Exported(file, given, answer, versions, floor, how, made.notes)
+        return Exported(file, given, answer, versions, floor, how, (*notes, *made.notes))
 
 
-def _inner(recipe: Recipe) -> Recipe:
-    """What the ONNX graph is asked for: normalised floats in, because OpenVINO puts the pixels in front itself.
+def _inner(recipe: Recipe, family: str) -> tuple[Recipe, tuple[str, ...]]:
+    """What the ONNX graph is asked for, and what is done otherwise than the recipe says.
 
-    Half precision is the way the weights are saved.
+    Normalised floats go in, because OpenVINO puts the pixels in front itself; half precision is the way weights are
+    saved. A trained transformer's few largest activations carry its answers: clipping them costs 6 dB.
     """
-    scheme = "fp32" if recipe.quantize.scheme == "fp16" else recipe.quantize.scheme
-    quantize = msgspec.structs.replace(recipe.quantize, scheme=scheme)
-    return msgspec.structs.replace(recipe, fold=False, input="float32", quantize=quantize)
+    quantize = recipe.quantize
+    notes: tuple[str, ...] = ()
+    if quantize.scheme == "fp16":
+        quantize = msgspec.structs.replace(quantize, scheme="fp32", keep_float=())
+    if quantize.scheme == "int8-static" and family == "attention" and quantize.ranges != "minmax":
+        quantize = msgspec.structs.replace(quantize, ranges="minmax")
+        notes = ('activations\' ranges are their true extremes (ranges = "minmax"): attention does not bear clipping',)
+    return msgspec.structs.replace(recipe, fold=False, input="float32", quantize=quantize), notes
 
 
 def _embed(model: openvino.Model, recipe: Recipe, spec: Preprocess) -> openvino.Model:
