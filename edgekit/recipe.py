@@ -155,7 +155,9 @@ def check(recipe: Recipe) -> Recipe:
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
         raise RecipeError("keep_float has nothing to keep: scheme fp32 quantizes nothing", hint="drop it, or a scheme")
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp16" and recipe.target == "openvino":
-        raise RecipeError("keep_float means nothing for openvino's fp16: all weights are saved as halves", hint="drop it")
+        raise RecipeError(
+            "keep_float means nothing for openvino's fp16: all weights are saved as halves", hint="drop it"
+        )
     if recipe.quantize.granularity == "tensor" and recipe.quantize.scheme not in ("int8", "int8-dynamic"):
         raise RecipeError(
             f'granularity = "tensor" means nothing for {recipe.quantize.scheme}', hint='scheme = "int8-dynamic"'

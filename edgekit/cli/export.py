@@ -41,7 +41,11 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.command()
 @click.argument("model")
 @click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="tflite, onnx, openvino or torch; repeatable.  [default: tflite]"
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="tflite, onnx, openvino or torch; repeatable.  [default: tflite]",
 )
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
@@ -58,7 +62,9 @@ class Triple(click.ParamType[tuple[float, ...]]):
     help="Take pixels and normalise inside, or take normalised floats.  [default: fold; no-fold for onnx]",
 )
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
-@click.option("--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once.")
+@click.option(
+    "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once."
+)
 @click.option("--opset", type=int, metavar="N", help="onnx: version of the operator set.  [default: 20]")
 @click.option(
     "--int8-for",

@@ -129,7 +129,7 @@ def _static(
     kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
-        kept += _weighing(model)
+        kept += _without_weights(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -147,17 +147,13 @@ def _static(
     return _loaded(source, target)
 
 
-def _weighing(model: onnx.ModelProto) -> list[str]:
-    """The products of attention's weights with its values: 256 steps are too few for what a softmax gives."""
-    made_by = {name: node for node in model.graph.node for name in node.output}
+def _without_weights(model: onnx.ModelProto) -> list[str]:
+    """The products of two activations, in attention: 256 steps are too few for what a softmax gives.
 
-    def is_softmax(name: str) -> bool:
-        node = made_by.get(name)
-        if node is not None and node.op_type in ("Reshape", "Transpose"):
-            return is_softmax(node.input[0])
-        return node is not None and node.op_type == "Softmax"
-
-    return [n.name for n in model.graph.node if n.op_type == "MatMul" and is_softmax(n.input[0])]
+    Both of them stay float: it is no slower, because what lies around them is float too.
+    """
+    constants = {i.name for i in model.graph.initializer}
+    return [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] not in constants]
 
 
 def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -> onnx.ModelProto:
