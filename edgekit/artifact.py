@@ -1,6 +1,6 @@
 """The artifact: a folder that describes itself.
 
-    model.tflite     the exported file (or model.pt2, ...)
+    model.tflite     the exported file (or model.onnx, model.pt2, model.xml with model.bin)
     manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
     golden.npz       pictures, tensors and answers, to prove a copy anywhere: see `Golden`
     labels.txt       one class per line, in the order of the scores
@@ -34,6 +34,7 @@ from edgekit.preprocess import Positive, Preprocess, fit, normalise
 
 Array = NDArray[Any]
 SCHEMA = 1  # of the manifests that this edgekit writes and reads
+BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 AGAIN = "copy the whole folder again, or export again"
 
 
@@ -151,7 +152,13 @@ class Artifact:
 
     @property
     def model_file(self) -> Path:
-        return next(self.folder / name for name in self.manifest.files if name.startswith("model."))
+        return next(self.folder / name for name in self.manifest.files if _is_model(name))
+
+    @property
+    def model_bytes(self) -> int:
+        """Of the model with what lies beside it."""
+        files = self.manifest.files
+        return sum(record.bytes for name, record in files.items() if _is_model(name) or name in BESIDE)
 
     def labels(self) -> list[str]:
         return (self.folder / "labels.txt").read_text("utf-8").splitlines()
@@ -252,9 +259,11 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _fault(m: Manifest) -> str | None:
     """What a manifest says that no export writes."""
-    models = [name for name in m.files if name.startswith("model.")]
+    models = [name for name in m.files if _is_model(name)]
     if len(models) != 1:
         return f"names {len(models)} model files, not one"
+    if models == ["model.xml"] and "model.bin" not in m.files:
+        return "does not name model.bin"
     for name in ("golden.npz", "labels.txt"):
         if name not in m.files:
             return f"does not name {name}"
@@ -275,6 +284,10 @@ def _fault(m: Manifest) -> str | None:
         if value != other:
             return f"contradicts itself: {field} is {value} and {other}"
     return None
+
+
+def _is_model(name: str) -> bool:
+    return name.startswith("model.") and name not in BESIDE
 
 
 class _Schema(msgspec.Struct):

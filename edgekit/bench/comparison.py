@@ -60,7 +60,7 @@ def compare(
         Row(
             name=a.name,
             runtime=runtime,
-            bytes=a.manifest.files[a.model_file.name].bytes,
+            bytes=a.model_bytes,
             cpu_ms=statistics.median(s.cpu) / 1e6,
             wall_ms=statistics.median(s.wall) / 1e6,
             ratio=ratio(s, samples[0]) if i else None,

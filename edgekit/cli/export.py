@@ -42,7 +42,11 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.command()
 @click.argument("model")
 @click.option(
-    "--target", "targets", multiple=True, metavar="NAME", help="tflite, onnx or torch; repeatable.  [default: tflite]"
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="tflite, onnx, openvino or torch; repeatable.  [default: tflite]",
 )
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
@@ -59,12 +63,14 @@ class Triple(click.ParamType[tuple[float, ...]]):
     help="Take pixels and normalise inside, or take normalised floats.  [default: fold; no-fold for onnx]",
 )
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
-@click.option("--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx: any number of pictures at once.")
+@click.option(
+    "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once."
+)
 @click.option("--opset", type=int, metavar="N", help="onnx: version of the operator set.  [default: 20]")
 @click.option(
     "--int8-for",
     type=click.Choice(["any", "vnni"]),
-    help="onnx: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
+    help="onnx, openvino: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
 )
 @click.option("--input-size", type=Size(), metavar="N|HxW", help="Pixels the model takes.")
 @click.option("--mean", type=Triple(), metavar="R,G,B", help="Mean on the 0..1 scale.")
@@ -202,7 +208,7 @@ def _report(talk: Talk, artifact: Any) -> dict[str, Any]:
     from edgekit.bench import host
 
     m = artifact.manifest
-    size = m.files[artifact.model_file.name].bytes
+    size = artifact.model_bytes
     lines = [
         f"{artifact.model_file}  {megabytes(size)}",
         f"  {m.scheme}: {m.scheme_reason}",

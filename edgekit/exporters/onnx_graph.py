@@ -105,23 +105,27 @@ def _pool(model: onnx.ModelProto) -> None:
 
 
 def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> None:
+    """Everything of `model_info`, the labels as they are, and what made the file."""
+    entries = {f"model_info {key}": value for key, value in model_info(loaded, recipe).items()}
+    entries["labels"] = json.dumps(loaded.labels, ensure_ascii=False)
+    entries["edgekit"] = f"{loaded.name}, {recipe.quantize.scheme}"
+    for key, value in entries.items():
+        model.metadata_props.add(key=key, value=value)
+
+
+def model_info(loaded: LoadedModel, recipe: Recipe) -> dict[str, str]:
     """Labels and the normalisation that REMAINS to be done, under the names that OpenVINO's Model API reads.
 
-    Means and scales are on the 0..255 scale. A label's spaces become underscores there, because spaces divide labels;
-    `labels` has them as they are, as JSON.
+    Means and scales are on the 0..255 scale. A label's spaces become underscores, because spaces divide labels.
     """
     spec = loaded.preprocess
     mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
     scale = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
-    entries = {
-        "model_info model_type": "Classification",
-        "model_info labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
-        "model_info mean_values": " ".join(f"{v:.9g}" for v in mean),
-        "model_info scale_values": " ".join(f"{v:.9g}" for v in scale),
-        "model_info resize_type": "crop" if spec.crop_mode == "center" else "standard",
-        "model_info reverse_input_channels": "NO",
-        "labels": json.dumps(loaded.labels, ensure_ascii=False),
-        "edgekit": f"{loaded.name}, {recipe.quantize.scheme}",
+    return {
+        "model_type": "Classification",
+        "labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
+        "mean_values": " ".join(f"{v:.9g}" for v in mean),
+        "scale_values": " ".join(f"{v:.9g}" for v in scale),
+        "resize_type": "crop" if spec.crop_mode == "center" else "standard",
+        "reverse_input_channels": "NO",
     }
-    for key, value in entries.items():
-        model.metadata_props.add(key=key, value=value)

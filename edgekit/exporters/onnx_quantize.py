@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -29,6 +29,8 @@ from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
 Grid = NDArray[np.float32]
+LAYERS = ["Conv", "Gemm", "MatMul"]
+Placement = Literal["every operator", "layers' inputs"]
 
 
 class Grids:
@@ -65,9 +67,20 @@ class _OnePicture(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize(
-    model: onnx.ModelProto, recipe: Recipe, spec: Preprocess, feed: Feed, grids: Grids, work: Path
+    model: onnx.ModelProto,
+    recipe: Recipe,
+    spec: Preprocess,
+    feed: Feed,
+    grids: Grids,
+    work: Path,
+    placement: Placement = "every operator",
 ) -> onnx.ModelProto:
-    """A float graph as the recipe's scheme. work: a folder for the quantizer's files."""
+    """A float graph as the recipe's scheme.
+
+    work       a folder for the quantizer's files
+    placement  int8-static: what gets integers. ONNX Runtime runs an operator in integers where all around it is;
+               OpenVINO fuses what follows a layer into it, in float, and wants nothing but the layers' inputs.
+    """
     match recipe.quantize.scheme:
         case "fp16":
             half = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept_float(model, recipe))
@@ -75,8 +88,10 @@ def quantize(
             return half
         case "int8-dynamic":
             return _dynamic(model, recipe, grids, work)
+        case "int8-weight-only":
+            return _weight_only(model, recipe, grids)
         case _:
-            return _static(model, recipe, spec, feed, grids, work)
+            return _static(model, recipe, spec, feed, grids, work, placement)
 
 
 def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
@@ -95,7 +110,13 @@ def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
 
 
 def _static(
-    model: onnx.ModelProto, recipe: Recipe, spec: Preprocess, feed: Feed, grids: Grids, work: Path
+    model: onnx.ModelProto,
+    recipe: Recipe,
+    spec: Preprocess,
+    feed: Feed,
+    grids: Grids,
+    work: Path,
+    placement: Placement,
 ) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
     ranges = collect_ranges(model, recipe, spec, feed)
@@ -107,6 +128,11 @@ def _static(
         name: [{"axis": axis, "scale": s, "zero_point": np.int8(0)} for s in scales]
         for name, (axis, scales) in _weight_scales(model, grids).items()
     }
+    options: dict[str, Any] = {"TensorQuantOverrides": overrides}
+    kept = kept_float(model, recipe)
+    if placement == "layers' inputs":
+        options["OpTypesToExcludeOutputQuantization"] = LAYERS
+        kept += _without_weights(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -117,10 +143,20 @@ def _static(
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=kept_float(model, recipe),
-        extra_options={"TensorQuantOverrides": overrides},
+        op_types_to_quantize=LAYERS if placement == "layers' inputs" else None,
+        nodes_to_exclude=kept,
+        extra_options=options,
     )
     return _loaded(source, target)
+
+
+def _without_weights(model: onnx.ModelProto) -> list[str]:
+    """The products of two activations, in attention: 256 steps are too few for what a softmax gives.
+
+    Both of them stay float: it is no slower, because what lies around them is float too.
+    """
+    constants = {i.name for i in model.graph.initializer}
+    return [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] not in constants]
 
 
 def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -> onnx.ModelProto:
@@ -140,6 +176,34 @@ def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -
     made = _loaded(source, target)
     if recipe.quantize.granularity == "channel":
         _put_on_grids(made, model, scales)
+    return made
+
+
+def _weight_only(model: onnx.ModelProto, recipe: Recipe, grids: Grids) -> onnx.ModelProto:
+    """Weights as integers with a scale per output channel, unpacked in front of the layers, which stay float."""
+    scales, kept = _weight_scales(model, grids), set(kept_float(model, recipe))
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    unpacking = []
+    for constant in list(made.graph.initializer):
+        name = constant.name
+        if name not in scales or any(node.name in kept for node in users[name]):
+            continue
+        axis, scale = scales[name]
+        weight = numpy_helper.to_array(constant)
+        along = scale.reshape([-1 if d == axis else 1 for d in range(weight.ndim)])
+        integers = np.clip(np.rint(weight / along), -127, 127).astype(np.int8)
+        constant.CopyFrom(numpy_helper.from_array(integers, f"{name}_quantized"))
+        made.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+        inputs = [f"{name}_quantized", f"{name}_scale"]
+        unpacking.append(onnx.helper.make_node("DequantizeLinear", inputs, [name], f"{name}/unpack", axis=axis))
+    nodes = [*unpacking, *made.graph.node]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
     return made
 
 

@@ -1,0 +1,73 @@
+"""The ONNX graph of a recipe: the ONNX target writes it down, the OpenVINO target converts it."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from edgekit.artifact import Tensor, encode
+from edgekit.calibration import Pictures
+from edgekit.exporters import Say, onnx_graph, onnx_quantize
+from edgekit.exporters.deployed import Deployed
+from edgekit.exporters.preparing import Prepared, prepare
+from edgekit.models import LoadedModel
+from edgekit.quiet import quiet
+from edgekit.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Made:
+    """A graph in the recipe's scheme, the tensor it takes, and what could not be done."""
+
+    graph: onnx.ModelProto
+    input: Tensor
+    notes: tuple[str, ...]
+
+
+def make(
+    model: LoadedModel,
+    recipe: Recipe,
+    calibration: Pictures,
+    log: Path,
+    say: Say,
+    placement: onnx_quantize.Placement = "every operator",
+) -> Made:
+    """Prepare, convert, quantize. log: is left behind where torch.onnx fails. Raises ExportError, RecipeError."""
+    dtype = getattr(torch, recipe.input_type)
+    # weight-only layers compute in float, or in pairs that cannot overflow
+    pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
+    prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
+    deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
+    say("converting with torch.onnx")
+    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.input_size, log)
+    log.unlink()
+    shape = (-1 if recipe.dynamic_batch else 1, 3, *model.preprocess.input_size)
+    shifted = recipe.input_type == "int8"
+    given = Tensor("image", shape, recipe.input_type, "NCHW", 1.0 if shifted else None, -128 if shifted else None)
+    if recipe.quantize.scheme != "fp32":
+        say(f"quantizing: {recipe.quantize.scheme}")
+        feed = lambda: _feed(calibration, model, recipe, given)  # noqa: E731
+        grids = onnx_quantize.Grids(_layers(prepared), pair_safe=pair_safe)
+        with quiet(), tempfile.TemporaryDirectory(prefix="edgekit-") as work:
+            graph = onnx_quantize.quantize(graph, recipe, model.preprocess, feed, grids, Path(work), placement)
+    return Made(graph, given, prepared.notes)
+
+
+def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The weight of every rounded layer and the steps of its grid."""
+    return [
+        (prepared.module.get_parameter(f"{name}.weight").detach().numpy(), steps.numpy())
+        for name, steps in prepared.scales.items()
+    ]
+
+
+def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:
+    """The calibration pictures as the graph takes them: [1, 3, h, w]."""
+    for pixels in pictures:
+        yield encode(np.asarray(pixels)[None], given, model.preprocess, folded=recipe.folds)

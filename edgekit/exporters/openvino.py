@@ -1,0 +1,108 @@
+"""PyTorch to OpenVINO's IR, by way of the ONNX graph that the ONNX target has too."""
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+import msgspec
+
+from edgekit.artifact import Tensor
+from edgekit.calibration import Pictures
+from edgekit.errors import ExportError, MissingExtraError
+from edgekit.exporters import Exported, Say
+from edgekit.models import LoadedModel
+from edgekit.preprocess import Preprocess
+from edgekit.quiet import no_telemetry, quiet
+from edgekit.recipe import Recipe
+from edgekit.registry import installed
+
+with no_telemetry():
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pillow")
+
+HOW_TO_LOAD = """\
+```python
+import numpy
+import openvino                                               # pip install openvino
+f32 = {{"INFERENCE_PRECISION_HINT": "f32"}}                     # the default is bfloat16 on CPUs that have it
+model = openvino.Core().compile_model("model.xml", "CPU", f32)  # model.bin, the weights, lies beside it
+picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size and crop
+scores = model([picture])[0]
+```
+"""
+
+
+class OpenvinoExporter:
+    target = "openvino"
+    schemes = frozenset({"fp32", "fp16", "int8-static", "int8-weight-only"})
+
+    def __init__(self) -> None:
+        for module in ("onnx", "onnxscript", "onnxruntime"):
+            if not installed(module):
+                raise MissingExtraError(module, "openvino")
+
+    def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
+        with quiet():  # seconds of imports, which a wrong request must not wait for
+            from edgekit.exporters import onnx_graph, onnx_source
+        inner, notes = _inner(recipe, model.family)
+        made = onnx_source.make(model, inner, calibration, out / "converter.log", say, "layers' inputs")
+        say("converting with OpenVINO")
+        try:
+            read = openvino.Core().read_model(made.graph.SerializeToString())
+        except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
+            raise ExportError(f"OpenVINO cannot read the ONNX graph: {str(error).strip().splitlines()[-1]}") from error
+        converted = _embed(read, recipe, model.preprocess)
+        for key, value in onnx_graph.model_info(model, recipe).items():
+            converted.set_rt_info(value, ["model_info", key])
+        _name(converted)
+        file = out / "model.xml"
+        openvino.save_model(converted, file, compress_to_fp16=recipe.quantize.scheme == "fp16")
+        batch, _, height, width = made.input.shape
+        shape = (batch, height, width, 3) if recipe.folds else made.input.shape
+        given = Tensor(made.input.name, shape, recipe.input_type, "NHWC" if recipe.folds else "NCHW")
+        answer = Tensor(made.graph.graph.output[0].name, (batch, len(model.labels)), "float32", "NC")
+        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        how = HOW_TO_LOAD.format(shape=[1, *shape[1:]], dtype=recipe.input_type)
+        floor = {"x86-64": f"OpenVINO {versions['openvino']} (none older was tried)"}
+        return Exported(file, given, answer, versions, floor, how, (*notes, *made.notes))
+
+
+def _inner(recipe: Recipe, family: str) -> tuple[Recipe, tuple[str, ...]]:
+    """What the ONNX graph is asked for, and what is done otherwise than the recipe says.
+
+    Normalised floats go in, because OpenVINO puts the pixels in front itself; half precision is the way weights are
+    saved. A trained transformer's few largest activations carry its answers: clipping them costs 6 dB.
+    """
+    quantize = recipe.quantize
+    notes: tuple[str, ...] = ()
+    if quantize.scheme == "fp16":
+        quantize = msgspec.structs.replace(quantize, scheme="fp32", keep_float=())
+    if quantize.scheme == "int8-static" and family == "attention" and quantize.ranges != "minmax":
+        quantize = msgspec.structs.replace(quantize, ranges="minmax")
+        notes = ('activations\' ranges are their true extremes (ranges = "minmax"): attention does not bear clipping',)
+    return msgspec.structs.replace(recipe, fold=False, input="float32", quantize=quantize), notes
+
+
+def _embed(model: openvino.Model, recipe: Recipe, spec: Preprocess) -> openvino.Model:
+    """Pixels as decoders give them, uint8 NHWC, in front of the network: OpenVINO fuses all of it at no cost.
+
+    Without folding the network stays as it is: normalised floats, NCHW.
+    """
+    steps = PrePostProcessor(model)
+    given = steps.input()
+    given.model().set_layout(openvino.Layout("NCHW"))
+    if recipe.folds:
+        pixels = openvino.Type.u8 if recipe.input_type == "uint8" else openvino.Type.f32
+        given.tensor().set_element_type(pixels).set_layout(openvino.Layout("NHWC"))
+        normalise = given.preprocess().convert_element_type(openvino.Type.f32)
+        normalise.mean([255 * v for v in spec.mean]).scale([255 * v for v in spec.std])
+    return steps.build()
+
+
+def _name(model: openvino.Model) -> None:
+    """Name what OpenVINO numbered: its numbers go on through the life of a process, and the same request would give other bytes."""
+    for number, operator in enumerate(model.get_ordered_ops()):
+        if re.search(r"_\d+$", operator.get_friendly_name()):
+            operator.set_friendly_name(f"{operator.get_type_name()}_{number}")
