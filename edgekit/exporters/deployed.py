@@ -36,6 +36,6 @@ class Deployed(nn.Module):
             x = x + 128
         if self.folded:
             rows = x.permute(0, 2, 3, 1).flatten(2) * self.scale + self.shift
-            x = rows.reshape(len(x), *x.shape[2:], 3).permute(0, 3, 1, 2)
+            x = rows.reshape(x.shape[0], *x.shape[2:], 3).permute(0, 3, 1, 2)
         scores: torch.Tensor = self.model(x)
         return scores.softmax(-1) if self.softmax else scores
