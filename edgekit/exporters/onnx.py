@@ -27,7 +27,7 @@ scores = session.run(None, {{"image": picture}})[0]
 
 class OnnxExporter:
     target = "onnx"
-    schemes = frozenset({"fp32", "fp16", "int8-static", "int8-dynamic"})
+    schemes = frozenset({"fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"})
 
     def __init__(self) -> None:
         for module in ("onnx", "onnxscript", "onnxruntime"):
