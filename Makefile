@@ -37,9 +37,11 @@ fast: .venv-run/.ready
 full: .venv/.ready .venv-old/.ready .cache/data/.ready
 	.venv/bin/pytest -q --durations=10
 
+# compileall: uv leaves that to the first start, and where PYTHONDONTWRITEBYTECODE is set, to every start.
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,weights,dev]'
+	.venv/bin/python -m compileall -q edgekit .venv/lib/python3*/site-packages/click
 	touch $@
 
 .venv-run/.ready: pyproject.toml constraints.txt Makefile | uv

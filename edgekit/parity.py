@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,12 +85,17 @@ def describe(proof: Proof) -> str:
     )
 
 
+KERNELS_DB = 18  # roundings alone cost 24 to 30; weights that overflow on CPUs without VNNI leave 6 to 9
+
+
 @dataclass(frozen=True)
 class Verification:
     """One runtime's answers to the golden pictures.
 
     tensors_equal  this machine's preprocessing gives the same tensors, to the last bit
     max_abs        largest difference to the golden answers; tolerance: how large it may be
+    kernels_db     this CPU's integer kernels against exact arithmetic, where the runtime has both: SQNR of the scores,
+                   inf where they are equal
     """
 
     runtime: str
@@ -99,10 +104,15 @@ class Verification:
     max_abs: float
     tolerance: float
     same_top1: bool
+    kernels_db: float | None = None
 
     @property
     def passed(self) -> bool:
-        return self.tensors_equal and self.max_abs <= self.tolerance
+        return self.tensors_equal and self.max_abs <= self.tolerance and self.kernels_exact
+
+    @property
+    def kernels_exact(self) -> bool:
+        return self.kernels_db is None or self.kernels_db >= KERNELS_DB
 
 
 def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verification:
@@ -115,6 +125,13 @@ def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verificati
     finally:
         session.close()
     tensors = golden_tensors(golden.images, manifest.input, manifest.preprocess, folded=manifest.folded)
+    kernels = None
+    if manifest.target == "onnx" and manifest.scheme == "int8-static" and runtime.name == "onnxruntime":
+        exact = runtime.open(artifact, replace(options, exact=True))
+        try:
+            kernels = sqnr_db(run_all(artifact, exact, golden.tensors), answer)
+        finally:
+            exact.close()
     difference = np.abs(answer - golden.answers).max() if np.isfinite(answer).all() else np.inf
     return Verification(
         runtime=name,
@@ -123,6 +140,7 @@ def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verificati
         max_abs=float(difference),
         tolerance=manifest.golden_tolerance,
         same_top1=bool((answer.argmax(-1) == golden.answers.argmax(-1)).all()),
+        kernels_db=kernels,
     )
 
 

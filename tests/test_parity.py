@@ -1,3 +1,5 @@
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -39,6 +41,9 @@ def test_a_copy_is_verified_in_the_real_runtime(name):
     assert v.passed
     assert v.tensors_equal
     assert v.max_abs <= v.tolerance
+    assert (v.kernels_db is not None) == (name == "tiny-onnx-int8")
+    assert v.kernels_db is None or v.kernels_db > 24
+    assert not dataclasses.replace(v, kernels_db=8.0).passed
 
 
 def test_answers_of_another_model_are_not_verified(golden_artifact):

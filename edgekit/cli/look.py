@@ -115,10 +115,20 @@ def verify(
             f"max |d| {v.max_abs:.3g}, tolerance {v.tolerance:.3g}, {v.runtime}",
         ),
     ]
+    if v.kernels_db is not None:
+        roundings = f" but for roundings: {v.kernels_db:.1f} dB" if math.isfinite(v.kernels_db) else ""
+        said = f"this CPU's int8 kernels give exact arithmetic{roundings}"
+        overflow = f"this CPU's int8 kernels are {v.kernels_db:.1f} dB from exact arithmetic: they overflow"
+        rows.append(("kernels", "ok", said) if v.kernels_exact else ("kernels", "FAIL", overflow))
     document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed}
+    if v.kernels_db is not None and not math.isfinite(v.kernels_db):
+        document["kernels_db"] = None  # equal; JSON has no infinity
     talk.result(table(rows), document)
     if not v.passed:
         what = "does not give the same answers" if v.tensors_equal else "does not give the same tensors"
+        if not v.kernels_exact:
+            hint = "edgekit inspect names the layers; --int8-for any makes a file that is right here"
+            raise ParityError(f"{artifact}: int8 additions overflow on this CPU", hint=hint)
         floor = opened.manifest.oldest_interpreter
         hint = f"oldest interpreter it is right on: {msgspec.json.encode(floor).decode()}" if floor else ""
         raise ParityError(f"{artifact} {what} here", hint=hint)

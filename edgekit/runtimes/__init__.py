@@ -11,10 +11,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """threads: of the runtime's own pool. interpreter: which package runs a TFLite file; None takes the first installed."""
+    """What a session is opened with.
+
+    threads      of the runtime's own pool
+    interpreter  which package runs a TFLite file; None takes the first installed
+    exact        integers are computed as the operators are defined, not by this CPU's kernels (onnxruntime only)
+    """
 
     threads: int = 1
     interpreter: str | None = None
+    exact: bool = False
 
 
 class Session(Protocol):

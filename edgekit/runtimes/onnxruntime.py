@@ -22,6 +22,8 @@ class OnnxSession:
         settings.log_severity_level = 4  # errors reach the caller as exceptions
         # idle threads of the pool must not spin: their CPU time would be counted
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if options.exact:  # nothing is fused: integers are unpacked, computed in float and rounded again
+            settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self.session = onnxruntime.InferenceSession(
                 str(artifact.model_file), settings, providers=["CPUExecutionProvider"]
