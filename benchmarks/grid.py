@@ -35,7 +35,6 @@ from PIL import Image
 from edgekit import artifact, calibration, models, registry
 from edgekit.artifact import Artifact
 from edgekit.bench import comparison, host
-from edgekit.parity import answers
 from edgekit.preprocess import Preprocess, fit
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
@@ -171,12 +170,7 @@ def measure(model: str, target: str, made: dict[str, Path], rounds: int) -> list
     timed = comparison.compare(list(made.values()), Options(), rounds=rounds, warmup=5)
     opened = {kind: artifact.load(folder) for kind, folder in made.items()}
     fitted = pictures(model, opened["fp32"].manifest.preprocess)
-    runtime = registry.runtime_for(target)
-    scores = {}
-    for kind, cell in opened.items():
-        session = runtime.open(cell)
-        scores[kind] = answers(cell, session, fitted)
-        session.close()
+    scores = {kind: photos.scores(cell, fitted) for kind, cell in opened.items()}
     reference = scores["fp32"]
     sure = softmax(reference).max(-1) > photos.CONFIDENT
     rows: list[tuple[str, ...]] = []

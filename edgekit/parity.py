@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -118,20 +119,14 @@ class Verification:
 def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verification:
     """Prove a copy on this machine, without torch: pictures to tensors, tensors to answers."""
     manifest, golden = artifact.manifest, artifact.golden()
-    session = runtime.open(artifact, options)
-    try:
+    with closing(runtime.open(artifact, options)) as session:
         answer = run_all(artifact, session, golden.tensors)
         name = session.facts()["runtime"]
-    finally:
-        session.close()
     tensors = golden_tensors(golden.images, manifest.input, manifest.preprocess, folded=manifest.folded)
     kernels = None
     if manifest.target == "onnx" and manifest.scheme == "int8-static" and runtime.name == "onnxruntime":
-        exact = runtime.open(artifact, replace(options, exact=True))
-        try:
+        with closing(runtime.open(artifact, replace(options, exact=True))) as exact:
             kernels = sqnr_db(run_all(artifact, exact, golden.tensors), answer)
-        finally:
-            exact.close()
     difference = np.abs(answer - golden.answers).max() if np.isfinite(answer).all() else np.inf
     return Verification(
         runtime=name,
@@ -176,11 +171,8 @@ def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.ui
             )
     scores = []
     for artifact, runtime in artifacts:
-        session = runtime.open(artifact, options)
-        try:
+        with closing(runtime.open(artifact, options)) as session:
             scores.append(answers(artifact, session, pixels))
-        finally:
-            session.close()
     return [
         Match(
             artifacts[i][0].name,

@@ -107,15 +107,8 @@ def test_uint8_input_of_a_float_file(exported):
     assert made.manifest.proof.sqnr_db is None or made.manifest.proof.sqnr_db >= 100
 
 
-def test_layers_can_stay_float(exported, pictures, tmp_path):
-    recipe = Recipe(
-        model="py:nets:tiny",
-        target="tflite",
-        quantize=Quantize(scheme="int8-static", keep_float=(".*Linear.*",)),
-        calibration=str(pictures),
-        input_size=(32, 32),
-    )
-    made = pipeline.export(recipe, tmp_path / "made")
+def test_layers_can_stay_float(exported):
+    made = exported("int8-static", target="tflite", quantize={"keep_float": (".*Linear.*",)})
     seen = {(o.name, o.precision) for o in inspection.inspect(made.model_file).operators}
     assert ("FULLY_CONNECTED", "float32") in seen
     assert ("CONV_2D", "int8") in seen

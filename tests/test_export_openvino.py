@@ -11,7 +11,7 @@ import openvino
 import pytest
 from conftest import run_edgekit
 
-from edgekit import artifact, parity, pipeline, registry
+from edgekit import artifact, parity, registry
 from edgekit.errors import ArtifactError, RequestError, WorkerError
 from edgekit.preprocess import load_pixels
 from edgekit.recipe import Quantize, Recipe, check
@@ -95,15 +95,8 @@ def test_other_contracts_answer_alike(exported, pictures, scheme, options):
         np.testing.assert_allclose(scores[1], scores[0], atol=0.05 * np.abs(scores[0]).max())
 
 
-def test_layers_can_stay_float(pictures, tmp_path):
-    recipe = Recipe(
-        model="py:nets:tiny",
-        target="openvino",
-        quantize=Quantize(scheme="int8-static", keep_float=("Gemm",)),
-        calibration=str(pictures),
-        input_size=(32, 32),
-    )
-    seen = _run_as(pipeline.export(recipe, tmp_path / "made"))
+def test_layers_can_stay_float(exported):
+    seen = _run_as(exported("int8-static", target="openvino", quantize={"keep_float": ("Gemm",)}))
     assert {p for kind, p in seen if kind == "FullyConnected"} == {"f32"}
     assert {p for kind, p in seen if kind == "Convolution"} <= {"u8", "i8"}
 

@@ -8,7 +8,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from edgekit.errors import ExportError
+from edgekit.errors import ExportError, reason
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
@@ -40,8 +40,7 @@ def build(
         assert program is not None
         model = program.model_proto
     except Exception as error:  # whatever the tracer and its passes raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"torch.onnx cannot export this model: {_cause(error) or lines[0]}") from error
+        raise ExportError(f"torch.onnx cannot export this model: {_cause(error) or reason(error)}") from error
     _tidy(model)
     _pool(model)
     return model

@@ -51,7 +51,7 @@ class Grids:
                 return steps
         largest = np.abs(rows).reshape(len(rows), -1).max(1)
         if self.pair_safe and not depthwise:
-            path = np.moveaxis(rows, 1, -1).reshape(len(rows), -1)  # the order in which kernels add
+            path = overflow.convolution_rows(rows)  # of matrices too: they have one tap
             pairs = [np.maximum(sign * path[:, 1:], 0) + np.maximum(sign * path[:, :-1], 0) for sign in (1, -1)]
             largest = np.maximum(largest, np.max(pairs, (0, 2)) * 127 / overflow.LIMIT if path.shape[1] > 1 else 0)
         scale: Grid = np.maximum(largest / 127, 1e-12).astype(np.float32)
@@ -196,7 +196,7 @@ def _weight_only(model: onnx.ModelProto, recipe: Recipe, grids: Grids) -> onnx.M
         axis, scale = scales[name]
         weight = numpy_helper.to_array(constant)
         along = scale.reshape([-1 if d == axis else 1 for d in range(weight.ndim)])
-        integers = np.clip(np.rint(weight / along), -127, 127).astype(np.int8)
+        integers = _integers(weight, along)
         constant.CopyFrom(numpy_helper.from_array(integers, f"{name}_quantized"))
         made.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
         inputs = [f"{name}_quantized", f"{name}_scale"]
@@ -225,7 +225,7 @@ def _put_on_grids(made: onnx.ModelProto, model: onnx.ModelProto, scales: dict[st
         if f"{stem}_quantized" not in stored:  # a convolution, or a layer that stays float
             continue
         for suffix, value in (
-            ("quantized", np.clip(np.rint(columns / scale), -127, 127).astype(np.int8)),
+            ("quantized", _integers(columns, scale)),
             ("scale", scale.astype(np.float32)),
             ("zero_point", np.zeros(len(scale), np.int8)),
         ):
@@ -234,12 +234,17 @@ def _put_on_grids(made: onnx.ModelProto, model: onnx.ModelProto, scales: dict[st
             tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
 
 
+def _integers(weight: NDArray[np.float32], scale: Grid) -> NDArray[np.int8]:
+    integers: NDArray[np.int8] = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
+    return integers
+
+
 def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int, Grid]]:
     """The name of every constant weight -> the axis of its outputs and their scales."""
     constants = {i.name: i for i in model.graph.initializer}
     scales = {}
     for node in model.graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in constants:
+        if node.op_type not in LAYERS or node.input[1] not in constants:
             continue
         weight = numpy_helper.to_array(constants[node.input[1]])
         if weight.ndim < 2:

@@ -38,6 +38,7 @@ CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
+Neighbours = tuple[torch.Tensor, torch.Tensor]  # the input before, and the one after, each input
 
 
 @torch.no_grad()
@@ -63,9 +64,10 @@ def round_weights(
         wanted = forward(exact)
         if static:
             rounded = _as_int8(rounded, exact)
-        scale = _scale(layer, pair_safe=pair_safe)
+        neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
+        scale = _scale(layer, neighbours)
         scales[names[layer]] = scale.flatten()
-        layer.weight.copy_(_rounded(layer, exact, rounded, scale, generator, pair_safe=pair_safe))
+        layer.weight.copy_(_rounded(layer, exact, rounded, scale, neighbours, generator))
         if layer.bias is None:
             layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
         got = forward(rounded)
@@ -98,9 +100,8 @@ def _rounded(
     exact: torch.Tensor,
     rounded: torch.Tensor,
     scale: torch.Tensor,
+    neighbours: Neighbours | None,
     generator: torch.Generator,
-    *,
-    pair_safe: bool,
 ) -> torch.Tensor:
     """The layer's weights on the int8 grid, chosen for the inputs of the rounded network."""
     weight = _matrix(layer)
@@ -117,9 +118,8 @@ def _rounded(
         covariance = covariance + torch.eye(covariance.shape[1]) * (DAMPING * diagonal)[:, None, None]
         left = weight @ ((true - seen) @ seen.mT / seen.shape[2])
         target = weight + CARRIED * torch.linalg.solve(covariance, left.mT).mT
-    if _in_pairs(layer) and pair_safe:
-        return _gptq(target, covariance, scale, neighbours=_neighbours(layer)).reshape(layer.weight.shape)
-    return _gptq(target, covariance, scale, largest=weight.abs().argmax(2)).reshape(layer.weight.shape)
+    largest = weight.abs().argmax(2) if neighbours is None else None
+    return _gptq(target, covariance, scale, largest=largest, neighbours=neighbours).reshape(layer.weight.shape)
 
 
 def _matrix(layer: nn.Conv2d | nn.Linear) -> torch.Tensor:
@@ -128,12 +128,12 @@ def _matrix(layer: nn.Conv2d | nn.Linear) -> torch.Tensor:
     return layer.weight.reshape(groups, len(layer.weight) // groups, -1)
 
 
-def _scale(layer: nn.Conv2d | nn.Linear, *, pair_safe: bool) -> torch.Tensor:
+def _scale(layer: nn.Conv2d | nn.Linear, neighbours: Neighbours | None) -> torch.Tensor:
     """The step of every output channel's grid: [groups, outputs, 1]."""
     weight = _matrix(layer)
     largest = weight.abs().amax(2, keepdim=True)
-    if pair_safe and _in_pairs(layer):
-        before, _ = _neighbours(layer)
+    if neighbours is not None:
+        before, _ = neighbours
         padded = functional.pad(weight, (0, 1))
         pair = torch.maximum(*((sign * weight).relu() + (sign * padded[:, :, before]).relu() for sign in (1, -1)))
         largest = torch.maximum(largest, pair.amax(2, keepdim=True) * 127 / overflow.LIMIT)
@@ -145,7 +145,7 @@ def _in_pairs(layer: nn.Conv2d | nn.Linear) -> bool:
     return isinstance(layer, nn.Linear) or layer.in_channels != layer.groups
 
 
-def _neighbours(layer: nn.Conv2d | nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+def _neighbours(layer: nn.Conv2d | nn.Linear) -> Neighbours:
     """The inputs that kernels add before and after each input; the number of inputs itself where there is none.
 
     Kernels go through the channels of a tap before the next tap.
@@ -164,7 +164,7 @@ def _gptq(
     scale: torch.Tensor,
     *,
     largest: torch.Tensor | None = None,
-    neighbours: tuple[torch.Tensor, torch.Tensor] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> torch.Tensor:
     """Round [groups, outputs, inputs] to the grid, carrying each error over to the inputs still to come.
 

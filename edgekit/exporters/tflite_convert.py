@@ -5,7 +5,7 @@ from pathlib import Path
 import litert_torch
 import torch
 
-from edgekit.errors import ExportError
+from edgekit.errors import ExportError, reason
 from edgekit.quiet import quiet
 
 
@@ -19,5 +19,4 @@ def convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], 
             channel_last = litert_torch.to_channel_last_io(module, args=[0]).eval()
             return bytes(litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).model_content())
         except Exception as error:  # whatever the converter and its passes raise
-            last = str(error).strip().splitlines() or [type(error).__name__]
-            raise ExportError(f"litert-torch cannot convert this model: {last[0]}") from error
+            raise ExportError(f"litert-torch cannot convert this model: {reason(error)}") from error

@@ -8,7 +8,7 @@ import torch
 
 from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
-from edgekit.errors import ExportError
+from edgekit.errors import ExportError, reason
 from edgekit.exporters import Exported, Say
 from edgekit.exporters.deployed import Deployed
 from edgekit.models import LoadedModel
@@ -37,7 +37,7 @@ class TorchExporter:
             with quiet():  # a tracer that fails prints its graph
                 program = torch.export.export(deployed, (torch.zeros(shape, dtype=dtype),))
         except Exception as error:  # whatever the tracer raises
-            raise ExportError(f"torch.export cannot trace this model: {str(error).strip().splitlines()[0]}") from error
+            raise ExportError(f"torch.export cannot trace this model: {reason(error)}") from error
         archive = io.BytesIO()  # torch's own writer aborts the process when the disk is full
         torch.export.save(program, archive)
         file = out / "model.pt2"

@@ -3,11 +3,15 @@
 One reader per format; a format's package is imported when a file of that format is read.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError, UnsupportedError
+from edgekit.inspection import overflow
 
 
 class Operators(msgspec.Struct, frozen=True):
@@ -41,6 +45,23 @@ class Inspection(msgspec.Struct, frozen=True):
     int8_macs: float | None = None
     stays_float: tuple[str, ...] = ()
     overflow: tuple[Overflow, ...] | None = None
+
+
+def tally(count: Mapping[tuple[str, str], int], weight_bytes: Mapping[tuple[str, str], int]) -> tuple[Operators, ...]:
+    """Operators by (name, precision), the heaviest first, then the most."""
+    ordered = sorted(count, key=lambda k: (-weight_bytes[k], -count[k], k))
+    return tuple(Operators(*key, count[key], weight_bytes[key]) for key in ordered)
+
+
+def overflowing(layers: Iterable[tuple[str, NDArray[np.int8]]]) -> tuple[Overflow, ...]:
+    """Those of the int8 layers, by name and rows of weights [out, K], that can overflow."""
+    found = []
+    for name, rows in layers:
+        sums = overflow.pair_sums(rows)
+        channels = int(overflow.overflows(sums).sum())
+        if channels:
+            found.append(Overflow(name, channels, len(sums), int(sums[np.abs(sums).argmax()])))
+    return tuple(found)
 
 
 def inspect(file: Path) -> Inspection:

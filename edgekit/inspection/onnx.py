@@ -5,10 +5,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Operators, Overflow, overflow
+from edgekit.errors import ArtifactError, reason
+from edgekit.inspection import Inspection, Operators, Overflow, overflowing, tally
 from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph, graphs
 from edgekit.registry import needs
 
@@ -48,8 +46,7 @@ def _operators(graph: Graph, precisions: list[str]) -> tuple[Operators, ...]:
         reads = {stored for i in node.input if (stored := graph.stored(i)) in graph.constants} - seen
         weights[key] += sum(_bytes(graph.constants[name]) for name in reads)
         seen |= reads
-    ordered = sorted(count, key=lambda k: (-weights[k], -count[k], k))
-    return tuple(Operators(*key, count[key], weights[key]) for key in ordered)
+    return tally(count, weights)
 
 
 def _int8_macs(graph: Graph, layers: list[tuple[Any, str]]) -> float | None:
@@ -66,14 +63,8 @@ def _int8_macs(graph: Graph, layers: list[tuple[Any, str]]) -> float | None:
 
 def _overflow(graph: Graph, layers: list[Any]) -> tuple[Overflow, ...] | None:
     """Those of the int8 layers that can overflow; None where no layer is int8."""
-    found = []
-    for node in layers:
-        rows = graph.rows_at_risk(node)
-        sums = overflow.pair_sums(np.zeros((0, 0), np.int8) if rows is None else rows)
-        channels = int(overflow.overflows(sums).sum())
-        if channels:
-            found.append(Overflow(_name(node), channels, len(sums), int(sums[np.abs(sums).argmax()])))
-    return tuple(found) if layers else None
+    at_risk = ((_name(n), rows) for n in layers if (rows := graph.rows_at_risk(n)) is not None)
+    return overflowing(at_risk) if layers else None
 
 
 def _load(file: Path) -> Any:
@@ -107,7 +98,7 @@ def _load_external(file: Path, model: Any) -> int:
     try:
         external_data_helper.load_external_data_for_model(model, str(file.parent))
     except Exception as error:  # too short, or a place outside the folder
-        raise ArtifactError(f"the weights beside {file} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ArtifactError(f"the weights beside {file} cannot be read: {reason(error)}") from error
     return sum((file.parent / place).stat().st_size for place in places)
 
 

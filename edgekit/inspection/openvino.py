@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Operators, Overflow, overflow
+from edgekit.inspection import Inspection, Operators, overflow, overflowing, tally
 
 Layer = ElementTree.Element
 LAYERS_WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
@@ -54,7 +54,7 @@ def _inspection(file: Path, graph: "Graph", outside: int) -> Inspection:
         _operators(graph),
         sum(sizes[_name(layer)] or 0 for layer in integer) / total if known else None,
         tuple(_name(layer) for layer in heavy if integer and layer not in integer),
-        _overflow(graph, integer),
+        overflowing((_name(layer), graph.rows_at_risk(layer)) for layer in integer) if integer else None,
     )
 
 
@@ -68,19 +68,7 @@ def _operators(graph: "Graph") -> tuple[Operators, ...]:
         count[key] += 1
         if key[1] != "conversion":
             weights[key] += sum(graph.bytes_behind(maker) for maker in graph.makers(layer))
-    ordered = sorted(count, key=lambda k: (-weights[k], -count[k], k))
-    return tuple(Operators(*key, count[key], weights[key]) for key in ordered)
-
-
-def _overflow(graph: "Graph", layers: list[Layer]) -> tuple[Overflow, ...] | None:
-    """Those of the int8 layers that can overflow; None where no layer is int8."""
-    found = []
-    for layer in layers:
-        sums = overflow.pair_sums(graph.rows_at_risk(layer))
-        channels = int(overflow.overflows(sums).sum())
-        if channels:
-            found.append(Overflow(_name(layer), channels, len(sums), int(sums[np.abs(sums).argmax()])))
-    return tuple(found) if layers else None
+    return tally(count, weights)
 
 
 class Graph:

@@ -14,10 +14,13 @@ sum of its positive weights is at most 128 and that of its negative ones at leas
 no worse than the larger of the two, because the activation of the other one may be 0.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 LIMIT = 128
+Number = TypeVar("Number", bound=np.generic)
 
 
 def pair_sums(weights: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -38,7 +41,7 @@ def overflows(sums: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.abs(sums) > LIMIT
 
 
-def convolution_rows(weights: NDArray[np.int8]) -> NDArray[np.int8]:
+def convolution_rows(weights: NDArray[Number]) -> NDArray[Number]:
     """[out, in / group, *kernel] to [out, K]: kernels add over pictures in NHWC, the input channels innermost."""
     return np.moveaxis(weights, 1, -1).reshape(len(weights), -1)
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Operators
+from edgekit.inspection import Inspection, Operators, tally
 from edgekit.registry import needs
 
 
@@ -45,10 +45,7 @@ def _operators(file: Path) -> tuple[Operators, ...]:
             key = (name, computed)
             count[key] += 1
             weights[key] += sum(_size(model.buffers[t.buffer]) for t in constants)
-    ordered = sorted(count, key=lambda k: (-weights[k], -count[k], k))
-    return tuple(
-        Operators(name, precision, count[name, precision], weights[name, precision]) for name, precision in ordered
-    )
+    return tally(count, weights)
 
 
 def _size(buffer: object) -> int:

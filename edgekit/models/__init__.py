@@ -12,9 +12,8 @@ from torch import nn
 
 from edgekit import registry, zoo
 from edgekit.artifact import Weights
-from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
+from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.models import checkpoints, functions, hub, networks, weights
-from edgekit.models.reasons import reason
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe

@@ -11,8 +11,7 @@ from typing import IO, Any
 
 import torch
 
-from edgekit.errors import WeightsError
-from edgekit.models.reasons import reason
+from edgekit.errors import WeightsError, reason
 
 State = dict[str, torch.Tensor]
 

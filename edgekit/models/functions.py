@@ -9,8 +9,7 @@ from types import ModuleType
 
 from torch import nn
 
-from edgekit.errors import RequestError
-from edgekit.models.reasons import kind_and_reason
+from edgekit.errors import RequestError, kind_and_reason
 
 EXAMPLE = "py:package.module:function"
 EDGEKIT = str(Path(__file__).parents[1])

@@ -7,8 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
-from edgekit.errors import WeightsError
-from edgekit.models.reasons import reason
+from edgekit.errors import WeightsError, reason
 
 PROBE_SECONDS = 3.0
 COMMIT = "X-Repo-Commit"  # the header by which the hub's own client, too, knows a hub

@@ -8,8 +8,7 @@ import torch
 from timm.layers import PatchEmbed
 from torch import nn
 
-from edgekit.errors import UnsupportedError
-from edgekit.models.reasons import reason
+from edgekit.errors import UnsupportedError, reason
 
 Size = tuple[int, int]  # height, width
 

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact
-from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError
+from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError, reason
 from edgekit.quiet import quiet
 from edgekit.registry import EXTRAS, installed
 from edgekit.runtimes import Options
@@ -61,9 +61,8 @@ class LitertSession:
         except (ValueError, RuntimeError) as error:
             floor = artifact.manifest.oldest_interpreter
             hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise WorkerError(
-                f"{version(self.interpreter_name)} cannot open {artifact.model_file}: {reason}", hint=hint
+                f"{version(self.interpreter_name)} cannot open {artifact.model_file}: {reason(error)}", hint=hint
             ) from error
         self.input = self.interpreter.get_input_details()[0]["index"]
         self.output = self.interpreter.get_output_details()[0]["index"]
@@ -73,7 +72,7 @@ class LitertSession:
             self.interpreter.set_tensor(self.input, tensor)
             self.interpreter.invoke()
         except (ValueError, RuntimeError) as error:
-            raise WorkerError(f"{version(self.interpreter_name)}: {str(error).strip().splitlines()[0]}") from error
+            raise WorkerError(f"{version(self.interpreter_name)}: {reason(error)}") from error
         answer: NDArray[Any] = self.interpreter.get_tensor(self.output)
         return answer
 

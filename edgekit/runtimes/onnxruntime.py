@@ -5,12 +5,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact
-from edgekit.errors import WorkerError
+from edgekit.errors import WorkerError, reason
 from edgekit.registry import needs
 from edgekit.runtimes import Options
 
 with needs("run-onnx"):
     import onnxruntime
+
+VERSION = f"onnxruntime {onnxruntime.__version__}"
 
 
 class OnnxSession:
@@ -29,22 +31,19 @@ class OnnxSession:
                 str(artifact.model_file), settings, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
-            reason = str(error).strip().splitlines()[0]
-            raise WorkerError(
-                f"onnxruntime {onnxruntime.__version__} cannot open {artifact.model_file}: {reason}"
-            ) from error
+            raise WorkerError(f"{VERSION} cannot open {artifact.model_file}: {reason(error)}") from error
         self.input = self.session.get_inputs()[0].name
 
     def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
         try:
             answer: NDArray[Any] = self.session.run(None, {self.input: tensor})[0]
         except Exception as error:  # as above
-            raise WorkerError(f"onnxruntime {onnxruntime.__version__}: {str(error).strip().splitlines()[0]}") from error
+            raise WorkerError(f"{VERSION}: {reason(error)}") from error
         return answer
 
     def facts(self) -> dict[str, str]:
         return {
-            "runtime": f"onnxruntime {onnxruntime.__version__}",
+            "runtime": VERSION,
             "provider": self.session.get_providers()[0],
             "threads": str(self.threads),
         }
@@ -58,7 +57,7 @@ class OnnxRuntime:
     targets = frozenset({"onnx"})
 
     def version(self) -> str:
-        return f"onnxruntime {onnxruntime.__version__}"
+        return VERSION
 
     def open(self, artifact: Artifact, options: Options = Options()) -> OnnxSession:
         return OnnxSession(artifact, options)
