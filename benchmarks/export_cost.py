@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from edgekit import pipeline
-from edgekit.bench import host
+from edgekit.devices import host
 from edgekit.recipe import Quantize, Recipe
 
 # functions whose cumulative time is edgekit's own: (file, name)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from edgekit import artifact, parity, registry
 from edgekit.artifact import Artifact
-from edgekit.bench import host
+from edgekit.devices import host
 from edgekit.preprocess import fit
 
 DATA = Path(__file__).resolve().parent.parent / ".cache" / "data" / "fashion-mnist"

@@ -34,7 +34,8 @@ from PIL import Image
 
 from edgekit import artifact, calibration, models, registry
 from edgekit.artifact import Artifact
-from edgekit.bench import comparison, host
+from edgekit.bench import comparison
+from edgekit.devices import host
 from edgekit.preprocess import Preprocess, fit
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe

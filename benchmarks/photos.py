@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from edgekit import artifact, parity, registry
 from edgekit.artifact import Artifact
-from edgekit.bench import host
 from edgekit.calibration import random_crop
+from edgekit.devices import host
 from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, Preprocess, fit, load_pixels, open_picture
 from edgekit.tasks.classification import agreement, softmax, sqnr_db

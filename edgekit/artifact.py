@@ -19,10 +19,10 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -160,6 +160,18 @@ class Artifact:
         files = self.manifest.files
         return sum(record.bytes for name, record in files.items() if _is_model(name) or name in BESIDE)
 
+    @property
+    def target(self) -> str:
+        return self.manifest.target
+
+    @property
+    def oldest_interpreter(self) -> dict[str, str]:
+        return self.manifest.oldest_interpreter
+
+    def digest(self) -> str:
+        """sha256 of the model file, or of several in the order of their names."""
+        return _digest([self.folder / name for name in self.manifest.files if _is_model(name) or name in BESIDE])
+
     def labels(self) -> list[str]:
         return (self.folder / "labels.txt").read_text("utf-8").splitlines()
 
@@ -187,6 +199,57 @@ class Artifact:
                 raise ArtifactError(
                     f"{self.folder}: {name} is not the file that was exported (its checksum differs)", hint=AGAIN
                 )
+
+
+TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
+
+
+@dataclass(frozen=True)
+class LooseFile:
+    """A model file with no artifact around it, of whatever tool: it can be run and timed, but says nothing of pictures."""
+
+    model_file: Path
+    oldest_interpreter: ClassVar[dict[str, str]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.model_file.name
+
+    @property
+    def target(self) -> str:
+        return TARGETS[self.model_file.suffix]
+
+    @property
+    def model_bytes(self) -> int:
+        """Of the model with what lies beside it."""
+        return sum(path.stat().st_size for path in self._files())
+
+    def digest(self) -> str:
+        """As Artifact.digest."""
+        return _digest(self._files())
+
+    def _files(self) -> list[Path]:
+        weights = self.model_file.with_suffix(".bin")  # OpenVINO's
+        return [self.model_file, weights] if self.target == "openvino" and weights.is_file() else [self.model_file]
+
+
+Model = Artifact | LooseFile
+
+
+def open_model(path: Path) -> Model:
+    """An artifact, or a model file of any tool. Raises ArtifactError, RequestError."""
+    if not path.is_file():
+        return load(path)
+    if path.suffix not in TARGETS:
+        raise RequestError(
+            f"{path} is not a model file that edgekit knows", hint=f"an artifact folder, or {', '.join(TARGETS)}"
+        )
+    return LooseFile(path)
+
+
+def _digest(files: Sequence[Path]) -> str:
+    digests = [file_record(path).sha256 for path in sorted(files)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
 from edgekit.artifact import Artifact, CalibrationRecord, Golden, Manifest
-from edgekit.bench import host
 from edgekit.calibration import Pictures
+from edgekit.devices import host
 from edgekit.errors import ExportError, ParityError
 from edgekit.exporters import Exported
 from edgekit.models import LoadedModel

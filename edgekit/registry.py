@@ -1,6 +1,6 @@
 """From a name to a plugin: the only door to heavy imports.
 
-Built-ins register through the same entry points as third parties: `edgekit.exporters` and `edgekit.runtimes` (see
+Built-ins register through the same entry points as third parties: `edgekit.exporters`, `edgekit.runtimes` and `edgekit.devices` (see
 pyproject.toml). Nothing is imported until a plugin is asked for by name.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.errors import MissingExtraError, UnknownNameError
 
 if TYPE_CHECKING:
+    from edgekit.devices import Device
     from edgekit.exporters import Exporter
     from edgekit.runtimes import Runtime
 
@@ -50,8 +51,19 @@ def runtime(name: str) -> "Runtime":
     return plugin
 
 
+def device(name: str) -> "Device":
+    """`local`, or `arm64:cortex-a76`: a plugin, and which of its devices."""
+    kind, _, which = name.partition(":")
+    plugin: Device = _load("device", "edgekit.devices", kind, which or None)
+    return plugin
+
+
 def targets() -> list[str]:
     return sorted(p.name for p in entry_points(group="edgekit.exporters"))
+
+
+def devices() -> list[str]:
+    return sorted(p.name for p in entry_points(group="edgekit.devices"))
 
 
 def runtimes() -> list[str]:
@@ -90,12 +102,12 @@ def needs(extra: str | None = None) -> Iterator[None]:
         raise mismatch from error
 
 
-def _load(kind: str, group: str, name: str) -> Any:
+def _load(kind: str, group: str, name: str, *arguments: Any) -> Any:
     plugins: dict[str, EntryPoint] = {p.name: p for p in entry_points(group=group)}
     if name not in plugins:
         raise UnknownNameError(kind, name, plugins)
     with needs(name if group == "edgekit.exporters" and name in ("tflite", "onnx", "openvino") else None):
-        return plugins[name].load()()
+        return plugins[name].load()(*arguments)
 
 
 def _importable(name: str) -> bool:

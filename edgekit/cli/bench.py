@@ -25,7 +25,8 @@ def bench(
       edgekit bench build/mobilenetv2-tflite-int8 build/mobilenetv2-tflite-fp32
       edgekit bench build/*-tflite-* --rounds 200 --json
     """
-    from edgekit.bench import comparison, host
+    from edgekit.bench import comparison
+    from edgekit.devices import host
     from edgekit.runtimes import Options
 
     with talk.progress(rounds, f"timing {len(artifacts)} artifacts") as tick:

@@ -205,7 +205,7 @@ def _report(talk: Talk, artifact: Any) -> dict[str, Any]:
     import msgspec
 
     from edgekit import parity, schemes
-    from edgekit.bench import host
+    from edgekit.devices import host
 
     m = artifact.manifest
     size = artifact.model_bytes

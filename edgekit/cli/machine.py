@@ -47,7 +47,7 @@ def doctor(talk: Talk) -> int:
     import msgspec
 
     from edgekit import machine
-    from edgekit.bench import host
+    from edgekit.devices import host
 
     facts, checks = host.facts(), machine.checkup()
     rows = [(c.what, "ok" if c.ok else "missing", c.detail) for c in checks]

@@ -5,13 +5,14 @@ import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact
+from edgekit.artifact import Model
 from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError, reason
 from edgekit.quiet import quiet
 from edgekit.registry import EXTRAS, installed
-from edgekit.runtimes import Options
+from edgekit.runtimes import Options, Takes, sole
 
 # name of the interpreter (= its distribution) -> where its Interpreter class is; the first installed one serves
 INTERPRETERS = {
@@ -49,7 +50,7 @@ def version(name: str) -> str:
 
 
 class LitertSession:
-    def __init__(self, artifact: Artifact, options: Options) -> None:
+    def __init__(self, artifact: Model, options: Options) -> None:
         self.interpreter_name = choose(options.interpreter)
         self.threads = options.threads
         try:
@@ -59,16 +60,27 @@ class LitertSession:
                 )
                 self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            floor = artifact.manifest.oldest_interpreter
+            floor = artifact.oldest_interpreter
             hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""
             raise WorkerError(
                 f"{version(self.interpreter_name)} cannot open {artifact.model_file}: {reason(error)}", hint=hint
             ) from error
-        self.input = self.interpreter.get_input_details()[0]["index"]
+        self.details = sole(self.interpreter.get_input_details(), "input", artifact.model_file)
+        self.input = self.details["index"]
+        self.shape = tuple(self.details["shape"])
         self.output = self.interpreter.get_output_details()[0]["index"]
+
+    def takes(self) -> Takes:
+        scale, zero_point = self.details["quantization"]
+        shape, dtype = tuple(map(int, self.details["shape_signature"])), np.dtype(self.details["dtype"]).name
+        return Takes(shape, dtype, float(scale), int(zero_point)) if scale else Takes(shape, dtype)
 
     def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
         try:
+            if tensor.shape != self.shape:  # a size that the file leaves open
+                self.interpreter.resize_tensor_input(self.input, tensor.shape, strict=True)
+                self.interpreter.allocate_tensors()
+                self.shape = tensor.shape
             self.interpreter.set_tensor(self.input, tensor)
             self.interpreter.invoke()
         except (ValueError, RuntimeError) as error:
@@ -93,5 +105,9 @@ class LitertRuntime:
     def version(self) -> str:
         return version(choose(None))
 
-    def open(self, artifact: Artifact, options: Options = Options()) -> LitertSession:
+    def imports(self, options: Options) -> None:
+        with quiet():
+            interpreter_class(choose(options.interpreter))
+
+    def open(self, artifact: Model, options: Options = Options()) -> LitertSession:
         return LitertSession(artifact, options)

@@ -5,17 +5,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact
-from edgekit.runtimes import Options
+from edgekit.artifact import Artifact, Model
+from edgekit.errors import UnsupportedError
+from edgekit.runtimes import Options, Takes
 
 
 class NullSession:
     def __init__(self, artifact: Artifact) -> None:
-        self.classes = artifact.manifest.classes
-        self.dtype = artifact.manifest.output.dtype
+        self.manifest = artifact.manifest
+
+    def takes(self) -> Takes:
+        tensor = self.manifest.input
+        return Takes(tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
 
     def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        return np.zeros((len(tensor), self.classes), self.dtype)
+        return np.zeros((len(tensor), self.manifest.classes), self.manifest.output.dtype)
 
     def facts(self) -> dict[str, str]:
         return {"runtime": "null"}
@@ -31,5 +35,7 @@ class NullRuntime:
     def version(self) -> str:
         return "0"
 
-    def open(self, artifact: Artifact, options: Options = Options()) -> NullSession:
+    def open(self, artifact: Model, options: Options = Options()) -> NullSession:
+        if not isinstance(artifact, Artifact):
+            raise UnsupportedError("the null runtime answers for artifacts, not for loose files")
         return NullSession(artifact)

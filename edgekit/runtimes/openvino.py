@@ -1,14 +1,17 @@
 """Runs OpenVINO's `.xml` (with the `.bin` beside it) and `.onnx` files in OpenVINO, on the CPU."""
 
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact
+from edgekit.artifact import Model
 from edgekit.errors import WorkerError
 from edgekit.quiet import no_telemetry
 from edgekit.registry import needs
-from edgekit.runtimes import Options
+from edgekit.runtimes import OperatorTime, Options, Takes, sole
 
 with needs("run-openvino"), no_telemetry():
     import openvino
@@ -17,18 +20,24 @@ VERSION = f"openvino {openvino.__version__.partition('-')[0]}"
 
 
 class OpenvinoSession:
-    def __init__(self, artifact: Artifact, options: Options) -> None:
+    def __init__(self, artifact: Model, options: Options) -> None:
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": options.threads,
             # left alone it is bfloat16 on CPUs that have it: other answers, and no fp32 to compare with
             "INFERENCE_PRECISION_HINT": "f32",
+            "PERF_COUNT": options.profile,
         }
         try:
             self.compiled = openvino.Core().compile_model(str(artifact.model_file), "CPU", settings)
         except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
             raise WorkerError(f"{VERSION} cannot open {artifact.model_file}: {_reason(error)}") from error
+        self.input = sole(self.compiled.inputs, "input", artifact.model_file)
         self.request = self.compiled.create_infer_request()
+
+    def takes(self) -> Takes:
+        shape = tuple(-1 if size.is_dynamic else size.get_length() for size in self.input.partial_shape)
+        return Takes(shape, np.dtype(self.input.element_type.to_dtype()).name)
 
     def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
         """Raises WorkerError for a tensor that the file does not take."""
@@ -46,6 +55,15 @@ class OpenvinoSession:
             "threads": str(self.compiled.get_property("INFERENCE_NUM_THREADS")),
             "precision": self.compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
         }
+
+    def profile(self) -> list[OperatorTime]:
+        """Of the last inference."""
+        spent, count = Counter[str](), Counter[str]()
+        for node in self.request.get_profiling_info():
+            if node.status == node.Status.EXECUTED:
+                spent[node.node_type] += node.real_time // timedelta(microseconds=1) * 1000
+                count[node.node_type] += 1
+        return [OperatorTime(op, count[op], spent[op]) for op, _ in spent.most_common()]
 
     def close(self) -> None:
         del self.request, self.compiled
@@ -65,5 +83,5 @@ class OpenvinoRuntime:
     def version(self) -> str:
         return VERSION
 
-    def open(self, artifact: Artifact, options: Options = Options()) -> OpenvinoSession:
+    def open(self, artifact: Model, options: Options = Options()) -> OpenvinoSession:
         return OpenvinoSession(artifact, options)

@@ -5,20 +5,25 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact
+from edgekit.artifact import Model
 from edgekit.errors import UnsupportedError, WorkerError
-from edgekit.runtimes import Options
+from edgekit.runtimes import Options, Takes, sole
 
 
 class TorchSession:
-    def __init__(self, artifact: Artifact, options: Options) -> None:
+    def __init__(self, artifact: Model, options: Options) -> None:
         if options.interpreter is not None:
             raise UnsupportedError("--interpreter chooses who runs a .tflite file", hint="leave it out for .pt2")
         torch.set_num_threads(options.threads)
         try:
-            self.module = torch.export.load(artifact.model_file).module()
+            program = torch.export.load(artifact.model_file)
+            self.module = program.module()
+            self.example = sole(program.example_inputs[0], "input", artifact.model_file)
         except Exception as error:
             raise WorkerError(f"torch cannot open {artifact.model_file}: {error}") from error
+
+    def takes(self) -> Takes:
+        return Takes(tuple(self.example.shape), str(self.example.dtype).removeprefix("torch."))
 
     def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
@@ -39,5 +44,5 @@ class TorchRuntime:
     def version(self) -> str:
         return str(torch.__version__)
 
-    def open(self, artifact: Artifact, options: Options = Options()) -> TorchSession:
+    def open(self, artifact: Model, options: Options = Options()) -> TorchSession:
         return TorchSession(artifact, options)

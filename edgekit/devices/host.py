@@ -1,7 +1,9 @@
 """Facts about this machine that decide the answers and the speed of an int8 file."""
 
+import contextlib
 import os
 import platform
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -35,3 +37,38 @@ def facts() -> dict[str, str]:
         "cores": str(os.cpu_count() or 0),
         "python": platform.python_version(),
     }
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Bytes of this process in memory: all, those that no file backs, and the most there ever were."""
+
+    total: int
+    anonymous: int
+    peak: int
+
+
+def memory() -> Resident | None:
+    """None where the system does not tell (it is Linux that does)."""
+    try:
+        text = Path("/proc/self/status").read_text("utf-8")
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in text.splitlines())
+    kilobytes = [fields[name].split()[0] for name in ("VmRSS", "RssAnon", "VmHWM") if name in fields]
+    return Resident(*(int(k) * 1024 for k in kilobytes)) if len(kilobytes) == 3 else None
+
+
+def involuntary_switches() -> int:
+    """How often another process cut in on this one; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def die_first() -> None:
+    """Where memory runs out, let Linux end this process before any other."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "utf-8")

@@ -1,0 +1,156 @@
+"""A Device is where a file runs: this machine, an emulated core, a phone. It starts workers, one process per opened file.
+
+A worker opens one file in one runtime and then does what it is told, a line at a time: time inferences, count their
+instructions, answer tensors. What breaks there (a crash, a hang, no memory) breaks the worker and nothing else. The
+messages below are what passes between the two, as JSON lines; tensors follow their line as raw bytes.
+"""
+
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.runtimes import OperatorTime, Options, Takes
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a worker opens. `model`: an artifact's folder or a model file. `batch`: pictures in one inference; None
+    takes what the file says, or one."""
+
+    model: str
+    runtime: str
+    options: Options = Options()
+    batch: int | None = None
+    seed: int = 0
+
+
+class Phase(msgspec.Struct, frozen=True):
+    wall_ns: int
+    cpu_ns: int
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Bytes of the worker's process: resident after each phase, and the highest since it started.
+
+    `anonymous`: what of `after_first` no file backs. Where a system does not tell, there is no Memory.
+    """
+
+    before: int
+    after_import: int
+    after_load: int
+    after_first: int
+    anonymous: int
+    peak: int
+
+
+class Infer(msgspec.Struct, frozen=True, tag=True):
+    """Time `times` inferences."""
+
+    times: int
+
+
+class Count(msgspec.Struct, frozen=True, tag=True):
+    """Count the instructions of `times` inferences (devices that can)."""
+
+    times: int
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """Answer the tensors that follow, `shape[0]` of them, one batch at a time."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Profile(msgspec.Struct, frozen=True, tag=True):
+    """Time by operator, of `times` inferences."""
+
+    times: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The file is open, and one inference ran."""
+
+    imported: Phase
+    load: Phase
+    first: Phase
+    takes: Takes
+    facts: dict[str, str]  # of the session: what really runs
+    host: dict[str, str]
+    source: str  # what the timed inferences are fed
+
+
+class Samples(msgspec.Struct, frozen=True, tag=True):
+    """Nanoseconds of single inferences, in the order they ran; `switches`: how often another process cut in."""
+
+    wall_ns: tuple[int, ...]
+    cpu_ns: tuple[int, ...]
+    switches: int
+
+
+class Counts(msgspec.Struct, frozen=True, tag=True):
+    """Instructions of single inferences, in the order they ran."""
+
+    instructions: tuple[int, ...]
+
+
+class Tensors(msgspec.Struct, frozen=True, tag=True):
+    """Raw bytes of answers follow."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Operators(msgspec.Struct, frozen=True, tag=True):
+    operators: tuple[OperatorTime, ...]
+
+
+class End(msgspec.Struct, frozen=True, tag=True):
+    """Asked: end. Answered: what it took. None: the system does not tell."""
+
+    memory: Memory | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, tag=True):
+    """An EdgekitError of the worker, by the name of its class."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+Request = Infer | Count | Answer | Profile | End
+Reply = Ready | Samples | Counts | Tensors | Operators | End | Failure
+
+
+class Worker(Protocol):
+    """An opened file. Everything raises WorkerError when the process crashes, hangs or dies, and the error that the
+    runtime raised otherwise."""
+
+    ready: Ready
+
+    def infer(self, times: int) -> Samples: ...
+    def count(self, times: int) -> tuple[int, ...]: ...
+    def answer(self, tensors: NDArray[Any]) -> NDArray[Any]: ...
+    def profile(self, times: int) -> tuple[OperatorTime, ...]: ...
+    def end(self) -> Memory | None: ...
+    def kill(self) -> None: ...
+
+
+class Device(Protocol):
+    """`--on NAME` or `--on NAME:WHICH`; the plugin is made with WHICH (None where it is left out).
+
+    counts  whether its workers can count instructions
+    timed   whether its workers' times mean anything: not under an emulator
+    """
+
+    name: str
+    counts: bool
+    timed: bool
+
+    def start(self, job: Job, timeout: float) -> Worker: ...  # seconds without an answer that mean a hang
+
+
+def raw(tensors: NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(tensors).tobytes()

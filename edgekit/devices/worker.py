@@ -1,0 +1,190 @@
+"""The worker: `python -m edgekit.devices.worker` opens one file and does what its standard input says.
+
+It holds the only stopwatch of edgekit. Standard output is the channel of replies: what a native library prints there
+goes to standard error instead.
+"""
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import msgspec
+import numpy as np
+
+from edgekit import artifact, registry
+from edgekit.artifact import Array, Artifact, Model
+from edgekit.devices import (
+    Answer,
+    Count,
+    Counts,
+    End,
+    Failure,
+    Infer,
+    Job,
+    Memory,
+    Operators,
+    Phase,
+    Profile,
+    Ready,
+    Reply,
+    Request,
+    Samples,
+    Tensors,
+    counting,
+    host,
+    raw,
+)
+from edgekit.errors import EdgekitError, RequestError, UnsupportedError
+from edgekit.runtimes import Runtime, Session, Takes
+
+T = TypeVar("T")
+
+
+def main() -> None:
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    host.die_first()
+
+    def reply(message: Reply, payload: bytes = b"") -> None:
+        replies.write(msgspec.json.encode(message) + b"\n" + payload)
+        replies.flush()
+
+    try:
+        serve(sys.stdin.buffer, reply)
+    except EdgekitError as error:
+        reply(_failure(error))
+        sys.exit(error.exit_code)
+
+
+def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
+    job = msgspec.json.decode(requests.readline(), type=Job)
+    used = [host.memory()]
+    runtime, imported = timed(lambda: _import(job))
+    used.append(host.memory())
+    model = artifact.open_model(Path(job.model))
+    session, load = timed(lambda: runtime.open(model, job.options))
+    used.append(host.memory())
+    takes = session.takes()
+    tensor, source = feed(model, takes, job)
+    _, first = timed(lambda: session.run(tensor))
+    used.append(host.memory())
+    gc.disable()
+    reply(Ready(imported, load, first, takes, session.facts(), host.facts(), source))
+    while line := requests.readline():
+        request: Request = msgspec.json.decode(line, type=Request)
+        tensors = _tensors(requests, request) if isinstance(request, Answer) else tensor
+        try:
+            reply(*answer(session, request, tensors, used))
+        except EdgekitError as error:
+            reply(_failure(error))
+        if isinstance(request, End):
+            break
+    session.close()
+
+
+def answer(
+    session: Session, request: Request, tensors: Array, used: list[host.Resident | None]
+) -> tuple[Reply] | tuple[Reply, bytes]:
+    def run() -> Array:
+        return session.run(tensors)
+
+    match request:
+        case Infer(times):
+            return (infer(run, times),)
+        case Count(times):
+            return (Counts(counting.count(run, times)),)
+        case Profile(times):
+            return (profile(session, run, times),)
+        case End():
+            return (End(_memory(used)),)
+        case Answer():
+            batch = max(session.takes().shape[0], 1)  # -1: open
+            answers = np.concatenate([session.run(tensors[i : i + batch]) for i in range(0, len(tensors), batch)])
+            return Tensors(answers.shape, answers.dtype.name), raw(answers)
+
+
+def timed(call: Callable[[], T]) -> tuple[T, Phase]:
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    result = call()
+    cpu_ns = time.process_time_ns() - cpu
+    return result, Phase(time.perf_counter_ns() - wall, cpu_ns)
+
+
+def infer(run: Callable[[], object], times: int) -> Samples:
+    """CPU time is the whole process's: runtimes compute on threads of their own."""
+    before = host.involuntary_switches()
+    phases = [timed(run)[1] for _ in range(times)]
+    return Samples(
+        tuple(p.wall_ns for p in phases), tuple(p.cpu_ns for p in phases), host.involuntary_switches() - before
+    )
+
+
+def profile(session: Session, run: Callable[[], object], times: int) -> Operators:
+    tell = getattr(session, "profile", None)
+    if tell is None:
+        name = session.facts()["runtime"]
+        raise UnsupportedError(f"{name} does not tell the time of single operators", hint="leave --profile out")
+    for _ in range(times):
+        run()
+    return Operators(tuple(tell()))
+
+
+def feed(model: Model, takes: Takes, job: Job) -> tuple[Array, str]:
+    """What the timed inferences run on: an artifact's first golden picture, or noise; and which it is.
+
+    Raises RequestError for a batch that the file does not take, UnsupportedError for sizes that it leaves open.
+    """
+    sizes = takes.shape[1:]
+    if -1 in sizes:
+        raise UnsupportedError(
+            f"{model.name} leaves the size of its input open: {takes.shape}", hint="fix it at export"
+        )
+    batch = job.batch or (1 if takes.shape[0] == -1 else takes.shape[0])
+    if takes.shape[0] not in (-1, batch):
+        raise RequestError(
+            f"{model.name} takes {takes.shape[0]} pictures at once, not {batch}", hint="edgekit export --dynamic-batch"
+        )
+    if isinstance(model, Artifact):
+        return np.repeat(model.golden().tensors[:1], batch, axis=0), "the artifact's first golden picture"
+    noise = np.random.default_rng(job.seed).standard_normal((batch, *sizes))
+    dtype = np.dtype(takes.dtype)
+    if dtype.kind == "f":
+        return noise.astype(dtype), f"N(0, 1), seed {job.seed}"
+    limits = np.iinfo(dtype)
+    if takes.scale:
+        noise, said = noise / takes.scale + (takes.zero_point or 0), "N(0, 1) in the file's own scale"
+    else:  # bytes of a picture
+        noise, said = noise * 64 + 128 + (limits.min if limits.max == 127 else 0), "N(128, 64)"
+    return np.rint(noise).clip(limits.min, limits.max).astype(dtype), f"{said}, seed {job.seed}"
+
+
+def _import(job: Job) -> Runtime:
+    runtime = registry.runtime(job.runtime)
+    if hasattr(runtime, "imports"):
+        runtime.imports(job.options)
+    return runtime
+
+
+def _memory(used: list[host.Resident | None]) -> Memory | None:
+    peak = host.memory()
+    before, imported, loaded, first = used
+    if not (peak and before and imported and loaded and first):
+        return None
+    return Memory(before.total, imported.total, loaded.total, first.total, first.anonymous, peak.peak)
+
+
+def _tensors(requests: BinaryIO, request: Answer) -> Array:
+    size = int(np.prod(request.shape)) * np.dtype(request.dtype).itemsize
+    return np.frombuffer(requests.read(size), request.dtype).reshape(request.shape)
+
+
+def _failure(error: EdgekitError) -> Failure:
+    return Failure(type(error).__name__, error.message, error.hint)
+
+
+if __name__ == "__main__":
+    main()
