@@ -34,7 +34,7 @@ from PIL import Image
 
 from edgekit import artifact, calibration, models, registry
 from edgekit.artifact import Artifact
-from edgekit.bench import comparison
+from edgekit.bench import harness, summary
 from edgekit.devices import host
 from edgekit.preprocess import Preprocess, fit
 from edgekit.quiet import quiet
@@ -168,7 +168,8 @@ def pictures(model: str, spec: Preprocess) -> NDArray[np.uint8]:
 
 
 def measure(model: str, target: str, made: dict[str, Path], rounds: int) -> list[tuple[str, ...]]:
-    timed = comparison.compare(list(made.values()), Options(), rounds=rounds, warmup=5)
+    entries = harness.entries(list(made.values()), (), (1,), Options(), None)
+    timed = summary.rows(harness.compare(entries, registry.device("local"), harness.Plan(runs=rounds, budget=600)))
     opened = {kind: artifact.load(folder) for kind, folder in made.items()}
     fitted = pictures(model, opened["fp32"].manifest.preprocess)
     scores = {kind: photos.scores(cell, fitted) for kind, cell in opened.items()}
@@ -186,7 +187,7 @@ def measure(model: str, target: str, made: dict[str, Path], rounds: int) -> list
                 target,
                 scheme + (" REJECTED" if spent and spent["rejected"] else ""),
                 f"{row.cpu_ms:.2f}",
-                "1" if row.ratio is None else f"{1 / row.ratio.value:.2f}",
+                "1" if row.cpu_ratio is None else f"{1 / row.cpu_ratio.value:.2f}",
                 f"{row.bytes / 1e6:.2f}",
                 "" if same else f"{sqnr_db(reference, scores[kind]):.1f}",
                 "" if same else f"{100 * agreement(reference, scores[kind]):.1f}",

@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from edgekit.inspection import Inspection
 
 
-def runtime_options(function: Any) -> Any:
-    # more than a machine has is slow; very many end the interpreter
-    function = click.option(
-        "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of the runtime."
-    )(function)
+def interpreter_option(function: Any) -> Any:
     return click.option(
         "--interpreter",
         metavar="NAME",
         help="ai-edge-litert, tflite-runtime or tensorflow.  [default: the first installed]",
     )(function)
+
+
+def runtime_options(function: Any) -> Any:
+    # more than a machine has is slow; very many end the interpreter
+    threads = click.option(
+        "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of the runtime."
+    )
+    return interpreter_option(threads(function))
 
 
 @click.command()

@@ -1,0 +1,209 @@
+"""Time files against each other: fresh processes, launch after launch, that take turns round by round.
+
+Whatever else the machine does falls on all of them alike, so ratios hold where times do not.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgekit import __version__, artifact, registry
+from edgekit.artifact import Artifact, Model
+from edgekit.bench.runs import Launch, Run, Subject
+from edgekit.devices import Device, Job, Ready, Samples, Worker
+from edgekit.errors import EdgekitError, UnsupportedError
+from edgekit.runtimes import OperatorTime, Options
+
+COUNTED = 4  # inferences whose instructions are counted; the least of them is the figure
+LEAST_ROUNDS = 2  # whatever the budget
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often.
+
+    runs      timed inferences of each file, spread over the launches
+    launches  fresh processes of each file
+    warmup    inferences of each process that do not count, after its first
+    budget    seconds after which no further launch, and no further round, begins
+    timeout   seconds without an answer that mean a hang
+    """
+
+    runs: int = 100
+    launches: int = 5
+    warmup: int = 5
+    budget: float = 120.0
+    timeout: float = 300.0
+    seed: int = 0
+
+    @property
+    def rounds(self) -> int:
+        return -(-self.runs // self.launches)
+
+
+@dataclass
+class Entry:
+    """A file in a runtime, what came of it so far, and its worker while one lives."""
+
+    model: Model
+    path: Path
+    runtime: str
+    options: Options
+    batch: int | None = None
+    ready: Ready | None = None
+    worker: Worker | None = None
+    turns: list[Samples] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    counts: tuple[int, ...] = ()
+    failure: EdgekitError | None = None
+
+    def attempt(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Do it, unless something failed before; keep what fails."""
+        if self.failure is None:
+            try:
+                act(*arguments)
+            except EdgekitError as error:
+                self.failure = error
+
+    def begin(self, device: Device, plan: Plan, count: bool) -> None:
+        job = Job(str(self.path), self.runtime, self.options, self.batch, plan.seed)
+        self.worker, self.turns = device.start(job, plan.timeout), []
+        self.ready = self.worker.ready
+        if plan.warmup:
+            self.worker.infer(plan.warmup)
+        if count:
+            self.counts = self.worker.count(COUNTED)
+
+    def take_turn(self) -> None:
+        assert self.worker
+        self.turns.append(self.worker.infer(1))
+
+    def finish(self) -> None:
+        assert self.worker
+        assert self.ready
+        memory = self.worker.end()
+        wall, cpu = ([ns for turn in self.turns for ns in getattr(turn, clock)] for clock in ("wall_ns", "cpu_ns"))
+        switches = sum(turn.switches for turn in self.turns)
+        phases = self.ready.imported, self.ready.load, self.ready.first
+        self.launches.append(Launch(*phases, tuple(wall), tuple(cpu), switches, memory))
+
+    def close(self) -> None:
+        if self.worker:
+            self.worker.kill()
+            self.worker = None
+
+    def run(self, device: Device, session: str, made: str) -> Run:
+        ready = self.ready
+        return Run(
+            session=session,
+            made=made,
+            edgekit=__version__,
+            subject=subject(self.model, self.path),
+            runtime=self.runtime,
+            device=device.name,
+            threads=self.options.threads,
+            batch=self.batch or (max(ready.takes.shape[0], 1) if ready else 1),
+            fed=ready.source if ready else "",
+            facts=ready.facts if ready else {},
+            host=ready.host if ready else {},
+            launches=tuple(self.launches),
+            counts=self.counts,
+            error=self.failure.message if self.failure else None,
+        )
+
+
+def entries(
+    paths: Sequence[Path], runtimes: Sequence[str], threads: Sequence[int], options: Options, batch: int | None
+) -> list[Entry]:
+    """Every file in every runtime named (in the first that opens it, where none is) with every number of threads.
+
+    Raises ArtifactError, RequestError; UnsupportedError for a file that none of the runtimes opens.
+    """
+    made = []
+    for path in paths:
+        model = artifact.open_model(path)
+        names = [name for name in runtimes if model.target in registry.runtime(name).targets]
+        if runtimes and not names:
+            fits = [name for name in registry.runtimes() if _opens(name, model.target)]
+            raise UnsupportedError(
+                f"{' and '.join(runtimes)} cannot open {path}", hint=f"--runtime {' or '.join(fits)}"
+            )
+        for name in names or [registry.runtime_for(model.target).name]:
+            made += [Entry(model, path, name, replace(options, threads=n), batch) for n in threads]
+    return made
+
+
+def compare(
+    made: Sequence[Entry], device: Device, plan: Plan, *, count: bool = False, tick: Callable[[], None] = lambda: None
+) -> list[Run]:
+    """Time the entries against each other. What fails is left out of what follows, and its Run says why."""
+    session, now = secrets.token_hex(6), datetime.now(UTC).isoformat(timespec="seconds")
+    rng, deadline = random.Random(plan.seed), time.monotonic() + plan.budget
+    for number in range(plan.launches):
+        began = time.monotonic()
+        launch(made, device, plan, rng, deadline, count=count and number == 0, tick=tick)
+        if 2 * time.monotonic() - began > deadline:
+            break  # one more would not fit
+    return [entry.run(device, session, now) for entry in made]
+
+
+def launch(
+    made: Sequence[Entry],
+    device: Device,
+    plan: Plan,
+    rng: random.Random,
+    deadline: float,
+    *,
+    count: bool,
+    tick: Callable[[], None],
+) -> None:
+    """One process of each entry, all at once; their inferences take turns, in an order drawn anew each round."""
+    try:
+        for entry in rng.sample(made, len(made)):
+            entry.attempt(entry.begin, device, plan, count)
+        for number in range(plan.rounds):
+            if number >= LEAST_ROUNDS and time.monotonic() > deadline:
+                break
+            for entry in rng.sample(made, len(made)):
+                entry.attempt(entry.take_turn)
+            tick()
+        for entry in made:
+            entry.attempt(entry.finish)
+    finally:
+        for entry in made:
+            entry.close()
+
+
+def profile(entry: Entry, device: Device, plan: Plan) -> tuple[OperatorTime, ...]:
+    """Time by operator, of as many inferences as a launch has rounds. Raises UnsupportedError where no runtime tells."""
+    job = Job(str(entry.path), entry.runtime, replace(entry.options, profile=True), entry.batch, plan.seed)
+    worker = device.start(job, plan.timeout)
+    try:
+        return worker.profile(plan.rounds)
+    finally:
+        worker.kill()
+
+
+def subject(model: Model, path: Path) -> Subject:
+    told = model.manifest if isinstance(model, Artifact) else None
+    return Subject(
+        name=model.name,
+        path=str(path),
+        target=model.target,
+        digest=model.digest(),
+        bytes=model.model_bytes,
+        model=told.model if told else "",
+        scheme=told.scheme if told else "",
+    )
+
+
+def _opens(name: str, target: str) -> bool:
+    try:
+        return target in registry.runtime(name).targets
+    except EdgekitError:
+        return False

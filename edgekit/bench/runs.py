@@ -1,0 +1,166 @@
+"""Runs: what was measured, one JSON line each, appended to a file. Raw samples are kept; statistics are made on reading.
+
+Every schema that was ever written loads for ever. Lines of several kinds may stand in one file.
+"""
+
+import math
+import os
+import statistics as plain
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import msgspec
+import numpy as np
+
+from edgekit.artifact import output_errors
+from edgekit.bench.statistics import Estimate, estimate, percentiles
+from edgekit.devices import Memory, Phase
+from edgekit.errors import DataError
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """One process: its phases, and the nanoseconds of single inferences in the order they ran."""
+
+    imported: Phase
+    load: Phase
+    first: Phase
+    wall_ns: tuple[int, ...]
+    cpu_ns: tuple[int, ...]
+    switches: int = 0
+    memory: Memory | None = None
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """The file that ran. `digest`: sha256 of the model file. The rest is known of artifacts only."""
+
+    name: str
+    path: str
+    target: str
+    digest: str
+    bytes: int
+    model: str = ""
+    scheme: str = ""
+
+
+class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
+    """One file in one runtime. Runs of one `session` took turns: round i of launch j was the same minute for all.
+
+    facts   of the session as it really ran: runtime and version, threads, precision
+    error   what went wrong; then the launches are those before it
+    counts  instructions of single inferences, where they were counted
+    """
+
+    session: str
+    made: str  # UTC, ISO 8601
+    edgekit: str
+    subject: Subject
+    runtime: str
+    device: str
+    threads: int
+    batch: int
+    fed: str
+    facts: dict[str, str]
+    host: dict[str, str]
+    launches: tuple[Launch, ...]
+    counts: tuple[int, ...] = ()
+    error: str | None = None
+    schema: Literal[1] = 1
+
+    @property
+    def name(self) -> str:
+        return self.subject.name
+
+    @property
+    def samples(self) -> int:
+        return sum(len(launch.cpu_ns) for launch in self.launches)
+
+    @property
+    def cpu_ms(self) -> float:
+        """Median of the launches' medians."""
+        return plain.median(plain.median(launch.cpu_ns) for launch in self.launches) / 1e6
+
+    def wall_ms(self) -> dict[str, float]:
+        """Percentiles over all launches. They tell of the machine as much as of the file."""
+        pooled = [ns for launch in self.launches for ns in launch.wall_ns]
+        return {name: ns / 1e6 for name, ns in percentiles(pooled).items()}
+
+    def phase_ms(self, phase: Literal["imported", "load", "first"], clock: Literal["wall", "cpu"]) -> float:
+        """Median over the launches."""
+        spent: list[int] = [getattr(getattr(launch, phase), f"{clock}_ns") for launch in self.launches]
+        return plain.median(spent) / 1e6
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What the file needs at its peak: above what the process held once the runtime was imported."""
+        known = [launch.memory for launch in self.launches if launch.memory]
+        return round(plain.median(m.peak - m.after_import for m in known)) if known else None
+
+    @property
+    def instructions(self) -> int | None:
+        """The least of the counted inferences: now and then one has more to do."""
+        return min(self.counts, default=None)
+
+
+def ratio(run: Run, base: Run, level: float = 0.975) -> Estimate | None:
+    """log(CPU time of `run` / that of `base`), which took turns. None where there are not two launches of both.
+
+    Ratios are taken inside a round, so that whatever else the machine did falls on both alike.
+    """
+    logs = [
+        plain.median(math.log(max(x, 1) / max(y, 1)) for x, y in zip(a.cpu_ns, b.cpu_ns, strict=False))
+        for a, b in zip(run.launches, base.launches, strict=False)
+    ]
+    return estimate(logs, level) if len(logs) > 1 else None
+
+
+def percent(log: float) -> float:
+    return float(np.expm1(log) * 100)
+
+
+Record = Run
+
+
+def append(path: Path, records: Iterable[Record]) -> None:
+    """Add lines to a file, and make it where it is not. Raises OutputError."""
+    lines = b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+    with output_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            if _unfinished(file):
+                lines = b"\n" + lines  # what a killed process left unfinished stays a line of its own
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
+    """The records of several files in their order, and a warning for each line that cannot be read. Raises DataError."""
+    records: list[Record] = []
+    warnings = []
+    for path in paths:
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}", hint="a file that edgekit bench wrote") from None
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                records.append(msgspec.json.decode(line, type=Record))
+            except msgspec.DecodeError as error:
+                half = number == len(lines)
+                what = "was only half written" if half else f"is no run of this edgekit ({error})"
+                warnings.append(f"{path}: line {number} {what}; left out")
+    if not records:
+        named = ", ".join(map(str, paths))
+        raise DataError(f"no runs in {named}", hint="edgekit bench ARTIFACT... writes build/runs.jsonl")
+    return records, warnings
+
+
+def _unfinished(file: BinaryIO) -> bool:
+    """Whether the last line of a file lacks its end."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"

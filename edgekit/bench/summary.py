@@ -1,0 +1,128 @@
+"""Runs as rows to read: the one table that the terminal, CSV, JSON and reports show, and what it comes to in words."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp
+
+from edgekit.bench.runs import Run, ratio
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """CPU time over the first row's, with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Milliseconds are medians; `wall_ms` holds the percentiles that there are samples for. What was not measured is
+    None."""
+
+    name: str
+    runtime: str
+    device: str
+    threads: int
+    batch: int
+    bytes: int
+    error: str | None
+    load_ms: float | None = None
+    first_ms: float | None = None
+    cpu_ms: float | None = None
+    wall_p50_ms: float | None = None
+    wall_p90_ms: float | None = None
+    wall_p99_ms: float | None = None
+    per_second: float | None = None
+    memory_bytes: int | None = None
+    instructions: int | None = None
+    cpu_ratio: Ratio | None = None
+
+
+def rows(runs: Sequence[Run]) -> list[Row]:
+    """One row a run; ratios to the first that has times."""
+    base = next((run for run in runs if run.launches), None)
+    return [_row(name, run, base) for name, run in zip(names(runs), runs, strict=True)]
+
+
+def names(runs: Sequence[Run]) -> list[str]:
+    """The shortest names that tell the runs apart."""
+    ways: list[Callable[[Run], str]] = [
+        lambda run: run.name,
+        lambda run: f"{run.name}@{run.runtime}",
+        lambda run: f"{run.name} x{run.threads}",
+        lambda run: f"{run.name}@{run.runtime} x{run.threads}",
+        lambda run: run.subject.path,
+    ]
+    for way in ways:
+        if len({way(run) for run in runs}) == len(runs):
+            return [way(run) for run in runs]
+    return [f"{run.subject.path}@{run.runtime} x{run.threads}" for run in runs]
+
+
+def _row(name: str, run: Run, base: Run | None) -> Row:
+    plain = Row(
+        name=name,
+        runtime=run.facts.get("runtime", run.runtime),
+        device=run.device,
+        threads=run.threads,
+        batch=run.batch,
+        bytes=run.subject.bytes,
+        error=run.error,
+    )
+    if not run.launches:
+        return plain
+    wall = run.wall_ms()
+    found = ratio(run, base) if base is not None and run is not base and run.session == base.session else None
+    return Row(
+        **vars(plain)
+        | {
+            "load_ms": run.phase_ms("load", "wall"),
+            "first_ms": run.phase_ms("first", "wall"),
+            "cpu_ms": run.cpu_ms,
+            **{f"wall_{name}_ms": ms for name, ms in wall.items()},
+            "per_second": run.batch * 1e3 / wall["p50"],
+            "memory_bytes": run.memory_bytes,
+            "instructions": run.instructions,
+            "cpu_ratio": Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None,
+        }
+    )
+
+
+def how(runs: Sequence[Run]) -> str:
+    """How they were measured."""
+    first = next(run for run in runs if run.launches)
+    counts = sorted({run.threads for run in runs})
+    threads = f"{' or '.join(map(str, counts))} thread{'s' if counts != [1] else ''}"
+    turns = ", taking turns" if len(runs) > 1 else ""
+    cpu = first.host.get("cpu_class", "unknown")
+    processes = "a process" if len(first.launches) == 1 else f"{len(first.launches)} processes"
+    return f"{first.samples} inferences of each in {processes}{turns}, {threads}, CPU class {cpu}"
+
+
+def verdict(runs: Sequence[Run]) -> str:
+    """The fastest against the slowest."""
+    timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.launches]
+    (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].cpu_ms), max(timed, key=lambda r: r[1].cpu_ms)
+    size = _size(quick.subject.bytes, base.subject.bytes)
+    found = ratio(base, quick)
+    if found is None:
+        return f"{fast} takes {quick.cpu_ms:.2f} ms, {slow} {base.cpu_ms:.2f} ms (one process tells no margin); the first is {size}."
+    if found.low <= 0:
+        return (
+            f"{fast} and {slow} take the same time as far as {found.launches} processes can tell; the first is {size}."
+        )
+    value = exp(found.value)
+    margin = max(exp(found.high) - value, value - exp(found.low))
+    return f"{fast} is {value:.2f} +- {margin:.2f} times faster than {slow}, and {size}."
+
+
+def _size(one: int, other: int) -> str:
+    smaller = other / one
+    if smaller >= 1.05:
+        return f"{smaller:.1f} times smaller"
+    return f"{1 / smaller:.1f} times larger" if smaller <= 0.95 else "as large"

@@ -1,0 +1,170 @@
+"""The harness with a device of programmable cost, the file of runs, and the command with real runtimes."""
+
+import json
+import math
+import random
+
+import pytest
+from conftest import GOLDEN_FILES, run_edgekit
+
+from edgekit import artifact
+from edgekit.bench import harness, runs, summary
+from edgekit.devices import Phase, Ready, Samples
+from edgekit.errors import DataError, UnsupportedError, WorkerError
+from edgekit.runtimes import Options, Takes
+
+TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
+
+
+class Costly:
+    """Files of programmable cost on a machine whose speed wanders."""
+
+    name, counts, timed = "costly", True, True
+
+    def __init__(self, costs, dies_after=None):
+        self.costs, self.dies_after = costs, dies_after or {}
+        self.rng, self.order, self.started = random.Random(1), [], 0
+
+    def start(self, job, timeout):
+        self.started += 1
+        return Worker(self, job)
+
+
+class Worker:
+    def __init__(self, device, job):
+        self.device, self.job, self.done = device, job, 0
+        phase = Phase(1_000_000, 900_000)
+        self.ready = Ready(phase, phase, phase, Takes((1, 2), "float32"), {"runtime": job.runtime}, {}, "noise")
+
+    def infer(self, times):
+        self.done += times
+        if self.done > self.device.dies_after.get(self.job.runtime, math.inf):
+            raise WorkerError("it crashed")
+        self.device.order.append(self.job.runtime)
+        ns = tuple(round(self.device.costs[self.job.runtime] * self.device.rng.uniform(1, 1.02)) for _ in range(times))
+        return Samples(ns, ns, 0)
+
+    def count(self, times):
+        return (5_000_006, 5_000_000)
+
+    def end(self):
+        return None
+
+    def kill(self):
+        pass
+
+
+def entries(*runtimes):
+    return [harness.Entry(artifact.load(ONNX), ONNX, runtime, Options()) for runtime in runtimes]
+
+
+def test_files_take_turns_and_ratios_are_found():
+    device = Costly({"a": 1_000_000, "b": 2_000_000})
+    ticks = []
+    measured = harness.compare(
+        entries("a", "b"), device, harness.Plan(runs=40, launches=4, warmup=0), tick=lambda: ticks.append(1)
+    )
+    assert [len(run.launches) for run in measured] == [4, 4]
+    assert [run.samples for run in measured] == [40, 40]
+    assert len(ticks) == 40
+    rounds = {"".join(device.order[i : i + 2]) for i in range(0, 80, 2)}
+    assert rounds == {"ab", "ba"}  # each once a round, in an order drawn anew
+    row = summary.rows(measured)[1]
+    assert row.cpu_ratio.low < 2 < row.cpu_ratio.high
+    assert row.cpu_ratio.value == pytest.approx(2, rel=0.01)
+    assert "tiny-onnx-int8@a is 2.0" in summary.verdict(measured)
+
+
+def test_the_same_cost_is_the_same_time():
+    measured = harness.compare(entries("a", "b"), Costly({"a": 10**6, "b": 10**6}), harness.Plan(runs=100))
+    assert "take the same time" in summary.verdict(measured)
+
+
+def test_what_dies_is_one_row():
+    made = entries("a", "b")
+    device = Costly({"a": 1000, "b": 1000}, dies_after={"b": 7})
+    measured = harness.compare(made, device, harness.Plan(runs=50, launches=5, warmup=0), count=True)
+    assert measured[0].samples == 50
+    assert measured[1].error == "it crashed"
+    assert device.started == 5 + 1  # it died in its first launch and was not started again
+    assert measured[0].instructions == 5_000_000
+
+
+def test_the_budget_ends_it():
+    device = Costly({"a": 1000})
+    (run,) = harness.compare(entries("a"), device, harness.Plan(budget=0, warmup=0))
+    assert (len(run.launches), run.samples) == (1, harness.LEAST_ROUNDS)
+
+
+def test_names_tell_rows_apart():
+    measured = harness.compare(entries("a", "a"), Costly({"a": 1000}), harness.Plan(runs=2, launches=1))
+    assert len(set(summary.names(measured[:1]))) == 1
+    measured = harness.compare(entries("a", "b"), Costly({"a": 1000, "b": 1000}), harness.Plan(runs=2, launches=1))
+    assert summary.names(measured) == ["tiny-onnx-int8@a", "tiny-onnx-int8@b"]
+
+
+def test_a_file_that_no_runtime_named_opens():
+    with pytest.raises(UnsupportedError) as caught:
+        harness.entries([TFLITE], ["onnxruntime"], [1], Options(), None)
+    assert caught.value.hint == "--runtime litert"
+
+
+def test_runs_are_kept_and_read_again(tmp_path):
+    measured = harness.compare(entries("a"), Costly({"a": 1000}), harness.Plan(runs=4, launches=2))
+    file = tmp_path / "deep" / "runs.jsonl"
+    runs.append(file, measured)
+    with file.open("ab") as f:
+        f.write(b'{"kind":"latency","session":"x"')  # a process was killed while it wrote
+    again, warnings = runs.read([file])
+    assert again == measured
+    assert "only half written" in warnings[0]
+    runs.append(file, measured)  # the half line does not swallow the next
+    again, warnings = runs.read([file])
+    assert again == measured * 2
+    assert len(warnings) == 1
+
+
+def test_no_runs_at_all(tmp_path):
+    with pytest.raises(DataError, match="No such file"):
+        runs.read([tmp_path / "none.jsonl"])
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="no runs"):
+        runs.read([tmp_path / "empty.jsonl"])
+
+
+def test_the_command(tmp_path):
+    done = run_edgekit("bench", TFLITE, ONNX, ONNX / "model.onnx", "--runs", "6", "--launches", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "6 inferences of each in 2 processes, taking turns, 1 thread, CPU class" in done.stdout
+    assert "tiny-tflite-int8" in done.stdout.splitlines()[-1]
+    saved, _ = runs.read([tmp_path / "build" / "runs.jsonl"])
+    assert [run.samples for run in saved] == [6, 6, 6]
+    assert saved[0].subject.scheme == "int8-static"
+
+
+def test_one_broken_file_leaves_the_others(tmp_path):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"nothing")
+    done = run_edgekit("bench", TFLITE, broken, "--runs", "2", "--launches", "1", "--json", "--no-save", cwd=tmp_path)
+    assert done.returncode == 4
+    rows = json.loads(done.stdout)["rows"]
+    assert rows[0]["cpu_ms"] > 0
+    assert "cannot open" in rows[1]["error"]
+    assert "Traceback" not in done.stderr
+
+
+def test_time_by_operator_where_the_runtime_tells(tmp_path):
+    done = run_edgekit("bench", ONNX, "--profile", "--json", "--runs", "5", cwd=tmp_path)
+    operators = {o["operator"]: o for o in json.loads(done.stdout)[0]["operators"]}
+    assert operators["QLinearConv"]["count"] == 3
+    assert all(o["ms"] >= 0 for o in operators.values())
+    refused = run_edgekit("bench", TFLITE, "--profile", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "does not tell the time of single operators" in refused.stderr
+
+
+def test_two_owners_of_stdout(tmp_path):
+    assert run_edgekit("bench", TFLITE, "--csv", "--json", cwd=tmp_path).returncode == 2
+    lines = run_edgekit("bench", TFLITE, "--csv", "--runs", "2", "--launches", "1", "--no-save", cwd=tmp_path).stdout
+    assert lines.splitlines()[0].startswith("name,runtime,device")
+    assert len(lines.splitlines()) == 2

@@ -1,0 +1,120 @@
+"""Workers: real processes that answer, crash, hang and run out of memory."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from edgekit import artifact, registry
+from edgekit.devices import Job
+from edgekit.devices.process import ProcessWorker
+from edgekit.errors import ArtifactError, RequestError, UnknownNameError, UnsupportedError, WorkerError
+
+
+@pytest.fixture
+def start(request):
+    def start(model, runtime="litert", **more):
+        worker = registry.device("local").start(Job(str(model), runtime, **more), 60.0)
+        request.addfinalizer(worker.kill)
+        return worker
+
+    return start
+
+
+def test_a_worker_answers_as_the_runtime_does(start, golden_artifact):
+    golden = artifact.load(golden_artifact).golden()
+    worker = start(golden_artifact)
+    assert worker.ready.takes.shape == (1, 32, 32, 3)
+    assert worker.ready.host["cpu_class"]
+    answers = worker.answer(golden.tensors)
+    session = registry.runtime("litert").open(artifact.load(golden_artifact))
+    np.testing.assert_array_equal(answers, np.concatenate([session.run(t[None]) for t in golden.tensors]))
+    samples = worker.infer(3)
+    assert len(samples.wall_ns) == len(samples.cpu_ns) == 3
+    assert min(samples.cpu_ns) > 0
+    memory = worker.end()
+    if sys.platform == "linux":
+        assert memory.peak >= memory.after_load > memory.before > 0
+    assert worker.process.returncode is not None
+
+
+def test_a_refused_request_leaves_the_worker_alive(start, golden_artifact):
+    worker = start(golden_artifact)
+    with pytest.raises(UnsupportedError, match="single operators"):
+        worker.profile(1)
+    with pytest.raises(WorkerError, match="ai-edge-litert"):
+        worker.answer(np.zeros((1, 5, 5, 3), np.uint8))
+    assert len(worker.infer(1).cpu_ns) == 1
+
+
+def test_a_loose_file_is_fed_noise_in_its_own_type(start, golden_artifact):
+    assert start(golden_artifact / "model.tflite").ready.source.startswith("N(0, 1) in the file's own scale")
+    assert "golden picture" in start(golden_artifact).ready.source
+
+
+def test_a_batch_that_the_file_does_not_take(start, golden_artifact):
+    with pytest.raises(RequestError, match="takes 1 pictures at once, not 4"):
+        start(golden_artifact, batch=4)
+
+
+@pytest.mark.parametrize(("suffix", "runtime"), [("tflite", "litert"), ("onnx", "onnxruntime")])
+@pytest.mark.parametrize("kept", [0, 100, 4000])
+def test_a_truncated_file_is_an_error_of_one_line(start, tmp_path, suffix, runtime, kept):
+    whole = _golden(suffix).read_bytes()
+    file = tmp_path / f"model.{suffix}"
+    file.write_bytes(whole[:kept])
+    with pytest.raises((WorkerError, ArtifactError)) as caught:
+        start(file, runtime)
+    assert "\n" not in caught.value.message
+
+
+def _golden(suffix):
+    from conftest import GOLDEN_FILES
+
+    return GOLDEN_FILES / f"tiny-{suffix}-int8" / f"model.{suffix}"
+
+
+def process(code, timeout=30.0):
+    return ProcessWorker([sys.executable, "-c", code], Job("model", "litert"), timeout=timeout)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"crashed \(SIGSEGV\)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory ran out"),
+        (
+            "import sys; print('no space for tensors', file=sys.stderr); sys.exit(7)",
+            "exit code 7.*no space for tensors",
+        ),
+        ("print('not a reply')", "ended without an answer"),
+    ],
+)
+def test_a_process_that_dies_says_how(code, what):
+    with pytest.raises(WorkerError, match=what):
+        process(code)
+
+
+def test_a_process_that_hangs_is_ended():
+    with pytest.raises(WorkerError, match="hangs"):
+        process("import time; time.sleep(60)", timeout=0.3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space limits")
+def test_no_memory_is_the_workers_problem(golden_artifact):
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (150 << 20, 150 << 20));"
+        "from edgekit.devices.worker import main; main()"
+    )
+    with pytest.raises(WorkerError) as caught:
+        ProcessWorker([sys.executable, "-c", code], Job(str(golden_artifact), "litert"), timeout=60)
+    assert caught.value.message
+
+
+def test_unknown_devices():
+    with pytest.raises(UnknownNameError):
+        registry.device("lokal")
+    with pytest.raises(UnknownNameError):
+        registry.device("local:7")
