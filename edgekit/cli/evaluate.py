@@ -1,0 +1,212 @@
+"""edgekit eval"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.look import runtime_options
+from edgekit.cli.output import INTERRUPTED, Talk, common, table
+from edgekit.errors import RequestError
+
+if TYPE_CHECKING:
+    from edgekit.bench.accuracy import Accuracy, Paired
+    from edgekit.bench.evaluation import Evaluation
+    from edgekit.bench.proportions import Share
+
+LISTED = 8  # flips and unreadable pictures named without -v
+
+
+@click.command("eval")
+@click.argument("artifact")
+@click.option("--data", required=True, metavar="DIR", help="Class folders, idx or parquet files, or pictures.")
+@click.option("--reference", metavar="ARTIFACT", help="Compare with another file of the model, picture by picture.")
+@click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
+@click.option("--unlabelled", is_flag=True, help="Nothing is known of the pictures: only compare.")
+@click.option("--split", type=click.Choice(["test", "val", "train"]), help="[default: the first that is there]")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many pictures.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Points of top-1 that may be lost against the reference.",
+)
+@click.option("--contact-sheet", metavar="FILE.png", help="Draw the pictures that the two name differently.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
+@click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
+@click.option("--fresh", is_flag=True, help="Forget the answers of an earlier run.")
+@runtime_options
+@common
+def evaluate(
+    talk: Talk,
+    artifact: str,
+    data: str,
+    reference: str | None,
+    labels: str | None,
+    unlabelled: bool,
+    split: str | None,
+    limit: int | None,
+    seed: int,
+    max_drop: float,
+    contact_sheet: str | None,
+    workers: int,
+    state: str,
+    fresh: bool,
+    threads: int,
+    interpreter: str | None,
+) -> int:
+    """How often the exported file is right, with 95 % intervals; and, with --reference, what it loses against another.
+
+    An interrupted run goes on where it stopped. Without labels two files are compared by their answers alone.
+
+    \b
+    Examples:
+      edgekit eval build/mobilenetv2-tflite-int8 --data fashion-mnist/ --reference build/mobilenetv2-tflite-fp32
+      edgekit eval build/efficientnet_lite0-tflite-int8 --data imagenet/val --limit 5000
+      edgekit eval build/efficientnet_lite0-tflite-int8 --data photos/ --labels photos.csv --json
+      edgekit eval INT8 --data photos/ --unlabelled --reference FP32 --contact-sheet flips.png
+    """
+    if contact_sheet and not reference:
+        raise RequestError("--contact-sheet draws what differs from a reference", hint="--reference ARTIFACT")
+    import msgspec
+
+    from edgekit import artifact as room
+    from edgekit.bench import contact_sheet as sheet
+    from edgekit.bench import evaluation
+    from edgekit.bench.accuracy import drop_verdict, needed
+    from edgekit.bench.answers import Answers
+    from edgekit.data import open_data
+    from edgekit.runtimes import Options
+
+    opened = [room.load(Path(folder)) for folder in (artifact, reference) if folder]
+    table_file = Path(labels) if labels else None
+    pictures = open_data(Path(data), opened[0].labels(), labels_file=table_file, split=split, unlabelled=unlabelled)
+    evaluation.check(opened, pictures)
+    positions = pictures.sample(limit, seed)
+    talk.say(f"{len(positions):,} of {len(pictures):,} {pictures.what}")
+    for note in pictures.notes:
+        talk.warn(note)
+    with ExitStack() as stack:
+        options = Options(threads, interpreter)
+        contenders = [stack.enter_context(evaluation.contender(a, options)) for a in opened]
+        kept = Answers(Path(state), opened[0].name, evaluation.key(contenders, pictures), fresh=fresh)
+        stack.enter_context(kept)
+        left = sum(position not in kept.done for position in positions)
+        if left < len(positions):
+            talk.say(
+                f"resumed: {len(positions) - left:,} of {len(positions):,} answers are in {kept.path} (--fresh starts over)"
+            )
+        try:
+            with talk.progress(left, "answering", "pictures") as tick:
+                found = evaluation.evaluate(contenders, pictures, positions, kept, workers=workers, tick=tick)
+        except KeyboardInterrupt:
+            talk.warn(f"interrupted; {len(kept.done):,} answers are kept in {kept.path}, the same command goes on")
+            return INTERRUPTED
+    lines = [*_unreadable(talk, found)]
+    if found.accuracies:
+        lines.append(_accuracies(found.accuracies))
+    if found.paired:
+        lines += _paired(found.paired, talk.verbose)
+    if contact_sheet and found.paired:
+        drawn = sheet.draw(found.paired.flips, pictures, Path(contact_sheet))
+        lines.append(f"{contact_sheet}: {drawn} of {len(found.paired.flips)} flips")
+    lines.append(sentence(found, max_drop / 100))
+    if found.suspicion:
+        lines.append(f"careful: {found.suspicion}")
+    document = msgspec.to_builtins(found) | {"answers": str(kept.path), "notes": list(pictures.notes)}
+    if found.paired:
+        document |= {
+            "max_drop": max_drop / 100,
+            "verdict": drop_verdict(found.paired, max_drop / 100),
+            "pictures_needed": needed(found.paired, max_drop / 100),
+        }
+    talk.result("\n".join(lines), document)
+    return 0
+
+
+def _unreadable(talk: Talk, found: "Evaluation") -> list[str]:
+    if not found.unreadable:
+        return []
+    shown = found.unreadable if talk.verbose else found.unreadable[:LISTED]
+    rest = len(found.unreadable) - len(shown)
+    lines = [f"{len(found.unreadable)} pictures cannot be read and do not count:", *(f"  {u.why}" for u in shown)]
+    return lines + ([f"  and {rest} more (-v names them)"] if rest else [])
+
+
+def _accuracies(accuracies: "Sequence[Accuracy]") -> str:
+    rows = [
+        (a.artifact, a.runtime, f"{a.pictures:,}", percent(a.top1), percent(a.top5) if a.top5 else "")
+        for a in accuracies
+    ]
+    return table(rows, header=("artifact", "runtime", "pictures", "top-1", "top-5"))
+
+
+def _paired(paired: "Paired", verbose: bool) -> list[str]:
+    rows = []
+    if paired.drop and paired.midp is not None:
+        drop = f"{points(paired.drop.estimate)} points [{points(paired.drop.low)}, {points(paired.drop.high)}]"
+        rows.append(("top-1 lost", f"{drop}; lost {paired.lost}, won {paired.won}, mid-p {paired.midp:.2g}"))
+    rows.append(("same top-1", percent(paired.agreement)))
+    sure = paired.confident_agreement
+    rows.append(("where sure", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
+    p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (paired.sqnr_db_p10, paired.sqnr_db_p50))
+    rows.append(("SQNR", f"half of the pictures above {p50}, 90 % above {p10}"))
+    lines = [f"against {paired.reference}:", table(rows, indent="  ")]
+    if paired.flips:
+        shown = paired.flips if verbose else paired.flips[:LISTED]
+        flips = [
+            (
+                f.picture,
+                ", ".join(f.truth),
+                f.kind,
+                f"{f.reference} ({f.reference_margin:.2f})",
+                f"{f.candidate} ({f.candidate_margin:.2f})",
+            )
+            for f in shown
+        ]
+        head = ("picture", "label", "", "reference (margin)", "candidate (margin)")
+        lines.append(table(flips, header=head, indent="  "))
+        if len(shown) < len(paired.flips):
+            lines.append(f"  and {len(paired.flips) - len(shown):,} more, less sure (-v lists them)")
+    return lines
+
+
+def sentence(found: "Evaluation", max_drop: float) -> str:
+    """What it comes to, in plain words."""
+    from edgekit.bench.accuracy import drop_verdict, needed
+
+    paired = found.paired
+    if paired is None:
+        top1 = found.accuracies[0].top1
+        return (
+            f"{found.accuracies[0].artifact} names {top1.value:.1%} of {top1.of:,} pictures rightly, and with 95 % "
+            f"confidence {top1.low:.1%} to {top1.high:.1%} of pictures like these (CPU class {found.cpu_class})."
+        )
+    verdict, limit, n = drop_verdict(paired, max_drop), points(max_drop), f"{paired.pictures:,}"
+    if paired.drop is None:
+        most = points(1 - paired.agreement.low)
+        if verdict == "pass":
+            return f"{paired.candidate} loses at most {most} points: no more can be lost than answers differ (limit {limit})."
+        return (
+            f"Answers alone do not decide: up to {most} points may be lost (limit {limit}); --labels FILE tells more."
+        )
+    if verdict == "pass":
+        bound = "nothing" if paired.drop.high <= 0 else f"at most {points(paired.drop.high)} points"
+        return f"{paired.candidate} loses {bound} of top-1 against {paired.reference} (95 % confidence, limit {limit})."
+    if verdict == "fail":
+        return f"{paired.candidate} loses {points(paired.drop.estimate)} points of top-1 against {paired.reference}, more than {limit}."
+    more = needed(paired, max_drop)
+    way = f"about {more:,} would" if more > paired.pictures else f"the loss is too near to {limit}"
+    return f"{n} pictures do not decide whether {paired.candidate} loses more than {limit} points: {way}."
+
+
+def percent(share: "Share") -> str:
+    return f"{share.value:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+
+
+def points(share: float) -> str:
+    return f"{100 * share:.2f}"
