@@ -60,19 +60,25 @@ def labelled() -> dict[Path, list[int]]:
     return {PHOTOS / name: classes for name, classes in table.items() if not name.startswith("_")}
 
 
+def photographs() -> list[Path]:
+    """Every real photograph; drawings are small files."""
+    files = sorted(p for p in PHOTOS.rglob("*") if p.suffix in (".webp", ".jpg") and p.stat().st_size > 15_000)
+    return [path for path, size in zip(files, map(_size, files), strict=True) if min(size) >= 180]
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        return open_picture(path).size
+    except DataError:
+        return 0, 0
+
+
 def crops(spec: Preprocess, count: int) -> Iterator[Pixels]:
-    """Seeded random crops of every real photograph; drawings are told by their few colours."""
+    """Seeded random crops of every real photograph."""
     rng = np.random.default_rng(1)
-    photographs = []
-    for path in sorted(p for p in PHOTOS.rglob("*") if p.suffix in (".webp", ".jpg")):
-        try:
-            picture = open_picture(path)
-        except DataError:
-            continue
-        if min(picture.size) >= 180 and path.stat().st_size > 15_000:
-            photographs.append(picture)
+    opened = [open_picture(path) for path in photographs()]
     for i in range(count):
-        yield fit(random_crop(photographs[i % len(photographs)], rng), spec)
+        yield fit(random_crop(opened[i % len(opened)], rng), spec)
 
 
 def scores(made: Artifact, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from edgekit.artifact import output_errors
 from edgekit.bench.accuracy import Flip
 from edgekit.data import DataSet
+from edgekit.data.classes import brief
 from edgekit.errors import RequestError
 
 SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; pictures in a row
@@ -34,9 +35,9 @@ def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
         sheet.paste(ImageOps.pad(opened[flip.position], (SIDE, SIDE), color="#dddddd"), (left, top))
         lines = (
             (Path(flip.picture).name, "black"),
-            (f"{flip.kind}: {', '.join(flip.truth)}" if flip.truth else flip.kind, COLOURS[flip.kind]),
-            (f"ref {flip.reference} ({flip.reference_margin:.2f})", "black"),
-            (f"now {flip.candidate} ({flip.candidate_margin:.2f})", "black"),
+            (f"{flip.kind}: {', '.join(map(brief, flip.truth))}" if flip.truth else flip.kind, COLOURS[flip.kind]),
+            (f"ref {brief(flip.reference)} ({flip.reference_margin:.2f})", "black"),
+            (f"now {brief(flip.candidate)} ({flip.candidate_margin:.2f})", "black"),
         )
         for number, (text, colour) in enumerate(lines):
             place = (left, top + SIDE + 2 + number * TEXT * 5 // 4)

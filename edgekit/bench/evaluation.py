@@ -1,52 +1,33 @@
 """Artifacts answer a data set: decoding runs ahead of inference, answers are kept as they come."""
 
-import hashlib
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit import registry
 from edgekit.artifact import Artifact
 from edgekit.bench import host
 from edgekit.bench.accuracy import Accuracy, Paired, Tally, pair
 from edgekit.bench.answers import Answers, Key, Record, best
+from edgekit.bench.contender import Contender, contender
 from edgekit.bench.mapping import suspicion
 from edgekit.data import DataSet, Picture
 from edgekit.data.decoding import decoded
-from edgekit.errors import DataError, RequestError, WorkerError
+from edgekit.errors import DataError, RequestError
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import softmax, sqnr_db
 
 BATCH = 8  # pictures handed over at once
-Tensors = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """An artifact that is open. `answer` takes tensors [n, ...] as the file has them and returns [n, ...] likewise."""
-
-    artifact: Artifact
-    runtime: str
-    answer: Callable[[Tensors], Tensors]
-
-    @property
-    def digest(self) -> str:
-        """Of the manifest, which holds the digest of every file."""
-        return hashlib.sha256(msgspec.json.encode(self.artifact.manifest, order="sorted")).hexdigest()
-
-    def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Of fitted pictures [n, h, w, 3]. Raises WorkerError for answers that are no numbers."""
-        scores = self.artifact.decode(self.answer(self.artifact.encode(pixels)))
-        if not np.isfinite(scores).all():
-            raise WorkerError(f"{self.artifact.name} answers with what is not a finite number")
-        return scores
+STATE = Path("build/eval")
+Scores = NDArray[np.float32]
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many pictures; called for each
 
 
 class Unreadable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,31 +36,70 @@ class Unreadable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What came out. Accuracies: the candidate's, then the reference's; none where the pictures are not labelled."""
+    """What came out.
+
+    data, notes  the pictures in words, and what of them was left out or does not fit
+    pictures     that were answered
+    accuracies   the candidate's, then the reference's; none where the pictures are not labelled
+    paired       the candidate against its reference, if there is one
+    suspicion    why the labels seem to be wrong, not the model
+    answers      the file of recorded answers
+    """
 
     data: str
+    notes: tuple[str, ...]
     pictures: int
     unreadable: tuple[Unreadable, ...]
     accuracies: tuple[Accuracy, ...]
     paired: Paired | None
     suspicion: str | None
     cpu_class: str
-    schema: int = 1
+    answers: str
+    schema: Literal[1] = 1
 
 
-@contextmanager
-def contender(artifact: Artifact, options: Options) -> Iterator[Contender]:
-    """Open an artifact in the runtime of its target, in this process."""
-    with closing(registry.runtime_for(artifact.manifest.target).open(artifact, options)) as session:
+def evaluate(
+    artifacts: Sequence[Artifact],
+    data: DataSet,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    options: Options = Options(),
+    workers: int = 2,
+    state: Path = STATE,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Progress = lambda total: nullcontext(lambda: None),
+) -> Evaluation:
+    """Ask one artifact, or a candidate and its reference, about all pictures or a seeded sample of them, and count.
 
-        def answer(tensors: Tensors) -> Tensors:
-            return np.concatenate([session.run(tensors[i : i + 1]) for i in range(len(tensors))])
+    state  folder of recorded answers: what an earlier run answered is not asked again, unless `fresh`
 
-        yield Contender(artifact, session.facts()["runtime"], answer)
+    Raises RequestError for artifacts that cannot be compared, DataError where there is nothing to compare or no picture
+    can be read, OutputError where answers cannot be recorded, WorkerError.
+    """
+    check(artifacts, data)
+    positions = data.sample(limit, seed)
+    say(f"{len(positions):,} of {len(data):,} {data.what}")
+    with ExitStack() as stack:
+        contenders = [stack.enter_context(contender(artifact, options)) for artifact in artifacts]
+        answers = stack.enter_context(Answers(state, artifacts[0].name, _key(contenders, data), fresh=fresh))
+        left = [position for position in positions if position not in answers.done]
+        if len(left) < len(positions):
+            say(f"resumed: {len(positions) - len(left):,} answers are in {answers.path} (--fresh starts over)")
+        tick = stack.enter_context(progress(len(left)))
+        # Pillow warns of large pictures, and the threads that decode cannot tell it not to
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for records in stack.enter_context(closing(ask(contenders, data.read(left), workers))):
+            answers.append(records)
+            for _ in records:
+                tick()
+        return _count(contenders, data, positions, answers)
 
 
 def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
-    """Refuse what cannot be compared or measured, before anything runs. Raises RequestError, DataError."""
+    """Refuse what cannot be measured, before anything runs. Raises RequestError, DataError."""
     for artifact in artifacts:
         takes, (height, width) = artifact.manifest.input, artifact.manifest.preprocess.input_size
         if takes.shape[1:] != ((3, height, width) if takes.layout == "NCHW" else (height, width, 3)):
@@ -97,7 +117,29 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
         raise DataError(f"no picture is left of the {data.what}", hint="; ".join(data.notes))
 
 
-def key(contenders: Sequence[Contender], data: DataSet) -> Key:
+def ask(
+    contenders: Sequence[Contender], pictures: Iterable[Picture], workers: int
+) -> Generator[list[Record], None, None]:
+    """Records of a few pictures at a time, in their order. Several contenders answer at the same time."""
+    specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in contenders))
+    which = [specs.index(c.artifact.manifest.preprocess) for c in contenders]
+    with (
+        ThreadPoolExecutor(len(contenders), thread_name_prefix="answer") as pool,
+        closing(decoded(pictures, specs, workers, ahead=2 * BATCH + workers)) as stream,
+    ):
+        while batch := list(itertools.islice(stream, BATCH)):
+            readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
+            stacks = [np.stack([fitted[i] for fitted in readable]) for i in which] if readable else []
+            scores = zip(*pool.map(Contender.scores, contenders, stacks), strict=True)
+            yield [
+                Record(picture.position, picture.name, picture.truth, unreadable=fitted.message)
+                if isinstance(fitted, DataError)
+                else _record(picture, contenders, next(scores))
+                for picture, fitted in batch
+            ]
+
+
+def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
     return Key(
         artifacts=tuple(c.digest for c in contenders),
         runtimes=tuple(c.runtime for c in contenders),
@@ -108,49 +150,7 @@ def key(contenders: Sequence[Contender], data: DataSet) -> Key:
     )
 
 
-def evaluate(
-    contenders: Sequence[Contender],
-    data: DataSet,
-    positions: Sequence[int],
-    answers: Answers,
-    *,
-    workers: int = 2,
-    tick: Callable[[], None] = lambda: None,
-) -> Evaluation:
-    """Ask one artifact, or a candidate and its reference, about the pictures at `positions`, and count.
-
-    Pictures that `answers` holds are not asked again. Raises DataError where no picture can be read, WorkerError.
-    """
-    left = [position for position in positions if position not in answers.done]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of large pictures; the threads below cannot do it themselves
-        for records in ask(contenders, data.read(left), workers):
-            answers.append(records)
-            for _ in records:
-                tick()
-    return _count(contenders, data, positions, answers)
-
-
-def ask(contenders: Sequence[Contender], pictures: Iterator[Picture], workers: int) -> Iterator[list[Record]]:
-    """Records of a few pictures at a time, in their order."""
-    specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in contenders))
-    which = [specs.index(c.artifact.manifest.preprocess) for c in contenders]
-    with closing(decoded(pictures, specs, workers, ahead=2 * BATCH + workers)) as stream:
-        while batch := list(itertools.islice(stream, BATCH)):
-            readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
-            scores: Iterator[tuple[NDArray[np.float32], ...]] = iter(())
-            if readable:
-                stacks = [np.stack([fitted[i] for fitted in readable]) for i in range(len(specs))]
-                scores = zip(*(c.scores(stacks[i]) for c, i in zip(contenders, which, strict=True)), strict=True)
-            yield [
-                Record(picture.position, picture.name, picture.truth, unreadable=fitted.message)
-                if isinstance(fitted, DataError)
-                else _record(picture, contenders, next(scores))
-                for picture, fitted in batch
-            ]
-
-
-def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[NDArray[np.float32]]) -> Record:
+def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[Scores]) -> Record:
     logits = [c.artifact.manifest.scores == "logits" for c in contenders]
     answers = tuple(best(s, logits=kind) for s, kind in zip(scores, logits, strict=True))
     noise = None
@@ -164,6 +164,7 @@ def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[
 
 
 def _count(contenders: Sequence[Contender], data: DataSet, positions: Sequence[int], answers: Answers) -> Evaluation:
+    """Figures from recorded answers, which are read from the file again."""
     wanted = set(positions)
     tallies = [Tally(i) for i in range(len(contenders))]
     unreadable = []
@@ -188,10 +189,12 @@ def _count(contenders: Sequence[Contender], data: DataSet, positions: Sequence[i
         paired = pair(readable, names[0], names[1], labels, labelled=data.labelled)
     return Evaluation(
         data=data.what,
+        notes=data.notes,
         pictures=asked,
         unreadable=tuple(unreadable),
         accuracies=accuracies,
         paired=paired,
         suspicion=suspicion(tallies[0].first, accuracies[0], paired, labels) if accuracies else None,
         cpu_class=host.cpu_class(),
+        answers=str(answers.path),
     )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from edgekit.bench.accuracy import Accuracy, Paired
+from edgekit.data.classes import brief
 
 ENOUGH = 5  # pictures of a class, to believe what it is answered as
 NAMED = 3  # classes named in a message
@@ -54,7 +55,9 @@ def _permuted(first: Counter[tuple[int, int]], accuracy: Accuracy, labels: Seque
     if len(moved) < 2 or len({named for named, _ in mostly.values()}) < len(mostly):
         return None
     gained = sum(first[meant, named] - first[meant, meant] for meant, named in moved.items())
-    pairs = ", ".join(f"'{labels[a]}' is answered as '{labels[b]}'" for a, b in list(moved.items())[:NAMED])
+    pairs = ", ".join(
+        f"'{brief(labels[a])}' is answered as '{brief(labels[b])}'" for a, b in list(moved.items())[:NAMED]
+    )
     return (
         f"labels seem to be exchanged ({pairs}{', ...' if len(moved) > NAMED else ''}): put right, "
         f"{(accuracy.top1.hits + gained) / first.total():.1%} would be right, not {accuracy.top1.value:.1%}"

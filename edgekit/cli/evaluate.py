@@ -1,7 +1,6 @@
 """edgekit eval"""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,34 +77,30 @@ def evaluate(
     from edgekit.bench import contact_sheet as sheet
     from edgekit.bench import evaluation
     from edgekit.bench.accuracy import drop_verdict, needed
-    from edgekit.bench.answers import Answers
     from edgekit.data import open_data
     from edgekit.runtimes import Options
 
     opened = [room.load(Path(folder)) for folder in (artifact, reference) if folder]
     table_file = Path(labels) if labels else None
     pictures = open_data(Path(data), opened[0].labels(), labels_file=table_file, split=split, unlabelled=unlabelled)
-    evaluation.check(opened, pictures)
-    positions = pictures.sample(limit, seed)
-    talk.say(f"{len(positions):,} of {len(pictures):,} {pictures.what}")
     for note in pictures.notes:
         talk.warn(note)
-    with ExitStack() as stack:
-        options = Options(threads, interpreter)
-        contenders = [stack.enter_context(evaluation.contender(a, options)) for a in opened]
-        kept = Answers(Path(state), opened[0].name, evaluation.key(contenders, pictures), fresh=fresh)
-        stack.enter_context(kept)
-        left = sum(position not in kept.done for position in positions)
-        if left < len(positions):
-            talk.say(
-                f"resumed: {len(positions) - left:,} of {len(positions):,} answers are in {kept.path} (--fresh starts over)"
-            )
-        try:
-            with talk.progress(left, "answering", "pictures") as tick:
-                found = evaluation.evaluate(contenders, pictures, positions, kept, workers=workers, tick=tick)
-        except KeyboardInterrupt:
-            talk.warn(f"interrupted; {len(kept.done):,} answers are kept in {kept.path}, the same command goes on")
-            return INTERRUPTED
+    try:
+        found = evaluation.evaluate(
+            opened,
+            pictures,
+            limit=limit,
+            seed=seed,
+            options=Options(threads, interpreter),
+            workers=workers,
+            state=Path(state),
+            fresh=fresh,
+            say=talk.say,
+            progress=lambda total: talk.progress(total, "answering", "pictures"),
+        )
+    except KeyboardInterrupt:
+        talk.warn(f"interrupted; the answers so far are kept in {state}, and the same command goes on from there")
+        return INTERRUPTED
     lines = [*_unreadable(talk, found)]
     if found.accuracies:
         lines.append(_accuracies(found.accuracies))
@@ -113,11 +108,11 @@ def evaluate(
         lines += _paired(found.paired, talk.verbose)
     if contact_sheet and found.paired:
         drawn = sheet.draw(found.paired.flips, pictures, Path(contact_sheet))
-        lines.append(f"{contact_sheet}: {drawn} of {len(found.paired.flips)} flips")
+        lines.append(f"{contact_sheet}: {drawn} of the {len(found.paired.flips)} pictures that are named differently")
     lines.append(sentence(found, max_drop / 100))
     if found.suspicion:
         lines.append(f"careful: {found.suspicion}")
-    document = msgspec.to_builtins(found) | {"answers": str(kept.path), "notes": list(pictures.notes)}
+    document = msgspec.to_builtins(found)
     if found.paired:
         document |= {
             "max_drop": max_drop / 100,
@@ -155,16 +150,18 @@ def _paired(paired: "Paired", verbose: bool) -> list[str]:
     rows.append(("where sure", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
     p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (paired.sqnr_db_p10, paired.sqnr_db_p50))
     rows.append(("SQNR", f"half of the pictures above {p50}, 90 % above {p10}"))
+    from edgekit.data.classes import brief
+
     lines = [f"against {paired.reference}:", table(rows, indent="  ")]
     if paired.flips:
         shown = paired.flips if verbose else paired.flips[:LISTED]
         flips = [
             (
-                f.picture,
-                ", ".join(f.truth),
+                "/".join(f.picture.split("/")[-2:]),
+                ", ".join(brief(label) for label in f.truth),
                 f.kind,
-                f"{f.reference} ({f.reference_margin:.2f})",
-                f"{f.candidate} ({f.candidate_margin:.2f})",
+                f"{brief(f.reference)} ({f.reference_margin:.2f})",
+                f"{brief(f.candidate)} ({f.candidate_margin:.2f})",
             )
             for f in shown
         ]

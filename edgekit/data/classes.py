@@ -54,7 +54,12 @@ def match(names: Iterable[str], labels: Sequence[str]) -> Matched:
 
 def few(names: Sequence[str], count: int = 3) -> str:
     """The first names of many: `ant, bee, cat, ...`."""
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+    return ", ".join(brief(name) for name in names[:count]) + (", ..." if len(names) > count else "")
+
+
+def brief(label: str) -> str:
+    """The first of a label's comma-separated synonyms."""
+    return label.partition(",")[0]
 
 
 @cache

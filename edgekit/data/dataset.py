@@ -28,6 +28,7 @@ class Source:
     count  of pictures
     read   positions in ascending order -> a name and an opener for each
     notes  what a user should be told
+    kinds  how many classes there are, where numbers are all that is known of them
     """
 
     what: str
@@ -36,6 +37,7 @@ class Source:
     count: int
     read: Callable[[Sequence[int]], Iterator[tuple[str, Opener]]]
     notes: tuple[str, ...] = ()
+    kinds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ def open_data(
     if unlabelled or source.names is None:
         everything = range(source.count)
         return DataSet(source.what, source.stamp, everything, False, source.notes, source, None)
+    if source.kinds not in (None, len(labels)):
+        raise DataError(
+            f"the {source.what} are of {source.kinds} classes, the model knows {len(labels)}",
+            hint="a model of these pictures",
+        )
     matched = match((name for names in source.names for name in names), labels)
     known: dict[tuple[str, ...], tuple[int, ...]] = {}
     for names in source.names:

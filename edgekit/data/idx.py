@@ -61,7 +61,7 @@ def source(folder: Path, split: str, images: Path) -> Source:
 
     what = f"{split} pictures of {folder} (idx files)"
     files = [p.relative_to(folder) for p in (images, labels)]
-    return Source(what, stamp(folder, files), [names[v] for v in values], count, read)
+    return Source(what, stamp(folder, files), [names[v] for v in values], count, read, kinds=1 + max(values, default=0))
 
 
 def array(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
