@@ -23,12 +23,14 @@ import photos
 from PIL import ImageOps
 
 from edgekit import artifact
-from edgekit.bench import evaluation, host
+from edgekit.bench import evaluation
 from edgekit.bench.contender import Contender, contender
 from edgekit.bench.evaluation import BATCH
-from edgekit.bench.latency import measure
 from edgekit.data import DataSet, open_data
 from edgekit.data.decoding import decoded
+from edgekit.devices import host
+from edgekit.devices.local import Local
+from edgekit.devices.worker import timed
 from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, open_picture
 from edgekit.runtimes import Options
@@ -58,11 +60,11 @@ def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int)
         for _ in evaluation.ask([made], data.read(positions), workers):
             pass
 
-    samples = measure([decode, infer, together], rounds=rounds, warmup=1)
-    wall = [statistics.median(s.wall) / 1e9 for s in samples]
-    cpu = [statistics.median(s.cpu) / 1e9 for s in samples]
+    phases = [[timed(stage)[1] for stage in (decode, infer, together)] for _ in range(rounds)]
+    wall = [statistics.median(round[i].wall_ns for round in phases) / 1e9 for i in range(3)]
+    decoding = statistics.median(round[0].cpu_ns for round in phases) / 1e9
     slower, cores = max(wall[:2]), len(os.sched_getaffinity(0))
-    bound = slower / max(slower, (cpu[0] + cpu[1]) / cores)
+    bound = slower / max(slower, (decoding + wall[1]) / cores)  # a file runs on one thread
     alone, inferred, both = (len(positions) / seconds for seconds in wall)
     return (
         f"{alone:.0f}/s decoded, {inferred:.0f}/s inferred, {both:.0f}/s together: "
@@ -79,7 +81,7 @@ def main() -> None:
     arguments = parser.parse_args()
     made = artifact.load(arguments.artifact)
     print(f"{made.name}, CPU class {host.cpu_class()}, {arguments.workers} decoding workers")
-    with contender(made, Options()) as opened, jpegs() as folder:
+    with contender(made, Local(), Options(), evaluation.TIMEOUT) as opened, jpegs() as folder:
         for name, place in (("Fashion-MNIST", fashion.DATA), ("JPEGs", folder)):
             data = open_data(place, made.labels(), unlabelled=True)
             run = partial(rates, opened, data, min(arguments.count, len(data)))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit import registry
 from edgekit.artifact import Artifact
+from edgekit.devices import Device, Job
 from edgekit.errors import WorkerError
 from edgekit.runtimes import Options
 
@@ -20,10 +21,11 @@ Tensors = NDArray[Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """`answer` takes tensors [n, ...] as the file has them and returns [n, ...] likewise."""
+    """`answer` takes tensors [n, ...] as the file has them and returns [n, ...] likewise; where: a CPU class."""
 
     artifact: Artifact
     runtime: str
+    where: str
     answer: Callable[[Tensors], Tensors]
 
     @property
@@ -40,11 +42,12 @@ class Contender:
 
 
 @contextmanager
-def contender(artifact: Artifact, options: Options) -> Iterator[Contender]:
-    """Open an artifact in the runtime of its target, in this process."""
-    with closing(registry.runtime_for(artifact.manifest.target).open(artifact, options)) as session:
-
-        def answer(tensors: Tensors) -> Tensors:
-            return np.concatenate([session.run(tensors[i : i + 1]) for i in range(len(tensors))])
-
-        yield Contender(artifact, session.facts()["runtime"], answer)
+def contender(artifact: Artifact, device: Device, options: Options, timeout: float) -> Iterator[Contender]:
+    """Open an artifact on a device in the runtime of its target; `timeout` seconds without an answer mean a hang."""
+    job = Job(str(artifact.folder), registry.runtime_for(artifact.target).name, options)
+    worker = device.start(job, timeout)
+    try:
+        facts, host = worker.ready.facts, worker.ready.host
+        yield Contender(artifact, facts["runtime"], host.get("cpu_class", "unknown"), worker.answer)
+    finally:
+        worker.kill()

@@ -2,8 +2,9 @@
 
 import itertools
 import warnings
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Literal
@@ -13,19 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact
-from edgekit.bench import host
 from edgekit.bench.accuracy import Accuracy, Paired, Tally, pair
 from edgekit.bench.answers import Answers, Key, Record, best
 from edgekit.bench.contender import Contender, contender
 from edgekit.bench.mapping import suspicion
 from edgekit.data import DataSet, Picture
-from edgekit.data.decoding import decoded
+from edgekit.data.decoding import Fitted, decoded
+from edgekit.devices import Device
+from edgekit.devices.local import Local
 from edgekit.errors import DataError, RequestError
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import softmax, sqnr_db
 
 BATCH = 8  # pictures handed over at once
 STATE = Path("build/eval")
+TIMEOUT = 60.0
 Scores = NDArray[np.float32]
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many pictures; called for each
 
@@ -64,7 +67,9 @@ def evaluate(
     *,
     limit: int | None = None,
     seed: int = 0,
+    device: Device | None = None,
     options: Options = Options(),
+    timeout: float = TIMEOUT,
     workers: int = 2,
     state: Path = STATE,
     fresh: bool = False,
@@ -73,7 +78,10 @@ def evaluate(
 ) -> Evaluation:
     """Ask one artifact, or a candidate and its reference, about all pictures or a seeded sample of them, and count.
 
-    state  folder of recorded answers: what an earlier run answered is not asked again, unless `fresh`
+    device   where the files run; this machine, where it is left out
+    timeout  seconds without an answer that mean a hang
+    workers  threads that decode
+    state    folder of recorded answers: what an earlier run answered is not asked again, unless `fresh`
 
     Raises RequestError for artifacts that cannot be compared, DataError where there is nothing to compare or no picture
     can be read, OutputError where answers cannot be recorded, WorkerError.
@@ -82,7 +90,8 @@ def evaluate(
     positions = data.sample(limit, seed)
     say(f"{len(positions):,} of {len(data):,} {data.what}")
     with ExitStack() as stack:
-        contenders = [stack.enter_context(contender(artifact, options)) for artifact in artifacts]
+        place = device or Local()
+        contenders = [stack.enter_context(contender(a, place, options, timeout)) for a in artifacts]
         answers = stack.enter_context(Answers(state, artifacts[0].name, _key(contenders, data), fresh=fresh))
         left = [position for position in positions if position not in answers.done]
         if len(left) < len(positions):
@@ -120,30 +129,45 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
 def ask(
     contenders: Sequence[Contender], pictures: Iterable[Picture], workers: int
 ) -> Generator[list[Record], None, None]:
-    """Records of a few pictures at a time, in their order. Several contenders answer at the same time."""
+    """Records of a few pictures at a time, in their order.
+
+    Contenders answer at the same time, and have the next pictures already while the answers to these are recorded.
+    """
     specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in contenders))
     which = [specs.index(c.artifact.manifest.preprocess) for c in contenders]
-    with (
-        ThreadPoolExecutor(len(contenders), thread_name_prefix="answer") as pool,
-        closing(decoded(pictures, specs, workers, ahead=2 * BATCH + workers)) as stream,
-    ):
-        while batch := list(itertools.islice(stream, BATCH)):
-            readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
-            stacks = [np.stack([fitted[i] for fitted in readable]) for i in which] if readable else []
-            scores = zip(*pool.map(Contender.scores, contenders, stacks), strict=True)
-            yield [
-                Record(picture.position, picture.name, picture.truth, unreadable=fitted.message)
-                if isinstance(fitted, DataError)
-                else _record(picture, contenders, next(scores))
-                for picture, fitted in batch
-            ]
+    with ExitStack() as stack:
+        # a thread each: it waits for the process that answers
+        pools = [stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="answer")) for _ in contenders]
+        stream = stack.enter_context(closing(decoded(pictures, specs, workers, ahead=2 * BATCH + workers)))
+        asked: deque[tuple[list[tuple[Picture, Fitted]], list[Future[Scores]]]] = deque()
+        while (batch := list(itertools.islice(stream, BATCH))) or asked:
+            if batch:
+                readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
+                together = zip(pools, contenders, which, strict=True) if readable else ()
+                asked.append((batch, [p.submit(c.scores, np.stack([f[i] for f in readable])) for p, c, i in together]))
+            if len(asked) > 1 or not batch:
+                first, futures = asked.popleft()
+                yield _records(first, contenders, [future.result() for future in futures])
+
+
+def _records(
+    batch: Sequence[tuple[Picture, Fitted]], contenders: Sequence[Contender], scores: Sequence[Scores]
+) -> list[Record]:
+    """`scores`: of each contender, to the pictures of the batch that could be read."""
+    each = iter(zip(*scores, strict=True))
+    return [
+        Record(picture.position, picture.name, picture.truth, unreadable=fitted.message)
+        if isinstance(fitted, DataError)
+        else _record(picture, contenders, next(each))
+        for picture, fitted in batch
+    ]
 
 
 def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
     return Key(
         artifacts=tuple(c.digest for c in contenders),
         runtimes=tuple(c.runtime for c in contenders),
-        cpu_class=host.cpu_class(),
+        cpu_class=contenders[0].where,
         data=data.what,
         stamp=data.stamp,
         labels=data.labelled,
@@ -195,6 +219,6 @@ def _count(contenders: Sequence[Contender], data: DataSet, positions: Sequence[i
         accuracies=accuracies,
         paired=paired,
         suspicion=suspicion(tallies[0].first, accuracies[0], paired, labels) if accuracies else None,
-        cpu_class=host.cpu_class(),
+        cpu_class=contenders[0].where,
         answers=str(answers.path),
     )

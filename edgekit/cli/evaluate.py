@@ -36,6 +36,10 @@ LISTED = 8  # flips and unreadable pictures named without -v
 )
 @click.option("--contact-sheet", metavar="FILE.png", help="Draw the pictures that the two name differently.")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
+@click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where the files run.")
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds without an answer: a hang."
+)
 @click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
 @click.option("--fresh", is_flag=True, help="Forget the answers of an earlier run.")
 @runtime_options
@@ -53,6 +57,8 @@ def evaluate(
     max_drop: float,
     contact_sheet: str | None,
     workers: int,
+    device: str,
+    timeout: float,
     state: str,
     fresh: bool,
     threads: int,
@@ -74,6 +80,7 @@ def evaluate(
     import msgspec
 
     from edgekit import artifact as room
+    from edgekit import registry
     from edgekit.bench import contact_sheet as sheet
     from edgekit.bench import evaluation
     from edgekit.bench.accuracy import drop_verdict, needed
@@ -91,7 +98,9 @@ def evaluate(
             pictures,
             limit=limit,
             seed=seed,
+            device=registry.device(device),
             options=Options(threads, interpreter),
+            timeout=timeout,
             workers=workers,
             state=Path(state),
             fresh=fresh,
