@@ -137,7 +137,10 @@ def _unreadable(talk: Talk, found: "Evaluation") -> list[str]:
         return []
     shown = found.unreadable if talk.verbose else found.unreadable[:LISTED]
     rest = len(found.unreadable) - len(shown)
-    lines = [f"{len(found.unreadable)} pictures cannot be read and do not count:", *(f"  {u.why}" for u in shown)]
+    lines = [
+        f"{len(found.unreadable)} of {len(found.unreadable) + found.pictures:,} pictures cannot be read and do not count:",
+        *(f"  {u.why}" for u in shown),
+    ]
     return lines + ([f"  and {rest} more (-v names them)"] if rest else [])
 
 

@@ -40,7 +40,7 @@ def with_table(folder: Path, table: Path) -> Source:
         )
     there = {str(path.relative_to(folder)) for path in picture_files(folder)}
     rest = len(there - {str(Path(name)) for name in rows})
-    notes = (f"{rest} pictures in {folder} have no label in {table.name}: left out",) if rest else ()
+    notes = (f"{rest} of {len(there)} pictures in {folder} have no label in {table.name}: left out",) if rest else ()
     what = f"pictures of {folder} (labels of {table.name})"
     return _files(what, folder, [Path(name) for name in rows], list(rows.values()), notes)
 
