@@ -53,10 +53,11 @@ def wording(lines):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """An empty folder with the README's picture at the README's path."""
+    """An empty folder with the README's picture and the public pictures at the README's paths."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / SAMPLE).parent.mkdir(parents=True)
     shutil.copy(ROOT / SAMPLE, folder / SAMPLE)
+    (folder / ".cache").symlink_to(ROOT / ".cache")
     return folder
 
 

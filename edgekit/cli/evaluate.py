@@ -11,11 +11,12 @@ from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
-    from edgekit.bench.accuracy import Accuracy, Paired
+    from edgekit.bench.accuracy import Accuracy, Flip, Paired
     from edgekit.bench.evaluation import Evaluation
     from edgekit.bench.proportions import Share
 
-LISTED = 8  # flips and unreadable pictures named without -v
+LISTED = 8  # unreadable pictures named without -v
+FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
 
 
 @click.command("eval")
@@ -88,8 +89,13 @@ def evaluate(
     from edgekit.runtimes import Options
 
     opened = [room.load(Path(folder)) for folder in (artifact, reference) if folder]
-    table_file = Path(labels) if labels else None
-    pictures = open_data(Path(data), opened[0].labels(), labels_file=table_file, split=split, unlabelled=unlabelled)
+    pictures = open_data(
+        Path(data),
+        opened[0].labels(),
+        labels_file=Path(labels) if labels else None,
+        split=split,
+        unlabelled=unlabelled,
+    )
     for note in pictures.notes:
         talk.warn(note)
     try:
@@ -110,17 +116,10 @@ def evaluate(
     except KeyboardInterrupt:
         talk.warn(f"interrupted; the answers so far are kept in {state}, and the same command goes on from there")
         return INTERRUPTED
-    lines = [*_unreadable(talk, found)]
-    if found.accuracies:
-        lines.append(_accuracies(found.accuracies))
-    if found.paired:
-        lines += _paired(found.paired, talk.verbose)
+    said = text(found, max_drop / 100, verbose=talk.verbose)
     if contact_sheet and found.paired:
         drawn = sheet.draw(found.paired.flips, pictures, Path(contact_sheet))
-        lines.append(f"{contact_sheet}: {drawn} of the {len(found.paired.flips)} pictures that are named differently")
-    lines.append(sentence(found, max_drop / 100))
-    if found.suspicion:
-        lines.append(f"careful: {found.suspicion}")
+        said += f"\n{contact_sheet} shows {drawn} of the {len(found.paired.flips)} pictures that are named differently"
     document = msgspec.to_builtins(found)
     if found.paired:
         document |= {
@@ -128,14 +127,27 @@ def evaluate(
             "verdict": drop_verdict(found.paired, max_drop / 100),
             "pictures_needed": needed(found.paired, max_drop / 100),
         }
-    talk.result("\n".join(lines), document)
+    talk.result(said, document)
     return 0
 
 
-def _unreadable(talk: Talk, found: "Evaluation") -> list[str]:
+def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False) -> str:
+    """All that the command says of an evaluation. `max_drop`: a share."""
+    lines = _unreadable(found, verbose)
+    if found.accuracies:
+        lines.append(_accuracies(found.accuracies))
+    if found.paired:
+        lines += _paired(found, found.paired, verbose)
+    lines.append(sentence(found, max_drop))
+    if found.suspicion:
+        lines.append(f"careful: {found.suspicion}")
+    return "\n".join(lines)
+
+
+def _unreadable(found: "Evaluation", verbose: bool) -> list[str]:
     if not found.unreadable:
         return []
-    shown = found.unreadable if talk.verbose else found.unreadable[:LISTED]
+    shown = found.unreadable if verbose else found.unreadable[:LISTED]
     rest = len(found.unreadable) - len(shown)
     lines = [
         f"{len(found.unreadable)} of {len(found.unreadable) + found.pictures:,} pictures cannot be read and do not count:",
@@ -152,36 +164,35 @@ def _accuracies(accuracies: "Sequence[Accuracy]") -> str:
     return table(rows, header=("artifact", "runtime", "pictures", "top-1", "top-5"))
 
 
-def _paired(paired: "Paired", verbose: bool) -> list[str]:
+def _paired(found: "Evaluation", paired: "Paired", verbose: bool) -> list[str]:
     rows = []
     if paired.drop and paired.midp is not None:
         drop = f"{points(paired.drop.estimate)} points [{points(paired.drop.low)}, {points(paired.drop.high)}]"
         rows.append(("top-1 lost", f"{drop}; lost {paired.lost}, won {paired.won}, mid-p {paired.midp:.2g}"))
-    rows.append(("same top-1", percent(paired.agreement)))
+    more = "" if verbose or not paired.flips else " (-v lists them, --contact-sheet FILE.png draws them)"
+    rows.append(
+        ("same top-1", f"{percent(paired.agreement)}; {len(paired.flips)} pictures are named differently{more}")
+    )
     sure = paired.confident_agreement
     rows.append(("where sure", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
     p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (paired.sqnr_db_p10, paired.sqnr_db_p50))
-    rows.append(("SQNR", f"half of the pictures above {p50}, 90 % above {p10}"))
+    rows.append(("SQNR", f"median {p50}, lowest tenth below {p10}"))
+    lines = [f"against {paired.reference}, CPU class {found.cpu_class}", table(rows, indent="  ")]
+    if verbose and paired.flips:
+        lines.append(table([_flip(f) for f in paired.flips], header=FLIP, indent="  "))
+    return lines
+
+
+def _flip(flip: "Flip") -> tuple[str, ...]:
     from edgekit.data.classes import brief
 
-    lines = [f"against {paired.reference}:", table(rows, indent="  ")]
-    if paired.flips:
-        shown = paired.flips if verbose else paired.flips[:LISTED]
-        flips = [
-            (
-                "/".join(f.picture.split("/")[-2:]),
-                ", ".join(brief(label) for label in f.truth),
-                f.kind,
-                f"{brief(f.reference)} ({f.reference_margin:.2f})",
-                f"{brief(f.candidate)} ({f.candidate_margin:.2f})",
-            )
-            for f in shown
-        ]
-        head = ("picture", "label", "", "reference (margin)", "candidate (margin)")
-        lines.append(table(flips, header=head, indent="  "))
-        if len(shown) < len(paired.flips):
-            lines.append(f"  and {len(paired.flips) - len(shown):,} more, less sure (-v lists them)")
-    return lines
+    return (
+        "/".join(flip.picture.split("/")[-2:]),
+        ", ".join(brief(label) for label in flip.truth),
+        flip.kind,
+        f"{brief(flip.reference)} ({flip.reference_margin:.2f})",
+        f"{brief(flip.candidate)} ({flip.candidate_margin:.2f})",
+    )
 
 
 def sentence(found: "Evaluation", max_drop: float) -> str:

@@ -66,8 +66,8 @@ class DataSet:
     positions: Sequence[int]
     labelled: bool
     notes: tuple[str, ...]
-    _source: Source
-    _truths: Sequence[tuple[int, ...]] | None
+    source: Source
+    truths: Sequence[tuple[int, ...]] | None  # of every picture of the source
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -81,8 +81,8 @@ class DataSet:
 
     def read(self, positions: Sequence[int]) -> Iterator[Picture]:
         """The pictures at these ascending positions, one at a time and not decoded yet."""
-        for position, (name, opener) in zip(positions, self._source.read(positions), strict=True):
-            yield Picture(position, name, self._truths[position] if self._truths is not None else (), opener)
+        for position, (name, opener) in zip(positions, self.source.read(positions), strict=True):
+            yield Picture(position, name, self.truths[position] if self.truths is not None else (), opener)
 
 
 def open_data(
@@ -105,8 +105,7 @@ def open_data(
     if source.count == 0:
         raise DataError(f"no pictures in {folder}", hint="a folder of pictures, idx files or parquet files")
     if unlabelled or source.names is None:
-        everything = range(source.count)
-        return DataSet(source.what, source.stamp, everything, False, source.notes, source, None)
+        return without_labels(source)
     if source.kinds not in (None, len(labels)):
         raise DataError(
             f"the {source.what} are of {source.kinds} classes, the model knows {len(labels)}",
@@ -133,6 +132,10 @@ def open_data(
         )
     what = f"{source.what}, classes matched {matched.how}"
     return DataSet(what, source.stamp, positions, True, tuple(notes), source, truths)
+
+
+def without_labels(source: Source) -> DataSet:
+    return DataSet(source.what, source.stamp, range(source.count), False, source.notes, source, None)
 
 
 def _find(folder: Path, labels_file: Path | None, split: str | None, unlabelled: bool) -> Source:
