@@ -37,7 +37,7 @@ def wording(lines):
         if "gains nothing from" in line:  # only said on some CPUs
             continue
         text = re.sub(r"\b(x86-vnni|x86|arm-dotprod|arm)$", "CPU", line.rstrip())
-        text = re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "#", text)
+        text = re.sub(r"((?<!\w)-)?\d[\d.,]*(e[+-]?\d+)?", "#", text)
         text = re.sub(r"\s+", " ", text).strip()
         if "times faster than" in text or "take the same time" in text:
             text = "which one is faster"

@@ -17,6 +17,7 @@ from edgekit.errors import OutputError
 from edgekit.tasks.classification import softmax
 
 BEST = 5
+ELSEWHERE = "free some space, or --state another/folder"
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
@@ -86,7 +87,7 @@ class Answers(AbstractContextManager["Answers"]):
     def __init__(self, folder: Path, name: str, key: Key, *, fresh: bool = False) -> None:
         """Raises OutputError where the folder cannot be written or the file is damaged."""
         self.path = folder / f"{name}-{key.digest()}.jsonl"
-        with output_errors():
+        with output_errors(ELSEWHERE):
             folder.mkdir(parents=True, exist_ok=True)
             if fresh:
                 self.path.unlink(missing_ok=True)
@@ -99,7 +100,7 @@ class Answers(AbstractContextManager["Answers"]):
                 self._write(key)
 
     def append(self, records: Sequence[Record]) -> None:
-        with output_errors():
+        with output_errors(ELSEWHERE):
             self._write(*records)
         self.done.update(record.position for record in records)
 

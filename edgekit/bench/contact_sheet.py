@@ -16,13 +16,20 @@ MOST = 60
 COLOURS = {"lost": "#b00020", "won": "#1b7a2f", "both wrong": "#555555", "not labelled": "#555555"}
 
 
-def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
-    """Write the first `MOST` flips as thumbnails with what is on them and both answers; returns how many there are.
+def check(path: Path) -> None:
+    """Raises RequestError for a name that does not end as a picture's."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise RequestError(
+            f"{path} does not end as a picture's name", hint=f"--contact-sheet {path.with_suffix('.png')}"
+        )
 
-    The kind of the file is that of its name. Raises RequestError for a name that Pillow cannot write, OutputError.
+
+def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
+    """Write the first `MOST` flips as thumbnails with what is on them and both answers; returns how many those are.
+
+    The kind of the file is that of its name. Raises RequestError as `check` does, OutputError.
     """
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise RequestError(f"a contact sheet cannot be a '{path.suffix}' file", hint=f"{path.with_suffix('.png')}")
+    check(path)
     shown = list(flips[:MOST])
     columns = min(COLUMNS, max(len(shown), 1))
     rows = max(-(-len(shown) // columns), 1)
@@ -42,7 +49,7 @@ def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
         for number, (text, colour) in enumerate(lines):
             place = (left, top + SIDE + 2 + number * TEXT * 5 // 4)
             pen.text(place, _shortened(text, font), fill=colour, font=font)
-    with output_errors():
+    with output_errors("free some space, or --contact-sheet elsewhere.png"):
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
     return len(shown)

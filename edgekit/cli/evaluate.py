@@ -88,6 +88,8 @@ def evaluate(
     from edgekit.data import open_data
     from edgekit.runtimes import Options
 
+    if contact_sheet:
+        sheet.check(Path(contact_sheet))
     opened = [room.load(Path(folder)) for folder in (artifact, reference) if folder]
     pictures = open_data(
         Path(data),
