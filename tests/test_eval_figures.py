@@ -122,6 +122,8 @@ def test_right_labels_raise_no_suspicion():
         assert suspect(rows) is None
     confused = records((30, 1, 1, 1), (30, 2, 1, 1), (30, 3, 3, 3))  # bad at telling 1 from 2, not exchanged
     assert suspect(confused) is None
+    always_three = records((40, 2, 3, 3), (20, 5, 3, 3))
+    assert suspect(always_three) is None
 
 
 def test_labels_shifted_by_one():

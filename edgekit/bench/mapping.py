@@ -19,15 +19,15 @@ def suspicion(
     """
     pictures = first.total()
     for shift in (1, -1):
-        moved = sum(count for (meant, named), count in first.items() if named == meant + shift)
-        if pictures >= ENOUGH and moved > pictures / 2 and 4 * accuracy.top1.hits < pictures:
+        moved = [count for (meant, named), count in first.items() if named == meant + shift]
+        if len(moved) > 1 and sum(moved) > max(ENOUGH, pictures / 2) and 4 * accuracy.top1.hits < pictures:
             return (
                 f"the labels seem to be shifted by one: counted {'one higher' if shift > 0 else 'one lower'}, "
-                f"{moved / pictures:.1%} would be right, not {accuracy.top1.value:.1%}"
+                f"{sum(moved) / pictures:.1%} would be right, not {accuracy.top1.value:.1%}"
             )
     if said := _permuted(first, accuracy, labels):
         return said
-    if pictures < ENOUGH or accuracy.top1.low > 1 / len(labels):
+    if pictures < ENOUGH or accuracy.top1.low > 1 / len(labels) or _always_one(first):
         return None
     signs = []
     if accuracy.confidence >= 0.5:
@@ -40,6 +40,14 @@ def suspicion(
         f"{accuracy.artifact} is right as often as chance ({accuracy.top1.value:.1%}, {len(labels)} classes), "
         f"yet {' and '.join(signs)}: the labels of the pictures probably do not mean its classes"
     )
+
+
+def _always_one(first: Counter[tuple[int, int]]) -> bool:
+    """Whether nearly every picture is answered alike: then it is the model that is wrong."""
+    answers: Counter[int] = Counter()
+    for (_, named), count in first.items():
+        answers[named] += count
+    return answers.most_common(1)[0][1] > 0.9 * first.total()
 
 
 def _permuted(first: Counter[tuple[int, int]], accuracy: Accuracy, labels: Sequence[str]) -> str | None:
