@@ -1,21 +1,15 @@
-"""A data set: pictures in a fixed order, and what is on them. Told apart by what is in the folder; never all in memory."""
+"""A data set: pictures in a fixed order, and what is on them. Pixels are never all in memory."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from edgekit.data.classes import few, match
-from edgekit.errors import DataError, RequestError
+from edgekit.errors import DataError
 
 Opener = Callable[[], Image.Image]  # decodes to RGB; raises DataError
-T = TypeVar("T")
-# the first that is there is taken
-SPLITS = ("test", "val", "train")
 
 
 @dataclass(frozen=True)
@@ -85,34 +79,20 @@ class DataSet:
             yield Picture(position, name, self.truths[position] if self.truths is not None else (), opener)
 
 
-def open_data(
-    folder: Path,
-    labels: Sequence[str],
-    *,
-    labels_file: Path | None = None,
-    split: str | None = None,
-    unlabelled: bool = False,
-) -> DataSet:
-    """Find out what a folder holds, and match its classes with a model's labels.
+def without_labels(source: Source) -> DataSet:
+    return DataSet(source.what, source.stamp, range(source.count), False, source.notes, source, None)
 
-    In this order: a labels file given by the user; idx files; parquet files; a metadata file of the Hugging Face hub;
-    class folders; pictures without labels. Raises DataError for no pictures and labels that do not fit,
-    MissingExtraError for parquet files without pyarrow.
-    """
-    if unlabelled and labels_file:
-        raise RequestError("--unlabelled and --labels exclude each other", hint="keep one of them")
-    source = _find(folder, labels_file, split, unlabelled)
-    if source.count == 0:
-        raise DataError(f"no pictures in {folder}", hint="a folder of pictures, idx files or parquet files")
-    if unlabelled or source.names is None:
-        return without_labels(source)
+
+def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
+    """The pictures of a labelled source that show a class of the model. Raises DataError where the classes do not fit."""
     if source.kinds not in (None, len(labels)):
         raise DataError(
             f"the {source.what} are of {source.kinds} classes, the model knows {len(labels)}",
             hint="a model of these pictures",
         )
+    assert source.names is not None
     matched = match((name for names in source.names for name in names), labels)
-    known: dict[tuple[str, ...], tuple[int, ...]] = {}
+    known: dict[tuple[str, ...], tuple[int, ...]] = {}  # pictures of a class share one tuple
     for names in source.names:
         if names not in known:
             known[names] = tuple(matched.indices[name] for name in names if name in matched.indices)
@@ -122,55 +102,11 @@ def open_data(
     if matched.unknown:
         of = len(matched.unknown) + len(matched.indices)
         notes.append(f"{len(matched.unknown)} of {of} classes are none of the model's: {few(matched.unknown, 5)}")
-    if len(positions) < len(truths):
-        notes.append(
-            f"{len(truths) - len(positions):,} of {len(truths):,} pictures have no class of the model: left out"
-        )
+    if rest := len(truths) - len(positions):
+        notes.append(f"{rest:,} of {len(truths):,} pictures have no class of the model: left out")
     if matched.unused:
         notes.append(
             f"{len(matched.unused)} of {len(labels)} classes of the model have no picture: {few(matched.unused, 5)}"
         )
     what = f"{source.what}, classes matched {matched.how}"
     return DataSet(what, source.stamp, positions, True, tuple(notes), source, truths)
-
-
-def without_labels(source: Source) -> DataSet:
-    return DataSet(source.what, source.stamp, range(source.count), False, source.notes, source, None)
-
-
-def _find(folder: Path, labels_file: Path | None, split: str | None, unlabelled: bool) -> Source:
-    from edgekit.data import folders, idx, parquet  # they build a Source
-
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures")
-    if labels_file is not None:
-        return folders.with_table(folder, labels_file)
-    if found := idx.find(folder):
-        return idx.source(folder, *choose_split(found, split, folder))
-    if files := parquet.find(folder):
-        return parquet.source(folder, *choose_split(files, split, folder))
-    inside = {
-        name: p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and (name := split_of(p.name))
-    }
-    others = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and not split_of(p.name)]
-    if inside and not others:  # a class may be called "train": splits stand alone
-        name, root = choose_split(inside, split, folder)
-    elif split is not None:
-        raise DataError(f"{folder} has no splits, so --split {split} means nothing", hint="leave --split out")
-    else:
-        name, root = "", folder
-    return folders.source(root, name, unlabelled=unlabelled)
-
-
-def split_of(name: str) -> str | None:
-    """Which split a folder or a file belongs to: `test-00000-of-00001.parquet` is of the split "test"."""
-    found = re.match(r"(test|t10k|val|validation|train)(?![a-zA-Z0-9])", name)
-    return {"t10k": "test", "validation": "val"}.get(found[1], found[1]) if found else None
-
-
-def choose_split(there: Mapping[str, T], asked: str | None, folder: Path) -> tuple[str, T]:
-    """The split asked for, or the best to measure on. Raises DataError."""
-    name = asked or next((s for s in SPLITS if s in there), next(iter(there)))
-    if name not in there:
-        raise DataError(f"{folder} has no split '{name}'", hint=f"--split {' or '.join(sorted(there)) or '...'}")
-    return name, there[name]

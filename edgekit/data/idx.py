@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.data.dataset import Opener, Source, split_of
+from edgekit.data.dataset import Opener, Source
 from edgekit.data.folders import stamp
+from edgekit.data.splits import split_of
 from edgekit.errors import DataError
 
 IMAGES, LABELS = 0x803, 0x801
@@ -25,12 +26,14 @@ DAMAGED = (OSError, EOFError, zlib.error, struct.error)
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """Split -> file of pictures, in the folder or one or two below it."""
+    """Split -> file of pictures, in the folder or one or two below it. Raises DataError for several data sets."""
     found = {}
     for pattern in ("*", "*/*", "*/*/*"):
         for path in sorted(folder.glob(f"{pattern}-images*idx3*"), reverse=True):  # the file that is not gzipped wins
             if re.fullmatch(r"(train|t10k|test)-images[.-]idx3-ubyte(\.gz)?", path.name):
                 found[split_of(path.name) or ""] = path
+        if len({path.parent for path in found.values()}) > 1:
+            raise DataError(f"several sets of idx files below {folder}", hint="--data with the folder of one of them")
         if found:
             break
     return found

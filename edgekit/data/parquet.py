@@ -12,8 +12,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.dataset import Opener, Source, split_of
+from edgekit.data.dataset import Opener, Source
 from edgekit.data.folders import stamp
+from edgekit.data.splits import split_of
 from edgekit.data.tables import CLASSES
 from edgekit.errors import DataError, MissingExtraError
 from edgekit.preprocess import decode_picture
