@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ import photos
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import artifact, calibration, models, registry
+from edgekit import artifact, calibration, models, parity, registry
 from edgekit.artifact import Artifact
 from edgekit.bench import harness, summary
+from edgekit.bench.accuracy import CONFIDENT
 from edgekit.devices import host
 from edgekit.preprocess import Preprocess, fit
 from edgekit.quiet import quiet
@@ -162,9 +164,14 @@ DEFAULTS = {"onnx": _onnx_default, "tflite": _tflite_default}
 
 def pictures(model: str, spec: Preprocess) -> NDArray[np.uint8]:
     if WEIGHTS.get(model) == "bundled":
-        images, _ = fashion.read("t10k")
+        images, _ = fashion.read("test")
         return np.stack([fit(Image.fromarray(i).convert("RGB"), spec) for i in images[:PICTURES]])
     return np.stack(list(photos.crops(spec, PICTURES if model in WEIGHTS else PICTURES // 5)))
+
+
+def scores_of(cell: Artifact, fitted: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with closing(registry.runtime_for(cell.target).open(cell)) as session:
+        return parity.answers(cell, session, fitted)
 
 
 def measure(model: str, target: str, made: dict[str, Path], rounds: int) -> list[tuple[str, ...]]:
@@ -172,9 +179,9 @@ def measure(model: str, target: str, made: dict[str, Path], rounds: int) -> list
     timed = summary.rows(harness.compare(entries, registry.device("local"), harness.Plan(runs=rounds, budget=600)))
     opened = {kind: artifact.load(folder) for kind, folder in made.items()}
     fitted = pictures(model, opened["fp32"].manifest.preprocess)
-    scores = {kind: photos.scores(cell, fitted) for kind, cell in opened.items()}
+    scores = {kind: scores_of(cell, fitted) for kind, cell in opened.items()}
     reference = scores["fp32"]
-    sure = softmax(reference).max(-1) > photos.CONFIDENT
+    sure = softmax(reference).max(-1) > CONFIDENT
     rows: list[tuple[str, ...]] = []
     for (kind, folder), row in zip(made.items(), timed, strict=True):
         cost = folder.with_suffix(".json")

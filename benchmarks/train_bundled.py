@@ -191,7 +191,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
     torch.set_num_threads(2)
-    test, test_labels = tensors("t10k")
+    test, test_labels = tensors("test")
     if arguments.evaluate:
         top1 = (predict(restore(), test) == test_labels).double().mean().item()
         print(f"top-1 {top1:.4f} on {len(test):,} test pictures")

@@ -420,7 +420,7 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def output_errors() -> Iterator[None]:
+def output_errors(hint: str = "free some space or use -o elsewhere") -> Iterator[None]:
     """Say what the disk said: OutputError for no permission, no space, read-only."""
     try:
         yield
@@ -428,9 +428,7 @@ def output_errors() -> Iterator[None]:
         if error.errno is None or (error.filename is None and error.errno not in _DISK_ERRORS):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        raise OutputError(
-            f"cannot write: {error.strerror}{where}", hint="free some space or use -o elsewhere"
-        ) from None
+        raise OutputError(f"cannot write: {error.strerror}{where}", hint=hint) from None
 
 
 _DISK_ERRORS = {errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT}

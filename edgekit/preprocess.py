@@ -23,7 +23,7 @@ and WebP differ between platforms by a step or so; that lies before this definit
 import math
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
 import msgspec
 import numpy as np
@@ -60,26 +60,34 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def open_picture(path: Path) -> Image.Image:
     """Decode a picture file to 8-bit RGB (steps 1 and 2). Raises DataError for what is not a whole picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large pictures; MAX_PIXELS is our limit
+        return decode_picture(path, path.name)
+
+
+def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
+    """`open_picture` for threads, which must not touch the filters of warnings, and for a file inside another.
+
+    name  what errors call it
+    """
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise DataError(f"{path} is {'a folder' if path.is_dir() else 'a pipe or a device'}, not a picture file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures; MAX_PIXELS is our limit
-            with Image.open(path) as picture:
-                if math.prod(picture.size) > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                return to_rgb(ImageOps.exif_transpose(picture))
+        if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would be waited for
+            raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not a picture file")
+        with Image.open(file) as picture:
+            if math.prod(picture.size) > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            return to_rgb(ImageOps.exif_transpose(picture))
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"there is no picture {path}") from None
+        raise DataError(f"there is no picture {file}") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{path.name}: too large (more than {MAX_PIXELS / 1e6:.0f} megapixels)") from None
+        raise DataError(f"{name}: too large (more than {MAX_PIXELS / 1e6:.0f} megapixels)") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path.name}: not a picture") from None
+        raise DataError(f"{name}: not a picture") from None
     except Exception as error:  # decoders raise whatever a damaged file leads them to
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"{path.name}: {reason}") from None
+        raise DataError(f"{name}: {reason}") from None
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:

@@ -3,8 +3,9 @@
 import fashion
 import photos
 import pytest
-from conftest import ROOT
 
+from edgekit.bench.accuracy import drop_verdict
+from edgekit.data.tables import read_table
 from edgekit.pipeline import export
 from edgekit.recipe import Quantize, Recipe
 
@@ -24,32 +25,34 @@ def make(tmp_path_factory):
     return make
 
 
-def test_efficientnet_lite0_keeps_its_answers_on_real_photographs(make):
+def test_efficientnet_lite0_keeps_its_answers_on_real_photographs(make, tmp_path):
     fp32, int8 = (make("efficientnet_lite0", scheme, "package") for scheme in ("fp32", "int8"))
     assert fp32.manifest.proof.sqnr_db >= 100
     assert int8.manifest.scheme == "int8-static"
     assert size(int8) <= 0.32 * size(fp32)
-    paired = photos.on_photos(int8, fp32)
-    print(paired)
+    found = photos.on_photos([int8, fp32], tmp_path)
+    print(found)
+    paired = found.paired
     assert paired.pictures == 117
-    assert paired.right[0] >= 98  # the weights' mapping and the preprocessing
-    assert paired.confident_agreement >= 0.95
+    assert found.accuracies[1].top1.hits >= 98  # the weights' mapping and the preprocessing
+    assert paired.confident_agreement.value >= 0.95
     assert paired.lost - paired.won <= 3
 
 
-def test_bundled_mobilenetv2_keeps_its_accuracy(make):
+def test_bundled_mobilenetv2_keeps_its_accuracy(make, tmp_path):
     fp32, int8 = (make("mobilenetv2", scheme, "bundled") for scheme in ("fp32", "int8"))
     assert size(int8) <= 0.32 * size(fp32)
-    hits = [fashion.right(made) for made in (fp32, int8)]
-    print([h.mean() for h in hits])
-    assert len(hits[0]) == 10_000
-    assert hits[0].mean() >= 0.89
-    assert hits[1].mean() >= hits[0].mean() - 0.005
+    found = fashion.measure([int8, fp32], state=tmp_path)
+    print(found)
+    assert found.accuracies[1].top1.of == 10_000
+    assert found.accuracies[1].top1.value >= 0.89
+    assert found.paired.drop.estimate <= 0.005
+    assert drop_verdict(found.paired, 0.01) == "pass"
+    assert found.suspicion is None
 
 
 def test_nothing_of_the_labelled_photographs_calibrates():
     from edgekit.calibration import PHOTOGRAPHS
 
     names = {name.rpartition("/")[2] for files in PHOTOGRAPHS.values() for name in files}
-    assert not names & {path.name for path in photos.labelled()}
-    assert (ROOT / "tests" / "data" / "photo_labels.json").is_file()
+    assert not names & {name.rpartition("/")[2] for name in read_table(photos.LABELS)}

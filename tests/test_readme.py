@@ -37,7 +37,7 @@ def wording(lines):
         if "gains nothing from" in line:  # only said on some CPUs
             continue
         text = re.sub(r"\b(x86-vnni|x86|arm-dotprod|arm)$", "CPU", line.rstrip())
-        text = re.sub(r"\d[\d.,]*(e[+-]?\d+)?", "#", text)
+        text = re.sub(r"((?<!\w)-)?\d[\d.,]*(e[+-]?\d+)?", "#", text)
         text = re.sub(r"\s+", " ", text).strip()
         if "times faster than" in text or "take the same time" in text:
             text = "which one is faster"
@@ -53,10 +53,11 @@ def wording(lines):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """An empty folder with the README's picture at the README's path."""
+    """An empty folder with the README's picture and the public pictures at the README's paths."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / SAMPLE).parent.mkdir(parents=True)
     shutil.copy(ROOT / SAMPLE, folder / SAMPLE)
+    (folder / ".cache").symlink_to(ROOT / ".cache")
     return folder
 
 

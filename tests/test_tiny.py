@@ -23,7 +23,9 @@ def test_export_predict_bench_verify_inspect(tmp_path, pictures):
     assert {c["label"] for c in answer["predictions"][0]["classes"]} == {"ant", "bee", "cat", "dog", "elk"}
     assert abs(sum(c["probability"] for c in answer["predictions"][0]["classes"]) - 1) < 1e-5
 
-    row = json.loads(run_edgekit("bench", int8, fp32, "--runs", "6", "--launches", "2", "--json", "--no-save").stdout)["rows"][1]
+    row = json.loads(run_edgekit("bench", int8, fp32, "--runs", "6", "--launches", "2", "--json", "--no-save").stdout)[
+        "rows"
+    ][1]
     assert row["cpu_ratio"]["value"] > 0
 
     verified = run_edgekit("verify", int8)

@@ -4,6 +4,7 @@ import click
 
 from edgekit import __version__
 from edgekit.cli.bench import bench
+from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.look import inspect, predict, verify
 from edgekit.cli.machine import doctor, list_
@@ -25,5 +26,5 @@ def main() -> None:
     """
 
 
-for command in (export, predict, bench, inspect, verify, list_, doctor):
+for command in (export, predict, bench, evaluate, inspect, verify, list_, doctor):
     main.add_command(command)

@@ -87,10 +87,10 @@ class Talk:
             click.echo(lines)
 
     @contextmanager
-    def progress(self, total: int, what: str) -> Iterator[Callable[[], None]]:
+    def progress(self, total: int, what: str, unit: str = "rounds") -> Iterator[Callable[[], None]]:
         """A progress bar on a terminal, one plain line elsewhere; yields the function that moves it on."""
         if self.quiet or not sys.stderr.isatty():
-            self.say(f"{what} ({total} rounds)")
+            self.say(f"{what} ({total:,} {unit})")
             yield lambda: None
             return
         from rich.console import Console

@@ -1,0 +1,195 @@
+"""How often an artifact is right, and how much of it another one loses: figures from recorded answers."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edgekit.bench.answers import Record
+from edgekit.bench.proportions import Drop, Share, agresti_min, mcnemar_midp, pictures_needed, wilson
+
+CONFIDENT = 0.3  # a reference that gives its first class less hardly means it
+Verdict = Literal["pass", "fail", "inconclusive"]
+
+
+class ClassAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    index: int
+    label: str
+    top1: Share
+
+
+class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One artifact on labelled pictures.
+
+    artifact    its name; digest: of its manifest, which names every file of it
+    top5        None for a model of five classes or fewer
+    confidence  mean probability of the class named first
+    classes     those that have pictures; a picture with several right classes counts for the first of them
+    """
+
+    artifact: str
+    digest: str
+    runtime: str
+    pictures: int
+    top1: Share
+    top5: Share | None
+    confidence: float
+    classes: tuple[ClassAccuracy, ...]
+    schema: Literal[1] = 1
+
+
+class Flip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture that two artifacts name differently. Margins: probability of the first class less the second's."""
+
+    position: int
+    picture: str
+    truth: tuple[str, ...]
+    kind: Literal["lost", "won", "both wrong", "not labelled"]
+    reference: str
+    candidate: str
+    reference_margin: float
+    candidate_margin: float
+
+
+class Paired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A candidate against its reference on the same pictures.
+
+    lost, won           named rightly by the reference only, by the candidate only
+    drop                top-1 that the candidate loses, a share of all pictures, with Agresti and Min's 95 % interval
+    midp                McNemar's one-sided mid-p: small where the candidate is surely worse
+                        (these four are None where the pictures are not labelled)
+    agreement           both name the same class first
+    confident_agreement the same where the reference's first class has a probability above 0.3
+    sqnr_db_p10, _p50   of single pictures' scores, the reference's taken for the truth; None: equal to the last bit
+    flips               the surest answers of the reference first
+    """
+
+    candidate: str
+    reference: str
+    pictures: int
+    lost: int | None
+    won: int | None
+    drop: Drop | None
+    midp: float | None
+    agreement: Share
+    confident_agreement: Share
+    sqnr_db_p10: float | None
+    sqnr_db_p50: float | None
+    flips: tuple[Flip, ...]
+    schema: Literal[1] = 1
+
+    @property
+    def discordance(self) -> float:
+        """Share of pictures that could have changed the drop: one of the two right, or without labels, flips."""
+        changed = self.lost + self.won if self.lost is not None and self.won is not None else len(self.flips)
+        return changed / max(self.pictures, 1)
+
+
+def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
+    """Does the candidate lose more than `max_drop` (a share) of the pictures?
+
+    fail: it surely loses some, and by the estimate more than allowed. pass: it surely loses less than allowed. Without
+    labels only a pass can be known: no more can be lost than flips.
+    """
+    if paired.drop is None:
+        return "pass" if 1 - paired.agreement.low < max_drop else "inconclusive"
+    if paired.drop.low > 0 and paired.drop.estimate > max_drop:
+        return "fail"
+    return "pass" if paired.drop.high < max_drop else "inconclusive"
+
+
+def needed(paired: Paired, max_drop: float) -> int:
+    """Pictures that show a drop of `max_drop` with a power of 80 %, at the discordance that was seen."""
+    return pictures_needed(max_drop, paired.discordance)
+
+
+class Tally:
+    """Counts of one artifact's answers; `which` is its place in the records."""
+
+    def __init__(self, which: int) -> None:
+        self.which = which
+        self.top5 = 0
+        self.confidence = 0.0
+        self.first: Counter[tuple[int, int]] = Counter()  # (right class, class named first): how many pictures
+
+    def add(self, record: Record) -> None:
+        answer = record.answers[self.which]
+        # a picture with several right classes counts for the one that was named
+        meant = answer.first if answer.first in record.truth else record.truth[0]
+        self.first[meant, answer.first] += 1
+        self.top5 += any(c in record.truth for c in answer.classes)
+        self.confidence += answer.probabilities[0]
+
+    def accuracy(self, name: str, digest: str, runtime: str, labels: Sequence[str]) -> Accuracy:
+        pictures = self.first.total()
+        of: Counter[int] = Counter()
+        for (meant, _), count in self.first.items():
+            of[meant] += count
+        return Accuracy(
+            artifact=name,
+            digest=digest,
+            runtime=runtime,
+            pictures=pictures,
+            top1=wilson(sum(self.first[i, i] for i in of), pictures),
+            top5=wilson(self.top5, pictures) if len(labels) > 5 else None,
+            confidence=self.confidence / max(pictures, 1),
+            classes=tuple(ClassAccuracy(i, labels[i], wilson(self.first[i, i], of[i])) for i in sorted(of)),
+        )
+
+
+def pair(records: Iterable[Record], candidate: str, reference: str, labels: Sequence[str], *, labelled: bool) -> Paired:
+    """Figures of two artifacts from records that hold the answers of both."""
+    pictures = same = sure = sure_same = lost = won = 0
+    noise: list[float] = []
+    flips: list[Flip] = []
+    for record in records:
+        ours, theirs = record.answers
+        agree, confident = ours.first == theirs.first, theirs.probabilities[0] > CONFIDENT
+        pictures += 1
+        same += agree
+        sure += confident
+        sure_same += agree and confident
+        noise.append(np.inf if record.sqnr_db is None else record.sqnr_db)
+        right = theirs.first in record.truth, ours.first in record.truth
+        lost += right == (True, False)
+        won += right == (False, True)
+        if not agree:
+            flips.append(_flip(record, right, labels, labelled=labelled))
+    p10, p50 = (_finite(np.percentile(noise, q, method="lower")) if noise else None for q in (10, 50))
+    return Paired(
+        candidate=candidate,
+        reference=reference,
+        pictures=pictures,
+        lost=lost if labelled else None,
+        won=won if labelled else None,
+        drop=agresti_min(lost, won, pictures) if labelled else None,
+        midp=mcnemar_midp(lost, won) if labelled else None,
+        agreement=wilson(same, pictures),
+        confident_agreement=wilson(sure_same, sure),
+        sqnr_db_p10=p10,
+        sqnr_db_p50=p50,
+        flips=tuple(sorted(flips, key=lambda flip: (-flip.reference_margin, flip.position))),
+    )
+
+
+def _flip(record: Record, right: tuple[bool, bool], labels: Sequence[str], *, labelled: bool) -> Flip:
+    ours, theirs = record.answers
+    kind: Literal["lost", "won", "both wrong", "not labelled"] = "not labelled"
+    if labelled:  # where several classes are right, both can be: nothing is lost then
+        kind = "lost" if right == (True, False) else "won" if right == (False, True) else "both wrong"
+    return Flip(
+        position=record.position,
+        picture=record.name,
+        truth=tuple(labels[i] for i in record.truth),
+        kind=kind,
+        reference=labels[theirs.first],
+        candidate=labels[ours.first],
+        reference_margin=round(theirs.margin, 6),
+        candidate_margin=round(ours.margin, 6),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 2) if np.isfinite(value) else None

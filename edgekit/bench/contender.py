@@ -1,0 +1,53 @@
+"""An artifact that answers: the one seam between measuring accuracy and whatever runs the file."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit import registry
+from edgekit.artifact import Artifact
+from edgekit.devices import Device, Job
+from edgekit.errors import WorkerError
+from edgekit.runtimes import Options
+
+Tensors = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`answer` takes tensors [n, ...] as the file has them and returns [n, ...] likewise; where: a CPU class."""
+
+    artifact: Artifact
+    runtime: str
+    where: str
+    answer: Callable[[Tensors], Tensors]
+
+    @property
+    def digest(self) -> str:
+        """Of the manifest, which holds the digest of every file."""
+        return hashlib.sha256(msgspec.json.encode(self.artifact.manifest, order="sorted")).hexdigest()
+
+    def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of fitted pictures [n, h, w, 3]: float32 [n, classes]. Raises WorkerError for what is not a finite number."""
+        scores = self.artifact.decode(self.answer(self.artifact.encode(pixels)))
+        if not np.isfinite(scores).all():
+            raise WorkerError(f"{self.artifact.name} answers with what is not a finite number")
+        return scores
+
+
+@contextmanager
+def contender(artifact: Artifact, device: Device, options: Options, timeout: float) -> Iterator[Contender]:
+    """Open an artifact on a device in the runtime of its target; `timeout` seconds without an answer mean a hang."""
+    job = Job(str(artifact.folder), registry.runtime_for(artifact.target).name, options)
+    worker = device.start(job, timeout)
+    try:
+        facts, host = worker.ready.facts, worker.ready.host
+        yield Contender(artifact, facts["runtime"], host.get("cpu_class", "unknown"), worker.answer)
+    finally:
+        worker.kill()

@@ -1,0 +1,224 @@
+"""Artifacts answer a data set: decoding runs ahead of inference, answers are kept as they come."""
+
+import itertools
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.artifact import Artifact
+from edgekit.bench.accuracy import Accuracy, Paired, Tally, pair
+from edgekit.bench.answers import Answers, Key, Record, best
+from edgekit.bench.contender import Contender, contender
+from edgekit.bench.mapping import suspicion
+from edgekit.data import DataSet, Picture
+from edgekit.data.decoding import Fitted, decoded
+from edgekit.devices import Device
+from edgekit.devices.local import Local
+from edgekit.errors import DataError, RequestError
+from edgekit.runtimes import Options
+from edgekit.tasks.classification import softmax, sqnr_db
+
+BATCH = 8  # pictures handed over at once
+STATE = Path("build/eval")
+TIMEOUT = 60.0
+Scores = NDArray[np.float32]
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many pictures; called for each
+
+
+class Unreadable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    picture: str
+    why: str
+
+
+class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What came out.
+
+    data, notes  the pictures in words, and what of them was left out or does not fit
+    pictures     that were answered
+    accuracies   the candidate's, then the reference's; none where the pictures are not labelled
+    paired       the candidate against its reference, if there is one
+    suspicion    why the labels seem to be wrong, not the model
+    answers      the file of recorded answers
+    """
+
+    data: str
+    notes: tuple[str, ...]
+    pictures: int
+    unreadable: tuple[Unreadable, ...]
+    accuracies: tuple[Accuracy, ...]
+    paired: Paired | None
+    suspicion: str | None
+    cpu_class: str
+    answers: str
+    schema: Literal[1] = 1
+
+
+def evaluate(
+    artifacts: Sequence[Artifact],
+    data: DataSet,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    device: Device | None = None,
+    options: Options = Options(),
+    timeout: float = TIMEOUT,
+    workers: int = 2,
+    state: Path = STATE,
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Progress = lambda total: nullcontext(lambda: None),
+) -> Evaluation:
+    """Ask one artifact, or a candidate and its reference, about all pictures or a seeded sample of them, and count.
+
+    device   where the files run; this machine, where it is left out
+    timeout  seconds without an answer that mean a hang
+    workers  threads that decode
+    state    folder of recorded answers: what an earlier run answered is not asked again, unless `fresh`
+
+    Raises RequestError for artifacts that cannot be compared, DataError where there is nothing to compare or no picture
+    can be read, OutputError where answers cannot be recorded, WorkerError.
+    """
+    check(artifacts, data)
+    positions = data.sample(limit, seed)
+    say(f"{len(positions):,} of {len(data):,} {data.what}")
+    with ExitStack() as stack:
+        place = device or Local()
+        contenders = [stack.enter_context(contender(a, place, options, timeout)) for a in artifacts]
+        answers = stack.enter_context(Answers(state, artifacts[0].name, _key(contenders, data), fresh=fresh))
+        left = [position for position in positions if position not in answers.done]
+        if len(left) < len(positions):
+            say(f"resumed: {len(positions) - len(left):,} answers are in {answers.path} (--fresh starts over)")
+        tick = stack.enter_context(progress(len(left)))
+        # Pillow warns of large pictures, and the threads that decode cannot tell it not to
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for records in stack.enter_context(closing(ask(contenders, data.read(left), workers))):
+            answers.append(records)
+            for _ in records:
+                tick()
+        return _count(contenders, data, positions, answers)
+
+
+def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
+    """Refuse what cannot be measured, before anything runs. Raises RequestError, DataError."""
+    for artifact in artifacts:
+        takes, (height, width) = artifact.manifest.input, artifact.manifest.preprocess.input_size
+        if takes.shape[1:] != ((3, height, width) if takes.layout == "NCHW" else (height, width, 3)):
+            raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not an RGB picture")
+    if len({tuple(artifact.labels()) for artifact in artifacts}) > 1:
+        raise RequestError(
+            f"{artifacts[1].name} knows other classes than {artifacts[0].name}", hint="two files of one model"
+        )
+    if not data.labelled and len(artifacts) == 1:
+        raise DataError(
+            f"nothing says what is on the {data.what}",
+            hint="--labels FILE, or --reference ARTIFACT to compare without labels",
+        )
+    if not len(data):
+        raise DataError(f"no picture is left of the {data.what}", hint="; ".join(data.notes))
+
+
+def ask(
+    contenders: Sequence[Contender], pictures: Iterable[Picture], workers: int
+) -> Generator[list[Record], None, None]:
+    """Records of a few pictures at a time, in their order.
+
+    Contenders answer at the same time, and have the next pictures already while the answers to these are recorded.
+    """
+    specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in contenders))
+    which = [specs.index(c.artifact.manifest.preprocess) for c in contenders]
+    with ExitStack() as stack:
+        # a thread each: it waits for the process that answers
+        pools = [stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="answer")) for _ in contenders]
+        stream = stack.enter_context(closing(decoded(pictures, specs, workers, ahead=2 * BATCH + workers)))
+        asked: deque[tuple[list[tuple[Picture, Fitted]], list[Future[Scores]]]] = deque()
+        while (batch := list(itertools.islice(stream, BATCH))) or asked:
+            if batch:
+                readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
+                together = zip(pools, contenders, which, strict=True) if readable else ()
+                asked.append((batch, [p.submit(c.scores, np.stack([f[i] for f in readable])) for p, c, i in together]))
+            if len(asked) > 1 or not batch:
+                first, futures = asked.popleft()
+                yield _records(first, contenders, [future.result() for future in futures])
+
+
+def _records(
+    batch: Sequence[tuple[Picture, Fitted]], contenders: Sequence[Contender], scores: Sequence[Scores]
+) -> list[Record]:
+    """`scores`: of each contender, to the pictures of the batch that could be read."""
+    each = iter(zip(*scores, strict=True))
+    return [
+        Record(picture.position, picture.name, picture.truth, unreadable=fitted.message)
+        if isinstance(fitted, DataError)
+        else _record(picture, contenders, next(each))
+        for picture, fitted in batch
+    ]
+
+
+def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
+    return Key(
+        artifacts=tuple(c.digest for c in contenders),
+        runtimes=tuple(c.runtime for c in contenders),
+        cpu_class=contenders[0].where,
+        data=data.what,
+        stamp=data.stamp,
+        labels=data.labelled,
+    )
+
+
+def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[Scores]) -> Record:
+    logits = [c.artifact.manifest.scores == "logits" for c in contenders]
+    answers = tuple(best(s, logits=kind) for s, kind in zip(scores, logits, strict=True))
+    noise = None
+    if len(scores) > 1:
+        ours, theirs = scores
+        if logits[0] != logits[1]:  # one answers probabilities: so must both
+            ours, theirs = (softmax(s) if kind else s for s, kind in zip(scores, logits, strict=True))
+        decibels = sqnr_db(theirs, ours)
+        noise = decibels if np.isfinite(decibels) else None
+    return Record(picture.position, picture.name, picture.truth, answers, noise)
+
+
+def _count(contenders: Sequence[Contender], data: DataSet, positions: Sequence[int], answers: Answers) -> Evaluation:
+    """Figures from recorded answers, which are read from the file again."""
+    wanted = set(positions)
+    tallies = [Tally(i) for i in range(len(contenders))]
+    unreadable = []
+    for record in answers.read(wanted):
+        if record.unreadable:
+            unreadable.append(Unreadable(record.name, record.unreadable))
+        elif data.labelled:
+            for tally in tallies:
+                tally.add(record)
+    asked = len(wanted) - len(unreadable)
+    if not asked:
+        raise DataError(f"none of the {len(wanted)} pictures can be read ({unreadable[0].why})", hint="other --data")
+    names, labels = [c.artifact.name for c in contenders], contenders[0].artifact.labels()
+    accuracies = tuple(
+        tally.accuracy(name, c.digest, c.runtime, labels)
+        for tally, name, c in zip(tallies, names, contenders, strict=True)
+        if data.labelled
+    )
+    paired = None
+    if len(contenders) > 1:
+        readable = (record for record in answers.read(wanted) if not record.unreadable)
+        paired = pair(readable, names[0], names[1], labels, labelled=data.labelled)
+    return Evaluation(
+        data=data.what,
+        notes=data.notes,
+        pictures=asked,
+        unreadable=tuple(unreadable),
+        accuracies=accuracies,
+        paired=paired,
+        suspicion=suspicion(tallies[0].first, accuracies[0], paired, labels) if accuracies else None,
+        cpu_class=contenders[0].where,
+        answers=str(answers.path),
+    )

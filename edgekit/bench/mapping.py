@@ -1,0 +1,72 @@
+"""Accuracy near chance can mean that the labels are wrong, not the model. This looks for the signs of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from edgekit.bench.accuracy import Accuracy, Paired
+from edgekit.data.classes import brief
+
+ENOUGH = 5  # pictures of a class, to believe what it is answered as
+NAMED = 3  # classes named in a message
+
+
+def suspicion(
+    first: Counter[tuple[int, int]], accuracy: Accuracy, paired: Paired | None, labels: Sequence[str]
+) -> str | None:
+    """Why the labels of the pictures seem to mean other classes than the model's; None where they do not.
+
+    first  (right class, class named first) -> pictures
+    """
+    pictures = first.total()
+    for shift in (1, -1):
+        moved = [count for (meant, named), count in first.items() if named == meant + shift]
+        if len(moved) > 1 and sum(moved) > max(ENOUGH, pictures / 2) and 4 * accuracy.top1.hits < pictures:
+            return (
+                f"the labels seem to be shifted by one: counted {'one higher' if shift > 0 else 'one lower'}, "
+                f"{sum(moved) / pictures:.1%} would be right, not {accuracy.top1.value:.1%}"
+            )
+    if said := _permuted(first, accuracy, labels):
+        return said
+    if pictures < ENOUGH or accuracy.top1.low > 1 / len(labels) or _always_one(first):
+        return None
+    signs = []
+    if accuracy.confidence >= 0.5:
+        signs.append(f"is sure of its answers (mean probability {accuracy.confidence:.0%})")
+    if paired and paired.agreement.value >= 0.8:
+        signs.append(f"agrees with {paired.reference} on {paired.agreement.value:.0%}")
+    if not signs:
+        return None
+    return (
+        f"{accuracy.artifact} is right as often as chance ({accuracy.top1.value:.1%}, {len(labels)} classes), "
+        f"yet {' and '.join(signs)}: the labels of the pictures probably do not mean its classes"
+    )
+
+
+def _always_one(first: Counter[tuple[int, int]]) -> bool:
+    """Whether nearly every picture is answered alike: then it is the model that is wrong."""
+    answers: Counter[int] = Counter()
+    for (_, named), count in first.items():
+        answers[named] += count
+    return answers.most_common(1)[0][1] > 0.9 * first.total()
+
+
+def _permuted(first: Counter[tuple[int, int]], accuracy: Accuracy, labels: Sequence[str]) -> str | None:
+    """Classes that are answered as each other: each of them mostly as one other, no two as the same."""
+    mostly: dict[int, tuple[int, int]] = {}
+    of: Counter[int] = Counter()
+    for (meant, named), count in first.items():
+        of[meant] += count
+        if count > mostly.get(meant, (0, 0))[1]:
+            mostly[meant] = named, count
+    mostly = {meant: found for meant, found in mostly.items() if of[meant] >= ENOUGH}
+    moved = {meant: named for meant, (named, count) in mostly.items() if meant != named and 2 * count > of[meant]}
+    if len(moved) < 2 or len({named for named, _ in mostly.values()}) < len(mostly):
+        return None
+    gained = sum(first[meant, named] - first[meant, meant] for meant, named in moved.items())
+    pairs = ", ".join(
+        f"'{brief(labels[a])}' is answered as '{brief(labels[b])}'" for a, b in list(moved.items())[:NAMED]
+    )
+    return (
+        f"labels seem to be exchanged ({pairs}{', ...' if len(moved) > NAMED else ''}): put right, "
+        f"{(accuracy.top1.hits + gained) / first.total():.1%} would be right, not {accuracy.top1.value:.1%}"
+    )

@@ -1,0 +1,112 @@
+"""A data set: pictures in a fixed order, and what is on them. Pixels are never all in memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from edgekit.data.classes import few, match
+from edgekit.errors import DataError
+
+Opener = Callable[[], Image.Image]  # decodes to RGB; raises DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader of one kind of data set finds, before its names of classes mean anything.
+
+    what   in words: "test pictures of fashion-mnist (idx files)"
+    stamp  changes when the data change
+    names  per picture the names of the classes that count as right, () where none is given; None: not labelled
+    count  of pictures
+    read   positions in ascending order -> a name and an opener for each
+    notes  what a user should be told
+    kinds  how many classes there are, where numbers are all that is known of them
+    """
+
+    what: str
+    stamp: str
+    names: Sequence[tuple[str, ...]] | None
+    count: int
+    read: Callable[[Sequence[int]], Iterator[tuple[str, Opener]]]
+    notes: tuple[str, ...] = ()
+    kinds: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`truth`: the classes of the model that count as right; empty where the picture is not labelled."""
+
+    position: int
+    name: str
+    truth: tuple[int, ...]
+    open: Opener
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Pictures with the classes of one model.
+
+    what       in words
+    stamp      changes when the pictures or their labels change
+    positions  of the pictures that can be asked about, ascending
+    labelled   False: nothing is known of what is on them
+    notes      what was left out and what does not fit, in sentences
+    """
+
+    what: str
+    stamp: str
+    positions: Sequence[int]
+    labelled: bool
+    notes: tuple[str, ...]
+    source: Source
+    truths: Sequence[tuple[int, ...]] | None  # of every picture of the source
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def sample(self, limit: int | None, seed: int = 0) -> Sequence[int]:
+        """All positions, or a seeded sample of them; ascending."""
+        if limit is None or limit >= len(self.positions):
+            return self.positions
+        chosen = np.random.default_rng(seed).choice(len(self.positions), limit, replace=False)
+        return [self.positions[i] for i in sorted(chosen.tolist())]
+
+    def read(self, positions: Sequence[int]) -> Iterator[Picture]:
+        """The pictures at these ascending positions, one at a time and not decoded yet."""
+        for position, (name, opener) in zip(positions, self.source.read(positions), strict=True):
+            yield Picture(position, name, self.truths[position] if self.truths is not None else (), opener)
+
+
+def without_labels(source: Source) -> DataSet:
+    return DataSet(source.what, source.stamp, range(source.count), False, source.notes, source, None)
+
+
+def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
+    """The pictures of a labelled source that show a class of the model. Raises DataError where the classes do not fit."""
+    if source.kinds not in (None, len(labels)):
+        raise DataError(
+            f"the {source.what} are of {source.kinds} classes, the model knows {len(labels)}",
+            hint="a model of these pictures",
+        )
+    assert source.names is not None
+    matched = match((name for names in source.names for name in names), labels)
+    known: dict[tuple[str, ...], tuple[int, ...]] = {}  # pictures of a class share one tuple
+    for names in source.names:
+        if names not in known:
+            known[names] = tuple(matched.indices[name] for name in names if name in matched.indices)
+    truths = [known[names] for names in source.names]
+    positions = [i for i, truth in enumerate(truths) if truth]
+    notes = list(source.notes)
+    if matched.unknown:
+        of = len(matched.unknown) + len(matched.indices)
+        notes.append(f"{len(matched.unknown)} of {of} classes are none of the model's: {few(matched.unknown, 5)}")
+    if rest := len(truths) - len(positions):
+        notes.append(f"{rest:,} of {len(truths):,} pictures have no class of the model: left out")
+    if matched.unused:
+        notes.append(
+            f"{len(matched.unused)} of {len(labels)} classes of the model have no picture: {few(matched.unused, 5)}"
+        )
+    what = f"{source.what}, classes matched {matched.how}"
+    return DataSet(what, source.stamp, positions, True, tuple(notes), source, truths)

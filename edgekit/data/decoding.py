@@ -1,0 +1,41 @@
+"""Pictures decoded ahead by a few threads: Pillow lets go of the interpreter while it decodes and resizes."""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from edgekit.data.dataset import Picture
+from edgekit.errors import DataError
+from edgekit.preprocess import Pixels, Preprocess, fit
+
+Fitted = tuple[Pixels, ...] | DataError  # one for each preprocessing
+
+
+def decoded(
+    pictures: Iterable[Picture], specs: Sequence[Preprocess], workers: int, ahead: int
+) -> Generator[tuple[Picture, Fitted], None, None]:
+    """Pictures in their order, each decoded once and fitted to every preprocessing; what cannot be read as its error.
+
+    At most `ahead` pictures wait, so memory does not grow with their number.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        waiting: deque[tuple[Picture, Future[Fitted]]] = deque()
+        try:
+            for picture in pictures:
+                waiting.append((picture, pool.submit(_fit, picture, specs)))
+                if len(waiting) >= ahead:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:  # whoever reads may stop early
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _fit(picture: Picture, specs: Sequence[Preprocess]) -> Fitted:
+    try:
+        opened = picture.open()
+        return tuple(fit(opened, spec) for spec in specs)
+    except DataError as error:
+        return error if picture.name in error.message else DataError(f"{picture.name}: {error.message}")

@@ -1,0 +1,73 @@
+"""Folders of picture files: one folder per class, a table of labels beside the pictures, or no labels at all."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from edgekit.data.dataset import Opener, Source
+from edgekit.data.files import picture_files
+from edgekit.data.tables import read_table
+from edgekit.errors import DataError
+from edgekit.preprocess import decode_picture
+
+METADATA = ("metadata.csv", "metadata.jsonl")  # of an image folder of the Hugging Face hub
+
+
+def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source:
+    """A metadata file, class folders, or pictures without labels. Raises DataError where there are no pictures."""
+    if not unlabelled and (table := next((folder / m for m in METADATA if (folder / m).is_file()), None)):
+        return with_table(folder, table)
+    files = [path.relative_to(folder) for path in picture_files(folder)]
+    of = f"{split} pictures of {folder}".strip()
+    classified = [path for path in files if len(path.parts) > 1]
+    if unlabelled or not classified:
+        return _files(f"{of} (not labelled)", folder, files, None)
+    notes: tuple[str, ...] = ()
+    if len(classified) < len(files):
+        notes = (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
+    names = [(path.parts[0],) for path in classified]
+    return _files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
+
+
+def with_table(folder: Path, table: Path) -> Source:
+    """The pictures that a table of labels names. Raises DataError where none of them is there."""
+    rows = read_table(table)
+    if not any((folder / name).is_file() for name in rows):
+        raise DataError(
+            f"none of the {len(rows)} pictures that {table} names is in {folder} (the first is {next(iter(rows))})",
+            hint="names are paths below the --data folder",
+        )
+    there = {str(path.relative_to(folder)) for path in picture_files(folder)}
+    rest = len(there - {str(Path(name)) for name in rows})
+    notes = (f"{rest} of {len(there)} pictures in {folder} have no label in {table.name}: left out",) if rest else ()
+    what = f"pictures of {folder} (labels of {table.name})"
+    return _files(what, folder, [Path(name) for name in rows], list(rows.values()), notes)
+
+
+def _files(
+    what: str,
+    folder: Path,
+    files: Sequence[Path],
+    names: Sequence[tuple[str, ...]] | None,
+    notes: tuple[str, ...] = (),
+) -> Source:
+    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener]]:
+        for position in positions:
+            path = folder / files[position]
+            yield files[position].as_posix(), partial(decode_picture, path, files[position].as_posix())
+
+    return Source(what, stamp(folder, files, names), names, len(files), read, notes)
+
+
+def stamp(folder: Path, files: Sequence[Path], names: Sequence[tuple[str, ...]] | None = None) -> str:
+    """A digest of names, sizes, times of change and labels. What is not there counts as well."""
+    digest = hashlib.sha256()
+    for i, name in enumerate(files):
+        try:
+            state = (folder / name).stat()
+            seen = f"{state.st_size} {state.st_mtime_ns}"
+        except OSError:
+            seen = "missing"
+        digest.update(f"{name.as_posix()}\0{seen}\0{names[i] if names else ''}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,225 @@
+"""What a folder holds, and what is on its pictures."""
+
+import gzip
+import json
+import struct
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit.data import idx, open_data
+from edgekit.data.classes import imagenet, match
+from edgekit.data.decoding import decoded
+from edgekit.data.tables import read_table
+from edgekit.errors import DataError, MissingExtraError, RequestError
+from edgekit.preprocess import Preprocess
+
+LABELS = ["ant", "Honey bee", "cat, tabby", "T-shirt/top", "elk"]
+
+
+def save(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def truths(data):
+    return {picture.name: picture.truth for picture in data.read(data.positions)}
+
+
+def write_idx(folder, split, labels, *, packed=True):
+    images = np.arange(len(labels) * 64, dtype=np.uint8).reshape(-1, 8, 8)
+    blobs = {
+        "images-idx3": struct.pack(">4I", 0x803, len(labels), 8, 8) + images.tobytes(),
+        "labels-idx1": struct.pack(">2I", 0x801, len(labels)) + bytes(labels),
+    }
+    for name, blob in blobs.items():
+        path = folder / f"{split}-{name}-ubyte{'.gz' * packed}"
+        path.write_bytes(gzip.compress(blob) if packed else blob)
+    return images
+
+
+def test_names_are_matched_exactly_then_loosely_then_by_synonym():
+    found = match(["ant", "HONEY-BEE", "tabby", "T-shirt_top", "moose"], LABELS)
+    assert found.indices == {"ant": 0, "HONEY-BEE": 1, "tabby": 2, "T-shirt_top": 3}
+    assert (found.unknown, found.unused) == (("moose",), ("elk",))
+    assert match(["c", "C"], ["c", "C", "C++"]).indices == {"c": 0, "C": 1}
+
+
+def test_a_name_of_several_classes_is_none_of_them():
+    found = match(["crane", "ox"], ["crane, bird", "crane, machine", "ox"])
+    assert (found.indices, found.unknown) == ({"ox": 2}, ("crane",))
+
+
+def test_numbers_count_from_zero():
+    assert match(["4", "0"], LABELS).indices == {"4": 4, "0": 0}
+    assert match(["0", "1"], ["1", "0"]).indices == {"0": 1, "1": 0}  # they are names here
+    with pytest.raises(DataError, match="class number 5") as error:
+        match(["1", "5"], LABELS)
+    assert "count from 0" in error.value.hint
+
+
+def test_wordnet_ids_are_those_of_imagenet():
+    thousand = [f"class {i}" for i in range(1000)]
+    assert match(["n01440764", "n03000684"], thousand).indices == {"n01440764": 0, "n03000684": 491}
+    assert len(imagenet()) == 1000
+    with pytest.raises(DataError, match="none of the 1 classes"):
+        match(["n01440764"], LABELS)
+
+
+def test_class_folders(tmp_path):
+    for name in ("ant/1.png", "honey_bee/deep/2.png", "moose/3.png", "stray.png"):
+        save(tmp_path / name)
+    data = open_data(tmp_path, LABELS)
+    assert truths(data) == {"ant/1.png": (0,), "honey_bee/deep/2.png": (1,)}
+    said = " | ".join(data.notes)
+    for note in ("1 of 4 pictures lie in no class folder", "1 of 3 classes are none of the model's: moose", "3 of 5"):
+        assert note in said
+    with pytest.raises(DataError, match=r"none of the 3 classes .*\(ant, honey_bee, moose\)"):
+        open_data(tmp_path, ["x", "y"])
+
+
+def test_splits_are_folders_that_stand_alone(tmp_path):
+    save(tmp_path / "train/ant/1.png")
+    save(tmp_path / "validation/elk/2.png")
+    assert truths(open_data(tmp_path, LABELS)) == {"elk/2.png": (4,)}
+    assert truths(open_data(tmp_path, LABELS, split="train")) == {"ant/1.png": (0,)}
+    with pytest.raises(DataError, match="no split 'test'"):
+        open_data(tmp_path, LABELS, split="test")
+    save(tmp_path / "ant/3.png")
+    with pytest.raises(DataError, match="no splits"):
+        open_data(tmp_path, LABELS, split="train")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.csv", "a.png,ant\nb.png,4\n"),
+        ("l.csv", "label,file_name\nant,a.png\n4,b.png\n"),
+        ("l.txt", "a.png ant\nb.png\t4\n"),
+        ("l.json", '{"_about": {"x": 1}, "a.png": "ant", "b.png": 4}'),
+        ("l.jsonl", '{"file_name": "a.png", "label": "ant"}\n{"file_name": "b.png", "label": 4}\n'),
+    ],
+)
+def test_tables_of_labels(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert read_table(tmp_path / name) == {"a.png": ("ant",), "b.png": ("4",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("l.csv", "a.png\n", "row 1 has no class"),
+        ("l.csv", "file,a,b\nx,y,z\n", "no columns file_name and label, but file, a, b"),
+        ("l.txt", "a.png\n", "line 1 has no class"),
+        ("l.json", "[1]", "not an object"),
+        ("l.json", '{"a.png": 1.5}', "not a class: 1.5"),
+        ("l.json", "{", "Expecting"),
+        ("l.yaml", "a: b", "not a file of labels"),
+        ("l.csv", "", "names no pictures"),
+    ],
+)
+def test_a_wrong_table_is_refused(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_table(tmp_path / name)
+
+
+def test_a_table_beside_the_pictures(tmp_path):
+    save(tmp_path / "a.png"), save(tmp_path / "extra.png")
+    (tmp_path / "metadata.csv").write_text("file_name,label\na.png,elk\ngone.png,ant\n")
+    data = open_data(tmp_path, LABELS)
+    assert truths(data) == {"a.png": (4,), "gone.png": (0,)}  # it is asked for, and then counted as unreadable
+    assert "1 of 2 pictures in" in data.notes[0]
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"a.png": ["ant", "elk"]}))
+    assert truths(open_data(tmp_path, LABELS, labels_file=own)) == {"a.png": (0, 4)}
+    own.write_text('{"b.png": "ant"}')
+    with pytest.raises(DataError, match=r"none of the 1 pictures .* b\.png"):
+        open_data(tmp_path, LABELS, labels_file=own)
+    with pytest.raises(RequestError, match="exclude each other"):
+        open_data(tmp_path, LABELS, labels_file=own, unlabelled=True)
+
+
+def test_a_plain_folder_is_not_labelled(tmp_path):
+    with pytest.raises(DataError, match="no pictures"):
+        open_data(tmp_path, LABELS)
+    save(tmp_path / "a.png")
+    assert not open_data(tmp_path, LABELS).labelled
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_idx_files(tmp_path, packed):
+    write_idx(tmp_path, "train", [0] * 3)
+    images = write_idx(tmp_path, "t10k", [4, 0, 1, 2, 3, 1], packed=packed)
+    data = open_data(tmp_path, LABELS)
+    assert truths(data) == {f"test/{i}": (label,) for i, label in enumerate([4, 0, 1, 2, 3, 1])}
+    (one,) = data.read([4])
+    assert np.array_equal(np.asarray(one.open())[..., 0], images[4])
+    assert np.array_equal(idx.array(tmp_path, "test")[0], images)
+    with pytest.raises(DataError, match="are of 5 classes, the model knows 2"):
+        open_data(tmp_path, ["a", "b"])
+
+
+def test_damaged_idx_files(tmp_path):
+    write_idx(tmp_path, "t10k", [4, 0], packed=False)
+    images = tmp_path / "t10k-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-9])
+    with pytest.raises(DataError, match="ends too early"):
+        list(open_data(tmp_path, LABELS).read([0, 1]))
+    images.write_bytes(b"\0" * 16)
+    with pytest.raises(DataError, match="not an idx file of pictures"):
+        open_data(tmp_path, LABELS)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="no labels beside"):
+        open_data(tmp_path, LABELS)
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "test.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError) as error:
+        open_data(tmp_path, LABELS)
+    assert "edgekit[parquet]" in error.value.hint
+
+
+def test_a_sample_is_seeded_and_ascending(tmp_path):
+    for i in range(20):
+        save(tmp_path / f"ant/{i}.png")
+    data = open_data(tmp_path, LABELS)
+    chosen = data.sample(7, seed=1)
+    assert chosen == sorted(chosen) == data.sample(7, seed=1) != data.sample(7, seed=2)
+    assert list(data.sample(99)) == list(range(20))
+
+
+def test_decoding_keeps_the_order_and_says_what_it_cannot_read(tmp_path):
+    for i in range(30):
+        save(tmp_path / f"ant/{i:02}.png", seed=i)
+    (tmp_path / "ant/07.png").write_bytes(b"not a picture")
+    data = open_data(tmp_path, LABELS)
+    read = []
+
+    def pictures():
+        for picture in data.read(data.positions):
+            read.append(picture.position)
+            yield picture
+
+    spec = Preprocess(input_size=(4, 4))
+    for picture, fitted in decoded(pictures(), [spec, spec], workers=3, ahead=5):
+        assert len(read) - picture.position <= 5  # no more wait
+        if picture.name == "ant/07.png":
+            assert isinstance(fitted, DataError)
+            assert "ant/07.png: not a picture" in fitted.message
+        else:
+            assert [f.shape for f in fitted] == [(4, 4, 3)] * 2
+    assert read == list(range(30))
+
+
+def test_the_stamp_changes_with_the_pictures_and_their_labels(tmp_path):
+    picture = save(tmp_path / "ant/1.png")
+    before = open_data(tmp_path, LABELS).stamp
+    assert open_data(tmp_path, LABELS).stamp == before
+    picture.rename(save(tmp_path / "elk/1.png").with_name("2.png"))
+    assert open_data(tmp_path, LABELS).stamp != before
