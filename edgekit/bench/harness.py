@@ -8,13 +8,12 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edgekit import __version__, artifact, registry
-from edgekit.artifact import Artifact, Model
-from edgekit.bench.runs import Launch, Run, Subject
+from edgekit.artifact import Model
+from edgekit.bench.runs import Launch, Run, now, subject
 from edgekit.devices import Device, Job, Ready, Samples, Worker
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.runtimes import OperatorTime, Options
@@ -142,14 +141,14 @@ def compare(
     made: Sequence[Entry], device: Device, plan: Plan, *, count: bool = False, tick: Callable[[], None] = lambda: None
 ) -> list[Run]:
     """Time the entries against each other. What fails is left out of what follows, and its Run says why."""
-    session, now = secrets.token_hex(6), datetime.now(UTC).isoformat(timespec="seconds")
+    session, made_at = secrets.token_hex(6), now()
     rng, deadline = random.Random(plan.seed), time.monotonic() + plan.budget
     for number in range(plan.launches):
         began = time.monotonic()
         launch(made, device, plan, rng, deadline, count=count and number == 0, tick=tick)
         if 2 * time.monotonic() - began > deadline:
             break  # one more would not fit
-    return [entry.run(device, session, now) for entry in made]
+    return [entry.run(device, session, made_at) for entry in made]
 
 
 def launch(
@@ -187,19 +186,6 @@ def profile(entry: Entry, device: Device, plan: Plan) -> tuple[OperatorTime, ...
         return worker.profile(plan.rounds)
     finally:
         worker.kill()
-
-
-def subject(model: Model, path: Path) -> Subject:
-    told = model.manifest if isinstance(model, Artifact) else None
-    return Subject(
-        name=model.name,
-        path=str(path),
-        target=model.target,
-        digest=model.digest(),
-        bytes=model.model_bytes,
-        model=told.model if told else "",
-        scheme=told.scheme if told else "",
-    )
 
 
 def _opens(name: str, target: str) -> bool:

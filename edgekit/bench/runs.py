@@ -7,13 +7,17 @@ import math
 import os
 import statistics as plain
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import msgspec
 import numpy as np
 
-from edgekit.artifact import output_errors
+from edgekit import __version__
+from edgekit.artifact import Artifact, Model, output_errors
+from edgekit.bench.evaluation import Evaluation
+from edgekit.bench.proportions import Drop, Share
 from edgekit.bench.statistics import Estimate, estimate, percentiles
 from edgekit.devices import Memory, Phase
 from edgekit.errors import DataError
@@ -41,6 +45,28 @@ class Subject(msgspec.Struct, frozen=True):
     bytes: int
     model: str = ""
     scheme: str = ""
+
+
+class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
+    """How often one file was right. `against`, `drop`: its reference, and what it loses to that, where there was one."""
+
+    made: str  # UTC, ISO 8601
+    edgekit: str
+    subject: Subject
+    runtime: str  # and its version
+    device: str
+    cpu_class: str
+    data: str
+    pictures: int
+    top1: Share
+    top5: Share | None
+    against: str | None = None
+    drop: Drop | None = None
+    schema: Literal[1] = 1
+
+    @property
+    def name(self) -> str:
+        return self.subject.name
 
 
 class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
@@ -118,7 +144,46 @@ def percent(log: float) -> float:
     return float(np.expm1(log) * 100)
 
 
-Record = Run
+Record = Run | Evaluated
+
+
+def subject(model: Model, path: Path) -> Subject:
+    told = model.manifest if isinstance(model, Artifact) else None
+    return Subject(
+        name=model.name,
+        path=str(path),
+        target=model.target,
+        digest=model.digest(),
+        bytes=model.model_bytes,
+        model=told.model if told else "",
+        scheme=told.scheme if told else "",
+    )
+
+
+def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> list[Evaluated]:
+    """The lines of an evaluation: of the candidate, and of its reference where there is one."""
+    drops = [(found.paired.reference, found.paired.drop) if found.paired else (None, None), (None, None)]
+    return [
+        Evaluated(
+            made=now(),
+            edgekit=__version__,
+            subject=subject(artifact, artifact.folder),
+            runtime=accuracy.runtime,
+            device=device,
+            cpu_class=found.cpu_class,
+            data=found.data,
+            pictures=accuracy.pictures,
+            top1=accuracy.top1,
+            top5=accuracy.top5,
+            against=against,
+            drop=drop,
+        )
+        for artifact, accuracy, (against, drop) in zip(artifacts, found.accuracies, drops, strict=False)
+    ]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def append(path: Path, records: Iterable[Record]) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Estimate:
     @property
     def detectable(self) -> float:
         """The smallest effect (a log ratio) that this many launches find with 95 % power at a level of 99 %."""
-        return (normal_quantile(0.99) + normal_quantile(0.95)) * self.error
+        return (NormalDist().inv_cdf(0.99) + NormalDist().inv_cdf(0.95)) * self.error
 
 
 def estimate(launches: Sequence[float], level: float) -> Estimate:
@@ -60,12 +61,6 @@ def t_quantile(p: float, freedom: int) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if t_cdf(middle, freedom) < p else (low, middle)
     return (low + high) / 2
-
-
-def normal_quantile(p: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(p)
 
 
 def percentiles(samples: Sequence[int]) -> dict[str, float]:

@@ -42,6 +42,10 @@ FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
     "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds without an answer: a hang."
 )
 @click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
+@click.option(
+    "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append figures to it."
+)
+@click.option("--no-save", is_flag=True, help="Append them nowhere.")
 @click.option("--fresh", is_flag=True, help="Forget the answers of an earlier run.")
 @runtime_options
 @common
@@ -61,6 +65,8 @@ def evaluate(
     device: str,
     timeout: float,
     state: str,
+    output: str,
+    no_save: bool,
     fresh: bool,
     threads: int,
     interpreter: str | None,
@@ -83,7 +89,7 @@ def evaluate(
     from edgekit import artifact as room
     from edgekit import registry
     from edgekit.bench import contact_sheet as sheet
-    from edgekit.bench import evaluation
+    from edgekit.bench import evaluation, runs
     from edgekit.bench.accuracy import drop_verdict, needed
     from edgekit.data import open_data
     from edgekit.runtimes import Options
@@ -118,6 +124,8 @@ def evaluate(
     except KeyboardInterrupt:
         talk.warn(f"interrupted; the answers so far are kept in {state}, and the same command goes on from there")
         return INTERRUPTED
+    if not no_save:
+        runs.append(Path(output), runs.evaluated(opened, found, device))
     said = text(found, max_drop / 100, verbose=talk.verbose)
     if contact_sheet and found.paired:
         drawn = sheet.draw(found.paired.flips, pictures, Path(contact_sheet))
