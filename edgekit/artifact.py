@@ -222,13 +222,13 @@ class LooseFile:
     @property
     def model_bytes(self) -> int:
         """Of the model with what lies beside it."""
-        return sum(path.stat().st_size for path in self._files())
+        return sum(path.stat().st_size for path in self.files())
 
     def digest(self) -> str:
         """As Artifact.digest."""
-        return _digest(self._files())
+        return _digest(self.files())
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
         weights = self.model_file.with_suffix(".bin")  # OpenVINO's
         return [self.model_file, weights] if self.target == "openvino" and weights.is_file() else [self.model_file]
 

@@ -118,9 +118,9 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
 
     @property
     def memory_bytes(self) -> int | None:
-        """What the file needs at its peak: above what the process held once the runtime was imported."""
-        known = [launch.memory for launch in self.launches if launch.memory]
-        return round(plain.median(m.peak - m.after_import for m in known)) if known else None
+        """What the file needs at its peak."""
+        needed = [launch.memory.needed for launch in self.launches if launch.memory]
+        return round(plain.median(needed)) if needed else None
 
     @property
     def instructions(self) -> int | None:

@@ -6,6 +6,7 @@ from edgekit import __version__
 from edgekit.cli.bench import bench
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
+from edgekit.cli.gate import gate
 from edgekit.cli.look import inspect, predict, verify
 from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (export, predict, bench, evaluate, inspect, verify, list_, doctor):
+for command in (export, predict, bench, evaluate, gate, inspect, verify, list_, doctor):
     main.add_command(command)

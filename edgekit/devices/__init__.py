@@ -43,6 +43,11 @@ class Memory(msgspec.Struct, frozen=True):
     anonymous: int
     peak: int
 
+    @property
+    def needed(self) -> int:
+        """What the file needs: the peak above what the process held once the runtime was imported."""
+        return self.peak - self.after_import
+
 
 class Infer(msgspec.Struct, frozen=True, tag=True):
     """Time `times` inferences."""

@@ -11,12 +11,7 @@ from pathlib import Path
 @cache
 def cpu_flags() -> frozenset[str]:
     """Instruction-set flags; empty where the system does not tell (macOS, Windows)."""
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8", errors="replace")
-    except OSError:
-        return frozenset()
-    lines = [line.partition(":")[2] for line in text.splitlines() if line.startswith(("flags", "Features"))]
-    return frozenset(lines[0].split()) if lines else frozenset()
+    return frozenset((_field("/proc/cpuinfo", "flags") or _field("/proc/cpuinfo", "Features")).split())
 
 
 def cpu_class() -> str:
@@ -37,6 +32,31 @@ def facts() -> dict[str, str]:
         "cores": str(os.cpu_count() or 0),
         "python": platform.python_version(),
     }
+
+
+def conditions() -> dict[str, str]:
+    """`facts`, and what else decides how fast this machine is just now. What the system does not tell is left out."""
+    told = {
+        "cpu": _field("/proc/cpuinfo", "model name") or platform.processor(),
+        "memory": _field("/proc/meminfo", "MemTotal"),
+        "kernel": platform.release(),
+        "quota": _text("/sys/fs/cgroup/cpu.max"),
+        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "",
+    }
+    return facts() | {name: value for name, value in told.items() if value}
+
+
+def _field(file: str, name: str) -> str:
+    lines = (line.partition(":") for line in _text(file).splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() == name), "")
+
+
+def _text(file: str) -> str:
+    try:
+        return Path(file).read_text("utf-8", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
     gc.disable()
-    reply(Ready(imported, load, first, takes, session.facts(), host.facts(), source))
+    reply(Ready(imported, load, first, takes, session.facts(), host.conditions(), source))
     while line := requests.readline():
         request: Request = msgspec.json.decode(line, type=Request)
         tensors = _tensors(requests, request) if isinstance(request, Answer) else tensor

@@ -1,0 +1,128 @@
+"""Is a file slower, larger or worse than the one before it? Checks with an outcome each, and what they come to.
+
+sequential.py  the test that decides between two files launch by launch
+checks.py      one function per check
+baseline.py    what is compared with: another file, or numbers written down earlier
+judging.py     which checks can be made, and making them
+"""
+
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from edgekit.errors import RequestError
+
+Outcome = Literal["pass", "fail", "inconclusive", "skipped"]
+Percent = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a candidate may cost more than its baseline. Percentages, but where a unit is given.
+
+    max_slowdown      CPU time of an inference; `detect`: fail at this slowdown, not only when it is surely exceeded
+    max_drop          points of top-1 (with data)
+    max_growth        bytes of the model file
+    max_memory        bytes at the peak, and `SLACK_BYTES` above that
+    max_load          CPU time of opening the file
+    max_sqnr_loss     decibels of the proof
+    max_operators     how many more operators
+    max_instructions  of an inference (devices that count)
+    budget            seconds for the latency test
+    """
+
+    max_slowdown: Percent = 5.0
+    detect: bool = False
+    max_drop: Percent = 0.5
+    max_growth: Percent = 1.0
+    max_memory: Percent = 5.0
+    max_load: Percent = 25.0
+    max_sqnr_loss: Percent = 1.0
+    max_operators: Annotated[int, msgspec.Meta(ge=0)] = 0
+    max_instructions: Percent = 1.0
+    budget: Percent = 60.0
+
+
+class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """gate.toml: limits for all, and for artifacts whose name fits a pattern (the last that fits wins, by field)."""
+
+    limits: dict[str, Any] = {}
+    artifact: dict[str, dict[str, Any]] = {}
+
+    def of(self, name: str, **asked: Any) -> Limits:
+        """`asked`: flags, which count most; None where they were not given."""
+        chosen = dict(self.limits)
+        for pattern, fields in self.artifact.items():
+            if fnmatch(name, pattern):
+                chosen |= fields
+        chosen |= {field: value for field, value in asked.items() if value is not None}
+        try:
+            return msgspec.convert(chosen, Limits)
+        except msgspec.ValidationError as error:
+            raise RequestError(f"limits: {error}", hint=f"known: {', '.join(Limits.__struct_fields__)}") from None
+
+
+def budgets(path: Path) -> Budgets:
+    """Read a gate.toml. Raises RequestError."""
+    try:
+        found = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Budgets)
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}", hint="--budgets FILE, or leave it out") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise RequestError(f"{path}: {error}", hint='tables [limits] and [artifact."NAME-*"]') from None
+    for pattern in ("", *found.artifact):
+        found.of(pattern)  # wrong names and values are said now, whichever artifact they are for
+    return found
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One question and its answer.
+
+    metric      what was compared: size, operators, proof, answers, memory, load, latency, instructions, top-1
+    method      how: counted, paired, calibrated, absolute
+    limit, estimate, low, high, detectable
+                in `unit`; `detectable`: the smallest effect that this test finds (95 % power at a level of 99 %)
+    why         in words
+    """
+
+    metric: str
+    method: str
+    outcome: Outcome
+    why: str
+    unit: str = "%"
+    limit: float | None = None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    detectable: float | None = None
+    launches: int = 0
+    seconds: float = 0.0
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the checks come to. `notes`: what a user should be told besides."""
+
+    candidate: str
+    baseline: str
+    device: str
+    runtime: str
+    cpu_class: str
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+    schema: Literal[1] = 1
+
+    @property
+    def outcome(self) -> Outcome:
+        outcomes = [check.outcome for check in self.checks]
+        for outcome in ("fail", "inconclusive", "pass"):
+            if outcome in outcomes:
+                return outcome
+        return "skipped"
+
+    def exit_code(self, *, strict: bool) -> int:
+        """0 pass; 1 a limit is missed; with `strict`, 5 where something was not decided or could not be compared."""
+        if self.outcome == "fail":
+            return 1
+        return 5 if strict and any(check.outcome in ("inconclusive", "skipped") for check in self.checks) else 0

@@ -1,0 +1,165 @@
+"""What a candidate is compared with: a file that can be run beside it, or numbers that were written down."""
+
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import msgspec
+
+from edgekit import artifact
+from edgekit.artifact import Artifact, Model, output_errors
+from edgekit.errors import ArtifactError, RequestError
+
+# host facts that make machines comparable, and what the session says of itself
+STARRED = ("cpu", "cpu_class", "cores", "runtime", "threads", "precision", "device")
+
+
+class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A baseline in numbers, as `edgekit gate --update FILE.json` writes them.
+
+    source        where the file itself can be had: a path, or git:REF:PATH; None: nowhere
+    score         CPU time of an inference over that of a fixed computation on the same machine
+    instructions  of an inference, by device and runtime with its version
+    host          the facts that must be the same for times to be compared
+    """
+
+    name: str
+    digest: str
+    bytes: int
+    operators: dict[str, int]
+    int8_macs: float | None
+    sqnr_db: float | None
+    cpu_ms: float | None
+    memory_bytes: int | None
+    score: float | None
+    instructions: dict[str, int]
+    host: dict[str, str]
+    source: str | None = None
+    schema: Literal[1] = 1
+
+    def differences(self, host: dict[str, str]) -> list[str]:
+        """What is not as it was, in words."""
+        pairs = [(fact, self.host.get(fact, "unknown"), host.get(fact, "unknown")) for fact in STARRED]
+        return [f"{fact} is {now}, was {then}" for fact, then, now in pairs if now != then]
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """A file, numbers, or both (numbers that name a file which is still there)."""
+
+    name: str
+    path: Path | None = None
+    model: Model | None = None
+    numbers: Numbers | None = None
+    note: str | None = None
+
+    @property
+    def known(self) -> Numbers:
+        assert self.numbers, "a baseline is a file or numbers"
+        return self.numbers
+
+
+@contextmanager
+def opened(where: str) -> Iterator[Baseline]:
+    """An artifact's folder, a model file, git:REF:PATH of either, or a .json of numbers. Raises EdgekitError."""
+    with TemporaryDirectory(prefix="edgekit-") as scratch:
+        if where.startswith("git:"):
+            path = from_git(where, Path(scratch))
+            yield Baseline(where, path, artifact.open_model(path))
+        elif where.endswith(".json"):
+            yield _with_file(read(Path(where)), Path(where), Path(scratch))
+        else:
+            yield Baseline(where, Path(where), artifact.open_model(Path(where)))
+
+
+def _with_file(numbers: Numbers, at: Path, scratch: Path) -> Baseline:
+    """Numbers with the file that they name, if it can be had and is the same."""
+    if numbers.source is None:
+        return Baseline(str(at), numbers=numbers, note="the baseline names no file to run beside the candidate")
+    try:
+        from_repository = numbers.source.startswith("git:")
+        path = from_git(numbers.source, scratch) if from_repository else at.parent / numbers.source
+        model = artifact.open_model(path)
+    except (ArtifactError, RequestError) as error:
+        return Baseline(str(at), numbers=numbers, note=f"the baseline's file cannot be had: {error.message}")
+    if model.digest() != numbers.digest:
+        return Baseline(str(at), numbers=numbers, note=f"{numbers.source} is not the file the numbers are of any more")
+    return Baseline(str(at), path, model, numbers)
+
+
+def read(path: Path) -> Numbers:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Numbers)
+    except OSError as error:
+        hint = f"edgekit gate CANDIDATE --baseline {path} --update writes it"
+        raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{path} is no baseline: {error}", hint="edgekit gate --update writes one") from None
+
+
+def write(path: Path, numbers: Numbers) -> None:
+    """In one step: a reader never sees half of it."""
+    encoded = msgspec.json.format(msgspec.json.encode(numbers, order="sorted"), indent=2) + b"\n"
+    with output_errors("--baseline another/file.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_bytes(encoded)
+        partial.replace(path)
+
+
+def changes(old: Numbers | None, new: Numbers) -> list[str]:
+    """What an update changes, in words."""
+    if old is None:
+        return ["new"]
+    fields = [f for f in Numbers.__struct_fields__ if f not in ("schema", "name")]
+    return [f"{f}: {getattr(old, f)} -> {getattr(new, f)}" for f in fields if getattr(old, f) != getattr(new, f)]
+
+
+def from_git(where: str, scratch: Path) -> Path:
+    """Take `git:REF:PATH`, a file or a folder, out of the repository here. Raises RequestError."""
+    _, ref, inside = [*where.split(":", 2), "", ""][:3]
+    if not ref or ref.startswith("-") or not inside:
+        raise RequestError(f"{where} names no file of a commit", hint="git:origin/main:path/in/the/repository")
+    root = _git(where, "rev-parse", "--show-toplevel").decode().strip()
+    packed = _git(where, "-C", root, "archive", "--format=tar", ref, "--", inside)
+    with tarfile.open(fileobj=BytesIO(packed)) as files:
+        files.extractall(scratch, filter="data")
+    return scratch / inside
+
+
+def _git(where: str, *arguments: str) -> bytes:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise RequestError("git is not installed", hint="--baseline with a path") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise RequestError(f"{where}: {said[-1] if said else 'git failed'}", hint="git fetch, or another REF or PATH")
+    return done.stdout
+
+
+def replace(where: str, candidate: Model) -> None:
+    """Put a copy of the candidate into the baseline's place, in one step. Raises RequestError, OutputError."""
+    out = Path(where)
+    if where.startswith("git:"):
+        raise RequestError(
+            "what is committed cannot be rewritten", hint="export to the path of the baseline and commit it"
+        )
+    if isinstance(candidate, Artifact):
+        with artifact.staging(out) as stage:
+            for name in ("manifest.json", *candidate.manifest.files):
+                shutil.copy2(candidate.folder / name, stage / name)
+        return
+    if out.is_dir() or out.suffix != candidate.model_file.suffix:
+        raise RequestError(f"{candidate.name} is a file; {where} is none of its kind", hint="--baseline with a file")
+    with output_errors("--baseline another/file"):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for path in candidate.files():
+            partial = out.with_name(f".{out.name}{path.suffix}.partial")
+            shutil.copyfile(path, partial)
+            partial.replace(out.with_suffix(path.suffix))

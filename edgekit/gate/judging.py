@@ -1,0 +1,245 @@
+"""Which checks can be made of a candidate and its baseline, and making them."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edgekit import artifact, parity, registry
+from edgekit.artifact import Artifact, Model
+from edgekit.bench.evaluation import STATE, Progress, evaluate
+from edgekit.bench.statistics import estimate
+from edgekit.data import DataSet
+from edgekit.devices import Device, Job
+from edgekit.errors import UnsupportedError
+from edgekit.gate import Check, Limits, Verdict, checks
+from edgekit.gate.baseline import Baseline, Numbers
+from edgekit.gate.duel import Duel
+from edgekit.gate.sequential import LAUNCHES, LEVEL, decide
+from edgekit.runtimes import Options
+
+COUNTED = 4
+
+
+@dataclass
+class Judge:
+    """A candidate on a device in a runtime, ready to be compared.
+
+    data            pictures for the top-1 check; None leaves it out
+    allow_absolute  times of another machine may fail the candidate too
+    """
+
+    path: Path
+    model: Model
+    runtime: str
+    device: Device
+    limits: Limits
+    options: Options = Options()
+    data: DataSet | None = None
+    allow_absolute: bool = False
+    timeout: float = 300.0
+    seed: int = 0
+    say: Callable[[str], None] = lambda line: None
+    progress: Progress = lambda total: nullcontext(lambda: None)
+
+    def judge(self, base: Baseline) -> Verdict:
+        """Every check that the two allow. Raises EdgekitError where a file cannot be run."""
+        notes = [base.note] if base.note else []
+        found = [*self._of_the_file(base), *self._of_the_proof(base)]
+        facts, where, more = self._of_the_run(base)
+        found += more
+        found += self._of_the_answers(base)
+        return Verdict(
+            candidate=str(self.path),
+            baseline=base.name,
+            device=self.device.name,
+            runtime=facts["runtime"],
+            cpu_class=where.get("cpu_class", "unknown"),
+            checks=tuple(found),
+            notes=(*notes, *_advice(found)),
+        )
+
+    def job(self, path: Path, runtime: str | None = None) -> Job:
+        return Job(str(path), runtime or self.runtime, self.options, None, self.seed)
+
+    def _of_the_file(self, base: Baseline) -> list[Check]:
+        then = base.model.model_bytes if base.model else base.known.bytes
+        found = [checks.size(self.model.model_bytes, then, self.limits)]
+        try:
+            now = checks.operators_of(self.model.model_file)
+            was = checks.operators_of(base.model.model_file) if base.model else _operators(base.known)
+        except UnsupportedError as error:
+            return [*found, checks.skipped("operators", error.message)]
+        return [*found, checks.operators(now, was, self.limits)]
+
+    def _of_the_proof(self, base: Baseline) -> list[Check]:
+        if not isinstance(self.model, Artifact) or isinstance(base.model, artifact.LooseFile):
+            return [checks.skipped("proof", "a file without an artifact carries no proof")]
+        then = base.model.manifest.proof if base.model else None
+        now = self.model.manifest.proof
+        assert now
+        was = then.sqnr_db if then else base.known.sqnr_db
+        found = [checks.proof(now.sqnr_db, was, self.limits)]
+        if self.device.name == "local":
+            found.append(self._verified())
+        return found
+
+    def _verified(self) -> Check:
+        assert isinstance(self.model, Artifact)
+        v = parity.verify(self.model, registry.runtime(self.runtime), self.options)
+        why = f"max |d| {v.max_abs:.3g} to the golden answers, tolerance {v.tolerance:.3g}"
+        return Check("answers", "counted", "pass" if v.passed else "fail", why, "", v.tolerance, v.max_abs)
+
+    def _of_the_run(self, base: Baseline) -> tuple[dict[str, str], dict[str, str], list[Check]]:
+        """Facts of the session and of the host, and the checks that need the file to run."""
+        if not self.device.timed:
+            return self._counted(base)
+        if base.path:
+            return self._paired(base.path)
+        return self._against_numbers(base.known)
+
+    def _paired(self, baseline: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
+        self.say(f"timing the candidate against {baseline}, {LAUNCHES.start} to {LAUNCHES[-1]} launches")
+        with self.progress(LAUNCHES[-1]) as tick:
+            duel = self._duel(self.job(baseline), tick)
+            decision = decide(duel.launch, self.limits.max_slowdown / 100, detect=self.limits.detect, go_on=duel.go_on)
+        found = [checks.latency(decision, self.limits, "paired", self.limits.max_slowdown, duel.seconds)]
+        if duel.memories:
+            found.append(checks.memory(duel.memory, duel.baseline_memory, self.limits))
+        found.append(checks.load(duel.loads, self.limits))
+        assert duel.ready
+        return duel.ready.facts, duel.ready.host, found
+
+    def _against_numbers(self, numbers: Numbers) -> tuple[dict[str, str], dict[str, str], list[Check]]:
+        """Times that were written down: calibrated where the machine is as it was, else only told."""
+        self.say("timing the candidate against a fixed computation")
+        limit = max(self.limits.max_slowdown, checks.CALIBRATED_LEAST)
+        with self.progress(LAUNCHES[-1]) as tick:
+            duel = self._duel(self.job(self.path, "reference"), tick)
+            score = numbers.score
+            then = math.log(score) if score else 0.0
+            decision = decide(lambda: duel.launch() - then, limit / 100, go_on=duel.go_on)
+        assert duel.ready
+        differ = numbers.differences(facts_of(duel, self.device))
+        if score and not differ:
+            found = [checks.latency(decision, self.limits, "calibrated", limit, duel.seconds)]
+        else:
+            found = [self._absolute(statistics.median(duel.cpu_ns) / 1e6, numbers, differ)]
+        if numbers.memory_bytes and duel.memories and not differ:
+            found.append(checks.memory(duel.memory, numbers.memory_bytes, self.limits))
+        return duel.ready.facts, duel.ready.host, found
+
+    def _absolute(self, now: float, numbers: Numbers, differ: Sequence[str]) -> Check:
+        why = "; ".join(differ) or "the baseline holds no score"
+        if not numbers.cpu_ms:
+            return checks.skipped("latency", why)
+        slower = 100 * (now / numbers.cpu_ms - 1)
+        outcome = "skipped"
+        if self.allow_absolute:
+            outcome = "fail" if slower > self.limits.max_slowdown else "pass"
+        why = f"{numbers.cpu_ms:.2f} to {now:.2f} ms, but not comparable: {why}"
+        return Check("latency", "absolute", outcome, why, "%", self.limits.max_slowdown, slower)  # type: ignore[arg-type]
+
+    def _counted(self, base: Baseline) -> tuple[dict[str, str], dict[str, str], list[Check]]:
+        """Instructions: nothing else of an emulator means anything."""
+        self.say(f"counting instructions on {self.device.name}")
+        now, facts, where = self._count(self.path)
+        key = f"{self.device.name} {facts['runtime']}"
+        if base.path:
+            then, theirs, _ = self._count(base.path)
+            if theirs["runtime"] != facts["runtime"]:
+                return facts, where, [checks.skipped("instructions", f"{theirs['runtime']} ran the baseline")]
+        elif key in base.known.instructions:
+            then = base.known.instructions[key]
+        else:
+            return facts, where, [checks.skipped("instructions", f"the baseline holds none for {key}")]
+        return facts, where, [checks.instructions(now, then, self.limits, key)]
+
+    def _count(self, path: Path) -> tuple[int, dict[str, str], dict[str, str]]:
+        worker = self.device.start(self.job(path), self.timeout)
+        try:
+            return min(worker.count(COUNTED)), worker.ready.facts, worker.ready.host
+        finally:
+            worker.kill()
+
+    def _of_the_answers(self, base: Baseline) -> list[Check]:
+        if self.data is None:
+            return []
+        if not isinstance(self.model, Artifact) or not isinstance(base.model, Artifact):
+            return [checks.skipped("top-1", "--data needs artifacts on both sides")]
+        found = evaluate(
+            [self.model, base.model],
+            self.data,
+            device=self.device,
+            options=self.options,
+            timeout=self.timeout,
+            state=STATE,
+            say=self.say,
+            progress=self.progress,
+        )
+        assert found.paired
+        return [checks.accuracy(found.paired, self.limits)]
+
+    def _duel(self, other: Job, tick: Callable[[], None]) -> Duel:
+        return Duel(self.job(self.path), other, self.device, self.limits.budget, self.timeout, self.seed, tick)
+
+    def numbers(self, source: str | None = None) -> Numbers:
+        """The candidate as the next baseline."""
+        seen = checks.operators_of(self.model.model_file)
+        proof = self.model.manifest.proof if isinstance(self.model, Artifact) else None
+        numbers = Numbers(
+            name=self.model.name,
+            digest=self.model.digest(),
+            bytes=self.model.model_bytes,
+            operators=seen.count,
+            int8_macs=seen.int8_macs,
+            sqnr_db=proof.sqnr_db if proof else None,
+            cpu_ms=None,
+            memory_bytes=None,
+            score=None,
+            instructions={},
+            host={},
+            source=source,
+        )
+        return self._with_times(numbers) if self.device.timed else self._with_counts(numbers)
+
+    def _with_times(self, numbers: Numbers) -> Numbers:
+        with self.progress(LAUNCHES.start) as tick:
+            duel = self._duel(self.job(self.path, "reference"), tick)
+            score = estimate([duel.launch() for _ in range(LAUNCHES.start)], LEVEL)
+        return msgspec.structs.replace(
+            numbers,
+            cpu_ms=round(statistics.median(duel.cpu_ns) / 1e6, 4),
+            score=round(math.exp(score.value), 5),
+            memory_bytes=duel.memory if duel.memories else None,
+            host=facts_of(duel, self.device),
+        )
+
+    def _with_counts(self, numbers: Numbers) -> Numbers:
+        count, facts, _ = self._count(self.path)
+        return msgspec.structs.replace(numbers, instructions={f"{self.device.name} {facts['runtime']}": count})
+
+
+def facts_of(duel: Duel, device: Device) -> dict[str, str]:
+    assert duel.ready
+    return {**duel.ready.host, **duel.ready.facts, "device": device.name}
+
+
+def _operators(numbers: Numbers) -> checks.Operators:
+    return checks.Operators(numbers.operators, numbers.int8_macs)
+
+
+def _advice(found: Sequence[Check]) -> list[str]:
+    """An improvement should become the baseline, or the next regression hides behind it."""
+    better = [c for c in found if c.metric in ("latency", "size", "memory") and _better(c)]
+    named = " and ".join(f"{c.metric} by {-c.estimate:.1f} %" for c in better if c.estimate is not None)
+    return [f"better: {named}; --update makes this the baseline"] if better else []
+
+
+def _better(check: Check) -> bool:
+    surely = check.high if check.high is not None else check.estimate
+    return surely is not None and check.limit is not None and surely < -check.limit

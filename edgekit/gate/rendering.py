@@ -1,0 +1,98 @@
+"""A verdict for people and for machines: lines for a terminal, Markdown for a pull request, JUnit XML for a CI system."""
+
+from collections.abc import Sequence
+from xml.etree import ElementTree
+
+from edgekit.gate import Check, Verdict
+
+HEADER = ("check", "change", "limit", "method", "outcome", "")
+MARK = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "skipped": "⏭️"}
+
+
+def rows(verdict: Verdict) -> list[tuple[str, ...]]:
+    return [(c.metric, change(c), _limit(c), _method(c), c.outcome, c.why) for c in verdict.checks]
+
+
+def change(check: Check) -> str:
+    """`+1.2 % [-0.3, +2.7]`"""
+    if check.estimate is None:
+        return ""
+    if check.unit in ("", "more"):
+        return f"{check.estimate:.3g}" if check.unit == "" else f"{check.estimate:+.0f}"
+    interval = f" [{check.low:+.1f}, {check.high:+.1f}]" if check.low is not None and check.high is not None else ""
+    return f"{check.estimate:+.1f} {check.unit}{interval}"
+
+
+def sentence(verdict: Verdict) -> str:
+    """What it comes to, in plain words."""
+    failed = [c.metric for c in verdict.checks if c.outcome == "fail"]
+    open_ = [c.metric for c in verdict.checks if c.outcome == "inconclusive"]
+    against = f"{verdict.candidate} against {verdict.baseline}"
+    if failed:
+        return f"fail: {against} misses the limit of {' and '.join(failed)}."
+    if open_:
+        return f"inconclusive: {against} is within its limits as far as was decided; {' and '.join(open_)} was not."
+    return f"{verdict.outcome}: {against} is within its limits."
+
+
+def markdown(verdict: Verdict) -> str:
+    """A step summary or a comment. The hidden first line lets a comment be found and replaced."""
+    lines = [
+        "<!-- edgekit gate -->",
+        f"### {MARK[verdict.outcome]} edgekit gate: {_cell(verdict.candidate)}",
+        "",
+        _line(["", *HEADER[:4], "smallest effect seen", "why"]),
+        _line(["---"] * 7),
+    ]
+    for c in verdict.checks:
+        detectable = f"{c.detectable:.1f} {c.unit}" if c.detectable is not None else ""
+        lines.append(_line([MARK[c.outcome], c.metric, change(c), _limit(c), _method(c), detectable, c.why]))
+    lines += ["", sentence(verdict), *(f"Note: {_cell(note)}." for note in verdict.notes)]
+    where = f"{verdict.runtime} on {verdict.device}, CPU class {verdict.cpu_class}"
+    return "\n".join([*lines, "", f"<sub>{_cell(where)}</sub>", ""])
+
+
+def junit(verdicts: Sequence[Verdict]) -> str:
+    """One suite a verdict, one case a check: a regression is a failure, what was not decided or compared is skipped."""
+    suites = ElementTree.Element("testsuites")
+    for v in verdicts:
+        outcomes = [c.outcome for c in v.checks]
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=f"edgekit gate {v.candidate}",
+            tests=str(len(outcomes)),
+            failures=str(outcomes.count("fail")),
+            skipped=str(outcomes.count("skipped") + outcomes.count("inconclusive")),
+        )
+        for c in v.checks:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=v.candidate, name=c.metric, time=f"{c.seconds:.1f}"
+            )
+            said = f"{change(c)} (limit {_limit(c)}, {_method(c)}): {c.why}"
+            if c.outcome == "fail":
+                ElementTree.SubElement(case, "failure", message=said)
+            elif c.outcome != "pass":
+                ElementTree.SubElement(case, "skipped", message=f"{c.outcome}: {c.why}")
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _limit(check: Check) -> str:
+    if check.limit is None:
+        return ""
+    return f"{check.limit:.3g} {check.unit}".strip()
+
+
+def _method(check: Check) -> str:
+    if not check.launches:
+        return check.method
+    return f"{check.method}, {check.launches} launches"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_cell(c) for c in cells)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;") if not text.startswith("<!--") else text
