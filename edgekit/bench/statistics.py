@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -54,6 +55,7 @@ def t_cdf(t: float, freedom: int) -> float:
     return 0.5 + 0.5 * ((angle + total) * 2 / math.pi if freedom % 2 else total)
 
 
+@cache
 def t_quantile(p: float, freedom: int) -> float:
     """The t that t_cdf gives p for, 0.5 <= p < 1. By bisection: scipy would be a heavy thing for one number."""
     low, high = 0.0, 1e4

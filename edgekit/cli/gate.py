@@ -100,7 +100,7 @@ def gate(
         timeout=timeout,
         seed=seed,
         say=talk.say,
-        progress=lambda total: talk.progress(total, "comparing"),
+        progress=lambda total, what: talk.progress(total, what, "pictures" if what == "answering" else "launches"),
     )
     if update:
         return _update(talk, judge, baseline, source)

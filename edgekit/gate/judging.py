@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +11,19 @@ import msgspec
 
 from edgekit import artifact, parity, registry
 from edgekit.artifact import Artifact, Model
-from edgekit.bench.evaluation import STATE, Progress, evaluate
+from edgekit.bench.evaluation import STATE, evaluate
 from edgekit.bench.statistics import estimate
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job
-from edgekit.errors import UnsupportedError
+from edgekit.errors import RequestError, UnsupportedError
 from edgekit.gate import Check, Limits, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.duel import Duel
 from edgekit.gate.sequential import LAUNCHES, LEVEL, decide
 from edgekit.runtimes import Options
 
-COUNTED = 4
+COUNTED = 4  # inferences, of which the least counts
+Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # so many steps of what; called for each
 
 
 @dataclass
@@ -44,10 +45,15 @@ class Judge:
     timeout: float = 300.0
     seed: int = 0
     say: Callable[[str], None] = lambda line: None
-    progress: Progress = lambda total: nullcontext(lambda: None)
+    progress: Progress = lambda total, what: nullcontext(lambda: None)
 
     def judge(self, base: Baseline) -> Verdict:
-        """Every check that the two allow. Raises EdgekitError where a file cannot be run."""
+        """Every check that the two allow. Raises RequestError for files of two kinds, and where a file cannot be run."""
+        if base.model and base.model.target != self.model.target:
+            raise RequestError(
+                f"{self.path} is a {self.model.target} file, the baseline a {base.model.target} file",
+                hint="files of one target; edgekit bench compares others",
+            )
         notes = [base.note] if base.note else []
         found = [*self._of_the_file(base), *self._of_the_proof(base)]
         facts, where, more = self._of_the_run(base)
@@ -103,22 +109,20 @@ class Judge:
         return self._against_numbers(base.known)
 
     def _paired(self, baseline: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
-        self.say(f"timing the candidate against {baseline}, {LAUNCHES.start} to {LAUNCHES[-1]} launches")
-        with self.progress(LAUNCHES[-1]) as tick:
+        with self.progress(LAUNCHES[-1], "timing candidate and baseline, at most") as tick:
             duel = self._duel(self.job(baseline), tick)
             decision = decide(duel.launch, self.limits.max_slowdown / 100, detect=self.limits.detect, go_on=duel.go_on)
         found = [checks.latency(decision, self.limits, "paired", self.limits.max_slowdown, duel.seconds)]
         if duel.memories:
-            found.append(checks.memory(duel.memory, duel.baseline_memory, self.limits))
+            found.append(checks.memory(duel.memory, duel.baseline_memory, "paired", self.limits))
         found.append(checks.load(duel.loads, self.limits))
         assert duel.ready
         return duel.ready.facts, duel.ready.host, found
 
     def _against_numbers(self, numbers: Numbers) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         """Times that were written down: calibrated where the machine is as it was, else only told."""
-        self.say("timing the candidate against a fixed computation")
         limit = max(self.limits.max_slowdown, checks.CALIBRATED_LEAST)
-        with self.progress(LAUNCHES[-1]) as tick:
+        with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
             duel = self._duel(self.job(self.path, "reference"), tick)
             score = numbers.score
             then = math.log(score) if score else 0.0
@@ -130,7 +134,7 @@ class Judge:
         else:
             found = [self._absolute(statistics.median(duel.cpu_ns) / 1e6, numbers, differ)]
         if numbers.memory_bytes and duel.memories and not differ:
-            found.append(checks.memory(duel.memory, numbers.memory_bytes, self.limits))
+            found.append(checks.memory(duel.memory, numbers.memory_bytes, "stored", self.limits))
         return duel.ready.facts, duel.ready.host, found
 
     def _absolute(self, now: float, numbers: Numbers, differ: Sequence[str]) -> Check:
@@ -179,7 +183,7 @@ class Judge:
             timeout=self.timeout,
             state=STATE,
             say=self.say,
-            progress=self.progress,
+            progress=lambda total: self.progress(total, "answering"),
         )
         assert found.paired
         return [checks.accuracy(found.paired, self.limits)]
@@ -208,7 +212,7 @@ class Judge:
         return self._with_times(numbers) if self.device.timed else self._with_counts(numbers)
 
     def _with_times(self, numbers: Numbers) -> Numbers:
-        with self.progress(LAUNCHES.start) as tick:
+        with self.progress(LAUNCHES.start, "timing the candidate against a fixed computation") as tick:
             duel = self._duel(self.job(self.path, "reference"), tick)
             score = estimate([duel.launch() for _ in range(LAUNCHES.start)], LEVEL)
         return msgspec.structs.replace(

@@ -29,7 +29,7 @@ def sentence(verdict: Verdict) -> str:
     open_ = [c.metric for c in verdict.checks if c.outcome == "inconclusive"]
     against = f"{verdict.candidate} against {verdict.baseline}"
     if failed:
-        return f"fail: {against} misses the limit of {' and '.join(failed)}."
+        return f"fail: {against} misses the limit of {', '.join(failed)}."
     if open_:
         return f"inconclusive: {against} is within its limits as far as was decided; {' and '.join(open_)} was not."
     return f"{verdict.outcome}: {against} is within its limits."

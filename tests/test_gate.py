@@ -1,0 +1,350 @@
+"""The gate: its test on synthetic launches with fixed seeds, every check, baselines, renderings, and the command."""
+
+import json
+import math
+import random
+import shutil
+import subprocess
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+from conftest import GOLDEN_FILES, run_edgekit
+
+from edgekit import artifact, registry
+from edgekit.bench.accuracy import Paired
+from edgekit.bench.proportions import agresti_min, mcnemar_midp, wilson
+from edgekit.devices import Memory, Phase, Ready, Samples
+from edgekit.errors import ArtifactError, RequestError
+from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, rendering
+from edgekit.gate.judging import Judge
+from edgekit.gate.sequential import LAUNCHES, decide
+from edgekit.runtimes import Takes
+
+TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
+
+
+def gates(slowdown, count=1000, *, detect=False, noise=0.013, seed=0, mad=0.0):
+    """Outcomes of gates whose launches are log ratios with normal noise; `mad`: the share of launches that are off by 30 %."""
+    rng = random.Random(seed)
+
+    def launch():
+        return math.log1p(slowdown) + rng.gauss(0, noise) + (0.3 if rng.random() < mad else 0)
+
+    return [decide(launch, 0.05, detect=detect).outcome for _ in range(count)]
+
+
+def test_what_did_not_change_does_not_fail():
+    assert gates(0).count("fail") == 0
+    assert gates(0, detect=True).count("fail") <= 5  # 0.5 %
+    assert gates(0, mad=0.05).count("fail") <= 5
+
+
+def test_a_slowdown_is_found():
+    assert gates(0.10).count("fail") >= 990
+    assert gates(0.05, detect=True).count("fail") >= 960
+    assert gates(0.10, detect=True).count("fail") >= 999
+
+
+def test_an_improvement_passes():
+    assert set(gates(-0.2, 50)) == {"pass"}
+
+
+def test_a_machine_too_noisy_to_tell_is_inconclusive():
+    outcomes = gates(0.0, 300, noise=0.2)
+    assert outcomes.count("inconclusive") > 250
+    assert outcomes.count("fail") <= 12  # each of nine looks errs in 1 %
+
+
+def test_it_stops_as_soon_as_it_knows_and_when_it_must():
+    steady = iter([0.30, 0.31, 0.29, 0.30] + [0.0] * 20)
+    assert decide(lambda: next(steady), 0.05).estimate.launches == LAUNCHES.start
+    wobbly = random.Random(1)
+    undecided = decide(lambda: 0.05 + wobbly.gauss(0, 0.02), 0.05)
+    assert undecided.estimate.launches <= LAUNCHES[-1]
+    spent = decide(lambda: wobbly.gauss(0, 0.1), 0.05, go_on=lambda done: done < 3)
+    assert (spent.estimate.launches, spent.decided, spent.outcome) == (3, False, "inconclusive")
+
+
+def test_size_and_memory():
+    limits = Limits()
+    assert checks.size(1010, 1000, limits).outcome == "pass"
+    assert checks.size(1011, 1000, limits).outcome == "fail"
+    assert checks.memory(31_000_000, 30_000_000, "paired", limits).outcome == "pass"
+    assert checks.memory(32_000_000, 30_000_000, "paired", limits).outcome == "fail"
+    assert checks.memory(2_900_000, 2_000_000, "paired", limits).outcome == "pass"  # a megabyte is no news
+
+
+def test_operators_that_leave_int8():
+    then = checks.Operators({"CONV_2D int8": 30}, 1.0)
+    assert checks.operators(then, then, Limits()).outcome == "pass"
+    same_count = checks.Operators({"CONV_2D int8": 29, "CONV_2D float32": 1}, 0.93)
+    found = checks.operators(same_count, then, Limits())
+    assert found.outcome == "fail"
+    assert "multiply-adds in int8 100.0% to 93.0%" in found.why
+    more = checks.Operators({"CONV_2D int8": 30, "DEQUANTIZE int8": 2}, 1.0)
+    assert checks.operators(more, then, Limits()).outcome == "fail"
+    assert checks.operators(more, then, Limits(max_operators=2)).outcome == "pass"
+
+
+def test_the_proof_of_a_file():
+    assert checks.proof(20.1, 20.9, Limits()).outcome == "pass"
+    assert checks.proof(19.0, 20.9, Limits()).outcome == "fail"
+    assert checks.proof(None, 20.9, Limits()).outcome == "pass"  # equal to the last bit
+    assert checks.proof(110.0, None, Limits()).outcome == "fail"
+
+
+def test_opening_fails_only_when_it_is_sure():
+    assert checks.load([0.01, -0.01, 0.02, 0.0], Limits()).outcome == "pass"
+    assert checks.load([0.9, 0.95, 0.88, 0.91], Limits()).outcome == "fail"
+    assert checks.load([0.0, 2.0, 0.1, 0.2], Limits()).outcome == "inconclusive"
+
+
+def paired(lost, won, pictures):
+    return Paired(
+        candidate="a",
+        reference="b",
+        pictures=pictures,
+        lost=lost,
+        won=won,
+        drop=agresti_min(lost, won, pictures),
+        midp=mcnemar_midp(lost, won),
+        agreement=wilson(pictures - lost - won, pictures),
+        confident_agreement=wilson(1, 1),
+        sqnr_db_p10=None,
+        sqnr_db_p50=None,
+        flips=(),
+    )
+
+
+def test_top_1():
+    assert checks.accuracy(paired(10, 8, 10_000), Limits()).outcome == "pass"
+    assert checks.accuracy(paired(300, 100, 10_000), Limits()).outcome == "fail"
+    open_ = checks.accuracy(paired(3, 2, 100), Limits())
+    assert open_.outcome == "inconclusive"
+    assert "would decide" in open_.why
+
+
+class Machine:
+    """A device whose workers take what their file costs, give or take a percent."""
+
+    name, counts, timed = "local", True, True
+
+    def __init__(self, costs, **host):
+        self.costs, self.host = costs, {"cpu": "test", "cpu_class": "x86", "cores": "2"} | host
+        self.rng = random.Random(5)
+
+    def start(self, job, timeout):
+        return Worker(self, self.costs["reference" if job.runtime == "reference" else job.model])
+
+
+class Worker:
+    def __init__(self, machine, cost):
+        self.machine, self.cost = machine, cost
+        phase = Phase(cost, cost)
+        facts = {"runtime": "litert 2", "threads": "1"}
+        self.ready = Ready(phase, phase, phase, Takes((1, 2), "float32"), facts, machine.host, "noise")
+
+    def infer(self, times):
+        ns = tuple(round(self.cost * self.machine.rng.uniform(1, 1.02)) for _ in range(times))
+        return Samples(ns, ns, 0)
+
+    def count(self, times):
+        return (self.cost,) * times
+
+    def end(self):
+        return Memory(0, 10, 20, 30_000_000, 0, 30_000_010)
+
+    def kill(self):
+        pass
+
+
+def judge(machine, path=TFLITE, **options):
+    return Judge(path, artifact.open_model(path), "litert", machine, Limits(budget=1e9), **options)
+
+
+def outcomes(verdict):
+    return {c.metric: c.outcome for c in verdict.checks}
+
+
+@pytest.fixture
+def slower(tmp_path):
+    """The same file elsewhere, so that the machine can give it another cost."""
+    return shutil.copytree(TFLITE, tmp_path / "slower")
+
+
+def test_the_same_cost_passes_and_a_higher_one_fails(slower):
+    machine = Machine({str(TFLITE): 10**6, str(slower): 1_200_000})
+    with baseline.opened(str(TFLITE)) as base:
+        same = judge(machine).judge(base)
+        assert set(outcomes(same).values()) == {"pass"}
+        assert same.exit_code(strict=True) == 0
+        worse = judge(machine, slower).judge(base)
+    assert outcomes(worse) | {"latency": "fail"} == outcomes(worse)
+    assert worse.exit_code(strict=False) == 1
+    latency = next(c for c in worse.checks if c.metric == "latency")
+    assert latency.low < 20 < latency.high
+    assert latency.method == "paired"
+
+
+def test_a_faster_file_should_become_the_baseline(slower):
+    machine = Machine({str(TFLITE): 10**6, str(slower): 1_200_000})
+    with baseline.opened(str(slower)) as base:
+        assert "--update" in judge(machine).judge(base).notes[0]
+
+
+def test_numbers_of_the_same_machine_are_calibrated(slower, tmp_path):
+    costs = {str(TFLITE): 10**6, str(slower): 1_300_000, "reference": 400_000}
+    numbers = judge(Machine(costs)).numbers()
+    baseline.write(tmp_path / "numbers.json", numbers)
+    with baseline.opened(str(tmp_path / "numbers.json")) as base:
+        hot = Machine({name: 2 * cost for name, cost in costs.items()})  # the whole machine is slower: no news
+        assert outcomes(judge(hot).judge(base))["latency"] == "pass"
+        verdict = judge(Machine(costs), slower).judge(base)
+        assert outcomes(verdict)["latency"] == "fail"
+        check = next(c for c in verdict.checks if c.metric == "latency")
+        assert (check.method, check.limit) == ("calibrated", 7.0)
+
+
+def test_numbers_of_another_machine_are_not_compared_unless_asked(slower, tmp_path):
+    costs = {str(TFLITE): 10**6, str(slower): 1_300_000, "reference": 400_000}
+    baseline.write(tmp_path / "numbers.json", judge(Machine(costs)).numbers())
+    other = Machine(costs, cpu="another")
+    with baseline.opened(str(tmp_path / "numbers.json")) as base:
+        verdict = judge(other, slower).judge(base)
+        latency = next(c for c in verdict.checks if c.metric == "latency")
+        assert latency.outcome == "skipped"
+        assert "cpu is another, was test" in latency.why
+        assert (verdict.exit_code(strict=False), verdict.exit_code(strict=True)) == (0, 5)
+        assert outcomes(judge(other, slower, allow_absolute=True).judge(base))["latency"] == "fail"
+
+
+def test_instructions_where_times_mean_nothing(slower, tmp_path):
+    machine = Machine({str(TFLITE): 10**6, str(slower): 1_030_000})
+    machine.name, machine.timed = "arm64:cortex-a76", False
+    with baseline.opened(str(TFLITE)) as base:
+        assert outcomes(judge(machine, slower).judge(base))["instructions"] == "fail"
+    baseline.write(tmp_path / "counts.json", judge(machine).numbers())
+    with baseline.opened(str(tmp_path / "counts.json")) as base:
+        assert outcomes(judge(machine).judge(base))["instructions"] == "pass"
+        assert outcomes(judge(machine, slower).judge(base))["instructions"] == "fail"
+        machine.name = "arm64:cortex-a53"
+        assert outcomes(judge(machine).judge(base))["instructions"] == "skipped"
+
+
+def test_numbers_lead_to_their_file_while_it_is_the_same(tmp_path, slower):
+    machine = Machine({str(TFLITE): 10**6, "reference": 400_000})
+    baseline.write(tmp_path / "numbers.json", judge(machine).numbers("slower"))
+    with baseline.opened(str(tmp_path / "numbers.json")) as base:
+        assert base.path == slower
+    (slower / "model.tflite").write_bytes(b"other")
+    with baseline.opened(str(tmp_path / "numbers.json")) as base:
+        assert base.path is None
+        assert "cannot be had" in base.note
+
+
+def test_what_an_update_changes(tmp_path):
+    old = judge(Machine({str(TFLITE): 10**6, "reference": 400_000})).numbers()
+    new = msgspec.structs.replace(old, bytes=old.bytes + 5)
+    assert baseline.changes(old, new) == [f"bytes: {old.bytes} -> {new.bytes}"]
+    assert baseline.changes(None, new) == ["new"]
+
+
+def test_a_baseline_out_of_a_commit(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t"]
+    shutil.copytree(TFLITE, tmp_path / "models" / "tiny")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    shutil.rmtree(tmp_path / "models")
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    with baseline.opened("git:HEAD:models/tiny") as base:
+        assert base.model.digest() == artifact.load(TFLITE).digest()
+    for wrong in ("git:HEAD:nowhere", "git:no-such-ref:models/tiny", "git:", "git:--output=x:models"):
+        with pytest.raises(RequestError), baseline.opened(wrong):
+            pass
+
+
+def test_no_baseline(tmp_path):
+    with pytest.raises(RequestError, match="No such file"), baseline.opened(str(tmp_path / "none.json")):
+        pass
+    (tmp_path / "other.json").write_text('{"name": 3}')
+    with pytest.raises(ArtifactError, match="no baseline"), baseline.opened(str(tmp_path / "other.json")):
+        pass
+
+
+def test_budgets_by_name(tmp_path):
+    file = tmp_path / "gate.toml"
+    file.write_text('[limits]\nmax_slowdown = 4\n[artifact."vit-*"]\nmax_slowdown = 8\nmax_operators = 3\n')
+    named = budgets(file)
+    assert named.of("mobilenetv2").max_slowdown == 4
+    assert named.of("vit-tiny") == Limits(max_slowdown=8, max_operators=3)
+    assert named.of("vit-tiny", max_slowdown=1.0, max_drop=None).max_slowdown == 1
+    for wrong in ("[limits]\nmax_slow = 4", "[limits]\nmax_slowdown = -1", "[limit]", "x ="):
+        file.write_text(wrong)
+        with pytest.raises(RequestError):
+            budgets(file)
+    with pytest.raises(RequestError, match="No such file"):
+        budgets(tmp_path / "none.toml")
+
+
+VERDICT = Verdict(
+    "new|<b>",
+    "old",
+    "local",
+    "litert 2",
+    "x86",
+    (
+        Check("latency", "paired", "fail", "CPU time", "%", 5.0, 12.3, 9.9, 14.6, 3.1, 6, 21.0),
+        Check("size", "counted", "pass", "1 to 2 bytes", "%", 1.0, 0.2),
+        Check("proof", "none", "skipped", "a file carries none"),
+    ),
+)
+
+
+def test_markdown_and_junit():
+    text = rendering.markdown(VERDICT)
+    assert "| latency | +12.3 % [+9.9, +14.6] | 5 % | paired, 6 launches | 3.1 % | CPU time |" in text
+    assert "new\\|&lt;b>" in text
+    assert text.startswith("<!-- edgekit gate -->")  # by which a comment is found again
+    suite = ElementTree.fromstring(rendering.junit([VERDICT]))[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("3", "1", "1")
+    assert suite.find("testcase/failure").get("message").startswith("+12.3 %")
+
+
+def test_the_command(tmp_path):
+    arguments = ("gate", TFLITE, "--baseline", TFLITE, "--max-slowdown", "1000", "--json")
+    done = run_edgekit(*arguments, "--markdown", tmp_path / "v.md", "--junit", tmp_path / "v.xml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["outcome"] == "pass"
+    assert {c["metric"] for c in json.loads(done.stdout)["checks"]} >= {
+        "size",
+        "operators",
+        "proof",
+        "answers",
+        "latency",
+        "load",
+    }
+    assert "is within its limits" in (tmp_path / "v.md").read_text()
+    larger = run_edgekit("gate", ONNX / "model.onnx", "--baseline", TFLITE / "model.tflite", cwd=tmp_path)
+    assert larger.returncode == 2
+    assert "tflite" in larger.stderr
+
+
+def test_an_artifact_takes_the_place_of_its_baseline(tmp_path):
+    place = tmp_path / "baselines" / "tiny"
+    first = run_edgekit("gate", TFLITE, "--baseline", place, "--update", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "nothing ->" in first.stdout
+    assert artifact.load(place).digest() == artifact.load(TFLITE).digest()
+    assert run_edgekit("gate", ONNX, "--baseline", place, "--update", cwd=tmp_path).returncode == 0
+    assert artifact.load(place).target == "onnx"
+    refused = run_edgekit("gate", ONNX, "--baseline", "git:HEAD:x", "--update", cwd=tmp_path)
+    assert refused.returncode == 2
+
+
+def test_the_reference_is_a_fixed_computation(golden_artifact):
+    session = registry.runtime("reference").open(artifact.load(golden_artifact))
+    first, second = (session.run(None) for _ in range(2))
+    assert (first == second).all()
+    assert first.shape == (1, 24)
