@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import HERE, run_edgekit
 
-COMMANDS = ("export", "predict", "bench", "inspect", "verify", "list", "doctor")
+COMMANDS = ("export", "predict", "bench", "eval", "gate", "inspect", "verify", "list", "doctor")
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
 
 
@@ -77,7 +77,7 @@ def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golde
 def test_json_is_alone_on_stdout(golden_artifact, pictures):
     for arguments in (
         ["predict", golden_artifact, next(pictures.rglob("*.png"))],
-        ["bench", golden_artifact, "--rounds", "3"],
+        ["bench", golden_artifact, "--runs", "3", "--launches", "1", "--no-save"],
         ["inspect", golden_artifact],
         ["verify", golden_artifact],
         ["list", "models"],
@@ -91,7 +91,7 @@ def test_json_is_alone_on_stdout(golden_artifact, pictures):
 
 
 def test_bench_compares_in_plain_words(golden_artifact, copied):
-    done = run_edgekit("bench", golden_artifact, copied, "--rounds", "5")
+    done = run_edgekit("bench", golden_artifact, copied, "--runs", "6", "--launches", "2", "--no-save")
     assert done.returncode == 0, done.stderr
     assert "CPU class" in done.stdout
     assert "faster than" in done.stdout or "take the same time" in done.stdout
@@ -252,7 +252,7 @@ def test_ctrl_c_ends_with_130(golden_artifact):
             "from edgekit.cli import main; main()",
             "bench",
             str(golden_artifact),
-            "--rounds",
+            "--runs",
             "9999999",
         ],
         stderr=subprocess.PIPE,

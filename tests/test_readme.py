@@ -1,5 +1,6 @@
 """The README is executed: its console blocks, its Python block, its tables and its map are what the code does."""
 
+import json
 import re
 import shlex
 import shutil
@@ -83,6 +84,21 @@ def test_the_python_block_runs(block, desk):
     assert done.returncode == 0, done.stderr
     assert "model.tflite" in done.stdout
     assert "Ankle boot" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_sessions_file_passes_its_gate(desk):
+    """What can be counted blocks; the file against itself must not be slower. Runs after the blocks, on their files."""
+    made = desk / "build" / "mobilenetv2-tflite-int8"
+    budgets = ("--budgets", ROOT / "benchmarks" / "gate.toml", "--json")
+    stored = run_edgekit(
+        "gate", made, "--baseline", ROOT / "benchmarks/baselines/mobilenetv2-tflite-int8.json", *budgets
+    )
+    assert stored.returncode == 0, stored.stdout + stored.stderr
+    outcomes = {check["metric"]: check["outcome"] for check in json.loads(stored.stdout)["checks"]}
+    assert outcomes | dict.fromkeys(("size", "operators", "proof", "answers"), "pass") == outcomes
+    itself = run_edgekit("gate", made, "--baseline", made, *budgets)
+    assert itself.returncode == 0, itself.stdout + itself.stderr
 
 
 def test_there_is_something_to_run():
