@@ -89,7 +89,12 @@ class LitertSession:
         return answer
 
     def facts(self) -> dict[str, str]:
-        return {"runtime": version(self.interpreter_name), "threads": str(self.threads)}
+        facts = {"runtime": version(self.interpreter_name), "threads": str(self.threads)}
+        try:
+            delegated = any(op["op_name"] == "DELEGATE" for op in self.interpreter._get_ops_details())
+        except AttributeError:  # no public name, so it may go
+            return facts
+        return facts | {"delegate": "XNNPACK" if delegated else "none"}
 
     def close(self) -> None:
         del self.interpreter
