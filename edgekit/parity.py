@@ -157,18 +157,8 @@ def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.ui
     Artifacts that name other classes, fit pictures otherwise, or give probabilities where others give logits cannot be
     compared.
     """
-    first = artifacts[0][0]
     for other, _ in artifacts[1:]:
-        if other.labels() != first.labels() or other.manifest.preprocess != first.manifest.preprocess:
-            raise RequestError(
-                f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
-                hint="files of one model",
-            )
-        if other.manifest.scores != first.manifest.scores:
-            raise RequestError(
-                f"{other.name} answers {other.manifest.scores}, {first.name} {first.manifest.scores}",
-                hint="export both with --softmax, or both without",
-            )
+        check_comparable(artifacts[0][0], other)
     scores = []
     for artifact, runtime in artifacts:
         with closing(runtime.open(artifact, options)) as session:
@@ -184,6 +174,20 @@ def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.ui
         )
         for i, j in itertools.combinations(range(len(artifacts)), 2)
     ]
+
+
+def check_comparable(first: Artifact, other: Artifact) -> None:
+    """Raises RequestError for two artifacts that are not of one model."""
+    if other.labels() != first.labels() or other.manifest.preprocess != first.manifest.preprocess:
+        raise RequestError(
+            f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
+            hint="files of one model",
+        )
+    if other.manifest.scores != first.manifest.scores:
+        raise RequestError(
+            f"{other.name} answers {other.manifest.scores}, {first.name} {first.manifest.scores}",
+            hint="export both with --softmax, or both without",
+        )
 
 
 def golden_tolerance(scheme: str, golden: Golden) -> float:

@@ -23,6 +23,15 @@ class Operators(msgspec.Struct, frozen=True):
     weight_bytes: int
 
 
+class Layer(msgspec.Struct, frozen=True):
+    """An operator with multiply-adds. weight_bytes: of the constants it reads, shared ones at the first that does."""
+
+    name: str
+    operator: str
+    precision: str
+    weight_bytes: int
+
+
 class Overflow(msgspec.Struct, frozen=True):
     """A layer of which `channels` of `of` output channels can overflow; worst: the pair sum farthest out.
 
@@ -45,6 +54,7 @@ class Inspection(msgspec.Struct, frozen=True):
     int8_macs: float | None = None
     stays_float: tuple[str, ...] = ()
     overflow: tuple[Overflow, ...] | None = None
+    layers: tuple[Layer, ...] = ()
 
 
 def tally(count: Mapping[tuple[str, str], int], weight_bytes: Mapping[tuple[str, str], int]) -> tuple[Operators, ...]:

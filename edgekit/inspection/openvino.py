@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Operators, overflow, overflowing, tally
+from edgekit.inspection import Inspection, Layer, Operators, overflow, overflowing, tally
 
-Layer = ElementTree.Element
+Element = ElementTree.Element
 LAYERS_WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
 UNPACKING = ("Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract", "Transpose")  # what stands behind constants
 MOVING = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")  # what 8-bit activations pass through as they are
@@ -55,6 +55,15 @@ def _inspection(file: Path, graph: "Graph", outside: int) -> Inspection:
         sum(sizes[_name(layer)] or 0 for layer in integer) / total if known else None,
         tuple(_name(layer) for layer in heavy if integer and layer not in integer),
         overflowing((_name(layer), graph.rows_at_risk(layer)) for layer in integer) if integer else None,
+        tuple(
+            Layer(
+                _name(layer),
+                layer.get("type", ""),
+                graph.precision(layer),
+                sum(graph.bytes_behind(maker) for maker in graph.makers(layer)),
+            )
+            for layer in heavy
+        ),
     )
 
 
@@ -74,39 +83,39 @@ def _operators(graph: "Graph") -> tuple[Operators, ...]:
 class Graph:
     """The layers of a net, who feeds them, and the constants behind them."""
 
-    def __init__(self, net: Layer, blob: bytes) -> None:
+    def __init__(self, net: Element, blob: bytes) -> None:
         self.layers = _inside(net, "layers").findall("layer")
         self.blob = blob
         by_id = {layer.get("id"): layer for layer in self.layers}
         place = {name: i for i, name in enumerate(by_id)}
-        self._feeds: dict[tuple[str | None, int], Layer] = {}
+        self._feeds: dict[tuple[str | None, int], Element] = {}
         for edge in _inside(net, "edges").findall("edge"):
             source, target = edge.get("from-layer"), edge.get("to-layer")
             if place[source] >= place[target]:  # a circle would be walked for ever
                 raise ValueError(f"layer {source} feeds {target}, which stands before it")
             self._feeds[target, int(edge.get("to-port", ""))] = by_id[source]
 
-    def makers(self, layer: Layer) -> list[Layer]:
+    def makers(self, layer: Element) -> list[Element]:
         """What feeds a layer, by port."""
         ports = range(len(layer.findall("input/port")))
         return [self._feeds[layer.get("id"), port] for port in ports]
 
-    def constant(self, layer: Layer) -> Layer | None:
+    def constant(self, layer: Element) -> Element | None:
         """The constant that a layer unpacks, or is; None for what depends on the picture."""
         while layer.get("type") in UNPACKING:
             layer = self.makers(layer)[0]
         return layer if layer.get("type") == "Const" else None
 
-    def bytes_behind(self, layer: Layer) -> int:
+    def bytes_behind(self, layer: Element) -> int:
         stored = self.constant(layer)
         return 0 if stored is None else int(_data(stored, "size"))
 
-    def numbers(self, constant: Layer) -> NDArray[np.generic]:
+    def numbers(self, constant: Element) -> NDArray[np.generic]:
         dtype = np.dtype(_type(_data(constant, "element_type")))
         shape = [int(n) for n in _data(constant, "shape").split(",") if n.strip()]
         return np.frombuffer(self.blob, dtype, math.prod(shape), int(_data(constant, "offset"))).reshape(shape)
 
-    def precision(self, layer: Layer) -> str:
+    def precision(self, layer: Element) -> str:
         if layer.get("type") == "FakeQuantize":
             return "conversion"
         computed = _type(_inside(layer, "output/port").get("precision", ""))
@@ -118,14 +127,14 @@ class Graph:
             return "int8"
         return computed if packed == computed else f"{computed}, {packed} weights"
 
-    def multiplies_integers(self, layer: Layer) -> bool:
+    def multiplies_integers(self, layer: Element) -> bool:
         """Whether a layer with int8 weights gets 8-bit activations."""
         maker = self.makers(layer)[0]
         while maker.get("type") in MOVING:
             maker = self.makers(maker)[0]
         return maker.get("type") == "FakeQuantize" and _data(maker, "levels") == "256"
 
-    def rows_at_risk(self, layer: Layer) -> NDArray[np.int8]:
+    def rows_at_risk(self, layer: Element) -> NDArray[np.int8]:
         """The weights of an int8 layer, [out, K] in the order the kernel adds them; of depthwise convolutions none.
 
         Those have kernels of their own, which add in 32 bits.
@@ -143,7 +152,7 @@ class Graph:
             return overflow.convolution_rows(weights.reshape(-1, *weights.shape[2:]))
         return overflow.convolution_rows(weights)
 
-    def macs(self, layer: Layer) -> int | None:
+    def macs(self, layer: Element) -> int | None:
         """Multiply-adds for one picture; None where a size is not known. Sizes that are open are -1."""
         answer = _dims(_inside(layer, "output/port"))
         weights = _dims(layer.findall("input/port")[1])
@@ -155,18 +164,18 @@ class Graph:
         return math.prod(sizes) if min(sizes) > 0 else None
 
 
-def _inside(element: Layer, path: str) -> Layer:
+def _inside(element: Element, path: str) -> Element:
     found = element.find(path)
     if found is None:
         raise LookupError(f"{element.tag} {element.get('name', '')} has no {path}")
     return found
 
 
-def _data(layer: Layer, name: str) -> str:
+def _data(layer: Element, name: str) -> str:
     return _inside(layer, "data").attrib[name]
 
 
-def _dims(port: Layer) -> tuple[int, ...]:
+def _dims(port: Element) -> tuple[int, ...]:
     return tuple(int(dim.text or "") for dim in port.findall("dim"))
 
 
@@ -174,5 +183,5 @@ def _type(name: str) -> str:
     return TYPES.get(name.lower(), name.lower())
 
 
-def _name(layer: Layer) -> str:
+def _name(layer: Element) -> str:
     return str(layer.get("name") or layer.get("id"))
