@@ -73,6 +73,12 @@ def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, sourc
     )
 
 
+def within_limits(proof: Proof) -> bool:
+    """Also of an advisory proof, which passes either way."""
+    equal = proof.sqnr_db is None
+    return proof.agreement >= proof.min_agreement and (equal or (proof.sqnr_db or 0.0) >= proof.min_sqnr_db)
+
+
 def describe(proof: Proof) -> str:
     """ "SQNR 18.9 dB (limit 10), top-1 agreement 97 % (limit 80 %), max |d| 0.31 on 32 pictures"."""
     sqnr = (
