@@ -16,14 +16,26 @@ if TYPE_CHECKING:
 
 BELOW = 8.0  # dB: the layers of int8 files that answer well lie above it, those of files that do not below
 
+HEAVIEST = 10
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="ARTIFACT|FILE...")
+@click.option("--layers", is_flag=True, help=f"The {HEAVIEST} layers with the most weights.")
+@click.option("--kernels", is_flag=True, help="Open it in its runtime: what that makes of the operators on this CPU.")
 @click.option("--compare", is_flag=True, help="Two files of one model, layer by layer: where do they first part?")
 @click.option("--below", type=float, metavar="DB", help=f"--compare: where layers part.  [default: {BELOW:g}]")
 @click.option("--data", metavar="DIR", help="Pictures for --compare.  [default: the artifact's golden pictures]")
 @common
-def inspect(talk: Talk, files: tuple[str, ...], compare: bool, below: float | None, data: str | None) -> int:
+def inspect(
+    talk: Talk,
+    files: tuple[str, ...],
+    layers: bool,
+    kernels: bool,
+    compare: bool,
+    below: float | None,
+    data: str | None,
+) -> int:
     """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite, .onnx or
     OpenVINO .xml file. Also: what stays float, and which int8 weights can overflow on x86 without VNNI (.onnx, .xml).
     With --compare, two of them, for any targets: how far the answers of each layer lie apart in the real runtimes.
@@ -31,18 +43,20 @@ def inspect(talk: Talk, files: tuple[str, ...], compare: bool, below: float | No
     \b
     Examples:
       edgekit inspect build/mobilenetv2-tflite-int8
-      edgekit inspect somebody_elses.onnx -v
+      edgekit inspect somebody_elses.onnx --layers --kernels
       edgekit inspect --compare build/mobilenetv2-onnx-fp32 build/mobilenetv2-tflite-int8
     """
     if compare:
         if len(files) != 2:
             raise RequestError(f"--compare takes two files, not {len(files)}", hint="the one to trust first")
+        if layers or kernels:
+            raise RequestError("--layers and --kernels look into one file", hint="leave them out, or --compare")
         return _compare(talk, *files, BELOW if below is None else below, data)
     if below is not None or data is not None:
         raise RequestError("--below and --data are for --compare", hint="edgekit inspect --compare A B")
     if len(files) > 1:
         raise RequestError(f"one file at a time, not {len(files)}", hint="--compare puts two side by side")
-    return _inspect(talk, files[0])
+    return _inspect(talk, files[0], layers, kernels)
 
 
 def _opened(name: str) -> "Path | Artifact":
@@ -104,18 +118,20 @@ def verdict(found: "Divergence") -> str:
     return f"{first}, which is also the largest drop" if found.steepest == found.first_below else f"{first}; {drop}"
 
 
-def _inspect(talk: Talk, name: str) -> int:
+def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
     import msgspec
 
     from edgekit import inspection, parity
+    from edgekit.inspection import kernels as room
 
     given = _opened(name)
     opened = None if isinstance(given, Path) else given
     file = given if isinstance(given, Path) else given.model_file
     seen = inspection.inspect(file)
+    run = room.kernels(file) if kernels else None
     if talk.json:
         manifest = msgspec.to_builtins(opened.manifest) if opened else None
-        talk.result("", {"file": msgspec.to_builtins(seen), "manifest": manifest})
+        talk.result("", {"file": msgspec.to_builtins(seen), "kernels": msgspec.to_builtins(run), "manifest": manifest})
         return 0
     if opened:
         m = opened.manifest
@@ -143,8 +159,17 @@ def _inspect(talk: Talk, name: str) -> int:
         click.echo(table(rows, header=("operator", "computes in", "count", "weights"), indent="  "))
     for line in int8_lines(seen):
         click.echo(line)
-    for layer in seen.stays_float:
-        talk.detail(f"stays float: {layer}")
+    if layers and seen.layers:
+        heaviest = sorted(seen.layers, key=lambda layer: -layer.weight_bytes)[:HEAVIEST]
+        rows = [(x.name, x.operator, x.precision, megabytes(x.weight_bytes)) for x in heaviest]
+        click.echo(table(rows, header=("layer", "operator", "computes in", "weights"), indent="  "))
+    if run:
+        click.echo(
+            f"in {run.runtime}: "
+            + ", ".join(f"{k.name} {k.precision} {k.count}".replace("  ", " ") for k in run.kernels)
+        )
+    for name in seen.stays_float:
+        talk.detail(f"stays float: {name}")
     return 0
 
 

@@ -19,6 +19,7 @@ Element = ElementTree.Element
 LAYERS_WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
 UNPACKING = ("Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract", "Transpose")  # what stands behind constants
 MOVING = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")  # what 8-bit activations pass through as they are
+DEQUANTIZING = ("Convert", "Multiply", "Subtract")  # integers to reals by constants: what ONNX files are converted to
 TYPES = {"f16": "float16", "fp16": "float16", "f32": "float32", "fp32": "float32", "f64": "float64", "fp64": "float64"}
 TYPES |= {f"{kind[0]}{bits}": f"{kind}{bits}" for kind in ("int", "uint") for bits in (4, 8, 16, 32, 64)}
 
@@ -130,8 +131,11 @@ class Graph:
     def multiplies_integers(self, layer: Element) -> bool:
         """Whether a layer with int8 weights gets 8-bit activations."""
         maker = self.makers(layer)[0]
-        while maker.get("type") in MOVING:
-            maker = self.makers(maker)[0]
+        while maker.get("type") in (*MOVING, *DEQUANTIZING):
+            of_the_picture = [m for m in self.makers(maker) if self.constant(m) is None]
+            if len(of_the_picture) != 1:
+                return False
+            (maker,) = of_the_picture
         return maker.get("type") == "FakeQuantize" and _data(maker, "levels") == "256"
 
     def rows_at_risk(self, layer: Element) -> NDArray[np.int8]:
@@ -145,7 +149,10 @@ class Graph:
         weights = self.numbers(stored).astype(np.int8, copy=False)
         if layer.get("type") == "MatMul":
             return overflow.matrix_rows(weights, transposed=_data(layer, "transpose_b") == "true")
-        if layer.get("type") == "GroupConvolution":  # [groups, out / groups, in / groups, *kernel]
+        if (
+            layer.get("type") == "GroupConvolution"
+        ):  # [groups, out / groups, in / groups, *kernel]; may be stored flatter
+            weights = weights.reshape(_dims(layer.findall("input/port")[1]))
             is_depthwise = weights.shape[1:3] == (1, 1)
             if is_depthwise:
                 return np.zeros((0, 0), np.int8)
