@@ -66,6 +66,9 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.option(
     "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once."
 )
+@click.option(
+    "--ort", flag_value=True, default=None, type=bool, help="onnx: model.ort, for ONNX Runtime's builds for phones."
+)
 @click.option("--opset", type=int, metavar="N", help="onnx: version of the operator set.  [default: 20]")
 @click.option(
     "--int8-for",

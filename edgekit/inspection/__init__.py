@@ -83,7 +83,7 @@ def inspect(file: Path) -> Inspection:
     match file.suffix:
         case ".tflite":
             return tflite.read(file)
-        case ".onnx":
+        case ".onnx" | ".ort":
             return onnx.read(file)
         case ".xml":
             return openvino.read(file)
@@ -91,5 +91,5 @@ def inspect(file: Path) -> Inspection:
             return Inspection(file.name, file.stat().st_size, ())
     raise UnsupportedError(
         f"cannot look into {file.suffix or file.name} files",
-        hint="an artifact folder, a .tflite, an .onnx or an .xml file",
+        hint="an artifact folder, a .tflite, an .onnx, an .ort or an .xml file",
     )

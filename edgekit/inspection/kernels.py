@@ -32,7 +32,7 @@ class Kernels(msgspec.Struct, frozen=True):
 
 def kernels(file: Path) -> Kernels:
     """Raises MissingExtraError, WorkerError where the runtime refuses the file, UnsupportedError for other formats."""
-    readers = {".tflite": _litert, ".onnx": _onnxruntime, ".xml": _openvino}
+    readers = {".tflite": _litert, ".onnx": _onnxruntime, ".ort": _onnxruntime, ".xml": _openvino}
     if file.suffix not in readers:
         raise UnsupportedError(f"no runtime tells of its kernels for {file.suffix or file.name} files")
     try:
@@ -75,6 +75,7 @@ def _onnxruntime(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 4
         settings.optimized_model_filepath = str(Path(work, "fused.onnx"))
+        settings.add_session_config_entry("session.save_model_format", "ONNX")
         try:
             onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
