@@ -201,7 +201,7 @@ class Artifact:
                 )
 
 
-TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
+TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".ort": "onnx", ".xml": "openvino", ".pt2": "torch"}
 
 
 @dataclass(frozen=True)

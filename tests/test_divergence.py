@@ -54,7 +54,7 @@ def weights():
 
 def saved(model, file):
     onnx.save(model, file)
-    return file
+    return artifact.LooseFile(file)
 
 
 @pytest.mark.parametrize("damaged", range(4))
@@ -134,7 +134,7 @@ def test_what_cannot_be_compared_is_refused(exported, weights, golden_artifact, 
         (["--compare", made.folder], "--compare takes two files, not 1"),
         ([made.folder, golden_artifact], "one file at a time, not 2"),
         ([made.folder, "--below", "9"], "are for --compare"),
-        (["--compare", made.model_file, made.model_file, "--data", "."], "plain files do not say"),
+        (["--compare", made.model_file, made.model_file, "--data", "."], "files alone do not say"),
     ):
         done = run_edgekit("inspect", *arguments)
         assert (done.returncode, says in done.stderr) == (2, True), done.stderr
@@ -144,14 +144,14 @@ def test_the_command_says_it_in_words_and_in_json(weights, tmp_path):
     whole = saved(net(weights), tmp_path / "whole.onnx")
     weights["w2"] = np.zeros_like(weights["w2"])
     damaged = saved(net(weights), tmp_path / "damaged.onnx")
-    done = run_edgekit("inspect", "--compare", whole, damaged)
+    done = run_edgekit("inspect", "--compare", whole.model_file, damaged.model_file)
     assert done.returncode == 0, done.stderr
     assert "the answers first part at /conv2 (0 dB), below 8 dB, which is also the largest drop" in done.stdout
     assert "seeded noise" in done.stdout
-    found = json.loads(run_edgekit("inspect", "--compare", whole, damaged, "--json").stdout)
+    found = json.loads(run_edgekit("inspect", "--compare", whole.model_file, damaged.model_file, "--json").stdout)
     assert (found["first_below"], found["steepest"]) == (2, 2)
     assert found["layers"][0] == {"first": "/conv0", "second": "/conv0", "sqnr_db": None}
-    done = run_edgekit("inspect", "--compare", whole, whole)
+    done = run_edgekit("inspect", "--compare", whole.model_file, whole.model_file)
     assert "the files do not part" in done.stdout
 
 

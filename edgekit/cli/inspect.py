@@ -10,7 +10,6 @@ from edgekit.cli.output import Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
-    from edgekit.artifact import Artifact
     from edgekit.inspection import Inspection
     from edgekit.inspection.divergence import Divergence
 
@@ -59,23 +58,16 @@ def inspect(
     return _inspect(talk, files[0], layers, kernels)
 
 
-def _opened(name: str) -> "Path | Artifact":
-    """A plain file as its path, anything else as an artifact."""
-    from edgekit import artifact
-
-    path = Path(name)
-    return path if path.is_file() else artifact.load(path)
-
-
 def _compare(talk: Talk, first: str, second: str, below: float, data: str | None) -> int:
     import msgspec
 
+    from edgekit.artifact import Artifact, open_model
     from edgekit.inspection import divergence
 
-    a, b = _opened(first), _opened(second)
-    artifact = next((x for x in (a, b) if not isinstance(x, Path)), None)
+    a, b = open_model(Path(first)), open_model(Path(second))
+    artifact = next((x for x in (a, b) if isinstance(x, Artifact)), None)
     if data and artifact is None:
-        raise RequestError("plain files do not say how pictures become what they take", hint="leave --data out")
+        raise RequestError("files alone do not say how pictures become what they take", hint="leave --data out")
     found = divergence.compare(a, b, pictures_for(talk, artifact, data) if artifact else None, below=below)
     if talk.json:
         talk.result("", msgspec.to_builtins(found))
@@ -122,11 +114,12 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
     import msgspec
 
     from edgekit import inspection, parity
+    from edgekit.artifact import Artifact, open_model
     from edgekit.inspection import kernels as room
 
-    given = _opened(name)
-    opened = None if isinstance(given, Path) else given
-    file = given if isinstance(given, Path) else given.model_file
+    given = open_model(Path(name))
+    opened = given if isinstance(given, Artifact) else None
+    file = given.model_file
     seen = inspection.inspect(file)
     run = room.kernels(file) if kernels else None
     if talk.json:

@@ -14,13 +14,12 @@ What one layer loses the next ones inherit: the layer at which the SQNR drops mo
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact
+from edgekit.artifact import Artifact, Model
 from edgekit.errors import RequestError
 from edgekit.inspection.activations import Layers, Values, open_layers
 from edgekit.parity import check_comparable
@@ -53,17 +52,15 @@ class Divergence(msgspec.Struct, frozen=True):
     steepest: int | None
 
 
-def compare(
-    first: Path | Artifact, second: Path | Artifact, pixels: NDArray[np.uint8] | None, *, below: float
-) -> Divergence:
-    """Two artifacts or plain files. Raises RequestError for two that cannot be compared, and what opening a file raises.
+def compare(first: Model, second: Model, pixels: NDArray[np.uint8] | None, *, below: float) -> Divergence:
+    """Two artifacts or loose files. Raises RequestError for two that cannot be compared, and what opening a file raises.
 
     pixels  fitted pictures, uint8 [n, h, w, 3], where one of the two is an artifact: each artifact is fed through its
-            own preprocessing, and a plain file takes the tensors of its partner. Two plain files take seeded noise.
+            own preprocessing, and a loose file takes the tensors of its partner. Two loose files take seeded noise.
     """
     if isinstance(first, Artifact) and isinstance(second, Artifact):
         check_comparable(first, second)
-    files = [x.model_file if isinstance(x, Artifact) else x for x in (first, second)]
+    files = [x.model_file for x in (first, second)]
     a, b = (open_layers(file) for file in files)
     fed, tensors = _tensors(first, second, a, b, pixels)
     pairs: list[tuple[int, int]] = []
@@ -93,7 +90,7 @@ def compare(
 
 
 def _tensors(
-    first: Path | Artifact, second: Path | Artifact, a: Layers, b: Layers, pixels: NDArray[np.uint8] | None
+    first: Model, second: Model, a: Layers, b: Layers, pixels: NDArray[np.uint8] | None
 ) -> tuple[str, Iterable[tuple[NDArray[np.generic], NDArray[np.generic]]]]:
     """In words and in numbers, what the two files are fed."""
     if isinstance(first, Artifact) and isinstance(second, Artifact):
