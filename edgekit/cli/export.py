@@ -82,7 +82,11 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.option("--seed", type=int, metavar="N", help="Of random weights and of the choice of pictures.  [default: 0]")
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")
 @click.option("-o", "--output", metavar="DIR", help="Where to.  [default: build/MODEL-TARGET-SCHEME]")
-@click.option("--strict", is_flag=True, help="Exit code 1 where the scheme is known to gain nothing over fp32.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit code 1 where the scheme is known to gain nothing over fp32, or a limit is missed.",
+)
 @click.option(
     "--for-cpu",
     type=click.Choice(["arm-dotprod", "arm", "x86-vnni", "x86"]),
@@ -159,9 +163,9 @@ def export(
         documents.append(_report(talk, artifact, for_cpu or host.cpu_class()))
     if talk.json:
         talk.result("", documents[0] if len(documents) == 1 else documents)
-    missed = [d for d in documents if strict and d.get("advice")]
-    for document in missed:
-        talk.warn(f"--strict: {document['advice']['text']}; the artifact is kept: {document['artifact']}")
+    missed = [(line, d["artifact"]) for d in documents for line in d.get("missed", ()) if strict]
+    for line, folder in missed:
+        talk.warn(f"--strict: {line}; the artifact is kept: {folder}")
     return 1 if missed else 0
 
 
@@ -230,12 +234,15 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         f"  proof: {parity.describe(m.proof)}",
         f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
     ]
+    missed = []
     if m.proof.advisory:
-        kept = "" if parity.within_limits(m.proof) else "; trained ones would have this file refused"
-        lines.append(f"  the weights are random: the limits above were advisory{kept}")
+        lines.append("  the weights are random: the limits above were advisory")
+        if not parity.within_limits(m.proof):
+            missed.append("its answers miss these limits; with trained weights such a file is refused")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu)
     if advice:
-        lines.append(f"  {advice.text}")
+        missed.append(advice.text)
+    lines += [f"  {line}" for line in missed]
     lines += [f"  {note}" for note in m.notes]
     talk.detail(f"weights sha256 {m.weights.sha256}")
     talk.detail(f"made with {', '.join(f'{k} {v}' for k, v in m.made_with.items())}")
@@ -245,5 +252,6 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         "artifact": str(artifact.folder),
         "bytes": size,
         "advice": msgspec.to_builtins(advice),
+        "missed": missed,
         "manifest": msgspec.to_builtins(m),
     }
