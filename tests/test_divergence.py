@@ -127,7 +127,13 @@ def test_what_cannot_be_compared_is_refused(exported, weights, golden_artifact, 
         compare(made, exported("fp32", target="onnx", labels=str(tmp_path / "names")))
     with pytest.raises(RequestError, match=r"float32 \[1, 3, 32, 32\], the other float32 \[1, 3, 8, 8\]"):
         compare(made, saved(net(weights), tmp_path / "other.onnx"))
-    torch = exported("fp32", target="torch")
+    other = {name: value[:4, :4] if name.startswith("w") and name != "w0" else value for name, value in weights.items()}
+    other |= {"w0": weights["w0"][:4], "head": weights["head"][:4, :3]}
+    small = net(other)
+    small.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 3
+    with pytest.raises(RequestError, match="no layer of"):
+        compare(saved(net(weights), tmp_path / "a.onnx"), saved(small, tmp_path / "small.onnx"))
+    torch = artifact.LooseFile(tmp_path / "model.pt2")
     with pytest.raises(UnsupportedError, match=r"inside \.pt2 files cannot be seen"):
         compare(torch, torch)
     for arguments, says in (

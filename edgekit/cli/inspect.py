@@ -102,7 +102,8 @@ def verdict(found: "Divergence") -> str:
         return f"{layer.second} ({layer.sqnr_db:g} dB)"
 
     if found.steepest is None:
-        return "the files do not part: every layer agrees but for roundings"
+        which = "every layer that has a partner" if found.unmatched else "every layer"
+        return f"the files do not part: {which} agrees but for roundings"
     drop = f"the largest drop is at {said(found.steepest)}"
     if found.first_below is None:
         return f"no layer falls below {found.below:g} dB; {drop}"

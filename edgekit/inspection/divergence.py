@@ -69,6 +69,8 @@ def compare(first: Model, second: Model, pixels: NDArray[np.uint8] | None, *, be
         values_a, values_b = a.run(given_a), b.run(given_b)
         if not pairs:
             pairs = match(values_a, values_b)
+            if not pairs:
+                raise RequestError(f"no layer of {files[0]} is like one of {files[1]}", hint="files of one model")
             sums = [_Sums(values_a[i].shape[1]) for i, _ in pairs]
         for (i, j), one in zip(pairs, sums, strict=True):
             one.add(values_a[i], values_b[j])
