@@ -2,7 +2,8 @@
 
 A layer is an operator that multiplies with weights: a convolution, a linear layer. What counts as its answer is what
 comes out once its bias, its activation and its rounding are done, because formats divide these differently between
-operators: TFLite fuses a ReLU into the convolution, ONNX has it behind, int8 files leave it to the rounding.
+operators: TFLite fuses a ReLU into the convolution, ONNX has it behind, int8 files leave it to the rounding. A hard sigmoid
+is one operator in ONNX and an addition, a ReLU6 and a product in TFLite.
 """
 
 from collections import defaultdict

@@ -14,7 +14,7 @@ from edgekit.inspection.onnx_graph import CONVOLUTIONS, WEIGHTS_AT
 from edgekit.registry import needs
 
 CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
-PASSES = CONVERSIONS | {"Add", "Sub", "Mul", "Max", "Min", "Relu", "Clip"}
+PASSES = CONVERSIONS | {"Add", "Sub", "Mul", "Max", "Min", "Relu", "Clip", "HardSigmoid"}
 
 
 class OnnxLayers:

@@ -12,7 +12,8 @@ from edgekit.registry import needs
 
 CONVOLUTIONS = {"Convolution", "GroupConvolution"}
 LAYERS = CONVOLUTIONS | {"MatMul"}
-PASSES = {"Add", "Subtract", "Multiply", "Maximum", "Minimum", "Clamp", "Relu", "FakeQuantize", "Convert"}
+ARITHMETIC = {"Add", "Subtract", "Multiply", "Maximum", "Minimum"}
+PASSES = ARITHMETIC | {"Clamp", "Relu", "HardSigmoid", "HSigmoid", "FakeQuantize", "Convert"}
 
 
 class OpenvinoLayers:
