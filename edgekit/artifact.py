@@ -1,6 +1,6 @@
 """The artifact: a folder that describes itself.
 
-    model.tflite     the exported file (or model.onnx, model.pt2, model.xml with model.bin)
+    model.tflite     the exported file (or model.onnx, model.ort, model.pt2, model.xml with model.bin)
     manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
     golden.npz       pictures, tensors and answers, to prove a copy anywhere: see `Golden`
     labels.txt       one class per line, in the order of the scores
@@ -201,7 +201,7 @@ class Artifact:
                 )
 
 
-TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino", ".pt2": "torch"}
+TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".ort": "onnx", ".xml": "openvino", ".pt2": "torch"}
 
 
 @dataclass(frozen=True)

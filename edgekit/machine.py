@@ -68,7 +68,7 @@ def scheme_rows() -> list[dict[str, str]]:
     """What --int8 takes, by family and target."""
     return [
         {
-            "family": row.family,
+            "family": row.family + (f" ({', '.join(f'{m}*' for m in row.models)})" if row.models else ""),
             "target": row.target,
             "--int8": row.scheme,
             "gain over fp32": ", ".join(f"{cpu} {gain:.2f}" for cpu, gain in row.gain.items()),

@@ -73,6 +73,12 @@ def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, sourc
     )
 
 
+def within_limits(proof: Proof) -> bool:
+    """Also of an advisory proof, which passes either way."""
+    equal = proof.sqnr_db is None
+    return proof.agreement >= proof.min_agreement and (equal or (proof.sqnr_db or 0.0) >= proof.min_sqnr_db)
+
+
 def describe(proof: Proof) -> str:
     """ "SQNR 18.9 dB (limit 10), top-1 agreement 97 % (limit 80 %), max |d| 0.31 on 32 pictures"."""
     sqnr = (
@@ -124,7 +130,8 @@ def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verificati
         name = session.facts()["runtime"]
     tensors = golden_tensors(golden.images, manifest.input, manifest.preprocess, folded=manifest.folded)
     kernels = None
-    if manifest.target == "onnx" and manifest.scheme == "int8-static" and runtime.name == "onnxruntime":
+    exact_too = artifact.model_file.suffix == ".onnx" and runtime.name == "onnxruntime"  # an .ort is fused for good
+    if exact_too and manifest.scheme == "int8-static":
         with closing(runtime.open(artifact, replace(options, exact=True))) as exact:
             kernels = sqnr_db(run_all(artifact, exact, golden.tensors), answer)
     difference = np.abs(answer - golden.answers).max() if np.isfinite(answer).all() else np.inf
@@ -157,18 +164,8 @@ def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.ui
     Artifacts that name other classes, fit pictures otherwise, or give probabilities where others give logits cannot be
     compared.
     """
-    first = artifacts[0][0]
     for other, _ in artifacts[1:]:
-        if other.labels() != first.labels() or other.manifest.preprocess != first.manifest.preprocess:
-            raise RequestError(
-                f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
-                hint="files of one model",
-            )
-        if other.manifest.scores != first.manifest.scores:
-            raise RequestError(
-                f"{other.name} answers {other.manifest.scores}, {first.name} {first.manifest.scores}",
-                hint="export both with --softmax, or both without",
-            )
+        check_comparable(artifacts[0][0], other)
     scores = []
     for artifact, runtime in artifacts:
         with closing(runtime.open(artifact, options)) as session:
@@ -184,6 +181,20 @@ def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.ui
         )
         for i, j in itertools.combinations(range(len(artifacts)), 2)
     ]
+
+
+def check_comparable(first: Artifact, other: Artifact) -> None:
+    """Raises RequestError for two artifacts that are not of one model."""
+    if other.labels() != first.labels() or other.manifest.preprocess != first.manifest.preprocess:
+        raise RequestError(
+            f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
+            hint="files of one model",
+        )
+    if other.manifest.scores != first.manifest.scores:
+        raise RequestError(
+            f"{other.name} answers {other.manifest.scores}, {first.name} {first.manifest.scores}",
+            hint="export both with --softmax, or both without",
+        )
 
 
 def golden_tolerance(scheme: str, golden: Golden) -> float:

@@ -50,7 +50,9 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     for place in (out, _rejected(out)):
         artifact.check_destination(place)
     planned = models.plan(recipe)
-    resolved, reason = schemes.resolve(msgspec.structs.replace(recipe, fold=recipe.folds), planned.family)
+    resolved, reason = schemes.resolve(
+        msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
+    )
     sheet = zoo.BUNDLED / "fashion-mnist.png" if planned.card else None
     pictures = calibration.describe(recipe.calibration, recipe.samples, sheet)
     return Intent(resolved, out, planned, reason, pictures)
@@ -109,9 +111,11 @@ def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: N
         if not proof.passed:
             rejected = _rejected(out)
             artifact.publish(stage, rejected)
+            best = schemes.recommended(model.family, model.architecture, recipe.target)
+            instead = best.scheme if best and best.scheme != recipe.quantize.scheme else "fp16"
             raise ParityError(
                 f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
-                hint=f"kept as {rejected}; edgekit export --scheme fp16 is the smallest risk",
+                hint=f"kept as {rejected}; edgekit export --scheme {instead} loses less",
             )
     return artifact.load(out)
 

@@ -49,6 +49,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     fold         True: the file takes raw RGB pixels 0..255 and normalises them itself; False: it takes normalised
                  floats. Unsaid: as is usual for the target, False for onnx, True for the others.
     dynamic_batch  onnx, openvino: any number of pictures at once instead of one.
+    ort          onnx: write model.ort, ONNX Runtime's own format, which its builds for phones open, in place of model.onnx.
     opset        onnx: the version of the operator set; unsaid: what the exporter takes by itself.
     input_size, mean, std, labels   for `py:` models and overrides: pixels (height, width), the 0..1 scale, a text file.
     """
@@ -69,6 +70,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     std: tuple[float, float, float] | None = None
     labels: str | None = None
     dynamic_batch: bool = False
+    ort: bool = False
     opset: int | None = None
 
     @property
@@ -130,6 +132,7 @@ def check(recipe: Recipe) -> Recipe:
         )
     for flag, said, targets in (
         ("dynamic_batch", recipe.dynamic_batch, ("onnx", "openvino")),
+        ("ort", recipe.ort, ("onnx",)),
         ("opset", recipe.opset is not None, ("onnx",)),
         ("int8_for", recipe.quantize.int8_for != "any", ("onnx", "openvino")),
     ):

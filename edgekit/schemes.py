@@ -1,4 +1,4 @@
-"""Which scheme `--int8` means for a model and a target: the one reader of schemes.toml."""
+"""Which scheme `--int8` means for a model and a target, and what schemes gain: the one reader of schemes.toml."""
 
 import tomllib
 from functools import cache
@@ -9,30 +9,61 @@ import msgspec
 from edgekit.errors import UnsupportedError
 from edgekit.recipe import Recipe, Scheme
 
+GAINS = 1.1  # fp32 over a scheme: what lies below is no gain to speak of
+
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """gain: fp32 over the scheme by CPU class. models: how names of architectures start that alone it is about."""
+
     family: str
     target: str
     scheme: Scheme
-    why: str
+    why: str = ""
     gain: dict[str, float] = {}
+    models: tuple[str, ...] = ()
+
+    def fits(self, family: str, architecture: str) -> bool:
+        return self.family == family and (not self.models or architecture.startswith(self.models))
+
+
+class Advice(msgspec.Struct, frozen=True):
+    """What a scheme gains over fp32 on a class of CPUs, where that is nothing, and what gains more there.
+
+    better  "SCHEME for TARGET", the target at hand before others; None where nothing known gains
+    """
+
+    cpu: str
+    gain: float
+    text: str
+    better: str | None
 
 
 @cache
-def table() -> tuple[Row, ...]:
+def _file() -> dict[str, tuple[Row, ...]]:
     text = files("edgekit").joinpath("schemes.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text)["row"], tuple[Row, ...])
+    return msgspec.convert(tomllib.loads(text), dict[str, tuple[Row, ...]])
 
 
-def find(family: str, target: str, scheme: str | None = None) -> Row | None:
-    return next((r for r in table() if (r.family, r.target) == (family, target) and scheme in (None, r.scheme)), None)
+def table() -> tuple[Row, ...]:
+    """What `--int8` takes; the first row that fits decides."""
+    return _file()["row"]
 
 
-def resolve(recipe: Recipe, family: str) -> tuple[Recipe, str]:
+def recommended(family: str, architecture: str, target: str) -> Row | None:
+    return next((r for r in table() if r.target == target and r.fits(family, architecture)), None)
+
+
+def _known(family: str, architecture: str) -> list[Row]:
+    """Every measured row about a model, those about its architecture alone first."""
+    found = [row for row in (*table(), *_file()["other"]) if row.fits(family, architecture)]
+    return sorted(found, key=lambda row: not row.models)
+
+
+def resolve(recipe: Recipe, family: str, architecture: str = "") -> tuple[Recipe, str]:
     """The recipe with "int8" replaced by the best known scheme, and why it was taken."""
     if recipe.quantize.scheme != "int8":
         return recipe, "as asked"
-    row = find(family, recipe.target)
+    row = recommended(family, architecture, recipe.target)
     if row is None:
         raise UnsupportedError(
             f"no int8 scheme is known for {family} models on {recipe.target}", hint="--scheme names one"
@@ -41,12 +72,27 @@ def resolve(recipe: Recipe, family: str) -> tuple[Recipe, str]:
     return msgspec.structs.replace(recipe, quantize=quantize), row.why
 
 
-def forecast(family: str, target: str, scheme: str, cpu_class: str) -> str | None:
-    """One line where this machine's CPU class gains nothing from an int8 scheme that was made for phones."""
-    row = find(family, target, scheme)
-    gain = row.gain.get(cpu_class) if row else None
-    if row is None or gain is None or gain > 1.1:
+def measured(family: str, architecture: str, target: str, scheme: str, cpu: str) -> float | None:
+    """How many times faster than fp32 a scheme is on a class of CPUs; None where nobody measured it."""
+    rows = [r for r in _known(family, architecture) if (r.target, r.scheme) == (target, scheme)]
+    return rows[0].gain.get(cpu) if rows else None
+
+
+def advise(family: str, architecture: str, target: str, scheme: str, cpu: str) -> Advice | None:
+    """Where a scheme is known to gain nothing on a class of CPUs, what is better there; None where there is no cause.
+
+    From measurements of networks that stand for their family (schemes.toml), not of the file at hand.
+    """
+    gain = measured(family, architecture, target, scheme, cpu)
+    if gain is None or gain > GAINS:
         return None
-    phone = row.gain.get("arm-dotprod")
-    there = f" (on ARM with dot products it takes {phone:.1f} x fewer instructions)" if phone else ""
-    return f"this machine's CPU ({cpu_class}) gains nothing from {scheme}: {gain:.2f} x the speed of fp32{there}"
+    gains: dict[tuple[str, str], float] = {}
+    for row in _known(family, architecture):
+        gains.setdefault((row.target, row.scheme), row.gain.get(cpu, 0.0))
+    better = [(t == target, g, f"{s} for {t}") for (t, s), g in gains.items() if g > GAINS]
+    choice = max(better, default=None)
+    instead = f"{choice[2]} gains {choice[1]:.2g} x" if choice else "what is known gains nothing there but size"
+    phone = measured(family, architecture, target, scheme, "arm-dotprod") or 0.0
+    there = f" (on ARM with dot products it takes {phone:.1f} x fewer instructions)" if phone > GAINS else ""
+    text = f"{cpu} gains nothing from {scheme}: {gain:.2f} x the speed of fp32{there}; {instead}"
+    return Advice(cpu, gain, text, choice[2] if choice else None)

@@ -174,6 +174,12 @@ def test_inspect_reads_a_plain_file_and_refuses_a_damaged_one(golden_artifact, t
     assert "not a TFLite file" in run_edgekit("inspect", plain).stderr
 
 
+def test_inspect_compares_layer_by_layer_without_torch(golden_artifact):
+    found = json.loads(run_edgekit("inspect", "--compare", golden_artifact, golden_artifact, "--json").stdout)
+    assert [layer["sqnr_db"] for layer in found["layers"]] == [None] * 4
+    assert (found["unmatched"], found["steepest"]) == ([], None)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--version"], ["list", "models"], ["inspect", "{golden}", "--json"]]

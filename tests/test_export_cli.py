@@ -93,6 +93,15 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, pictures):
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
+def test_strict_ends_with_1_where_the_scheme_gains_nothing_and_keeps_the_file(tmp_path, pictures):
+    asked = ["--scheme", "int8-dynamic", "--target", "onnx", "--calibration", pictures, "-o", tmp_path / "made"]
+    done = run_edgekit("export", *TINY, *asked, "--for-cpu", "x86", "--strict", "--json")
+    assert done.returncode == 1, done.stderr
+    assert "--strict: x86 gains nothing from int8-dynamic" in done.stderr
+    assert (tmp_path / "made" / "manifest.json").is_file()
+    assert json.loads(done.stdout)["advice"]["better"] == "int8-static for onnx"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 def test_a_full_disk_is_said(tmp_path, pictures, monkeypatch):
     from edgekit import artifact, pipeline

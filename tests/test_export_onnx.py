@@ -161,6 +161,7 @@ def test_what_onnx_cannot_express_is_named(exported):
     [
         (Recipe(model="a", target="tflite", dynamic_batch=True), "dynamic_batch means nothing for tflite"),
         (Recipe(model="a", target="tflite", opset=18), "opset means nothing for tflite"),
+        (Recipe(model="a", target="openvino", ort=True), "ort means nothing for openvino"),
         (Recipe(model="a", target="onnx", opset=5), "opset 5 cannot be written"),
         (Recipe(model="a", target="torch", quantize=Quantize(int8_for="vnni")), "int8_for means nothing for torch"),
     ],
@@ -179,3 +180,46 @@ def test_files_for_several_targets_lie_together(exported, pictures):
     assert len(matches) == 6
     assert matches[1]["sqnr_db"] > 100  # fp32 for ONNX against fp32 for TFLite
     assert all(m["pictures"] == 40 and m["sqnr_db"] > 18 for m in matches)
+
+
+@pytest.fixture(scope="module")
+def mobile(exported):
+    return exported("int8-static", target="onnx", ort=True)
+
+
+def test_an_ort_file_is_fused_once_and_for_all_and_proven_as_it_ships(mobile):
+    from edgekit import inspection
+
+    assert sorted(mobile.manifest.files) == ["README.md", "golden.npz", "labels.txt", "model.ort"]
+    assert mobile.manifest.proof.passed
+    seen = {(o.name, o.precision): o.count for o in inspection.inspect(mobile.model_file).operators}
+    assert (seen["QLinearConv", "int8"], seen["QGemm", "int8"]) == (3, 1)
+    assert "ReorderInput" not in {name for name, _ in seen}, "a layout of this CPU alone"
+    assert 'InferenceSession("model.ort")' in (mobile.folder / "README.md").read_text("utf-8")
+
+
+def test_an_ort_file_is_verified_but_not_against_exact_arithmetic(mobile):
+    from edgekit import parity, registry
+    from edgekit.runtimes import Options
+
+    verified = parity.verify(mobile, registry.runtime("onnxruntime"), Options())
+    assert verified.passed
+    assert verified.kernels_db is None
+
+
+def test_openvino_says_that_it_cannot_open_ort_files(mobile):
+    from edgekit import registry
+    from edgekit.errors import UnsupportedError
+
+    with pytest.raises(UnsupportedError, match=r"ONNX Runtime's own format"):
+        registry.runtime("openvino").open(mobile)
+
+
+def test_a_damaged_ort_file_is_said_to_be_one(mobile, tmp_path):
+    from edgekit import inspection
+    from edgekit.errors import ArtifactError
+
+    damaged = tmp_path / "model.ort"
+    damaged.write_bytes(mobile.model_file.read_bytes()[:500])
+    with pytest.raises(ArtifactError, match=r"damaged, or not an \.ort file"):
+        inspection.inspect(damaged)

@@ -31,7 +31,10 @@ def test_wrong_and_broken_answers_fail():
 
 
 def test_advisory_limits_refuse_nothing():
-    assert prove(REFERENCE[::-1].copy(), "int8-static", advisory=True).passed
+    wrong = prove(REFERENCE[::-1].copy(), "int8-static", advisory=True)
+    assert wrong.passed
+    assert not parity.within_limits(wrong)
+    assert parity.within_limits(prove(REFERENCE))
 
 
 @pytest.mark.parametrize("name", ["tiny-tflite-int8", "tiny-onnx-int8"])

@@ -71,8 +71,31 @@ def test_an_exact_scheme_stays():
         schemes.resolve(Recipe(model="m", target="torch", quantize=Quantize(scheme="int8")), "cnn")
 
 
-def test_a_cpu_that_gains_nothing_is_told():
-    line = schemes.forecast("cnn", "tflite", "int8-static", "x86")
-    assert "gains nothing" in line
-    assert schemes.forecast("cnn", "tflite", "int8-static", "x86-vnni") is None
-    assert schemes.forecast("cnn", "tflite", "fp32", "x86") is None
+@pytest.mark.parametrize(
+    ("asked", "better"),
+    [
+        (("cnn", "mobilenetv2_100", "tflite", "int8-static", "x86"), "int8-static for openvino"),
+        (("attention", "vit_tiny_patch16_224", "tflite", "int8-static", "arm-dotprod"), "int8-dynamic for tflite"),
+        (("attention", "vit_tiny_patch16_224", "openvino", "int8-static", "x86"), "int8-dynamic for onnx"),
+        (("cnn", "mobilenetv2_100", "tflite", "int8-weight-only", "arm"), None),
+    ],
+)
+def test_who_gains_nothing_is_told_what_is_better(asked, better):
+    advice = schemes.advise(*asked)
+    assert advice.better == better
+    assert f"{asked[-1]} gains nothing from {asked[3]}" in advice.text
+    assert (better or "nothing there but size") in advice.text
+
+
+def test_no_advice_where_there_is_a_gain_or_no_figure():
+    assert schemes.advise("cnn", "mobilenetv2_100", "tflite", "int8-static", "x86-vnni") is None
+    assert schemes.advise("cnn", "mobilenetv2_100", "tflite", "fp32", "x86") is None
+    assert schemes.advise("hardswish", "mobilenetv3_large_100", "onnx", "int8-static", "x86") is None
+
+
+def test_a_row_about_an_architecture_comes_before_its_family():
+    gain = [
+        schemes.measured("cnn", name, "tflite", "int8-static", "x86")
+        for name in ("efficientnet_b0.ra_in1k", "resnet18")
+    ]
+    assert gain == [1.2, 0.86]

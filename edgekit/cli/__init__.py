@@ -7,7 +7,8 @@ from edgekit.cli.bench import bench
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.gate import gate
-from edgekit.cli.look import inspect, predict, verify
+from edgekit.cli.inspect import inspect
+from edgekit.cli.look import predict, verify
 from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
 

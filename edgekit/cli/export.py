@@ -66,6 +66,9 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.option(
     "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once."
 )
+@click.option(
+    "--ort", flag_value=True, default=None, type=bool, help="onnx: model.ort, for ONNX Runtime's builds for phones."
+)
 @click.option("--opset", type=int, metavar="N", help="onnx: version of the operator set.  [default: 20]")
 @click.option(
     "--int8-for",
@@ -79,6 +82,16 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.option("--seed", type=int, metavar="N", help="Of random weights and of the choice of pictures.  [default: 0]")
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")
 @click.option("-o", "--output", metavar="DIR", help="Where to.  [default: build/MODEL-TARGET-SCHEME]")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit code 1 where the scheme is known to gain nothing over fp32, or a limit is missed.",
+)
+@click.option(
+    "--for-cpu",
+    type=click.Choice(["arm-dotprod", "arm", "x86-vnni", "x86"]),
+    help="The CPU class that gains are told for.  [default: this machine's]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--print-recipe", is_flag=True, help="Print the recipe file that the flags equal, and stop.")
 @common
@@ -91,10 +104,12 @@ def export(
     scheme: str | None,
     recipe_file: str | None,
     output: str | None,
+    strict: bool,
+    for_cpu: str | None,
     dry_run: bool,
     print_recipe: bool,
     **flags: Any,
-) -> None:
+) -> int:
     """Turn MODEL into a file for a device, and prove that it answers alike.
 
     MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, or a recipe file (.toml).
@@ -115,7 +130,7 @@ def export(
         raise RecipeError(f"-o '{output}' names no folder", hint="-o some/folder, or leave it out")
     if print_recipe:
         _print_recipes(talk, recipes)
-        return
+        return 0
     from edgekit import registry
 
     for recipe in recipes:
@@ -123,9 +138,10 @@ def export(
     # torch's idle threads spin: on a busy machine that can cost more than the export itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from edgekit import pipeline
+    from edgekit.devices import host
 
     out = Path(output) if output else None
-    documents = []
+    documents: list[dict[str, Any]] = []
     for recipe in recipes:
         if dry_run:
             intent = pipeline.plan(recipe, out)
@@ -144,9 +160,13 @@ def export(
         talk.say(f"exporting {recipe.model} to {recipe.target}")
         talk.detail(f"recipe digest {recipe.digest()}")
         artifact = pipeline.export(recipe, out, say=talk.say)
-        documents.append(_report(talk, artifact))
+        documents.append(_report(talk, artifact, for_cpu or host.cpu_class()))
     if talk.json:
         talk.result("", documents[0] if len(documents) == 1 else documents)
+    missed = [(line, d["artifact"]) for d in documents for line in d.get("missed", ()) if strict]
+    for line, folder in missed:
+        talk.warn(f"--strict: {line}; the artifact is kept: {folder}")
+    return 1 if missed else 0
 
 
 def _one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
@@ -200,12 +220,11 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
     return check(msgspec.structs.replace(base, **changes))
 
 
-def _report(talk: Talk, artifact: Any) -> dict[str, Any]:
+def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     """Print what was made; return the same as data."""
     import msgspec
 
     from edgekit import parity, schemes
-    from edgekit.devices import host
 
     m = artifact.manifest
     size = artifact.model_bytes
@@ -215,14 +234,24 @@ def _report(talk: Talk, artifact: Any) -> dict[str, Any]:
         f"  proof: {parity.describe(m.proof)}",
         f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
     ]
+    missed = []
     if m.proof.advisory:
         lines.append("  the weights are random: the limits above were advisory")
-    forecast = schemes.forecast(m.family, m.target, m.scheme, host.cpu_class())
-    if forecast:
-        lines.append(f"  {forecast}")
+        if not parity.within_limits(m.proof):
+            missed.append("its answers miss these limits; with trained weights such a file is refused")
+    advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu)
+    if advice:
+        missed.append(advice.text)
+    lines += [f"  {line}" for line in missed]
     lines += [f"  {note}" for note in m.notes]
     talk.detail(f"weights sha256 {m.weights.sha256}")
     talk.detail(f"made with {', '.join(f'{k} {v}' for k, v in m.made_with.items())}")
     if not talk.json:
         talk.result("\n".join(lines), None)
-    return {"artifact": str(artifact.folder), "bytes": size, "forecast": forecast, "manifest": msgspec.to_builtins(m)}
+    return {
+        "artifact": str(artifact.folder),
+        "bytes": size,
+        "advice": msgspec.to_builtins(advice),
+        "missed": missed,
+        "manifest": msgspec.to_builtins(m),
+    }

@@ -1,4 +1,4 @@
-"""edgekit predict, inspect, verify: look at an artifact without torch."""
+"""edgekit predict, verify: an artifact answers, without torch."""
 
 import math
 from pathlib import Path
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.output import Talk, common, megabytes, table
+from edgekit.cli.output import Talk, common, table
 from edgekit.errors import DataError, RequestError
 
 if TYPE_CHECKING:
-    from edgekit.inspection import Inspection
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgekit.artifact import Artifact
 
 
 def interpreter_option(function: Any) -> Any:
@@ -141,28 +144,14 @@ def verify(
 
 def _compare(talk: Talk, folders: list[str], data: str | None, threads: int, interpreter: str | None) -> int:
     """The matrix of agreement."""
-    import numpy as np
-    from PIL import Image
-
     from edgekit import artifact as room
     from edgekit import parity, registry
-    from edgekit.data import picture_files, read_pictures
-    from edgekit.preprocess import fit
     from edgekit.runtimes import Options
 
     opened = [room.load(Path(folder)) for folder in folders]
-    spec = opened[0].manifest.preprocess
-    if data:
-        read = [pixels for _, pixels in read_pictures(picture_files(Path(data)), spec)]
-        fitted = [pixels for pixels in read if not isinstance(pixels, DataError)]
-        if len(fitted) < len(read):
-            talk.warn(f"{len(read) - len(fitted)} of {len(read)} pictures cannot be read")
-        if not fitted:
-            raise DataError(f"none of the pictures in {data} can be read", hint="--data another/folder")
-    else:
-        fitted = [fit(Image.fromarray(image), spec) for image in opened[0].golden().images]
+    pixels = pictures_for(talk, opened[0], data)
     pairs = [(a, registry.runtime_for(a.manifest.target)) for a in opened]
-    matches = parity.compare(pairs, np.stack(fitted), Options(threads, interpreter))
+    matches = parity.compare(pairs, pixels, Options(threads, interpreter))
     rows = [
         (
             m.first,
@@ -179,80 +168,25 @@ def _compare(talk: Talk, folders: list[str], data: str | None, threads: int, int
         | {"sqnr_db": m.sqnr_db if math.isfinite(m.sqnr_db) else None}
         for m in matches
     ]
-    talk.result(f"{table(rows, header=header)}\non {len(fitted)} pictures", document)
+    talk.result(f"{table(rows, header=header)}\non {len(pixels)} pictures", document)
     return 0
 
 
-@click.command()
-@click.argument("artifact")
-@common
-def inspect(talk: Talk, artifact: str) -> int:
-    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite, .onnx or
-    OpenVINO .xml file. Of the last two also: what stays float, and which int8 weights can overflow on x86 without VNNI.
+def pictures_for(talk: Talk, artifact: "Artifact", data: str | None) -> "NDArray[np.uint8]":
+    """The pictures of a folder, or else the artifact's golden ones, as its model sees them: uint8 [n, h, w, 3]."""
+    import numpy as np
+    from PIL import Image
 
-    \b
-    Examples:
-      edgekit inspect build/mobilenetv2-tflite-int8
-      edgekit inspect somebody_elses.tflite --json
-      edgekit inspect somebody_elses.onnx -v
-    """
-    import msgspec
+    from edgekit.data import picture_files, read_pictures
+    from edgekit.preprocess import fit
 
-    from edgekit import artifact as room
-    from edgekit import inspection, parity
-
-    path = Path(artifact)
-    opened = None if path.is_file() else room.load(path)
-    file = path if opened is None else opened.model_file
-    seen = inspection.inspect(file)
-    if talk.json:
-        manifest = msgspec.to_builtins(opened.manifest) if opened else None
-        talk.result("", {"file": msgspec.to_builtins(seen), "manifest": manifest})
-        return 0
-    if opened:
-        m = opened.manifest
-        size = "x".join(map(str, m.preprocess.input_size))
-        facts = [
-            ("model", f"{m.model} ({m.architecture}), {m.scheme} for {m.target}: {m.scheme_reason}"),
-            ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
-            ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
-            ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
-            ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}" if m.proof else "none"),
-            ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
-            ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
-            (
-                "made on",
-                f"{m.made_on.get('cpu_class', 'an unknown CPU class')}, "
-                + ", ".join(f"{k} {v}" for k, v in m.made_with.items()),
-            ),
-        ]
-        click.echo(table(facts) + "\n")
-    click.echo(f"{file}  {megabytes(seen.bytes)}")
-    rows = [
-        (o.name, o.precision, str(o.count), megabytes(o.weight_bytes) if o.weight_bytes else "") for o in seen.operators
-    ]
-    if rows:
-        click.echo(table(rows, header=("operator", "computes in", "count", "weights"), indent="  "))
-    for line in int8_lines(seen):
-        click.echo(line)
-    for name in seen.stays_float:
-        talk.detail(f"stays float: {name}")
-    return 0
-
-
-def int8_lines(seen: "Inspection") -> list[str]:
-    """How much of the work is done in int8, and whether its additions fit everywhere."""
-    lines = []
-    if seen.int8_macs:
-        rest = f"; layers in float: {len(seen.stays_float)} (-v names them)" if seen.stays_float else ""
-        lines.append(f"{seen.int8_macs:.1%} of the multiply-adds in int8{rest}")
-    elif seen.overflow is not None and seen.int8_macs is None:
-        lines.append("share of the multiply-adds in int8: not known, the file leaves sizes open")
-    if seen.overflow == ():
-        lines.append("int8 additions cannot overflow: safe on every CPU")
-    lines += [
-        f"can overflow on CPUs with AVX2 and without VNNI: {o.channels} of {o.of} channels of {o.layer}"
-        f" (worst pair sum {o.worst}, limit 128)"
-        for o in seen.overflow or ()
-    ]
-    return lines
+    spec = artifact.manifest.preprocess
+    if not data:
+        return np.stack([fit(Image.fromarray(image), spec) for image in artifact.golden().images])
+    read = [pixels for _, pixels in read_pictures(picture_files(Path(data)), spec)]
+    fitted = [pixels for pixels in read if not isinstance(pixels, DataError)]
+    if len(fitted) < len(read):
+        talk.warn(f"{len(read) - len(fitted)} of {len(read)} pictures cannot be read")
+    if not fitted:
+        raise DataError(f"none of the pictures in {data} can be read", hint="--data another/folder")
+    return np.stack(fitted)

@@ -23,6 +23,15 @@ class Operators(msgspec.Struct, frozen=True):
     weight_bytes: int
 
 
+class Layer(msgspec.Struct, frozen=True):
+    """An operator with multiply-adds. weight_bytes: of the constants it reads, shared ones at the first that does."""
+
+    name: str
+    operator: str
+    precision: str
+    weight_bytes: int
+
+
 class Overflow(msgspec.Struct, frozen=True):
     """A layer of which `channels` of `of` output channels can overflow; worst: the pair sum farthest out.
 
@@ -45,6 +54,7 @@ class Inspection(msgspec.Struct, frozen=True):
     int8_macs: float | None = None
     stays_float: tuple[str, ...] = ()
     overflow: tuple[Overflow, ...] | None = None
+    layers: tuple[Layer, ...] = ()
 
 
 def tally(count: Mapping[tuple[str, str], int], weight_bytes: Mapping[tuple[str, str], int]) -> tuple[Operators, ...]:
@@ -73,7 +83,7 @@ def inspect(file: Path) -> Inspection:
     match file.suffix:
         case ".tflite":
             return tflite.read(file)
-        case ".onnx":
+        case ".onnx" | ".ort":
             return onnx.read(file)
         case ".xml":
             return openvino.read(file)
@@ -81,5 +91,5 @@ def inspect(file: Path) -> Inspection:
             return Inspection(file.name, file.stat().st_size, ())
     raise UnsupportedError(
         f"cannot look into {file.suffix or file.name} files",
-        hint="an artifact folder, a .tflite, an .onnx or an .xml file",
+        hint="an artifact folder, a .tflite, an .onnx, an .ort or an .xml file",
     )

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Operators, overflow, overflowing, tally
+from edgekit.inspection import Inspection, Layer, Operators, overflow, overflowing, tally
 
-Layer = ElementTree.Element
+Element = ElementTree.Element
 LAYERS_WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
 UNPACKING = ("Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract", "Transpose")  # what stands behind constants
 MOVING = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")  # what 8-bit activations pass through as they are
+DEQUANTIZING = ("Convert", "Multiply", "Subtract")  # integers to reals by constants: what ONNX files are converted to
 TYPES = {"f16": "float16", "fp16": "float16", "f32": "float32", "fp32": "float32", "f64": "float64", "fp64": "float64"}
 TYPES |= {f"{kind[0]}{bits}": f"{kind}{bits}" for kind in ("int", "uint") for bits in (4, 8, 16, 32, 64)}
 
@@ -55,6 +56,15 @@ def _inspection(file: Path, graph: "Graph", outside: int) -> Inspection:
         sum(sizes[_name(layer)] or 0 for layer in integer) / total if known else None,
         tuple(_name(layer) for layer in heavy if integer and layer not in integer),
         overflowing((_name(layer), graph.rows_at_risk(layer)) for layer in integer) if integer else None,
+        tuple(
+            Layer(
+                _name(layer),
+                layer.get("type", ""),
+                graph.precision(layer),
+                sum(graph.bytes_behind(maker) for maker in graph.makers(layer)),
+            )
+            for layer in heavy
+        ),
     )
 
 
@@ -74,39 +84,39 @@ def _operators(graph: "Graph") -> tuple[Operators, ...]:
 class Graph:
     """The layers of a net, who feeds them, and the constants behind them."""
 
-    def __init__(self, net: Layer, blob: bytes) -> None:
+    def __init__(self, net: Element, blob: bytes) -> None:
         self.layers = _inside(net, "layers").findall("layer")
         self.blob = blob
         by_id = {layer.get("id"): layer for layer in self.layers}
         place = {name: i for i, name in enumerate(by_id)}
-        self._feeds: dict[tuple[str | None, int], Layer] = {}
+        self._feeds: dict[tuple[str | None, int], Element] = {}
         for edge in _inside(net, "edges").findall("edge"):
             source, target = edge.get("from-layer"), edge.get("to-layer")
             if place[source] >= place[target]:  # a circle would be walked for ever
                 raise ValueError(f"layer {source} feeds {target}, which stands before it")
             self._feeds[target, int(edge.get("to-port", ""))] = by_id[source]
 
-    def makers(self, layer: Layer) -> list[Layer]:
+    def makers(self, layer: Element) -> list[Element]:
         """What feeds a layer, by port."""
         ports = range(len(layer.findall("input/port")))
         return [self._feeds[layer.get("id"), port] for port in ports]
 
-    def constant(self, layer: Layer) -> Layer | None:
+    def constant(self, layer: Element) -> Element | None:
         """The constant that a layer unpacks, or is; None for what depends on the picture."""
         while layer.get("type") in UNPACKING:
             layer = self.makers(layer)[0]
         return layer if layer.get("type") == "Const" else None
 
-    def bytes_behind(self, layer: Layer) -> int:
+    def bytes_behind(self, layer: Element) -> int:
         stored = self.constant(layer)
         return 0 if stored is None else int(_data(stored, "size"))
 
-    def numbers(self, constant: Layer) -> NDArray[np.generic]:
+    def numbers(self, constant: Element) -> NDArray[np.generic]:
         dtype = np.dtype(_type(_data(constant, "element_type")))
         shape = [int(n) for n in _data(constant, "shape").split(",") if n.strip()]
         return np.frombuffer(self.blob, dtype, math.prod(shape), int(_data(constant, "offset"))).reshape(shape)
 
-    def precision(self, layer: Layer) -> str:
+    def precision(self, layer: Element) -> str:
         if layer.get("type") == "FakeQuantize":
             return "conversion"
         computed = _type(_inside(layer, "output/port").get("precision", ""))
@@ -118,14 +128,17 @@ class Graph:
             return "int8"
         return computed if packed == computed else f"{computed}, {packed} weights"
 
-    def multiplies_integers(self, layer: Layer) -> bool:
+    def multiplies_integers(self, layer: Element) -> bool:
         """Whether a layer with int8 weights gets 8-bit activations."""
         maker = self.makers(layer)[0]
-        while maker.get("type") in MOVING:
-            maker = self.makers(maker)[0]
+        while maker.get("type") in (*MOVING, *DEQUANTIZING):
+            of_the_picture = [m for m in self.makers(maker) if self.constant(m) is None]
+            if len(of_the_picture) != 1:
+                return False
+            (maker,) = of_the_picture
         return maker.get("type") == "FakeQuantize" and _data(maker, "levels") == "256"
 
-    def rows_at_risk(self, layer: Layer) -> NDArray[np.int8]:
+    def rows_at_risk(self, layer: Element) -> NDArray[np.int8]:
         """The weights of an int8 layer, [out, K] in the order the kernel adds them; of depthwise convolutions none.
 
         Those have kernels of their own, which add in 32 bits.
@@ -136,14 +149,17 @@ class Graph:
         weights = self.numbers(stored).astype(np.int8, copy=False)
         if layer.get("type") == "MatMul":
             return overflow.matrix_rows(weights, transposed=_data(layer, "transpose_b") == "true")
-        if layer.get("type") == "GroupConvolution":  # [groups, out / groups, in / groups, *kernel]
+        if (
+            layer.get("type") == "GroupConvolution"
+        ):  # [groups, out / groups, in / groups, *kernel]; may be stored flatter
+            weights = weights.reshape(_dims(layer.findall("input/port")[1]))
             is_depthwise = weights.shape[1:3] == (1, 1)
             if is_depthwise:
                 return np.zeros((0, 0), np.int8)
             return overflow.convolution_rows(weights.reshape(-1, *weights.shape[2:]))
         return overflow.convolution_rows(weights)
 
-    def macs(self, layer: Layer) -> int | None:
+    def macs(self, layer: Element) -> int | None:
         """Multiply-adds for one picture; None where a size is not known. Sizes that are open are -1."""
         answer = _dims(_inside(layer, "output/port"))
         weights = _dims(layer.findall("input/port")[1])
@@ -155,18 +171,18 @@ class Graph:
         return math.prod(sizes) if min(sizes) > 0 else None
 
 
-def _inside(element: Layer, path: str) -> Layer:
+def _inside(element: Element, path: str) -> Element:
     found = element.find(path)
     if found is None:
         raise LookupError(f"{element.tag} {element.get('name', '')} has no {path}")
     return found
 
 
-def _data(layer: Layer, name: str) -> str:
+def _data(layer: Element, name: str) -> str:
     return _inside(layer, "data").attrib[name]
 
 
-def _dims(port: Layer) -> tuple[int, ...]:
+def _dims(port: Element) -> tuple[int, ...]:
     return tuple(int(dim.text or "") for dim in port.findall("dim"))
 
 
@@ -174,5 +190,5 @@ def _type(name: str) -> str:
     return TYPES.get(name.lower(), name.lower())
 
 
-def _name(layer: Layer) -> str:
+def _name(layer: Element) -> str:
     return str(layer.get("name") or layer.get("id"))

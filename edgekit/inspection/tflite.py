@@ -1,36 +1,84 @@
 """Reads .tflite files."""
 
+import math
 from collections import defaultdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Operators, tally
+from edgekit.inspection import Inspection, Layer, tally
 from edgekit.registry import needs
+
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
+DYNAMIC = ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")  # float operators that multiply in integers with int8 weights
+
+
+class Operator(NamedTuple):
+    kind: str
+    name: str
+    precision: str
+    weight_bytes: int
+    macs: int  # multiply-adds for one picture
 
 
 def read(file: Path) -> Inspection:
-    return Inspection(file.name, file.stat().st_size, _operators(file))
+    operators = _operators(load(file))
+    count: dict[tuple[str, str], int] = defaultdict(int)
+    weights: dict[tuple[str, str], int] = defaultdict(int)
+    for o in operators:
+        count[o.kind, o.precision] += 1
+        weights[o.kind, o.precision] += o.weight_bytes
+    layers = [o for o in operators if o.kind in LAYERS]
+    integer = [o for o in layers if o.precision.startswith("int8")]
+    total = sum(o.macs for o in layers)
+    return Inspection(
+        file.name,
+        file.stat().st_size,
+        tally(count, weights),
+        sum(o.macs for o in integer) / total if total else None,
+        tuple(o.name for o in layers if integer and o not in integer),
+        layers=tuple(Layer(o.name, o.kind, o.precision, o.weight_bytes) for o in layers),
+    )
 
 
-def _operators(file: Path) -> tuple[Operators, ...]:
+def load(file: Path) -> Any:
+    """The flatbuffer as objects. Raises ArtifactError."""
     with needs("run-tflite"):
         from ai_edge_litert import schema_py_generated as schema
     blob = file.read_bytes()
     if blob[4:8] != b"TFL3":
         raise ArtifactError(f"{file} is not a TFLite file")
     try:
-        model = schema.ModelT.InitFromPackedBuf(blob, 0)
+        return schema.ModelT.InitFromPackedBuf(blob, 0)
     except Exception as error:  # flatbuffers reads wherever a damaged offset points
         raise ArtifactError(f"{file} is damaged: {error}") from error
-    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
+
+
+def kind(model: Any, operator: Any) -> str:
+    """`CONV_2D`"""
+    from ai_edge_litert import schema_py_generated as schema
+
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return next((k for k, v in vars(schema.BuiltinOperator).items() if v == number), "CUSTOM")
+
+
+def short_name(tensor: bytes) -> str:
+    """`blocks/1/0/conv_pwl` of litert-torch's `...Sequential_blocks/...InvertedResidual_0/...Conv2d_conv_pwl;2`."""
+    path = tensor.decode(errors="replace").partition(";")[0].split("/")
+    parts = [part.rpartition(".")[2].partition("_")[2] if "." in part else part for part in path]
+    return "/".join(filter(None, parts)).removeprefix("wrapped/") or "/".join(path)
+
+
+def _operators(model: Any) -> list[Operator]:
+    from ai_edge_litert import schema_py_generated as schema
+
     types = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
-    count: dict[tuple[str, str], int] = defaultdict(int)
-    weights: dict[tuple[str, str], int] = defaultdict(int)
+    found = []
     for graph in model.subgraphs:
         unpacked: dict[int, int] = {}  # a constant that a DEQUANTIZE unpacks -> the constant as it is stored
         for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            name = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "CUSTOM")
+            name = kind(model, operator)
             stored_at = operator.inputs[0] if len(operator.inputs) else -1
             if name == "DEQUANTIZE" and _size(model.buffers[graph.tensors[stored_at].buffer]):
                 unpacked[operator.outputs[0]] = stored_at
@@ -40,12 +88,32 @@ def _operators(file: Path) -> tuple[Operators, ...]:
             computed = types[reads[0].type] if reads else "none"
             stored = {types[t.type] for t in constants if t.shape is not None and len(t.shape) > 1}
             if computed == "float32" and stored & {"int8", "int4"}:
-                dynamic = name in ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
-                computed = "int8 (dynamic)" if dynamic else "float32, int8 weights"
-            key = (name, computed)
-            count[key] += 1
-            weights[key] += sum(_size(model.buffers[t.buffer]) for t in constants)
-    return tally(count, weights)
+                computed = "int8 (dynamic)" if name in DYNAMIC else "float32, int8 weights"
+            answer = graph.tensors[operator.outputs[0]] if len(operator.outputs) else None
+            found.append(
+                Operator(
+                    name,
+                    short_name(answer.name) if answer and answer.name else name,
+                    computed,
+                    sum(_size(model.buffers[t.buffer]) for t in constants),
+                    _macs(name, operator, reads, answer) if name in LAYERS else 0,
+                )
+            )
+    return found
+
+
+def _macs(name: str, operator: Any, reads: list[Any], answer: Any) -> int:
+    """Weights are [out, h, w, in], of depthwise convolutions [1, h, w, out], of linear layers [out, in]."""
+    shapes = [tuple(int(n) for n in t.shape) for t in reads]
+    answers = math.prod(int(n) for n in answer.shape)
+    match name:
+        case "TRANSPOSE_CONV":  # reads its output's shape, the weights, the picture
+            return math.prod(shapes[2]) * math.prod(shapes[1][:3])
+        case "BATCH_MATMUL":
+            return answers * shapes[0][-2 if operator.builtinOptions.adjX else -1]
+        case "DEPTHWISE_CONV_2D":
+            return answers * math.prod(shapes[1][1:3])
+    return answers * math.prod(shapes[1][1:])
 
 
 def _size(buffer: object) -> int:

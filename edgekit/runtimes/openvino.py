@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.artifact import Model
-from edgekit.errors import WorkerError
+from edgekit.errors import UnsupportedError, WorkerError
 from edgekit.quiet import no_telemetry
 from edgekit.registry import needs
 from edgekit.runtimes import OperatorTime, Options, Takes, sole
@@ -21,6 +21,11 @@ VERSION = f"openvino {openvino.__version__.partition('-')[0]}"
 
 class OpenvinoSession:
     def __init__(self, artifact: Model, options: Options) -> None:
+        if artifact.model_file.suffix == ".ort":
+            raise UnsupportedError(
+                f"OpenVINO cannot open {artifact.model_file}: .ort is ONNX Runtime's own format",
+                hint="export without --ort",
+            )
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": options.threads,

@@ -1,0 +1,121 @@
+"""What the layers inside a file answer, in the file's own runtime. One reader per format.
+
+A layer is an operator that multiplies with weights: a convolution, a linear layer. What counts as its answer is what
+comes out once its bias, its activation and its rounding are done, because formats divide these differently between
+operators: TFLite fuses a ReLU into the convolution, ONNX has it behind, int8 files leave it to the rounding. A hard sigmoid
+is one operator in ONNX and an addition, a ReLU6 and a product in TFLite.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import UnsupportedError
+
+Values = NDArray[np.float32]  # one layer's answer to one picture: [positions, channels]
+
+
+class Layers(Protocol):
+    """An opened file. `run` takes the input tensor of one picture and returns what every layer answers, in the order of
+    `names`, and last what the file answers, unless that is the last layer's. how: the runtime, and what it computes
+    otherwise than when nobody looks."""
+
+    names: tuple[str, ...]
+    how: str
+
+    def takes(self) -> tuple[tuple[int, ...], str]: ...
+    def run(self, tensor: NDArray[Any]) -> list[Values]: ...
+
+
+class Operator(NamedTuple):
+    """One node of a file's graph; tensors are named by whatever tells them apart in that format."""
+
+    kind: str
+    name: str
+    reads: tuple[Hashable, ...]
+    makes: tuple[Hashable, ...]
+
+
+class Point(NamedTuple):
+    """Where a layer's answer is read; layer None: the file's own answer."""
+
+    layer: Operator | None
+    tensor: Any
+
+
+SHAPES = {"SHAPE", "Shape", "ShapeOf"}  # what they answer does not depend on the picture
+
+
+def points(
+    operators: Iterable[Operator],
+    given: Hashable,
+    answer: Hashable,
+    layers: Collection[str],
+    passes: Collection[str],
+) -> list[Point]:
+    """Every layer's point, the shallowest layer first: formats order parallel branches differently.
+
+    operators  in an order in which what is read was made before
+    layers     kinds that multiply with weights; products of two activations do not count
+    passes     kinds that only change a layer's answer value by value
+    """
+    depth: dict[Hashable, int] = {given: 0}  # of what depends on the picture: how many layers lie before it
+    readers: dict[Hashable, list[Operator]] = defaultdict(list)
+    found: list[tuple[int, Operator]] = []
+    for operator in operators:
+        depends = [t for t in operator.reads if t in depth]
+        if not depends or operator.kind in SHAPES:
+            continue
+        for tensor in depends:
+            readers[tensor].append(operator)
+        is_layer = operator.kind in layers and len(depends) == 1
+        if is_layer:
+            found.append((max(depth[t] for t in depends), operator))
+        depth |= dict.fromkeys(operator.makes, max(depth[t] for t in depends) + is_layer)
+
+    def settled(tensor: Hashable) -> Hashable:
+        while tensor != answer and len(readers[tensor]) == 1:
+            (reader,) = readers[tensor]
+            if reader.kind not in passes or sum(t in depth for t in reader.reads) > 1:
+                break
+            tensor = reader.makes[0]
+        return tensor
+
+    found.sort(key=lambda pair: pair[0])
+    known = [Point(operator, settled(operator.makes[0])) for _, operator in found]
+    return known if known and known[-1].tensor == answer else [*known, Point(None, answer)]
+
+
+def names(found: Sequence[Point]) -> tuple[str, ...]:
+    return tuple(point.layer.name if point.layer else "the answer" for point in found)
+
+
+def channels_last(values: NDArray[Any], axis: int) -> Values:
+    """[1, ..., channels, ...] with the channels at an axis, as [positions, channels]."""
+    last = np.moveaxis(values, axis, -1)
+    return last.reshape(-1, last.shape[-1]).astype(np.float32, copy=False)
+
+
+def open_layers(file: Path) -> Layers:
+    """Raises UnsupportedError for what no runtime shows the inside of, MissingExtraError, ArtifactError, WorkerError."""
+    match file.suffix:
+        case ".tflite":
+            from edgekit.inspection.activations.litert import LitertLayers
+
+            return LitertLayers(file)
+        case ".onnx":
+            from edgekit.inspection.activations.onnxruntime import OnnxLayers
+
+            return OnnxLayers(file)
+        case ".xml":
+            from edgekit.inspection.activations.openvino import OpenvinoLayers
+
+            return OpenvinoLayers(file)
+    raise UnsupportedError(
+        f"what happens inside {file.suffix or file.name} files cannot be seen",
+        hint="a .tflite, an .onnx or an .xml file",
+    )

@@ -1,0 +1,76 @@
+"""The layers of a `.tflite` file, in LiteRT."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import WorkerError, reason
+from edgekit.inspection import tflite
+from edgekit.inspection.activations import Operator, Values, channels_last, names, points
+from edgekit.quiet import quiet
+from edgekit.registry import needs
+from edgekit.runtimes.litert import version
+
+PASSES = {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}
+
+
+class LitertLayers:
+    """Without the XNNPACK delegate, which keeps what is between its operators to itself."""
+
+    def __init__(self, file: Path) -> None:
+        operators = _operators(file)
+        with needs("run-tflite"):
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        try:
+            with quiet():
+                self.interpreter = Interpreter(
+                    str(file),
+                    num_threads=1,
+                    experimental_preserve_all_tensors=True,
+                    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                )
+                self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise WorkerError(f"{version('ai-edge-litert')} cannot open {file}: {reason(error)}") from error
+        self.given = self.interpreter.get_input_details()[0]
+        answer = self.interpreter.get_output_details()[0]["index"]
+        found = points(operators, int(self.given["index"]), int(answer), tflite.LAYERS, PASSES)
+        self.names = names(found)
+        self.how = f"{version('ai-edge-litert')} without XNNPACK"
+        self._details = {int(t["index"]): t for t in self.interpreter.get_tensor_details()}
+        self._tensors = [point.tensor for point in found]
+
+    def takes(self) -> tuple[tuple[int, ...], str]:
+        return tuple(int(n) for n in self.given["shape"]), np.dtype(self.given["dtype"]).name
+
+    def run(self, tensor: NDArray[Any]) -> list[Values]:
+        try:
+            self.interpreter.set_tensor(self.given["index"], tensor)
+            self.interpreter.invoke()
+            return [self._real(index) for index in self._tensors]
+        except (ValueError, RuntimeError) as error:
+            raise WorkerError(f"{version('ai-edge-litert')}: {reason(error)}") from error
+
+    def _real(self, index: int) -> Values:
+        """NHWC: the channels are last already."""
+        values = self.interpreter.get_tensor(index)
+        grid = self._details[index]["quantization_parameters"]
+        if len(grid["scales"]) == 1 and values.dtype.kind in "iu":
+            values = (values.astype(np.float32) - grid["zero_points"][0]) * grid["scales"][0]
+        return channels_last(values, -1)
+
+
+def _operators(file: Path) -> list[Operator]:
+    model = tflite.load(file)
+    graph = model.subgraphs[0]
+    return [
+        Operator(
+            tflite.kind(model, operator),
+            tflite.short_name(graph.tensors[operator.outputs[0]].name),
+            tuple(int(i) for i in operator.inputs),
+            tuple(int(i) for i in operator.outputs),
+        )
+        for operator in graph.operators
+    ]

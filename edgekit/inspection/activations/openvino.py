@@ -1,0 +1,69 @@
+"""The layers of OpenVINO's IR (`.xml`), in OpenVINO."""
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from edgekit.errors import ArtifactError, WorkerError, reason
+from edgekit.inspection.activations import Operator, Values, channels_last, names, points
+from edgekit.quiet import no_telemetry
+from edgekit.registry import needs
+
+CONVOLUTIONS = {"Convolution", "GroupConvolution"}
+LAYERS = CONVOLUTIONS | {"MatMul"}
+ARITHMETIC = {"Add", "Subtract", "Multiply", "Maximum", "Minimum"}
+PASSES = ARITHMETIC | {"Clamp", "Relu", "HardSigmoid", "HSigmoid", "FakeQuantize", "Convert"}
+
+
+class OpenvinoLayers:
+    """With the kernels that the file runs with anyway: inner tensors become answers of the model in memory."""
+
+    def __init__(self, file: Path) -> None:
+        with needs("run-openvino"), no_telemetry():
+            import openvino
+        self.how = f"openvino {openvino.__version__.partition('-')[0]}, f32"
+        try:
+            core = openvino.Core()
+            model = core.read_model(str(file))
+            if len(model.inputs) != 1:
+                raise ArtifactError(f"{file} takes {len(model.inputs)} tensors, not one picture")
+            operators = [_operator(node) for node in model.get_ordered_ops()]
+            given = model.input(0).get_node().output(0)
+            answer = model.output(0).get_node().input_value(0)
+            found = points(operators, _tensor(given), _tensor(answer), LAYERS, PASSES)
+            outputs = {_tensor(out): out for node in model.get_ordered_ops() for out in node.outputs()}
+            *inner, _ = found  # the last is what the file answers anyway, its first output
+            for number, point in enumerate(inner):
+                outputs[point.tensor].get_tensor().add_names({f"edgekit layer {number}"})
+            model.add_outputs([outputs[point.tensor] for point in inner])
+            settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+            self.compiled = core.compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            raise WorkerError(f"{self.how} cannot open {file}: {reason(error)}") from error
+        self.names = names(found)
+        self._axes = [1 if point.layer and point.layer.kind in CONVOLUTIONS else -1 for point in found]
+
+    def takes(self) -> tuple[tuple[int, ...], str]:
+        given = self.compiled.input(0)
+        shape = tuple(n.get_length() if n.is_static else 1 for n in given.get_partial_shape())
+        return shape, given.get_element_type().to_dtype().name
+
+    def run(self, tensor: NDArray[Any]) -> list[Values]:
+        try:
+            answers = self.compiled([tensor])
+        except RuntimeError as error:
+            raise WorkerError(f"{self.how}: {reason(error)}") from error
+        inner = [self.compiled.output(f"edgekit layer {n}") for n in range(len(self._axes) - 1)]
+        found = [answers[output] for output in (*inner, self.compiled.output(0))]
+        return [channels_last(values, axis) for values, axis in zip(found, self._axes, strict=True)]
+
+
+def _operator(node: Any) -> Operator:
+    name = node.get_friendly_name().removesuffix("/WithoutBiases")
+    reads = tuple(_tensor(given.get_source_output()) for given in node.inputs())
+    return Operator(node.get_type_name(), name, reads, tuple(_tensor(out) for out in node.outputs()))
+
+
+def _tensor(output: Any) -> tuple[str, int]:
+    return output.get_node().get_friendly_name(), output.get_index()
