@@ -15,7 +15,7 @@ from edgekit.bench.evaluation import STATE, evaluate
 from edgekit.bench.statistics import estimate
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job
-from edgekit.errors import RequestError, UnsupportedError
+from edgekit.errors import MissingExtraError, RequestError, UnsupportedError
 from edgekit.gate import Check, Limits, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.duel import Duel
@@ -78,8 +78,8 @@ class Judge:
         try:
             now = checks.operators_of(self.model.model_file)
             was = checks.operators_of(base.model.model_file) if base.model else _operators(base.known)
-        except UnsupportedError as error:
-            return [*found, checks.skipped("operators", error.message)]
+        except (UnsupportedError, MissingExtraError) as error:
+            return [*found, checks.skipped("operators", f"{error.message}: {error.hint}")]
         return [*found, checks.operators(now, was, self.limits)]
 
     def _of_the_proof(self, base: Baseline) -> list[Check]:
@@ -192,7 +192,7 @@ class Judge:
         return Duel(self.job(self.path), other, self.device, self.limits.budget, self.timeout, self.seed, tick)
 
     def numbers(self, source: str | None = None) -> Numbers:
-        """The candidate as the next baseline."""
+        """The candidate as the next baseline. Raises MissingExtraError where nothing reads the operators of its format."""
         seen = checks.operators_of(self.model.model_file)
         proof = self.model.manifest.proof if isinstance(self.model, Artifact) else None
         numbers = Numbers(
