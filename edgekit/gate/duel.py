@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from edgekit.devices import Device, Job, Memory, Ready, Worker
 
-ROUNDS = range(5, 16)
+ROUNDS = range(5, 41)
 VISITS = 3  # inferences of one file in a row; the fastest counts
 WARMUP = 5
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from edgekit.bench.statistics import Estimate, estimate
 from edgekit.gate import Outcome
 
-LEVEL = 0.99  # one-sided, of every look
-LAUNCHES = range(4, 13)  # the first look, and the last
+LEVEL = 0.995  # one-sided, of every look: there are up to 13
+LAUNCHES = range(4, 17)  # the first look, and the last
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def decide(
 ) -> Decision:
     """Call `launch` for log ratios until they decide. `go_on`: whether one more launch may follow so many.
 
-    Where they do not decide, the estimate does, if an effect as large as the limit would have been seen; if not, the
-    outcome is inconclusive.
+    Where they do not decide, the estimate does: beyond the boundary it fails a candidate that is surely slower at all.
+    It passes one only if an effect as large as the limit would have been seen. All else is inconclusive.
     """
     edge = boundary(slowdown, detect=detect)
     seen: list[float] = []
@@ -56,6 +56,7 @@ def decide(
             if found.high < edge:
                 return Decision("pass", found, decided=True)
         if found and (len(seen) >= LAUNCHES[-1] or not go_on(len(seen))):
-            if found.detectable > math.log1p(slowdown):
-                return Decision("inconclusive", found, decided=False)
-            return Decision("fail" if found.value > edge else "pass", found, decided=False)
+            if found.value > edge and found.low > 0:
+                return Decision("fail", found, decided=False)
+            seen_it = found.value <= edge and found.detectable <= math.log1p(slowdown)
+            return Decision("pass" if seen_it else "inconclusive", found, decided=False)
