@@ -97,6 +97,8 @@ def bench(
     made = harness.entries([Path(a) for a in artifacts], runtimes, threads, Options(interpreter=interpreter), batch)
     if profile:
         return _profile(talk, made, where, chosen)
+    if not no_save:
+        runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
     with talk.progress(chosen.launches * chosen.rounds, f"timing {_things(len(made))}") as tick:
         measured = harness.compare(made, where, chosen, count=count, tick=tick)
     failures = [entry.failure for entry in made if entry.failure]

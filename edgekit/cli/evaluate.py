@@ -104,6 +104,8 @@ def evaluate(
         split=split,
         unlabelled=unlabelled,
     )
+    if not no_save:
+        runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
     for note in pictures.notes:
         talk.warn(note)
     try:
