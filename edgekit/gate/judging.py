@@ -85,11 +85,14 @@ class Judge:
     def _of_the_proof(self, base: Baseline) -> list[Check]:
         if not isinstance(self.model, Artifact) or isinstance(base.model, artifact.LooseFile):
             return [checks.skipped("proof", "a file without an artifact carries no proof")]
-        then = base.model.manifest.proof if base.model else None
-        now = self.model.manifest.proof
+        now, then = self.model.manifest.proof, base.model.manifest.proof if base.model else None
         assert now
-        was = then.sqnr_db if then else base.known.sqnr_db
-        found = [checks.proof(now.sqnr_db, was, self.limits)]
+        if then:
+            found = [checks.proof(now.sqnr_db, then.sqnr_db, self.limits)]
+        elif base.known.sqnr_db is None:
+            found = [checks.skipped("proof", "the baseline holds none")]
+        else:
+            found = [checks.proof(now.sqnr_db, base.known.sqnr_db, self.limits)]
         if self.device.name == "local":
             found.append(self._verified())
         return found
