@@ -87,7 +87,7 @@ def latency(decision: Decision, limits: Limits, method: str, limit: float, secon
     how = "decided" if decision.decided else "budget spent"
     if decision.outcome == "inconclusive":
         how = f"the machine is too noisy: nothing below {percent(found.detectable):.1f} % would be seen; a longer --budget"
-    grey = f"; fails from {limit / 2:.1f} % on" if limits.detect else ""
+    grey = f", boundary {limit / 2:.1f} % (--detect)" if limits.detect else ""
     return Check(
         "latency", method, decision.outcome, f"CPU time of an inference, {how}{grey}", "%", limit, percent(found.value),
         percent(found.low), percent(found.high), percent(found.detectable), found.launches, round(seconds, 1),
