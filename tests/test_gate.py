@@ -243,6 +243,14 @@ def test_numbers_lead_to_their_file_while_it_is_the_same(tmp_path, slower):
         assert "cannot be had" in base.note
 
 
+def test_numbers_without_times_say_so(tmp_path):
+    machine = Machine({str(TFLITE): 10**6})
+    baseline.write(tmp_path / "numbers.json", judge(machine).numbers(times=False))
+    with baseline.opened(str(tmp_path / "numbers.json")) as base:
+        found = outcomes(judge(machine).judge(base))
+    assert found | {"size": "pass", "operators": "pass", "proof": "pass", "latency": "skipped"} == found
+
+
 def test_what_an_update_changes(tmp_path):
     old = judge(Machine({str(TFLITE): 10**6, "reference": 400_000})).numbers()
     new = msgspec.structs.replace(old, bytes=old.bytes + 5)

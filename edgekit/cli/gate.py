@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Exit 5 where a check is inconclusive or could not be made.")
 @click.option("--update", is_flag=True, help="Make the candidate the baseline, and say what changes.")
 @click.option("--source", metavar="PATH|git:REF:PATH", help="With --update FILE.json: where the file can be had.")
+@click.option("--no-times", is_flag=True, help="With --update FILE.json: only what is the same on every machine.")
 @click.option("--markdown", metavar="FILE", help="Append the verdict as Markdown ($GITHUB_STEP_SUMMARY).")
 @click.option("--junit", metavar="FILE", help="Write the verdict as JUnit XML.")
 @runtime_options
@@ -56,6 +57,7 @@ def gate(
     strict: bool,
     update: bool,
     source: str | None,
+    no_times: bool,
     markdown: str | None,
     junit: str | None,
     threads: int,
@@ -85,8 +87,9 @@ def gate(
 
     if labels and not data:
         raise RequestError("--labels says what is on the pictures of --data", hint="--data DIR")
-    if source and not (update and baseline.endswith(".json")):
-        raise RequestError("--source is for --update with a .json of numbers", hint="leave it out")
+    if (source or no_times) and not (update and baseline.endswith(".json")):
+        flag = "--source" if source else "--no-times"
+        raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
     model = artifact.open_model(Path(candidate))
     named = room.budgets(Path(budgets)) if budgets else room.Budgets()
     judge = Judge(
@@ -103,7 +106,7 @@ def gate(
         progress=lambda total, what: talk.progress(total, what, "pictures" if what == "answering" else "launches"),
     )
     if update:
-        return _update(talk, judge, baseline, source)
+        return _update(talk, judge, baseline, source, times=not no_times)
     if data:
         if not isinstance(model, artifact.Artifact):
             raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
@@ -137,7 +140,7 @@ def _runtime(name: str | None, target: str) -> str:
     return name
 
 
-def _update(talk: Talk, judge: "Judge", where: str, source: str | None) -> int:
+def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool) -> int:
     """The candidate takes the baseline's place."""
     import msgspec
 
@@ -146,7 +149,7 @@ def _update(talk: Talk, judge: "Judge", where: str, source: str | None) -> int:
 
     if where.endswith(".json"):
         old = baseline.read(Path(where)) if Path(where).exists() else None
-        new = judge.numbers(source or (old.source if old else None))
+        new = judge.numbers(source or (old.source if old else None), times=times)
         baseline.write(Path(where), new)
         changes = baseline.changes(old, new)
         document = {"baseline": where, "changes": changes, "numbers": msgspec.to_builtins(new)}

@@ -124,6 +124,9 @@ class Judge:
 
     def _against_numbers(self, numbers: Numbers) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         """Times that were written down: calibrated where the machine is as it was, else only told."""
+        if numbers.cpu_ms is None:
+            facts, where = self._facts()
+            return facts, where, [checks.skipped("latency", "the baseline holds no times")]
         limit = max(self.limits.max_slowdown, checks.CALIBRATED_LEAST)
         with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
             duel = self._duel(self.job(self.path, "reference"), tick)
@@ -142,8 +145,7 @@ class Judge:
 
     def _absolute(self, now: float, numbers: Numbers, differ: Sequence[str]) -> Check:
         why = "; ".join(differ) or "the baseline holds no score"
-        if not numbers.cpu_ms:
-            return checks.skipped("latency", why)
+        assert numbers.cpu_ms
         slower = 100 * (now / numbers.cpu_ms - 1)
         outcome = "skipped"
         if self.allow_absolute:
@@ -191,11 +193,18 @@ class Judge:
         assert found.paired
         return [checks.accuracy(found.paired, self.limits)]
 
+    def _facts(self) -> tuple[dict[str, str], dict[str, str]]:
+        worker = self.device.start(self.job(self.path), self.timeout)
+        try:
+            return worker.ready.facts, worker.ready.host
+        finally:
+            worker.kill()
+
     def _duel(self, other: Job, tick: Callable[[], None]) -> Duel:
         return Duel(self.job(self.path), other, self.device, self.limits.budget, self.timeout, self.seed, tick)
 
-    def numbers(self, source: str | None = None) -> Numbers:
-        """The candidate as the next baseline. Raises MissingExtraError where nothing reads the operators of its format."""
+    def numbers(self, source: str | None = None, *, times: bool = True) -> Numbers:
+        """The candidate as the next baseline; without `times`, only what is the same on every machine. Raises MissingExtraError where nothing reads the operators of its format."""
         seen = checks.operators_of(self.model.model_file)
         proof = self.model.manifest.proof if isinstance(self.model, Artifact) else None
         numbers = Numbers(
@@ -212,7 +221,9 @@ class Judge:
             host={},
             source=source,
         )
-        return self._with_times(numbers) if self.device.timed else self._with_counts(numbers)
+        if not self.device.timed:
+            return self._with_counts(numbers)
+        return self._with_times(numbers) if times else numbers
 
     def _with_times(self, numbers: Numbers) -> Numbers:
         with self.progress(LAUNCHES.start, "timing the candidate against a fixed computation") as tick:
