@@ -112,6 +112,7 @@ class Entry:
             host=ready.host if ready else {},
             launches=tuple(self.launches),
             counts=self.counts,
+            timed=device.timed,
             error=self.failure.message if self.failure else None,
         )
 

@@ -75,6 +75,7 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     facts   of the session as it really ran: runtime and version, threads, precision
     error   what went wrong; then the launches are those before it
     counts  instructions of single inferences, where they were counted
+    timed   whether the device's clocks mean anything: an emulator's do not
     """
 
     session: str
@@ -90,6 +91,7 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     host: dict[str, str]
     launches: tuple[Launch, ...]
     counts: tuple[int, ...] = ()
+    timed: bool = True
     error: str | None = None
     schema: Literal[1] = 1
 

@@ -1,0 +1,44 @@
+"""Runs as a page that a person reads: machines and their files, in words, tables and (on the page) charts.
+
+The same records give the same bytes. Nothing is measured here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekit import __version__
+from edgekit.bench.runs import Evaluated, Record, Run
+from edgekit.report.machines import Machine, machines
+
+
+@dataclass(frozen=True)
+class Report:
+    title: str
+    machines: tuple[Machine, ...]
+    evaluated: tuple[Evaluated, ...]
+    facts: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def report(records: Sequence[Record], warnings: Sequence[str] = (), title: str = "edgekit report") -> Report:
+    evaluated = tuple(record for record in records if isinstance(record, Evaluated))
+    return Report(title, tuple(machines(records)), evaluated, tuple(_facts(records)), tuple(warnings))
+
+
+def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """What holds of the report as a whole, as pairs of a word and what it stands for."""
+    runs = [record for record in records if isinstance(record, Run)]
+    days = sorted({record.made[:10] for record in records})
+    runtimes = sorted({r.runtime if isinstance(r, Evaluated) else r.facts.get("runtime", r.runtime) for r in records})
+    versions = sorted({record.edgekit for record in records})
+    sessions = len({run.session for run in runs})
+    said = {
+        "Runs": f"{len(runs)} in {sessions} session{'s' if sessions != 1 else ''}" if runs else "none",
+        "Evaluations": str(len(records) - len(runs)) if len(records) > len(runs) else "",
+        "Measured": days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
+        "CPU classes": ", ".join(sorted({run.host["cpu_class"] for run in runs if "cpu_class" in run.host})),
+        "Runtimes": ", ".join(runtimes),
+        "Python": ", ".join(sorted({run.host["python"] for run in runs if "python" in run.host})),
+        "edgekit": f"{', '.join(versions)}" + ("" if versions == [__version__] else f" (report: {__version__})"),
+    }
+    return [(word, what) for word, what in said.items() if what]

@@ -1,0 +1,99 @@
+"""CPU time over sessions: a small chart for each file that was measured more than once."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from edgekit.bench.runs import Run
+from edgekit.report import svg
+from edgekit.report.machines import Entry, Machine, cpu_interval
+from edgekit.report.table import ms
+
+WIDTH, HEIGHT = 320, 150
+LEFT, TOP, RIGHT, BOTTOM = 40, 10, 12, 24
+
+
+def history(machine: Machine) -> str:
+    """Empty where no file has two sessions, or times mean nothing."""
+    cards = [_card(entry) for entry in machine.entries if entry.earlier and machine.timed]
+    return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
+
+
+def _card(entry: Entry) -> str:
+    runs = [*entry.earlier, entry.run]
+    first, last = runs[0], runs[-1]
+    said = f"{ms(first.cpu_ms)} ms on {first.made[:10]}, {ms(last.cpu_ms)} ms on {last.made[:10]}"
+    changes = changed(runs)
+    note = f"; dashed: {' and '.join(sorted(set(changes.values())))} changed" if changes else ""
+    title = svg.text(f"{entry.name}: {len(runs)} sessions, {said}{note}")
+    return (
+        f'<figure class="card"><figcaption>{svg.swatch(entry.run.subject.target)}{svg.text(entry.name)}</figcaption>'
+        f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{title}"><title>{title}</title>'
+        f"{_drawing(runs, changes)}</svg><p>{svg.text(f'{len(runs)} sessions{note}')}</p></figure>"
+    )
+
+
+def changed(runs: Sequence[Run]) -> dict[int, str]:
+    """Where the file or the runtime is not that of the session before."""
+    found = {}
+    for n, (before, after) in enumerate(pairwise(runs), 1):
+        what = [
+            word
+            for word, differs in (
+                ("the file", before.subject.digest != after.subject.digest),
+                ("the runtime", before.facts.get("runtime") != after.facts.get("runtime")),
+            )
+            if differs
+        ]
+        if what:
+            found[n] = " and ".join(what)
+    return found
+
+
+def _drawing(runs: Sequence[Run], changes: dict[int, str]) -> str:
+    intervals = [cpu_interval(run) for run in runs]
+    medians = [run.cpu_ms for run in runs]
+    # a wide interval of few launches must not flatten the medians: it is cut at the edge of the paper
+    low, high = min(medians), max(medians)
+    lows = [max(i.low, low * 0.7) for i in intervals if i]
+    highs = [min(i.high, high * 1.4) for i in intervals if i]
+    low, high = min([low, *lows]), max([high, *highs])
+    room = max((high - low) * 0.1, high * 0.02)
+    up = svg.Scale(max(low - room, 0), high + room)
+    inner_w, inner_h = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+
+    def x(n: int) -> float:
+        return LEFT + inner_w * (n + 0.5) / len(runs)
+
+    def y(value: float) -> float:
+        return TOP + inner_h * (1 - up(value))
+
+    parts = []
+    for tick in up.ticks(4):
+        at = svg.number(y(tick))
+        parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 5}" y="{svg.number(y(tick) + 4)}" text-anchor="end">{svg.label(tick)}</text>')
+    for n in changes:
+        parts.append(f'<path class="change" d="M{svg.number((x(n - 1) + x(n)) / 2)} {TOP}v{inner_h}"/>')
+    path = "L".join(f"{svg.number(x(n))} {svg.number(y(value))}" for n, value in enumerate(medians))
+    target = runs[-1].subject.target
+    parts.append(f'<path class="trend k{svg.kind(target)}" d="M{path}"/>')
+    for n, (run, interval) in enumerate(zip(runs, intervals, strict=True)):
+        said = f"{run.made[:16].replace('T', ' ')}: {ms(run.cpu_ms)} ms"
+        whisker = ""
+        if interval:
+            said += f" [{ms(interval.low)}, {ms(interval.high)}]"
+            at = svg.number(x(n))
+            whisker = f'<path class="whisker k{svg.kind(target)}" d="M{at} {svg.number(y(interval.low))}V{svg.number(y(interval.high))}"/>'
+        parts.append(f"<g><title>{svg.text(said)}</title>{whisker}{svg.mark(target, x(n), y(run.cpu_ms), size=4, extra='on')}</g>")
+    for n in sorted({0, len(runs) - 1}):
+        # the ends of the axis say when; between them sessions follow each other at equal steps
+        anchor = "start" if n == 0 else "end"
+        at = LEFT if n == 0 else WIDTH - RIGHT
+        parts.append(f'<text class="tick" x="{at}" y="{HEIGHT - 6}" text-anchor="{anchor}">{_when(runs, n)}</text>')
+    return "".join(parts)
+
+
+def _when(runs: Sequence[Run], n: int) -> str:
+    """The day, or the time where all are of one day."""
+    one_day = len({run.made[:10] for run in runs}) == 1
+    return svg.text(runs[n].made[11:16] if one_day else runs[n].made[:10])

@@ -1,0 +1,37 @@
+"""A report as Markdown, as GitHub shows it: words and tables, no charts."""
+
+from edgekit.report import Report, words
+from edgekit.report.machines import Machine
+from edgekit.report.table import Table, markdown_table, markdown_text
+
+
+def markdown(report: Report) -> str:
+    lines = [f"# {markdown_text(report.title)}", ""]
+    lines += [f"- {word}: {markdown_text(what)}" for word, what in report.facts]
+    lines += [f"\n> Warning: {markdown_text(warning)}" for warning in report.warnings]
+    for machine in report.machines:
+        lines += ["", *_machine(machine)]
+    if report.evaluated:
+        lines += ["", "## Accuracy", "", _table(words.evaluations(report.evaluated))]
+    lines += ["", "## Method", "", *(f"- {markdown_text(said)}" for said in words.METHOD), ""]
+    return "\n".join(lines)
+
+
+def _machine(machine: Machine) -> list[str]:
+    lines = [f"## {markdown_text(machine.name)}", ""]
+    if machine.about:
+        lines += [markdown_text(machine.about), ""]
+    for headline in words.headlines(machine):
+        remark = f" ({headline.remark})" if headline.remark else ""
+        lines.append(f"- {headline.what}: **{markdown_text(headline.name)}**, {markdown_text(headline.figure + remark)}")
+    lines += [f"- {markdown_text(said)}" for said in words.sentences(machine)]
+    if machine.entries:
+        lines += ["", _table(words.figures(machine))]
+    if machine.failed:
+        lines += ["", "### What failed", "", _table(words.errors(machine))]
+    return lines
+
+
+def _table(table: Table) -> str:
+    numeric = [table.numeric(n) for n in range(len(table.header))]
+    return markdown_table(table.header, [[cell.text for cell in row] for row in table.rows], numeric)
