@@ -1,6 +1,5 @@
 """edgekit report"""
 
-import os
 from pathlib import Path
 
 import click
@@ -50,7 +49,7 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
     if not to_stdout and where.suffix.lower() not in KINDS:
         raise RequestError(f"{output} is neither .html nor .md", hint="-o report.html, -o report.md, or -o -")
     sources = [Path(file) for file in files or ("build/runs.jsonl",)]
-    if not to_stdout and any(source.exists() and where.exists() and os.path.samefile(source, where) for source in sources):
+    if not to_stdout and any(source.exists() and where.exists() and source.samefile(where) for source in sources):
         raise RequestError(f"{output} is one of the files of runs", hint="-o build/report.html")
     records, warnings = runs.read(sources)
     for warning in warnings:
@@ -63,7 +62,11 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
     with artifact.output_errors("-o another/report.html"):
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_text(text, "utf-8", newline="\n")
-    counts = {"runs": len(records) - len(made.evaluated), "evaluations": len(made.evaluated), "machines": len(made.machines)}
+    counts = {
+        "runs": len(records) - len(made.evaluated),
+        "evaluations": len(made.evaluated),
+        "machines": len(made.machines),
+    }
     said = ", ".join(f"{n} {what[:-1] if n == 1 else what}" for what, n in counts.items() if n)
     document = {"written": output, "bytes": len(text.encode()), **counts, "warnings": warnings}
     talk.result(f"{output}  {len(text.encode()) / 1e3:.0f} kB\n  {said}", document)

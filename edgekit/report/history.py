@@ -27,8 +27,8 @@ def _card(entry: Entry) -> str:
     title = svg.text(f"{entry.name}: {len(runs)} sessions, {said}{note}")
     return (
         f'<figure class="card"><figcaption>{svg.swatch(entry.run.subject.target)}{svg.text(entry.name)}</figcaption>'
-        f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{title}"><title>{title}</title>'
-        f"{_drawing(runs, changes)}</svg><p>{svg.text(f'{len(runs)} sessions{note}')}</p></figure>"
+        f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}"><title>{title}</title>'
+        f"{_drawing(runs, changes)}</svg><p>{svg.text(f'{len(runs)} sessions, the last {ms(last.cpu_ms)} ms{note}')}</p></figure>"
     )
 
 
@@ -71,9 +71,10 @@ def _drawing(runs: Sequence[Run], changes: dict[int, str]) -> str:
     for tick in up.ticks(4):
         at = svg.number(y(tick))
         parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 5}" y="{svg.number(y(tick) + 4)}" text-anchor="end">{svg.label(tick)}</text>')
-    for n in changes:
-        parts.append(f'<path class="change" d="M{svg.number((x(n - 1) + x(n)) / 2)} {TOP}v{inner_h}"/>')
+        parts.append(
+            f'<text class="tick" x="{LEFT - 5}" y="{svg.number(y(tick) + 4)}" text-anchor="end">{svg.label(tick)}</text>'
+        )
+    parts += [f'<path class="change" d="M{svg.number((x(n - 1) + x(n)) / 2)} {TOP}v{inner_h}"/>' for n in changes]
     path = "L".join(f"{svg.number(x(n))} {svg.number(y(value))}" for n, value in enumerate(medians))
     target = runs[-1].subject.target
     parts.append(f'<path class="trend k{svg.kind(target)}" d="M{path}"/>')
@@ -84,12 +85,13 @@ def _drawing(runs: Sequence[Run], changes: dict[int, str]) -> str:
             said += f" [{ms(interval.low)}, {ms(interval.high)}]"
             at = svg.number(x(n))
             whisker = f'<path class="whisker k{svg.kind(target)}" d="M{at} {svg.number(y(interval.low))}V{svg.number(y(interval.high))}"/>'
-        parts.append(f"<g><title>{svg.text(said)}</title>{whisker}{svg.mark(target, x(n), y(run.cpu_ms), size=4, extra='on')}</g>")
-    for n in sorted({0, len(runs) - 1}):
-        # the ends of the axis say when; between them sessions follow each other at equal steps
-        anchor = "start" if n == 0 else "end"
-        at = LEFT if n == 0 else WIDTH - RIGHT
-        parts.append(f'<text class="tick" x="{at}" y="{HEIGHT - 6}" text-anchor="{anchor}">{_when(runs, n)}</text>')
+        parts.append(
+            f"<g><title>{svg.text(said)}</title>{whisker}{svg.mark(target, x(n), y(run.cpu_ms), size=4, extra='on')}</g>"
+        )
+    # the ends of the axis say when; between them sessions follow each other at equal steps
+    foot = f'class="tick" y="{HEIGHT - 6}"'
+    parts.append(f'<text {foot} x="{LEFT}">{_when(runs, 0)}</text>')
+    parts.append(f'<text {foot} x="{WIDTH - RIGHT}" text-anchor="end">{_when(runs, -1)}</text>')
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from edgekit.report import Report, history, rows, words
+from edgekit.report import Report, history, rows, tables, words
 from edgekit.report.machines import Machine
 from edgekit.report.scatter import scatter
 from edgekit.report.svg import swatch, text
@@ -16,7 +16,9 @@ from edgekit.report.table import Table
 STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 SCRIPT = Path(__file__).with_name("page.js").read_text("utf-8")
 DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{DIGEST}'; base-uri 'none'; form-action 'none'"
+POLICY = (
+    f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{DIGEST}'; base-uri 'none'; form-action 'none'"
+)
 
 
 def html(report: Report) -> str:
@@ -24,7 +26,9 @@ def html(report: Report) -> str:
     many = len(report.machines) > 1
     title = text(report.title)
     facts = "".join(f"<div><dt>{text(word)}</dt><dd>{text(what)}</dd></div>" for word, what in report.facts)
-    links = [(f"m{n}", machine.name) for n, machine in enumerate(report.machines)] if many else []
+    links = (
+        [(f"m{n}", f"{machine.name} ({machine.about})") for n, machine in enumerate(report.machines)] if many else []
+    )
     contents = "".join(f'<li><a href="#{anchor}">{text(name)}</a></li>' for anchor, name in links)
     return f"""<!doctype html>
 <html lang="en">
@@ -45,7 +49,7 @@ def html(report: Report) -> str:
 </header>
 <main>
 {"".join(_machine(machine, n) for n, machine in enumerate(report.machines))}
-{_section("Accuracy", _table(words.evaluations(report.evaluated)), "Every evaluation in the file.") if report.evaluated else ""}
+{_section("Every evaluation", _table(tables.evaluations(report.evaluated))) if report.evaluated else ""}
 {_section("Method", "".join(f"<p>{text(said)}</p>" for said in words.METHOD))}
 </main>
 <script>{SCRIPT}</script>
@@ -66,12 +70,14 @@ def _machine(machine: Machine, number: int) -> str:
     said = "".join(f"<p>{text(sentence)}</p>" for sentence in words.sentences(machine))
     parts.append(f'<div class="tiles">{tiles}</div><div class="words">{said}</div>')
     if machine.failed:
-        parts.append(_section("What failed", _table(words.errors(machine))))
+        parts.append(_section("What failed", _table(tables.errors(machine))))
     if len(machine.costed) > 1:
-        worth = f"accuracy ({machine.data})" if machine.by_accuracy else "size"
+        worth = "accuracy" if machine.by_accuracy else "size"
         what = "CPU time" if machine.timed else "Instructions"
         note = "Thin lines are 95 % intervals; one cut off at the edge goes on." if machine.timed else ""
         left_out = len(machine.costed) - len(machine.judged)
+        if machine.by_accuracy:
+            note = f"Top-1 on {machine.data}. {note}"
         if machine.by_accuracy and left_out:
             note += f" {left_out} of {len(machine.costed)} files were not evaluated on these pictures and are not here."
         parts.append(_section(f"{what} against {worth}", scatter(machine), note))
@@ -84,7 +90,7 @@ def _machine(machine: Machine, number: int) -> str:
         note = "Wall time from an empty process to its first answer, and of one more answer; medians over launches."
         parts.append(_section("Start", rows.phases(machine), note))
     size = rows.bars(machine.entries, lambda e: e.row.bytes, "size")
-    memory = rows.bars(machine.entries, lambda e: e.row.memory_bytes, "memory")
+    memory = rows.bars(machine.entries, lambda e: e.memory, "memory")
     pair = _section("Size", size, "Of the model file.") if size else ""
     pair += _section("Memory", memory, "Peak, above the imported runtime.") if memory else ""
     parts.append(f'<div class="pair">{pair}</div>')
@@ -93,7 +99,7 @@ def _machine(machine: Machine, number: int) -> str:
         parts.append(_section("Over time", drawn, note))
     if machine.entries:
         targets = [entry.run.subject.target for entry in machine.entries]
-        parts.append(_section("Figures", _table(words.figures(machine), targets)))
+        parts.append(_section("Figures", _table(tables.figures(machine), targets)))
     return "\n".join([*parts, "</section>"])
 
 

@@ -46,6 +46,11 @@ class Entry:
         return self.row.name
 
     @property
+    def memory(self) -> int | None:
+        """Bytes; an emulator's own are not the file's."""
+        return self.row.memory_bytes if self.run.timed else None
+
+    @property
     def top1(self) -> Share | None:
         return self.accuracy.top1 if self.accuracy else None
 
@@ -74,16 +79,18 @@ class Machine:
 
     @property
     def name(self) -> str:
-        emulated = "" if self.timed else " (emulated)"
-        return f"{self.host.get('cpu_class', 'unknown CPU class')} on {self.device}{emulated}"
+        """`CPU class x86-vnni`, with the device where it is another than the machine at hand."""
+        emulated = "" if self.timed else ", emulated"
+        device = "" if self.device == "local" else f"{self.device}: "
+        return f"{device}CPU class {self.host.get('cpu_class', 'unknown')}{emulated}"
 
     @property
     def about(self) -> str:
         """`Intel Xeon, 2 cores, Linux x86_64`"""
         cores = self.host.get("cores")
         parts = [
-            self.host.get("cpu", ""),
-            f"{cores} cores" if cores else "",
+            self.host.get("cpu", "CPU not recorded"),
+            f"{cores} core{'s' if cores != '1' else ''}" if cores else "",
             f"{self.host.get('system', '')} {self.host.get('machine', '')}".strip(),
         ]
         return ", ".join(part for part in parts if part)

@@ -1,6 +1,6 @@
 """A report as Markdown, as GitHub shows it: words and tables, no charts."""
 
-from edgekit.report import Report, words
+from edgekit.report import Report, tables, words
 from edgekit.report.machines import Machine
 from edgekit.report.table import Table, markdown_table, markdown_text
 
@@ -12,7 +12,7 @@ def markdown(report: Report) -> str:
     for machine in report.machines:
         lines += ["", *_machine(machine)]
     if report.evaluated:
-        lines += ["", "## Accuracy", "", _table(words.evaluations(report.evaluated))]
+        lines += ["", "## Accuracy", "", _table(tables.evaluations(report.evaluated))]
     lines += ["", "## Method", "", *(f"- {markdown_text(said)}" for said in words.METHOD), ""]
     return "\n".join(lines)
 
@@ -23,12 +23,14 @@ def _machine(machine: Machine) -> list[str]:
         lines += [markdown_text(machine.about), ""]
     for headline in words.headlines(machine):
         remark = f" ({headline.remark})" if headline.remark else ""
-        lines.append(f"- {headline.what}: **{markdown_text(headline.name)}**, {markdown_text(headline.figure + remark)}")
+        lines.append(
+            f"- {headline.what}: **{markdown_text(headline.name)}**, {markdown_text(headline.figure + remark)}"
+        )
     lines += [f"- {markdown_text(said)}" for said in words.sentences(machine)]
     if machine.entries:
-        lines += ["", _table(words.figures(machine))]
+        lines += ["", _table(tables.figures(machine))]
     if machine.failed:
-        lines += ["", "### What failed", "", _table(words.errors(machine))]
+        lines += ["", "### What failed", "", _table(tables.errors(machine))]
     return lines
 
 

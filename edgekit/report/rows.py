@@ -43,7 +43,7 @@ def _row(line: Line, grid: str) -> str:
     return (
         f'<div class="row"><div class="name">{svg.swatch(line.target)}<span>{svg.text(line.name)}</span></div>'
         f'<div class="plot"><svg role="img" viewBox="0 0 {WIDTH} 100" preserveAspectRatio="none" '
-        f'style="height:{line.height}px" aria-label="{title}"><title>{title}</title>'
+        f'style="height:{line.height}px"><title>{title}</title>'
         f'<path class="grid" d="{grid}"/>{line.drawing}</svg></div>'
         f'<div class="value">{svg.text(line.value)}</div></div>\n'
     )
@@ -90,7 +90,7 @@ def phases(machine: Machine) -> str:
         f'width="12" height="12"/></svg>{phase}</span>'
         for n, phase in enumerate(PHASES)
     )
-    return f'<p class="legend">From left to right: {keys}</p>{chart(lines, scale, "ms", "wide-values")}'
+    return f'<p class="legend">From left to right: {keys}</p>{chart(lines, scale, "ms", "phases")}'
 
 
 def _phases(entry: Entry) -> tuple[float, ...]:
@@ -114,17 +114,19 @@ def strips(machine: Machine) -> str:
             f"{e.name}: {len(samples)} inferences in {len(launches)} launches, CPU {ms(min(samples))} to "
             f"{ms(max(samples))} ms, median {ms(e.run.cpu_ms)} ms"
         )
-        height = max(22, min(7 * len(launches), 64))
+        height = max(22, min(6 * len(launches), 64))
         said = f"{ms(e.run.cpu_ms)} ms, n = {len(samples):,}"
         lines.append(Line(e.name, e.run.subject.target, f'<g class="strip k{target}">{drawn}</g>', title, said, height))
-    return chart(lines, scale, "ms")
+    return chart(lines, scale, "ms", "strips")
 
 
 def _lane(launch: Launch, scale: svg.Scale, y: float, lane: float) -> str:
     """Dots that are round however the drawing is stretched: lines of no length with round ends."""
     dots = "".join(f"M{svg.number(WIDTH * scale(ns / 1e6))} {svg.number(y)}h0" for ns in thinned(launch.cpu_ns))
     x, half = svg.number(WIDTH * scale(median(launch.cpu_ns) / 1e6)), lane * 0.48
-    return f'<path class="dots" d="{dots}"/><path class="median" d="M{x} {svg.number(y - half)}v{svg.number(2 * half)}"/>'
+    return (
+        f'<path class="dots" d="{dots}"/><path class="median" d="M{x} {svg.number(y - half)}v{svg.number(2 * half)}"/>'
+    )
 
 
 def thinned(samples: Sequence[int]) -> list[int]:

@@ -33,7 +33,10 @@ class Scale:
             found = [tick for tick in found if self.low <= tick <= self.high]
             if len(found) > 2:
                 return found
-        step = _round((self.high - self.low) / about)
+        found = self._multiples(_round((self.high - self.low) / about))
+        return found if len(found) > 2 else self._multiples(_round((self.high - self.low) / (2 * about)))
+
+    def _multiples(self, step: float) -> list[float]:
         first, last = ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9)
         return [round(n * step, 12) for n in range(first, last + 1)]
 
@@ -60,8 +63,8 @@ def from_zero(values: Iterable[float]) -> Scale:
 
 
 def text(words: object) -> str:
-    """Escaped: names come from files."""
-    return html.escape(str(words), quote=True)
+    """Escaped: names come from files. A number and its % stay on one line."""
+    return html.escape(str(words), quote=True).replace(" %", "&#160;%")
 
 
 def number(value: float) -> str:

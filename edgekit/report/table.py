@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """What is read, and the number that it is sorted by where it is one. `strong`: the best of its column."""
+    """What is read, and the number that it is sorted by where it is one."""
 
     text: str
     value: float | None = None
-    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def megabytes(size: int) -> str:
 
 
 def millions(count: int) -> str:
-    return f"{count / 1e6:,.2f} M"
+    return f"{count / 1e6:,.2f}"
 
 
 def percent(share: float) -> str:

@@ -1,12 +1,12 @@
-"""What a machine's figures come to, in plain words and tables. Every rendering says the same."""
+"""What a machine's figures come to, in plain words. Every rendering says the same."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.bench import summary
 from edgekit.bench.runs import Evaluated, Run
-from edgekit.report.machines import Entry, Interval, Machine, pictures
-from edgekit.report.table import Cell, Table, megabytes, millions, ms, percent, table
+from edgekit.report.machines import Entry, Machine
+from edgekit.report.table import megabytes, millions, ms, percent
 
 METHOD = (
     "CPU is the CPU time of one inference, all threads together: the median over launches (fresh processes) of each "
@@ -18,7 +18,7 @@ METHOD = (
     "process above what it held once the runtime was imported.",
     "Not comparable: figures of another device, CPU, system or number of cores (each has a chapter of its own here); "
     "shares of right answers on other pictures; and, strictly, times of different sessions or runtime versions. Where a "
-    "ranking holds such times, it says so. An emulated device has instruction counts and no times.",
+    "ranking holds such times, it says so. An emulated device has counts of instructions, and no times or memory.",
 )
 
 
@@ -36,7 +36,9 @@ def headlines(machine: Machine) -> list[Headline]:
     found = []
     if machine.costed:
         best = machine.costed[0]
-        found.append(Headline("Fastest" if machine.timed else "Fewest instructions", best.name, cost(best), _ties(machine)))
+        found.append(
+            Headline("Fastest" if machine.timed else "Fewest instructions", best.name, cost(best), _ties(machine))
+        )
     if machine.entries:
         small = min(machine.entries, key=lambda entry: entry.row.bytes)
         large = max(machine.entries, key=lambda entry: entry.row.bytes)
@@ -47,15 +49,17 @@ def headlines(machine: Machine) -> list[Headline]:
     if judged:
         best = max(judged, key=lambda entry: entry.top1.value if entry.top1 else 0)
         found.append(Headline("Most accurate", best.name, accuracy(best), _overlaps(best, judged)))
-    held = [entry for entry in machine.entries if entry.row.memory_bytes is not None]
-    if held and machine.timed:
-        least = min(held, key=lambda entry: entry.row.memory_bytes or 0)
-        found.append(Headline("Least memory", least.name, megabytes(least.row.memory_bytes or 0), "at its peak"))
+    held = [entry for entry in machine.entries if entry.memory is not None]
+    if held:
+        least = min(held, key=lambda entry: entry.memory or 0)
+        found.append(Headline("Least memory", least.name, megabytes(least.memory or 0), "at its peak"))
     return found
 
 
 def _ties(machine: Machine) -> str:
-    """Which files the fastest is not surely faster than."""
+    """Which files the fastest is not surely faster than. Counts of instructions have no margin."""
+    if not machine.timed:
+        return ""
     same = [e.name for e in machine.costed[1:] if e.row.cpu_ratio and e.row.cpu_ratio.low <= 1]
     if same:
         return f"not surely faster than {_list(same)}"
@@ -84,11 +88,9 @@ def sentences(machine: Machine) -> list[str]:
     said = []
     front = [entry.name for entry in machine.front()]
     if len(machine.costed) > 1:
+        quicker = "faster" if machine.timed else "cheaper"
         other = "as accurate" if machine.by_accuracy else "as small"
-        good, verb = ("cheap", "needs fewer instructions") if not machine.timed else ("fast", "is faster")
-        del good
-        who = _list(front, most=6)
-        said.append(f"Pareto front (no other file {verb} and is {other}): {who}.")
+        said.append(f"Pareto front (no other file is both {quicker} and at least {other}): {_list(front, most=6)}.")
     if machine.entries:
         said.append(f"{_how(machine)}.")
     if len(machine.sessions) > 1:
@@ -100,7 +102,7 @@ def sentences(machine: Machine) -> list[str]:
         if len(versions) > 1:
             said.append(f"Careful: {runtime} ran in {len(versions)} versions: {', '.join(versions)}.")
     if not machine.timed:
-        said.append("An emulated device: times on it mean nothing and are left out.")
+        said.append("An emulated device: times and memory on it mean nothing and are left out.")
         if any(entry.cost is None for entry in machine.entries):
             said.append("Some runs counted no instructions; edgekit bench --count counts them.")
     elif not machine.by_accuracy and machine.entries:
@@ -143,105 +145,15 @@ def cost(entry: Entry) -> str:
     """`3.75 ms [3.60, 3.91]`, or millions of instructions."""
     if entry.cost is None:
         return ""
-    if not entry.run.timed:
-        return millions(entry.row.instructions or 0)
-    return f"{ms(entry.cost)} ms{_brackets(entry.cost_interval)}"
+    return time_of(entry, " ms") if entry.run.timed else f"{millions(entry.row.instructions or 0)} M instructions"
 
 
-def _brackets(interval: Interval | None) -> str:
-    return f" [{ms(interval.low)}, {ms(interval.high)}]" if interval else ""
+def time_of(entry: Entry, unit: str = "") -> str:
+    """CPU milliseconds of an inference, with their interval."""
+    interval = entry.cost_interval
+    return f"{ms(entry.cost or 0)}{unit}" + (f" [{ms(interval.low)}, {ms(interval.high)}]" if interval else "")
 
 
 def accuracy(entry: Entry | Evaluated) -> str:
     share = entry.top1
     return f"{percent(share.value)} [{100 * share.low:.1f}, {100 * share.high:.1f}]" if share else ""
-
-
-def figures(machine: Machine) -> Table:
-    """All that is known of each file, cheapest first."""
-    entries = machine.entries
-    front = machine.front() if len(machine.costed) > 1 else []
-
-    def column(text: Callable[[Entry], str], value: Callable[[Entry], float | None] = lambda _: None) -> list[Cell]:
-        return [Cell(text(entry), value(entry)) for entry in entries]
-
-    def time(field: str) -> list[Cell]:
-        """Of a device with real clocks."""
-        known: list[float | None] = [getattr(entry.row, field) if machine.timed else None for entry in entries]
-        return [Cell("" if value is None else f"{ms(value)} ms", value) for value in known]
-
-    threads = {entry.row.threads for entry in entries} | {1}
-    batches = {entry.row.batch for entry in entries} | {1}
-    columns = {
-        "file": [Cell(entry.name, strong=entry in front) for entry in entries],
-        "front": column(lambda e: "yes" if e in front else ""),
-        "runtime": column(lambda e: e.row.runtime),
-        "threads": column(lambda e: str(e.row.threads), lambda e: e.row.threads) if len(threads) > 1 else [],
-        "batch": column(lambda e: str(e.row.batch), lambda e: e.row.batch) if len(batches) > 1 else [],
-        "top-1": column(accuracy, lambda e: e.top1.value if e.top1 else None),
-        "instructions": column(
-            lambda e: millions(e.row.instructions) if e.row.instructions else "", lambda e: e.row.instructions
-        ),
-        "CPU": column(cost, lambda e: e.cost) if machine.timed else [],
-        "CPU / fastest": _ratios(machine),
-        "wall": time("wall_p50_ms"),
-        "p90": time("wall_p90_ms"),
-        "p99": time("wall_p99_ms"),
-        "load": time("load_ms"),
-        "first": time("first_ms"),
-        "memory": column(lambda e: megabytes(e.row.memory_bytes) if e.row.memory_bytes else "", lambda e: e.row.memory_bytes),
-        "size": column(lambda e: megabytes(e.row.bytes), lambda e: e.row.bytes),
-        "measured": column(lambda e: e.run.made[:16].replace("T", " ")),
-    }
-    return table("All figures, cheapest first", {name: cells for name, cells in columns.items() if cells})
-
-
-def _ratios(machine: Machine) -> list[Cell]:
-    if not machine.timed or len(machine.entries) < 2:
-        return []
-    first, *rest = machine.entries
-    return [Cell("1", 1.0), *(Cell(str(e.row.cpu_ratio or ""), e.row.cpu_ratio and e.row.cpu_ratio.value) for e in rest)]
-
-
-def errors(machine: Machine) -> Table:
-    """What failed, and whether figures of an earlier session stand in the tables."""
-    shown = {(entry.run.name, entry.run.runtime, entry.run.threads) for entry in machine.entries}
-    return table(
-        "What failed",
-        {
-            "file": [Cell(run.name) for run in machine.failed],
-            "runtime": [Cell(run.facts.get("runtime", run.runtime)) for run in machine.failed],
-            "error": [Cell(run.error or "no launch ended") for run in machine.failed],
-            "before it": [Cell(f"{run.samples} inferences", run.samples) for run in machine.failed],
-            "shown": [
-                Cell("figures of an earlier session" if (run.name, run.runtime, run.threads) in shown else "no figures")
-                for run in machine.failed
-            ],
-        },
-    )
-
-
-def evaluations(records: Sequence[Evaluated]) -> Table:
-    """Every evaluation, whether or not a run belongs to it."""
-    return table(
-        "Accuracy",
-        {
-            "file": [Cell(r.name) for r in records],
-            "runtime": [Cell(r.runtime) for r in records],
-            "CPU class": [Cell(f"{r.cpu_class} on {r.device}") for r in records],
-            "top-1": [Cell(accuracy(r), r.top1.value) for r in records],
-            "top-5": [Cell(percent(r.top5.value), r.top5.value) if r.top5 else Cell("") for r in records],
-            "lost": [
-                Cell(
-                    f"{100 * r.drop.estimate:.2f} points [{100 * r.drop.low:.2f}, {100 * r.drop.high:.2f}]",
-                    r.drop.estimate,
-                )
-                if r.drop
-                else Cell("")
-                for r in records
-            ],
-            "against": [Cell(r.against or "") for r in records],
-            "pictures": [Cell(pictures(r)) for r in records],
-            "measured": [Cell(r.made[:16].replace("T", " ")) for r in records],
-        },
-    )

@@ -1,0 +1,107 @@
+"""A machine's figures, its failures, and every evaluation, as tables. Every rendering shows the same."""
+
+from collections.abc import Callable, Sequence
+
+from edgekit.bench.runs import Evaluated
+from edgekit.report import words
+from edgekit.report.machines import Entry, Machine, pictures
+from edgekit.report.table import Cell, Table, megabytes, millions, ms, percent, table
+
+
+def figures(machine: Machine) -> Table:
+    """All that is known of each file, cheapest first."""
+    entries = machine.entries
+    front = machine.front() if len(machine.costed) > 1 else []
+
+    def column(text: Callable[[Entry], str], value: Callable[[Entry], float | None] = lambda _: None) -> list[Cell]:
+        return [Cell(text(entry), value(entry)) for entry in entries]
+
+    def time(field: str) -> list[Cell]:
+        """Of a device with real clocks."""
+        known: list[float | None] = [getattr(entry.row, field) if machine.timed else None for entry in entries]
+        return [Cell("" if value is None else ms(value), value) for value in known]
+
+    threads = {entry.row.threads for entry in entries} | {1}
+    batches = {entry.row.batch for entry in entries} | {1}
+    columns = {
+        "file": [Cell(entry.name) for entry in entries],
+        "front": column(lambda e: "yes" if e in front else ""),
+        "runtime": column(lambda e: e.row.runtime),
+        "threads": column(lambda e: str(e.row.threads), lambda e: e.row.threads) if len(threads) > 1 else [],
+        "batch": column(lambda e: str(e.row.batch), lambda e: e.row.batch) if len(batches) > 1 else [],
+        "top-1": column(words.accuracy, lambda e: e.top1.value if e.top1 else None),
+        "instructions, M": column(
+            lambda e: millions(e.row.instructions) if e.row.instructions else "", lambda e: e.row.instructions
+        ),
+        "CPU, ms": column(words.time_of, lambda e: e.cost) if machine.timed else [],
+        "CPU / fastest": _ratios(machine),
+        "size, MB": column(lambda e: _mb(e.row.bytes), lambda e: e.row.bytes),
+        "memory, MB": column(lambda e: _mb(e.memory), lambda e: e.memory),
+        "wall, ms": time("wall_p50_ms"),
+        "p90": time("wall_p90_ms"),
+        "p99": time("wall_p99_ms"),
+        "load, ms": time("load_ms"),
+        "first, ms": time("first_ms"),
+        "measured": column(lambda e: _minute(e.run.made)) if len(machine.sessions) > 1 else [],
+    }
+    return table("All figures, cheapest first", {name: cells for name, cells in columns.items() if cells})
+
+
+def _mb(size: int | None) -> str:
+    return "" if size is None else megabytes(size).removesuffix(" MB")
+
+
+def _minute(made: str) -> str:
+    """`2026-11-25 03:19`, UTC"""
+    return made[:16].replace("T", " ")
+
+
+def _ratios(machine: Machine) -> list[Cell]:
+    if not machine.timed or len(machine.entries) < 2:
+        return []
+    found = [entry.row.cpu_ratio for entry in machine.entries[1:]]
+    return [Cell("1", 1.0), *(Cell(str(ratio), ratio.value) if ratio else Cell("") for ratio in found)]
+
+
+def errors(machine: Machine) -> Table:
+    """What failed, and whether figures of an earlier session stand in the tables."""
+    shown = {(entry.run.name, entry.run.runtime, entry.run.threads) for entry in machine.entries}
+    return table(
+        "What failed",
+        {
+            "file": [Cell(run.name) for run in machine.failed],
+            "runtime": [Cell(run.facts.get("runtime", run.runtime)) for run in machine.failed],
+            "error": [Cell(run.error or "no launch ended") for run in machine.failed],
+            "before it": [Cell(f"{run.samples} inferences", run.samples) for run in machine.failed],
+            "shown": [
+                Cell("figures of an earlier session" if (run.name, run.runtime, run.threads) in shown else "no figures")
+                for run in machine.failed
+            ],
+        },
+    )
+
+
+def evaluations(records: Sequence[Evaluated]) -> Table:
+    """Every evaluation, whether or not a run belongs to it."""
+    return table(
+        "Accuracy",
+        {
+            "file": [Cell(r.name) for r in records],
+            "runtime": [Cell(r.runtime) for r in records],
+            "CPU class": [Cell(f"{r.cpu_class} on {r.device}") for r in records],
+            "top-1": [Cell(words.accuracy(r), r.top1.value) for r in records],
+            "top-5": [Cell(percent(r.top5.value), r.top5.value) if r.top5 else Cell("") for r in records],
+            "lost": [
+                Cell(
+                    f"{100 * r.drop.estimate:.2f} points [{100 * r.drop.low:.2f}, {100 * r.drop.high:.2f}]",
+                    r.drop.estimate,
+                )
+                if r.drop
+                else Cell("")
+                for r in records
+            ],
+            "against": [Cell(r.against or "") for r in records],
+            "measured": [Cell(_minute(r.made)) for r in records],
+            "pictures": [Cell(pictures(r)) for r in records],
+        },
+    )
