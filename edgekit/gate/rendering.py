@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from edgekit.gate import Check, Verdict
+from edgekit.report.table import markdown_table, markdown_text
 
 HEADER = ("check", "change", "limit", "method", "outcome", "")
 MARK = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "skipped": "⏭️"}
@@ -37,19 +38,24 @@ def sentence(verdict: Verdict) -> str:
 
 def markdown(verdict: Verdict) -> str:
     """A step summary or a comment. The hidden first line lets a comment be found and replaced."""
+    header = ("", *HEADER[:4], "smallest effect seen", "why")
+    table = [
+        (MARK[c.outcome], c.metric, change(c), _limit(c), _method(c), _detectable(c), c.why) for c in verdict.checks
+    ]
+    where = f"{verdict.runtime} on {verdict.device}, CPU class {verdict.cpu_class}"
     lines = [
         "<!-- edgekit gate -->",
-        f"### {MARK[verdict.outcome]} edgekit gate: {_cell(verdict.candidate)}",
+        f"### {MARK[verdict.outcome]} edgekit gate: {markdown_text(verdict.candidate)}",
         "",
-        _line(["", *HEADER[:4], "smallest effect seen", "why"]),
-        _line(["---"] * 7),
+        markdown_table(header, table),
+        "",
+        markdown_text(sentence(verdict)),
+        *(f"Note: {markdown_text(note)}." for note in verdict.notes),
+        "",
+        f"<sub>{markdown_text(where)}</sub>",
+        "",
     ]
-    for c in verdict.checks:
-        detectable = f"{c.detectable:.1f} {c.unit}" if c.detectable is not None else ""
-        lines.append(_line([MARK[c.outcome], c.metric, change(c), _limit(c), _method(c), detectable, c.why]))
-    lines += ["", sentence(verdict), *(f"Note: {_cell(note)}." for note in verdict.notes)]
-    where = f"{verdict.runtime} on {verdict.device}, CPU class {verdict.cpu_class}"
-    return "\n".join([*lines, "", f"<sub>{_cell(where)}</sub>", ""])
+    return "\n".join(lines)
 
 
 def junit(verdicts: Sequence[Verdict]) -> str:
@@ -84,15 +90,11 @@ def _limit(check: Check) -> str:
     return f"{check.limit:.3g} {check.unit}".strip()
 
 
+def _detectable(check: Check) -> str:
+    return f"{check.detectable:.1f} {check.unit}" if check.detectable is not None else ""
+
+
 def _method(check: Check) -> str:
     if not check.launches:
         return check.method
     return f"{check.method}, {check.launches} launches"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(_cell(c) for c in cells)} |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;") if not text.startswith("<!--") else text

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgekit import __version__
 from edgekit.bench.runs import Evaluated, Record, Run
-from edgekit.report.machines import Machine, machines
+from edgekit.report.machines import Machine, by_machine
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Report:
 
 def report(records: Sequence[Record], warnings: Sequence[str] = (), title: str = "edgekit report") -> Report:
     evaluated = tuple(record for record in records if isinstance(record, Evaluated))
-    return Report(title, tuple(machines(records)), evaluated, tuple(_facts(records)), tuple(warnings))
+    return Report(title, tuple(by_machine(records)), evaluated, tuple(_facts(records)), tuple(warnings))
 
 
 def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -136,7 +136,7 @@ def _by_size(entry: Entry) -> tuple[float, float]:
     return (entry.cost or 0.0, entry.row.bytes)
 
 
-def machines(records: Iterable[Record]) -> list[Machine]:
+def by_machine(records: Iterable[Record]) -> list[Machine]:
     """One for every device, CPU and system that runs were made on, in the order of their first run."""
     records = list(records)
     runs = [record for record in records if isinstance(record, Run)]

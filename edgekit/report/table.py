@@ -41,9 +41,10 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Text of somebody else, such that Markdown shows it as it is, on one line."""
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{c}" if c in "\\`*_[]|~#!@" else c for c in plain)
+    """Text of somebody else, such that Markdown shows it as it is, on one line: no HTML, no links, no emphasis."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    plain = "".join(f"\\{c}" if c in "\\`*_|~" else c for c in plain)
+    return plain.replace("](", "]\\(").replace("][", "]\\[")
 
 
 def ms(value: float) -> str:
