@@ -38,7 +38,7 @@ def run(name="a-int8", ms=4.0, *, session="s1", made="2026-10-01T10:00:00+00:00"
     target = more.pop("target", told.pop("target"))
     facts = more.pop("facts", {"runtime": "onnxruntime 1.32.0"})
     subject = Subject(name, f"build/{name}", target, digest or f"bytes of {name}", round(ms * 1e6))
-    fixed = {"edgekit": "0.1.0", "threads": 1, "batch": 1, "fed": "", "facts": facts}
+    fixed = {"edgekit": "0.1.0", "threads": 1, "batch": more.pop("batch", 1), "fed": "", "facts": facts}
     return Run(session=session, made=made, subject=subject, **fixed, **(told | more))
 
 
@@ -146,9 +146,19 @@ def test_accuracy_belongs_to_the_same_bytes_runtime_class_and_pictures():
 def test_machines_are_never_mixed():
     laptop = run("b", 1.0, host=XEON | {"cpu": "Core"}, session="s2")
     phone = run("c", 1.0, host={"cpu_class": "arm-dotprod"}, device="adb", session="s3")
-    made = report([run("a"), laptop, phone])
-    assert [[e.name for e in m.entries] for m in made.machines] == [["a"], ["b"], ["c"]]
-    assert Page(html(made)).text.count("Fastest") == 3
+    eight = run("d", 1.0, batch=8)
+    made = report([run("a"), laptop, phone, eight])
+    assert [[e.name for e in m.entries] for m in made.machines] == [["a"], ["b"], ["c"], ["d"]]
+    assert Page(html(made)).text.count("Fastest") == 4
+
+
+def test_a_file_named_twice_is_two_and_a_record_read_twice_is_one():
+    twice = [run("a"), run("a", 4.1)]
+    (machine,) = report([*twice, *twice]).machines
+    assert [(entry.name, entry.earlier) for entry in machine.entries] == [
+        ("build/a@onnxruntime x1", ()),
+        ("build/a@onnxruntime x1 (2)", ()),
+    ]
 
 
 def test_sessions_and_versions_in_one_ranking_are_said():
@@ -169,6 +179,9 @@ def test_an_emulated_device_has_counts_and_no_times():
     ]
     machine = only(records)
     assert [(e.name, e.cost) for e in machine.entries] == [("a", 8.0), ("b", 12.0)]
+    uncounted = only([*records, run("c", 1.0, **emulated)])
+    assert [entry.name for entry in uncounted.entries] == ["a", "b", "c"]
+    assert [entry.name for entry in uncounted.costed] == ["a", "b"]
     text = Page(html(report(records))).text
     assert "Fewest instructions" in text
     assert "8.00 M instructions" in text
@@ -269,7 +282,7 @@ def test_wrong_requests(tmp_path, monkeypatch, arguments, code, expected):
     monkeypatch.chdir(tmp_path)
     append(Path("good.jsonl"), [run("a")])
     Path("empty.jsonl").touch()
-    Path("foreign.jsonl").write_text('{"a": 1}\nhello\n')
+    Path("foreign.jsonl").write_bytes(b'{"a": 1}\nhello\n{"kind": "\xff"}\n')
     done = CliRunner().invoke(command, list(arguments))
     assert (done.exit_code, done.exception.__class__) == (code, SystemExit)
     assert expected in done.output

@@ -215,7 +215,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
                 continue
             try:
                 records.append(msgspec.json.decode(line, type=Record))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 half = number == len(lines)
                 what = "was only half written" if half else f"is no run of this edgekit ({error})"
                 warnings.append(f"{path}: line {number} {what}; left out")

@@ -63,7 +63,7 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_text(text, "utf-8", newline="\n")
     counts = {
-        "runs": len(records) - len(made.evaluated),
+        "runs": made.runs,
         "evaluations": len(made.evaluated),
         "machines": len(made.machines),
     }

@@ -6,6 +6,8 @@ The same records give the same bytes. Nothing is measured here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from edgekit import __version__
 from edgekit.bench.runs import Evaluated, Record, Run
 from edgekit.report.machines import Machine, by_machine
@@ -15,14 +17,24 @@ from edgekit.report.machines import Machine, by_machine
 class Report:
     title: str
     machines: tuple[Machine, ...]
+    runs: int
     evaluated: tuple[Evaluated, ...]
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
 
 
 def report(records: Sequence[Record], warnings: Sequence[str] = (), title: str = "edgekit report") -> Report:
+    """Of what runs.read returns. A record that stands in two of the files counts once."""
+    records = list({msgspec.json.encode(record): record for record in records}.values())
     evaluated = tuple(record for record in records if isinstance(record, Evaluated))
-    return Report(title, tuple(by_machine(records)), evaluated, tuple(_facts(records)), tuple(warnings))
+    return Report(
+        title,
+        tuple(by_machine(records)),
+        len(records) - len(evaluated),
+        evaluated,
+        tuple(_facts(records)),
+        tuple(warnings),
+    )
 
 
 def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:

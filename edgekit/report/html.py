@@ -87,7 +87,7 @@ def _machine(machine: Machine, number: int) -> str:
             "of a launch are drawn, evenly by size, the quickest and the slowest always; n says how many there were."
         )
         parts.append(_section("Every inference", rows.strips(machine), drawn))
-        note = "Wall time from an empty process to its first answer, and of one more answer; medians over launches."
+        note = "Wall time from an empty process to its first answer, and of one answer after that (steady); medians over launches."
         parts.append(_section("Start", rows.phases(machine), note))
     size = rows.bars(machine.entries, lambda e: e.row.bytes, "size")
     memory = rows.bars(machine.entries, lambda e: e.memory, "memory")

@@ -1,9 +1,10 @@
 """Records sorted by the machine they were made on: figures of two machines are never in one ranking."""
 
 import statistics as plain
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import exp, log
+from dataclasses import dataclass, replace
+from math import exp, inf, log
 
 from edgekit.bench import summary
 from edgekit.bench.proportions import Share
@@ -68,11 +69,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Machine:
-    """`entries`: cheapest first. `failed`: the newest runs that ended in an error. `data`: what top-1 was counted on."""
+    """Where runs are comparable. `entries`: cheapest first. `failed`: the newest runs that ended in an error. `data`: what
+    top-1 was counted on."""
 
     device: str
-    host: dict[str, str]
     timed: bool
+    batch: int
+    host: dict[str, str]
     entries: tuple[Entry, ...]
     failed: tuple[Run, ...]
     data: str
@@ -82,7 +85,8 @@ class Machine:
         """`CPU class x86-vnni`, with the device where it is another than the machine at hand."""
         emulated = "" if self.timed else ", emulated"
         device = "" if self.device == "local" else f"{self.device}: "
-        return f"{device}CPU class {self.host.get('cpu_class', 'unknown')}{emulated}"
+        batch = f", {self.batch} pictures an inference" if self.batch != 1 else ""
+        return f"{device}CPU class {self.host.get('cpu_class', 'unknown')}{emulated}{batch}"
 
     @property
     def about(self) -> str:
@@ -137,16 +141,16 @@ def _by_size(entry: Entry) -> tuple[float, float]:
 
 
 def by_machine(records: Iterable[Record]) -> list[Machine]:
-    """One for every device, CPU and system that runs were made on, in the order of their first run."""
+    """One for every device, CPU, system and size of batch, in the order of their first run."""
     records = list(records)
     runs = [record for record in records if isinstance(record, Run)]
     evaluated = [record for record in records if isinstance(record, Evaluated)]
     hosts = {(run.session, run.device): run.host for run in reversed(runs) if run.host}
-    groups: dict[tuple[str, bool, Host], list[Run]] = {}
+    groups: dict[tuple[str, bool, int, Host], list[Run]] = {}
     for run in runs:
         host = run.host or hosts.get((run.session, run.device), {})  # what failed at once saw nothing of its host
-        groups.setdefault((run.device, run.timed, _class(host)), []).append(run)
-    return [_machine(device, timed, group, evaluated) for (device, timed, _), group in groups.items()]
+        groups.setdefault((run.device, run.timed, run.batch, _class(host)), []).append(run)
+    return [_machine(group, device, timed, batch, evaluated) for (device, timed, batch, _), group in groups.items()]
 
 
 def _class(host: dict[str, str]) -> Host:
@@ -154,26 +158,57 @@ def _class(host: dict[str, str]) -> Host:
     return tuple((key, host.get(key, "")) for key in ("cpu_class", "cpu", "machine", "system", "cores"))
 
 
-def _machine(device: str, timed: bool, runs: Sequence[Run], evaluated: Sequence[Evaluated]) -> Machine:
+def setting(run: Run) -> tuple[str, str, str, int]:
+    """What is the same of a file's runs over time; the bytes of the file and versions may change."""
+    return run.name, run.subject.path, run.runtime, run.threads
+
+
+def _machine(runs: Sequence[Run], device: str, timed: bool, batch: int, evaluated: Sequence[Evaluated]) -> Machine:
     host = next((run.host for run in reversed(runs) if run.host), {})
-    series: dict[tuple[object, ...], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.made):
-        series.setdefault((run.name, run.subject.path, run.runtime, run.threads, run.batch), []).append(run)
-    good = [[run for run in line if run.launches and not run.error] for line in series.values()]
-    good = sorted((line for line in good if line), key=lambda line: _rank(line[-1]))
-    newest = [line[-1] for line in good]
-    data = _data(newest, evaluated, host.get("cpu_class", ""))
-    entries = tuple(
-        Entry(row, line[-1], _accuracy(line[-1], evaluated, host.get("cpu_class", ""), data), tuple(line[:-1]))
-        for row, line in zip(summary.rows(newest), good, strict=True)
+    cpu_class = host.get("cpu_class", "")
+    series = _series(sorted(runs, key=lambda run: run.made))
+    good = sorted(
+        filter(None, ([run for run in line if _sound(run)] for line in series)), key=lambda line: _rank(line[-1])
     )
-    failed = tuple(line[-1] for line in series.values() if line[-1].error or not line[-1].launches)
-    return Machine(device, host, timed, entries, failed, data)
+    newest = [line[-1] for line in good]
+    data = _data(newest, evaluated, cpu_class)
+    entries = tuple(
+        Entry(row, line[-1], _accuracy(line[-1], evaluated, cpu_class, data), tuple(line[:-1]))
+        for row, line in zip(_rows(newest), good, strict=True)
+    )
+    return Machine(
+        device, timed, batch, host, entries, tuple(line[-1] for line in series if not _sound(line[-1])), data
+    )
+
+
+def _series(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs over time, a list for each setting; a file that was named twice in one session has two."""
+    series: dict[tuple[object, int], list[Run]] = {}
+    seen: Counter[tuple[object, str]] = Counter()
+    for run in runs:
+        series.setdefault((setting(run), seen[setting(run), run.session]), []).append(run)
+        seen[setting(run), run.session] += 1
+    return list(series.values())
+
+
+def _sound(run: Run) -> bool:
+    return bool(run.launches) and all(launch.cpu_ns for launch in run.launches) and run.error is None
+
+
+def _rows(runs: Sequence[Run]) -> list[summary.Row]:
+    """As bench has them, with a number after a name that stood before."""
+    found = summary.rows(runs)
+    seen: Counter[str] = Counter()
+    for n, row in enumerate(found):
+        seen[row.name] += 1
+        if seen[row.name] > 1:
+            found[n] = replace(row, name=f"{row.name} ({seen[row.name]})")
+    return found
 
 
 def _rank(run: Run) -> tuple[float, str]:
-    cost = run.cpu_ms if run.timed else run.instructions or 0
-    return cost, run.name
+    counted = inf if run.instructions is None else run.instructions
+    return run.cpu_ms if run.timed else counted, run.name
 
 
 def _data(runs: Sequence[Run], evaluated: Sequence[Evaluated], cpu_class: str) -> str:

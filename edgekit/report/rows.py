@@ -67,17 +67,16 @@ def bars(entries: Sequence[Entry], size: Callable[[Entry], int | None], what: st
     return chart(lines, scale, "MB") if lines else ""
 
 
-PHASES = ("import", "load", "first", "one more")
+PHASES = ("import", "load", "first", "steady")
 
 
 def phases(machine: Machine) -> str:
-    """Wall milliseconds from an empty process to the first answer, and of one answer after that."""
-    spent = {e.name: _phases(e) for e in machine.entries}
-    scale = svg.from_zero(sum(parts) for parts in spent.values())
-    entries = sorted(machine.entries, key=lambda e: sum(spent[e.name]))
+    """Wall milliseconds from an empty process to the first answer, and of one answer after that (steady)."""
+    entries = sorted(machine.entries, key=lambda e: sum(_phases(e)))
+    scale = svg.from_zero(sum(_phases(e)) for e in entries)
     lines = []
     for e in entries:
-        parts, at, drawn = spent[e.name], 0.0, ""
+        parts, at, drawn = _phases(e), 0.0, ""
         for number, part in enumerate(parts):
             width = WIDTH * (scale(at + part) - scale(at))
             drawn += f'<rect class="phase p{number}" x="{svg.number(WIDTH * scale(at))}" width="{svg.number(width)}" height="100"/>'
@@ -101,7 +100,7 @@ def _phases(entry: Entry) -> tuple[float, ...]:
 def strips(machine: Machine) -> str:
     """CPU time of single inferences: a line of dots for each launch, and a tick at its median. Logarithmic where slow ones
     are far off: nothing is cut away."""
-    entries = [e for e in machine.costed if e.run.samples]
+    entries = machine.costed
     scale = svg.spread((ns / 1e6 for e in entries for launch in e.run.launches for ns in launch.cpu_ns), margin=0.03)
     lines = []
     for e in entries:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from edgekit.bench.runs import Evaluated
 from edgekit.report import words
-from edgekit.report.machines import Entry, Machine, pictures
+from edgekit.report.machines import Entry, Machine, pictures, setting
 from edgekit.report.table import Cell, Table, megabytes, millions, ms, percent, table
 
 
@@ -22,13 +22,11 @@ def figures(machine: Machine) -> Table:
         return [Cell("" if value is None else ms(value), value) for value in known]
 
     threads = {entry.row.threads for entry in entries} | {1}
-    batches = {entry.row.batch for entry in entries} | {1}
     columns = {
         "file": [Cell(entry.name) for entry in entries],
         "front": column(lambda e: "yes" if e in front else ""),
         "runtime": column(lambda e: e.row.runtime),
         "threads": column(lambda e: str(e.row.threads), lambda e: e.row.threads) if len(threads) > 1 else [],
-        "batch": column(lambda e: str(e.row.batch), lambda e: e.row.batch) if len(batches) > 1 else [],
         "top-1": column(words.accuracy, lambda e: e.top1.value if e.top1 else None),
         "instructions, M": column(
             lambda e: millions(e.row.instructions) if e.row.instructions else "", lambda e: e.row.instructions
@@ -65,7 +63,7 @@ def _ratios(machine: Machine) -> list[Cell]:
 
 def errors(machine: Machine) -> Table:
     """What failed, and whether figures of an earlier session stand in the tables."""
-    shown = {(entry.run.name, entry.run.runtime, entry.run.threads) for entry in machine.entries}
+    shown = {setting(entry.run) for entry in machine.entries}
     return table(
         "What failed",
         {
@@ -74,7 +72,7 @@ def errors(machine: Machine) -> Table:
             "error": [Cell(run.error or "no launch ended") for run in machine.failed],
             "before it": [Cell(f"{run.samples} inferences", run.samples) for run in machine.failed],
             "shown": [
-                Cell("figures of an earlier session" if (run.name, run.runtime, run.threads) in shown else "no figures")
+                Cell("figures of an earlier session" if setting(run) in shown else "no figures")
                 for run in machine.failed
             ],
         },

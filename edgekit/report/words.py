@@ -16,7 +16,7 @@ METHOD = (
     "which is narrower than the two intervals of CPU time: what disturbs the machine falls on both alike.",
     "Wall time, load and first are medians; p90 and p99 appear where there are samples enough. Memory is the peak of the "
     "process above what it held once the runtime was imported.",
-    "Not comparable: figures of another device, CPU, system or number of cores (each has a chapter of its own here); "
+    "Not comparable: figures of another device, CPU, system, number of cores or size of batch (each has a chapter of its own here); "
     "shares of right answers on other pictures; and, strictly, times of different sessions or runtime versions. Where a "
     "ranking holds such times, it says so. An emulated device has counts of instructions, and no times or memory.",
 )
