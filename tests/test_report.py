@@ -211,8 +211,12 @@ def test_history_tells_what_changed():
     machine = only(sessions)
     (entry,) = machine.entries
     assert [r.session for r in (*entry.earlier, entry.run)] == ["s1", "s2", "s3"]
-    assert history.changed([*entry.earlier, entry.run]) == {1: "the file", 2: "the file and the runtime"}
+    assert history.changed([*entry.earlier, entry.run]) == {
+        1: ["the file"],
+        2: ["the file", "the runtime"],
+    }
     assert "3 sessions" in history.history(machine)
+    assert "dashed: the file and the runtime changed" in history.history(machine)
     assert history.history(only(sessions[:1])) == ""
 
 

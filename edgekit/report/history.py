@@ -23,7 +23,11 @@ def _card(entry: Entry) -> str:
     first, last = runs[0], runs[-1]
     said = f"{ms(first.cpu_ms)} ms on {first.made[:10]}, {ms(last.cpu_ms)} ms on {last.made[:10]}"
     changes = changed(runs)
-    note = f"; dashed: {' and '.join(sorted(set(changes.values())))} changed" if changes else ""
+    note = (
+        f"; dashed: {' and '.join(sorted({what for both in changes.values() for what in both}))} changed"
+        if changes
+        else ""
+    )
     title = svg.text(f"{entry.name}: {len(runs)} sessions, {said}{note}")
     return (
         f'<figure class="card"><figcaption>{svg.swatch(entry.run.subject.target)}{svg.text(entry.name)}</figcaption>'
@@ -32,7 +36,7 @@ def _card(entry: Entry) -> str:
     )
 
 
-def changed(runs: Sequence[Run]) -> dict[int, str]:
+def changed(runs: Sequence[Run]) -> dict[int, list[str]]:
     """Where the file or the runtime is not that of the session before."""
     found = {}
     for n, (before, after) in enumerate(pairwise(runs), 1):
@@ -45,11 +49,11 @@ def changed(runs: Sequence[Run]) -> dict[int, str]:
             if differs
         ]
         if what:
-            found[n] = " and ".join(what)
+            found[n] = what
     return found
 
 
-def _drawing(runs: Sequence[Run], changes: dict[int, str]) -> str:
+def _drawing(runs: Sequence[Run], changes: dict[int, list[str]]) -> str:
     intervals = [cpu_interval(run) for run in runs]
     medians = [run.cpu_ms for run in runs]
     # a wide interval of few launches must not flatten the medians: it is cut at the edge of the paper

@@ -20,6 +20,8 @@ POLICY = (
     f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{DIGEST}'; base-uri 'none'; form-action 'none'"
 )
 
+LONG = 48  # letters of a cell that may wrap
+
 
 def html(report: Report) -> str:
     """The page, in UTF-8."""
@@ -120,7 +122,8 @@ def _table(table: Table, targets: list[str] | None = None) -> str:
         cells = [f'<th scope="row">{before}{text(row[0].text)}</th>']
         for cell, right in zip(row[1:], numeric[1:], strict=True):
             value = "" if cell.value is None else f' data-value="{cell.value:.9g}"'
-            cells.append(f"<td{_right(right)}{value}>{text(cell.text)}</td>")
+            long = ' class="long"' if len(cell.text) > LONG else ""
+            cells.append(f"<td{_right(right) or long}{value}>{text(cell.text)}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(table.caption)}"><table>'

@@ -23,16 +23,13 @@ def figures(machine: Machine) -> Table:
 
     threads = {entry.row.threads for entry in entries} | {1}
     columns = {
-        "file": [Cell(entry.name) for entry in entries],
-        "front": column(lambda e: "yes" if e in front else ""),
-        "runtime": column(lambda e: e.row.runtime),
-        "threads": column(lambda e: str(e.row.threads), lambda e: e.row.threads) if len(threads) > 1 else [],
-        "top-1": column(words.accuracy, lambda e: e.top1.value if e.top1 else None),
+        "file": column(lambda e: e.name),
+        "CPU, ms": column(words.time_of, lambda e: e.cost) if machine.timed else [],
+        "CPU / fastest": _ratios(machine),
         "instructions, M": column(
             lambda e: millions(e.row.instructions) if e.row.instructions else "", lambda e: e.row.instructions
         ),
-        "CPU, ms": column(words.time_of, lambda e: e.cost) if machine.timed else [],
-        "CPU / fastest": _ratios(machine),
+        "top-1": column(words.accuracy, lambda e: e.top1.value if e.top1 else None),
         "size, MB": column(lambda e: _mb(e.row.bytes), lambda e: e.row.bytes),
         "memory, MB": column(lambda e: _mb(e.memory), lambda e: e.memory),
         "wall, ms": time("wall_p50_ms"),
@@ -40,6 +37,9 @@ def figures(machine: Machine) -> Table:
         "p99": time("wall_p99_ms"),
         "load, ms": time("load_ms"),
         "first, ms": time("first_ms"),
+        "threads": column(lambda e: str(e.row.threads), lambda e: e.row.threads) if len(threads) > 1 else [],
+        "runtime": column(lambda e: e.row.runtime),
+        "front": column(lambda e: "yes" if e in front else ""),
         "measured": column(lambda e: _minute(e.run.made)) if len(machine.sessions) > 1 else [],
     }
     return table("All figures, cheapest first", {name: cells for name, cells in columns.items() if cells})
