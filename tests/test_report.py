@@ -165,6 +165,8 @@ def test_sessions_and_versions_in_one_ranking_are_said():
     newer = run("b", 5.0, session="s2", facts={"runtime": "onnxruntime 1.33.0"})
     said = " ".join(words.sentences(only([run("a"), newer])))
     assert "come from 2 sessions" in said
+    assert "taking turns" not in said
+    assert "taking turns" in " ".join(words.sentences(only([run("a"), run("b", 5.0)])))
     assert "onnxruntime ran in 2 versions: onnxruntime 1.32.0, onnxruntime 1.33.0" in said
     figures = tables.figures(only([run("a"), newer]))
     assert "measured" in figures.header

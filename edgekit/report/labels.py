@@ -37,8 +37,7 @@ def labels(points: Sequence[Named], paper: Box, heading: Box) -> Iterator[str]:
     """SVG of each name at the nearest free place inside the paper and off its heading; a thin line leads to one that
     stands further off."""
     taken = [heading, *(Box(p.x - 8, p.y - 8, p.x + 8, p.y + 8) for p in points)]
-    for n in sorted(range(len(points)), key=lambda n: not points[n].bold):
-        p = points[n]
+    for p in sorted(points, key=lambda p: not p.bold):
         name = p.name if len(p.name) <= LONGEST else f"{p.name[:17]}…{p.name[-18:]}"
         width = len(name) * (BOLD if p.bold else LETTER) + 4
         box = min(_places(p, width, paper), key=lambda place: sum(place.overlap(other) for other in taken))

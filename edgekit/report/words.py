@@ -16,9 +16,9 @@ METHOD = (
     "which is narrower than the two intervals of CPU time: what disturbs the machine falls on both alike.",
     "Wall time, load and first are medians; p90 and p99 appear where there are samples enough. Memory is the peak of the "
     "process above what it held once the runtime was imported.",
-    "Not comparable: figures of another device, CPU, system, number of cores or size of batch (each has a chapter of its own here); "
-    "shares of right answers on other pictures; and, strictly, times of different sessions or runtime versions. Where a "
-    "ranking holds such times, it says so. An emulated device has counts of instructions, and no times or memory.",
+    "Not comparable: figures of another device, CPU, system, number of cores or size of batch (each has a chapter of its "
+    "own here); shares of right answers on other pictures; and, strictly, times of different sessions or runtime "
+    "versions. Where a ranking holds such times, it says so. An emulated device has counts of instructions, and no times or memory.",
 )
 
 
@@ -74,7 +74,7 @@ def _overlaps(best: Entry, judged: Sequence[Entry]) -> str:
     low = best.top1.low if best.top1 else 0
     same = [entry.name for entry in judged if entry is not best and entry.top1 and entry.top1.high >= low]
     if len(same) == len(judged) - 1:
-        return "all intervals overlap: these pictures tell none apart"
+        return "its interval overlaps all others; losses against a reference tell finer"
     return f"its interval overlaps that of {_list(same)}" if same else "its interval is above all others"
 
 
@@ -115,7 +115,8 @@ def sentences(machine: Machine) -> list[str]:
 
 def _how(machine: Machine) -> str:
     runs = [entry.run for entry in machine.entries]
-    return summary.how(runs) if len({_plan(run) for run in runs}) == 1 else _plans(runs, machine)
+    alike = len({_plan(run) for run in runs}) == len(machine.sessions) == 1
+    return summary.how(runs) if alike else _plans(runs, machine)
 
 
 def _plan(run: Run) -> tuple[int, int]:
