@@ -73,7 +73,7 @@ def cells(models: list[str], every: bool) -> Iterator[tuple[str, str, str, str]]
 
 
 def chosen(model: str, target: str) -> str:
-    row = schemes.find(FAMILIES[model], target)
+    row = schemes.recommended(FAMILIES[model], model, target)
     assert row
     return row.scheme
 
@@ -88,6 +88,7 @@ def known() -> dict[tuple[str, str, str, str], Count]:
 def measure(model: str, target: str, scheme: str, core: str) -> Count:
     cell = artifact.load(export(model, target, scheme))
     proof = cell.manifest.proof
+    assert proof
     with opened(registry.device(f"arm64:{core}"), Job(str(cell.folder), RUNTIMES[target]), HANG) as worker:
         counts = worker.count(4)
         return Count(

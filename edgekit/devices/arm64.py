@@ -7,13 +7,14 @@ import importlib.metadata
 import re
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 import edgekit
-from edgekit.devices import qemu
+from edgekit.devices import Job, qemu
 from edgekit.devices.cache import Part, Say, make, part, run
-from edgekit.devices.emulated import Core, Emulated
+from edgekit.devices.emulated import Core, Emulated, EmulatedWorker
 from edgekit.devices.packages import debian, installed_here, wheels
-from edgekit.errors import DeviceError
+from edgekit.errors import DeviceError, MissingExtraError, UnsupportedError
 
 DISTRIBUTIONS = ("ai-edge-litert", "onnxruntime", "openvino", "numpy", "pillow", "msgspec")
 MODULES = "ai_edge_litert.interpreter, onnxruntime, openvino, numpy, PIL.Image, msgspec"
@@ -51,7 +52,7 @@ CORES = {
 class Arm64(Emulated):
     kind = "arm64"
     emulator = "qemu-aarch64"
-    cores = CORES
+    cores: ClassVar = CORES
 
     def set_up(self, say: Say) -> None:
         emulator, there = qemu.set_up(say), part(self.kind)
@@ -63,6 +64,14 @@ class Arm64(Emulated):
         if there is None:
             raise DeviceError(f"{self.name} is not set up", hint=f"edgekit doctor --setup {self.kind}")
         return [*super().parts(), there]
+
+    def start(self, job: Job, timeout: float) -> EmulatedWorker:
+        try:
+            return super().start(job, timeout)
+        except MissingExtraError as error:
+            raise UnsupportedError(
+                f"{error.message} on {self.name}", hint=f"{self.kind} has {', '.join(DISTRIBUTIONS[:3])}"
+            ) from None
 
     def guest(self, prefix: Path, parts: list[Part]) -> list[str]:
         root, site = parts[1].folder / "root", parts[1].folder / "site"

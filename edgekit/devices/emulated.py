@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -26,7 +27,7 @@ class Emulated:
 
     kind: str
     emulator: str
-    cores: Mapping[str, Core]
+    cores: ClassVar[Mapping[str, Core]]
     counts = True
     timed = False
 
