@@ -50,7 +50,7 @@ class Emulated:
         emulator, *others = self.parts()
         held = [f"QEMU {qemu.version(emulator)}"]
         held += [f"{name} {version}" for part in others for name, version in part.holds.items()]
-        return ", ".join([*held, "counts" if qemu.counts(emulator) else "does not count: there was no C compiler"])
+        return ", ".join([*held, "counts" if qemu.counts(emulator) else "does not count"])
 
     def guest(self, prefix: Path, parts: list[Part]) -> list[str]:
         """QEMU's options, and the Python of the guest. Paths below `prefix` are the guest's own: more may be put there.
@@ -90,10 +90,7 @@ class EmulatedWorker(ProcessWorker):
 
     def count(self, times: int) -> tuple[int, ...]:
         if not self.counts:
-            raise DeviceError(
-                "instructions are not counted: there was no C compiler",
-                hint="install gcc, then edgekit doctor --setup x86",
-            )
+            raise DeviceError("instructions are not counted here", hint="edgekit doctor --setup x86 says why")
         if self.job.options.threads > 1:  # how long they wait for each other is chance
             raise UnsupportedError("instructions are counted of one thread", hint="--threads 1")
         return super().count(times)

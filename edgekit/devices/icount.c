@@ -3,7 +3,7 @@
    The program asks by closing the file descriptor MARK + fd, which it does not have: the count so far, 8 bytes in the
    machine's byte order, is then written to its file descriptor fd.
 
-   cc -shared -fPIC -O2 -DAPI=1 -o icount.so icount.c     needs no QEMU headers; API: 1 up to QEMU 8, 2 after that */
+   cc -shared -fPIC -O2 -o icount.so icount.c     needs no QEMU headers; for QEMU 6 to 8 */
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ void qemu_plugin_register_vcpu_syscall_cb(plugin, void (*)(plugin, unsigned, int
                                                            uint64_t, uint64_t, uint64_t, uint64_t, uint64_t));
 size_t qemu_plugin_tb_n_insns(const struct block *);
 
-int qemu_plugin_version = API;
+int qemu_plugin_version = 1;
 static uint64_t count;
 
 static void executed(unsigned cpu, void *instructions) {

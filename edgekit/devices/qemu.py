@@ -11,11 +11,12 @@ from edgekit.devices.packages import debian
 from edgekit.errors import DeviceError
 
 SOURCE = Path(__file__).with_name("icount.c")
+PLUGINS_UNTIL = 9  # Debian's QEMU is built without them from 10 on; those of 9 have another interface
 EMULATORS = ("qemu-aarch64", "qemu-x86_64")
 
 
 def set_up(say: Say) -> Part:
-    """Fetch QEMU where it is missing, and compile the counter where there is a compiler. Raises DeviceError."""
+    """Fetch QEMU where it is missing, and compile the counter where that can be. Raises DeviceError, OutputError."""
 
     def fetch(folder: Path, downloads: Path) -> dict[str, str]:
         holds = debian(["qemu-user"], None, folder, downloads, say)
@@ -25,18 +26,23 @@ def set_up(say: Say) -> Part:
         return {"qemu-user": holds["qemu-user"]}
 
     there = part("qemu") or make("qemu", fetch)
-    counter = _counter(there)
-    if not counter.exists():
-        compiler = next((c for c in (os.environ.get("CC"), "cc", "gcc", "clang") if c and shutil.which(c)), None)
-        if compiler is None:
-            say("there is no C compiler: devices will answer, but not count instructions")
-        else:
-            say("compiling the counter of instructions")
-            api = 1 if int(version(there).partition(".")[0]) < 9 else 2
-            fresh = counter.with_suffix(f".{os.getpid()}")
-            run([compiler, "-shared", "-fPIC", "-O2", f"-DAPI={api}", "-o", fresh, SOURCE], "compile icount.c")
-            fresh.replace(counter)
+    if not counts(there) and (reason := _compile(there, say)):
+        say(f"devices will answer, but not count instructions: {reason}")
     return there
+
+
+def _compile(there: Part, say: Say) -> str | None:
+    """The counter, from its source; None, or why it cannot be."""
+    if int(version(there).partition(".")[0]) >= PLUGINS_UNTIL:
+        return f"QEMU {version(there)} of this Debian has no plugins; that of Debian 12 has"
+    compiler = next((c for c in (os.environ.get("CC"), "cc", "gcc", "clang") if c and shutil.which(c)), None)
+    if compiler is None:
+        return "there is no C compiler"
+    say("compiling the counter of instructions")
+    fresh = _counter(there).with_suffix(f".{os.getpid()}")
+    run([compiler, "-shared", "-fPIC", "-O2", "-o", fresh, SOURCE], "compile icount.c")
+    fresh.replace(_counter(there))
+    return None
 
 
 def ready(kind: str) -> Part:
@@ -57,13 +63,11 @@ def counts(there: Part) -> bool:
 
 def command(there: Part, emulator: str, cpu: str, prefix: Path) -> list[str]:
     """Runs what is appended to it; paths that are there below `prefix` are the guest's own."""
-    loader = next(path for path in sorted(there.folder.rglob("ld-linux*.so.*")) if not path.is_symlink())
-    libraries = {file.parent for file in there.folder.rglob("*.so.*")}
+    loaders = [str(path) for path in there.folder.rglob("ld-linux*.so.*") if not path.is_symlink()]
+    libraries = sorted({str(file.parent) for file in there.folder.rglob("*.so.*")})
+    by = [loaders[0], "--library-path", ":".join(libraries)] if loaders else []  # static from Debian 13 on
     plugin = ["-plugin", f"file={_counter(there)}"] if counts(there) else []
-    return [
-        *(str(loader), "--library-path", ":".join(sorted(map(str, libraries)))),
-        *(str(there.folder / "usr/bin" / emulator), "-cpu", cpu, "-L", str(prefix), *plugin),
-    ]
+    return [*by, str(there.folder / "usr/bin" / emulator), "-cpu", cpu, "-L", str(prefix), *plugin]
 
 
 def _counter(there: Part) -> Path:
