@@ -31,7 +31,10 @@ def debian(packages: Sequence[str], architecture: str | None, into: Path, downlo
     """
     for tool in ("apt-get", "dpkg-deb", "dpkg"):
         if not shutil.which(tool):
-            raise DeviceError(f"{tool} is not installed: devices are set up from Debian packages", hint="use a Debian")
+            raise DeviceError(
+                f"{tool} is not installed: devices are set up from Debian packages",
+                hint="a Debian system, or a container of one",
+            )
     architecture = architecture or run(["dpkg", "--print-architecture"], "ask dpkg").strip()
     apt = downloads / architecture
     for folder in ("state/lists/partial", "cache", "partial"):
@@ -47,7 +50,7 @@ def debian(packages: Sequence[str], architecture: str | None, into: Path, downlo
     uris = run([*install, "--print-uris"], f"find {' and '.join(packages)}", env=env)
     sizes = [int(size) for size in re.findall(r"^'\S+' \S+ (\d+)", uris, re.MULTILINE)]
     if sizes:
-        say(f"downloading {' '.join(packages)} with what they need: {len(sizes)} packages, {sum(sizes) / 1e6:.0f} MB")
+        say(f"downloading {' '.join(packages)} and what that needs: {len(sizes)} packages, {sum(sizes) / 1e6:.0f} MB")
         run(install, f"download {' and '.join(packages)}", env=env)
     found = {}
     for archive in sorted(apt.glob("*.deb")):
