@@ -86,7 +86,14 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
 @click.argument("artifact")
 @click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
 @click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
-@click.option("--on", "where", default="local", show_default=True, metavar="DEVICE", help="Where the file answers: local, arm64, x86, ...")
+@click.option(
+    "--on",
+    "where",
+    default="local",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where the file answers: local, arm64, x86, ...",
+)
 @runtime_options
 @common
 def verify(
