@@ -24,7 +24,7 @@ FAMILIES = {
     "swin_tiny": "attention",
 }  # fmt: skip
 RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
-CORES = ("cortex-a76", "cortex-a53")
+CORES = ("cortex-a76", "cortex-a72", "cortex-a53")
 SCHEMES = ("fp32", "fp16", "int8-weight-only", "int8-dynamic", "int8-static")
 COUNTS = CELLS / "counts.jsonl"
 RESULTS = Path(__file__).parent / "results" / "arm-counts.md"
