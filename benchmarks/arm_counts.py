@@ -134,7 +134,7 @@ Empty: not measured.
 
 {table}
 
-Where `--int8` does not take the least of the schemes that keep their answers:
+Where `--int8` does not take the least of the schemes measured that pass their proof:
 
 {chr(10).join(notes) or "- nowhere"}
 """
