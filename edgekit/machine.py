@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from edgekit import registry, schemes
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, RequestError
 
 # extra -> what it is for, and the distribution that shows it is installed
 EXTRAS = {
@@ -54,7 +55,21 @@ def checkup() -> list[Check]:
                 checks.append(Check(f"{kind} {name}", True, "loads"))
             except EdgekitError as error:
                 checks.append(Check(f"{kind} {name}", False, f"{error.message}: {error.hint}"))
+    for name in registry.devices():
+        try:
+            checks.append(Check(f"device {name}", True, registry.device(name).state()))
+        except EdgekitError as error:
+            checks.append(Check(f"device {name}", False, error.hint))
     return checks
+
+
+def set_up(name: str, say: Callable[[str], None]) -> str:
+    """Fetch what a device needs; what runs there then. Raises RequestError, DeviceError, OutputError."""
+    device = registry.device(name)
+    if not hasattr(device, "set_up"):
+        raise RequestError(f"{device.name} needs no set-up", hint="edgekit doctor")
+    device.set_up(say)
+    return device.state()
 
 
 def recipes() -> list[dict[str, str]]:

@@ -3,15 +3,17 @@
 import itertools
 import math
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import registry
 from edgekit.artifact import Artifact, Golden, Proof, golden_tensors
+from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import RequestError
-from edgekit.runtimes import Options, Runtime, Session
+from edgekit.runtimes import Options, Session
 from edgekit.tasks.classification import agreement, sqnr_db
 
 Scores = NDArray[np.float32]
@@ -99,13 +101,15 @@ KERNELS_DB = 18  # roundings alone cost 24 to 30; weights that overflow on CPUs 
 class Verification:
     """One runtime's answers to the golden pictures.
 
+    ran            the runtime, and where it ran if that is not this machine
     tensors_equal  this machine's preprocessing gives the same tensors, to the last bit
     max_abs        largest difference to the golden answers; tolerance: how large it may be
-    kernels_db     this CPU's integer kernels against exact arithmetic, where the runtime has both: SQNR of the scores,
+    kernels_db     the CPU's integer kernels against exact arithmetic, where the runtime has both: SQNR of the scores,
                    inf where they are equal
     """
 
     runtime: str
+    ran: str
     pictures: int
     tensors_equal: bool
     max_abs: float
@@ -122,21 +126,29 @@ class Verification:
         return self.kernels_db is None or self.kernels_db >= KERNELS_DB
 
 
-def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verification:
-    """Prove a copy on this machine, without torch: pictures to tensors, tensors to answers."""
+def verify(
+    artifact: Artifact, runtime: str, options: Options = Options(), device: Device | None = None
+) -> Verification:
+    """Prove a copy where it will run, without torch: pictures to tensors here, tensors to answers on the device (None:
+    here too), in a worker.
+
+    Raises WorkerError where the runtime fails on the file; DeviceError.
+    """
     manifest, golden = artifact.manifest, artifact.golden()
-    with closing(runtime.open(artifact, options)) as session:
-        answer = run_all(artifact, session, golden.tensors)
-        name = session.facts()["runtime"]
+    job, device = Job(str(artifact.folder), runtime, options), device or registry.device("local")
+    with opened(device, job) as worker:
+        answer = artifact.decode(worker.answer(golden.tensors))
+        ready = worker.ready
     tensors = golden_tensors(golden.images, manifest.input, manifest.preprocess, folded=manifest.folded)
     kernels = None
-    exact_too = artifact.model_file.suffix == ".onnx" and runtime.name == "onnxruntime"  # an .ort is fused for good
+    exact_too = artifact.model_file.suffix == ".onnx" and runtime == "onnxruntime"  # an .ort is fused for good
     if exact_too and manifest.scheme == "int8-static":
-        with closing(runtime.open(artifact, replace(options, exact=True))) as exact:
-            kernels = sqnr_db(run_all(artifact, exact, golden.tensors), answer)
+        with opened(device, msgspec.structs.replace(job, options=replace(options, exact=True))) as worker:
+            kernels = sqnr_db(artifact.decode(worker.answer(golden.tensors)), answer)
     difference = np.abs(answer - golden.answers).max() if np.isfinite(answer).all() else np.inf
     return Verification(
-        runtime=name,
+        runtime=ready.facts["runtime"],
+        ran=where(ready, device),
         pictures=len(golden.images),
         tensors_equal=np.array_equal(tensors, golden.tensors),
         max_abs=float(difference),
@@ -144,6 +156,12 @@ def verify(artifact: Artifact, runtime: Runtime, options: Options) -> Verificati
         same_top1=bool((answer.argmax(-1) == golden.answers.argmax(-1)).all()),
         kernels_db=kernels,
     )
+
+
+def where(ready: Ready, device: Device) -> str:
+    """ "ai-edge-litert 2.3.0 on arm64:cortex-a76 (qemu-aarch64 7.2)"; of this machine only the runtime."""
+    emulator = ready.host.get("emulator")
+    return ready.facts["runtime"] + (f" on {device.name} ({emulator})" if emulator else "")
 
 
 @dataclass(frozen=True)
@@ -156,20 +174,27 @@ class Match:
     agreement: float
     max_abs: float
     sqnr_db: float  # of the second's scores, taking the first's for the truth; inf where they are equal
+    ran: tuple[str, str]  # in what, and where
 
 
-def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.uint8], options: Options) -> list[Match]:
-    """The answers of every pair of artifacts to fitted pictures [n, h, w, 3]. Raises RequestError.
+def compare(
+    artifacts: Sequence[tuple[Artifact, str]], pixels: NDArray[np.uint8], options: Options, device: Device | None = None
+) -> list[Match]:
+    """The answers of every pair of artifacts, each with its runtime, to fitted pictures [n, h, w, 3].
+
+    Raises RequestError, and as `verify` does.
 
     Artifacts that name other classes, fit pictures otherwise, or give probabilities where others give logits cannot be
     compared.
     """
     for other, _ in artifacts[1:]:
         check_comparable(artifacts[0][0], other)
-    scores = []
+    device = device or registry.device("local")
+    scores, ran = [], []
     for artifact, runtime in artifacts:
-        with closing(runtime.open(artifact, options)) as session:
-            scores.append(answers(artifact, session, pixels))
+        with opened(device, Job(str(artifact.folder), runtime, options)) as worker:
+            scores.append(artifact.decode(worker.answer(artifact.encode(pixels))))
+            ran.append(where(worker.ready, device))
     return [
         Match(
             artifacts[i][0].name,
@@ -178,6 +203,7 @@ def compare(artifacts: Sequence[tuple[Artifact, Runtime]], pixels: NDArray[np.ui
             agreement(scores[i], scores[j]),
             float(np.abs(scores[i] - scores[j]).max()),
             sqnr_db(scores[i], scores[j]),
+            (ran[i], ran[j]),
         )
         for i, j in itertools.combinations(range(len(artifacts)), 2)
     ]

@@ -13,7 +13,6 @@ from edgekit import artifact, inspection, parity, pipeline, registry
 from edgekit.errors import ExportError, ParityError, RequestError
 from edgekit.preprocess import load_pixels
 from edgekit.recipe import Quantize, Recipe
-from edgekit.runtimes import Options
 
 pytestmark = pytest.mark.full
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -29,7 +28,7 @@ def test_every_scheme_is_proven_and_verifies(exported, scheme):
     assert proof.runtime.startswith("ai-edge-litert")
     if scheme == "fp32":
         assert proof.sqnr_db is None or proof.sqnr_db >= 100
-    assert parity.verify(made, registry.runtime("litert"), Options()).passed
+    assert parity.verify(made, "litert").passed
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -150,7 +149,7 @@ def test_the_reference_is_an_artifact_too(exported):
     reference = exported("fp32", target="torch")
     assert reference.model_file.name == "model.pt2"
     assert reference.manifest.proof.sqnr_db is None or reference.manifest.proof.sqnr_db > 100
-    assert parity.verify(reference, registry.runtime("torch"), Options()).passed
+    assert parity.verify(reference, "torch").passed
 
 
 def test_labels_lie_inside_the_file_as_an_archive(exported):

@@ -8,11 +8,10 @@ import onnxruntime
 import pytest
 from conftest import run_edgekit
 
-from edgekit import inspection, parity, registry
+from edgekit import inspection, parity
 from edgekit.errors import ExportError, RecipeError
 from edgekit.preprocess import normalise
 from edgekit.recipe import Quantize, Recipe, check
-from edgekit.runtimes import Options
 
 pytestmark = pytest.mark.full
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -31,7 +30,7 @@ def test_every_scheme_is_proven_and_verifies(exported, scheme):
     if scheme == "fp32":
         assert proof.sqnr_db is None or proof.sqnr_db >= 90
     onnx.checker.check_model(graph_of(made), full_check=True)
-    assert parity.verify(made, registry.runtime("onnxruntime"), Options()).passed
+    assert parity.verify(made, "onnxruntime").passed
 
 
 def test_the_file_takes_normalised_floats_in_pytorchs_layout(exported):
@@ -199,10 +198,7 @@ def test_an_ort_file_is_fused_once_and_for_all_and_proven_as_it_ships(mobile):
 
 
 def test_an_ort_file_is_verified_but_not_against_exact_arithmetic(mobile):
-    from edgekit import parity, registry
-    from edgekit.runtimes import Options
-
-    verified = parity.verify(mobile, registry.runtime("onnxruntime"), Options())
+    verified = parity.verify(mobile, "onnxruntime")
     assert verified.passed
     assert verified.kernels_db is None
 

@@ -29,7 +29,7 @@ def test_every_scheme_is_proven_and_a_copy_verifies(exported, tmp_path, model, s
     assert not made.manifest.proof.advisory
     assert made.manifest.proof.runtime.startswith("openvino")
     copy = artifact.load(shutil.copytree(made.folder, tmp_path / "copy"))
-    assert parity.verify(copy, registry.runtime("openvino"), Options()).passed
+    assert parity.verify(copy, "openvino").passed
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -127,7 +127,7 @@ def test_an_onnx_file_runs_too_but_belongs_to_onnxruntime(exported):
     made = exported("int8-static", target="onnx")
     assert registry.runtime_for("onnx").name == "onnxruntime"
     assert registry.runtime_for("openvino").name == "openvino"
-    assert parity.verify(made, registry.runtime("openvino"), Options()).passed
+    assert parity.verify(made, "openvino").passed
 
 
 def test_what_cannot_be_opened_or_run_is_said_in_one_line(exported, tmp_path):

@@ -86,24 +86,39 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
 @click.argument("artifact")
 @click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
 @click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
+@click.option(
+    "--on",
+    "where",
+    default="local",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where the file answers: local, arm64, x86, ...",
+)
 @runtime_options
 @common
 def verify(
-    talk: Talk, artifact: str, against: tuple[str, ...], data: str | None, threads: int, interpreter: str | None
+    talk: Talk,
+    artifact: str,
+    against: tuple[str, ...],
+    data: str | None,
+    where: str,
+    threads: int,
+    interpreter: str | None,
 ) -> int:
-    """Prove a copy of an artifact on this machine: checksums, preprocessing to the last bit, answers. Needs no torch.
+    """Prove a copy of an artifact where it runs: checksums, preprocessing to the last bit, answers. Needs no torch.
     With --against: how far the answers of several files of one model, for any targets, lie apart.
 
     \b
     Examples:
       edgekit verify build/mobilenetv2-tflite-int8
       edgekit verify build/mobilenetv2-tflite-int8 --interpreter tflite-runtime
+      edgekit verify build/mobilenetv2-tflite-int8 --on arm64:cortex-a76
       edgekit verify build/mobilenetv2-tflite-int8 --against build/mobilenetv2-onnx-int8 --data photos/
     """
     if data and not against:
         raise RequestError("--data is for --against", hint="--against ARTIFACT")
     if against:
-        return _compare(talk, [artifact, *against], data, threads, interpreter)
+        return _compare(talk, [artifact, *against], data, where, threads, interpreter)
     import msgspec
 
     from edgekit import artifact as room
@@ -111,21 +126,23 @@ def verify(
     from edgekit.errors import ParityError
     from edgekit.runtimes import Options
 
+    device = registry.device(where)
     opened = room.load(Path(artifact))
-    v = parity.verify(opened, registry.runtime_for(opened.manifest.target), Options(threads, interpreter))
+    runtime = registry.runtime_for(opened.manifest.target).name
+    v = parity.verify(opened, runtime, Options(threads, interpreter), device)
     rows = [
         ("files", "ok", f"{len(opened.manifest.files)} files have the checksums of the manifest"),
         ("pixels", "ok" if v.tensors_equal else "FAIL", "pictures become the same tensors, to the last bit"),
         (
             "answers",
             "ok" if v.max_abs <= v.tolerance else "FAIL",
-            f"max |d| {v.max_abs:.3g}, tolerance {v.tolerance:.3g}, {v.runtime}",
+            f"max |d| {v.max_abs:.3g}, tolerance {v.tolerance:.3g}, {v.ran}",
         ),
     ]
     if v.kernels_db is not None:
         roundings = f" but for roundings: {v.kernels_db:.1f} dB" if math.isfinite(v.kernels_db) else ""
-        said = f"this CPU's int8 kernels give exact arithmetic{roundings}"
-        overflow = f"this CPU's int8 kernels are {v.kernels_db:.1f} dB from exact arithmetic: they overflow"
+        said = f"the CPU's int8 kernels give exact arithmetic{roundings}"
+        overflow = f"the CPU's int8 kernels are {v.kernels_db:.1f} dB from exact arithmetic: they overflow"
         rows.append(("kernels", "ok", said) if v.kernels_exact else ("kernels", "FAIL", overflow))
     document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed}
     if v.kernels_db is not None and not math.isfinite(v.kernels_db):
@@ -135,23 +152,26 @@ def verify(
         what = "does not give the same answers" if v.tensors_equal else "does not give the same tensors"
         if not v.kernels_exact:
             hint = "edgekit inspect names the layers; --int8-for any makes a file that is right here"
-            raise ParityError(f"{artifact}: int8 additions overflow on this CPU", hint=hint)
+            raise ParityError(f"{artifact}: int8 additions overflow there", hint=hint)
         floor = opened.manifest.oldest_interpreter
         hint = f"oldest interpreter it is right on: {msgspec.json.encode(floor).decode()}" if floor else ""
-        raise ParityError(f"{artifact} {what} here", hint=hint)
+        raise ParityError(f"{artifact} {what} in {v.ran}", hint=hint)
     return 0
 
 
-def _compare(talk: Talk, folders: list[str], data: str | None, threads: int, interpreter: str | None) -> int:
+def _compare(
+    talk: Talk, folders: list[str], data: str | None, where: str, threads: int, interpreter: str | None
+) -> int:
     """The matrix of agreement."""
     from edgekit import artifact as room
     from edgekit import parity, registry
     from edgekit.runtimes import Options
 
+    device = registry.device(where)
     opened = [room.load(Path(folder)) for folder in folders]
     pixels = pictures_for(talk, opened[0], data)
-    pairs = [(a, registry.runtime_for(a.manifest.target)) for a in opened]
-    matches = parity.compare(pairs, pixels, Options(threads, interpreter))
+    pairs = [(a, registry.runtime_for(a.manifest.target).name) for a in opened]
+    matches = parity.compare(pairs, pixels, Options(threads, interpreter), device)
     rows = [
         (
             m.first,
@@ -165,10 +185,12 @@ def _compare(talk: Talk, folders: list[str], data: str | None, threads: int, int
     header = ("file", "against", "same top-1", "max |d|", "SQNR")
     document = [
         {"first": m.first, "second": m.second, "pictures": m.pictures, "agreement": m.agreement, "max_abs": m.max_abs}
+        | {"ran": m.ran}
         | {"sqnr_db": m.sqnr_db if math.isfinite(m.sqnr_db) else None}
         for m in matches
     ]
-    talk.result(f"{table(rows, header=header)}\non {len(pixels)} pictures", document)
+    ran = sorted({name for m in matches for name in m.ran})
+    talk.result(f"{table(rows, header=header)}\non {len(pixels)} pictures, in {', '.join(ran)}", document)
     return 0
 
 

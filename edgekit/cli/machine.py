@@ -35,13 +35,15 @@ def list_(talk: Talk, what: str) -> int:
 
 
 @click.command()
+@click.option("--setup", "kind", metavar="DEVICE", help="Fetch what an emulated device needs: arm64 or x86.")
 @common
-def doctor(talk: Talk) -> int:
-    """What works on this machine, and what to install for the rest.
+def doctor(talk: Talk, kind: str | None) -> int:
+    """What works on this machine, and what to install for the rest. With --setup: make an emulated device work.
 
     \b
     Examples:
       edgekit doctor
+      edgekit doctor --setup arm64
       edgekit doctor --json
     """
     import msgspec
@@ -49,6 +51,10 @@ def doctor(talk: Talk) -> int:
     from edgekit import machine
     from edgekit.devices import host
 
+    if kind is not None:
+        state = machine.set_up(kind, talk.say)
+        talk.result(f"{kind} is set up: {state}", {"device": kind, "state": state})
+        return 0
     facts, checks = host.facts(), machine.checkup()
     rows = [(c.what, "ok" if c.ok else "missing", c.detail) for c in checks]
     text = table(list(facts.items())) + "\n\n" + table(rows)

@@ -5,6 +5,8 @@ instructions, answer tensors. What breaks there (a crash, a hang, no memory) bre
 messages below are what passes between the two, as JSON lines; tensors follow their line as raw bytes.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -148,13 +150,26 @@ class Device(Protocol):
 
     counts  whether its workers can count instructions
     timed   whether its workers' times mean anything: not under an emulator
+
+    One that needs something fetched first also has `set_up(say)`, for `edgekit doctor --setup`; `say` takes lines.
     """
 
     name: str
     counts: bool
     timed: bool
 
+    def state(self) -> str: ...  # what runs there; raises DeviceError where something is missing
     def start(self, job: Job, timeout: float) -> Worker: ...  # seconds without an answer that mean a hang
+
+
+@contextmanager
+def opened(device: Device, job: Job, timeout: float = 600.0) -> Iterator[Worker]:
+    """A worker that ends with the block."""
+    worker = device.start(job, timeout)
+    try:
+        yield worker
+    finally:
+        worker.kill()
 
 
 def raw(tensors: NDArray[Any]) -> bytes:

@@ -16,5 +16,8 @@ class Local:
         if which:
             raise UnknownNameError("device", f"local:{which}", ["local"])
 
+    def state(self) -> str:
+        return "this machine"
+
     def start(self, job: Job, timeout: float) -> ProcessWorker:
         return ProcessWorker([sys.executable, "-P", "-m", "edgekit.devices.worker"], job, timeout=timeout)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import artifact, parity, registry
+from edgekit import artifact, parity
 from edgekit.artifact import Artifact, Model
 from edgekit.bench.evaluation import STATE, evaluate
 from edgekit.bench.statistics import estimate
@@ -99,7 +99,7 @@ class Judge:
 
     def _verified(self) -> Check:
         assert isinstance(self.model, Artifact)
-        v = parity.verify(self.model, registry.runtime(self.runtime), self.options)
+        v = parity.verify(self.model, self.runtime, self.options)
         why = f"max |d| {v.max_abs:.3g} to the golden answers, tolerance {v.tolerance:.3g}"
         return Check("answers", "counted", "pass" if v.passed else "fail", why, "", v.tolerance, v.max_abs)
 

@@ -1,0 +1,63 @@
+"""The emulated cores for real: `edgekit doctor --setup arm64` comes first (make does it)."""
+
+import numpy as np
+import pytest
+from conftest import GOLDEN_FILES, run_edgekit
+
+from edgekit import artifact, registry
+from edgekit.devices import Job, cache, opened
+
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        cache.part("arm64") is None, reason="EDGEKIT_CACHE=.cache/devices, edgekit doctor --setup arm64"
+    ),
+]
+
+FILES = [("tiny-tflite-int8", "litert"), ("tiny-onnx-int8", "onnxruntime")]
+
+
+def job(name, runtime):
+    return Job(str(GOLDEN_FILES / name), runtime)
+
+
+@pytest.mark.parametrize("device", ["arm64:cortex-a76", "arm64:cortex-a53", "x86:haswell"])
+@pytest.mark.parametrize(("name", "runtime"), FILES)
+def test_int8_answers_are_the_same_to_the_last_bit(name, runtime, device):
+    golden = artifact.load(GOLDEN_FILES / name).golden()
+    answers = []
+    for where in ("local", device):
+        with opened(registry.device(where), job(name, runtime)) as worker:
+            answers.append(worker.answer(golden.tensors))
+            cpu = worker.ready.host["cpu_class"]
+    np.testing.assert_array_equal(*answers)
+    assert cpu == {"arm64:cortex-a76": "arm-dotprod", "arm64:cortex-a53": "arm", "x86:haswell": "x86"}[device]
+
+
+def test_fresh_processes_count_the_same():
+    counts = []
+    for _ in range(2):
+        with opened(registry.device("arm64"), job(*FILES[0])) as worker:
+            counts.append(min(worker.count(4)))
+    assert abs(counts[0] - counts[1]) < 500  # 1e-5 of MobileNetV2
+    assert 100_000 < counts[0] < 200_000
+
+
+def test_other_cores_need_other_instructions():
+    counts = {}
+    for device in ("arm64:cortex-a76", "arm64:cortex-a72", "arm64:neoverse-n1"):
+        with opened(registry.device(device), job(*FILES[0])) as worker:
+            counts[device] = min(worker.count(2))
+    assert counts["arm64:cortex-a72"] > 1.5 * counts["arm64:cortex-a76"]  # no dot products
+    assert counts["arm64:neoverse-n1"] == pytest.approx(counts["arm64:cortex-a76"], rel=0.01)
+
+
+def test_the_commands_say_where_they_ran():
+    done = run_edgekit("verify", GOLDEN_FILES / "tiny-onnx-int8", "--on", "arm64")
+    assert done.returncode == 0, done.stderr
+    assert " on arm64:cortex-a76 (qemu-aarch64 " in done.stdout
+    assert "give exact arithmetic" in done.stdout
+    done = run_edgekit("verify", GOLDEN_FILES / "tiny-tflite-int8", "--on", "arm64", "--interpreter", "tflite-runtime")
+    assert done.returncode == 2
+    assert "is not installed on arm64:cortex-a76\n  try: arm64 has ai-edge-litert" in done.stderr
