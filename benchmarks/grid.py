@@ -11,7 +11,8 @@ for the rest. With random weights (said in the table) answers mean little and on
 
 `default` is the underlying tool called by hand with nothing but its defaults on the same float file and the same
 calibration pictures: onnxruntime's quantize_static, or quantize_dynamic where edgekit's scheme is dynamic;
-ai-edge-quantizer's static or dynamic recipe.
+ai-edge-quantizer's static or dynamic recipe; nncf.quantize and openvino.save_model. NNCF is no part of edgekit:
+`pip install nncf -c constraints.txt`, or those cells stay without a default.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from edgekit.bench import harness, summary
 from edgekit.bench.accuracy import CONFIDENT
 from edgekit.devices import host
 from edgekit.preprocess import Preprocess, fit
-from edgekit.quiet import quiet
+from edgekit.quiet import no_telemetry, quiet
 from edgekit.recipe import Recipe
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import agreement, softmax, sqnr_db
@@ -66,7 +67,9 @@ def main() -> None:
     for model in arguments.models:
         for target in targets:
             made = {scheme: export(model, target, scheme) for scheme in SCHEMES}
-            if target in DEFAULTS:
+            if target == "openvino" and not registry.installed("nncf"):
+                print(f"{model} openvino: no default without NNCF: pip install nncf -c constraints.txt", flush=True)
+            else:
                 made["default"] = by_hand(model, target, made["fp32"], made["int8"])
             rows += measure(model, target, made, arguments.rounds)
             arguments.output.write_text(page(rows), "utf-8")  # what is there survives a machine that stops
@@ -108,7 +111,7 @@ def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
             copy = Path(shutil.copytree(plain, Path(work, "copy")))
             file = copy / float_cell.model_file.name
             DEFAULTS[target](float_cell.model_file, file, scheme, list(calibrating(model, float_cell)))
-            files = float_cell.manifest.files | {file.name: artifact.file_record(file)}
+            files = {name: artifact.file_record(copy / name) for name in float_cell.manifest.files}
             artifact.save_manifest(copy, msgspec.structs.replace(float_cell.manifest, files=files))
             copy.replace(folder)
     return folder
@@ -159,7 +162,16 @@ def _tflite_default(source: Path, target: Path, scheme: str, feed: list[NDArray[
     target.write_bytes(bytes(q.quantize(known, enable_progress_report=False).quantized_model))
 
 
-DEFAULTS = {"onnx": _onnx_default, "tflite": _tflite_default}
+def _openvino_default(source: Path, target: Path, scheme: str, feed: list[NDArray[Any]]) -> None:
+    with no_telemetry():
+        import nncf
+        import openvino
+
+        whole = nncf.quantize(openvino.Core().read_model(source), nncf.Dataset(feed))
+        openvino.save_model(whole, target)
+
+
+DEFAULTS = {"onnx": _onnx_default, "openvino": _openvino_default, "tflite": _tflite_default}
 
 
 def pictures(model: str, spec: Preprocess) -> NDArray[np.uint8]:

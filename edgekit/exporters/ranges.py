@@ -6,17 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLED = 2048  # values of one tensor and picture that the search for a range looks at
+PICTURES = 128  # whose sampled values are kept: 1 MB a tensor, and a Swin has hundreds
 SHRINK = np.linspace(0.3, 1, 15)
 
 Range = tuple[float, float]
 
 
 class Ranges:
-    """Watches tensors picture by picture; memory grows with neither their size nor, beyond a sample, their number."""
+    """Watches tensors picture by picture; memory grows with neither their size nor, beyond PICTURES, their number.
+
+    Beyond it the pictures kept are a uniform sample of those seen (J. S. Vitter, Random sampling with a reservoir, 1985,
+    algorithm R); the extremes are those of all.
+    """
 
     def __init__(self) -> None:
         self._extremes: dict[str, Range] = {}
         self._sampled: dict[str, list[NDArray[np.float32]]] = {}
+        self._seen: dict[str, int] = {}
         self._pooled: set[str] = set()
         self._rng = np.random.default_rng(0)
 
@@ -29,8 +35,12 @@ class Ranges:
             self._pooled.add(name)
         low, high = self._extremes.get(name, (np.inf, -np.inf))
         self._extremes[name] = min(low, float(values.min())), max(high, float(values.max()))
-        few = values if values.size <= SAMPLED else values[self._rng.integers(0, values.size, SAMPLED)]
-        self._sampled.setdefault(name, []).append(few.astype(np.float32))
+        self._seen[name] = self._seen.get(name, 0) + 1
+        sampled = self._sampled.setdefault(name, [])
+        place = len(sampled) if len(sampled) < PICTURES else int(self._rng.integers(0, self._seen[name]))  # Vitter's R
+        if place < PICTURES:
+            few = values if values.size <= SAMPLED else values[self._rng.integers(0, values.size, SAMPLED)]
+            sampled[place : place + 1] = [few.astype(np.float32)]
 
     def found(self, rule: Literal["mse", "minmax"]) -> dict[str, Range]:
         """The range of every tensor seen.

@@ -1,0 +1,17 @@
+"""Ranges of activations: what is kept of the pictures."""
+
+import numpy as np
+
+from edgekit.exporters.ranges import PICTURES, SAMPLED, Ranges
+
+
+def test_memory_is_bounded_and_the_pictures_kept_are_of_all_that_were_seen() -> None:
+    seen, count = Ranges(), 4 * PICTURES
+    for picture in range(count):
+        seen.see("x", np.full(2 * SAMPLED, picture, np.float32), pooled=False)
+    kept = np.array([values[0] for values in seen._sampled["x"]])
+    assert len(kept) == PICTURES
+    assert all(len(values) == SAMPLED for values in seen._sampled["x"])
+    assert len(set(kept)) == PICTURES  # none twice
+    assert abs(kept.mean() - count / 2) < count / 8  # neither the first nor the last of them
+    assert seen.found("minmax") == {"x": (0.0, count - 1.0)}
