@@ -17,7 +17,6 @@ from edgekit.preprocess import Preprocess, fit, normalise
 from edgekit.training import randomness
 from edgekit.training.settings import Settings
 
-WINDOW = 1024  # pictures that are read in one pass over the files, still encoded
 VIEWS: dict[str, dict[str, Any]] = {
     "light": {"scale": (0.5, 1.0), "ratio": (0.8, 1.25), "color_jitter": None},
     "strong": {"scale": (0.2, 1.0), "color_jitter": None, "auto_augment": "rand-m7-mstd0.5-inc1", "re_prob": 0.25},
@@ -116,7 +115,7 @@ class _Stream(IterableDataset[Batch | DataError]):
     def __iter__(self) -> Iterator[Batch | DataError]:
         worker = get_worker_info()
         own = self.batches[worker.id :: worker.num_workers] if worker else self.batches
-        together = max(1, WINDOW // max((len(b) for b in own), default=1))
+        together = max(1, self.data.source.together // max((len(b) for b in own), default=1))
         try:
             for start in range(0, len(own), together):
                 yield from self._window(own[start : start + together])

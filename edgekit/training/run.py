@@ -102,6 +102,9 @@ def train(
     Raises RequestError, DataError, WeightsError before anything is written; TrainingError where the loss is not a number.
     """
     check(settings)
+    for name in (settings.model, settings.weights, settings.distill):
+        if name and Path(name).resolve() == out.resolve():
+            raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
     folder.check_destination(out, resume=resume, fresh=fresh)
     lessons = open_lessons(
         Path(settings.data),
@@ -239,8 +242,7 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
             loss, count = learner.step(batch, standing.step)
         except TrainingError as error:
             kept = f"; {course.out} keeps epoch {standing.best_epoch}" if standing.best_epoch else ""
-            error.message += f" (epoch {epoch + 1}){kept}"
-            raise
+            raise TrainingError(f"{error.message} (epoch {epoch + 1}){kept}", hint=error.hint) from None
         standing.step += 1
         standing.loss += loss * count
         standing.seen += count
