@@ -292,6 +292,22 @@ def test_data_that_cannot_be_learned_from(tmp_path):
         open_lessons(only)
 
 
+def test_idx_files_and_a_table_can_be_learned_from(tmp_path):
+    from test_data import write_idx
+
+    (tmp_path / "idx").mkdir()
+    for split, count in (("train", 20), ("t10k", 4)):
+        write_idx(tmp_path / "idx", split, [i % 2 for i in range(count)])
+    lessons = open_lessons(tmp_path / "idx", classes=("boot", "shirt"))
+    assert (len(lessons.train), len(lessons.val), len(lessons.test)) == (18, 2, 4)
+    with pytest.raises(DataError, match="of 2 classes, the model knows 3"):
+        open_lessons(tmp_path / "idx", classes=("boot", "shirt", "bag"))
+    mixed = paint(tmp_path / "mixed", 4, {"all": (9, 9, 9)})
+    table = tmp_path / "what.csv"
+    table.write_text("".join(f"all/{i}.png,{'ab'[i % 2]}\n" for i in range(4)))
+    assert open_lessons(mixed, labels_file=table).labels == ("a", "b")
+
+
 def test_a_place_that_holds_something_else_is_refused(photos, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(RequestError, match=r"not a run \(thesis.txt\)"):

@@ -80,7 +80,7 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
         return Choice("bundled", f"not in the hub's cache, {trouble}, no package carries them", bundled)
     raise WeightsError(
         f"no weights for {architecture}: not in the hub's cache, {trouble}, in no installed package, not bundled",
-        hint="--weights FILE, or --weights random to try the export without trained numbers",
+        hint="--weights FILE, or --weights random: numbers that were never trained",
     )
 
 

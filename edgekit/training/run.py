@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ from edgekit.training.settings import Settings, check, differences, plain
 from edgekit.zoo import RUN_CARD
 
 Say = Callable[[str], None]
+State = dict[str, Any]  # what training.pt holds
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
 
 
@@ -78,6 +80,7 @@ class Course:
         mine = parts[self.world.rank :: self.world.size]
         view = batches.plain_view(spec)
         stream = batches.stream(data, mine, view, spec.input_size, asked.workers, (asked.seed,)) if mine else iter(())
+        self.world.agree(module)
         found = score(module, stream, self.world)
         if not found.pictures:
             raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
@@ -113,6 +116,12 @@ def train(
         val_share=settings.val_share,
         seed=settings.seed,
     )
+    earlier = _earlier(out) if resume else None
+    if earlier is not None:
+        _check_same(out, earlier, settings, lessons)
+    if isinstance(earlier, Card):
+        say(f"{out} is finished")
+        return earlier
     if settings.threads:
         torch.set_num_threads(settings.threads)
     with world.join() as here:
@@ -130,9 +139,7 @@ def train(
         for note in lessons.notes:
             say(note)
         say(_parts(lessons))
-        standing = _go_on(course, learner) if resume else _begin(course, learner)
-        if isinstance(standing, Card):
-            return standing
+        standing = _go_on(course, learner, earlier) if earlier else _begin(course, learner)
         total = settings.epochs * course.steps - standing.step
         with progress(total if here.first else 0) as tick:
             try:
@@ -181,31 +188,33 @@ def _begin(course: Course, learner: Learner) -> Standing:
     return standing
 
 
-def _go_on(course: Course, learner: Learner) -> Standing | Card:
-    """Where the run was saved last; its card, where it is finished. Raises RequestError for other settings or data."""
-    out = course.out
-    finished = None if (out / folder.STATE).is_file() else trained.read(out)
-    state = {} if finished else folder.load_state(out)
-    before, stamps = (
-        (finished.settings, [finished.data.train_stamp, finished.data.val_stamp])
-        if finished
-        else (state["settings"], state["stamps"])
-    )
-    changed = differences(before, plain(course.settings))
-    if stamps != _stamps(course.lessons):
+def _earlier(out: Path) -> Card | State:
+    """The card of a finished run, or the last state of one that is not."""
+    return folder.load_state(out) if (out / folder.STATE).is_file() else trained.read(out)
+
+
+def _check_same(out: Path, before: Card | State, settings: Settings, lessons: Lessons) -> None:
+    """Raises RequestError that names what differs from the run that is to go on."""
+    if isinstance(before, Card):
+        asked, stamps = before.settings, [before.data.train_stamp, before.data.val_stamp]
+    else:
+        asked, stamps = before["settings"], before["stamps"]
+    changed = differences(asked, plain(settings))
+    if stamps != _stamps(lessons):
         changed.append("the pictures or their labels have changed")
     if changed:
         raise RequestError(
             f"{out} was begun with other settings: {'; '.join(changed)}",
             hint="the same settings, or --fresh to start over",
         )
-    if finished:
-        course.say(f"{out} is finished")
-        return finished
+
+
+def _go_on(course: Course, learner: Learner, state: State) -> Standing:
+    """Where the run was saved last."""
     learner.restore(state["learner"])
     standing = Standing(**state["standing"])
     if course.world.first:
-        with (out / folder.METRICS).open("ab") as file:  # lines of steps that are done again
+        with output_errors(), (course.out / folder.METRICS).open("ab") as file:  # lines of steps that are done again
             file.truncate(standing.logged)
     course.say(f"resumed at step {standing.step:,} of {course.settings.epochs * course.steps:,}")
     return standing

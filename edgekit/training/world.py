@@ -40,6 +40,12 @@ class World:
         if self.size > 1:
             distributed.barrier()
 
+    def agree(self, module: nn.Module) -> None:
+        """Every process takes the first one's running statistics."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
+
     def spread(self, module: nn.Module) -> nn.Module:
         """The module, whose gradients become the mean over all processes. On GPUs BatchNorm sees all of a batch."""
         if self.size == 1:
