@@ -1,18 +1,22 @@
 """`edgekit train`: a run is a model afterwards, goes on to the bit after a kill, and refuses what cannot be meant."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
 import pytest
 import torch
-from conftest import HERE, ROOT
+from click.testing import CliRunner
+from conftest import GOLDEN_FILES, HERE, ROOT
 from PIL import Image
 
 from edgekit import models, zoo
+from edgekit.cli import main
 from edgekit.data import open_lessons
 from edgekit.errors import DataError, RequestError, TrainingError, UnknownNameError, WeightsError
 from edgekit.models import trained
@@ -84,7 +88,8 @@ def test_a_run_learns_and_says_what_it_did(run):
     assert [line.step for line in lines(run)] == [5, 10, 15, 20]
     best = max(lines(run), key=lambda line: (line.val_top1, -line.val_loss))
     assert (card.epoch, card.val.top1, card.val.loss) == (best.epoch, best.val_top1, best.val_loss)
-    assert (run / "curve.svg").read_text().count("<polyline") == 3
+    drawn = ElementTree.fromstring((run / "curve.svg").read_text())
+    assert len(drawn.findall("{*}polyline")) == 3
     assert {p.name for p in run.iterdir()} == {
         "run.toml", "weights.safetensors", "calibration", "metrics.jsonl", "curve.svg",
     }  # fmt: skip
@@ -119,6 +124,41 @@ def test_weights_of_a_run_fit_their_architecture_alone(run):
         loaded("mobilenetv2", weights=str(run))
     with pytest.raises(RequestError, match="weights of its own"):
         loaded(run, weights="random")
+
+
+def test_a_committed_run_still_loads():
+    """Schema 1: every later edgekit must open it."""
+    model = loaded(GOLDEN_FILES / "run-tiny")
+    assert (model.architecture, model.labels) == ("py:nets:tiny", ("blue", "green", "red"))
+    assert "the run is not finished: this is its best epoch so far, 3" in model.notes
+
+
+def test_the_command(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = [
+        "train",
+        "py:nets:tiny",
+        "--data",
+        str(photos),
+        "--input-size",
+        "32",
+        "--epochs",
+        "1",
+        "--workers",
+        "0",
+        "-o",
+        "a",
+    ]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "epoch 1/1  loss" in done.stderr
+    assert done.stdout.splitlines()[0] == f"a  py:nets:tiny, 3 classes of {photos.name}"
+    assert "test: top-1" in done.stdout
+    again = CliRunner().invoke(main, [*asked, "--resume", "--json"])
+    document = json.loads(again.stdout)
+    assert (document["run"], document["finished"]) == ("a", True)
+    assert CliRunner().invoke(main, [*asked, "--resume", "--fresh"]).exit_code == 2
+    assert CliRunner().invoke(main, [*asked, "--scratch", "--weights", "auto"]).exit_code == 2
 
 
 def test_a_damaged_run_is_refused(run, tmp_path):

@@ -150,6 +150,8 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     if isinstance(card, trained.Card) and choice.path:
         module, knows, name = trained.bare(card), card.knows, choice.path.absolute().name
         trained.fill(module, choice.path, card)
+        if not card.finished:
+            notes.append(f"the run is not finished: this is its best epoch so far, {card.epoch}")
     elif recipe.model.startswith("py:"):
         module = functions.make(recipe.model)
         if choice.path:

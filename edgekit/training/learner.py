@@ -127,10 +127,11 @@ def score(module: nn.Module, batches: Iterable[Batch], world: World) -> Score:
     return Score(right_ / max(read, 1), loss_ / max(read, 1), round(read), round(unreadable))
 
 
-def no_memory(error: RuntimeError, settings: Settings) -> TrainingError | None:
-    """What to say where memory ran out; None for another error."""
-    if not any(sign in str(error) for sign in NO_MEMORY):
-        return None
-    return TrainingError(
-        f"not enough memory for {settings.batch} pictures in a step", hint=f"--batch {settings.batch // 2}"
-    )
+def in_plain_words(error: RuntimeError, settings: Settings) -> TrainingError | None:
+    """Where memory ran out or a process died; None for another error of torch's."""
+    if any(sign in str(error) for sign in NO_MEMORY):
+        said = f"not enough memory for {settings.batch} pictures in a step"
+        return TrainingError(said, hint=f"--batch {settings.batch // 2}, and --fresh: it changes the result")
+    if "DataLoader worker" in str(error):
+        return TrainingError("a process that reads pictures died", hint="--resume --workers 0 goes on without them")
+    return None

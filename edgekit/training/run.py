@@ -1,6 +1,7 @@
 """A training run from its settings to its folder: one straight function, to be read aloud."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save as serialise
 
 from edgekit import __version__, models
@@ -21,7 +23,7 @@ from edgekit.models import LoadedModel, heads, trained
 from edgekit.models import weights as numbers
 from edgekit.models.trained import Card, Score
 from edgekit.training import batches, curve, folder, objective, randomness, world
-from edgekit.training.learner import Learner, no_memory, score
+from edgekit.training.learner import Learner, in_plain_words, score
 from edgekit.training.settings import Settings, check, differences, plain
 from edgekit.zoo import RUN_CARD
 
@@ -124,7 +126,9 @@ def train(
         return earlier
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    with world.join() as here:
+    with world.join() as here, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # preprocess.MAX_PIXELS is our limit
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more readers than cores: as asked
         say = say if here.first else lambda line: None
         _check_size(len(lessons.train), settings, here)
         model = _model(settings, lessons.labels, say)
@@ -146,7 +150,7 @@ def train(
                 while standing.step < settings.epochs * course.steps and not _stale(course, standing):
                     _epoch(course, learner, standing, tick)
             except RuntimeError as error:
-                if said := no_memory(error, settings):
+                if said := in_plain_words(error, settings):
                     raise said from error
                 raise
         return _finish(course, learner, standing)
