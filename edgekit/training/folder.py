@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from PIL import Image
+from safetensors.torch import save as serialise
+from torch import nn
 
 from edgekit.artifact import output_errors
 from edgekit.data import DataSet
 from edgekit.errors import DataError, OutputError, RequestError, TrainingError, reason
 from edgekit.models import trained
 from edgekit.preprocess import Preprocess, resize
+from edgekit.training import curve
 from edgekit.zoo import RUN_CARD
 
 STATE, METRICS, CURVE = "training.pt", "metrics.jsonl", "curve.svg"
@@ -96,3 +100,29 @@ def _smaller(picture: Image.Image, side: int, spec: Preprocess) -> Image.Image:
         return picture
     width, height = (max(side, round(length * factor)) for length in picture.size)
     return resize(picture, (width, height), spec.interpolation)
+
+
+def log(out: Path, line: curve.Epoch) -> int:
+    """Append a line, draw the curve again; the bytes that the file now has."""
+    path = out / METRICS
+    with output_errors(), path.open("ab") as file:
+        file.write(msgspec.json.encode(line) + b"\n")
+    epochs = [msgspec.json.decode(text, type=curve.Epoch) for text in path.read_bytes().splitlines()]
+    with replacing(out / CURVE) as partial:
+        partial.write_text(curve.draw(epochs), "utf-8")
+    return path.stat().st_size
+
+
+def keep(out: Path, module: nn.Module, card: trained.Card) -> None:
+    """The weights first, then the card that knows their digest."""
+    state = {
+        k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()
+    }  # clone: no shared memory
+    with replacing(out / trained.WEIGHTS) as partial:
+        partial.write_bytes(serialise(state))
+    write_card(out, card)
+
+
+def write_card(out: Path, card: trained.Card) -> None:
+    with replacing(out / RUN_CARD) as partial:
+        partial.write_bytes(trained.encode(card))

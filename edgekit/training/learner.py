@@ -1,5 +1,6 @@
 """A network with all that changes it in a step, and the state that makes it go on bit for bit."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -79,7 +80,7 @@ class Learner:
         total = (self.objective(scores.float(), images, truth) * weight).sum()
         count = self.world.sum(weight.sum()).clamp(min=1)
         mean = (self.world.sum(total.detach()) / count).item()
-        if not torch.isfinite(torch.tensor(mean)):
+        if not math.isfinite(mean):
             raise TrainingError(f"the loss is {mean} at step {number + 1}", hint="a smaller --lr or a longer --warmup")
         self.optimizer.zero_grad()
         # of several processes the gradients are averaged

@@ -1,92 +1,27 @@
 """A training run from its settings to its folder: one straight function, to be read aloud."""
 
+import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-import timm
 import torch
 from PIL import Image
-from safetensors.torch import save as serialise
 
-from edgekit import __version__, models
-from edgekit.artifact import output_errors
-from edgekit.data import DataSet, Lessons, open_lessons
-from edgekit.errors import DataError, RequestError, TrainingError
+from edgekit import models
+from edgekit.data import Lessons, open_lessons
+from edgekit.errors import RequestError, TrainingError
 from edgekit.models import LoadedModel, heads, trained
-from edgekit.models import weights as numbers
-from edgekit.models.trained import Card, Score
-from edgekit.training import batches, curve, folder, objective, randomness, world
-from edgekit.training.learner import Learner, in_plain_words, score
-from edgekit.training.settings import Settings, check, differences, plain
-from edgekit.zoo import RUN_CARD
+from edgekit.models.trained import Card
+from edgekit.training import curve, folder, objective, resuming, world
+from edgekit.training.course import Course, Say, Standing
+from edgekit.training.learner import Learner, in_plain_words
+from edgekit.training.settings import Settings, check
 
-Say = Callable[[str], None]
-State = dict[str, Any]  # what training.pt holds
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
-
-
-@dataclass
-class Standing:
-    """Where a run stands.
-
-    step, loss, seen, unreadable   steps done; of the epoch at hand: sum of losses, pictures, what could not be read
-    best_epoch, best               counted from 1; 0: none yet
-    logged                         bytes of metrics.jsonl that belong to the steps done
-    """
-
-    step: int = 0
-    loss: float = 0.0
-    seen: int = 0
-    unreadable: list[str] = field(default_factory=list)
-    best_epoch: int = 0
-    best: dict[str, float] | None = None
-    logged: int = 0
-    cpu_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Course:
-    """What does not change in a run."""
-
-    settings: Settings
-    out: Path
-    lessons: Lessons
-    model: LoadedModel
-    command: str
-    world: world.World
-    say: Say
-
-    @property
-    def steps(self) -> int:
-        """In an epoch."""
-        return batches.steps_of(len(self.lessons.train), self.settings.batch)
-
-    def batches(self, epoch: int, skip: int) -> Iterator[batches.Batch]:
-        """This process's share of an epoch's batches, from one on."""
-        spec, asked, train = self.model.preprocess, self.settings, self.lessons.train
-        parts = batches.lessons_of(len(train), asked, epoch)[skip:]
-        mine = [part[self.world.rank :: self.world.size] for part in parts]
-        seed = (asked.seed, randomness.VIEW, epoch)
-        return batches.stream(train, mine, batches.random_view(spec, asked), spec.input_size, asked.workers, seed)
-
-    def measure(self, module: torch.nn.Module, data: DataSet) -> Score:
-        spec, asked = self.model.preprocess, self.settings
-        parts = np.array_split(np.arange(len(data)), batches.steps_of(len(data), asked.batch))
-        mine = parts[self.world.rank :: self.world.size]
-        view = batches.plain_view(spec)
-        stream = batches.stream(data, mine, view, spec.input_size, asked.workers, (asked.seed,)) if mine else iter(())
-        self.world.agree(module)
-        found = score(module, stream, self.world)
-        if not found.pictures:
-            raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
-        return found
 
 
 def train(
@@ -118,9 +53,9 @@ def train(
         val_share=settings.val_share,
         seed=settings.seed,
     )
-    earlier = _earlier(out) if resume else None
+    earlier = resuming.earlier(out) if resume else None
     if earlier is not None:
-        _check_same(out, earlier, settings, lessons)
+        resuming.check_same(out, earlier, settings, lessons)
     if isinstance(earlier, Card):
         say(f"{out} is finished")
         return earlier
@@ -140,10 +75,9 @@ def train(
         )
         course = Course(settings, out, lessons, model, command, here, say)
         learner = Learner(model.module, asked, settings, course.steps, here)
-        for note in lessons.notes:
-            say(note)
-        say(_parts(lessons))
-        standing = _go_on(course, learner, earlier) if earlier else _begin(course, learner)
+        for line in (*lessons.notes, _parts(lessons)):
+            say(line)
+        standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
         total = settings.epochs * course.steps - standing.step
         with progress(total if here.first else 0) as tick:
             try:
@@ -187,57 +121,9 @@ def _begin(course: Course, learner: Learner) -> Standing:
     if course.world.first:
         folder.clear(course.out)
         folder.save_pictures(course.out, course.lessons.train, course.model.preprocess, course.settings.seed)
-        _save(course, learner, standing)
+        resuming.save(course, learner, standing)
     course.world.wait()
     return standing
-
-
-def _earlier(out: Path) -> Card | State:
-    """The card of a finished run, or the last state of one that is not."""
-    return folder.load_state(out) if (out / folder.STATE).is_file() else trained.read(out)
-
-
-def _check_same(out: Path, before: Card | State, settings: Settings, lessons: Lessons) -> None:
-    """Raises RequestError that names what differs from the run that is to go on."""
-    if isinstance(before, Card):
-        asked, stamps = before.settings, [before.data.train_stamp, before.data.val_stamp]
-    else:
-        asked, stamps = before["settings"], before["stamps"]
-    changed = differences(asked, plain(settings))
-    if stamps != _stamps(lessons):
-        changed.append("the pictures or their labels have changed")
-    if changed:
-        raise RequestError(
-            f"{out} was begun with other settings: {'; '.join(changed)}",
-            hint="the same settings, or --fresh to start over",
-        )
-
-
-def _go_on(course: Course, learner: Learner, state: State) -> Standing:
-    """Where the run was saved last."""
-    learner.restore(state["learner"])
-    standing = Standing(**state["standing"])
-    if course.world.first:
-        with output_errors(), (course.out / folder.METRICS).open("ab") as file:  # lines of steps that are done again
-            file.truncate(standing.logged)
-    course.say(f"resumed at step {standing.step:,} of {course.settings.epochs * course.steps:,}")
-    return standing
-
-
-def _stamps(lessons: Lessons) -> list[str]:
-    return [lessons.train.stamp, lessons.val.stamp]
-
-
-def _save(course: Course, learner: Learner, standing: Standing) -> None:
-    if course.world.first:
-        state = {
-            "schema": 1,
-            "settings": plain(course.settings),
-            "stamps": _stamps(course.lessons),
-            "learner": learner.state(),
-            "standing": asdict(standing),
-        }
-        folder.save_state(course.out, state)
 
 
 def _stale(course: Course, standing: Standing) -> bool:
@@ -264,8 +150,10 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
         if standing.step % course.settings.save_every == 0 and standing.step % course.steps:
             standing.cpu_seconds, clock = standing.cpu_seconds + time.process_time() - clock, time.process_time()
             standing.unreadable = course.world.gather(standing.unreadable)
-            _save(course, learner, standing)
+            resuming.save(course, learner, standing)
     found = course.measure(learner.kept, course.lessons.val)
+    if not math.isfinite(found.loss):
+        raise TrainingError(f"the validation loss is {found.loss} after epoch {epoch + 1}", hint="a smaller --lr")
     unreadable = course.world.gather(standing.unreadable)
     standing.cpu_seconds += time.process_time() - clock
     best = standing.best is None or (found.top1, -found.loss) > (standing.best["top1"], -standing.best["loss"])
@@ -276,9 +164,9 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
     if best:
         standing.best_epoch, standing.best = epoch + 1, {"top1": found.top1, "loss": found.loss}
     if course.world.first:
-        standing.logged = _log(course.out, line)
+        standing.logged = folder.log(course.out, line)
         if best:
-            _keep(course, learner, _card(course, learner, standing, found))
+            folder.keep(course.out, learner.kept, course.card(learner.kept, standing, found))
     course.say(
         f"epoch {epoch + 1}/{course.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
         f"top-1 {found.top1:.1%}{'  best' if best else ''}"
@@ -289,64 +177,7 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
             f"{len(unreadable)} pictures cannot be read and do not count: {named}{'; ...' * (len(unreadable) > 3)}"
         )
     standing.loss, standing.seen, standing.unreadable = 0.0, 0, []
-    _save(course, learner, standing)
-
-
-def _log(out: Path, line: curve.Epoch) -> int:
-    """Append a line, draw the curve again; the bytes that the file now has."""
-    path = out / folder.METRICS
-    with output_errors(), path.open("ab") as file:
-        file.write(msgspec.json.encode(line) + b"\n")
-    epochs = [msgspec.json.decode(text, type=curve.Epoch) for text in path.read_bytes().splitlines()]
-    with folder.replacing(out / folder.CURVE) as partial:
-        partial.write_text(curve.draw(epochs), "utf-8")
-    return path.stat().st_size
-
-
-def _keep(course: Course, learner: Learner, card: Card) -> None:
-    state = {k: v.detach().cpu().contiguous() for k, v in learner.kept.state_dict().items()}
-    with folder.replacing(course.out / trained.WEIGHTS) as partial:
-        partial.write_bytes(serialise(state))
-    _write(course.out, card)
-
-
-def _write(out: Path, card: Card) -> None:
-    with folder.replacing(out / RUN_CARD) as partial:
-        partial.write_bytes(trained.encode(card))
-
-
-def _card(course: Course, learner: Learner, standing: Standing, val: Score) -> Card:
-    lessons, model = course.lessons, course.model
-    data = trained.Data(
-        name=Path(course.settings.data).absolute().name,
-        train=lessons.train.what,
-        train_pictures=len(lessons.train),
-        train_stamp=lessons.train.stamp,
-        val=lessons.val.what,
-        val_pictures=len(lessons.val),
-        val_stamp=lessons.val.stamp,
-        test=lessons.test.what if lessons.test else "",
-        test_pictures=len(lessons.test) if lessons.test else 0,
-    )
-    return Card(
-        architecture=model.architecture.partition(".")[0]
-        if not model.architecture.startswith("py:")
-        else model.architecture,
-        weights_sha256=numbers.digest(learner.kept),
-        labels=lessons.labels,
-        preprocess=model.preprocess,
-        data=data,
-        settings=plain(course.settings),
-        command=course.command,
-        started_from=f"{model.weights.source}, sha256 {model.weights.sha256}",
-        made_with={"edgekit": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
-        epoch=standing.best_epoch,
-        epochs=standing.step // course.steps,
-        cpu_seconds=round(standing.cpu_seconds, 2),
-        val=val,
-        finished=False,
-        licence=model.weights.licence,
-    )
+    resuming.save(course, learner, standing)
 
 
 def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
@@ -366,6 +197,6 @@ def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
     )
     course.world.wait()  # others may still read
     if course.world.first:
-        _write(course.out, card)
+        folder.write_card(course.out, card)
         (course.out / folder.STATE).unlink()
     return card

@@ -65,6 +65,8 @@ def join() -> Iterator[World]:
     if size == 1:
         yield World(0, 1, device)
         return
+    if gpu:
+        torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if gpu else "gloo")
     try:
         yield World(rank, size, device)
