@@ -79,7 +79,7 @@ def train(
             say(line)
         standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
         total = settings.epochs * course.steps - standing.step
-        with progress(total if here.first else 0) as tick:
+        with progress(total) if here.first else nullcontext(lambda: None) as tick:
             try:
                 while standing.step < settings.epochs * course.steps and not _stale(course, standing):
                     _epoch(course, learner, standing, tick)
