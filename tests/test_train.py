@@ -326,6 +326,12 @@ def test_data_that_cannot_be_learned_from(tmp_path):
     assert [lessons.val.truths[p] for p in lessons.val.positions] == [(1,)] * 3 + [(0,)] * 3
     assert sorted([*lessons.train.positions, *lessons.val.positions]) == list(range(20))
     assert open_lessons(two, val_share=0.3, seed=1).val.positions != lessons.val.positions
+    parted = tmp_path / "parted"
+    paint(parted / "train", 2)
+    paint(parted / "val", 2, {"cyan": (0, 200, 200)})
+    with pytest.raises(DataError, match="none of the 1 classes") as error:
+        open_lessons(parted)
+    assert "in every split" in error.value.hint
     only = tmp_path / "only"
     paint(only / "test", 2)
     with pytest.raises(DataError, match="has no training pictures, only test"):
@@ -368,6 +374,7 @@ def test_a_run_does_not_replace_what_it_reads(run, photos):
         ({"epochs": 0}, "--epochs is 0"),
         ({"ema": 1.0}, "--ema is 1.0"),
         ({"batch": 1}, "--batch is 1"),
+        ({"mean": (3.0,) * 3}, "mean 3 is not on the 0..1 scale"),
     ],
 )
 def test_settings_that_cannot_be_meant(photos, changes, message):

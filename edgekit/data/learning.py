@@ -59,16 +59,16 @@ def open_lessons(
     labels = tuple(classes) if classes else _labels(source)
     if len(labels) < 2:
         raise DataError(f"the {source.what} are of one class: {few(labels)}", hint=ENOUGH)
-    train = with_labels(source, labels)
+    train = _matched(source, labels)
     notes = list(train.notes)
     if len(used := {train.truths[i][0] for i in train.positions}) < 2:  # type: ignore[index]
         raise DataError(f"the {train.what} show {len(used)} of {len(labels)} classes", hint=ENOUGH)
     if "val" in there:
-        val = with_labels(there["val"](), labels)
+        val = _matched(there["val"](), labels)
         notes += val.notes
     else:
         train, val = _share(train, val_share, seed)
-    test = with_labels(there["test"](), labels) if "test" in there else None
+    test = _matched(there["test"](), labels) if "test" in there else None
     notes += test.notes if test else ()
     if not len(val) or not len(train):
         raise DataError(f"{len(train)} pictures to learn from and {len(val)} to select on", hint=ENOUGH)
@@ -80,6 +80,14 @@ def _labels(source: Source) -> tuple[str, ...]:
         raise DataError(f"nothing says what is on the {source.what}", hint=f"{ENOUGH}; or --labels FILE")
     found = {name for names in source.names for name in names}
     return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+
+
+def _matched(source: Source, labels: Sequence[str]) -> DataSet:
+    try:
+        return with_labels(source, labels)
+    except DataError as error:
+        error.hint = "the same classes in every split, and in --classes FILE where it is given"
+        raise
 
 
 def _share(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:

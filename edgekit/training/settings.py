@@ -7,6 +7,7 @@ import msgspec
 
 from edgekit.errors import RequestError, UnknownNameError
 from edgekit.recipe import Recipe, full
+from edgekit.recipe import check as check_recipe
 
 Augment = Literal["none", "light", "strong"]
 Schedule = Literal["cosine", "poly", "tanh", "none"]
@@ -91,6 +92,7 @@ def check(settings: Settings) -> Settings:
     """Refuse what cannot be meant. Raises RequestError, UnknownNameError."""
     from timm.optim import list_optimizers
 
+    check_recipe(settings.recipe())
     for name, (low, high) in LIMITS.items():
         value = getattr(settings, name)
         if value is not None and not low <= value <= high:
