@@ -1,4 +1,4 @@
-"""From pictures to a trained model, which is a folder that every command takes for a model.
+"""From pictures to a trained model, which is a folder that `export` and `train` take for a model.
 
 settings.py    what a run was asked to do
 run.py         `train`: one straight function
