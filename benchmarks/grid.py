@@ -120,7 +120,7 @@ def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
 def calibrating(model: str, cell: Artifact) -> Iterator[NDArray[Any]]:
     """The calibration pictures that edgekit takes, as the float file takes them."""
     recipe = Recipe(model=model, target=cell.manifest.target, weights=WEIGHTS.get(model, "random"))
-    sheet = models.load(recipe, models.plan(recipe)).sheet
+    sheet = models.load(recipe, models.plan(recipe)).pictures
     with tempfile.TemporaryDirectory() as scratch:
         chosen = calibration.choose("default", 128, 0, cell.manifest.preprocess, sheet, Path(scratch))
         for pixels in chosen.calibration:

@@ -105,12 +105,14 @@ def choose(calibration: str, samples: int, seed: int, spec: Preprocess, sheet: P
     """The pictures for calibration and, apart from them where there are enough, for the proof.
 
     calibration  "default", or a folder
-    sheet        contact sheet that comes with a bundled model: what "default" means for it
+    sheet        contact sheet or folder that comes with the weights: what "default" means for them
     Raises DataError where no picture can be read.
     """
     rng = np.random.default_rng(seed)
     if calibration != "default":
         return _from_folder(Path(calibration), samples, rng, spec, scratch)
+    if sheet is not None and not sheet.is_file():
+        return _from_folder(sheet, samples, rng, spec, scratch)
     if sheet is not None:
         return _from_sheet(sheet, samples, spec, scratch)
     return _from_photographs(samples, rng, spec, scratch)
@@ -120,6 +122,8 @@ def describe(calibration: str, samples: int, sheet: Path | None) -> str:
     """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
     if calibration != "default":
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
+    if sheet is not None and not sheet.is_file():
+        return f"{min(samples, len(picture_files(sheet)))} training pictures that come with the model"
     if sheet is not None:
         with Image.open(sheet) as picture:
             there = picture.width // SHEET_SIDE * (picture.height // SHEET_SIDE) - PROOF_PICTURES

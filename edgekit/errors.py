@@ -10,6 +10,7 @@
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
     +- DeviceError               3   no such phone, no such emulator
     +- ArtifactError             4   not an artifact, or a file of it is damaged
+    +- TrainingError             4   the loss is not a number, or memory ran out
     +- ExportError               4   the converter failed
     +- ParityError               4   converted, but the file answers differently
     +- WorkerError               4   the runtime failed on this file
@@ -75,6 +76,10 @@ class DeviceError(EdgekitError):
 
 
 class ArtifactError(EdgekitError):
+    pass
+
+
+class TrainingError(EdgekitError):
     pass
 
 

@@ -41,7 +41,7 @@ class Intent:
 def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     """Check a request and decide everything that can be decided without loading a model. Raises RequestError, WeightsError."""
     if not recipe.model.startswith("py:"):
-        zoo.timm_name(recipe.model)
+        zoo.is_run(recipe.model) or zoo.timm_name(recipe.model)
     exporter = registry.exporter(recipe.target)
     check_scheme(check(recipe), exporter.schemes)
     out = out or Path("build", recipe.folder_name)
@@ -53,8 +53,7 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     resolved, reason = schemes.resolve(
         msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
     )
-    sheet = zoo.BUNDLED / "fashion-mnist.png" if planned.card else None
-    pictures = calibration.describe(recipe.calibration, recipe.samples, sheet)
+    pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures)
     return Intent(resolved, out, planned, reason, pictures)
 
 
@@ -72,7 +71,9 @@ def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: N
     model = models.load(recipe, intent.plan)
     with calibration.scratch_folder() as scratch, artifact.staging(out) as stage:
         spec = model.preprocess
-        pictures = calibration.choose(recipe.calibration, recipe.samples, recipe.seed, spec, model.sheet, Path(scratch))
+        pictures = calibration.choose(
+            recipe.calibration, recipe.samples, recipe.seed, spec, model.pictures, Path(scratch)
+        )
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
         reference = _reference(model, recipe, pictures.proof)
@@ -168,13 +169,14 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: 
     record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
     # The recipe without the paths of this machine; the digests of what they led to make it whole again.
     plain = full(recipe) | {
+        "model": model.name,
         "weights": model.weights.source,
         "calibration": "default" if recipe.calibration == "default" else "folder",
         "labels": "file" if recipe.labels else None,
     }
     content = [plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", list(model.labels)]
     return Manifest(
-        model=recipe.model,
+        model=model.name,
         architecture=model.architecture,
         family=model.family,
         target=recipe.target,

@@ -104,7 +104,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     @property
     def folder_name(self) -> str:
         """Named by the request: mobilenetv2-tflite-int8."""
-        model = re.sub(r"[^\w.-]+", "-", self.model.removeprefix("timm:").removeprefix("py:"))
+        name = self.model.rstrip("/").rpartition("/")[2]  # of a run's folder
+        model = re.sub(r"[^\w.-]+", "-", name.removeprefix("timm:").removeprefix("py:"))
         return f"{model}-{self.target}-{self.quantize.scheme}"
 
     def digest(self) -> str:

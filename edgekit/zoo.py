@@ -5,6 +5,7 @@ from pathlib import Path
 from edgekit.errors import UnknownNameError
 
 BUNDLED = Path(__file__).parent / "models" / "bundled"
+RUN_CARD = "run.toml"
 
 # alias -> timm architecture and pretrained tag
 ALIASES = {
@@ -42,6 +43,11 @@ PACKAGES = {
 }
 
 
+def is_run(name: str) -> bool:
+    """Whether a model or weights name a folder that `edgekit train` made; an alias of that name comes first."""
+    return name not in ALIASES and Path(name, RUN_CARD).is_file()
+
+
 def timm_name(model: str) -> str:
     """`mobilenetv2` or `timm:NAME` as timm's name, tag included where given. Raises UnknownNameError."""
     if model.startswith("timm:"):
@@ -49,7 +55,10 @@ def timm_name(model: str) -> str:
     if model in ALIASES:
         return ALIASES[model]
     raise UnknownNameError(
-        "model", model, ALIASES, hint="edgekit list models; any other: timm:NAME or py:package.module:function"
+        "model",
+        model,
+        ALIASES,
+        hint="edgekit list models; any other: timm:NAME, py:package.module:function, or a folder of edgekit train",
     )
 
 

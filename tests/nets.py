@@ -124,3 +124,9 @@ def padded_pool() -> nn.Module:
         nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 16, 3), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5),
     )  # fmt: skip
+
+
+def dropping() -> nn.Module:
+    """`tiny` with dropout before its head."""
+    *body, head = tiny()
+    return nn.Sequential(*body, nn.Dropout(0.2), head)

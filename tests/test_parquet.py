@@ -57,3 +57,15 @@ def test_what_holds_no_pictures_is_refused(tmp_path):
     pyarrow.parquet.write_table(pa.table({"text": ["a"], "label": [0]}), tmp_path / "test.parquet")
     with pytest.raises(DataError, match="no column of pictures, but text, label"):
         open_data(tmp_path, LABELS)
+
+
+def test_what_was_read_is_let_go(tmp_path):
+    """A pass over a file leaves nothing of it in memory, however often pictures are asked for."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 100, 100, 3), dtype=np.uint8)
+    table = pa.table({"image": [{"bytes": pixels.tobytes()} for pixels in noise], "label": [0] * 60})
+    pyarrow.parquet.write_table(table, tmp_path / "test.parquet", row_group_size=5)
+    del table
+    data, before = open_data(tmp_path, LABELS), pa.total_allocated_bytes()
+    for _ in data.read([59]):
+        pass
+    assert pa.total_allocated_bytes() - before < noise.nbytes / 2

@@ -12,6 +12,7 @@ from edgekit.cli.look import predict, verify
 from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
 from edgekit.cli.report import report
+from edgekit.cli.train import train
 
 __all__ = ["main"]
 
@@ -29,5 +30,5 @@ def main() -> None:
     """
 
 
-for command in (export, predict, bench, evaluate, gate, report, inspect, verify, list_, doctor):
+for command in (export, train, predict, bench, evaluate, gate, report, inspect, verify, list_, doctor):
     main.add_command(command)

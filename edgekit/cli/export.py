@@ -51,7 +51,9 @@ class Triple(click.ParamType[tuple[float, ...]]):
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
 @click.option("--scheme", metavar="S", help=f"Exactly one of {', '.join(SCHEMES)}.")
-@click.option("--weights", metavar="W", help="auto, imagenet, package, bundled, random, or a file.  [default: auto]")
+@click.option(
+    "--weights", metavar="W", help="auto, imagenet, package, bundled, random, a file or a run.  [default: auto]"
+)
 @click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
 @click.option("--samples", type=int, metavar="N", help="How many pictures calibrate.  [default: 128]")
 @click.option(
@@ -112,7 +114,8 @@ def export(
 ) -> int:
     """Turn MODEL into a file for a device, and prove that it answers alike.
 
-    MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, or a recipe file (.toml).
+    MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, a folder of `edgekit train`, or a
+    recipe file (.toml).
 
     \b
     Examples:

@@ -4,6 +4,7 @@ files.py     every picture below a folder
 opening.py   `open_data`: finds out what a folder holds
 dataset.py   `DataSet`: pictures with the classes of a model
 splits.py    test, val, train
+learning.py  the parts that a training run needs
 folders.py   class folders, a folder with a table of labels, a plain folder
 tables.py    labels in .csv, .json, .jsonl, .txt
 idx.py       the files of MNIST and Fashion-MNIST
@@ -14,6 +15,7 @@ decoding.py  pictures decoded ahead by a few threads
 
 from edgekit.data.dataset import DataSet, Picture
 from edgekit.data.files import SUFFIXES, picture_files, read_pictures
+from edgekit.data.learning import Lessons, open_lessons
 from edgekit.data.opening import open_data
 
-__all__ = ["SUFFIXES", "DataSet", "Picture", "open_data", "picture_files", "read_pictures"]
+__all__ = ["SUFFIXES", "DataSet", "Lessons", "Picture", "open_data", "open_lessons", "picture_files", "read_pictures"]

@@ -23,6 +23,8 @@ class Source:
     read   positions in ascending order -> a name and an opener for each
     notes  what a user should be told
     kinds  how many classes there are, where numbers are all that is known of them
+    together  how many to ask for at once, where any order is wanted: files are read forwards, and what is asked for is
+              held as it is on disk
     """
 
     what: str
@@ -32,6 +34,7 @@ class Source:
     read: Callable[[Sequence[int]], Iterator[tuple[str, Opener]]]
     notes: tuple[str, ...] = ()
     kinds: int | None = None
+    together: int = 1024
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from edgekit.data.classes import few
 from edgekit.data.dataset import Opener, Source
 from edgekit.data.files import picture_files
 from edgekit.data.tables import read_table
@@ -27,6 +28,9 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
     if len(classified) < len(files):
         notes = (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
     names = [(path.parts[0],) for path in classified]
+    empty = {p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")} - {n for (n,) in names}
+    if empty:
+        notes += (f"{len(empty)} class folders hold no picture: {few(sorted(empty))}",)
     return _files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
 
 

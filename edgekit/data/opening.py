@@ -1,6 +1,7 @@
 """What a folder holds is told by what is in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,24 +38,29 @@ def open_data(
     return without_labels(source) if unlabelled or source.names is None else with_labels(source, labels)
 
 
-def _find(folder: Path, split: str | None, unlabelled: bool) -> Source:
+def splits_in(folder: Path, *, unlabelled: bool = False) -> dict[str, Callable[[], Source]]:
+    """The parts that a folder holds, each to be opened: test, val, train; "" for a folder that is not split."""
     if images := idx.find(folder):
-        return idx.source(folder, *_choose(images, split, folder))
+        return {name: partial(idx.source, folder, name, file) for name, file in images.items()}
     if files := parquet.find(folder):
-        return parquet.source(folder, *_choose(files, split, folder))
+        return {name: partial(parquet.source, folder, name, some) for name, some in files.items()}
     inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
     roots = {name: p for p in inside if (name := split_of(p.name))}
     if roots and len(roots) == len(inside):  # a class may be called "train": splits stand alone
-        name, root = _choose(roots, split, folder)
-        return folders.source(root, name, unlabelled=unlabelled)
-    if split is not None:
+        return {name: partial(folders.source, root, name, unlabelled=unlabelled) for name, root in roots.items()}
+    return {"": partial(folders.source, folder, unlabelled=unlabelled)}
+
+
+def _find(folder: Path, split: str | None, unlabelled: bool) -> Source:
+    there = splits_in(folder, unlabelled=unlabelled)
+    if "" in there and split is not None:
         raise DataError(f"{folder} has no splits, so --split {split} means nothing", hint="leave --split out")
-    return folders.source(folder, unlabelled=unlabelled)
+    return there[""]() if "" in there else _choose(there, split, folder)()
 
 
-def _choose(there: Mapping[str, T], asked: str | None, folder: Path) -> tuple[str, T]:
+def _choose(there: Mapping[str, T], asked: str | None, folder: Path) -> T:
     """The split asked for, or the best to measure on. Raises DataError."""
     name = asked or next((s for s in SPLITS if s in there), next(iter(there)))
     if name not in there:
         raise DataError(f"{folder} has no split '{name}'", hint=f"--split {' or '.join(sorted(there))}")
-    return name, there[name]
+    return there[name]

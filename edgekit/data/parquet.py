@@ -20,6 +20,7 @@ from edgekit.errors import DataError, MissingExtraError
 from edgekit.preprocess import decode_picture
 
 ROWS = 32  # decoded at a time
+BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
 def find(folder: Path) -> dict[str, list[Path]]:
@@ -38,7 +39,8 @@ def source(folder: Path, split: str, files: Sequence[Path]) -> Source:
     except ModuleNotFoundError:
         raise MissingExtraError("pyarrow", "parquet") from None
     try:
-        opened = [pyarrow.parquet.ParquetFile(path) for path in files]
+        # pre_buffer would hold all that was ever read of a file
+        opened = [pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) for path in files]
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{files[0].parent}: {error}", hint="parquet files as the Hugging Face hub has them") from None
     schema = opened[0].schema_arrow

@@ -13,7 +13,7 @@ from torch import nn
 from edgekit import registry, zoo
 from edgekit.artifact import Weights
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
-from edgekit.models import checkpoints, functions, hub, networks, weights
+from edgekit.models import checkpoints, functions, hub, networks, trained, weights
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
@@ -34,7 +34,7 @@ class LoadedModel:
     preprocess: Preprocess
     labels: tuple[str, ...]
     weights: Weights
-    sheet: Path | None = None
+    pictures: Path | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -48,22 +48,40 @@ class Card(msgspec.Struct, frozen=True):
     preprocess: Preprocess
     labels: tuple[str, ...]
 
+    @property
+    def knows(self) -> str:
+        return f"{len(self.labels)} kinds of clothes ({self.data})"
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be loaded, decided without loading it."""
+    """What would be loaded, decided without loading it.
+
+    card      what is known of a bundled checkpoint, or of a run of `edgekit train`
+    pictures  that came with the weights: a contact sheet or a folder; what "default" calibration means for it
+    """
 
     architecture: str
     family: str
     choice: Choice
     preprocess: Preprocess
-    card: Card | None = None
+    card: Card | trained.Card | None = None
+    pictures: Path | None = None
 
 
 def plan(recipe: Recipe) -> Plan:
     """Decide on architecture, preprocessing and weights. Raises the errors that `load` would raise for a wrong request."""
     if recipe.labels:
-        _read_labels(recipe.labels)
+        read_labels(recipe.labels)
+    if zoo.is_run(recipe.model):
+        if recipe.weights != "auto":
+            raise RequestError(
+                f"{recipe.model} is a run with weights of its own, so --weights {recipe.weights} means nothing",
+                hint=f"--weights {recipe.weights} with the name of an architecture",
+            )
+        return _plan_run(Path(recipe.model), recipe)
+    if zoo.is_run(recipe.weights):
+        return _plan_weights_of_run(recipe)
     if recipe.model.startswith("py:"):
         path = None if recipe.weights in weights.SOURCES else Path(recipe.weights)
         if path is None and recipe.weights != "auto":
@@ -100,14 +118,41 @@ def plan(recipe: Recipe) -> Plan:
     spec = card.preprocess if card else own
     with torch.device("meta"):
         kind = family(timm.create_model(architecture, num_classes=1))
-    return Plan(name, kind, choice, _override(spec, recipe), card)
+    pictures = zoo.BUNDLED / "fashion-mnist.png" if card else None
+    return Plan(name, kind, choice, _override(spec, recipe), card, pictures)
+
+
+def _plan_run(folder: Path, recipe: Recipe) -> Plan:
+    card = trained.read(folder)
+    with torch.device("cpu" if card.architecture.startswith("py:") else "meta"):
+        kind = family(trained.bare(card))
+    choice = Choice("trained", "as asked", folder)
+    return Plan(card.architecture, kind, choice, _override(card.preprocess, recipe), card, folder / trained.PICTURES)
+
+
+def _plan_weights_of_run(recipe: Recipe) -> Plan:
+    """`MODEL --weights RUN`: the run, if it is one of that model. Raises WeightsError."""
+    planned = _plan_run(Path(recipe.weights), recipe)
+    asked = recipe.model if recipe.model.startswith("py:") else zoo.timm_name(recipe.model).partition(".")[0]
+    if planned.architecture != asked:
+        raise WeightsError(
+            f"{recipe.weights} is a run of {planned.architecture}, not of {asked}",
+            hint=f"edgekit export {recipe.weights}, or --weights of a run of {asked}",
+        )
+    return planned
 
 
 def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     """Make the module and fill it. Raises WeightsError, DataError (labels)."""
     torch.manual_seed(recipe.seed)
     choice, notes = planned.choice, []
-    if recipe.model.startswith("py:"):
+    name, card = recipe.model, planned.card
+    if isinstance(card, trained.Card) and choice.path:
+        module, knows, name = trained.bare(card), card.knows, choice.path.absolute().name
+        trained.fill(module, choice.path, card)
+        if not card.finished:
+            notes.append(f"the run is not finished: this is its best epoch so far, {card.epoch}")
+    elif recipe.model.startswith("py:"):
         module = functions.make(recipe.model)
         if choice.path:
             weights.load_into(module, checkpoints.read_state(choice.path), str(choice.path))
@@ -130,18 +175,17 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
         why=choice.why,
         knows=knows,
         sha256=weights.digest(module),
-        licence=planned.card.licence if planned.card else "",
+        licence=card.licence if card else "",
     )
-    sheet = zoo.BUNDLED / "fashion-mnist.png" if planned.card else None
     return LoadedModel(
-        recipe.model,
+        name,
         planned.architecture,
         planned.family,
         module,
         planned.preprocess,
         labels,
         record,
-        sheet,
+        planned.pictures,
         tuple(notes),
     )
 
@@ -197,7 +241,7 @@ def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
     model = networks.create(bare, size, **({"num_classes": len(head)} if head is not None else {}))
     weights.load_into(model, state, choice.path.name)
     if planned.card:
-        return model, f"{len(planned.card.labels)} kinds of clothes ({planned.card.data})"
+        return model, planned.card.knows
     return model, "what it was trained for"
 
 
@@ -262,7 +306,7 @@ def _override(spec: Preprocess, recipe: Recipe) -> Preprocess:
 
 def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[str, ...]:
     if recipe.labels:
-        found = _read_labels(recipe.labels)
+        found = read_labels(recipe.labels)
         if len(found) != classes:
             raise DataError(
                 f"{recipe.labels} has {len(found)} lines, the model {classes} classes",
@@ -278,7 +322,7 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
     return tuple(f"class {i}" for i in range(classes))
 
 
-def _read_labels(file: str) -> tuple[str, ...]:
+def read_labels(file: str) -> tuple[str, ...]:
     hint = "--labels FILE: one class name per line, in class order, UTF-8"
     try:
         return tuple(Path(file).read_text("utf-8-sig").splitlines())

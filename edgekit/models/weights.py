@@ -55,6 +55,8 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
     if weights not in SOURCES:
         path = Path(weights)
         if path.is_dir():
+            if (path / "training.pt").is_file():
+                raise WeightsError(f"{path} is a run without an epoch yet", hint="edgekit train ... --resume")
             inside = [file for pattern in FILES for file in sorted(path.glob(pattern))]
             hint = f"--weights {inside[0]}" if inside else "--weights FILE"
             raise WeightsError(f"'{weights}' is a folder, not a file of weights", hint=hint)
@@ -78,7 +80,7 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
         return Choice("bundled", f"not in the hub's cache, {trouble}, no package carries them", bundled)
     raise WeightsError(
         f"no weights for {architecture}: not in the hub's cache, {trouble}, in no installed package, not bundled",
-        hint="--weights FILE, or --weights random to try the export without trained numbers",
+        hint="--weights FILE, or --weights random: numbers that were never trained",
     )
 
 

@@ -1,0 +1,105 @@
+"""The three parts that a training run needs: to learn from, to select on, to report on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.data import folders
+from edgekit.data.classes import few
+from edgekit.data.dataset import DataSet, Source, with_labels
+from edgekit.data.opening import splits_in
+from edgekit.errors import DataError
+
+ENOUGH = "two class folders or more, with pictures in each"
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """
+    labels  of the classes, in their order
+    train   what the weights learn from
+    val     what the best epoch is selected on
+    test    what is reported; None where the data have no such split
+    notes   what a user should be told
+    """
+
+    labels: tuple[str, ...]
+    train: DataSet
+    val: DataSet
+    test: DataSet | None
+    notes: tuple[str, ...]
+
+
+def open_lessons(
+    folder: Path,
+    *,
+    labels_file: Path | None = None,
+    classes: Sequence[str] | None = None,
+    val_share: float = 0.1,
+    seed: int = 0,
+) -> Lessons:
+    """Everything that `open_data` reads, as parts of their own.
+
+    labels_file  what is on the pictures, in a table; the folder then has no splits
+    classes      names in class order; without it: the names in the data, sorted, numbers by value
+    val_share    of the training pictures of each class, where there is no split "val"
+    Raises DataError for no labels, fewer than two classes, and splits whose classes do not fit.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures")
+    there = {"": lambda: folders.with_table(folder, labels_file)} if labels_file else splits_in(folder)
+    first = next((name for name in ("train", "", "all") if name in there), None)
+    if first is None:
+        raise DataError(
+            f"{folder} has no training pictures, only {', '.join(there)}", hint="a folder 'train' beside it"
+        )
+    source = there[first]()
+    labels = tuple(classes) if classes else _labels(source)
+    if len(labels) < 2:
+        raise DataError(f"the {source.what} are of one class: {few(labels)}", hint=ENOUGH)
+    train = _matched(source, labels)
+    notes = list(train.notes)
+    if len(used := {train.truths[i][0] for i in train.positions}) < 2:  # type: ignore[index]
+        raise DataError(f"the {train.what} show {len(used)} of {len(labels)} classes", hint=ENOUGH)
+    if "val" in there:
+        val = _matched(there["val"](), labels)
+        notes += val.notes
+    else:
+        train, val = _share(train, val_share, seed)
+    test = _matched(there["test"](), labels) if "test" in there else None
+    notes += test.notes if test else ()
+    if not len(val) or not len(train):
+        raise DataError(f"{len(train)} pictures to learn from and {len(val)} to select on", hint=ENOUGH)
+    return Lessons(labels, train, val, test, tuple(notes))
+
+
+def _labels(source: Source) -> tuple[str, ...]:
+    if source.names is None:
+        raise DataError(f"nothing says what is on the {source.what}", hint=f"{ENOUGH}; or --labels FILE")
+    found = {name for names in source.names for name in names}
+    return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+
+
+def _matched(source: Source, labels: Sequence[str]) -> DataSet:
+    try:
+        return with_labels(source, labels)
+    except DataError as error:
+        error.hint = "the same classes in every split, and in --classes FILE where it is given"
+        raise
+
+
+def _share(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
+    """Train and val: a seeded share of each class that has two pictures or more, and at least one of it."""
+    assert data.truths is not None
+    by_class: dict[int, list[int]] = {}
+    for position in data.positions:
+        by_class.setdefault(data.truths[position][0], []).append(position)
+    rng, taken = np.random.default_rng(seed), set()
+    for _, positions in sorted(by_class.items()):
+        if len(positions) > 1:
+            count = min(max(1, round(share * len(positions))), len(positions) - 1)
+            taken.update(rng.choice(positions, count, replace=False).tolist())
+    rest = [p for p in data.positions if p not in taken]
+    return replace(data, positions=rest), replace(data, positions=sorted(taken))

@@ -1,0 +1,44 @@
+"""The last layer of a classifier: which it is, and a new one for other classes."""
+
+import torch
+from torch import nn
+
+from edgekit.errors import UnsupportedError
+
+
+def head(module: nn.Module) -> nn.Module:
+    """What turns features into scores: timm's classifier, else the last linear layer. Raises UnsupportedError."""
+    own = getattr(module, "get_classifier", None)
+    found = (
+        own()
+        if callable(own)
+        else next((m for m in reversed(list(module.modules())) if isinstance(m, nn.Linear)), None)
+    )
+    if not isinstance(found, nn.Module) or isinstance(found, nn.Identity):
+        raise UnsupportedError(
+            f"{type(module).__name__} has no last linear layer to train", hint="a classifier that ends in nn.Linear"
+        )
+    return found
+
+
+def set_classes(module: nn.Module, classes: int, *, seed: int = 0, anew: bool = False) -> nn.Module:
+    """Give the module a new head, drawn with `seed`, where it answers another number of classes or `anew`. In place.
+
+    timm's networks know how (`reset_classifier`); in others the last nn.Linear is replaced. Raises UnsupportedError.
+    """
+    old = head(module)
+    if getattr(old, "out_features", None) == classes and not anew:
+        return module
+    torch.manual_seed(seed)
+    reset = getattr(module, "reset_classifier", None)
+    if callable(reset):
+        reset(classes)
+        return module
+    assert isinstance(old, nn.Linear)
+    new = nn.Linear(old.in_features, classes, bias=old.bias is not None)
+    name = next(name for name, m in module.named_modules() if m is old)
+    parent, _, last = name.rpartition(".")
+    if not name:
+        raise UnsupportedError("the model is one linear layer", hint="a module that holds it")
+    setattr(module.get_submodule(parent), last, new)
+    return module

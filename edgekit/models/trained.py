@@ -1,0 +1,117 @@
+"""What `edgekit train` leaves: a folder with weights.safetensors and run.toml, which says how to make the model again.
+
+run.toml             the Card below
+weights.safetensors  of the best epoch on the validation pictures
+calibration/         a few of the training pictures, for int8 and the proof
+metrics.jsonl        a line for each epoch; curve.svg draws it
+training.pt          the whole state, while the run is not finished
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import msgspec.toml
+from torch import nn
+
+from edgekit.errors import WeightsError
+from edgekit.models import checkpoints, functions, heads, networks, weights
+from edgekit.preprocess import Preprocess
+from edgekit.zoo import RUN_CARD
+
+WEIGHTS, PICTURES = "weights.safetensors", "calibration"
+
+
+class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one split. top1: a share; loss: mean cross-entropy."""
+
+    top1: float
+    loss: float
+    pictures: int
+    unreadable: int = 0
+
+
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which pictures: `name` is the folder's own; a stamp changes when the pictures or their labels do."""
+
+    name: str
+    train: str
+    train_pictures: int
+    train_stamp: str
+    val: str
+    val_pictures: int
+    val_stamp: str
+    test: str = ""
+    test_pictures: int = 0
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """run.toml. Everything that makes the model again, and where its numbers are from.
+
+    architecture  timm's name, or py:package.module:function
+    started_from  the weights that the first step began with
+    settings      as `edgekit.training.Settings` has them
+    finished      False: later epochs may be better
+    """
+
+    architecture: str
+    weights_sha256: str
+    labels: tuple[str, ...]
+    preprocess: Preprocess
+    data: Data
+    settings: dict[str, str | int | float | bool]
+    command: str
+    started_from: str
+    made_with: dict[str, str]
+    epoch: int
+    epochs: int
+    cpu_seconds: float
+    val: Score
+    finished: bool
+    test: Score | None = None
+    licence: str = ""
+    schema: Literal[1] = 1
+
+    @property
+    def knows(self) -> str:
+        return f"{len(self.labels)} classes of {self.data.name}"
+
+
+def read(folder: Path) -> Card:
+    """Raises WeightsError for a card that this version does not understand."""
+    path = folder / RUN_CARD
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Card)
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror}", hint="a folder that edgekit train made"
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise WeightsError(f"{path}: {error}", hint="train it again, or a newer edgekit") from None
+
+
+def encode(card: Card) -> bytes:
+    """As TOML, without what is not there (TOML has no null)."""
+    return msgspec.toml.encode(_without_none(msgspec.to_builtins(card)))
+
+
+def bare(card: Card) -> nn.Module:
+    """The module without its numbers."""
+    if card.architecture.startswith("py:"):
+        return heads.set_classes(functions.make(card.architecture), len(card.labels))
+    return networks.create(card.architecture, card.preprocess.input_size, num_classes=len(card.labels))
+
+
+def fill(module: nn.Module, folder: Path, card: Card) -> None:
+    """Load the run's weights. Raises WeightsError where they are not those of the card."""
+    weights.load_into(module, checkpoints.read_state(folder / WEIGHTS), str(folder / WEIGHTS))
+    if weights.digest(module.float()) != card.weights_sha256:
+        raise WeightsError(
+            f"{folder / WEIGHTS} is not what {RUN_CARD} was written for",
+            hint="a copy of the whole folder; a run that was cut short goes on with edgekit train ... --resume",
+        )
+
+
+def _without_none(value: Any) -> Any:
+    return {k: _without_none(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value

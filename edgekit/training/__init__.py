@@ -1,0 +1,22 @@
+"""From pictures to a trained model, which is a folder that `export` and `train` take for a model.
+
+settings.py    what a run was asked to do
+run.py         `train`: one straight function
+course.py      what does not change in a run, and where it stands
+resuming.py    the saved state, and whether it is of the run that is asked for
+learner.py     a step, a score, and the state between two steps
+batches.py     pictures streamed from a data set, augmented by timm
+objective.py   cross-entropy, and a teacher's answers
+randomness.py  why a resumed run draws what it would have drawn
+world.py       one process, or several under torchrun
+folder.py      the files of a run
+curve.py       the learning curve
+"""
+
+from edgekit.registry import needs
+
+with needs("train"):
+    from edgekit.training.run import train
+from edgekit.training.settings import Settings
+
+__all__ = ["Settings", "train"]

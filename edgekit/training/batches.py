@@ -1,0 +1,147 @@
+"""Batches of pictures, streamed from a data set by a few processes; the same ones for any number of them."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from edgekit.data import DataSet
+from edgekit.errors import DataError
+from edgekit.preprocess import Preprocess, fit, normalise
+from edgekit.training import randomness
+from edgekit.training.settings import Settings
+
+VIEWS: dict[str, dict[str, Any]] = {
+    "light": {"scale": (0.5, 1.0), "ratio": (0.8, 1.25), "color_jitter": None},
+    "strong": {"scale": (0.2, 1.0), "color_jitter": None, "auto_augment": "rand-m7-mstd0.5-inc1", "re_prob": 0.25},
+}
+View = Callable[[Image.Image], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    images  float32 [n, 3, h, w], normalised; zeros for a picture that cannot be read
+    truth   int64 [n]: the class to learn
+    right   per picture, every class that counts as right
+    weight  float32 [n]: 1, and 0 for a picture that cannot be read
+    unreadable  why, for each of those
+    """
+
+    images: Tensor
+    truth: Tensor
+    right: tuple[tuple[int, ...], ...]
+    weight: Tensor
+    unreadable: tuple[str, ...]
+
+
+def lessons_of(count: int, settings: Settings, epoch: int) -> list[np.ndarray]:
+    """An epoch's batches as indices 0..count-1: every picture once, in an order of its own, batches of nearly one size."""
+    order = randomness.draw(settings.seed, randomness.ORDER, epoch).permutation(count)
+    return np.array_split(order, steps_of(count, settings.batch))
+
+
+def steps_of(count: int, batch: int) -> int:
+    return -(-count // batch)
+
+
+def plain_view(spec: Preprocess) -> View:
+    """As the exported model will see it."""
+    return lambda picture: torch.from_numpy(normalise(fit(picture, spec), spec).transpose(2, 0, 1).copy())
+
+
+def random_view(spec: Preprocess, settings: Settings) -> View:
+    """timm's augmentation, seeded by the caller."""
+    if settings.augment == "none":
+        return plain_view(spec)
+    from timm.data import create_transform
+
+    view: View = create_transform(
+        input_size=(3, *spec.input_size),
+        is_training=True,
+        interpolation=spec.interpolation,
+        mean=spec.mean,
+        std=spec.std,
+        hflip=0.5 if settings.flip else 0.0,
+        **VIEWS[settings.augment],
+    )
+    return view
+
+
+def stream(
+    data: DataSet, batches: Sequence[np.ndarray], view: View, size: tuple[int, int], workers: int, seed: tuple[int, ...]
+) -> Iterator[Batch]:
+    """The batches in their order.
+
+    batches  indices into data.positions
+    view     a picture to its tensor, [3, *size]; seeded with `seed` and the picture's position
+
+    Raises DataError where a file of the data set is damaged.
+    """
+    forks = "fork" in multiprocessing.get_all_start_methods()  # readers hold open files: only a fork takes them along
+    workers = min(workers, len(batches)) if forks else 0
+    loader: DataLoader[Batch | DataError] = DataLoader(
+        _Stream(data, batches, view, size, seed),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        multiprocessing_context="fork" if workers else None,
+    )
+    for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+class _Stream(IterableDataset[Batch | DataError]):
+    """Worker w of n makes every n-th batch; the loader takes turns, so their order stays."""
+
+    def __init__(
+        self, data: DataSet, batches: Sequence[np.ndarray], view: View, size: tuple[int, int], seed: tuple[int, ...]
+    ) -> None:
+        self.data, self.batches, self.view, self.seed = data, batches, view, seed
+        self.nothing = torch.zeros(3, *size)
+
+    def __iter__(self) -> Iterator[Batch | DataError]:
+        worker = get_worker_info()
+        own = self.batches[worker.id :: worker.num_workers] if worker else self.batches
+        together = max(1, self.data.source.together // max((len(b) for b in own), default=1))
+        try:
+            for start in range(0, len(own), together):
+                yield from self._window(own[start : start + together])
+        except DataError as error:
+            yield error
+
+    def _window(self, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
+        """Files are read forwards once, whatever the order of the pictures in the batches."""
+        positions = sorted(self.data.positions[i] for batch in batches for i in batch.tolist())
+        pictures = {picture.position: picture for picture in self.data.read(positions)}
+        for batch in batches:
+            chosen = [pictures.pop(self.data.positions[i]) for i in batch.tolist()]
+            images, unreadable = [], []
+            for picture in chosen:
+                randomness.reseed(*self.seed, picture.position)
+                try:
+                    images.append(self.view(picture.open()))
+                except DataError as error:
+                    images.append(self.nothing)
+                    unreadable.append(
+                        error.message if picture.name in error.message else f"{picture.name}: {error.message}"
+                    )
+            yield Batch(
+                torch.stack(images),
+                torch.tensor([picture.truth[0] for picture in chosen]),
+                tuple(picture.truth for picture in chosen),
+                torch.tensor([float(image is not self.nothing) for image in images]),
+                tuple(unreadable),
+            )

@@ -1,0 +1,114 @@
+"""A run apart from its numbers: what does not change in it, and where it stands."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+
+from edgekit import __version__
+from edgekit.data import DataSet, Lessons
+from edgekit.errors import DataError
+from edgekit.models import LoadedModel, trained
+from edgekit.models.trained import Card, Score
+from edgekit.models.weights import digest
+from edgekit.training import batches, randomness
+from edgekit.training.learner import score
+from edgekit.training.settings import Settings, plain
+from edgekit.training.world import World
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Standing:
+    """Where a run stands.
+
+    step, loss, seen, unreadable   steps done; of the epoch at hand: sum of losses, pictures, what could not be read
+    best_epoch, best               counted from 1; 0: none yet
+    logged                         bytes of metrics.jsonl that belong to the steps done
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    seen: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    best_epoch: int = 0
+    best: dict[str, float] | None = None
+    logged: int = 0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """What does not change in a run."""
+
+    settings: Settings
+    out: Path
+    lessons: Lessons
+    model: LoadedModel
+    command: str
+    world: World
+    say: Say
+
+    @property
+    def steps(self) -> int:
+        """In an epoch."""
+        return batches.steps_of(len(self.lessons.train), self.settings.batch)
+
+    def batches(self, epoch: int, skip: int) -> Iterator[batches.Batch]:
+        """This process's share of an epoch's batches, from one on."""
+        spec, asked, train = self.model.preprocess, self.settings, self.lessons.train
+        parts = batches.lessons_of(len(train), asked, epoch)[skip:]
+        mine = [part[self.world.rank :: self.world.size] for part in parts]
+        seed = (asked.seed, randomness.VIEW, epoch)
+        return batches.stream(train, mine, batches.random_view(spec, asked), spec.input_size, asked.workers, seed)
+
+    def measure(self, module: nn.Module, data: DataSet) -> Score:
+        spec, asked = self.model.preprocess, self.settings
+        parts = np.array_split(np.arange(len(data)), batches.steps_of(len(data), asked.batch))
+        mine = parts[self.world.rank :: self.world.size]
+        view = batches.plain_view(spec)
+        stream = batches.stream(data, mine, view, spec.input_size, asked.workers, (asked.seed,)) if mine else iter(())
+        self.world.agree(module)
+        found = score(module, stream, self.world)
+        if not found.pictures:
+            raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
+        return found
+
+    def card(self, kept: nn.Module, standing: Standing, val: Score) -> Card:
+        """What is written down of the best epoch so far."""
+        lessons, model = self.lessons, self.model
+        data = trained.Data(
+            name=Path(self.settings.data).absolute().name,
+            train=lessons.train.what,
+            train_pictures=len(lessons.train),
+            train_stamp=lessons.train.stamp,
+            val=lessons.val.what,
+            val_pictures=len(lessons.val),
+            val_stamp=lessons.val.stamp,
+            test=lessons.test.what if lessons.test else "",
+            test_pictures=len(lessons.test) if lessons.test else 0,
+        )
+        return Card(
+            architecture=model.architecture.partition(".")[0]
+            if not model.architecture.startswith("py:")
+            else model.architecture,
+            weights_sha256=digest(kept),
+            labels=lessons.labels,
+            preprocess=model.preprocess,
+            data=data,
+            settings=plain(self.settings),
+            command=self.command,
+            started_from=f"{model.weights.source}, sha256 {model.weights.sha256}",
+            made_with={"edgekit": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
+            epoch=standing.best_epoch,
+            epochs=standing.step // self.steps,
+            cpu_seconds=round(standing.cpu_seconds, 2),
+            val=val,
+            finished=False,
+            licence=model.weights.licence,
+        )

@@ -1,0 +1,128 @@
+"""The folder of a run: what may lie in it, and how its files are replaced."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from PIL import Image
+from safetensors.torch import save as serialise
+from torch import nn
+
+from edgekit.artifact import output_errors
+from edgekit.data import DataSet
+from edgekit.errors import DataError, OutputError, RequestError, TrainingError, reason
+from edgekit.models import trained
+from edgekit.preprocess import Preprocess, resize
+from edgekit.training import curve
+from edgekit.zoo import RUN_CARD
+
+STATE, METRICS, CURVE = "training.pt", "metrics.jsonl", "curve.svg"
+FILES = {RUN_CARD, trained.WEIGHTS, trained.PICTURES, STATE, METRICS, CURVE}
+CALIBRATION = 160  # pictures: 128 for int8, 32 for the proof
+
+
+def check_destination(out: Path, *, resume: bool, fresh: bool) -> None:
+    """Raises RequestError for a place that holds something else, or a run that nothing was said about; OutputError."""
+    with output_errors():
+        there = sorted(p.name for p in out.iterdir() if not p.name.endswith(".partial")) if out.is_dir() else []
+    foreign = next((name for name in there if name not in FILES), "a file" if out.is_file() else None)
+    if foreign:
+        raise RequestError(f"{out} holds something that is not a run ({foreign})", hint="-o another/folder")
+    if resume and STATE not in there and RUN_CARD not in there:
+        raise RequestError(f"there is no run to go on with in {out}", hint="leave --resume out")
+    if there and not resume and not fresh:
+        raise RequestError(
+            f"{out} holds a run", hint="--resume goes on with it, --fresh starts over, -o another/folder"
+        )
+    parent = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if not parent.is_dir():
+        raise RequestError(f"{parent} is a file, not a folder to write in", hint="-o another/folder")
+    if not os.access(parent, os.W_OK):
+        raise OutputError(f"no permission to write in {parent}", hint="-o another/folder")
+
+
+def clear(out: Path) -> None:
+    """Make the folder, empty of an earlier run."""
+    with output_errors():
+        out.mkdir(parents=True, exist_ok=True)
+        for name in sorted(FILES):
+            shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place to write a file, which then takes the place of `path` in one step; a reader never sees half of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    with output_errors():
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+
+def save_state(out: Path, state: dict[str, Any]) -> None:
+    with replacing(out / STATE) as partial:
+        torch.save(state, partial)
+
+
+def load_state(out: Path) -> dict[str, Any]:
+    """Raises TrainingError for a file that is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(out / STATE, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and pickle raise many kinds
+        raise TrainingError(f"{out / STATE} cannot be read: {reason(error)}", hint="--fresh starts over") from None
+    return state
+
+
+def save_pictures(out: Path, data: DataSet, spec: Preprocess, seed: int) -> None:
+    """A seeded sample of the training pictures, no larger than the model looks at, for int8 and the proof of exports."""
+    folder = out / trained.PICTURES
+    with output_errors():
+        folder.mkdir(exist_ok=True)
+        side = int(max(spec.input_size) / spec.crop_pct)
+        for picture in data.read(data.sample(CALIBRATION, seed)):
+            try:
+                _smaller(picture.open(), side, spec).save(
+                    folder / f"{picture.position:08}.jpg", quality=95, subsampling=0
+                )
+            except DataError:  # counted and named when it is its turn in training
+                continue
+
+
+def _smaller(picture: Image.Image, side: int, spec: Preprocess) -> Image.Image:
+    factor = side / min(picture.size)
+    if factor >= 1:
+        return picture
+    width, height = (max(side, round(length * factor)) for length in picture.size)
+    return resize(picture, (width, height), spec.interpolation)
+
+
+def log(out: Path, line: curve.Epoch) -> int:
+    """Append a line, draw the curve again; the bytes that the file now has."""
+    path = out / METRICS
+    with output_errors(), path.open("ab") as file:
+        file.write(msgspec.json.encode(line) + b"\n")
+    epochs = [msgspec.json.decode(text, type=curve.Epoch) for text in path.read_bytes().splitlines()]
+    with replacing(out / CURVE) as partial:
+        partial.write_text(curve.draw(epochs), "utf-8")
+    return path.stat().st_size
+
+
+def keep(out: Path, module: nn.Module, card: trained.Card) -> None:
+    """The weights first, then the card that knows their digest."""
+    state = {
+        k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()
+    }  # clone: no shared memory
+    with replacing(out / trained.WEIGHTS) as partial:
+        partial.write_bytes(serialise(state))
+    write_card(out, card)
+
+
+def write_card(out: Path, card: trained.Card) -> None:
+    with replacing(out / RUN_CARD) as partial:
+        partial.write_bytes(trained.encode(card))

@@ -1,0 +1,138 @@
+"""A network with all that changes it in a step, and the state that makes it go on bit for bit."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from edgekit.errors import TrainingError, UnsupportedError
+from edgekit.models import heads
+from edgekit.models.trained import Score
+from edgekit.training import randomness
+from edgekit.training.batches import Batch
+from edgekit.training.objective import Objective
+from edgekit.training.settings import Settings
+from edgekit.training.world import World
+
+NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+
+
+class Learner:
+    """
+    module  what is trained and saved; float32
+    kept    what is measured and kept: its moving average where there is one, else the module itself
+    """
+
+    def __init__(self, module: nn.Module, objective: Objective, settings: Settings, steps: int, world: World) -> None:
+        """`steps`: in an epoch."""
+        self.module, self.objective, self.settings, self.world = module.to(world.device), objective, settings, world
+        self.head = heads.head(module) if settings.freeze else None
+        if self.head is not None:
+            module.requires_grad_(False)
+            self.head.requires_grad_(True)
+        self.optimizer = create_optimizer_v2(
+            module, settings.optimizer, settings.lr, settings.weight_decay, layer_decay=settings.layer_decay
+        )
+        self.scheduler, _ = create_scheduler_v2(
+            self.optimizer,
+            settings.schedule,
+            num_epochs=settings.epochs,
+            warmup_epochs=settings.warmup * settings.epochs,
+            warmup_lr=settings.lr / 100,
+            step_on_epochs=False,
+            updates_per_epoch=steps,
+        )
+        self.average = ModelEmaV3(module, settings.ema, use_warmup=True) if settings.ema else None
+        self.net = world.spread(module)
+        gpu = world.device.type == "cuda"
+        self.half = gpu and torch.cuda.is_bf16_supported()
+
+    @property
+    def kept(self) -> nn.Module:
+        return self.average.module if self.average else self.module
+
+    @property
+    def rate(self) -> float:
+        """The largest learning rate of the last step."""
+        return float(max(group["lr"] for group in self.optimizer.param_groups))
+
+    def step(self, batch: Batch, number: int) -> tuple[float, int]:
+        """The mean loss over the readable pictures of all processes, and their number. `number` counts from 0.
+
+        Raises TrainingError, before anything changes, where the loss is not a number.
+        """
+        if self.scheduler is not None:
+            self.scheduler.step_update(number)  # depends on the number alone
+        randomness.reseed(self.settings.seed, randomness.STEP, number, self.world.rank)
+        self._train_mode()
+        images, truth, weight = (t.to(self.world.device) for t in (batch.images, batch.truth, batch.weight))
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.half):
+            scores = self.net(images)
+        if not isinstance(scores, Tensor):
+            raise UnsupportedError(
+                f"in training the model answers {type(scores).__name__}, not scores", hint="a model with one head"
+            )
+        total = (self.objective(scores.float(), images, truth) * weight).sum()
+        count = self.world.sum(weight.sum()).clamp(min=1)
+        mean = (self.world.sum(total.detach()) / count).item()
+        if not math.isfinite(mean):
+            raise TrainingError(f"the loss is {mean} at step {number + 1}", hint="a smaller --lr or a longer --warmup")
+        self.optimizer.zero_grad()
+        # of several processes the gradients are averaged
+        (total * self.world.size / count).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        if self.average:
+            self.average.update(self.module, step=number + 1)
+        return mean, round(count.item())
+
+    def _train_mode(self) -> None:
+        """A frozen body keeps the statistics that it has."""
+        self.net.train(self.head is None)
+        if self.head is not None:
+            self.head.train()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.module.state_dict() if self.average else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.module.load_state_dict(state["average"])
+
+
+def score(module: nn.Module, batches: Iterable[Batch], world: World) -> Score:
+    """How often a model is right; each process brings batches of its own. A picture that cannot be read does not count."""
+    module.eval()
+    sums = torch.zeros(4, dtype=torch.float64, device=world.device)  # right, loss, read, unreadable
+    with torch.inference_mode():
+        for batch in batches:
+            answers = module(batch.images.to(world.device)).float()
+            weight = batch.weight.to(world.device)
+            loss = nn.functional.cross_entropy(answers, batch.truth.to(world.device), reduction="none")
+            best = answers.argmax(-1).tolist()
+            right = torch.tensor(
+                [b in any_of for b, any_of in zip(best, batch.right, strict=True)], device=world.device
+            )
+            sums += torch.stack([(right * weight).sum(), (loss * weight).sum(), weight.sum(), (1 - weight).sum()])
+    right_, loss_, read, unreadable = world.sum(sums).tolist()
+    return Score(right_ / max(read, 1), loss_ / max(read, 1), round(read), round(unreadable))
+
+
+def in_plain_words(error: RuntimeError, settings: Settings) -> TrainingError | None:
+    """Where memory ran out or a process died; None for another error of torch's."""
+    if any(sign in str(error) for sign in NO_MEMORY):
+        said = f"not enough memory for {settings.batch} pictures in a step"
+        return TrainingError(said, hint=f"--batch {settings.batch // 2}, and --fresh: it changes the result")
+    if "DataLoader worker" in str(error):
+        return TrainingError("a process that reads pictures died", hint="--resume --workers 0 goes on without them")
+    return None

@@ -1,0 +1,73 @@
+"""What is made small: cross-entropy with the classes and, with a teacher, the distance to its answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgekit import models, zoo
+from edgekit.errors import DataError, RequestError
+from edgekit.preprocess import Preprocess
+from edgekit.recipe import Recipe
+from edgekit.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model that sees what the student sees, in its own size and scale."""
+
+    module: nn.Module
+    own: Preprocess
+    student: Preprocess
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images normalised for the student [n, 3, h, w] -> the teacher's logits [n, classes]."""
+        if (self.own.mean, self.own.std) != (self.student.mean, self.student.std):
+            mean, std, own_mean, own_std = (
+                torch.tensor(v, device=images.device).view(1, 3, 1, 1)
+                for v in (self.student.mean, self.student.std, self.own.mean, self.own.std)
+            )
+            images = (images * std + mean - own_mean) / own_std
+        if self.own.input_size != self.student.input_size:
+            images = functional.interpolate(images, self.own.input_size, mode="bicubic", antialias=True)
+        with torch.inference_mode():
+            scores: Tensor = self.module(images)
+        return scores.clone()  # an inference tensor could not meet gradients
+
+
+def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torch.device) -> Teacher:
+    """Raises RequestError for what is not a run, DataError for a run of other classes."""
+    if not zoo.is_run(run):
+        raise RequestError(f"{run} is not a run of edgekit train", hint="--distill with the folder of one")
+    recipe = Recipe(model=str(Path(run)), target="torch")
+    model = models.load(recipe, models.plan(recipe))
+    if model.labels != labels:
+        both = zip(model.labels, labels, strict=False)
+        first = next((f"{a!r} there, {b!r} here" for a, b in both if a != b), "one list is longer")
+        raise DataError(
+            f"{run} knows {len(model.labels)} classes, the pictures show {len(labels)}, not the same ones ({first})",
+            hint="a teacher that was trained on the same classes",
+        )
+    return Teacher(model.module.to(device), model.preprocess, student)
+
+
+@dataclass(frozen=True)
+class Objective:
+    settings: Settings
+    teacher: Teacher | None
+
+    def __call__(self, scores: Tensor, images: Tensor, truth: Tensor) -> Tensor:
+        """Loss of each picture [n]. Distillation as Hinton, Vinyals and Dean (2015), https://arxiv.org/abs/1503.02531:
+
+        (1 - w) * cross-entropy + w * T^2 * KL(teacher's softmax(x / T) || student's)
+        """
+        asked = self.settings
+        loss = functional.cross_entropy(scores, truth, label_smoothing=asked.smoothing, reduction="none")
+        if self.teacher is None:
+            return loss
+        t = asked.temperature
+        target = (self.teacher(images).float() / t).log_softmax(-1)
+        apart = functional.kl_div((scores / t).log_softmax(-1), target, log_target=True, reduction="none").sum(-1)
+        return (1 - asked.distill_weight) * loss + asked.distill_weight * t * t * apart

@@ -1,0 +1,66 @@
+"""A run that goes on: what is saved of it, and whether it is the run that is asked for."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgekit.artifact import output_errors
+from edgekit.data import Lessons
+from edgekit.errors import RequestError
+from edgekit.models import trained
+from edgekit.models.trained import Card
+from edgekit.training import folder
+from edgekit.training.course import Course, Standing
+from edgekit.training.learner import Learner
+from edgekit.training.settings import Settings, differences, plain
+
+State = dict[str, Any]  # what training.pt holds
+
+
+def earlier(out: Path) -> Card | State:
+    """The card of a finished run, or the last state of one that is not."""
+    return folder.load_state(out) if (out / folder.STATE).is_file() else trained.read(out)
+
+
+def check_same(out: Path, before: Card | State, settings: Settings, lessons: Lessons) -> None:
+    """Raises RequestError that names what differs from the run that is to go on."""
+    if isinstance(before, Card):
+        asked, stamps = before.settings, [before.data.train_stamp, before.data.val_stamp]
+    else:
+        asked, stamps = before["settings"], before["stamps"]
+    changed = differences(asked, plain(settings))
+    if stamps != _stamps(lessons):
+        changed.append("the pictures or their labels have changed")
+    if changed:
+        raise RequestError(
+            f"{out} was begun with other settings: {'; '.join(changed)}",
+            hint="the same settings, or --fresh to start over",
+        )
+
+
+def go_on(course: Course, learner: Learner, state: State) -> Standing:
+    """Where the run was saved last."""
+    learner.restore(state["learner"])
+    standing = Standing(**state["standing"])
+    if course.world.first:
+        with output_errors(), (course.out / folder.METRICS).open("ab") as file:  # lines of steps that are done again
+            file.truncate(standing.logged)
+    course.say(f"resumed at step {standing.step:,} of {course.settings.epochs * course.steps:,}")
+    return standing
+
+
+def save(course: Course, learner: Learner, standing: Standing) -> None:
+    """All that the next step depends on."""
+    if course.world.first:
+        state = {
+            "schema": 1,
+            "settings": plain(course.settings),
+            "stamps": _stamps(course.lessons),
+            "learner": learner.state(),
+            "standing": asdict(standing),
+        }
+        folder.save_state(course.out, state)
+
+
+def _stamps(lessons: Lessons) -> list[str]:
+    return [lessons.train.stamp, lessons.val.stamp]

@@ -1,0 +1,202 @@
+"""A training run from its settings to its folder: one straight function, to be read aloud."""
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import msgspec
+import torch
+from PIL import Image
+
+from edgekit import models
+from edgekit.data import Lessons, open_lessons
+from edgekit.errors import RequestError, TrainingError
+from edgekit.models import LoadedModel, heads, trained
+from edgekit.models.trained import Card
+from edgekit.training import curve, folder, objective, resuming, world
+from edgekit.training.course import Course, Say, Standing
+from edgekit.training.learner import Learner, in_plain_words
+from edgekit.training.settings import Settings, check
+
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
+
+
+def train(
+    settings: Settings,
+    out: Path,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    command: str = "edgekit.training.train",
+    say: Say = lambda line: None,
+    progress: Progress = lambda total: nullcontext(lambda: None),
+) -> Card:
+    """Train the model that the settings name, keep the epoch that is best on the validation pictures, report on the test.
+
+    The folder `out` is a model afterwards (see models/trained.py), from the first epoch on. On a CPU the same settings
+    give the same bits, also when the run was killed and resumed, with the same versions and number of threads.
+
+    Raises RequestError, DataError, WeightsError before anything is written; TrainingError where the loss is not a number.
+    """
+    check(settings)
+    for name in (settings.model, settings.weights, settings.distill):
+        if name and Path(name).resolve() == out.resolve():
+            raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
+    folder.check_destination(out, resume=resume, fresh=fresh)
+    lessons = open_lessons(
+        Path(settings.data),
+        labels_file=Path(settings.labels) if settings.labels else None,
+        classes=models.read_labels(settings.classes) if settings.classes else None,
+        val_share=settings.val_share,
+        seed=settings.seed,
+    )
+    earlier = resuming.earlier(out) if resume else None
+    if earlier is not None:
+        resuming.check_same(out, earlier, settings, lessons)
+    if isinstance(earlier, Card):
+        say(f"{out} is finished")
+        return earlier
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    with world.join() as here, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # preprocess.MAX_PIXELS is our limit
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more readers than cores: as asked
+        say = say if here.first else lambda line: None
+        _check_size(len(lessons.train), settings, here)
+        model = _model(settings, lessons.labels, say)
+        asked = objective.Objective(
+            settings,
+            objective.teacher(settings.distill, lessons.labels, model.preprocess, here.device)
+            if settings.distill
+            else None,
+        )
+        course = Course(settings, out, lessons, model, command, here, say)
+        learner = Learner(model.module, asked, settings, course.steps, here)
+        for line in (*lessons.notes, _parts(lessons)):
+            say(line)
+        standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
+        total = settings.epochs * course.steps - standing.step
+        with progress(total) if here.first else nullcontext(lambda: None) as tick:
+            try:
+                while standing.step < settings.epochs * course.steps and not _stale(course, standing):
+                    _epoch(course, learner, standing, tick)
+            except RuntimeError as error:
+                if said := in_plain_words(error, settings):
+                    raise said from error
+                raise
+        return _finish(course, learner, standing)
+
+
+def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel:
+    """The model with a head for these classes; its own where it already knows them."""
+    recipe = settings.recipe()
+    planned = models.plan(recipe)
+    say(f"weights: {planned.choice.source} ({planned.choice.why})")
+    model = models.load(recipe, planned)
+    unnamed = model.labels[0] == "class 0" and len(model.labels) == len(labels)
+    if model.labels != labels and not unnamed:
+        heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
+        say(f"a new head for {len(labels)} classes")
+    return model
+
+
+def _check_size(pictures: int, settings: Settings, here: world.World) -> None:
+    if settings.batch < 2 * here.size or pictures < 2 * here.size:
+        raise RequestError(
+            f"{pictures} pictures, {settings.batch} in a step, do not give {here.size} processes two each",
+            hint="a larger --batch, or fewer processes",
+        )
+
+
+def _parts(lessons: Lessons) -> str:
+    held = f"{len(lessons.test):,} to report on" if lessons.test else "none to report on: no split 'test'"
+    return f"{len(lessons.labels)} classes; {len(lessons.train):,} pictures to learn from, {len(lessons.val):,} to select on, {held}"
+
+
+def _begin(course: Course, learner: Learner) -> Standing:
+    standing = Standing()
+    if course.world.first:
+        folder.clear(course.out)
+        folder.save_pictures(course.out, course.lessons.train, course.model.preprocess, course.settings.seed)
+        resuming.save(course, learner, standing)
+    course.world.wait()
+    return standing
+
+
+def _stale(course: Course, standing: Standing) -> bool:
+    """Whether patience is at its end. Asked between epochs and, after a resume, inside one."""
+    epoch, patience = standing.step // course.steps, course.settings.patience
+    return bool(patience) and epoch - standing.best_epoch >= patience
+
+
+def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[[], None]) -> None:
+    """What is left of an epoch, and the look at the validation pictures after it."""
+    epoch, done = divmod(standing.step, course.steps)
+    clock = time.process_time()
+    for batch in course.batches(epoch, done):
+        try:
+            loss, count = learner.step(batch, standing.step)
+        except TrainingError as error:
+            kept = f"; {course.out} keeps epoch {standing.best_epoch}" if standing.best_epoch else ""
+            raise TrainingError(f"{error.message} (epoch {epoch + 1}){kept}", hint=error.hint) from None
+        standing.step += 1
+        standing.loss += loss * count
+        standing.seen += count
+        standing.unreadable += batch.unreadable
+        tick()
+        if standing.step % course.settings.save_every == 0 and standing.step % course.steps:
+            standing.cpu_seconds, clock = standing.cpu_seconds + time.process_time() - clock, time.process_time()
+            standing.unreadable = course.world.gather(standing.unreadable)
+            resuming.save(course, learner, standing)
+    found = course.measure(learner.kept, course.lessons.val)
+    if not math.isfinite(found.loss):
+        raise TrainingError(f"the validation loss is {found.loss} after epoch {epoch + 1}", hint="a smaller --lr")
+    unreadable = course.world.gather(standing.unreadable)
+    standing.cpu_seconds += time.process_time() - clock
+    best = standing.best is None or (found.top1, -found.loss) > (standing.best["top1"], -standing.best["loss"])
+    line = curve.Epoch(
+        epoch + 1, standing.step, learner.rate, standing.loss / max(standing.seen, 1), found.loss, found.top1, best,
+        len(unreadable), round(standing.cpu_seconds, 2),
+    )  # fmt: skip
+    if best:
+        standing.best_epoch, standing.best = epoch + 1, {"top1": found.top1, "loss": found.loss}
+    if course.world.first:
+        standing.logged = folder.log(course.out, line)
+        if best:
+            folder.keep(course.out, learner.kept, course.card(learner.kept, standing, found))
+    course.say(
+        f"epoch {epoch + 1}/{course.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
+        f"top-1 {found.top1:.1%}{'  best' if best else ''}"
+    )
+    if unreadable and epoch == 0:
+        named = "; ".join(unreadable[:3])
+        course.say(
+            f"{len(unreadable)} pictures cannot be read and do not count: {named}{'; ...' * (len(unreadable) > 3)}"
+        )
+    standing.loss, standing.seen, standing.unreadable = 0.0, 0, []
+    resuming.save(course, learner, standing)
+
+
+def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
+    """Measure the best epoch's weights on the test pictures, and close the run."""
+    course.world.wait()
+    card = trained.read(course.out)
+    if standing.step < course.settings.epochs * course.steps:
+        course.say(f"no better epoch in {course.settings.patience}: stopped after {standing.step // course.steps}")
+    trained.fill(learner.kept, course.out, card)
+    test = course.measure(learner.kept, course.lessons.test) if course.lessons.test else None
+    card = msgspec.structs.replace(
+        card,
+        test=test,
+        finished=True,
+        epochs=standing.step // course.steps,
+        cpu_seconds=round(standing.cpu_seconds, 2),
+    )
+    course.world.wait()  # others may still read
+    if course.world.first:
+        folder.write_card(course.out, card)
+        (course.out / folder.STATE).unlink()
+    return card
