@@ -52,6 +52,10 @@ class Learner:
         gpu = world.device.type == "cuda"
         self.half = gpu and torch.cuda.is_bf16_supported()
 
+    def close(self) -> None:
+        """Let go of what spreads it over processes: see world.join."""
+        self.net = self.module
+
     @property
     def kept(self) -> nn.Module:
         return self.average.module if self.average else self.module

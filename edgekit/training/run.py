@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -74,20 +74,20 @@ def train(
             else None,
         )
         course = Course(settings, out, lessons, model, command, here, say)
-        learner = Learner(model.module, asked, settings, course.steps, here)
-        for line in (*lessons.notes, _parts(lessons)):
-            say(line)
-        standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
-        total = settings.epochs * course.steps - standing.step
-        with progress(total) if here.first else nullcontext(lambda: None) as tick:
-            try:
-                while standing.step < settings.epochs * course.steps and not _stale(course, standing):
-                    _epoch(course, learner, standing, tick)
-            except RuntimeError as error:
-                if said := in_plain_words(error, settings):
-                    raise said from error
-                raise
-        return _finish(course, learner, standing)
+        with closing(Learner(model.module, asked, settings, course.steps, here)) as learner:
+            for line in (*lessons.notes, _parts(lessons)):
+                say(line)
+            standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
+            total = settings.epochs * course.steps - standing.step
+            with progress(total) if here.first else nullcontext(lambda: None) as tick:
+                try:
+                    while standing.step < settings.epochs * course.steps and not _stale(course, standing):
+                        _epoch(course, learner, standing, tick)
+                except RuntimeError as error:
+                    if said := in_plain_words(error, settings):
+                        raise said from error
+                    raise
+            return _finish(course, learner, standing)
 
 
 def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel:

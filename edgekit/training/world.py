@@ -1,5 +1,6 @@
 """One process or several that torchrun started: who we are, and sums over all."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,4 +72,7 @@ def join() -> Iterator[World]:
     try:
         yield World(rank, size, device)
     finally:
+        # A DistributedDataParallel that outlives the group would end it in its own destructor, which waits for gloo's
+        # threads and holds the interpreter's lock that these may wait for: now and then a process never ended.
+        gc.collect()
         distributed.destroy_process_group()
