@@ -35,6 +35,7 @@ from edgekit.preprocess import Positive, Preprocess, fit, normalise
 Array = NDArray[Any]
 SCHEMA = 1  # of the manifests that this edgekit writes and reads
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
+OUTPUT_HINT = "free some space or use -o elsewhere"
 AGAIN = "copy the whole folder again, or export again"
 
 
@@ -420,7 +421,7 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def output_errors(hint: str = "free some space or use -o elsewhere") -> Iterator[None]:
+def output_errors(hint: str = OUTPUT_HINT) -> Iterator[None]:
     """Say what the disk said: OutputError for no permission, no space, read-only."""
     try:
         yield
@@ -429,6 +430,17 @@ def output_errors(hint: str = "free some space or use -o elsewhere") -> Iterator
             raise
         where = f" ({error.filename})" if error.filename else ""
         raise OutputError(f"cannot write: {error.strerror}{where}", hint=hint) from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path, hint: str = OUTPUT_HINT) -> Iterator[Path]:
+    """A place to write a file, which then takes the place of `path` in one step; a reader never sees half of it."""
+    partial = path.with_name(f"{path.name}.partial")
+    with output_errors(hint):
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
 
 
 _DISK_ERRORS = {errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT}

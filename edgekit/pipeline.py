@@ -40,8 +40,8 @@ class Intent:
 
 def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     """Check a request and decide everything that can be decided without loading a model. Raises RequestError, WeightsError."""
-    if not recipe.model.startswith("py:"):
-        zoo.is_run(recipe.model) or zoo.timm_name(recipe.model)
+    if not (recipe.model.startswith("py:") or zoo.is_run(recipe.model)):
+        zoo.timm_name(recipe.model)
     exporter = registry.exporter(recipe.target)
     check_scheme(check(recipe), exporter.schemes)
     out = out or Path("build", recipe.folder_name)

@@ -1,7 +1,7 @@
 """From a name to a plugin: the only door to heavy imports.
 
-Built-ins register through the same entry points as third parties: `edgekit.exporters`, `edgekit.runtimes` and `edgekit.devices` (see
-pyproject.toml). Nothing is imported until a plugin is asked for by name.
+Built-ins register through the same entry points as third parties: `edgekit.exporters`, `edgekit.runtimes` and
+`edgekit.devices` (see pyproject.toml). Nothing is imported until a plugin is asked for by name.
 """
 
 import importlib
@@ -70,11 +70,15 @@ def runtimes() -> list[str]:
     return sorted(p.name for p in entry_points(group="edgekit.runtimes"))
 
 
+def opening(target: str) -> Iterator[str]:
+    """The installed runtimes that open files of a target, one at a time: looking at all would import torch for a .tflite."""
+    return (name for name in runtimes() if _importable(name) and target in runtime(name).targets)
+
+
 def runtime_for(target: str) -> "Runtime":
     """The first runtime that opens files of a target; the fake one only where nothing else does."""
-    for name in runtimes():  # one at a time: looking at all of them would import torch to run a .tflite file
-        if _importable(name) and target in runtime(name).targets:
-            return runtime(name)
+    for name in opening(target):
+        return runtime(name)
     if target in RUNNERS:
         raise MissingExtraError(RUNNERS[target], EXTRAS[RUNNERS[target]])
     raise UnknownNameError("target", target, targets())

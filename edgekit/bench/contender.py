@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit import registry
 from edgekit.artifact import Artifact
-from edgekit.devices import Device, Job
+from edgekit.devices import Device, Job, opened
 from edgekit.errors import WorkerError
 from edgekit.runtimes import Options
 
@@ -45,9 +45,6 @@ class Contender:
 def contender(artifact: Artifact, device: Device, options: Options, timeout: float) -> Iterator[Contender]:
     """Open an artifact on a device in the runtime of its target; `timeout` seconds without an answer mean a hang."""
     job = Job(str(artifact.folder), registry.runtime_for(artifact.target).name, options)
-    worker = device.start(job, timeout)
-    try:
+    with opened(device, job, timeout) as worker:
         facts, host = worker.ready.facts, worker.ready.host
         yield Contender(artifact, facts["runtime"], host.get("cpu_class", "unknown"), worker.answer)
-    finally:
-        worker.kill()

@@ -14,7 +14,7 @@ from typing import Any
 from edgekit import __version__, artifact, registry
 from edgekit.artifact import Model
 from edgekit.bench.runs import Launch, Run, now, subject
-from edgekit.devices import Device, Job, Ready, Samples, Worker
+from edgekit.devices import Device, Job, Ready, Samples, Worker, opened
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.runtimes import OperatorTime, Options
 
@@ -129,10 +129,8 @@ def entries(
         model = artifact.open_model(path)
         names = [name for name in runtimes if model.target in registry.runtime(name).targets]
         if runtimes and not names:
-            fits = [name for name in registry.runtimes() if _opens(name, model.target)]
-            raise UnsupportedError(
-                f"{' and '.join(runtimes)} cannot open {path}", hint=f"--runtime {' or '.join(fits)}"
-            )
+            fits = " or ".join(registry.opening(model.target))
+            raise UnsupportedError(f"{' and '.join(runtimes)} cannot open {path}", hint=f"--runtime {fits}")
         for name in names or [registry.runtime_for(model.target).name]:
             made += [Entry(model, path, name, replace(options, threads=n), batch) for n in threads]
     return made
@@ -182,15 +180,5 @@ def launch(
 def profile(entry: Entry, device: Device, plan: Plan) -> tuple[OperatorTime, ...]:
     """Time by operator, of as many inferences as a launch has rounds. Raises UnsupportedError where no runtime tells."""
     job = Job(str(entry.path), entry.runtime, replace(entry.options, profile=True), entry.batch, plan.seed)
-    worker = device.start(job, plan.timeout)
-    try:
+    with opened(device, job, plan.timeout) as worker:
         return worker.profile(plan.rounds)
-    finally:
-        worker.kill()
-
-
-def _opens(name: str, target: str) -> bool:
-    try:
-        return target in registry.runtime(name).targets
-    except EdgekitError:
-        return False

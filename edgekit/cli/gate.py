@@ -122,10 +122,9 @@ def gate(
         with artifact.output_errors("--junit another/file"):
             Path(junit).write_text(rendering.junit([verdict]), "utf-8")
     text = table(rendering.rows(verdict), header=rendering.HEADER)
-    where = f"{verdict.runtime} on {verdict.device}, CPU class {verdict.cpu_class}"
     document: dict[str, Any] = msgspec.to_builtins(verdict)
     document |= {"outcome": verdict.outcome, "exit_code": verdict.exit_code(strict=strict)}
-    talk.result(f"{text}\n{where}\n{rendering.sentence(verdict)}", document)
+    talk.result(f"{text}\n{verdict.where}\n{rendering.sentence(verdict)}", document)
     return verdict.exit_code(strict=strict)
 
 

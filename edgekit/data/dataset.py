@@ -46,6 +46,10 @@ class Picture:
     truth: tuple[int, ...]
     open: Opener
 
+    def blamed(self, error: DataError) -> DataError:
+        """The error, with the picture's name in it."""
+        return error if self.name in error.message else DataError(f"{self.name}: {error.message}")
+
 
 @dataclass(frozen=True)
 class DataSet:

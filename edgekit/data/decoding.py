@@ -38,4 +38,4 @@ def _fit(picture: Picture, specs: Sequence[Preprocess]) -> Fitted:
         opened = picture.open()
         return tuple(fit(opened, spec) for spec in specs)
     except DataError as error:
-        return error if picture.name in error.message else DataError(f"{picture.name}: {error.message}")
+        return picture.blamed(error)

@@ -172,5 +172,15 @@ def opened(device: Device, job: Job, timeout: float = 600.0) -> Iterator[Worker]
         worker.kill()
 
 
-def raw(tensors: NDArray[Any]) -> bytes:
+def pack(tensors: NDArray[Any]) -> bytes:
+    """The raw bytes that follow an Answer or Tensors."""
     return np.ascontiguousarray(tensors).tobytes()
+
+
+def packed_size(head: Answer | Tensors) -> int:
+    """How many bytes follow it."""
+    return int(np.prod(head.shape)) * np.dtype(head.dtype).itemsize
+
+
+def unpack(head: Answer | Tensors, payload: bytes) -> NDArray[Any]:
+    return np.frombuffer(payload, head.dtype).reshape(head.shape)

@@ -70,11 +70,7 @@ class Resident:
 
 def memory() -> Resident | None:
     """None where the system does not tell (it is Linux that does)."""
-    try:
-        text = Path("/proc/self/status").read_text("utf-8")
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in text.splitlines())
+    fields = dict(line.split(":", 1) for line in _text("/proc/self/status").splitlines())
     kilobytes = [fields[name].split()[0] for name in ("VmRSS", "RssAnon", "VmHWM") if name in fields]
     return Resident(*(int(k) * 1024 for k in kilobytes)) if len(kilobytes) == 3 else None
 

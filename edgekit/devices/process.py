@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import errors
@@ -31,7 +30,9 @@ from edgekit.devices import (
     Request,
     Samples,
     Tensors,
-    raw,
+    pack,
+    packed_size,
+    unpack,
 )
 from edgekit.errors import EdgekitError, WorkerError
 from edgekit.runtimes import OperatorTime
@@ -76,8 +77,8 @@ class ProcessWorker:
 
     def answer(self, tensors: NDArray[Any]) -> NDArray[Any]:
         """Raw answers to raw tensors, [n, ...] to [n, ...], as the file has them."""
-        reply, payload = self._ask(Answer(tensors.shape, tensors.dtype.name), Tensors, raw(tensors))
-        return np.frombuffer(payload, reply.dtype).reshape(reply.shape)
+        reply, payload = self._ask(Answer(tensors.shape, tensors.dtype.name), Tensors, pack(tensors))
+        return unpack(reply, payload)
 
     def end(self) -> Memory | None:
         """Close the file and end the process."""
@@ -134,9 +135,7 @@ class ProcessWorker:
                     reply = msgspec.json.decode(line, type=Reply)
                 except msgspec.DecodeError:
                     break
-                payload = b""
-                if isinstance(reply, Tensors):
-                    payload = stream.read(int(np.prod(reply.shape)) * np.dtype(reply.dtype).itemsize)
+                payload = stream.read(packed_size(reply)) if isinstance(reply, Tensors) else b""
                 self.replies.put((reply, payload))
         self.replies.put(None)
 

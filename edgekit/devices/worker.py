@@ -36,7 +36,9 @@ from edgekit.devices import (
     Tensors,
     counting,
     host,
-    raw,
+    pack,
+    packed_size,
+    unpack,
 )
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.runtimes import Runtime, Session, Takes
@@ -76,7 +78,9 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     reply(Ready(imported, load, first, takes, session.facts(), host.conditions(), source))
     while line := requests.readline():
         request: Request = msgspec.json.decode(line, type=Request)
-        tensors = _tensors(requests, request) if isinstance(request, Answer) else tensor
+        tensors = tensor
+        if isinstance(request, Answer):
+            tensors = unpack(request, requests.read(packed_size(request)))
         try:
             reply(*answer(session, request, tensors, used))
         except EdgekitError as error:
@@ -104,7 +108,7 @@ def answer(
         case Answer():
             batch = max(session.takes().shape[0], 1)  # -1: open
             answers = np.concatenate([session.run(tensors[i : i + batch]) for i in range(0, len(tensors), batch)])
-            return Tensors(answers.shape, answers.dtype.name), raw(answers)
+            return Tensors(answers.shape, answers.dtype.name), pack(answers)
 
 
 def timed(call: Callable[[], T]) -> tuple[T, Phase]:
@@ -175,11 +179,6 @@ def _memory(used: list[host.Resident | None]) -> Memory | None:
     if not (peak and before and imported and loaded and first):
         return None
     return Memory(before.total, imported.total, loaded.total, first.total, first.anonymous, peak.peak)
-
-
-def _tensors(requests: BinaryIO, request: Answer) -> Array:
-    size = int(np.prod(request.shape)) * np.dtype(request.dtype).itemsize
-    return np.frombuffer(requests.read(size), request.dtype).reshape(request.shape)
 
 
 def _failure(error: EdgekitError) -> Failure:

@@ -121,6 +121,10 @@ class Verdict(msgspec.Struct, frozen=True):
                 return outcome
         return "skipped"
 
+    @property
+    def where(self) -> str:
+        return f"{self.runtime} on {self.device}, CPU class {self.cpu_class}"
+
     def exit_code(self, *, strict: bool) -> int:
         """0 pass; 1 a limit is missed; with `strict`, 5 where something was not decided or could not be compared."""
         if self.outcome == "fail":

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from edgekit import artifact
-from edgekit.artifact import Artifact, Model, output_errors
+from edgekit.artifact import Artifact, Model, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError
 
 # host facts that make machines comparable, and what the session says of itself
@@ -105,11 +105,11 @@ def read(path: Path) -> Numbers:
 def write(path: Path, numbers: Numbers) -> None:
     """In one step: a reader never sees half of it."""
     encoded = msgspec.json.format(msgspec.json.encode(numbers, order="sorted"), indent=2) + b"\n"
-    with output_errors("--baseline another/file.json"):
+    hint = "--baseline another/file.json"
+    with output_errors(hint):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
+    with replacing(path, hint) as partial:
         partial.write_bytes(encoded)
-        partial.replace(path)
 
 
 def changes(old: Numbers | None, new: Numbers) -> list[str]:
@@ -157,9 +157,9 @@ def replace(where: str, candidate: Model) -> None:
         return
     if out.is_dir() or out.suffix != candidate.model_file.suffix:
         raise RequestError(f"{candidate.name} is a file; {where} is none of its kind", hint="--baseline with a file")
-    with output_errors("--baseline another/file"):
+    hint = "--baseline another/file"
+    with output_errors(hint):
         out.parent.mkdir(parents=True, exist_ok=True)
-        for path in candidate.files():
-            partial = out.with_name(f".{out.name}{path.suffix}.partial")
+    for path in candidate.files():
+        with replacing(out.with_suffix(path.suffix), hint) as partial:
             shutil.copyfile(path, partial)
-            partial.replace(out.with_suffix(path.suffix))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from edgekit.devices import Device, Job, Memory, Ready, Worker
+from edgekit.devices import Device, Job, Memory, Ready, Worker, opened
 
 ROUNDS = range(5, 41)
 VISITS = 3  # inferences of one file in a row; the fastest counts
@@ -57,8 +57,8 @@ class Duel:
         with ExitStack() as stack:
             pair: list[Worker | None] = [None, None]
             for i in self.rng.sample((0, 1), 2):
-                worker = self.device.start((self.candidate, self.baseline)[i], self.timeout)
-                stack.callback(worker.kill)
+                job = (self.candidate, self.baseline)[i]
+                worker = stack.enter_context(opened(self.device, job, self.timeout))
                 worker.infer(WARMUP)
                 pair[i] = worker
             ours, theirs = pair

@@ -12,17 +12,17 @@ import msgspec
 from edgekit import artifact, parity
 from edgekit.artifact import Artifact, Model
 from edgekit.bench.evaluation import STATE, evaluate
+from edgekit.bench.harness import COUNTED
 from edgekit.bench.statistics import estimate
 from edgekit.data import DataSet
-from edgekit.devices import Device, Job
+from edgekit.devices import Device, Job, opened
 from edgekit.errors import MissingExtraError, RequestError, UnsupportedError
-from edgekit.gate import Check, Limits, Verdict, checks
+from edgekit.gate import Check, Limits, Outcome, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.duel import Duel
 from edgekit.gate.sequential import LAUNCHES, LEVEL, decide
 from edgekit.runtimes import Options
 
-COUNTED = 4  # inferences, of which the least counts
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # so many steps of what; called for each
 
 
@@ -147,11 +147,11 @@ class Judge:
         why = "; ".join(differ) or "the baseline holds no score"
         assert numbers.cpu_ms
         slower = 100 * (now / numbers.cpu_ms - 1)
-        outcome = "skipped"
+        outcome: Outcome = "skipped"
         if self.allow_absolute:
             outcome = "fail" if slower > self.limits.max_slowdown else "pass"
         why = f"{numbers.cpu_ms:.2f} to {now:.2f} ms, but not comparable: {why}"
-        return Check("latency", "absolute", outcome, why, "%", self.limits.max_slowdown, slower)  # type: ignore[arg-type]
+        return Check("latency", "absolute", outcome, why, "%", self.limits.max_slowdown, slower)
 
     def _counted(self, base: Baseline) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         """Instructions: nothing else of an emulator means anything."""
@@ -169,11 +169,8 @@ class Judge:
         return facts, where, [checks.instructions(now, then, self.limits, key)]
 
     def _count(self, path: Path) -> tuple[int, dict[str, str], dict[str, str]]:
-        worker = self.device.start(self.job(path), self.timeout)
-        try:
+        with opened(self.device, self.job(path), self.timeout) as worker:
             return min(worker.count(COUNTED)), worker.ready.facts, worker.ready.host
-        finally:
-            worker.kill()
 
     def _of_the_answers(self, base: Baseline) -> list[Check]:
         if self.data is None:
@@ -194,17 +191,17 @@ class Judge:
         return [checks.accuracy(found.paired, self.limits)]
 
     def _facts(self) -> tuple[dict[str, str], dict[str, str]]:
-        worker = self.device.start(self.job(self.path), self.timeout)
-        try:
+        with opened(self.device, self.job(self.path), self.timeout) as worker:
             return worker.ready.facts, worker.ready.host
-        finally:
-            worker.kill()
 
     def _duel(self, other: Job, tick: Callable[[], None]) -> Duel:
         return Duel(self.job(self.path), other, self.device, self.limits.budget, self.timeout, self.seed, tick)
 
     def numbers(self, source: str | None = None, *, times: bool = True) -> Numbers:
-        """The candidate as the next baseline; without `times`, only what is the same on every machine. Raises MissingExtraError where nothing reads the operators of its format."""
+        """The candidate as the next baseline; without `times`, only what is the same on every machine.
+
+        Raises MissingExtraError where nothing reads the operators of its format.
+        """
         seen = checks.operators_of(self.model.model_file)
         proof = self.model.manifest.proof if isinstance(self.model, Artifact) else None
         numbers = Numbers(

@@ -42,7 +42,6 @@ def markdown(verdict: Verdict) -> str:
     table = [
         (MARK[c.outcome], c.metric, change(c), _limit(c), _method(c), _detectable(c), c.why) for c in verdict.checks
     ]
-    where = f"{verdict.runtime} on {verdict.device}, CPU class {verdict.cpu_class}"
     lines = [
         "<!-- edgekit gate -->",
         f"### {MARK[verdict.outcome]} edgekit gate: {markdown_text(verdict.candidate)}",
@@ -52,7 +51,7 @@ def markdown(verdict: Verdict) -> str:
         markdown_text(sentence(verdict)),
         *(f"Note: {markdown_text(note)}." for note in verdict.notes),
         "",
-        f"<sub>{markdown_text(where)}</sub>",
+        f"<sub>{markdown_text(verdict.where)}</sub>",
         "",
     ]
     return "\n".join(lines)

@@ -135,9 +135,7 @@ class _Stream(IterableDataset[Batch | DataError]):
                     images.append(self.view(picture.open()))
                 except DataError as error:
                     images.append(self.nothing)
-                    unreadable.append(
-                        error.message if picture.name in error.message else f"{picture.name}: {error.message}"
-                    )
+                    unreadable.append(picture.blamed(error).message)
             yield Batch(
                 torch.stack(images),
                 torch.tensor([picture.truth[0] for picture in chosen]),

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save as serialise
 from torch import nn
 
-from edgekit.artifact import output_errors
+from edgekit.artifact import output_errors, replacing
 from edgekit.data import DataSet
 from edgekit.errors import DataError, OutputError, RequestError, TrainingError, reason
 from edgekit.models import trained
@@ -52,17 +50,6 @@ def clear(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for name in sorted(FILES):
             shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A place to write a file, which then takes the place of `path` in one step; a reader never sees half of it."""
-    partial = path.with_name(f"{path.name}.partial")
-    with output_errors():
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
 
 
 def save_state(out: Path, state: dict[str, Any]) -> None:
