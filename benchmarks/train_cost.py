@@ -46,9 +46,9 @@ def step_ratio() -> float:
     """edgekit's step through mobilenetv2_035, 32 pictures of 64 px, over a plain one."""
     asked = Settings(model="mobilenetv2_035", data="")
     ours = Learner(network(asked.model), Objective(asked, None), asked, STEPS, World(0, 1, torch.device("cpu")))
-    theirs = network(asked.model)
+    theirs = network(asked.model).to(memory_format=torch.channels_last)
     optimizer = create_optimizer_v2(theirs, asked.optimizer, asked.lr, asked.weight_decay)
-    x, y = torch.randn(32, 3, 64, 64), torch.randint(0, 10, (32,))
+    x, y = torch.randn(32, 3, 64, 64).to(memory_format=torch.channels_last), torch.randint(0, 10, (32,))
     batch = batches.Batch(x, y, tuple((int(v),) for v in y), torch.ones(32), ())
 
     def by_hand() -> None:
@@ -71,7 +71,8 @@ def reading_rate(augment: Any) -> float:
 
 def training_rate(name: str) -> float:
     """Pictures of SIZE in a CPU second, forward and backward."""
-    net, x, y = network(name), torch.randn(32, 3, *SIZE), torch.randint(0, 10, (32,))
+    net = network(name).to(memory_format=torch.channels_last)
+    x, y = torch.randn(32, 3, *SIZE).to(memory_format=torch.channels_last), torch.randint(0, 10, (32,))
     return 4 * 32 / seconds(lambda: [functional.cross_entropy(net(x), y).backward() for _ in range(4)])  # type: ignore[no-untyped-call]
 
 

@@ -51,7 +51,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     dynamic_batch  onnx, openvino: any number of pictures at once instead of one.
     ort          onnx: write model.ort, ONNX Runtime's own format, which its builds for phones open, in place of model.onnx.
     opset        onnx: the version of the operator set; unsaid: what the exporter takes by itself.
-    input_size, mean, std, labels   for `py:` models and overrides: pixels (height, width), the 0..1 scale, a text file.
+    input_size, crop_pct, mean, std, labels   for `py:` models and overrides: pixels (height, width), a share of the
+                 picture's side, the 0..1 scale, a text file.
     """
 
     model: str
@@ -66,6 +67,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     fold: bool | None = None
     softmax: bool = False
     input_size: tuple[int, int] | None = None
+    crop_pct: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     labels: str | None = None
@@ -150,6 +152,8 @@ def check(recipe: Recipe) -> Recipe:
     if recipe.input_size and not 1 <= min(recipe.input_size) <= max(recipe.input_size) <= MAX_SIDE:
         height, width = recipe.input_size
         raise RecipeError(f"an input of {height}x{width} pixels", hint=f"sides of 1 to {MAX_SIDE}: --input-size 224")
+    if recipe.crop_pct is not None and not 0.1 <= recipe.crop_pct <= 1:
+        raise RecipeError(f"crop_pct is {recipe.crop_pct:g}", hint="from 0.1 to 1, which looks at all of a picture")
     for value in recipe.mean or ():
         _check_scale("mean", value)
     for value in recipe.std or ():

@@ -1,6 +1,7 @@
 """edgekit export"""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,18 @@ class Triple(click.ParamType[tuple[float, ...]]):
         if len(numbers) not in (1, 3):
             self.fail(f"'{value}' is not one number or three with commas between them", param, ctx)
         return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what the model wants to see, in place of what it says itself."""
+    for option in (
+        click.option("--std", type=Triple(), metavar="R,G,B", help="Standard deviation on the 0..1 scale."),
+        click.option("--mean", type=Triple(), metavar="R,G,B", help="Mean on the 0..1 scale."),
+        click.option("--crop-pct", type=float, metavar="S", help="Share of a picture's side to look at; 1: all."),
+        click.option("--input-size", type=Size(), metavar="N|HxW", help="Pixels the model takes."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -77,9 +90,7 @@ class Triple(click.ParamType[tuple[float, ...]]):
     type=click.Choice(["any", "vnni"]),
     help="onnx, openvino: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
 )
-@click.option("--input-size", type=Size(), metavar="N|HxW", help="Pixels the model takes.")
-@click.option("--mean", type=Triple(), metavar="R,G,B", help="Mean on the 0..1 scale.")
-@click.option("--std", type=Triple(), metavar="R,G,B", help="Standard deviation on the 0..1 scale.")
+@preprocessing
 @click.option("--labels", metavar="FILE", help="One class name per line.")
 @click.option("--seed", type=int, metavar="N", help="Of random weights and of the choice of pictures.  [default: 0]")
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")

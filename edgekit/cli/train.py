@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.export import Size, Triple
+from edgekit.cli.export import preprocessing
 from edgekit.cli.output import INTERRUPTED, Talk, common
 from edgekit.errors import RequestError
 
@@ -55,9 +55,7 @@ if TYPE_CHECKING:
     "--patience", type=int, metavar="N", help="Stop after so many epochs without a better one.  [default: 0, never]"
 )
 @click.option("--seed", type=int, metavar="N", help="[default: 0]")
-@click.option("--input-size", type=Size(), metavar="N|HxW", help="Pixels the model takes.")
-@click.option("--mean", type=Triple(), metavar="R,G,B", help="Mean on the 0..1 scale.")
-@click.option("--std", type=Triple(), metavar="R,G,B", help="Standard deviation on the 0..1 scale.")
+@preprocessing
 @click.option("--workers", type=int, metavar="N", help="Processes that read pictures.  [default: 2]")
 @click.option("--threads", type=int, metavar="N", help="That compute.  [default: as torch decides]")
 @click.option("--save-every", type=int, metavar="N", help="Steps between two saves of the state.  [default: 200]")

@@ -300,7 +300,7 @@ def _from_timm(config: Any) -> Preprocess:
 
 
 def _override(spec: Preprocess, recipe: Recipe) -> Preprocess:
-    asked = {k: getattr(recipe, k) for k in ("input_size", "mean", "std") if getattr(recipe, k) is not None}
+    asked = {k: getattr(recipe, k) for k in ("input_size", "crop_pct", "mean", "std") if getattr(recipe, k) is not None}
     return msgspec.structs.replace(spec, **asked)
 
 

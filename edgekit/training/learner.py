@@ -30,7 +30,7 @@ class Learner:
 
     def __init__(self, module: nn.Module, objective: Objective, settings: Settings, steps: int, world: World) -> None:
         """`steps`: in an epoch."""
-        self.module, self.objective, self.settings, self.world = module.to(world.device), objective, settings, world
+        self.module, self.objective, self.settings, self.world = world.place(module), objective, settings, world
         self.head = heads.head(module) if settings.freeze else None
         if self.head is not None:
             module.requires_grad_(False)
@@ -74,7 +74,8 @@ class Learner:
             self.scheduler.step_update(number)  # depends on the number alone
         randomness.reseed(self.settings.seed, randomness.STEP, number, self.world.rank)
         self._train_mode()
-        images, truth, weight = (t.to(self.world.device) for t in (batch.images, batch.truth, batch.weight))
+        images = self.world.place(batch.images)
+        truth, weight = (t.to(self.world.device) for t in (batch.truth, batch.weight))
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.half):
             scores = self.net(images)
         if not isinstance(scores, Tensor):
@@ -120,7 +121,7 @@ def score(module: nn.Module, batches: Iterable[Batch], world: World) -> Score:
     sums = torch.zeros(4, dtype=torch.float64, device=world.device)  # right, loss, read, unreadable
     with torch.inference_mode():
         for batch in batches:
-            answers = module(batch.images.to(world.device)).float()
+            answers = module(world.place(batch.images)).float()
             weight = batch.weight.to(world.device)
             loss = nn.functional.cross_entropy(answers, batch.truth.to(world.device), reduction="none")
             best = answers.argmax(-1).tolist()

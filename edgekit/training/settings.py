@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: int = 0
     seed: int = 0
     input_size: tuple[int, int] | None = None
+    crop_pct: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     distill: str | None = None
@@ -75,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             weights=self.weights,
             seed=self.seed,
             input_size=self.input_size,
+            crop_pct=self.crop_pct,
             mean=self.mean,
             std=self.std,
         )
