@@ -7,7 +7,7 @@ from edgekit.errors import UnknownNameError
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 RUN_CARD = "run.toml"
 
-# alias -> timm architecture and pretrained tag
+# alias -> timm architecture and pretrained tag; the last two are edgekit's own (models/micro.py), no one else trained them
 ALIASES = {
     "mobilenetv2": "mobilenetv2_100.ra_in1k",
     "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
@@ -33,6 +33,8 @@ ALIASES = {
     "deit_small": "deit_small_patch16_224.fb_in1k",
     "swin_tiny": "swin_tiny_patch4_window7_224.ms_in1k",
     "swin_small": "swin_small_patch4_window7_224.ms_in22k_ft_in1k",
+    "vit_micro": "vit_micro",
+    "swin_micro": "swin_micro",
 }
 
 # timm architecture -> Python package that carries ImageNet weights for it (extra `weights`)
@@ -65,13 +67,10 @@ def timm_name(model: str) -> str:
 def listing() -> list[dict[str, str]]:
     """Every alias, its timm name, and where its weights can come from."""
     bundled = {p.stem for p in BUNDLED.glob("*.safetensors")}
-    return [
-        {
-            "model": alias,
-            "timm": name,
-            "weights": "imagenet"
-            + ", package" * (name.partition(".")[0] in PACKAGES)
-            + ", bundled" * (alias in bundled),
-        }
-        for alias, name in ALIASES.items()
-    ]
+
+    def sources(alias: str, name: str) -> str:
+        architecture, _, tag = name.partition(".")
+        there = {"imagenet": tag, "package": architecture in PACKAGES, "bundled": alias in bundled}
+        return ", ".join(source for source, has in there.items() if has)
+
+    return [{"model": alias, "timm": name, "weights": sources(alias, name)} for alias, name in ALIASES.items()]

@@ -41,7 +41,15 @@ def test_every_alias_is_a_timm_model_with_weights():
     for alias, name in zoo.ALIASES.items():
         config = timm.get_pretrained_cfg(name)
         assert config is not None, alias
-        assert config.hf_hub_id, alias
+        assert config.hf_hub_id or alias in ("vit_micro", "swin_micro"), alias
+
+
+@pytest.mark.parametrize("name", ["vit_micro", "swin_micro"])
+def test_our_own_networks_take_other_sizes_and_claim_no_imagenet(name):
+    with pytest.raises(WeightsError, match="the hub has none"):
+        models.plan(recipe(name, weights="imagenet"))
+    made = load(recipe(name, weights="random", input_size=(56, 56)))
+    assert (made.family, made.preprocess.crop_pct) == ("attention", 1.0)
 
 
 def test_random_weights_follow_the_seed():

@@ -9,6 +9,7 @@ from timm.layers import PatchEmbed
 from torch import nn
 
 from edgekit.errors import UnsupportedError, reason
+from edgekit.models import micro as micro  # registers its networks with timm
 
 Size = tuple[int, int]  # height, width
 
