@@ -25,17 +25,19 @@ default_cfgs = generate_default_cfgs(
 )
 
 
-@register_model
 def vit_micro(pretrained: bool = False, **options: Any) -> nn.Module:
     shape = {"img_size": SIZE, "patch_size": 4, "embed_dim": 128, "depth": 6, "num_heads": 4}
     network: nn.Module = build_model_with_cfg(VisionTransformer, "vit_micro", pretrained, **(shape | options))
     return network
 
 
-@register_model
 def swin_micro(pretrained: bool = False, **options: Any) -> nn.Module:
     shape = {
-        "img_size": SIZE, "patch_size": 2, "window_size": 7, "embed_dim": 64, "depths": (2, 4), "num_heads": (2, 4),
+        "img_size": SIZE, "patch_size": 2, "window_size": 7, "embed_dim": 48, "depths": (2, 4), "num_heads": (2, 4),
     }  # fmt: skip
     network: nn.Module = build_model_with_cfg(SwinTransformer, "swin_micro", pretrained, **(shape | options))
     return network
+
+
+for entry in (vit_micro, swin_micro):
+    register_model(entry)
