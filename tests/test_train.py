@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import GOLDEN_FILES, HERE, ROOT
-from PIL import Image
+from conftest import GOLDEN_FILES, HERE, ROOT, paint
 
 from edgekit import models, zoo
 from edgekit.cli import main
@@ -26,25 +25,6 @@ from edgekit.training import Settings, batches, curve, objective, train
 from edgekit.training.settings import check, differences, plain
 
 pytestmark = pytest.mark.full
-COLOURS = {"blue": (60, 60, 200), "green": (60, 200, 60), "red": (200, 60, 60)}
-
-
-def paint(folder, count, classes=COLOURS, seed=0):
-    rng = np.random.default_rng(seed)
-    for name, colour in classes.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            pixels = rng.normal(colour, 50, (5, 6, 3)).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).resize((36, 30), Image.Resampling.BICUBIC).save(folder / name / f"{i}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    for i, (split, count) in enumerate((("train", 12), ("val", 5), ("test", 5))):
-        paint(folder / split, count, seed=i)
-    return folder
 
 
 def settings(photos, **changes):

@@ -11,6 +11,7 @@ from edgekit.cli.inspect import inspect
 from edgekit.cli.look import predict, verify
 from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
+from edgekit.cli.prune import prune
 from edgekit.cli.report import report
 from edgekit.cli.train import train
 
@@ -30,5 +31,5 @@ def main() -> None:
     """
 
 
-for command in (export, train, predict, bench, evaluate, gate, report, inspect, verify, list_, doctor):
+for command in (export, train, prune, predict, bench, evaluate, gate, report, inspect, verify, list_, doctor):
     main.add_command(command)

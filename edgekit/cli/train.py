@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,68 @@ if TYPE_CHECKING:
     from edgekit.models.trained import Card, Score
 
 
+LESSON = (
+    click.option(
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="Class folders, idx or parquet files; with train/val/test or without.",
+    ),
+    click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
+    click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
+    click.option("--temperature", type=float, metavar="T", help="That softens both answers.  [default: 3]"),
+    click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt."),
+    click.option("--classes", metavar="FILE", help="Names of the classes, one a line, in their order."),
+    click.option(
+        "--val-share", type=float, metavar="S", help="Of the training pictures, to select on.  [default: 0.1]"
+    ),
+    click.option("--batch", type=int, metavar="N", help="Pictures in a step.  [default: 64]"),
+    click.option("--lr", type=float, metavar="R", help="Peak learning rate.  [default: 0.001]"),
+    click.option("--optimizer", metavar="NAME", help="One of timm's.  [default: adamw]"),
+    click.option("--weight-decay", type=float, metavar="D", help="[default: 0.05]"),
+    click.option(
+        "--schedule",
+        type=click.Choice(["cosine", "poly", "tanh", "none"]),
+        help="Of the rate.  [default: cosine]",
+    ),
+    click.option("--warmup", type=float, metavar="S", help="Share of steps in which the rate rises.  [default: 0.05]"),
+    click.option(
+        "--augment",
+        type=click.Choice(["none", "light", "strong"]),
+        help="Crops; strong: RandAugment.  [default: light]",
+    ),
+    click.option("--flip/--no-flip", default=None, help="Mirror half of the pictures; not for text.  [default: flip]"),
+    click.option("--smoothing", type=float, metavar="S", help="Of labels.  [default: 0.1]"),
+    click.option(
+        "--ema", type=float, metavar="D", help="Keep averaged weights, decay such as 0.999.  [default: 0, none]"
+    ),
+    click.option("--seed", type=int, metavar="N", help="[default: 0]"),
+    click.option("--workers", type=int, metavar="N", help="Processes that read pictures.  [default: 2]"),
+    click.option("--threads", type=int, metavar="N", help="That compute.  [default: as torch decides]"),
+    click.option("--save-every", type=int, metavar="N", help="Steps between two saves of the state.  [default: 200]"),
+    click.option("--resume", is_flag=True, help="Go on with the run in -o, with the same settings."),
+    click.option("--fresh", is_flag=True, help="Replace the run in -o."),
+)
+
+
+def lesson_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a run learns from and how: the options of train, and of the fine-tuning after a cut."""
+    command = preprocessing(command)
+    for option in reversed(LESSON):
+        command = option(command)
+    return command
+
+
+def check_places(output: str, *, resume: bool, fresh: bool) -> None:
+    if resume and fresh:
+        raise RequestError("--resume and --fresh exclude each other", hint="keep one of them")
+    if not (output and Path(output).absolute().name):
+        raise RequestError(f"-o '{output}' names no folder", hint="-o runs/first")
+
+
 @click.command()
 @click.argument("model")
-@click.option(
-    "--data", required=True, metavar="DIR", help="Class folders, idx or parquet files; with train/val/test or without."
-)
-@click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model.")
+@lesson_options
 @click.option("--epochs", type=int, metavar="N", help="Times through the pictures.  [default: 10]")
 @click.option(
     "--weights", metavar="W", help="Start from: auto, imagenet, package, bundled, a file or a run.  [default: auto]"
@@ -29,38 +86,12 @@ if TYPE_CHECKING:
 @click.option("--scratch", is_flag=True, help="Start from random weights.")
 @click.option("--freeze", flag_value=True, default=None, type=bool, help="Train the new head alone.")
 @click.option("--distill", metavar="RUN", help="Learn from a teacher of the same classes as well.")
-@click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]")
-@click.option("--temperature", type=float, metavar="T", help="That softens both answers.  [default: 3]")
-@click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
-@click.option("--classes", metavar="FILE", help="Names of the classes, one a line, in their order.")
-@click.option("--val-share", type=float, metavar="S", help="Of the training pictures, to select on.  [default: 0.1]")
-@click.option("--batch", type=int, metavar="N", help="Pictures in a step.  [default: 64]")
-@click.option("--lr", type=float, metavar="R", help="Peak learning rate.  [default: 0.001]")
-@click.option("--optimizer", metavar="NAME", help="One of timm's.  [default: adamw]")
-@click.option("--weight-decay", type=float, metavar="D", help="[default: 0.05]")
-@click.option(
-    "--layer-decay", type=float, metavar="D", help="Of the rate, from layer to layer; 0.75 suits a pretrained ViT."
-)
-@click.option(
-    "--schedule", type=click.Choice(["cosine", "poly", "tanh", "none"]), help="Of the rate.  [default: cosine]"
-)
-@click.option("--warmup", type=float, metavar="S", help="Share of steps in which the rate rises.  [default: 0.05]")
-@click.option(
-    "--augment", type=click.Choice(["none", "light", "strong"]), help="Crops; strong: RandAugment.  [default: light]"
-)
-@click.option("--flip/--no-flip", default=None, help="Mirror half of the pictures; not for text.  [default: flip]")
-@click.option("--smoothing", type=float, metavar="S", help="Of labels.  [default: 0.1]")
-@click.option("--ema", type=float, metavar="D", help="Keep averaged weights, decay such as 0.999.  [default: 0, none]")
 @click.option(
     "--patience", type=int, metavar="N", help="Stop after so many epochs without a better one.  [default: 0, never]"
 )
-@click.option("--seed", type=int, metavar="N", help="[default: 0]")
-@preprocessing
-@click.option("--workers", type=int, metavar="N", help="Processes that read pictures.  [default: 2]")
-@click.option("--threads", type=int, metavar="N", help="That compute.  [default: as torch decides]")
-@click.option("--save-every", type=int, metavar="N", help="Steps between two saves of the state.  [default: 200]")
-@click.option("--resume", is_flag=True, help="Go on with the run in -o, with the same settings.")
-@click.option("--fresh", is_flag=True, help="Replace the run in -o.")
+@click.option(
+    "--layer-decay", type=float, metavar="D", help="Of the rate, from layer to layer; 0.75 suits a pretrained ViT."
+)
 @common
 def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fresh: bool, **flags: Any) -> int:
     """Train MODEL on your own classes: transfer learning, or from scratch.
@@ -77,10 +108,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     """
     if scratch and flags["weights"]:
         raise RequestError("--scratch and --weights exclude each other", hint="keep one of them")
-    if resume and fresh:
-        raise RequestError("--resume and --fresh exclude each other", hint="keep one of them")
-    if not (output and Path(output).absolute().name):
-        raise RequestError(f"-o '{output}' names no folder", hint="-o runs/first")
+    check_places(output, resume=resume, fresh=fresh)
     # torch's idle threads spin: on a busy machine that can cost more than the training itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import msgspec
@@ -109,14 +137,14 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
 
 def text(run: str, card: "Card") -> str:
     """What was made, and how good it is."""
-    said = f"  validation: {_score(card.val)}, the best of {card.epochs} epochs (epoch {card.epoch})"
+    said = f"  validation: {score_text(card.val)}, the best of {card.epochs} epochs (epoch {card.epoch})"
     if card.test:
-        said += f"\n  test: {_score(card.test)}"
+        said += f"\n  test: {score_text(card.test)}"
     else:
         said += "\n  no test pictures: the figure above chose the epoch, so it is too good"
     return f"{run}  {card.architecture}, {card.knows}\n{said}\n  next: edgekit export {shlex.quote(run)} --int8 --target tflite"
 
 
-def _score(score: "Score") -> str:
+def score_text(score: "Score") -> str:
     lost = f", {score.unreadable} cannot be read" if score.unreadable else ""
     return f"top-1 {score.top1:.1%} of {score.pictures:,} pictures{lost}"

@@ -1,5 +1,6 @@
 """From a name to a model that is ready to export: module, preprocessing, labels, and what its weights know."""
 
+import copy
 import re
 import tomllib
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class LoadedModel:
     weights: Weights
     pictures: Path | None = None
     notes: tuple[str, ...] = ()
+    pruned: trained.Pruned | None = None
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -44,7 +46,6 @@ class Card(msgspec.Struct, frozen=True):
     architecture: str
     data: str
     licence: str
-    test_top1: float
     preprocess: Preprocess
     labels: tuple[str, ...]
 
@@ -94,12 +95,7 @@ def plan(recipe: Recipe) -> Plan:
             if path
             else Choice("code", "as the function made them")
         )
-        return Plan(
-            recipe.model,
-            family(functions.make(recipe.model)),
-            choice,
-            _override(Preprocess((224, 224), crop_pct=1.0), recipe),
-        )
+        return _plan_own(recipe, functions.make(recipe.model), choice)
     name = zoo.timm_name(recipe.model)
     config = _timm_config(name)
     architecture = name.partition(".")[0]
@@ -122,6 +118,19 @@ def plan(recipe: Recipe) -> Plan:
     return Plan(name, kind, choice, _override(spec, recipe), card, pictures)
 
 
+def plan_given(recipe: Recipe, module: nn.Module) -> Plan:
+    """For a module that is there; of the recipe its weights mean nothing. Raises RequestError, DataError (labels)."""
+    if recipe.weights != "auto":
+        raise RequestError(f"weights {recipe.weights} means nothing for a module that is there", hint="leave it out")
+    if recipe.labels:
+        read_labels(recipe.labels)
+    return _plan_own(recipe, module, Choice("code", "as given"))
+
+
+def _plan_own(recipe: Recipe, module: nn.Module, choice: Choice) -> Plan:
+    return Plan(recipe.model, family(module), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe))
+
+
 def _plan_run(folder: Path, recipe: Recipe) -> Plan:
     card = trained.read(folder)
     with torch.device("cpu" if card.architecture.startswith("py:") else "meta"):
@@ -142,12 +151,14 @@ def _plan_weights_of_run(recipe: Recipe) -> Plan:
     return planned
 
 
-def load(recipe: Recipe, planned: Plan) -> LoadedModel:
-    """Make the module and fill it. Raises WeightsError, DataError (labels)."""
+def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> LoadedModel:
+    """Make the module and fill it, or take a copy of the one given. Raises WeightsError, DataError (labels)."""
     torch.manual_seed(recipe.seed)
     choice, notes = planned.choice, []
     name, card = recipe.model, planned.card
-    if isinstance(card, trained.Card) and choice.path:
+    if given is not None:
+        module, knows = copy.deepcopy(given).cpu(), "what its author trained it for"
+    elif isinstance(card, trained.Card) and choice.path:
         module, knows, name = trained.bare(card), card.knows, choice.path.absolute().name
         trained.fill(module, choice.path, card)
         if not card.finished:
@@ -187,6 +198,7 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
         record,
         planned.pictures,
         tuple(notes),
+        card.pruned if isinstance(card, trained.Card) else None,
     )
 
 

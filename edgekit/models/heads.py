@@ -31,7 +31,8 @@ def set_classes(module: nn.Module, classes: int, *, seed: int = 0, anew: bool = 
         return module
     torch.manual_seed(seed)
     reset = getattr(module, "reset_classifier", None)
-    if callable(reset):
+    # of a pruned network it would make the head of the whole one
+    if callable(reset) and getattr(module, "head_hidden_size", None) in (None, getattr(old, "in_features", None)):
         reset(classes)
         return module
     assert isinstance(old, nn.Linear)

@@ -16,7 +16,7 @@ import msgspec.toml
 from torch import nn
 
 from edgekit.errors import WeightsError
-from edgekit.models import checkpoints, functions, heads, networks, weights
+from edgekit.models import checkpoints, functions, heads, networks, shapes, weights
 from edgekit.preprocess import Preprocess
 from edgekit.zoo import RUN_CARD
 
@@ -46,6 +46,27 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test_pictures: int = 0
 
 
+class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `edgekit prune` did; pairs are of the whole network and of this one.
+
+    asked     what was counted; keep: the share of it that was asked for, reached: that is left
+    how       it was counted, and cpu_class: where
+    met       False: no cut was deep enough, and this is the deepest
+    macs      multiplications with additions for one picture
+    val_top1  of the whole network, after the cut, and with BatchNorm's statistics anew; all before fine-tuning
+    """
+
+    asked: str
+    keep: float
+    how: str
+    reached: float
+    met: bool
+    macs: tuple[int, int]
+    params: tuple[int, int]
+    val_top1: tuple[float, float, float]
+    cpu_class: str
+
+
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """run.toml. Everything that makes the model again, and where its numbers are from.
 
@@ -53,6 +74,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     started_from  the weights that the first step began with
     settings      as `edgekit.training.Settings` has them
     finished      False: later epochs may be better
+    pruned        its layers are narrower than the architecture's: the weights' shapes say how wide
     """
 
     architecture: str
@@ -70,6 +92,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     val: Score
     finished: bool
     test: Score | None = None
+    pruned: Pruned | None = None
     licence: str = ""
     schema: Literal[1] = 1
 
@@ -105,7 +128,10 @@ def bare(card: Card) -> nn.Module:
 
 def fill(module: nn.Module, folder: Path, card: Card) -> None:
     """Load the run's weights. Raises WeightsError where they are not those of the card."""
-    weights.load_into(module, checkpoints.read_state(folder / WEIGHTS), str(folder / WEIGHTS))
+    state = checkpoints.read_state(folder / WEIGHTS)
+    if card.pruned:
+        shapes.resize(module, state)
+    weights.load_into(module, state, str(folder / WEIGHTS))
     if weights.digest(module.float()) != card.weights_sha256:
         raise WeightsError(
             f"{folder / WEIGHTS} is not what {RUN_CARD} was written for",

@@ -110,5 +110,6 @@ class Course:
             cpu_seconds=round(standing.cpu_seconds, 2),
             val=val,
             finished=False,
+            pruned=model.pruned,
             licence=model.weights.licence,
         )

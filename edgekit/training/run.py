@@ -24,6 +24,10 @@ from edgekit.training.settings import Settings, check
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
 
 
+def quiet_progress(total: int) -> AbstractContextManager[Callable[[], None]]:
+    return nullcontext(lambda: None)
+
+
 def train(
     settings: Settings,
     out: Path,
@@ -32,7 +36,7 @@ def train(
     fresh: bool = False,
     command: str = "edgekit.training.train",
     say: Say = lambda line: None,
-    progress: Progress = lambda total: nullcontext(lambda: None),
+    progress: Progress = quiet_progress,
 ) -> Card:
     """Train the model that the settings name, keep the epoch that is best on the validation pictures, report on the test.
 

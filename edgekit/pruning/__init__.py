@@ -1,0 +1,65 @@
+"""From a network to a smaller one that runtimes feel: fewer channels, heads and hidden units, never scattered zeros.
+
+Weights that are merely zero save no time in ONNX Runtime, OpenVINO or LiteRT; they are multiplied like others.
+
+goal.py          how small it shall be
+cutting.py       a smaller copy; transformers.py: the rules of ViT, DeiT and Swin
+costs.py         what a network costs, counted or measured
+search.py        how much to cut for it
+statistics.py    BatchNorm's running statistics, anew
+run.py           the command: cut, fine-tune, write a run
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from edgekit import models
+from edgekit.errors import RequestError
+from edgekit.pruning import costs, statistics
+from edgekit.pruning.cutting import cut
+from edgekit.pruning.goal import Goal, Measure, check
+from edgekit.pruning.search import Found, search
+from edgekit.recipe import Recipe
+
+__all__ = ["Found", "Goal", "prune"]
+
+
+def prune(
+    module: nn.Module,
+    examples: Tensor,
+    *,
+    keep_macs: float | None = None,
+    keep_params: float | None = None,
+    keep_latency: float | None = None,
+    target: str = "tflite",
+    scheme: str = "fp32",
+    on: str = "local",
+    say: Callable[[str], None] = lambda line: None,
+) -> Found:
+    """A smaller copy of any classifier, in eval mode, to be fine-tuned; the module itself is left as it is.
+
+    examples      float32 [n, 3, h, w], as the module takes them. BatchNorm's statistics are estimated anew from them: a
+                  few hundred pictures do
+    keep_...      exactly one: the share of multiplications, of parameters, or of the time that the exported file takes
+    target, scheme, on  latency: which file, and on which device (one that has no times counts instructions)
+
+    Raises RequestError for a goal that cannot be meant, UnsupportedError for a network that cannot be cut. A goal that
+    cannot be reached is no error: `met` of what is returned is False, and the module is the smallest there is.
+    """
+    asked: dict[Measure, float | None] = {"macs": keep_macs, "params": keep_params, "latency": keep_latency}
+    said = {of: keep for of, keep in asked.items() if keep is not None}
+    if len(said) != 1:
+        raise RequestError("how small?", hint="one of keep_macs, keep_params and keep_latency")
+    ((of, keep),) = said.items()
+    goal = check(Goal(keep, of, target, scheme, on))  # type: ignore[arg-type]
+    example = examples[:1]
+    recipe = Recipe("module", target, input_size=(examples.shape[-2], examples.shape[-1]))
+    with TemporaryDirectory(prefix="edgekit-") as scratch:
+        cost = costs.of(goal, models.load(recipe, models.plan_given(recipe, module), module), example, Path(scratch))
+        found = search(lambda share: cut(module, example, share), cost.share, goal.keep, say)
+    statistics.estimate(found.module, torch.split(examples, 64))
+    return found

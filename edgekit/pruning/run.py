@@ -1,0 +1,181 @@
+"""`edgekit prune`: cut, fine-tune, and once more for every step. What it leaves is a run like those of `edgekit train`."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import torch
+from torch import Tensor
+
+from edgekit import models, zoo
+from edgekit.artifact import output_errors
+from edgekit.data import Lessons, open_lessons
+from edgekit.devices import host
+from edgekit.errors import DataError, RequestError, UnsupportedError
+from edgekit.models import LoadedModel, shapes, trained
+from edgekit.models.trained import Card, Pruned
+from edgekit.models.weights import load_into
+from edgekit.pruning import costs, goal, statistics
+from edgekit.pruning.cutting import cut
+from edgekit.pruning.goal import Goal
+from edgekit.pruning.search import Found, search
+from edgekit.training import Settings, batches, folder, train, world
+from edgekit.training.course import Course, Say, Standing
+from edgekit.training.run import Progress, quiet_progress
+from edgekit.training.settings import check
+from edgekit.training.world import World
+
+
+def prune_run(
+    asked: Goal,
+    settings: Settings,
+    out: Path,
+    *,
+    steps: int = 1,
+    tune: bool = True,
+    distill: bool = False,
+    resume: bool = False,
+    fresh: bool = False,
+    command: str = "edgekit.pruning",
+    say: Say = lambda line: None,
+    progress: Progress = quiet_progress,
+) -> Card:
+    """Cut the model that the settings name until it costs what is asked for, and fine-tune it as the settings say.
+
+    steps    cut a part, fine-tune, cut again
+    tune     False: no fine-tuning at all, only BatchNorm's statistics
+    distill  the whole network, a run, is the teacher
+
+    The folder `out` is a model afterwards. What is between lies in `<out>.steps`, from which a killed run goes on, and is
+    removed at the end. A goal that cannot be met is no error: the card says so, and the smallest network is kept.
+
+    Raises RequestError, DataError, UnsupportedError, WeightsError before anything is written; TrainingError.
+    """
+    goal.check(asked)
+    check(settings)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RequestError("a network is pruned by one process", hint="without torchrun; edgekit train takes several")
+    if distill and not zoo.is_run(settings.model):
+        raise RequestError(f"{settings.model} is no run to learn from", hint="edgekit train first, then prune its run")
+    if Path(settings.model).resolve() == out.resolve():
+        raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
+    folder.check_destination(out, resume=False, fresh=fresh or resume)
+    work = out.with_name(f"{out.name}.steps")
+    if not resume:
+        with output_errors():
+            shutil.rmtree(work, ignore_errors=True)
+    teacher = settings.model if distill else None
+    model = settings.model
+    for number in range(1, steps + 1):
+        last = number == steps
+        made = work / f"cut-{number}" if tune or not last else out
+        _cut_once(goal.step(asked, number, steps), settings, model, made, resume=resume, command=command, say=say)
+        model = str(made)
+        if tune:
+            tuned = out if last else work / f"tuned-{number}"
+            lesson = msgspec.structs.replace(settings, model=model, weights="auto", distill=teacher)
+            begun = (tuned / folder.STATE).is_file() or zoo.is_run(str(tuned))
+            go_on = resume and begun
+            train(lesson, tuned, resume=go_on, fresh=not go_on, command=command, say=say, progress=progress)
+            model = str(tuned)
+    shutil.rmtree(work, ignore_errors=True)
+    return trained.read(out)
+
+
+def _cut_once(asked: Goal, settings: Settings, model: str, made: Path, *, resume: bool, command: str, say: Say) -> None:
+    """One cut of `model`, measured against the network that the settings name, as a run of no epochs."""
+    if resume and zoo.is_run(str(made)):
+        before = trained.read(made).pruned
+        if before is None or (before.keep, before.asked) != (asked.keep, _words(asked)):
+            raise RequestError(f"{made} was begun with another goal", hint="the same one, or --fresh to start over")
+        say(f"{made} is there")
+        return
+    lessons = open_lessons(
+        Path(settings.data),
+        labels_file=Path(settings.labels) if settings.labels else None,
+        classes=models.read_labels(settings.classes) if settings.classes else None,
+        val_share=settings.val_share,
+        seed=settings.seed,
+    )
+    whole = _load(settings)
+    current = whole if model == settings.model else _load(msgspec.structs.replace(settings, model=model))
+    _check_classes(whole, lessons)
+    example = torch.zeros(1, 3, *whole.preprocess.input_size)
+    say(f"cutting {model} to {asked.keep:.3g} of the {_words(asked)} of {settings.model}")
+    with TemporaryDirectory(prefix="edgekit-") as scratch:
+        cost = costs.of(asked, whole, example, Path(scratch))
+        found = search(lambda share: cut(current.module, example, share), cost.share, asked.keep, say)
+    with world.join() as here:
+        course = Course(settings, made, lessons, dataclasses.replace(current, module=found.module), command, here, say)
+        scores = [course.measure(here.place(module), lessons.val) for module in (whole.module, found.module)]
+        statistics.estimate(found.module, _pictures(course, here))
+        scores.append(course.measure(found.module, lessons.val))
+        card = course.card(found.module.cpu(), Standing(), scores[-1])
+    pruned = Pruned(
+        asked=_words(asked),
+        keep=asked.keep,
+        how=cost.how,
+        reached=round(found.reached, 4),
+        met=found.met,
+        macs=(costs.macs(whole.module.cpu(), example), costs.macs(found.module, example)),
+        params=(costs.params(whole.module), costs.params(found.module)),
+        val_top1=tuple(score.top1 for score in scores),  # type: ignore[arg-type]
+        cpu_class=host.cpu_class(),
+    )
+    card = msgspec.structs.replace(card, pruned=pruned, finished=True)
+    _check_it_can_be_made_again(card, found, example)
+    whole_, cut_, anew = pruned.val_top1
+    say(f"validation top-1 {whole_:.1%}; cut {cut_:.1%}, with its own statistics {anew:.1%}")
+    folder.clear(made)
+    folder.save_pictures(made, lessons.train, whole.preprocess, settings.seed)
+    folder.keep(made, found.module, card)
+
+
+def _words(asked: Goal) -> str:
+    """What is counted, without how much of it."""
+    if asked.of != "latency":
+        return {"macs": "multiplications", "params": "parameters"}[asked.of]
+    return f"latency ({asked.scheme} {asked.target} on {asked.on})"
+
+
+def _load(settings: Settings) -> LoadedModel:
+    recipe = settings.recipe()
+    return models.load(recipe, models.plan(recipe))
+
+
+def _check_classes(model: LoadedModel, lessons: Lessons) -> None:
+    unnamed = model.labels[0] == "class 0" and len(model.labels) == len(lessons.labels)
+    if model.labels != lessons.labels and not unnamed:
+        raise DataError(
+            f"{model.name} knows {len(model.labels)} classes ({model.weights.knows}), the pictures show"
+            f" {len(lessons.labels)}, not the same ones",
+            hint=f"edgekit train {model.name} on them first, then prune that run",
+        )
+
+
+def _pictures(course: Course, here: World) -> Iterator[Tensor]:
+    """About statistics.PICTURES of the training pictures, as the exported model will see them."""
+    spec, asked, train_ = course.model.preprocess, course.settings, course.lessons.train
+    parts = batches.lessons_of(len(train_), asked, 0)[: -(-statistics.PICTURES // asked.batch)]
+    view = batches.plain_view(spec)
+    for batch in batches.stream(train_, parts, view, spec.input_size, asked.workers, (asked.seed,)):
+        yield here.place(batch.images[batch.weight > 0])
+
+
+def _check_it_can_be_made_again(card: Card, found: Found, example: Tensor) -> None:
+    """A run is an architecture and weights; raises UnsupportedError where these do not suffice."""
+    state = found.module.state_dict()
+    try:
+        again = trained.bare(card).eval()
+        shapes.resize(again, state)
+        load_into(again, state, "the pruned network")
+        with torch.inference_mode():
+            same = torch.allclose(again(example), found.module(example), atol=1e-5)
+    except Exception as error:
+        raise UnsupportedError(f"the pruned network cannot be made again from its weights: {error}") from error
+    if not same:
+        raise UnsupportedError("the pruned network cannot be made again from its weights: it answers differently")
