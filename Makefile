@@ -41,7 +41,7 @@ full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready
 # compileall: uv leaves that to the first start, and where PYTHONDONTWRITEBYTECODE is set, to every start.
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
-	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,weights,parquet,dev]'
+	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,prune,weights,parquet,dev]'
 	.venv/bin/python -m compileall -q edgekit .venv/lib/python3*/site-packages/click
 	touch $@
 

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgekit import registry, schemes
 from edgekit.bench import harness, summary
 from edgekit.calibration import Pictures
+from edgekit.devices import Device
 from edgekit.errors import WorkerError
 from edgekit.models import LoadedModel
 from edgekit.pruning.goal import Goal
@@ -76,6 +77,24 @@ def of(goal: Goal, whole: LoadedModel, example: Tensor, folder: Path) -> Cost:
     return Latency(whole, goal, folder)
 
 
+def ratio(whole: Path, smaller: Path, device: Device, plan: harness.Plan = TIMED) -> float:
+    """CPU time of one file over that of another, in turns, one thread; instructions on a device without times.
+
+    Raises WorkerError where a file does not run.
+    """
+    entries, timed = harness.entries([whole, smaller], (), (1,), Options(), None), device.timed
+    rows = summary.rows(harness.compare(entries, device, plan if timed else COUNTED, count=not timed))
+    for row in rows:
+        if row.error:
+            raise WorkerError(f"{row.name}: {row.error}")
+    first, second = rows
+    if timed and second.cpu_ratio:
+        return second.cpu_ratio.value
+    assert first.instructions
+    assert second.instructions
+    return second.instructions / first.instructions
+
+
 class Latency:
     """CPU time of the exported file in its runtime, in turns with the whole network's, so that the ratio holds on a busy
     machine; instructions on a device that has no times of its own."""
@@ -99,18 +118,7 @@ class Latency:
 
     def share(self, smaller: nn.Module) -> float:
         """Raises WorkerError where a file does not run."""
-        files = [self.whole, self._file(smaller, "smaller")]
-        entries, timed = harness.entries(files, (), (1,), Options(), None), self.device.timed
-        rows = summary.rows(harness.compare(entries, self.device, TIMED if timed else COUNTED, count=not timed))
-        for row in rows:
-            if row.error:
-                raise WorkerError(f"{row.name}: {row.error}")
-        whole, cut = rows
-        if cut.cpu_ratio and timed:
-            return cut.cpu_ratio.value
-        assert whole.instructions
-        assert cut.instructions
-        return cut.instructions / whole.instructions
+        return ratio(self.whole, self._file(smaller, "smaller"), self.device)
 
     def _file(self, module: nn.Module, name: str) -> Path:
         place = self.folder / name
