@@ -44,7 +44,7 @@ FILES = [(target, scheme) for target in ("tflite", "onnx", "openvino") for schem
 def pruned(name: str, keep: float, scheme: Any) -> Path:
     out = WORK / f"{name}-{keep}"
     whole = trained.read(RUNS / name).settings
-    same = {k: whole[k] for k in ("smoothing", "ema", "augment", "batch") if k in whole}
+    same: dict[str, Any] = {k: whole[k] for k in ("smoothing", "ema", "augment", "batch") if k in whole}
     settings = Settings(
         model=str(RUNS / name), data=str(fashion.DATA), val_share=0.05, epochs=EPOCHS, lr=1e-3, threads=1, workers=1, **same
     )  # fmt: skip

@@ -155,6 +155,9 @@ def test_a_killed_run_goes_on_from_its_last_step(run, photos, tmp_path):
         prune_run(Goal(0.4), settings, tmp_path / "small", steps=2, resume=True)
     prune_run(Goal(0.5), settings, tmp_path / "small", steps=2, resume=True, say=said.append)
     assert any(line.endswith("cut-1 is there") for line in said)
+    assert prune_run(Goal(0.5), settings, tmp_path / "small", steps=2, resume=True).finished
+    with pytest.raises(RequestError, match="no run to go on with"):
+        prune_run(Goal(0.5), settings, tmp_path / "other", resume=True)
     small, straight = (load_file(tmp_path / name / trained.WEIGHTS) for name in ("small", "straight"))
     assert all(torch.equal(small[k], straight[k]) for k in straight)
 

@@ -65,6 +65,11 @@ def prune_run(
         raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
     folder.check_destination(out, resume=False, fresh=fresh or resume)
     work = out.with_name(f"{out.name}.steps")
+    if resume and not work.is_dir():
+        if zoo.is_run(str(out)) and trained.read(out).finished:
+            say(f"{out} is finished")
+            return trained.read(out)
+        raise RequestError(f"there is no run to go on with in {out}", hint="leave --resume out")
     if not resume:
         with output_errors():
             shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,56 @@
+"""The checkpoints that come with edgekit: each is what its card says."""
+
+import tomllib
+
+import fashion
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgekit import models, schemes, zoo
+from edgekit.preprocess import fit, normalise
+from edgekit.recipe import Quantize, Recipe
+
+pytestmark = pytest.mark.full
+NAMES = sorted(p.stem for p in zoo.BUNDLED.glob("*.safetensors"))
+PICTURES = 200
+LEAST = {"mobilenetv2": 0.91, "efficientnet_lite0": 0.92, "vit_micro": 0.88, "swin_micro": 0.88}
+
+
+def card(name):
+    return tomllib.loads((zoo.BUNDLED / f"{name}.toml").read_text("utf-8"))
+
+
+def test_together_they_are_small():
+    assert sum(p.stat().st_size for p in zoo.BUNDLED.iterdir()) < 20e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkpoint_is_as_good_as_its_card_says(name):
+    recipe = Recipe(name, "torch", weights="bundled")
+    model = models.load(recipe, models.plan(recipe))
+    assert model.labels[9] == "Ankle boot"
+    images, labels = (part[:PICTURES] for part in fashion.read("test"))
+    right = 0
+    with torch.inference_mode():
+        for image, label in zip(images, labels, strict=True):
+            pixels = fit(Image.fromarray(image).convert("RGB"), model.preprocess)
+            x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
+            right += int(model.module(x).argmax()) == label
+    said = card(name)["test_top1"]
+    assert said >= LEAST[name]
+    assert abs(right / PICTURES - said) < 4 * np.sqrt(said * (1 - said) / PICTURES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_int8_as_it_is_chosen_loses_no_half_point_in_any_runtime(name):
+    """As measured when the card was written: on all 10,000 test pictures."""
+    measured = {(row["target"], row["scheme"]): row for row in card(name)["measured"]}
+    recipe = Recipe(name, "torch", weights="bundled")
+    planned = models.plan(recipe)
+    for target in ("tflite", "onnx", "openvino"):
+        asked = Recipe(name, target, quantize=Quantize("int8"))
+        chosen, _ = schemes.resolve(asked, planned.family, planned.architecture)
+        assert measured[target, chosen.quantize.scheme]["drop"] <= 0.005
+        assert abs(measured[target, "fp32"]["drop"]) <= 0.0005
