@@ -16,6 +16,7 @@ from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
 from edgekit.training import batches, randomness
+from edgekit.training.batches import Batch
 from edgekit.training.learner import score
 from edgekit.training.settings import Settings, plain
 from edgekit.training.world import World
@@ -59,7 +60,7 @@ class Course:
         """In an epoch."""
         return batches.steps_of(len(self.lessons.train), self.settings.batch)
 
-    def batches(self, epoch: int, skip: int) -> Iterator[batches.Batch]:
+    def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """This process's share of an epoch's batches, from one on."""
         spec, asked, train = self.model.preprocess, self.settings, self.lessons.train
         parts = batches.lessons_of(len(train), asked, epoch)[skip:]
@@ -67,14 +68,17 @@ class Course:
         seed = (asked.seed, randomness.VIEW, epoch)
         return batches.stream(train, mine, batches.random_view(spec, asked), spec.input_size, asked.workers, seed)
 
-    def measure(self, module: nn.Module, data: DataSet) -> Score:
+    def looks(self, data: DataSet) -> Iterator[Batch]:
+        """This process's share of all pictures, as the exported model will see them."""
         spec, asked = self.model.preprocess, self.settings
         parts = np.array_split(np.arange(len(data)), batches.steps_of(len(data), asked.batch))
         mine = parts[self.world.rank :: self.world.size]
         view = batches.plain_view(spec)
-        stream = batches.stream(data, mine, view, spec.input_size, asked.workers, (asked.seed,)) if mine else iter(())
+        return batches.stream(data, mine, view, spec.input_size, asked.workers, (asked.seed,)) if mine else iter(())
+
+    def measure(self, module: nn.Module, data: DataSet) -> Score:
         self.world.agree(module)
-        found = score(module, stream, self.world)
+        found = score(module, self.looks(data), self.world)
         if not found.pictures:
             raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
         return found

@@ -1,5 +1,6 @@
 """A network with all that changes it in a step, and the state that makes it go on bit for bit."""
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from edgekit.errors import TrainingError, UnsupportedError
 from edgekit.models import heads
 from edgekit.models.trained import Score
-from edgekit.training import randomness
+from edgekit.training import quantized, randomness
 from edgekit.training.batches import Batch
 from edgekit.training.objective import Objective
+from edgekit.training.quantized import FakeQuantized, Judged
 from edgekit.training.settings import Settings
 from edgekit.training.world import World
 
@@ -25,7 +27,8 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 class Learner:
     """
     module  what is trained and saved; float32
-    kept    what is measured and kept: its moving average where there is one, else the module itself
+    kept    what is kept: its moving average where there is one, else the module itself
+    grid    of quantization-aware training: the module through the int8 grid, which is what learns
     """
 
     def __init__(self, module: nn.Module, objective: Objective, settings: Settings, steps: int, world: World) -> None:
@@ -48,17 +51,31 @@ class Learner:
             updates_per_epoch=steps,
         )
         self.average = ModelEmaV3(module, settings.ema, use_warmup=True) if settings.ema else None
-        self.net = world.spread(module)
+        self.grid = FakeQuantized(module).to(world.device) if settings.qat else None
+        self.net = world.spread(self.grid or module)
         gpu = world.device.type == "cuda"
         self.half = gpu and torch.cuda.is_bf16_supported()
 
     def close(self) -> None:
         """Let go of what spreads it over processes: see world.join."""
-        self.net = self.module
+        self.net = self.grid or self.module
 
     @property
     def kept(self) -> nn.Module:
         return self.average.module if self.average else self.module
+
+    @property
+    def judged(self) -> nn.Module:
+        """What is measured: of quantization-aware training, what is kept as an int8 file would see it."""
+        return Judged(self.grid, self.kept) if self.grid else self.kept
+
+    def finished(self) -> nn.Module:
+        """What is saved."""
+        if not self.grid:
+            return self.kept
+        made = copy.deepcopy(self.kept)
+        quantized.bake(made)
+        return made
 
     @property
     def rate(self) -> float:
@@ -106,6 +123,7 @@ class Learner:
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.module.state_dict() if self.average else None,
+            "grid": [self.grid.ranges, self.grid.seen] if self.grid else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -113,6 +131,9 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
             self.average.module.load_state_dict(state["average"])
+        if self.grid:
+            for own, saved in zip((self.grid.ranges, self.grid.seen), state["grid"], strict=True):
+                own.copy_(saved)
 
 
 def score(module: nn.Module, batches: Iterable[Batch], world: World) -> Score:

@@ -1,5 +1,6 @@
 """A training run from its settings to its folder: one straight function, to be read aloud."""
 
+import itertools
 import math
 import time
 import warnings
@@ -16,12 +17,14 @@ from edgekit.data import Lessons, open_lessons
 from edgekit.errors import RequestError, TrainingError
 from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card
-from edgekit.training import curve, folder, objective, resuming, world
+from edgekit.training import curve, folder, objective, quantized, resuming, world
 from edgekit.training.course import Course, Say, Standing
 from edgekit.training.learner import Learner, in_plain_words
 from edgekit.training.settings import Settings, check
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
+CALIBRATING = 8  # batches
+ENOUGH = 0.005  # of top-1: what nobody would train for
 
 
 def quiet_progress(total: int) -> AbstractContextManager[Callable[[], None]]:
@@ -82,6 +85,8 @@ def train(
             for line in (*lessons.notes, _parts(lessons)):
                 say(line)
             standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
+            if learner.grid and standing.step == 0:
+                _say_what_rounding_loses(course, learner)
             total = settings.epochs * course.steps - standing.step
             with progress(total) if here.first else nullcontext(lambda: None) as tick:
                 try:
@@ -130,6 +135,21 @@ def _begin(course: Course, learner: Learner) -> Standing:
     return standing
 
 
+def _say_what_rounding_loses(course: Course, learner: Learner) -> None:
+    """Before training: whether there is anything to win. The grid's ranges are those of a few training batches."""
+    assert learner.grid
+    kept = learner.kept
+    learner.grid.train()
+    with torch.no_grad():
+        for batch in itertools.islice(course.batches(0, 0), CALIBRATING):
+            learner.grid.look(kept.eval(), course.world.place(batch.images))
+    drop = quantized.lost(kept, learner.judged, course.looks(course.lessons.val), course.world)
+    said = f"{100 * drop.estimate:+.2f} points [{100 * drop.low:+.2f}, {100 * drop.high:+.2f}]"
+    course.say(f"rounding to 8 bits without training loses {said} on the validation pictures (simulated)")
+    if drop.low <= 0 and drop.high < ENOUGH:
+        course.say("plain post-training quantization is as good: edgekit export --int8 needs no --qat here")
+
+
 def _stale(course: Course, standing: Standing) -> bool:
     """Whether patience is at its end. Asked between epochs and, after a resume, inside one."""
     epoch, patience = standing.step // course.steps, course.settings.patience
@@ -155,7 +175,7 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
             standing.cpu_seconds, clock = standing.cpu_seconds + time.process_time() - clock, time.process_time()
             standing.unreadable = course.world.gather(standing.unreadable)
             resuming.save(course, learner, standing)
-    found = course.measure(learner.kept, course.lessons.val)
+    found = course.measure(learner.judged, course.lessons.val)
     if not math.isfinite(found.loss):
         raise TrainingError(f"the validation loss is {found.loss} after epoch {epoch + 1}", hint="a smaller --lr")
     unreadable = course.world.gather(standing.unreadable)
@@ -170,7 +190,8 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
     if course.world.first:
         standing.logged = folder.log(course.out, line)
         if best:
-            folder.keep(course.out, learner.kept, course.card(learner.kept, standing, found))
+            made = learner.finished()
+            folder.keep(course.out, made, course.card(made, standing, found))
     course.say(
         f"epoch {epoch + 1}/{course.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
         f"top-1 {found.top1:.1%}{'  best' if best else ''}"
@@ -191,7 +212,7 @@ def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
     if standing.step < course.settings.epochs * course.steps:
         course.say(f"no better epoch in {course.settings.patience}: stopped after {standing.step // course.steps}")
     trained.fill(learner.kept, course.out, card)
-    test = course.measure(learner.kept, course.lessons.test) if course.lessons.test else None
+    test = course.measure(learner.judged, course.lessons.test) if course.lessons.test else None
     card = msgspec.structs.replace(
         card,
         test=test,

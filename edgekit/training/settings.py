@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoothing       of labels, 0..1
     ema             decay of the averaged weights, which are then the ones kept; 0: none
     freeze          train the head alone
+    qat             quantization-aware: learn with numbers rounded as an int8 file rounds them
     val_share       of the training pictures, where the data have no split "val"
     patience        epochs without a better one that end the run; 0: never
     distill         a run whose answers are learned too, with distill_weight, at a temperature
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smoothing: float = 0.1
     ema: float = 0.0
     freeze: bool = False
+    qat: bool = False
     val_share: float = 0.1
     patience: int = 0
     seed: int = 0
@@ -101,6 +103,11 @@ def check(settings: Settings) -> Settings:
             flag = name.replace("_", "-")
             bounds = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
             raise RequestError(f"--{flag} is {value}", hint=f"a number {bounds}")
+    if settings.qat and (settings.freeze or settings.weights == "random"):
+        raise RequestError(
+            f"--qat comes after training, and --{'freeze' if settings.freeze else 'scratch'} is before it",
+            hint="a first run without --qat, then edgekit train RUN --qat",
+        )
     if settings.optimizer not in list_optimizers():
         raise UnknownNameError(
             "optimizer", settings.optimizer, list_optimizers(), hint="--optimizer adamw, sgd or lion"
