@@ -6,23 +6,40 @@ python benchmarks/fashion.py build/mobilenetv2-tflite-fp32 build/mobilenetv2-tfl
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from edgekit import artifact
+from edgekit import artifact, parity, registry
 from edgekit.artifact import Artifact
 from edgekit.bench.evaluation import STATE, Evaluation, evaluate
 from edgekit.cli.evaluate import text
 from edgekit.data import idx, open_data
+from edgekit.preprocess import fit
 
+CHUNK = 500  # pictures held at once
 DATA = Path(__file__).resolve().parent.parent / ".cache" / "data" / "fashion-mnist"
 
 
 def read(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Fashion-MNIST: uint8 [n, 28, 28] and int64 [n]; split is "train" or "test"."""
     return idx.array(DATA, split)
+
+
+def right(folder: Path) -> NDArray[np.bool_]:
+    """Which of the 10,000 test pictures an artifact names rightly, in its runtime."""
+    made = artifact.load(folder)
+    images, labels = read("test")
+    found = np.empty(len(labels), bool)
+    with closing(registry.runtime_for(made.target).open(made)) as session:
+        for i in range(0, len(labels), CHUNK):
+            pictures = (Image.fromarray(image).convert("RGB") for image in images[i : i + CHUNK])
+            fitted = np.stack([fit(picture, made.manifest.preprocess) for picture in pictures])
+            found[i : i + CHUNK] = parity.answers(made, session, fitted).argmax(-1) == labels[i : i + CHUNK]
+    return found
 
 
 def measure(artifacts: Sequence[Artifact], count: int | None = None, state: Path = STATE) -> Evaluation:

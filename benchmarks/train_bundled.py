@@ -17,7 +17,6 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
-from edgekit import artifact, parity, pipeline, registry
+from edgekit import pipeline, registry
 from edgekit.bench.proportions import agresti_min
 from edgekit.devices import host
 from edgekit.models import trained
-from edgekit.preprocess import fit
 from edgekit.recipe import SCHEMES, Quantize, Recipe, Scheme
 from edgekit.zoo import BUNDLED
 
@@ -63,7 +61,6 @@ LICENCE = {
     "vit_micro": "MIT (trained from scratch; data MIT)",
     "swin_micro": "MIT (trained from scratch; data MIT)",
 }
-CHUNK = 500  # pictures held at once
 TARGETS = ("tflite", "onnx", "openvino")
 
 
@@ -165,16 +162,7 @@ def right(name: str, target: str, scheme: Scheme) -> NDArray[np.bool_]:
         return known
     if not folder.is_dir():
         pipeline.export(Recipe(name, target, weights="bundled", quantize=Quantize(scheme)), folder)
-    made = artifact.load(folder)
-    images, labels = fashion.read("test")
-    found = np.empty(len(labels), bool)
-    with closing(registry.runtime_for(target).open(made)) as session:
-        for i in range(0, len(labels), CHUNK):
-            fitted = [
-                fit(Image.fromarray(image).convert("RGB"), made.manifest.preprocess) for image in images[i : i + CHUNK]
-            ]
-            scores = parity.answers(made, session, np.stack(fitted))
-            found[i : i + CHUNK] = scores.argmax(-1) == labels[i : i + CHUNK]
+    found = fashion.right(folder)
     np.save(kept, found)
     return found
 
