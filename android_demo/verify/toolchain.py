@@ -1,0 +1,115 @@
+"""Run a command with a JDK 17 and Maven: this machine's, or, where it has none, ones fetched into .cache/android.
+
+    python android_demo/verify/toolchain.py mvn -q -f android_demo/verify/core/pom.xml test
+
+The JDK comes from Debian's packages, unpacked without root rights, Maven from Maven Central, by its published SHA-512.
+--fetch, before the command, takes the fetched ones even where the machine has its own.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from edgekit.devices.packages import debian
+from edgekit.errors import EdgekitError
+
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "android"
+MAVEN = "3.9.11"
+CENTRAL = "https://repo.maven.apache.org/maven2/org/apache/maven/apache-maven"
+LEAST = 17  # the JDK that Robolectric's Android 15 runs on
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def say(line: str) -> None:
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def jdk(*, fetch: bool) -> Path:
+    """The home of a JDK that compiles."""
+    javac = shutil.which("javac")
+    if javac and not fetch:
+        version = re.search(r"javac (\d+)", subprocess.run([javac, "-version"], capture_output=True, text=True).stdout)
+        if version and int(version[1]) >= LEAST:
+            return Path(javac).resolve().parents[1]
+    home = CACHE / "jdk"
+    if not home.is_dir():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as work:
+            root = Path(work, "root")
+            debian(("openjdk-17-jdk-headless",), None, root, Path(work, "downloads"), say)
+            _links_stay_inside(root)
+            (made,) = (root / "usr/lib/jvm").glob("java-17-openjdk-*")
+            (root / "etc/ssl/certs/java").mkdir(parents=True, exist_ok=True)
+            (root / "etc/ssl/certs/java/cacerts").write_bytes(_trust_store())
+            root.rename(CACHE / "jdk-root")
+            home.symlink_to(CACHE / "jdk-root" / made.relative_to(root))
+    return home
+
+
+def _links_stay_inside(root: Path) -> None:
+    """Debian's JDK finds its settings through links to /etc."""
+    for path in root.rglob("*"):
+        if path.is_symlink() and path.readlink().is_absolute():
+            target = root / path.readlink().relative_to("/")
+            path.unlink()
+            path.symlink_to(os.path.relpath(target, path.parent))
+
+
+def _trust_store() -> bytes:
+    """The system's certificates as a Java key store (JKS, version 2): Debian makes it while installing, as root."""
+    pem = re.findall("BEGIN CERTIFICATE-----(.*?)-----END", CERTIFICATES.read_text("ascii"), re.DOTALL)
+    text = lambda word: len(word).to_bytes(2) + word.encode()  # noqa: E731
+    store = bytes.fromhex("feedfeed00000002") + len(pem).to_bytes(4)
+    for number, body in enumerate(pem):
+        der = base64.b64decode(body)
+        store += (2).to_bytes(4) + text(f"ca{number}") + bytes(8) + text("X.509") + len(der).to_bytes(4) + der
+    return store + hashlib.sha1("changeit".encode("utf-16-be") + b"Mighty Aphrodite" + store).digest()
+
+
+def maven(*, fetch: bool) -> Path:
+    """The folder with the program mvn."""
+    here = shutil.which("mvn")
+    if here and not fetch:
+        return Path(here).parent
+    home = CACHE / f"apache-maven-{MAVEN}"
+    if not home.is_dir():
+        say(f"downloading Maven {MAVEN}")
+        address = f"{CENTRAL}/{MAVEN}/apache-maven-{MAVEN}-bin.tar.gz"
+        with urllib.request.urlopen(address) as answer, urllib.request.urlopen(f"{address}.sha512") as known:
+            archive, digest = answer.read(), known.read().decode().split()[0]
+        if hashlib.sha512(archive).hexdigest() != digest:
+            raise SystemExit(f"{address} is not what its SHA-512 says")
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as work:
+            Path(work, "maven.tar.gz").write_bytes(archive)
+            with tarfile.open(Path(work, "maven.tar.gz")) as packed:
+                packed.extractall(work, filter="data")
+            Path(work, home.name).rename(home)
+    return home / "bin"
+
+
+def main() -> None:
+    fetch = sys.argv[1:2] == ["--fetch"]
+    command = sys.argv[1 + fetch :]
+    if not command:
+        raise SystemExit(__doc__)
+    try:
+        home, programs = jdk(fetch=fetch), maven(fetch=fetch)
+    except EdgekitError as error:
+        raise SystemExit(f"error: {error.message}\n  try: {error.hint}") from None
+    env = os.environ | {"JAVA_HOME": str(home), "PATH": f"{home / 'bin'}:{programs}:{os.environ['PATH']}"}
+    if command[0] == "mvn":
+        command[1:1] = ["--batch-mode", f"-Dmaven.repo.local={CACHE / 'm2'}"]
+    raise SystemExit(subprocess.run(command, env=env).returncode)
+
+
+if __name__ == "__main__":
+    main()
