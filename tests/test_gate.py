@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 import subprocess
+from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
@@ -126,21 +127,21 @@ def test_top_1():
 
 
 class Machine:
-    """A device whose workers take what their file costs, give or take a percent."""
+    """A device whose workers take what their file costs, give or take a percent, and answer right but for `off`."""
 
-    name, counts, timed = "local", True, True
+    name, counts, timed, off = "local", True, True, 0.0
 
     def __init__(self, costs, **host):
         self.costs, self.host = costs, {"cpu": "test", "cpu_class": "x86", "cores": "2"} | host
         self.rng = random.Random(5)
 
     def start(self, job, timeout):
-        return Worker(self, self.costs["reference" if job.runtime == "reference" else job.model])
+        return Worker(self, job, self.costs["reference" if job.runtime == "reference" else job.model])
 
 
 class Worker:
-    def __init__(self, machine, cost):
-        self.machine, self.cost = machine, cost
+    def __init__(self, machine, job, cost):
+        self.machine, self.job, self.cost = machine, job, cost
         phase = Phase(cost, cost)
         facts = {"runtime": "litert 2", "threads": "1"}
         self.ready = Ready(phase, phase, phase, Takes((1, 2), "float32"), facts, machine.host, "noise")
@@ -151,6 +152,9 @@ class Worker:
 
     def count(self, times):
         return (self.cost,) * times
+
+    def answer(self, tensors):
+        return artifact.load(Path(self.job.model)).golden().answers + self.machine.off
 
     def end(self):
         return Memory(0, 10, 20, 30_000_000, 0, 30_000_010)
@@ -223,7 +227,11 @@ def test_instructions_where_times_mean_nothing(slower, tmp_path):
     machine = Machine({str(TFLITE): 10**6, str(slower): 1_030_000})
     machine.name, machine.timed = "arm64:cortex-a76", False
     with baseline.opened(str(TFLITE)) as base:
-        assert outcomes(judge(machine, slower).judge(base))["instructions"] == "fail"
+        verdict = judge(machine, slower).judge(base)
+        assert outcomes(verdict) | {"instructions": "fail", "answers": "pass"} == outcomes(verdict)
+        machine.off = 100.0  # its kernels are wrong
+        assert outcomes(judge(machine).judge(base))["answers"] == "fail"
+    machine.off = 0.0
     baseline.write(tmp_path / "counts.json", judge(machine).numbers())
     with baseline.opened(str(tmp_path / "counts.json")) as base:
         assert outcomes(judge(machine).judge(base))["instructions"] == "pass"
