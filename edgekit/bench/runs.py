@@ -75,7 +75,8 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     facts   of the session as it really ran: runtime and version, threads, precision
     error   what went wrong; then the launches are those before it
     counts  instructions of single inferences, where they were counted
-    timed   whether the device's clocks mean anything: an emulator's do not
+    timed   whether it is about times: an emulator's mean nothing
+    cut     by the user, before its plan was done
     """
 
     session: str
@@ -92,12 +93,18 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     launches: tuple[Launch, ...]
     counts: tuple[int, ...] = ()
     timed: bool = True
+    cut: bool = False
     error: str | None = None
     schema: Literal[1] = 1
 
     @property
     def name(self) -> str:
         return self.subject.name
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything came of it."""
+        return bool(self.launches or self.counts)
 
     @property
     def samples(self) -> int:

@@ -41,12 +41,14 @@ class Row:
     memory_bytes: int | None = None
     instructions: int | None = None
     cpu_ratio: Ratio | None = None
+    instructions_ratio: float | None = None
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """One row a run; ratios to the first that has times."""
-    base = next((run for run in runs if run.launches), None)
-    return [_row(name, run, base) for name, run in zip(names(runs), runs, strict=True)]
+    """One row a run; ratios to the first that has times, or instructions."""
+    timed = next((run for run in runs if run.launches), None)
+    counted = next((run for run in runs if run.counts), None)
+    return [_row(name, run, timed, counted) for name, run in zip(names(runs), runs, strict=True)]
 
 
 def names(runs: Sequence[Run]) -> list[str]:
@@ -64,7 +66,8 @@ def names(runs: Sequence[Run]) -> list[str]:
     return [f"{run.subject.path}@{run.runtime} x{run.threads}" for run in runs]
 
 
-def _row(name: str, run: Run, base: Run | None) -> Row:
+def _row(name: str, run: Run, base: Run | None, counted: Run | None) -> Row:
+    instructions = run.instructions
     plain = Row(
         name=name,
         runtime=run.facts.get("runtime", run.runtime),
@@ -73,6 +76,8 @@ def _row(name: str, run: Run, base: Run | None) -> Row:
         batch=run.batch,
         bytes=run.subject.bytes,
         error=run.error,
+        instructions=instructions,
+        instructions_ratio=_over(instructions, counted.instructions) if counted and run is not counted else None,
     )
     if not run.launches:
         return plain
@@ -87,25 +92,37 @@ def _row(name: str, run: Run, base: Run | None) -> Row:
             **{f"wall_{name}_ms": ms for name, ms in wall.items()},
             "per_second": run.batch * 1e3 / wall["p50"],
             "memory_bytes": run.memory_bytes,
-            "instructions": run.instructions,
             "cpu_ratio": Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None,
         }
     )
 
 
+def _over(one: int | None, other: int | None) -> float | None:
+    return one / other if one and other else None
+
+
 def how(runs: Sequence[Run]) -> str:
     """How they were measured."""
-    first = next(run for run in runs if run.launches)
-    counts = sorted({run.threads for run in runs})
-    threads = f"{' or '.join(map(str, counts))} thread{'s' if counts != [1] else ''}"
-    turns = ", taking turns" if len(runs) > 1 else ""
+    first = next(run for run in runs if run.measured)
+    numbers = sorted({run.threads for run in runs})
+    threads = f"{' or '.join(map(str, numbers))} thread{'s' if numbers != [1] else ''}"
     cpu = first.host.get("cpu_class", "unknown")
+    if not first.timed:
+        emulator = first.host.get("emulator", "emulated")
+        return f"the least of {len(first.counts)} inferences of each on {first.device} ({emulator}), {threads}, CPU class {cpu}"
+    turns = ", taking turns" if len(runs) > 1 else ""
     processes = "a process" if len(first.launches) == 1 else f"{len(first.launches)} processes"
     return f"{first.samples} inferences of each in {processes}{turns}, {threads}, CPU class {cpu}"
 
 
 def verdict(runs: Sequence[Run]) -> str:
-    """The fastest against the slowest."""
+    """The fastest against the slowest; the one with the fewest instructions against the one with the most."""
+    counted = [(run.instructions, name, run) for name, run in zip(names(runs), runs, strict=True) if run.instructions]
+    if counted:
+        counted.sort(key=lambda found: found[0])
+        (least, few, one), (most, many, other) = counted[0], counted[-1]
+        size = _size(one.subject.bytes, other.subject.bytes)
+        return f"{few} takes {least / most:.2f} of the instructions of {many} on {one.device}, and is {size}."
     timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.launches]
     (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].cpu_ms), max(timed, key=lambda r: r[1].cpu_ms)
     size = _size(quick.subject.bytes, base.subject.bytes)

@@ -192,7 +192,7 @@ def _series(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def _sound(run: Run) -> bool:
-    return bool(run.launches) and all(launch.cpu_ns for launch in run.launches) and run.error is None
+    return run.measured and all(launch.cpu_ns for launch in run.launches) and run.error is None
 
 
 def _rows(runs: Sequence[Run]) -> list[summary.Row]:

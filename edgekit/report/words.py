@@ -98,13 +98,15 @@ def sentences(machine: Machine) -> list[str]:
             f"Careful: the newest runs of these files come from {len(machine.sessions)} sessions. Files of different "
             "sessions did not take turns, so no ratio is given between them."
         )
+    if cut := [entry.name for entry in machine.entries if entry.run.cut]:
+        said.append(f"Careful: stopped by hand, so that fewer inferences tell than were wanted: {_list(cut)}.")
     for runtime, versions in _versions(machine).items():
         if len(versions) > 1:
             said.append(f"Careful: {runtime} ran in {len(versions)} versions: {', '.join(versions)}.")
     if not machine.timed:
         said.append("An emulated device: times and memory on it mean nothing and are left out.")
         if any(entry.cost is None for entry in machine.entries):
-            said.append("Some runs counted no instructions; edgekit bench --count counts them.")
+            said.append("Some runs counted no instructions; edgekit bench counts them now.")
     elif not machine.by_accuracy and machine.entries:
         said.append(
             "No accuracy is drawn: fewer than two of these files were evaluated in the same runtime and on the same "
@@ -116,7 +118,7 @@ def sentences(machine: Machine) -> list[str]:
 def _how(machine: Machine) -> str:
     runs = [entry.run for entry in machine.entries]
     alike = len({_plan(run) for run in runs}) == len(machine.sessions) == 1
-    return summary.how(runs) if alike else _plans(runs, machine)
+    return summary.how(runs) if alike or not machine.timed else _plans(runs, machine)
 
 
 def _plan(run: Run) -> tuple[int, int]:
