@@ -182,6 +182,18 @@ class Artifact:
             raise ArtifactError(f"{self.folder}: golden.npz and manifest.json disagree about the input", hint=AGAIN)
         return golden
 
+    def check_input(self, shape: Sequence[int], dtype: str) -> None:
+        """Compare what the opened file takes (-1: any size) with the manifest. Raises ArtifactError."""
+        said = self.manifest.input
+        same = len(shape) == len(said.shape) and all(
+            -1 in sizes or len(set(sizes)) == 1 for sizes in zip(shape[1:], said.shape[1:], strict=True)
+        )
+        if not same or dtype != said.dtype:
+            takes, told = (f"{t} {'x'.join(map(str, s))}" for t, s in ((dtype, shape), (said.dtype, said.shape)))
+            raise ArtifactError(
+                f"{self.model_file} takes {takes}, but its manifest makes {told} of pictures", hint="export again"
+            )
+
     def encode(self, pixels: NDArray[np.uint8]) -> Array:
         """Fitted pixels, uint8 [n, h, w, 3], as the tensor the file takes."""
         return encode(pixels, self.manifest.input, self.manifest.preprocess, folded=self.manifest.folded)

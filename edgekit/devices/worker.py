@@ -71,6 +71,8 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     session, load = timed(lambda: runtime.open(model, job.options))
     used.append(host.memory())
     takes = session.takes()
+    if isinstance(model, Artifact) and model.target in runtime.targets:  # the yardstick takes anything
+        model.check_input(takes.shape, takes.dtype)
     tensor, source = feed(model, takes, job)
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
