@@ -266,6 +266,24 @@ def test_what_an_update_changes(tmp_path):
     assert baseline.changes(None, new) == ["new"]
 
 
+def test_numbers_of_one_file_come_together(slower):
+    machine = Machine({str(TFLITE): 10**6, "reference": 400_000})
+    timed = judge(machine).numbers()
+    machine.name, machine.timed = "arm64:cortex-a76", False
+    counted = judge(machine).numbers()
+    both = baseline.complete(counted, timed, counted=True)
+    assert (both.cpu_ms, both.instructions) == (timed.cpu_ms, counted.instructions)
+    again = baseline.complete(timed, both, counted=False)
+    assert (again.cpu_ms, again.instructions) == (timed.cpu_ms, counted.instructions)
+    other = msgspec.structs.replace(timed, digest="of another file")
+    assert baseline.complete(counted, other, counted=True) == counted
+
+
+def test_what_was_not_compared_is_said():
+    passed = msgspec.structs.replace(VERDICT, checks=VERDICT.checks[1:])
+    assert rendering.sentence(passed).endswith("is within its limits; not compared: proof.")
+
+
 def test_a_baseline_out_of_a_commit(tmp_path, monkeypatch):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t"]
     shutil.copytree(TFLITE, tmp_path / "models" / "tiny")

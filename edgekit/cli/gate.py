@@ -149,6 +149,7 @@ def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times
     if where.endswith(".json"):
         old = baseline.read(Path(where)) if Path(where).exists() else None
         new = judge.numbers(source or (old.source if old else None), times=times)
+        new = baseline.complete(new, old, counted=not judge.device.timed)
         baseline.write(Path(where), new)
         changes = baseline.changes(old, new)
         document = {"baseline": where, "changes": changes, "numbers": msgspec.to_builtins(new)}
