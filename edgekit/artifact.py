@@ -385,11 +385,17 @@ def check_destination(out: Path) -> None:
             if foreign:
                 what = "holds something that is not an artifact"
                 raise RequestError(f"{out} {what} ({foreign})", hint="-o another/folder")
-        parent = next(p for p in out.absolute().parents if p.exists())
-    if not parent.is_dir():
-        raise RequestError(f"{parent} is a file, not a folder to write in", hint="-o another/folder")
-    if not os.access(parent, os.W_OK):
-        raise OutputError(f"no permission to write in {parent}", hint="-o another/folder")
+    check_place(out, "-o another/folder")
+
+
+def check_place(path: Path, hint: str) -> None:
+    """Refuse a path that could not be written, before any work is done for it. Raises RequestError, OutputError."""
+    with output_errors(hint):
+        above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise RequestError(f"{above} is a file, not a folder to write in", hint=hint)
+    if not os.access(above, os.W_OK):
+        raise OutputError(f"no permission to write in {above}", hint=hint)
 
 
 def _foreign(out: Path) -> str | None:

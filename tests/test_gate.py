@@ -360,6 +360,11 @@ def test_the_command(tmp_path):
         "load",
     }
     assert "is within its limits" in (tmp_path / "v.md").read_text()
+    nowhere = TFLITE / "model.tflite" / "v.md"
+    for flag in ("--markdown", "--junit"):  # said before anything runs
+        done = run_edgekit("gate", TFLITE, "--baseline", TFLITE, flag, nowhere, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"try: {flag} another/file" in done.stderr
     larger = run_edgekit("gate", ONNX / "model.onnx", "--baseline", TFLITE / "model.tflite", cwd=tmp_path)
     assert larger.returncode == 2
     assert "tflite" in larger.stderr

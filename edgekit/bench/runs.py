@@ -227,7 +227,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
                 what = "was only half written" if half else f"is no run of this edgekit ({error})"
                 warnings.append(f"{path}: line {number} {what}; left out")
     if not records:
-        named = ", ".join(map(str, paths))
+        named = "; ".join(warnings) or ", ".join(map(str, paths))
         raise DataError(f"no runs in {named}", hint="edgekit bench ARTIFACT... writes build/runs.jsonl")
     return records, warnings
 

@@ -90,6 +90,9 @@ def gate(
     if (source or no_times) and not (update and baseline.endswith(".json")):
         flag = "--source" if source else "--no-times"
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
+    for place, flag in ((markdown, "--markdown"), (junit, "--junit")):
+        if place:
+            artifact.check_place(Path(place), f"{flag} another/file")
     model = artifact.open_model(Path(candidate))
     named = room.budgets(Path(budgets)) if budgets else room.Budgets()
     judge = Judge(
@@ -116,10 +119,13 @@ def gate(
     for note in verdict.notes:
         talk.warn(note)
     if markdown:
-        with artifact.output_errors("--markdown another/file"), Path(markdown).open("a", encoding="utf-8") as file:
-            file.write(rendering.markdown(verdict))
+        with artifact.output_errors("--markdown another/file"):
+            Path(markdown).parent.mkdir(parents=True, exist_ok=True)
+            with Path(markdown).open("a", encoding="utf-8") as file:
+                file.write(rendering.markdown(verdict))
     if junit:
         with artifact.output_errors("--junit another/file"):
+            Path(junit).parent.mkdir(parents=True, exist_ok=True)
             Path(junit).write_text(rendering.junit([verdict]), "utf-8")
     text = table(rendering.rows(verdict), header=rendering.HEADER)
     document: dict[str, Any] = msgspec.to_builtins(verdict)
