@@ -61,8 +61,11 @@ def test_a_batch_that_the_file_does_not_take(start, golden_artifact):
 
 def test_a_file_that_takes_other_pictures_than_its_manifest_says(start, copied):
     manifest = artifact.load(copied).manifest
-    larger = msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3))
-    artifact.save_manifest(copied, msgspec.structs.replace(manifest, input=larger))
+    larger = {
+        "input": msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),
+        "preprocess": msgspec.structs.replace(manifest.preprocess, input_size=(64, 64)),
+    }
+    artifact.save_manifest(copied, msgspec.structs.replace(manifest, **larger))
     with pytest.raises(ArtifactError, match=r"takes uint8 1x32x32x3, but its manifest makes uint8 1x64x64x3"):
         start(copied)
 
