@@ -118,7 +118,8 @@ def sentences(machine: Machine) -> list[str]:
 def _how(machine: Machine) -> str:
     runs = [entry.run for entry in machine.entries]
     alike = len({_plan(run) for run in runs}) == len(machine.sessions) == 1
-    return summary.how(runs) if alike or not machine.timed else _plans(runs, machine)
+    how = summary.how(runs) if alike or not machine.timed else _plans(runs, machine)
+    return how[0].upper() + how[1:]
 
 
 def _plan(run: Run) -> tuple[int, int]:
