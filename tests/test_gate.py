@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +17,7 @@ from edgekit import artifact, registry
 from edgekit.bench.accuracy import Paired
 from edgekit.bench.proportions import agresti_min, mcnemar_midp, wilson
 from edgekit.devices import Memory, Phase, Ready, Samples
-from edgekit.errors import ArtifactError, RequestError
+from edgekit.errors import ArtifactError, MissingExtraError, RequestError
 from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, rendering
 from edgekit.gate.judging import Judge
 from edgekit.gate.sequential import LAUNCHES, decide
@@ -282,6 +283,13 @@ def test_numbers_of_one_file_come_together(slower):
 def test_what_was_not_compared_is_said():
     passed = msgspec.structs.replace(VERDICT, checks=VERDICT.checks[1:])
     assert rendering.sentence(passed).endswith("is within its limits; not compared: proof.")
+
+
+def test_a_package_that_is_missing_is_no_check_less(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with baseline.opened(str(ONNX)) as base, pytest.raises(MissingExtraError) as caught:
+        judge(Machine({str(ONNX): 10**6}), ONNX).judge(base)
+    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'
 
 
 def test_a_baseline_out_of_a_commit(tmp_path, monkeypatch):

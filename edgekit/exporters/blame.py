@@ -4,9 +4,10 @@ import re
 
 import torch
 
+from edgekit.exporters.deployed import SCOPE
+
 OPERATOR = re.compile(r"\b(?:aten|prims|torchvision)(?:\.|::)(\w+)")
 CALL = re.compile(r'raised this error:\n\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in \w+\n\s*(?P<code>.+)')
-NETWORK = "model"  # the attribute of Deployed that holds it
 
 
 def blame(error: BaseException, module: torch.nn.Module, example: torch.Tensor) -> str:
@@ -37,6 +38,6 @@ def _place(operator: str, module: torch.nn.Module, example: torch.Tensor) -> str
         stack = list(node.meta.get("nn_module_stack", {}).values())
         if stack and named.match(str(node.target).partition(".")[2]):
             path, kind = stack[-1]
-            inside = path.removeprefix(NETWORK).lstrip(".") or "the model itself"
+            inside = path.removeprefix(SCOPE).lstrip(".") or "the model itself"
             return f"{inside} ({str(kind).rpartition('.')[2]})"
     return None

@@ -14,8 +14,6 @@ from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
 
-SCOPE = "model"  # the attribute of Deployed that holds the network
-
 
 def build(
     module: torch.nn.Module, dtype: torch.dtype, recipe: Recipe, size: tuple[int, int], log: Path
