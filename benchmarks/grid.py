@@ -225,7 +225,7 @@ def measure(
                 target,
                 scheme + (" REJECTED" if spent and spent["rejected"] else ""),
                 f"{row.cpu_ms:.2f}",
-                "1" if row.cpu_ratio is None else f"{1 / row.cpu_ratio.value:.2f}",
+                "1" if row.time_ratio is None else f"{1 / row.time_ratio.value:.2f}",
                 f"{row.bytes / 1e6:.2f}",
                 "" if same else f"{sqnr_db(reference, scores[kind]):.1f}",
                 "" if same else f"{100 * agreement(reference, scores[kind]):.1f}",

@@ -130,7 +130,7 @@ def test_top_1():
 class Machine:
     """A device whose workers take what their file costs, give or take a percent, and answer right but for `off`."""
 
-    name, counts, timed, off = "local", True, True, 0.0
+    name, counts, timed, at_once, off = "local", True, True, 8, 0.0
 
     def __init__(self, costs, **host):
         self.costs, self.host = costs, {"cpu": "test", "cpu_class": "x86", "cores": "2"} | host

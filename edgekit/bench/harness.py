@@ -76,14 +76,14 @@ class Entry:
             except EdgekitError as error:
                 self.failure = error
 
-    def open(self, device: Device, plan: Plan) -> Worker:
-        job = Job(str(self.path), self.runtime, self.options, self.batch, plan.seed)
+    def open(self, device: Device, plan: Plan, ahead: int = 0) -> Worker:
+        job = Job(str(self.path), self.runtime, self.options, self.batch, plan.seed, ahead)
         self.worker = device.start(job, plan.timeout)
         self.ready = self.worker.ready
         return self.worker
 
     def begin(self, device: Device, plan: Plan) -> None:
-        worker = self.open(device, plan)
+        worker = self.open(device, plan, ahead=plan.warmup + plan.rounds)
         if plan.warmup:
             worker.infer(plan.warmup)
 

@@ -24,15 +24,23 @@ from edgekit.errors import DataError
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """One process: its phases, and the nanoseconds of single inferences in the order they ran."""
+    """One process: its phases, and the nanoseconds of single inferences in the order they ran.
 
-    imported: Phase
+    `imported` and `cpu_ns` are None and empty where a device does not tell them.
+    """
+
+    imported: Phase | None
     load: Phase
     first: Phase
     wall_ns: tuple[int, ...]
     cpu_ns: tuple[int, ...]
     switches: int = 0
     memory: Memory | None = None
+
+    @property
+    def ns(self) -> tuple[int, ...]:
+        """By the CPU's clock; by the wall's where the device tells no other."""
+        return self.cpu_ns or self.wall_ns
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -108,22 +116,27 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
 
     @property
     def samples(self) -> int:
-        return sum(len(launch.cpu_ns) for launch in self.launches)
+        return sum(len(launch.wall_ns) for launch in self.launches)
 
     @property
-    def cpu_ms(self) -> float:
-        """Median of the launches' medians."""
-        return plain.median(plain.median(launch.cpu_ns) for launch in self.launches) / 1e6
+    def clock(self) -> Literal["CPU", "wall"]:
+        """Which time `ms` and ratios are of: the CPU's, but where the device tells only the time on the wall."""
+        return "CPU" if all(launch.cpu_ns for launch in self.launches) else "wall"
+
+    @property
+    def ms(self) -> float:
+        """Of an inference, by `clock`: the median of the launches' medians."""
+        return plain.median(plain.median(launch.ns) for launch in self.launches) / 1e6
 
     def wall_ms(self) -> dict[str, float]:
         """Percentiles over all launches. They tell of the machine as much as of the file."""
         pooled = [ns for launch in self.launches for ns in launch.wall_ns]
         return {name: ns / 1e6 for name, ns in percentiles(pooled).items()}
 
-    def phase_ms(self, phase: Literal["imported", "load", "first"], clock: Literal["wall", "cpu"]) -> float:
-        """Median over the launches."""
-        spent: list[int] = [getattr(getattr(launch, phase), f"{clock}_ns") for launch in self.launches]
-        return plain.median(spent) / 1e6
+    def phase_ms(self, phase: Literal["imported", "load", "first"]) -> float | None:
+        """On the wall: the median over the launches. None where a device does not tell."""
+        spent: list[Phase | None] = [getattr(launch, phase) for launch in self.launches]
+        return plain.median(told) / 1e6 if (told := [phase.wall_ns for phase in spent if phase]) else None
 
     @property
     def memory_bytes(self) -> int | None:
@@ -138,12 +151,12 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
 
 
 def ratio(run: Run, base: Run, level: float = 0.975) -> Estimate | None:
-    """log(CPU time of `run` / that of `base`), which took turns. None where there are not two launches of both.
+    """log(time of `run` / that of `base`, by their clock), which took turns. None where there are not two launches of both.
 
     Ratios are taken inside a round, so that whatever else the machine did falls on both alike.
     """
     logs = [
-        plain.median(math.log(max(x, 1) / max(y, 1)) for x, y in zip(a.cpu_ns, b.cpu_ns, strict=False))
+        plain.median(math.log(max(x, 1) / max(y, 1)) for x, y in zip(a.ns, b.ns, strict=False))
         for a, b in zip(run.launches, base.launches, strict=False)
     ]
     return estimate(logs, level) if len(logs) > 1 else None

@@ -9,7 +9,7 @@ from edgekit.bench.runs import Run, ratio
 
 @dataclass(frozen=True)
 class Ratio:
-    """CPU time over the first row's, with a 95 % interval."""
+    """Time over the first row's (CPU time, but where a device tells only wall time), with a 95 % interval."""
 
     value: float
     low: float
@@ -40,7 +40,7 @@ class Row:
     per_second: float | None = None
     memory_bytes: int | None = None
     instructions: int | None = None
-    cpu_ratio: Ratio | None = None
+    time_ratio: Ratio | None = None
     instructions_ratio: float | None = None
 
 
@@ -86,13 +86,13 @@ def _row(name: str, run: Run, base: Run | None, counted: Run | None) -> Row:
     return Row(
         **vars(plain)
         | {
-            "load_ms": run.phase_ms("load", "wall"),
-            "first_ms": run.phase_ms("first", "wall"),
-            "cpu_ms": run.cpu_ms,
+            "load_ms": run.phase_ms("load"),
+            "first_ms": run.phase_ms("first"),
+            "cpu_ms": run.ms if run.clock == "CPU" else None,
             **{f"wall_{name}_ms": ms for name, ms in wall.items()},
             "per_second": run.batch * 1e3 / wall["p50"],
             "memory_bytes": run.memory_bytes,
-            "cpu_ratio": Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None,
+            "time_ratio": Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None,
         }
     )
 
@@ -124,11 +124,11 @@ def verdict(runs: Sequence[Run]) -> str:
         size = _size(one.subject.bytes, other.subject.bytes)
         return f"{few} takes {least / most:.2f} of the instructions of {many} on {one.device}, and is {size}."
     timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.launches]
-    (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].cpu_ms), max(timed, key=lambda r: r[1].cpu_ms)
+    (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].ms), max(timed, key=lambda r: r[1].ms)
     size = _size(quick.subject.bytes, base.subject.bytes)
     found = ratio(base, quick)
     if found is None:
-        return f"{fast} takes {quick.cpu_ms:.2f} ms, {slow} {base.cpu_ms:.2f} ms (one process tells no margin); the first is {size}."
+        return f"{fast} takes {quick.ms:.2f} ms, {slow} {base.ms:.2f} ms (one process tells no margin); the first is {size}."
     if found.low <= 0:
         return (
             f"{fast} and {slow} take the same time as far as {found.launches} processes can tell; the first is {size}."

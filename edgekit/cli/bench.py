@@ -200,8 +200,9 @@ def _text(rows: Sequence["Row"]) -> str:
         "pictures/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
         "instructions": lambda row: f"{row.instructions / 1e6:.2f} M" if row.instructions else "",
     }
-    if len(rows) > 1 and first.cpu_ms is not None:
-        cells[f"CPU / {first.name}"] = lambda row: "1" if row is first else str(row.cpu_ratio or "")
+    if len(rows) > 1 and first.wall_p50_ms is not None:
+        clock = "wall" if first.cpu_ms is None else "CPU"
+        cells[f"{clock} / {first.name}"] = lambda row: "1" if row is first else str(row.time_ratio or "")
     elif len(rows) > 1:
         cells[f"/ {first.name}"] = lambda row: "1" if row is first else f"{row.instructions_ratio or 0:.3f}"
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
@@ -212,7 +213,7 @@ def _text(rows: Sequence["Row"]) -> str:
 def _csv(rows: Sequence["Row"]) -> str:
     """One line a file; empty where something is not known."""
     out = io.StringIO()
-    flat = [{**vars(row), "cpu_ratio": row.cpu_ratio and row.cpu_ratio.value} for row in rows]
+    flat = [{**vars(row), "time_ratio": row.time_ratio and row.time_ratio.value} for row in rows]
     writer = csv.DictWriter(out, list(flat[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)

@@ -122,10 +122,10 @@ class Judge:
         with self.progress(LAUNCHES[-1], "timing candidate and baseline, at most") as tick:
             duel = self._duel(self.job(baseline), tick)
             decision = decide(duel.launch, self.limits.max_slowdown / 100, detect=self.limits.detect, go_on=duel.go_on)
-        found = [checks.latency(decision, self.limits, "paired", self.limits.max_slowdown, duel.seconds)]
+        found = [checks.latency(decision, self.limits, "paired", self.limits.max_slowdown, duel.seconds, duel.clock)]
         if duel.memories:
             found.append(checks.memory(duel.memory, duel.baseline_memory, "paired", self.limits))
-        found.append(checks.load(duel.loads, self.limits))
+        found.append(checks.load(duel.loads, self.limits, duel.clock))
         assert duel.ready
         return duel.ready.facts, duel.ready.host, found
 
@@ -145,7 +145,7 @@ class Judge:
         if score and not differ:
             found = [checks.latency(decision, self.limits, "calibrated", limit, duel.seconds)]
         else:
-            found = [self._absolute(statistics.median(duel.cpu_ns) / 1e6, numbers, differ)]
+            found = [self._absolute(statistics.median(duel.ns) / 1e6, numbers, differ)]
         if numbers.memory_bytes and duel.memories and not differ:
             found.append(checks.memory(duel.memory, numbers.memory_bytes, "stored", self.limits))
         return duel.ready.facts, duel.ready.host, found
@@ -235,7 +235,7 @@ class Judge:
             score = estimate([duel.launch() for _ in range(LAUNCHES.start)], LEVEL)
         return msgspec.structs.replace(
             numbers,
-            cpu_ms=round(statistics.median(duel.cpu_ns) / 1e6, 4),
+            cpu_ms=round(statistics.median(duel.ns) / 1e6, 4),
             score=round(math.exp(score.value), 5),
             memory_bytes=duel.memory if duel.memories else None,
             host=facts_of(duel, self.device),

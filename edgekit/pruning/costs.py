@@ -86,7 +86,7 @@ def ratio(whole: Path, smaller: Path, device: Device, plan: harness.Plan = TIMED
     for row in rows:
         if row.error:
             raise WorkerError(f"{row.name}: {row.error}")
-    found = rows[1].cpu_ratio.value if rows[1].cpu_ratio else rows[1].instructions_ratio
+    found = rows[1].time_ratio.value if rows[1].time_ratio else rows[1].instructions_ratio
     assert found
     return found
 

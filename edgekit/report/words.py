@@ -60,10 +60,10 @@ def _ties(machine: Machine) -> str:
     """Which files the fastest is not surely faster than. Counts of instructions have no margin."""
     if not machine.timed:
         return ""
-    same = [e.name for e in machine.costed[1:] if e.row.cpu_ratio and e.row.cpu_ratio.low <= 1]
+    same = [e.name for e in machine.costed[1:] if e.row.time_ratio and e.row.time_ratio.low <= 1]
     if same:
         return f"not surely faster than {_list(same)}"
-    if len(machine.costed) > 1 and (second := machine.costed[1].row.cpu_ratio):
+    if len(machine.costed) > 1 and (second := machine.costed[1].row.time_ratio):
         return f"the next, {machine.costed[1].name}, takes {second} times as long"
     return ""
 
@@ -153,7 +153,7 @@ def cost(entry: Entry) -> str:
 
 
 def time_of(entry: Entry, unit: str = "") -> str:
-    """CPU milliseconds of an inference, with their interval."""
+    """Milliseconds of an inference, with their interval."""
     interval = entry.cost_interval
     return f"{ms(entry.cost or 0)}{unit}" + (f" [{ms(interval.low)}, {ms(interval.high)}]" if interval else "")
 
