@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from edgekit import __version__, artifact, registry
 from edgekit.artifact import Model
 from edgekit.bench.runs import Launch, Run, now, subject
 from edgekit.devices import Device, Job, Memory, Ready, Samples, Worker, opened
+from edgekit.devices.benchmark_model import Means
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.runtimes import OperatorTime, Options
 
@@ -27,6 +28,15 @@ Tick = Callable[[], None]  # called after each step
 
 def nothing() -> None:
     pass
+
+
+@runtime_checkable
+class Benchmarking(Device, Protocol):
+    """A device where a program that a user brings can time a file: means, and facts of the host."""
+
+    def benchmark(
+        self, binary: Path, file: Path, threads: int, warmup: int, runs: int, timeout: float
+    ) -> tuple[Means, dict[str, str]]: ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,9 @@ class Entry:
     turns: list[Samples] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
     counts: tuple[int, ...] = ()
+    means: Means | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    host: dict[str, str] = field(default_factory=dict)
     failure: EdgekitError | None = None
 
     def attempt(self, act: Callable[..., None], *arguments: Any) -> None:
@@ -80,6 +93,7 @@ class Entry:
         job = Job(str(self.path), self.runtime, self.options, self.batch, plan.seed, ahead)
         self.worker = device.start(job, plan.timeout)
         self.ready = self.worker.ready
+        self.facts, self.host = self.ready.facts, self.ready.host
         return self.worker
 
     def begin(self, device: Device, plan: Plan) -> None:
@@ -89,6 +103,11 @@ class Entry:
 
     def count(self, device: Device, plan: Plan) -> None:
         self.counts = self.open(device, plan).count(COUNTED)
+
+    def ask_tool(self, device: Benchmarking, binary: Path, plan: Plan) -> None:
+        file, threads = self.model.model_file, self.options.threads
+        self.means, self.host = device.benchmark(binary, file, threads, plan.warmup, plan.runs, plan.timeout)
+        self.facts = {"runtime": binary.name, "threads": str(threads)}
 
     def take_turn(self) -> None:
         assert self.worker
@@ -125,10 +144,11 @@ class Entry:
             threads=self.options.threads,
             batch=self.batch or (max(ready.takes.shape[0], 1) if ready else 1),
             fed=ready.source if ready else "",
-            facts=ready.facts if ready else {},
-            host=ready.host if ready else {},
+            facts=self.facts,
+            host=self.host,
             launches=tuple(self.launches),
             counts=self.counts,
+            means=self.means,
             timed=timed,
             cut=cut,
             error=self.failure.message if self.failure else None,
@@ -185,6 +205,20 @@ def count(made: Sequence[Entry], device: Device, plan: Plan, *, tick: Tick = not
                 entry.attempt(entry.count, device, plan)
             finally:
                 entry.close()
+            tick()
+    return runs
+
+
+def by_tool(
+    made: Sequence[Entry], device: Benchmarking, binary: Path, plan: Plan, *, tick: Tick = nothing
+) -> list[Run]:
+    """What a program of the user's tells of one .tflite file after the other: means. Errors as `compare` has them."""
+    for entry in made:
+        if entry.model.target != "tflite":
+            raise UnsupportedError(f"{binary.name} runs .tflite files, not {entry.path}", hint="leave it out")
+    with _session(made, device, timed=True) as runs:
+        for entry in made:
+            entry.attempt(entry.ask_tool, device, binary, plan)
             tick()
     return runs
 

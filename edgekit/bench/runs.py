@@ -20,6 +20,7 @@ from edgekit.bench.evaluation import Evaluation
 from edgekit.bench.proportions import Drop, Share
 from edgekit.bench.statistics import Estimate, estimate, percentiles
 from edgekit.devices import Memory, Phase
+from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 
 
@@ -82,6 +83,7 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
 
     facts   of the session as it really ran: runtime and version, threads, precision
     error   what went wrong; then the launches are those before it
+    means   all that a tool told, instead of samples
     counts  instructions of single inferences, where they were counted
     timed   whether it is about times: an emulator's mean nothing
     cut     by the user, before its plan was done
@@ -100,6 +102,7 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     host: dict[str, str]
     launches: tuple[Launch, ...]
     counts: tuple[int, ...] = ()
+    means: Means | None = None
     timed: bool = True
     cut: bool = False
     error: str | None = None
@@ -112,7 +115,7 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     @property
     def measured(self) -> bool:
         """Whether anything came of it."""
-        return bool(self.launches or self.counts)
+        return bool(self.launches or self.counts or self.means)
 
     @property
     def samples(self) -> int:
@@ -121,11 +124,13 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     @property
     def clock(self) -> Literal["CPU", "wall"]:
         """Which time `ms` and ratios are of: the CPU's, but where the device tells only the time on the wall."""
-        return "CPU" if all(launch.cpu_ns for launch in self.launches) else "wall"
+        return "CPU" if all(launch.cpu_ns for launch in self.launches) and not self.means else "wall"
 
     @property
     def ms(self) -> float:
-        """Of an inference, by `clock`: the median of the launches' medians."""
+        """Of an inference, by `clock`: the median of the launches' medians, or the mean where only that is told."""
+        if self.means:
+            return self.means.inference / 1e6
         return plain.median(plain.median(launch.ns) for launch in self.launches) / 1e6
 
     def wall_ms(self) -> dict[str, float]:

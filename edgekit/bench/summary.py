@@ -1,7 +1,7 @@
 """Runs as rows to read: the one table that the terminal, CSV, JSON and reports show, and what it comes to in words."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 from edgekit.bench.runs import Run, ratio
@@ -21,7 +21,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """Milliseconds are medians; `wall_ms` holds the percentiles that there are samples for. What was not measured is
+    """Milliseconds are medians, but `mean_ms`, which is all that some tools tell; `wall_ms` holds the percentiles that there are samples for. What was not measured is
     None."""
 
     name: str
@@ -37,6 +37,7 @@ class Row:
     wall_p50_ms: float | None = None
     wall_p90_ms: float | None = None
     wall_p99_ms: float | None = None
+    mean_ms: float | None = None
     per_second: float | None = None
     memory_bytes: int | None = None
     instructions: int | None = None
@@ -79,6 +80,9 @@ def _row(name: str, run: Run, base: Run | None, counted: Run | None) -> Row:
         instructions=instructions,
         instructions_ratio=_over(instructions, counted.instructions) if counted and run is not counted else None,
     )
+    if run.means:
+        load, first, mean = (ns / 1e6 for ns in (run.means.load, run.means.first, run.means.inference))
+        return replace(plain, load_ms=load, first_ms=first, mean_ms=mean)
     if not run.launches:
         return plain
     wall = run.wall_ms()
@@ -110,9 +114,20 @@ def how(runs: Sequence[Run]) -> str:
     if not first.timed:
         emulator = first.host.get("emulator", "emulated")
         return f"the least of {len(first.counts)} inferences of each on {first.device} ({emulator}), {threads}, CPU class {cpu}"
-    turns = ", taking turns" if len(runs) > 1 else ""
+    phone = first.host.get("phone")
+    if first.means:
+        told = f"the mean of {first.means.inferences} inferences of each, as {first.facts['runtime']} tells it (no answer was checked)"
+        return f"{told}, {threads}, CPU class {cpu} on {_phone(first)}"
+    turns = (", launch by launch" if phone else ", taking turns") if len(runs) > 1 else ""
     processes = "a process" if len(first.launches) == 1 else f"{len(first.launches)} processes"
-    return f"{first.samples} inferences of each in {processes}{turns}, {threads}, CPU class {cpu}"
+    how = f"{first.samples} inferences of each in {processes}{turns}, {threads}, CPU class {cpu}"
+    return f"{how} on {_phone(first)}" if phone else how
+
+
+def _phone(run: Run) -> str:
+    """`Google Pixel 8, battery 87 %, 28.5 C, thermal none, then light`"""
+    told = [f"{name} {run.host[name]}" for name in ("battery", "thermal") if name in run.host]
+    return ", ".join([run.host.get("phone", "unknown"), *told])
 
 
 def verdict(runs: Sequence[Run]) -> str:
@@ -123,12 +138,12 @@ def verdict(runs: Sequence[Run]) -> str:
         (least, few, one), (most, many, other) = counted[0], counted[-1]
         size = _size(one.subject.bytes, other.subject.bytes)
         return f"{few} takes {least / most:.2f} of the instructions of {many} on {one.device}, and is {size}."
-    timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.launches]
+    timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.measured]
     (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].ms), max(timed, key=lambda r: r[1].ms)
     size = _size(quick.subject.bytes, base.subject.bytes)
     found = ratio(base, quick)
     if found is None:
-        return f"{fast} takes {quick.ms:.2f} ms, {slow} {base.ms:.2f} ms (one process tells no margin); the first is {size}."
+        return f"{fast} takes {quick.ms:.2f} ms, {slow} {base.ms:.2f} ms ({'means tell' if quick.means else 'one process tells'} no margin); the first is {size}."
     if found.low <= 0:
         return (
             f"{fast} and {slow} take the same time as far as {found.launches} processes can tell; the first is {size}."

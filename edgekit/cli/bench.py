@@ -51,6 +51,11 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 )
 @click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where to run.")
 @click.option("--count", is_flag=True, help="Count instructions too, as --on x86 does; emulated devices always do.")
+@click.option(
+    "--benchmark-binary",
+    metavar="FILE",
+    help="TFLite's benchmark_model for the phone of --on adb: it tells means, and no answers.",
+)
 @click.option("--profile", is_flag=True, help="Time by operator, where the runtime tells.")
 @click.option(
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the runs to it."
@@ -67,6 +72,7 @@ def bench(
     batch: int | None,
     device: str,
     count: bool,
+    benchmark_binary: str | None,
     profile: bool,
     output: str,
     no_save: bool,
@@ -86,6 +92,7 @@ def bench(
       edgekit bench build/*-int8 --threads 1,2 --budget 60
       edgekit bench model.onnx --runtime onnxruntime --runtime openvino --json
       edgekit bench build/*-int8 --on arm64:cortex-a76
+      edgekit bench build/*-int8 --on adb --warmup 50
     """
     import msgspec
 
@@ -98,6 +105,8 @@ def bench(
     where = registry.device(device)
     if profile and (count or not where.timed):
         raise RequestError("--profile is about times", hint="--on local, without --count")
+    if benchmark_binary and (count or profile or not isinstance(where, harness.Benchmarking)):
+        raise RequestError("--benchmark-binary runs on a phone and tells times alone", hint="--on adb")
     counter = _counter(where) if count or not where.timed else None
     if counter and threads != (1,):  # how long they wait for each other is chance
         raise RequestError("instructions are counted of one thread", hint="--threads 1")
@@ -113,7 +122,10 @@ def bench(
         runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
     sessions, cut = [], False
     try:
-        if where.timed:
+        if benchmark_binary and isinstance(where, harness.Benchmarking):
+            with talk.progress(len(made), f"timing {_things(len(made))} with {benchmark_binary}", "files") as tick:
+                sessions.append(harness.by_tool(made, where, Path(benchmark_binary), chosen, tick=tick))
+        elif where.timed:
             with talk.progress(chosen.launches * chosen.rounds, f"timing {_things(len(made))}") as tick:
                 sessions.append(harness.compare(made, where, chosen, tick=tick))
         if counter:
@@ -195,6 +207,7 @@ def _text(rows: Sequence["Row"]) -> str:
         "first": lambda row: ms(row.first_ms, 1),
         "CPU": lambda row: ms(row.cpu_ms),
         "wall": lambda row: ms(row.wall_p50_ms),
+        "mean": lambda row: ms(row.mean_ms),
         "p90": lambda row: ms(row.wall_p90_ms),
         "p99": lambda row: ms(row.wall_p99_ms),
         "pictures/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
@@ -203,7 +216,7 @@ def _text(rows: Sequence["Row"]) -> str:
     if len(rows) > 1 and first.wall_p50_ms is not None:
         clock = "wall" if first.cpu_ms is None else "CPU"
         cells[f"{clock} / {first.name}"] = lambda row: "1" if row is first else str(row.time_ratio or "")
-    elif len(rows) > 1:
+    elif len(rows) > 1 and first.instructions:
         cells[f"/ {first.name}"] = lambda row: "1" if row is first else f"{row.instructions_ratio or 0:.3f}"
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
     columns = {name: column for name, column in columns.items() if any(column)}
