@@ -46,7 +46,7 @@ COMMANDS = {
     "pm": 'test -e "$FAKE_PHONE/app" && echo package:/data/app/base.apk',
     "pidof": 'cat "$FAKE_PHONE/alive"',
     "logcat": 'cat "$FAKE_PHONE/crash"',
-    "am": f'exec "{sys.executable}" -I "{HERE}" --am "$@"',
+    "am": f'exec "{sys.executable}" -IS "{HERE}" --am "$@"',
     "run-as": """
 case "$FAKE_SCENARIO" in
   not-debuggable) echo "run-as: package not debuggable: $1" >&2; exit 1;;
@@ -74,7 +74,7 @@ def make_phone(folder, features="fp asimd aes atomics asimdhp asimddp", installe
     (folder / "data/data" / PACKAGE / "files/bench").mkdir(parents=True)
     if installed:
         (folder / "app").touch()
-    _script(folder / "sdk/platform-tools/adb", f'#!/bin/sh\nexec "{sys.executable}" -I "{HERE}" "$@"\n')
+    _script(folder / "sdk/platform-tools/adb", f'#!/bin/sh\nexec "{sys.executable}" -IS "{HERE}" "$@"\n')
     return {"FAKE_PHONE": str(folder), "ANDROID_HOME": str(folder / "sdk")}
 
 
@@ -138,7 +138,7 @@ def am(arguments):
     (ROOT / "launches").write_text(str(launches + 1))
     if SCENARIO == "unplugged-later" and launches == 2:
         (ROOT / "unplugged").touch()
-    if SCENARIO not in ("crash", "hang"):
+    if SCENARIO not in ("crash", "hang", "not-debuggable", "uninstalled"):
         (ROOT / "extras.json").write_text(json.dumps(extras))
         command = shlex.split(
             os.environ.get("FAKE_APP") or shlex.join([sys.executable, str(HERE.with_name("fake_app.py"))])

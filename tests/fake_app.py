@@ -5,12 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from edgekit import artifact, registry
-from edgekit.devices.worker import timed
-from edgekit.runtimes import Options
-
 SCENARIO = os.environ.get("FAKE_SCENARIO", "")
 
 
@@ -19,11 +13,8 @@ def main(extras, folder):
     bench = Path(folder) / "files/bench"
     answer = {"schema": 1, "run_id": asked["run_id"], "status": "ok"}
     if SCENARIO == "too-old":
-        error = {
-            "stage": "open",
-            "type": "RuntimeTooOld",
-            "message": "this file needs LiteRT 1.2, this is TFLite 2.16.1",
-        }
+        message, hint = "this file needs LiteRT 1.2 or later, and this app has TFLite 2.16.1", "a newer runtime"
+        error = {"stage": "load", "type": "RuntimeTooOld", "message": message, "hint": hint}
         answer |= {"status": "error", "error": error}
     elif SCENARIO == "other-schema":
         answer["schema"] = 2
@@ -35,6 +26,12 @@ def main(extras, folder):
 
 
 def _run(asked, bench):
+    import numpy as np
+
+    from edgekit import artifact, registry
+    from edgekit.devices.worker import timed
+    from edgekit.runtimes import Options
+
     model = artifact.load(Path(asked["spec"]).parent)
     runtime = registry.runtime({"tflite": "litert", "onnxruntime": "onnxruntime"}[asked["engine"]])
     session, load = timed(lambda: runtime.open(model, Options(asked["threads"])))

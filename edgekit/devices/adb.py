@@ -53,11 +53,12 @@ SET_UP = "edgekit doctor --setup adb"
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why there is no answer. `stage`: what the app was at, as "open"."""
+    """Why there is no answer. `stage`: what the app was at, as "load"; `hint`: what to do."""
 
     stage: str
     type: str
     message: str
+    hint: str | None = None
 
 
 class App(msgspec.Struct, frozen=True):
@@ -83,13 +84,13 @@ class Times(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """R.json. With status "error", `error` is there and what follows it may be missing.
+    """R.json. With status "error", `error` is there and what follows it may be missing; "cancelled": by a person.
 
     applied  what really runs, in words: threads, accelerator, delegate
     """
 
     run_id: str
-    status: Literal["ok", "error"]
+    status: Literal["ok", "error", "cancelled"]
     schema: Literal[1]
     error: Trouble | None = None
     app: App | None = None
@@ -315,10 +316,10 @@ class AdbWorker:
     def _accept(self, report: Report, runs: int, conditions: dict[str, str]) -> None:
         """Take the times and facts of an answer, once it is what was asked for."""
         where = f"the app on {self.phone.name}"
-        if report.error:
-            floor = self.artifact.oldest_interpreter
-            hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""
-            raise WorkerError(f"{where}, {report.error.stage}: {report.error.type}: {report.error.message}", hint=hint)
+        if error := report.error:
+            raise WorkerError(f"{where}, {error.stage}: {error.type}: {error.message}", hint=error.hint or "")
+        if report.status != "ok":
+            raise WorkerError(f"{where} was stopped by hand", hint="the same command again")
         if not (report.app and report.model and report.timing_ns):
             raise WorkerError(f"{where} answers neither times nor an error", hint=SET_UP)
         if report.model.sha256 != self.artifact.digest():

@@ -79,14 +79,13 @@ class Phone:
         return self._run(("exec-out", shlex.join(words)), PATIENCE).stdout
 
     def push(self, files: Sequence[Path], folder: str, timeout: float) -> None:
-        """Copy files into a folder of the phone that every app may read."""
+        """Copy files into a folder of the phone. adb lets every app read what this user may read here."""
         self.adb("push", *map(str, files), f"{folder}/", timeout=max(timeout, PATIENCE))
-        self.shell("chmod", "-R", "a+rX", folder)
 
     def make_folder(self) -> str:
-        """A new folder, which every program on the phone may read."""
+        """A new folder, which every app on the phone may read."""
         folder = f"{FOLDER}/{secrets.token_hex(4)}"
-        self.shell("mkdir", "-p", folder)
+        self.adb("shell", f"mkdir -p {folder} && chmod 755 {FOLDER} {folder}")
         return folder
 
     def remove(self, folder: str) -> None:
