@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import interpreter_option
+from edgekit.cli.look import interpreter_option, on_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
@@ -49,7 +49,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds that mean a hang."
 )
-@click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where to run.")
+@on_option
 @click.option("--count", is_flag=True, help="Count instructions too, as --on x86 does; emulated devices always do.")
 @click.option(
     "--benchmark-binary",
@@ -83,7 +83,8 @@ def bench(
     """Time files against each other: artifacts, and .tflite, .onnx or .xml files of any tool.
 
     Every file runs in processes of its own, which take turns inference by inference, so that ratios hold on a busy
-    machine. On emulated devices instructions are counted instead. Raw samples are appended to a file for `edgekit report`;
+    machine. On emulated devices instructions are counted instead; a
+    phone times one file after the other. Raw samples are appended to a file for `edgekit report`;
     Ctrl-C keeps those that are there.
 
     \b

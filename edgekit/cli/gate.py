@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import runtime_options
+from edgekit.cli.look import on_option, runtime_options
 from edgekit.cli.output import Talk, common, table
 from edgekit.errors import RequestError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: top-1 is compared too.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
-@click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where the files run.")
+@on_option
 @click.option("--timeout", type=click.FloatRange(1), default=300, show_default=True, help="Seconds that mean a hang.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order of turns.")
 @click.option("--allow-absolute", is_flag=True, help="Let times of another machine fail the candidate.")
