@@ -13,6 +13,8 @@ from edgekit.bench import harness, runs, summary
 from edgekit.cli.bench import bench
 from edgekit.devices import Phase, Ready, Samples
 from edgekit.errors import DataError, UnsupportedError, WorkerError
+from edgekit.report import report
+from edgekit.report.markdown import markdown
 from edgekit.runtimes import Options, Takes
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
@@ -23,8 +25,9 @@ class Costly:
 
     name, counts, timed, at_once = "costly", True, True, 8
 
-    def __init__(self, costs, dies_after=None, stopped_after=math.inf):
+    def __init__(self, costs, dies_after=None, stopped_after=math.inf, cpu_clock=True):
         self.costs, self.dies_after, self.stopped_after = costs, dies_after or {}, stopped_after
+        self.cpu_clock = cpu_clock
         self.rng, self.order, self.started = random.Random(1), [], 0
 
     def state(self):
@@ -49,7 +52,7 @@ class Worker:
             raise KeyboardInterrupt
         self.device.order.append(self.job.runtime)
         ns = tuple(round(self.device.costs[self.job.runtime] * self.device.rng.uniform(1, 1.02)) for _ in range(times))
-        return Samples(ns, ns, 0)
+        return Samples(ns, ns, 0) if self.device.cpu_clock else Samples(ns)
 
     def count(self, times):
         if len(self.device.order) == self.device.stopped_after:
@@ -83,6 +86,18 @@ def test_files_take_turns_and_ratios_are_found():
     assert row.time_ratio.low < 2 < row.time_ratio.high
     assert row.time_ratio.value == pytest.approx(2, rel=0.01)
     assert "tiny-onnx-int8@a is 2.0" in summary.verdict(measured)
+
+
+def test_a_device_that_tells_only_wall_time():
+    device = Costly({"a": 1_000_000, "b": 2_000_000}, cpu_clock=False)
+    measured = harness.compare(entries("a", "b"), device, harness.Plan(runs=40, launches=4))
+    row = summary.rows(measured)[1]
+    assert (row.cpu_ms, round(row.wall_p50_ms)) == (None, 2)
+    assert row.time_ratio.value == pytest.approx(2, rel=0.01)
+    assert "tiny-onnx-int8@a is 2.0" in summary.verdict(measured)
+    page = markdown(report(measured))
+    assert "| file | Wall, ms | Wall / fastest |" in page
+    assert "wall, ms" not in page
 
 
 def test_the_same_cost_is_the_same_time():

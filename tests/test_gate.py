@@ -132,7 +132,8 @@ class Machine:
 
     name, counts, timed, at_once, off = "local", True, True, 8, 0.0
 
-    def __init__(self, costs, **host):
+    def __init__(self, costs, *, cpu_clock=True, **host):
+        self.cpu_clock = cpu_clock
         self.costs, self.host = costs, {"cpu": "test", "cpu_class": "x86", "cores": "2"} | host
         self.rng = random.Random(5)
 
@@ -143,13 +144,13 @@ class Machine:
 class Worker:
     def __init__(self, machine, job, cost):
         self.machine, self.job, self.cost = machine, job, cost
-        phase = Phase(cost, cost)
+        phase = Phase(cost, cost if machine.cpu_clock else None)
         facts = {"runtime": "litert 2", "threads": "1"}
         self.ready = Ready(phase, phase, phase, Takes((1, 2), "float32"), facts, machine.host, "noise")
 
     def infer(self, times):
         ns = tuple(round(self.cost * self.machine.rng.uniform(1, 1.02)) for _ in range(times))
-        return Samples(ns, ns, 0)
+        return Samples(ns, ns, 0) if self.machine.cpu_clock else Samples(ns)
 
     def count(self, times):
         return (self.cost,) * times
@@ -190,6 +191,14 @@ def test_the_same_cost_passes_and_a_higher_one_fails(slower):
     latency = next(c for c in worse.checks if c.metric == "latency")
     assert latency.low < 20 < latency.high
     assert latency.method == "paired"
+
+
+def test_a_device_without_a_cpu_clock_is_judged_by_wall_time(slower):
+    machine = Machine({str(TFLITE): 10**6, str(slower): 1_200_000}, cpu_clock=False)
+    with baseline.opened(str(TFLITE)) as base:
+        worse = judge(machine, slower).judge(base)
+    latency = next(c for c in worse.checks if c.metric == "latency")
+    assert (latency.outcome, latency.why) == ("fail", "wall time of an inference, decided")
 
 
 def test_a_faster_file_should_become_the_baseline(slower):

@@ -353,7 +353,7 @@ class AdbWorker:
 def _artifact(job: Job, device: str) -> Artifact:
     """What the app can run. Raises UnsupportedError, ArtifactError."""
     if job.runtime == "reference":
-        hint = "--baseline with a file, not with numbers"
+        hint = "--baseline with a file; for numbers, --update with --no-times"
         raise UnsupportedError(f"{device} runs no fixed computation to hold times against", hint=hint)
     if job.runtime not in ENGINES:
         raise UnsupportedError(f"{job.runtime} does not run on {device}", hint=f"--runtime {' or '.join(ENGINES)}")

@@ -18,8 +18,8 @@ METHOD = (
     "process above what it held once the runtime was imported.",
     "Not comparable: figures of another device, CPU, system, number of cores or size of batch (each has a chapter of its "
     "own here); shares of right answers on other pictures; and, strictly, times of different sessions or runtime "
-    "versions. Where a ranking holds such times, it says so. An emulated device has counts of instructions, and no times or memory. A phone tells wall time only, and its files "
-    "ran one after the other in each launch.",
+    "versions. Where a ranking holds such times, it says so. An emulated device has counts of instructions, and no "
+    "times or memory. A phone tells wall time alone, and its files ran one after the other in each launch.",
 )
 
 
