@@ -136,8 +136,8 @@ def am(arguments):
     extras = {arguments[i + 1]: kinds[arguments[i]](arguments[i + 2]) for i in range(5, len(arguments), 3)}
     launches = int((ROOT / "launches").read_text()) if (ROOT / "launches").exists() else 0
     (ROOT / "launches").write_text(str(launches + 1))
-    if SCENARIO == "unplugged-later" and launches == 2:
-        (ROOT / "unplugged").touch()
+    if SCENARIO == "unplugged" and launches:  # in the middle of the second
+        return (ROOT / "unplugged").touch()
     if SCENARIO not in ("crash", "hang", "not-debuggable", "uninstalled"):
         (ROOT / "extras.json").write_text(json.dumps(extras))
         command = shlex.split(
