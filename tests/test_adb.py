@@ -102,7 +102,7 @@ def test_what_was_measured_is_kept_when_the_phone_is_unplugged(make):
         ("no-activity", DeviceError, r"BenchmarkActivity\} does not exist", "edgekit doctor --setup adb"),
         ("not-debuggable", DeviceError, "no debuggable build", "edgekit doctor --setup adb"),
         ("uninstalled", DeviceError, "the app on Fairphone FP5 is gone", "edgekit doctor --setup adb"),
-        ("crash", WorkerError, r"crashed on Fairphone FP5 .*Fatal signal 11 \(SIGSEGV\)", "logcat"),
+        ("crash", WorkerError, r"crashed on Fairphone FP5: Fatal signal 11 \(SIGSEGV\)", "logcat"),
         ("hang", WorkerError, "no answer for 1 s", "--timeout"),
         ("too-old", WorkerError, "load: RuntimeTooOld: this file needs LiteRT 1.2", "a newer runtime"),
         ("other-schema", WorkerError, "answers otherwise than this edgekit", "edgekit doctor --setup adb"),

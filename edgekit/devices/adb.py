@@ -18,85 +18,33 @@ Started with `am start -W -S -n dev.edgekit.demo/.BenchmarkActivity` and these e
     --el min_ms 0           go on for so long, however many that takes
     --ez finish true        end the activity when the answer is written
 
+The activity is exported, and stays until the answer is written, so that Android keeps the process alive.
+
 Answered in files/bench/R.json of the app's own folder, which is written under another name and renamed, and read with
 `run-as`: the app must be a debuggable build. With outputs, files/bench/R.out holds the raw answers, one after the other,
-little-endian, before R.json appears. See `Report` for the JSON; more may stand in it. All times are System.nanoTime
+little-endian, before R.json appears. See `Report` in app.py for the JSON; more may stand in it. All times are System.nanoTime
 differences: a phone tells wall time only. `runs` holds every timed inference, in the order they ran.
 """
 
-import contextlib
-import re
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import artifact
 from edgekit.artifact import Artifact
-from edgekit.devices import Job, Memory, Phase, Ready, Samples, apk, benchmark_model
-from edgekit.devices.apk import PACKAGE
+from edgekit.devices import Job, Memory, Phase, Ready, Samples, apk, app, benchmark_model
 from edgekit.devices.benchmark_model import Means
 from edgekit.devices.phone import Phone, passed
 from edgekit.devices.worker import feed
-from edgekit.errors import DeviceError, EdgekitError, ParityError, UnsupportedError, WorkerError
+from edgekit.errors import DeviceError, ParityError, UnsupportedError, WorkerError
 from edgekit.runtimes import OperatorTime, Takes
 
 ENGINES = {"litert": "tflite", "onnxruntime": "onnxruntime"}  # runtime -> the app's engine for its files
-POLL = (0.2, 1.0)  # seconds between questions for the answer, at first and at most: each costs the phone some work
-SET_UP = "edgekit doctor --setup adb"
-
-
-class Trouble(msgspec.Struct, frozen=True):
-    """Why there is no answer. `stage`: what the app was at, as "load"; `hint`: what to do."""
-
-    stage: str
-    type: str
-    message: str
-    hint: str | None = None
-
-
-class App(msgspec.Struct, frozen=True):
-    """`engine`, `engine_version`: what ran: "tflite", "2.16.1"."""
-
-    version: str
-    engine: str
-    engine_version: str
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """The model file as the app read it."""
-
-    sha256: str
-
-
-class Times(msgspec.Struct, frozen=True):
-    """Nanoseconds: opening the file, the first inference, and each timed one."""
-
-    load: int
-    first: int
-    runs: tuple[int, ...] = ()
-
-
-class Report(msgspec.Struct, frozen=True):
-    """R.json. With status "error", `error` is there and what follows it may be missing; "cancelled": by a person.
-
-    applied  what really runs, in words: threads, accelerator, delegate
-    """
-
-    run_id: str
-    status: Literal["ok", "error", "cancelled"]
-    schema: Literal[1]
-    error: Trouble | None = None
-    app: App | None = None
-    model: Checked | None = None
-    timing_ns: Times | None = None
-    applied: dict[str, str] = {}
 
 
 class Adb:
@@ -121,7 +69,7 @@ class Adb:
         phone = Phone(self.which)
         facts = phone.facts()
         if not apk.is_installed(phone):
-            raise DeviceError(f"{phone.name} has no edgekit app", hint=f"{SET_UP} puts the app on {phone.name}")
+            raise DeviceError(f"{phone.name} has no edgekit app", hint=f"{app.SET_UP} puts the app on {phone.name}")
         return f"{phone.name}, {facts['system']}, {facts['machine']}, CPU class {facts['cpu_class']}"
 
     def start(self, job: Job, timeout: float) -> "AdbWorker":
@@ -219,17 +167,23 @@ class AdbWorker:
         """Start the app: it opens the file, answers the tensors, and times `runs` inferences of the first."""
         self.asked += 1
         run_id = f"{self.folder.rpartition('/')[2]}-{self.asked}"
+        extras: dict[str, app.Extra] = {
+            "model": f"{self.folder}/{self.artifact.model_file.name}",
+            "spec": f"{self.folder}/manifest.json",
+            "engine": self.engine,
+            "accelerator": "cpu",
+            "threads": self.job.options.threads,
+            "input": f"{self.folder}/input",
+            "outputs": True,
+            "warmup": 0,
+            "runs": runs,
+            "min_ms": app.Long(0),
+            "finish": True,
+        }
         with self.device.lock:
             self._give(tensors)
             before = self.phone.conditions()
-            try:
-                self._start(run_id, runs)
-                report = self._wait(run_id)
-                raw = self.phone.read("run-as", PACKAGE, "cat", f"files/bench/{run_id}.out")
-            finally:
-                with contextlib.suppress(EdgekitError):
-                    forget = f"run-as {PACKAGE} rm -f files/bench/{run_id}.json files/bench/{run_id}.out"
-                    self.phone.try_shell(f"am force-stop {PACKAGE}; {forget}")
+            report, raw = app.launch(self.phone, run_id, extras, self.timeout)
             after = self.phone.conditions()
         self._accept(report, runs, passed(before, after))
         return self._answers(raw, len(tensors))
@@ -241,79 +195,7 @@ class AdbWorker:
             file.write_bytes(np.ascontiguousarray(tensors).astype(tensors.dtype.newbyteorder("<")).tobytes())
             self.phone.push([file], self.folder, self.timeout)
 
-    def _start(self, run_id: str, runs: int) -> None:
-        extras = (
-            *("--es", "run_id", run_id),
-            *("--es", "model", f"{self.folder}/{self.artifact.model_file.name}"),
-            *("--es", "spec", f"{self.folder}/manifest.json"),
-            *(
-                "--es",
-                "engine",
-                self.engine,
-                "--es",
-                "accelerator",
-                "cpu",
-                "--ei",
-                "threads",
-                str(self.job.options.threads),
-            ),
-            *("--es", "input", f"{self.folder}/input", "--ez", "outputs", "true"),
-            *("--ei", "warmup", "0", "--ei", "runs", str(runs), "--el", "min_ms", "0", "--ez", "finish", "true"),
-        )
-        said = self.phone.shell("am", "start", "-W", "-S", "-n", f"{PACKAGE}/.BenchmarkActivity", *extras)
-        if failed := re.search(r"^Error: (.*)", said, re.MULTILINE):  # with exit code 0
-            hint = (
-                f"{SET_UP} puts one there that fits" if "does not exist" in failed[1] else "unlock the phone, and again"
-            )
-            raise DeviceError(f"the app does not start on {self.phone.name}: {failed[1]}", hint=hint)
-
-    def _wait(self, run_id: str) -> Report:
-        """Until the answer is there. Raises WorkerError where the app ends without one, or takes too long."""
-        deadline, pause = time.monotonic() + self.timeout, POLL[0]
-        while True:
-            alive = self.phone.try_shell(f"pidof {PACKAGE}").strip()
-            said = self.phone.read("run-as", PACKAGE, "cat", f"files/bench/{run_id}.json").decode(errors="replace")
-            if said.startswith("{"):
-                return self._read(said, run_id)
-            if said.startswith("run-as:"):
-                debuggable = "not debuggable" in said
-                what = "is no debuggable build: its answer cannot be read" if debuggable else "is gone"
-                raise DeviceError(
-                    f"the app on {self.phone.name} {what}", hint=f"{SET_UP} puts the one of `make android` there"
-                )
-            if not alive:
-                raise WorkerError(
-                    f"the app crashed on {self.phone.name} with {self.job.model}{self._last_words()}",
-                    hint="adb logcat -b crash -d says more",
-                )
-            if time.monotonic() > deadline:
-                raise WorkerError(
-                    f"the app on {self.phone.name} hangs with {self.job.model}: no answer for {self.timeout:.0f} s",
-                    hint="a longer --timeout, if it is only slow",
-                )
-            time.sleep(pause)
-            pause = min(2 * pause, POLL[1])
-
-    def _last_words(self) -> str:
-        lines = self.phone.try_shell("logcat -b crash -d -t 60 -v raw").splitlines()
-        telling = [
-            line.strip() for line in lines if line.lstrip().startswith(("signal ", "Fatal signal", "java.", "Abort "))
-        ]
-        return f": {telling[-1]}" if telling else ""
-
-    def _read(self, said: str, run_id: str) -> Report:
-        try:
-            report = msgspec.json.decode(said, type=Report)
-        except msgspec.DecodeError as error:
-            hint = f"{SET_UP} puts the app of this edgekit there"
-            raise WorkerError(
-                f"the app on {self.phone.name} answers otherwise than this edgekit: {error}", hint=hint
-            ) from None
-        if report.run_id != run_id:
-            raise WorkerError(f"the app on {self.phone.name} answers for {report.run_id}, not {run_id}")
-        return report
-
-    def _accept(self, report: Report, runs: int, conditions: dict[str, str]) -> None:
+    def _accept(self, report: app.Report, runs: int, conditions: dict[str, str]) -> None:
         """Take the times and facts of an answer, once it is what was asked for."""
         where = f"the app on {self.phone.name}"
         if error := report.error:
@@ -321,14 +203,14 @@ class AdbWorker:
         if report.status != "ok":
             raise WorkerError(f"{where} was stopped by hand", hint="the same command again")
         if not (report.app and report.model and report.timing_ns):
-            raise WorkerError(f"{where} answers neither times nor an error", hint=SET_UP)
+            raise WorkerError(f"{where} answers neither times nor an error", hint=app.SET_UP)
         if report.model.sha256 != self.artifact.digest():
             raise WorkerError(
                 f"{where} opened another file than {self.artifact.model_file}", hint="the same command again"
             )
         times = report.timing_ns
         if len(times.runs) != runs:
-            raise WorkerError(f"{where} timed {len(times.runs)} inferences, not {runs}", hint=SET_UP)
+            raise WorkerError(f"{where} timed {len(times.runs)} inferences, not {runs}", hint=app.SET_UP)
         self.timed += times.runs
         facts = {
             "runtime": f"{report.app.engine} {report.app.engine_version}",
@@ -345,7 +227,7 @@ class AdbWorker:
         if len(raw) != int(np.prod(shape)) * dtype.itemsize:
             raise WorkerError(
                 f"the app on {self.phone.name} answered {len(raw)} bytes, not {count} times {list(output.shape[1:])} {output.dtype}",
-                hint=SET_UP,
+                hint=app.SET_UP,
             )
         return np.frombuffer(raw, dtype).reshape(shape).astype(output.dtype)
 

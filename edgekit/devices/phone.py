@@ -32,11 +32,11 @@ THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shut
 # what adb itself says -> what that means, and what to do
 TROUBLES = (
     (r"no devices/emulators found", "no phone is connected", "connect one with USB debugging on; adb devices lists them"),
-    (r"unauthorized", "the phone does not trust this computer", "unlock it and allow USB debugging for this computer"),
+    (r"device unauthorized", "the phone does not trust this computer", "unlock it and allow USB debugging for this computer"),
     (r"no permissions|insufficient permissions", "no permission to use the phone's USB port", "join the group plugdev, or set udev rules; adb devices says more"),
-    (r"offline", "the phone is offline", "plug it in again, or adb reconnect"),
-    (r"device.* not found|closed|protocol fault|connection reset", "the phone is gone", "plug it in again; adb devices lists what is there"),
-    (r"daemon", "adb's server does not start", "adb kill-server, then adb devices"),
+    (r"device (still )?offline", "the phone is offline", "plug it in again, or adb reconnect"),
+    (r"device.* not found|error: closed|protocol fault|connection reset", "the phone is gone", "plug it in again; adb devices lists what is there"),
+    (r"failed to start daemon|cannot connect to daemon", "adb's server does not start", "adb kill-server, then adb devices"),
 )  # fmt: skip
 
 
@@ -149,8 +149,8 @@ class Phone:
         """PROPERTIES, and cpuinfo."""
         line = "; ".join(f"getprop {name}" for name in PROPERTIES.values())
         first, *rest = self.try_shell(f"{line}; cat /proc/cpuinfo").split("\n", len(PROPERTIES))
-        values = [value.strip() for value in (first, *rest)]
-        return dict(zip((*PROPERTIES, "cpuinfo"), values, strict=False))
+        names = (*PROPERTIES, "cpuinfo")
+        return dict.fromkeys(names, "") | dict(zip(names, map(str.strip, (first, *rest)), strict=False))
 
     @property
     def name(self) -> str:
