@@ -88,7 +88,7 @@ def test_what_was_measured_is_kept_when_the_phone_is_unplugged(make):
     entries = harness.entries([TFLITE], (), (1,), Options(), None)
     (run,) = harness.compare(entries, Adb(), harness.Plan(runs=6, launches=3, warmup=1))
     assert [len(launch.ns) for launch in run.launches] == [2]
-    assert (run.clock, run.error) == ("wall", "the phone is gone (FP5A1)")
+    assert (run.clock, run.error) == ("wall", "the phone is not connected (FP5A1)")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ TROUBLES = (
     (r"device unauthorized", "the phone does not trust this computer", "unlock it and allow USB debugging for this computer"),
     (r"no permissions|insufficient permissions", "no permission to use the phone's USB port", "join the group plugdev, or set udev rules; adb devices says more"),
     (r"device (still )?offline", "the phone is offline", "plug it in again, or adb reconnect"),
-    (r"device.* not found|error: closed|protocol fault|connection reset", "the phone is gone", "plug it in again; adb devices lists what is there"),
+    (r"device.* not found|error: closed|protocol fault|connection reset", "the phone is not connected", "plug it in again; adb devices lists what is there"),
     (r"failed to start daemon|cannot connect to daemon", "adb's server does not start", "adb kill-server, then adb devices"),
 )  # fmt: skip
 
