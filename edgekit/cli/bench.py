@@ -83,9 +83,8 @@ def bench(
     """Time files against each other: artifacts, and .tflite, .onnx or .xml files of any tool.
 
     Every file runs in processes of its own, which take turns inference by inference, so that ratios hold on a busy
-    machine. On emulated devices instructions are counted instead; a
-    phone times one file after the other. Raw samples are appended to a file for `edgekit report`;
-    Ctrl-C keeps those that are there.
+    machine. On emulated devices instructions are counted instead; a phone times one file after the other. Raw samples
+    are appended to a file for `edgekit report`; Ctrl-C keeps those that are there.
 
     \b
     Examples:
