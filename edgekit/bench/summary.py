@@ -21,8 +21,8 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """Milliseconds are medians, but `mean_ms`, which is all that some tools tell; `wall_ms` holds the percentiles that there are samples for. What was not measured is
-    None."""
+    """Milliseconds are medians, but `mean_ms`, which is all that some tools tell; percentiles are there where there are
+    samples for them. What was not measured is None."""
 
     name: str
     runtime: str
@@ -116,7 +116,8 @@ def how(runs: Sequence[Run]) -> str:
         return f"the least of {len(first.counts)} inferences of each on {first.device} ({emulator}), {threads}, CPU class {cpu}"
     phone = first.host.get("phone")
     if first.means:
-        told = f"the mean of {first.means.inferences} inferences of each, as {first.facts['runtime']} tells it (no answer was checked)"
+        least = min(run.means.inferences for run in runs if run.means)
+        told = f"means of {least} inferences or more, as {first.facts['runtime']} tells them (no answer was checked)"
         return f"{told}, {threads}, CPU class {cpu} on {_phone(first)}"
     turns = (", launch by launch" if phone else ", taking turns") if len(runs) > 1 else ""
     processes = "a process" if len(first.launches) == 1 else f"{len(first.launches)} processes"
