@@ -25,7 +25,6 @@ from PIL import ImageOps
 from edgekit import artifact
 from edgekit.bench import evaluation
 from edgekit.bench.contender import Contender, contender
-from edgekit.bench.evaluation import BATCH
 from edgekit.data import DataSet, open_data
 from edgekit.data.decoding import decoded
 from edgekit.devices import host
@@ -53,8 +52,8 @@ def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int)
     fitted = [pixels for (pixels,) in decode()]
 
     def infer() -> None:
-        for i in range(0, len(fitted), BATCH):
-            made.scores(np.stack(fitted[i : i + BATCH]))
+        for i in range(0, len(fitted), Local.at_once):
+            made.scores(np.stack(fitted[i : i + Local.at_once]))
 
     def together() -> None:
         for _ in evaluation.ask([made], data.read(positions), workers):
@@ -62,7 +61,7 @@ def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int)
 
     phases = [[timed(stage)[1] for stage in (decode, infer, together)] for _ in range(rounds)]
     wall = [statistics.median(round[i].wall_ns for round in phases) / 1e9 for i in range(3)]
-    decoding = statistics.median(round[0].cpu_ns for round in phases) / 1e9
+    decoding = statistics.median(round[0].ns for round in phases) / 1e9
     slower, cores = max(wall[:2]), len(os.sched_getaffinity(0))
     bound = slower / max(slower, (decoding + wall[1]) / cores)  # a file runs on one thread
     alone, inferred, both = (len(positions) / seconds for seconds in wall)

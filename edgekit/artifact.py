@@ -182,6 +182,18 @@ class Artifact:
             raise ArtifactError(f"{self.folder}: golden.npz and manifest.json disagree about the input", hint=AGAIN)
         return golden
 
+    def check_input(self, shape: Sequence[int], dtype: str) -> None:
+        """Compare what the opened file takes (-1: any size) with the manifest. Raises ArtifactError."""
+        said = self.manifest.input
+        same = len(shape) == len(said.shape) and all(
+            -1 in sizes or len(set(sizes)) == 1 for sizes in zip(shape[1:], said.shape[1:], strict=True)
+        )
+        if not same or dtype != said.dtype:
+            takes, told = (f"{t} {'x'.join(map(str, s))}" for t, s in ((dtype, shape), (said.dtype, said.shape)))
+            raise ArtifactError(
+                f"{self.model_file} takes {takes}, but its manifest makes {told} of pictures", hint="export again"
+            )
+
     def encode(self, pixels: NDArray[np.uint8]) -> Array:
         """Fitted pixels, uint8 [n, h, w, 3], as the tensor the file takes."""
         return encode(pixels, self.manifest.input, self.manifest.preprocess, folded=self.manifest.folded)
@@ -373,11 +385,17 @@ def check_destination(out: Path) -> None:
             if foreign:
                 what = "holds something that is not an artifact"
                 raise RequestError(f"{out} {what} ({foreign})", hint="-o another/folder")
-        parent = next(p for p in out.absolute().parents if p.exists())
-    if not parent.is_dir():
-        raise RequestError(f"{parent} is a file, not a folder to write in", hint="-o another/folder")
-    if not os.access(parent, os.W_OK):
-        raise OutputError(f"no permission to write in {parent}", hint="-o another/folder")
+    check_place(out, "-o another/folder")
+
+
+def check_place(path: Path, hint: str) -> None:
+    """Refuse a path that could not be written, before any work is done for it. Raises RequestError, OutputError."""
+    with output_errors(hint):
+        above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise RequestError(f"{above} is a file, not a folder to write in", hint=hint)
+    if not os.access(above, os.W_OK):
+        raise OutputError(f"no permission to write in {above}", hint=hint)
 
 
 def _foreign(out: Path) -> str | None:

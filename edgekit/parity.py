@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit import registry
 from edgekit.artifact import Artifact, Golden, Proof, golden_tensors
 from edgekit.devices import Device, Job, Ready, opened
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, UnsupportedError
 from edgekit.runtimes import Options, Session
 from edgekit.tasks.classification import agreement, sqnr_db
 
@@ -143,8 +143,9 @@ def verify(
     kernels = None
     exact_too = artifact.model_file.suffix == ".onnx" and runtime == "onnxruntime"  # an .ort is fused for good
     if exact_too and manifest.scheme == "int8-static":
-        with opened(device, msgspec.structs.replace(job, options=replace(options, exact=True))) as worker:
-            kernels = sqnr_db(artifact.decode(worker.answer(golden.tensors)), answer)
+        kernels = _kernels_db(
+            artifact, device, msgspec.structs.replace(job, options=replace(options, exact=True)), answer
+        )
     difference = np.abs(answer - golden.answers).max() if np.isfinite(answer).all() else np.inf
     return Verification(
         runtime=ready.facts["runtime"],
@@ -158,10 +159,19 @@ def verify(
     )
 
 
+def _kernels_db(artifact: Artifact, device: Device, exact: Job, answer: NDArray[np.float32]) -> float | None:
+    """SQNR of answers against those in exact arithmetic; None where the device cannot do that (a phone)."""
+    try:
+        with opened(device, exact) as worker:
+            return sqnr_db(artifact.decode(worker.answer(artifact.golden().tensors)), answer)
+    except UnsupportedError:
+        return None
+
+
 def where(ready: Ready, device: Device) -> str:
     """ "ai-edge-litert 2.3.0 on arm64:cortex-a76 (qemu-aarch64 7.2)"; of this machine only the runtime."""
-    emulator = ready.host.get("emulator")
-    return ready.facts["runtime"] + (f" on {device.name} ({emulator})" if emulator else "")
+    what = ready.host.get("emulator") or ready.host.get("phone")
+    return ready.facts["runtime"] + (f" on {device.name} ({what})" if what else "")
 
 
 @dataclass(frozen=True)

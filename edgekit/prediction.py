@@ -25,6 +25,8 @@ def predict(
     """Answer one picture at a time; what cannot be read comes as the error that says why."""
     labels = artifact.labels()
     session = runtime.open(artifact, options)
+    takes = session.takes()
+    artifact.check_input(takes.shape, takes.dtype)
     try:
         for path, pixels in read_pictures(images, artifact.manifest.preprocess):
             if isinstance(pixels, DataError):

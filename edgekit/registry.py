@@ -32,7 +32,7 @@ EXTRAS = {
     "litert_torch": "tflite",
     "ai_edge_quantizer": "tflite",
     "flatbuffers": "tflite",
-    "onnx": "onnx",
+    "onnx": "run-onnx",
     "onnxscript": "onnx",
     "skimage": "pictures",
     "sklearn": "pictures",

@@ -5,12 +5,16 @@ import math
 import random
 
 import pytest
+from click.testing import CliRunner
 from conftest import GOLDEN_FILES, run_edgekit
 
 from edgekit import artifact
 from edgekit.bench import harness, runs, summary
+from edgekit.cli.bench import bench
 from edgekit.devices import Phase, Ready, Samples
 from edgekit.errors import DataError, UnsupportedError, WorkerError
+from edgekit.report import report
+from edgekit.report.markdown import markdown
 from edgekit.runtimes import Options, Takes
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
@@ -19,11 +23,15 @@ TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8
 class Costly:
     """Files of programmable cost on a machine whose speed wanders."""
 
-    name, counts, timed = "costly", True, True
+    name, counts, timed, at_once = "costly", True, True, 8
 
-    def __init__(self, costs, dies_after=None):
-        self.costs, self.dies_after = costs, dies_after or {}
+    def __init__(self, costs, dies_after=None, stopped_after=math.inf, cpu_clock=True):
+        self.costs, self.dies_after, self.stopped_after = costs, dies_after or {}, stopped_after
+        self.cpu_clock = cpu_clock
         self.rng, self.order, self.started = random.Random(1), [], 0
+
+    def state(self):
+        return "ready"
 
     def start(self, job, timeout):
         self.started += 1
@@ -40,12 +48,17 @@ class Worker:
         self.done += times
         if self.done > self.device.dies_after.get(self.job.runtime, math.inf):
             raise WorkerError("it crashed")
+        if len(self.device.order) == self.device.stopped_after:
+            raise KeyboardInterrupt
         self.device.order.append(self.job.runtime)
         ns = tuple(round(self.device.costs[self.job.runtime] * self.device.rng.uniform(1, 1.02)) for _ in range(times))
-        return Samples(ns, ns, 0)
+        return Samples(ns, ns, 0) if self.device.cpu_clock else Samples(ns)
 
     def count(self, times):
-        return (5_000_006, 5_000_000)
+        if len(self.device.order) == self.device.stopped_after:
+            raise KeyboardInterrupt
+        least = 5 * self.device.costs[self.job.runtime]
+        return (least + 6, least)
 
     def end(self):
         return None
@@ -70,9 +83,21 @@ def test_files_take_turns_and_ratios_are_found():
     rounds = {"".join(device.order[i : i + 2]) for i in range(0, 80, 2)}
     assert rounds == {"ab", "ba"}  # each once a round, in an order drawn anew
     row = summary.rows(measured)[1]
-    assert row.cpu_ratio.low < 2 < row.cpu_ratio.high
-    assert row.cpu_ratio.value == pytest.approx(2, rel=0.01)
+    assert row.time_ratio.low < 2 < row.time_ratio.high
+    assert row.time_ratio.value == pytest.approx(2, rel=0.01)
     assert "tiny-onnx-int8@a is 2.0" in summary.verdict(measured)
+
+
+def test_a_device_that_tells_only_wall_time():
+    device = Costly({"a": 1_000_000, "b": 2_000_000}, cpu_clock=False)
+    measured = harness.compare(entries("a", "b"), device, harness.Plan(runs=40, launches=4))
+    row = summary.rows(measured)[1]
+    assert (row.cpu_ms, round(row.wall_p50_ms)) == (None, 2)
+    assert row.time_ratio.value == pytest.approx(2, rel=0.01)
+    assert "tiny-onnx-int8@a is 2.0" in summary.verdict(measured)
+    page = markdown(report(measured))
+    assert "| file | Wall, ms | Wall / fastest |" in page
+    assert "wall, ms" not in page
 
 
 def test_the_same_cost_is_the_same_time():
@@ -83,11 +108,34 @@ def test_the_same_cost_is_the_same_time():
 def test_what_dies_is_one_row():
     made = entries("a", "b")
     device = Costly({"a": 1000, "b": 1000}, dies_after={"b": 7})
-    measured = harness.compare(made, device, harness.Plan(runs=50, launches=5, warmup=0), count=True)
+    measured = harness.compare(made, device, harness.Plan(runs=50, launches=5, warmup=0))
     assert measured[0].samples == 50
     assert measured[1].error == "it crashed"
     assert device.started == 5 + 1  # it died in its first launch and was not started again
-    assert measured[0].instructions == 5_000_000
+
+
+def test_instructions_are_counted_once_and_apart():
+    device = Costly({"a": 1_000_000, "b": 2_000_000})
+    measured = harness.count(entries("a", "b"), device, harness.Plan())
+    assert device.started == 2
+    assert [(run.timed, run.launches, run.instructions) for run in measured] == [
+        (False, (), 5_000_000),
+        (False, (), 10_000_000),
+    ]
+    assert [row.instructions_ratio for row in summary.rows(measured)] == [None, 2]
+    assert summary.verdict(measured).startswith("tiny-onnx-int8@a takes 0.50 of the instructions of tiny-onnx-int8@b")
+    assert summary.how(measured).startswith("the least of 2 inferences of each on costly")
+
+
+def test_what_a_user_stops_keeps_what_it_has():
+    device = Costly({"a": 1000, "b": 1000}, stopped_after=2 * 10 + 7)  # in the fourth round of the second launch
+    with pytest.raises(harness.CutShort) as caught:
+        harness.compare(entries("a", "b"), device, harness.Plan(runs=50, launches=5, warmup=0))
+    assert sorted(run.samples for run in caught.value.runs) == [13, 14]
+    assert all(len(run.launches) == 2 and run.cut for run in caught.value.runs)
+    with pytest.raises(harness.CutShort) as caught:
+        harness.compare(entries("a"), Costly({"a": 1000}, stopped_after=0), harness.Plan(warmup=0))
+    assert caught.value.runs == []
 
 
 def test_the_budget_ends_it():
@@ -140,6 +188,40 @@ def test_the_command(tmp_path):
     saved, _ = runs.read([tmp_path / "build" / "runs.jsonl"])
     assert [run.samples for run in saved] == [6, 6, 6]
     assert saved[0].subject.scheme == "int8-static"
+
+
+@pytest.mark.parametrize(("after", "kept", "said"), [(6, 1, "keeps it"), (0, 0, "nothing was left behind")])
+def test_the_command_stopped(tmp_path, monkeypatch, after, kept, said):
+    """Exit code 130; what was measured is shown and kept."""
+    device = Costly({"onnxruntime": 1000}, stopped_after=after)
+    monkeypatch.setattr("edgekit.registry.device", lambda name: device)
+    done = CliRunner().invoke(bench, [str(ONNX), "--warmup", "0", "-o", str(tmp_path / "runs.jsonl")])
+    assert done.exit_code == 130
+    assert said in done.stderr
+    assert ("6 inferences of each" in done.stdout) == bool(kept)
+    assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == kept
+
+
+def test_counts_stand_beside_times(tmp_path, monkeypatch):
+    local, emulated = Costly({"onnxruntime": 1000}), Costly({"onnxruntime": 1000})
+    local.counts, emulated.timed = False, False
+    monkeypatch.setattr("edgekit.registry.device", lambda name: emulated if name == "x86" else local)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    done = CliRunner().invoke(bench, [str(ONNX), "--count", "--json", "--no-save", "--runs", "4", "--launches", "2"])
+    timed, counted = json.loads(done.stdout)["rows"]
+    assert (timed["instructions"], counted["cpu_ms"], counted["instructions"]) == (None, None, 5000)
+    done = CliRunner().invoke(bench, [str(ONNX), "--on", "x86", "--no-save"])
+    assert "instructions" in done.stdout.splitlines()[0]
+    assert "memory" not in done.stdout  # of an emulator
+    for wrong in (["--count", "--threads", "2"], ["--profile", "--count"], ["--profile", "--on", "x86"]):
+        assert CliRunner().invoke(bench, [str(ONNX), *wrong]).exit_code == 2
+
+
+def test_counting_that_is_not_set_up_is_said_before_anything_is_measured(tmp_path):
+    done = run_edgekit("bench", ONNX, "--count", cwd=tmp_path, env={"EDGEKIT_CACHE": str(tmp_path / "none")})
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "try: edgekit doctor --setup x86" in done.stderr
 
 
 def test_one_broken_file_leaves_the_others(tmp_path):

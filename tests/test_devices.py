@@ -3,6 +3,7 @@
 import os
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -58,6 +59,17 @@ def test_a_batch_that_the_file_does_not_take(start, golden_artifact):
         start(golden_artifact, batch=4)
 
 
+def test_a_file_that_takes_other_pictures_than_its_manifest_says(start, copied):
+    manifest = artifact.load(copied).manifest
+    larger = {
+        "input": msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),
+        "preprocess": msgspec.structs.replace(manifest.preprocess, input_size=(64, 64)),
+    }
+    artifact.save_manifest(copied, msgspec.structs.replace(manifest, **larger))
+    with pytest.raises(ArtifactError, match=r"takes uint8 1x32x32x3, but its manifest makes uint8 1x64x64x3"):
+        start(copied)
+
+
 @pytest.mark.parametrize(("suffix", "runtime"), [("tflite", "litert"), ("onnx", "onnxruntime")])
 @pytest.mark.parametrize("kept", [0, 100, 4000])
 def test_a_truncated_file_is_an_error_of_one_line(start, tmp_path, suffix, runtime, kept):
@@ -105,7 +117,7 @@ def test_a_process_that_hangs_is_ended():
 @pytest.mark.skipif(sys.platform != "linux", reason="address space limits")
 def test_no_memory_is_the_workers_problem(golden_artifact):
     code = (
-        "import resource; resource.setrlimit(resource.RLIMIT_AS, (150 << 20, 150 << 20));"
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (110 << 20, 110 << 20));"
         "from edgekit.devices.worker import main; main()"
     )
     with pytest.raises(WorkerError) as caught:

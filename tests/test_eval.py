@@ -12,8 +12,9 @@ from PIL import Image
 
 from edgekit import artifact
 from edgekit.bench.contender import Contender
-from edgekit.bench.evaluation import BATCH, ask, evaluate
+from edgekit.bench.evaluation import ask, evaluate
 from edgekit.data import open_data
+from edgekit.devices.local import Local
 from edgekit.errors import DataError, OutputError, RequestError, WorkerError
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
@@ -83,7 +84,7 @@ def test_an_interrupted_run_goes_on(folder, opened, tmp_path):
         ticks = iter(range(total))
 
         def tick():
-            if next(ticks) == 2 * BATCH:
+            if next(ticks) == 2 * Local.at_once:
                 raise KeyboardInterrupt
 
         yield tick
@@ -92,7 +93,7 @@ def test_an_interrupted_run_goes_on(folder, opened, tmp_path):
         evaluate(opened[:1], data, state=tmp_path, progress=interrupted)
     (kept,) = tmp_path.iterdir()
     lines = kept.read_bytes().splitlines()
-    assert BATCH < len(lines) < len(data)
+    assert Local.at_once < len(lines) < len(data)
     kept.write_bytes(kept.read_bytes() + b'{"position":39,"na')  # killed while it wrote
     resumed = evaluate(opened[:1], data, state=tmp_path, say=said.append)
     assert any(f"resumed: {len(lines) - 1} answers" in line for line in said)

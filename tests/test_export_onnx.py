@@ -6,10 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from conftest import run_edgekit
 
 from edgekit import inspection, parity
 from edgekit.errors import ExportError, RecipeError
+from edgekit.exporters.blame import blame
 from edgekit.preprocess import normalise
 from edgekit.recipe import Quantize, Recipe, check
 
@@ -151,8 +153,25 @@ def test_a_layer_can_stay_float(exported):
 
 
 def test_what_onnx_cannot_express_is_named(exported):
-    with pytest.raises(ExportError, match="cannot export this model"):
+    depends = r"cannot export this model: .* depends on the numbers in a picture \(nets.py:\d+: return "
+    with pytest.raises(ExportError, match=depends):
         exported("fp32", target="onnx", model="py:nets:deciding")
+
+
+def test_an_operator_is_found_in_its_module():
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Sequential(torch.nn.GELU()))
+
+        def forward(self, x):
+            return self.model(x)
+
+    def found(text):
+        return blame(RuntimeError(text), Network(), torch.zeros(1, 3, 4, 4))
+
+    assert found("no aten.gelu.default here\nmore") == "no aten.gelu.default here; gelu stands in 1.0 (GELU)"
+    assert found("no aten.celu.default") == "no aten.celu.default"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import math
 import random
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
@@ -15,7 +17,7 @@ from edgekit import artifact, registry
 from edgekit.bench.accuracy import Paired
 from edgekit.bench.proportions import agresti_min, mcnemar_midp, wilson
 from edgekit.devices import Memory, Phase, Ready, Samples
-from edgekit.errors import ArtifactError, RequestError
+from edgekit.errors import ArtifactError, MissingExtraError, RequestError
 from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, rendering
 from edgekit.gate.judging import Judge
 from edgekit.gate.sequential import LAUNCHES, decide
@@ -126,31 +128,35 @@ def test_top_1():
 
 
 class Machine:
-    """A device whose workers take what their file costs, give or take a percent."""
+    """A device whose workers take what their file costs, give or take a percent, and answer right but for `off`."""
 
-    name, counts, timed = "local", True, True
+    name, counts, timed, at_once, off = "local", True, True, 8, 0.0
 
-    def __init__(self, costs, **host):
+    def __init__(self, costs, *, cpu_clock=True, **host):
+        self.cpu_clock = cpu_clock
         self.costs, self.host = costs, {"cpu": "test", "cpu_class": "x86", "cores": "2"} | host
         self.rng = random.Random(5)
 
     def start(self, job, timeout):
-        return Worker(self, self.costs["reference" if job.runtime == "reference" else job.model])
+        return Worker(self, job, self.costs["reference" if job.runtime == "reference" else job.model])
 
 
 class Worker:
-    def __init__(self, machine, cost):
-        self.machine, self.cost = machine, cost
-        phase = Phase(cost, cost)
+    def __init__(self, machine, job, cost):
+        self.machine, self.job, self.cost = machine, job, cost
+        phase = Phase(cost, cost if machine.cpu_clock else None)
         facts = {"runtime": "litert 2", "threads": "1"}
         self.ready = Ready(phase, phase, phase, Takes((1, 2), "float32"), facts, machine.host, "noise")
 
     def infer(self, times):
         ns = tuple(round(self.cost * self.machine.rng.uniform(1, 1.02)) for _ in range(times))
-        return Samples(ns, ns, 0)
+        return Samples(ns, ns, 0) if self.machine.cpu_clock else Samples(ns)
 
     def count(self, times):
         return (self.cost,) * times
+
+    def answer(self, tensors):
+        return artifact.load(Path(self.job.model)).golden().answers + self.machine.off
 
     def end(self):
         return Memory(0, 10, 20, 30_000_000, 0, 30_000_010)
@@ -185,6 +191,14 @@ def test_the_same_cost_passes_and_a_higher_one_fails(slower):
     latency = next(c for c in worse.checks if c.metric == "latency")
     assert latency.low < 20 < latency.high
     assert latency.method == "paired"
+
+
+def test_a_device_without_a_cpu_clock_is_judged_by_wall_time(slower):
+    machine = Machine({str(TFLITE): 10**6, str(slower): 1_200_000}, cpu_clock=False)
+    with baseline.opened(str(TFLITE)) as base:
+        worse = judge(machine, slower).judge(base)
+    latency = next(c for c in worse.checks if c.metric == "latency")
+    assert (latency.outcome, latency.why) == ("fail", "wall time of an inference, decided")
 
 
 def test_a_faster_file_should_become_the_baseline(slower):
@@ -223,7 +237,11 @@ def test_instructions_where_times_mean_nothing(slower, tmp_path):
     machine = Machine({str(TFLITE): 10**6, str(slower): 1_030_000})
     machine.name, machine.timed = "arm64:cortex-a76", False
     with baseline.opened(str(TFLITE)) as base:
-        assert outcomes(judge(machine, slower).judge(base))["instructions"] == "fail"
+        verdict = judge(machine, slower).judge(base)
+        assert outcomes(verdict) | {"instructions": "fail", "answers": "pass"} == outcomes(verdict)
+        machine.off = 100.0  # its kernels are wrong
+        assert outcomes(judge(machine).judge(base))["answers"] == "fail"
+    machine.off = 0.0
     baseline.write(tmp_path / "counts.json", judge(machine).numbers())
     with baseline.opened(str(tmp_path / "counts.json")) as base:
         assert outcomes(judge(machine).judge(base))["instructions"] == "pass"
@@ -256,6 +274,31 @@ def test_what_an_update_changes(tmp_path):
     new = msgspec.structs.replace(old, bytes=old.bytes + 5)
     assert baseline.changes(old, new) == [f"bytes: {old.bytes} -> {new.bytes}"]
     assert baseline.changes(None, new) == ["new"]
+
+
+def test_numbers_of_one_file_come_together(slower):
+    machine = Machine({str(TFLITE): 10**6, "reference": 400_000})
+    timed = judge(machine).numbers()
+    machine.name, machine.timed = "arm64:cortex-a76", False
+    counted = judge(machine).numbers()
+    both = baseline.complete(counted, timed, counted=True)
+    assert (both.cpu_ms, both.instructions) == (timed.cpu_ms, counted.instructions)
+    again = baseline.complete(timed, both, counted=False)
+    assert (again.cpu_ms, again.instructions) == (timed.cpu_ms, counted.instructions)
+    other = msgspec.structs.replace(timed, digest="of another file")
+    assert baseline.complete(counted, other, counted=True) == counted
+
+
+def test_what_was_not_compared_is_said():
+    passed = msgspec.structs.replace(VERDICT, checks=VERDICT.checks[1:])
+    assert rendering.sentence(passed).endswith("is within its limits; not compared: proof.")
+
+
+def test_a_package_that_is_missing_is_no_check_less(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with baseline.opened(str(ONNX)) as base, pytest.raises(MissingExtraError) as caught:
+        judge(Machine({str(ONNX): 10**6}), ONNX).judge(base)
+    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'
 
 
 def test_a_baseline_out_of_a_commit(tmp_path, monkeypatch):
@@ -334,6 +377,11 @@ def test_the_command(tmp_path):
         "load",
     }
     assert "is within its limits" in (tmp_path / "v.md").read_text()
+    nowhere = TFLITE / "model.tflite" / "v.md"
+    for flag in ("--markdown", "--junit"):  # said before anything runs
+        done = run_edgekit("gate", TFLITE, "--baseline", TFLITE, flag, nowhere, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"try: {flag} another/file" in done.stderr
     larger = run_edgekit("gate", ONNX / "model.onnx", "--baseline", TFLITE / "model.tflite", cwd=tmp_path)
     assert larger.returncode == 2
     assert "tflite" in larger.stderr

@@ -16,8 +16,6 @@ from onnxruntime import quantization
 from edgekit import artifact, inspection
 from edgekit.errors import ArtifactError
 
-pytestmark = pytest.mark.full
-
 CHANNELS, HIDDEN, CLASSES = 8, 16, 5
 # multiply-adds of the network below, on pictures of 8 x 8
 STEM, DEPTHWISE, POINTWISE, HEAD = 64 * 8 * 3 * 9, 64 * 8 * 9, 64 * 16 * 8, 5 * 16

@@ -68,4 +68,4 @@ def test_an_onnx_file_needs_a_package_that_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError) as caught:
         inspection.inspect(file)
-    assert caught.value.hint == 'pip install "edgekit[onnx]"'
+    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'

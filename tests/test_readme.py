@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, run_edgekit
 
 from edgekit import parity, recipe
+from edgekit.devices import cache
 from edgekit.errors import EdgekitError
 
 pytestmark = pytest.mark.full
@@ -99,6 +100,18 @@ def test_the_sessions_file_passes_its_gate(desk):
     assert outcomes | dict.fromkeys(("size", "operators", "proof", "answers"), "pass") == outcomes
     itself = run_edgekit("gate", made, "--baseline", made, *budgets)
     assert itself.returncode == 0, itself.stdout + itself.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(cache.part("arm64") is None, reason="edgekit doctor --setup arm64")
+def test_the_sessions_file_takes_no_more_instructions_on_arm(desk):
+    """Counts that were committed block on every machine: they depend on neither the machine nor the weights."""
+    made = desk / "build" / "mobilenetv2-tflite-int8"
+    numbers = ROOT / "benchmarks/baselines/mobilenetv2-tflite-int8.json"
+    done = run_edgekit("gate", made, "--baseline", numbers, "--on", "arm64:cortex-a76", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcomes = {check["metric"]: check["outcome"] for check in json.loads(done.stdout)["checks"]}
+    assert outcomes | {"instructions": "pass", "answers": "pass"} == outcomes
 
 
 def test_there_is_something_to_run():

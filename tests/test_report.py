@@ -181,6 +181,8 @@ def test_an_emulated_device_has_counts_and_no_times():
     ]
     machine = only(records)
     assert [(e.name, e.cost) for e in machine.entries] == [("a", 8.0), ("b", 12.0)]
+    counted_only = only([run("a", counts=(9_000_000,), launches=(), **emulated)])  # as they are since bench only counts
+    assert [entry.cost for entry in counted_only.entries] == [9]
     uncounted = only([*records, run("c", 1.0, **emulated)])
     assert [entry.name for entry in uncounted.entries] == ["a", "b", "c"]
     assert [entry.name for entry in uncounted.costed] == ["a", "b"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from edgekit.artifact import output_errors
+from edgekit.artifact import check_place, output_errors
 from edgekit.bench.accuracy import Flip
 from edgekit.data import DataSet
 from edgekit.data.classes import brief
@@ -17,11 +17,12 @@ COLOURS = {"lost": "#b00020", "won": "#1b7a2f", "both wrong": "#555555", "not la
 
 
 def check(path: Path) -> None:
-    """Raises RequestError for a name that does not end as a picture's."""
+    """Raises RequestError for a name that does not end as a picture's, and as artifact.check_place does."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise RequestError(
             f"{path} does not end as a picture's name", hint=f"--contact-sheet {path.with_suffix('.png')}"
         )
+    check_place(path, "--contact-sheet elsewhere.png")
 
 
 def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:

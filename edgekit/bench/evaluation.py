@@ -26,7 +26,6 @@ from edgekit.errors import DataError, RequestError
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import softmax, sqnr_db
 
-BATCH = 8  # pictures handed over at once
 STATE = Path("build/eval")
 TIMEOUT = 60.0
 Scores = NDArray[np.float32]
@@ -100,7 +99,7 @@ def evaluate(
         # Pillow warns of large pictures, and the threads that decode cannot tell it not to
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        for records in stack.enter_context(closing(ask(contenders, data.read(left), workers))):
+        for records in stack.enter_context(closing(ask(contenders, data.read(left), workers, place.at_once))):
             answers.append(records)
             for _ in records:
                 tick()
@@ -127,9 +126,9 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
 
 
 def ask(
-    contenders: Sequence[Contender], pictures: Iterable[Picture], workers: int
+    contenders: Sequence[Contender], pictures: Iterable[Picture], workers: int, at_once: int = Local.at_once
 ) -> Generator[list[Record], None, None]:
-    """Records of a few pictures at a time, in their order.
+    """Records of `at_once` pictures at a time, in their order.
 
     Contenders answer at the same time, and have the next pictures already while the answers to these are recorded.
     """
@@ -138,9 +137,9 @@ def ask(
     with ExitStack() as stack:
         # a thread each: it waits for the process that answers
         pools = [stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="answer")) for _ in contenders]
-        stream = stack.enter_context(closing(decoded(pictures, specs, workers, ahead=2 * BATCH + workers)))
+        stream = stack.enter_context(closing(decoded(pictures, specs, workers, ahead=2 * at_once + workers)))
         asked: deque[tuple[list[tuple[Picture, Fitted]], list[Future[Scores]]]] = deque()
-        while (batch := list(itertools.islice(stream, BATCH))) or asked:
+        while (batch := list(itertools.islice(stream, at_once))) or asked:
             if batch:
                 readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
                 together = zip(pools, contenders, which, strict=True) if readable else ()

@@ -20,19 +20,28 @@ from edgekit.bench.evaluation import Evaluation
 from edgekit.bench.proportions import Drop, Share
 from edgekit.bench.statistics import Estimate, estimate, percentiles
 from edgekit.devices import Memory, Phase
+from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """One process: its phases, and the nanoseconds of single inferences in the order they ran."""
+    """One process: its phases, and the nanoseconds of single inferences in the order they ran.
 
-    imported: Phase
+    `imported` and `cpu_ns` are None and empty where a device does not tell them.
+    """
+
+    imported: Phase | None
     load: Phase
     first: Phase
     wall_ns: tuple[int, ...]
     cpu_ns: tuple[int, ...]
     switches: int = 0
     memory: Memory | None = None
+
+    @property
+    def ns(self) -> tuple[int, ...]:
+        """By the CPU's clock; by the wall's where the device tells no other."""
+        return self.cpu_ns or self.wall_ns
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -74,8 +83,10 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
 
     facts   of the session as it really ran: runtime and version, threads, precision
     error   what went wrong; then the launches are those before it
+    means   all that a tool told, instead of samples
     counts  instructions of single inferences, where they were counted
-    timed   whether the device's clocks mean anything: an emulator's do not
+    timed   whether it is about times: an emulator's mean nothing
+    cut     by the user, before its plan was done
     """
 
     session: str
@@ -91,7 +102,9 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     host: dict[str, str]
     launches: tuple[Launch, ...]
     counts: tuple[int, ...] = ()
+    means: Means | None = None
     timed: bool = True
+    cut: bool = False
     error: str | None = None
     schema: Literal[1] = 1
 
@@ -100,23 +113,35 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
         return self.subject.name
 
     @property
-    def samples(self) -> int:
-        return sum(len(launch.cpu_ns) for launch in self.launches)
+    def measured(self) -> bool:
+        """Whether anything came of it."""
+        return bool(self.launches or self.counts or self.means)
 
     @property
-    def cpu_ms(self) -> float:
-        """Median of the launches' medians."""
-        return plain.median(plain.median(launch.cpu_ns) for launch in self.launches) / 1e6
+    def samples(self) -> int:
+        return sum(len(launch.wall_ns) for launch in self.launches)
+
+    @property
+    def clock(self) -> Literal["CPU", "wall"]:
+        """Which time `ms` and ratios are of: the CPU's, but where the device tells only the time on the wall."""
+        return "CPU" if all(launch.cpu_ns for launch in self.launches) and not self.means else "wall"
+
+    @property
+    def ms(self) -> float:
+        """Of an inference, by `clock`: the median of the launches' medians, or the mean where only that is told."""
+        if self.means:
+            return self.means.inference / 1e6
+        return plain.median(plain.median(launch.ns) for launch in self.launches) / 1e6
 
     def wall_ms(self) -> dict[str, float]:
         """Percentiles over all launches. They tell of the machine as much as of the file."""
         pooled = [ns for launch in self.launches for ns in launch.wall_ns]
         return {name: ns / 1e6 for name, ns in percentiles(pooled).items()}
 
-    def phase_ms(self, phase: Literal["imported", "load", "first"], clock: Literal["wall", "cpu"]) -> float:
-        """Median over the launches."""
-        spent: list[int] = [getattr(getattr(launch, phase), f"{clock}_ns") for launch in self.launches]
-        return plain.median(spent) / 1e6
+    def phase_ms(self, phase: Literal["imported", "load", "first"]) -> float | None:
+        """On the wall: the median over the launches. None where a device does not tell."""
+        spent: list[Phase | None] = [getattr(launch, phase) for launch in self.launches]
+        return plain.median(told) / 1e6 if (told := [phase.wall_ns for phase in spent if phase]) else None
 
     @property
     def memory_bytes(self) -> int | None:
@@ -131,12 +156,12 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
 
 
 def ratio(run: Run, base: Run, level: float = 0.975) -> Estimate | None:
-    """log(CPU time of `run` / that of `base`), which took turns. None where there are not two launches of both.
+    """log(time of `run` / that of `base`, by their clock), which took turns. None where there are not two launches of both.
 
     Ratios are taken inside a round, so that whatever else the machine did falls on both alike.
     """
     logs = [
-        plain.median(math.log(max(x, 1) / max(y, 1)) for x, y in zip(a.cpu_ns, b.cpu_ns, strict=False))
+        plain.median(math.log(max(x, 1) / max(y, 1)) for x, y in zip(a.ns, b.ns, strict=False))
         for a, b in zip(run.launches, base.launches, strict=False)
     ]
     return estimate(logs, level) if len(logs) > 1 else None
@@ -220,7 +245,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
                 what = "was only half written" if half else f"is no run of this edgekit ({error})"
                 warnings.append(f"{path}: line {number} {what}; left out")
     if not records:
-        named = ", ".join(map(str, paths))
+        named = "; ".join(warnings) or ", ".join(map(str, paths))
         raise DataError(f"no runs in {named}", hint="edgekit bench ARTIFACT... writes build/runs.jsonl")
     return records, warnings
 

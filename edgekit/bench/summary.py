@@ -1,7 +1,7 @@
 """Runs as rows to read: the one table that the terminal, CSV, JSON and reports show, and what it comes to in words."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 from edgekit.bench.runs import Run, ratio
@@ -9,7 +9,7 @@ from edgekit.bench.runs import Run, ratio
 
 @dataclass(frozen=True)
 class Ratio:
-    """CPU time over the first row's, with a 95 % interval."""
+    """Time over the first row's (CPU time, but where a device tells only wall time), with a 95 % interval."""
 
     value: float
     low: float
@@ -21,8 +21,8 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """Milliseconds are medians; `wall_ms` holds the percentiles that there are samples for. What was not measured is
-    None."""
+    """Milliseconds are medians, but `mean_ms`, which is all that some tools tell; percentiles are there where there are
+    samples for them. What was not measured is None."""
 
     name: str
     runtime: str
@@ -37,16 +37,19 @@ class Row:
     wall_p50_ms: float | None = None
     wall_p90_ms: float | None = None
     wall_p99_ms: float | None = None
+    mean_ms: float | None = None
     per_second: float | None = None
     memory_bytes: int | None = None
     instructions: int | None = None
-    cpu_ratio: Ratio | None = None
+    time_ratio: Ratio | None = None
+    instructions_ratio: float | None = None
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:
-    """One row a run; ratios to the first that has times."""
-    base = next((run for run in runs if run.launches), None)
-    return [_row(name, run, base) for name, run in zip(names(runs), runs, strict=True)]
+    """One row a run; ratios to the first that has times, or instructions."""
+    timed = next((run for run in runs if run.launches), None)
+    counted = next((run for run in runs if run.counts), None)
+    return [_row(name, run, timed, counted) for name, run in zip(names(runs), runs, strict=True)]
 
 
 def names(runs: Sequence[Run]) -> list[str]:
@@ -64,7 +67,8 @@ def names(runs: Sequence[Run]) -> list[str]:
     return [f"{run.subject.path}@{run.runtime} x{run.threads}" for run in runs]
 
 
-def _row(name: str, run: Run, base: Run | None) -> Row:
+def _row(name: str, run: Run, base: Run | None, counted: Run | None) -> Row:
+    instructions = run.instructions
     plain = Row(
         name=name,
         runtime=run.facts.get("runtime", run.runtime),
@@ -73,7 +77,12 @@ def _row(name: str, run: Run, base: Run | None) -> Row:
         batch=run.batch,
         bytes=run.subject.bytes,
         error=run.error,
+        instructions=instructions,
+        instructions_ratio=_over(instructions, counted.instructions) if counted and run is not counted else None,
     )
+    if run.means:
+        load, first, mean = (ns / 1e6 for ns in (run.means.load, run.means.first, run.means.inference))
+        return replace(plain, load_ms=load, first_ms=first, mean_ms=mean)
     if not run.launches:
         return plain
     wall = run.wall_ms()
@@ -81,37 +90,61 @@ def _row(name: str, run: Run, base: Run | None) -> Row:
     return Row(
         **vars(plain)
         | {
-            "load_ms": run.phase_ms("load", "wall"),
-            "first_ms": run.phase_ms("first", "wall"),
-            "cpu_ms": run.cpu_ms,
+            "load_ms": run.phase_ms("load"),
+            "first_ms": run.phase_ms("first"),
+            "cpu_ms": run.ms if run.clock == "CPU" else None,
             **{f"wall_{name}_ms": ms for name, ms in wall.items()},
             "per_second": run.batch * 1e3 / wall["p50"],
             "memory_bytes": run.memory_bytes,
-            "instructions": run.instructions,
-            "cpu_ratio": Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None,
+            "time_ratio": Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None,
         }
     )
 
 
+def _over(one: int | None, other: int | None) -> float | None:
+    return one / other if one and other else None
+
+
 def how(runs: Sequence[Run]) -> str:
     """How they were measured."""
-    first = next(run for run in runs if run.launches)
-    counts = sorted({run.threads for run in runs})
-    threads = f"{' or '.join(map(str, counts))} thread{'s' if counts != [1] else ''}"
-    turns = ", taking turns" if len(runs) > 1 else ""
+    first = next(run for run in runs if run.measured)
+    numbers = sorted({run.threads for run in runs})
+    threads = f"{' or '.join(map(str, numbers))} thread{'s' if numbers != [1] else ''}"
     cpu = first.host.get("cpu_class", "unknown")
+    if not first.timed:
+        emulator = first.host.get("emulator", "emulated")
+        return f"the least of {len(first.counts)} inferences of each on {first.device} ({emulator}), {threads}, CPU class {cpu}"
+    phone = first.host.get("phone")
+    if first.means:
+        least = min(run.means.inferences for run in runs if run.means)
+        told = f"means of {least} inferences or more, as {first.facts['runtime']} tells them (no answer was checked)"
+        return f"{told}, {threads}, CPU class {cpu} on {_phone(first)}"
+    turns = (", launch by launch" if phone else ", taking turns") if len(runs) > 1 else ""
     processes = "a process" if len(first.launches) == 1 else f"{len(first.launches)} processes"
-    return f"{first.samples} inferences of each in {processes}{turns}, {threads}, CPU class {cpu}"
+    how = f"{first.samples} inferences of each in {processes}{turns}, {threads}, CPU class {cpu}"
+    return f"{how} on {_phone(first)}" if phone else how
+
+
+def _phone(run: Run) -> str:
+    """`Google Pixel 8, battery 87 %, 28.5 C, thermal none, then light`"""
+    told = [f"{name} {run.host[name]}" for name in ("battery", "thermal") if name in run.host]
+    return ", ".join([run.host.get("phone", "unknown"), *told])
 
 
 def verdict(runs: Sequence[Run]) -> str:
-    """The fastest against the slowest."""
-    timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.launches]
-    (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].cpu_ms), max(timed, key=lambda r: r[1].cpu_ms)
+    """The fastest against the slowest; the one with the fewest instructions against the one with the most."""
+    counted = [(run.instructions, name, run) for name, run in zip(names(runs), runs, strict=True) if run.instructions]
+    if counted:
+        counted.sort(key=lambda found: found[0])
+        (least, few, one), (most, many, other) = counted[0], counted[-1]
+        size = _size(one.subject.bytes, other.subject.bytes)
+        return f"{few} takes {least / most:.2f} of the instructions of {many} on {one.device}, and is {size}."
+    timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.measured]
+    (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].ms), max(timed, key=lambda r: r[1].ms)
     size = _size(quick.subject.bytes, base.subject.bytes)
     found = ratio(base, quick)
     if found is None:
-        return f"{fast} takes {quick.cpu_ms:.2f} ms, {slow} {base.cpu_ms:.2f} ms (one process tells no margin); the first is {size}."
+        return f"{fast} takes {quick.ms:.2f} ms, {slow} {base.ms:.2f} ms ({'means tell' if quick.means else 'one process tells'} no margin); the first is {size}."
     if found.low <= 0:
         return (
             f"{fast} and {slow} take the same time as far as {found.launches} processes can tell; the first is {size}."

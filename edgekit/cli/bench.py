@@ -2,17 +2,20 @@
 
 import csv
 import io
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import interpreter_option
-from edgekit.cli.output import Talk, common, megabytes, table
+from edgekit.cli.look import interpreter_option, on_option
+from edgekit.cli.output import INTERRUPTED, Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
+    from edgekit.bench.harness import Entry
+    from edgekit.bench.runs import Run
     from edgekit.bench.summary import Row
     from edgekit.devices import Device
 
@@ -46,8 +49,13 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds that mean a hang."
 )
-@click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where to run.")
-@click.option("--count", is_flag=True, help="Count instructions too, where the device can.")
+@on_option
+@click.option("--count", is_flag=True, help="Count instructions too, as --on x86 does; emulated devices always do.")
+@click.option(
+    "--benchmark-binary",
+    metavar="FILE",
+    help="TFLite's benchmark_model for the phone of --on adb: it tells means, and no answers.",
+)
 @click.option("--profile", is_flag=True, help="Time by operator, where the runtime tells.")
 @click.option(
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the runs to it."
@@ -64,6 +72,7 @@ def bench(
     batch: int | None,
     device: str,
     count: bool,
+    benchmark_binary: str | None,
     profile: bool,
     output: str,
     no_save: bool,
@@ -74,13 +83,16 @@ def bench(
     """Time files against each other: artifacts, and .tflite, .onnx or .xml files of any tool.
 
     Every file runs in processes of its own, which take turns inference by inference, so that ratios hold on a busy
-    machine. Raw samples are appended to a file for `edgekit report`.
+    machine. On emulated devices instructions are counted instead; a phone times one file after the other. Raw samples
+    are appended to a file for `edgekit report`; Ctrl-C keeps those that are there.
 
     \b
     Examples:
       edgekit bench build/mobilenetv2-tflite-int8 build/mobilenetv2-tflite-fp32
       edgekit bench build/*-int8 --threads 1,2 --budget 60
       edgekit bench model.onnx --runtime onnxruntime --runtime openvino --json
+      edgekit bench build/*-int8 --on arm64:cortex-a76
+      edgekit bench build/*-int8 --on adb --warmup 50
     """
     import msgspec
 
@@ -88,69 +100,133 @@ def bench(
     from edgekit.bench import harness, runs, summary
     from edgekit.runtimes import Options
 
-    if as_csv and talk.json:
-        raise RequestError("--csv and --json both want stdout", hint="leave one out")
+    if as_csv and (talk.json or profile):
+        raise RequestError(f"--csv and {'--json' if talk.json else '--profile'} both want stdout", hint="leave one out")
     where = registry.device(device)
-    if count and not where.counts:
-        raise RequestError(f"{where.name} cannot count instructions", hint="--on arm64:cortex-a76 can")
+    if profile and (count or not where.timed):
+        raise RequestError("--profile is about times", hint="--on local, without --count")
+    if benchmark_binary and (count or profile or not isinstance(where, harness.Benchmarking)):
+        raise RequestError("--benchmark-binary runs on a phone and tells times alone", hint="--on adb")
+    counter = _counter(where) if count or not where.timed else None
+    if counter and threads != (1,):  # how long they wait for each other is chance
+        raise RequestError("instructions are counted of one thread", hint="--threads 1")
     chosen = harness.Plan(**plan)
-    made = harness.entries([Path(a) for a in artifacts], runtimes, threads, Options(interpreter=interpreter), batch)
+
+    def entries() -> "list[Entry]":
+        return harness.entries([Path(a) for a in artifacts], runtimes, threads, Options(interpreter=interpreter), batch)
+
+    made = entries()
     if profile:
         return _profile(talk, made, where, chosen)
     if not no_save:
         runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
-    with talk.progress(chosen.launches * chosen.rounds, f"timing {_things(len(made))}") as tick:
-        measured = harness.compare(made, where, chosen, count=count, tick=tick)
+    sessions, cut = [], False
+    try:
+        if benchmark_binary and isinstance(where, harness.Benchmarking):
+            with talk.progress(len(made), f"timing {_things(len(made))} with {benchmark_binary}", "files") as tick:
+                sessions.append(harness.by_tool(made, where, Path(benchmark_binary), chosen, tick=tick))
+        elif where.timed:
+            with talk.progress(chosen.launches * chosen.rounds, f"timing {_things(len(made))}") as tick:
+                sessions.append(harness.compare(made, where, chosen, tick=tick))
+        if counter:
+            counted = entries()
+            with talk.progress(len(made), f"counting instructions on {counter.name}", "files") as tick:
+                sessions.append(harness.count(counted, counter, chosen, tick=tick))
+            made = made + counted
+    except harness.CutShort as stop:
+        sessions.append(stop.runs)
+        cut = True
+    measured = [run for session in sessions for run in session]
     failures = [entry.failure for entry in made if entry.failure]
-    if len(failures) == len(made):
-        raise failures[0]
+    rows = [row for session in sessions for row in summary.rows(session)]
+    for run, row in zip(measured, rows, strict=True):
+        if row.error and (run.measured or len(rows) > 1):
+            talk.warn(f"{row.name}: {row.error}")
+    if not any(run.measured for run in measured):
+        raise KeyboardInterrupt if cut else failures[0]
     if not no_save:
         runs.append(Path(output), measured)
-    rows = summary.rows(measured)
-    for row in rows:
-        if row.error:
-            talk.warn(f"{row.name}: {row.error}")
     if as_csv:
         talk.result(_csv(rows), None)
     else:
-        lines = [_text(rows, timed=where.timed), summary.how(measured)]
-        if where.timed and sum(bool(run.launches) for run in measured) > 1:
-            lines.append(summary.verdict(measured))
-        raw = msgspec.to_builtins(measured)
-        saved = None if no_save else output
-        talk.result("\n".join(lines), {"rows": msgspec.to_builtins(rows), "runs": raw, "saved": saved})
+        document = {
+            "rows": msgspec.to_builtins(rows),
+            "runs": msgspec.to_builtins(measured),
+            "saved": None if no_save else output,
+            "interrupted": cut,
+        }
+        told = [_told([run for run in session if run.measured]) for session in sessions]
+        talk.result("\n\n".join(filter(None, told)), document)
+    if cut:
+        kept = "" if no_save else f", and {output} keeps it"
+        talk.warn(f"interrupted; this is what was measured until then{kept}")
+        return INTERRUPTED
     if not no_save:
         talk.detail(f"appended to {output}")
     return failures[0].exit_code if failures else 0
 
 
-def _text(rows: Sequence["Row"], *, timed: bool) -> str:
-    """The table. An emulator's times mean nothing and are left out."""
-    good = [row for row in rows if row.cpu_ms is not None]
-    columns: dict[str, Callable[[Row], str]] = {
+def _counter(where: "Device") -> "Device":
+    """What counts instructions for a device: an emulated CPU where it cannot. Raises RequestError, DeviceError."""
+    from edgekit import registry
+
+    if where.counts:
+        return where
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise RequestError(f"{where.name} cannot count instructions", hint="--on arm64:cortex-a76 can")
+    counter = registry.device("x86")
+    counter.state()
+    return counter
+
+
+def _told(session: "Sequence[Run]") -> str:
+    """A table, how it came about, and what it comes to."""
+    from edgekit.bench import summary
+
+    if not session:
+        return ""
+    lines = [_text(summary.rows(session)), summary.how(session)]
+    if len(session) > 1:
+        lines.append(summary.verdict(session))
+    return "\n".join(lines)
+
+
+def _text(rows: Sequence["Row"]) -> str:
+    """The table, with the columns of which something is known."""
+
+    def ms(value: float | None, digits: int = 2) -> str:
+        return "" if value is None else f"{value:.{digits}f} ms"
+
+    first = rows[0]
+    cells: dict[str, Callable[[Row], str]] = {
         "artifact": lambda row: row.name,
         "runtime": lambda row: row.runtime,
         "size": lambda row: megabytes(row.bytes),
-        "memory": lambda row: megabytes(row.memory_bytes) if row.memory_bytes is not None else "",
+        "memory": lambda row: "" if row.memory_bytes is None else megabytes(row.memory_bytes),
+        "load": lambda row: ms(row.load_ms, 1),
+        "first": lambda row: ms(row.first_ms, 1),
+        "CPU": lambda row: ms(row.cpu_ms),
+        "wall": lambda row: ms(row.wall_p50_ms),
+        "mean": lambda row: ms(row.mean_ms),
+        "p90": lambda row: ms(row.wall_p90_ms),
+        "p99": lambda row: ms(row.wall_p99_ms),
+        "pictures/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
+        "instructions": lambda row: f"{row.instructions / 1e6:.2f} M" if row.instructions else "",
     }
-    if timed:
-        columns["load"] = lambda row: f"{row.load_ms:.1f} ms"
-        columns["first"] = lambda row: f"{row.first_ms:.1f} ms"
-        columns["CPU"] = lambda row: f"{row.cpu_ms:.2f} ms"
-        columns["wall"] = lambda row: f"{row.wall_p50_ms:.2f} ms"
-        if any(row.wall_p90_ms for row in good):
-            columns["p90"] = lambda row: f"{row.wall_p90_ms:.2f} ms" if row.wall_p90_ms else ""
-        if len(good) > 1:
-            columns[f"CPU / {good[0].name}"] = lambda row: "1" if row is good[0] else str(row.cpu_ratio or "")
-    if any(row.instructions for row in good):
-        columns["instructions"] = lambda row: f"{row.instructions / 1e6:.2f} M" if row.instructions else ""
-    return table([tuple(cell(row) for cell in columns.values()) for row in good], header=tuple(columns))
+    if len(rows) > 1 and first.wall_p50_ms is not None:
+        clock = "wall" if first.cpu_ms is None else "CPU"
+        cells[f"{clock} / {first.name}"] = lambda row: "1" if row is first else str(row.time_ratio or "")
+    elif len(rows) > 1 and first.instructions:
+        cells[f"/ {first.name}"] = lambda row: "1" if row is first else f"{row.instructions_ratio or 0:.3f}"
+    columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
+    columns = {name: column for name, column in columns.items() if any(column)}
+    return table(list(zip(*columns.values(), strict=True)), header=tuple(columns))
 
 
 def _csv(rows: Sequence["Row"]) -> str:
     """One line a file; empty where something is not known."""
     out = io.StringIO()
-    flat = [{**vars(row), "cpu_ratio": row.cpu_ratio and row.cpu_ratio.value} for row in rows]
+    flat = [{**vars(row), "time_ratio": row.time_ratio and row.time_ratio.value} for row in rows]
     writer = csv.DictWriter(out, list(flat[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)

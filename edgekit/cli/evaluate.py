@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.look import runtime_options
+from edgekit.cli.look import on_option, runtime_options
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
@@ -37,7 +37,7 @@ FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
 )
 @click.option("--contact-sheet", metavar="FILE.png", help="Draw the pictures that the two name differently.")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
-@click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where the files run.")
+@on_option
 @click.option(
     "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds without an answer: a hang."
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import runtime_options
+from edgekit.cli.look import on_option, runtime_options
 from edgekit.cli.output import Talk, common, table
 from edgekit.errors import RequestError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: top-1 is compared too.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
-@click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where the files run.")
+@on_option
 @click.option("--timeout", type=click.FloatRange(1), default=300, show_default=True, help="Seconds that mean a hang.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order of turns.")
 @click.option("--allow-absolute", is_flag=True, help="Let times of another machine fail the candidate.")
@@ -90,6 +90,9 @@ def gate(
     if (source or no_times) and not (update and baseline.endswith(".json")):
         flag = "--source" if source else "--no-times"
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
+    for place, flag in ((markdown, "--markdown"), (junit, "--junit")):
+        if place:
+            artifact.check_place(Path(place), f"{flag} another/file")
     model = artifact.open_model(Path(candidate))
     named = room.budgets(Path(budgets)) if budgets else room.Budgets()
     judge = Judge(
@@ -116,10 +119,13 @@ def gate(
     for note in verdict.notes:
         talk.warn(note)
     if markdown:
-        with artifact.output_errors("--markdown another/file"), Path(markdown).open("a", encoding="utf-8") as file:
-            file.write(rendering.markdown(verdict))
+        with artifact.output_errors("--markdown another/file"):
+            Path(markdown).parent.mkdir(parents=True, exist_ok=True)
+            with Path(markdown).open("a", encoding="utf-8") as file:
+                file.write(rendering.markdown(verdict))
     if junit:
         with artifact.output_errors("--junit another/file"):
+            Path(junit).parent.mkdir(parents=True, exist_ok=True)
             Path(junit).write_text(rendering.junit([verdict]), "utf-8")
     text = table(rendering.rows(verdict), header=rendering.HEADER)
     document: dict[str, Any] = msgspec.to_builtins(verdict)
@@ -149,6 +155,7 @@ def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times
     if where.endswith(".json"):
         old = baseline.read(Path(where)) if Path(where).exists() else None
         new = judge.numbers(source or (old.source if old else None), times=times)
+        new = baseline.complete(new, old, counted=not judge.device.timed)
         baseline.write(Path(where), new)
         changes = baseline.changes(old, new)
         document = {"baseline": where, "changes": changes, "numbers": msgspec.to_builtins(new)}

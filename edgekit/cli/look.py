@@ -32,6 +32,17 @@ def runtime_options(function: Any) -> Any:
     return interpreter_option(threads(function))
 
 
+def on_option(function: Any) -> Any:
+    return click.option(
+        "--on",
+        "device",
+        default="local",
+        show_default=True,
+        metavar="DEVICE",
+        help="Where to run: local, arm64, x86, adb (a phone; not tried on a real one), ...",
+    )(function)
+
+
 @click.command()
 @click.argument("artifact")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
@@ -86,14 +97,7 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
 @click.argument("artifact")
 @click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
 @click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
-@click.option(
-    "--on",
-    "where",
-    default="local",
-    show_default=True,
-    metavar="DEVICE",
-    help="Where the file answers: local, arm64, x86, ...",
-)
+@on_option
 @runtime_options
 @common
 def verify(
@@ -101,7 +105,7 @@ def verify(
     artifact: str,
     against: tuple[str, ...],
     data: str | None,
-    where: str,
+    device: str,
     threads: int,
     interpreter: str | None,
 ) -> int:
@@ -118,7 +122,7 @@ def verify(
     if data and not against:
         raise RequestError("--data is for --against", hint="--against ARTIFACT")
     if against:
-        return _compare(talk, [artifact, *against], data, where, threads, interpreter)
+        return _compare(talk, [artifact, *against], data, device, threads, interpreter)
     import msgspec
 
     from edgekit import artifact as room
@@ -126,10 +130,10 @@ def verify(
     from edgekit.errors import ParityError
     from edgekit.runtimes import Options
 
-    device = registry.device(where)
+    place = registry.device(device)
     opened = room.load(Path(artifact))
     runtime = registry.runtime_for(opened.manifest.target).name
-    v = parity.verify(opened, runtime, Options(threads, interpreter), device)
+    v = parity.verify(opened, runtime, Options(threads, interpreter), place)
     rows = [
         ("files", "ok", f"{len(opened.manifest.files)} files have the checksums of the manifest"),
         ("pixels", "ok" if v.tensors_equal else "FAIL", "pictures become the same tensors, to the last bit"),

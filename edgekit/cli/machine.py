@@ -35,10 +35,15 @@ def list_(talk: Talk, what: str) -> int:
 
 
 @click.command()
-@click.option("--setup", "kind", metavar="DEVICE", help="Fetch what an emulated device needs: arm64 or x86.")
+@click.option(
+    "--setup",
+    "kind",
+    metavar="DEVICE",
+    help="Fetch what an emulated device needs (arm64, x86), or put the app on a phone (adb).",
+)
 @common
 def doctor(talk: Talk, kind: str | None) -> int:
-    """What works on this machine, and what to install for the rest. With --setup: make an emulated device work.
+    """What works on this machine, and what to install for the rest. With --setup: make an emulated device or a phone work.
 
     \b
     Examples:

@@ -18,18 +18,27 @@ from edgekit.runtimes import OperatorTime, Options, Takes
 
 class Job(msgspec.Struct, frozen=True):
     """What a worker opens. `model`: an artifact's folder or a model file. `batch`: pictures in one inference; None
-    takes what the file says, or one."""
+    takes what the file says, or one. `ahead`: how many inferences will be timed; what is slow to ask, as a phone is,
+    does them all as soon as the file is open."""
 
     model: str
     runtime: str
     options: Options = Options()
     batch: int | None = None
     seed: int = 0
+    ahead: int = 0
 
 
 class Phase(msgspec.Struct, frozen=True):
+    """`cpu_ns`: None where a device tells only the time on the wall."""
+
     wall_ns: int
-    cpu_ns: int
+    cpu_ns: int | None = None
+
+    @property
+    def ns(self) -> int:
+        """By the CPU's clock; by the wall's where the device tells no other."""
+        return self.wall_ns if self.cpu_ns is None else self.cpu_ns
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -77,9 +86,9 @@ class Profile(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The file is open, and one inference ran."""
+    """The file is open, and one inference ran. `imported`: the runtime, where that is told apart from opening the file."""
 
-    imported: Phase
+    imported: Phase | None
     load: Phase
     first: Phase
     takes: Takes
@@ -89,11 +98,17 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
 
 class Samples(msgspec.Struct, frozen=True, tag=True):
-    """Nanoseconds of single inferences, in the order they ran; `switches`: how often another process cut in."""
+    """Nanoseconds of single inferences, in the order they ran; `switches`: how often another process cut in. `cpu_ns` is
+    empty where a device tells only the time on the wall."""
 
     wall_ns: tuple[int, ...]
-    cpu_ns: tuple[int, ...]
-    switches: int
+    cpu_ns: tuple[int, ...] = ()
+    switches: int = 0
+
+    @property
+    def ns(self) -> tuple[int, ...]:
+        """As Phase.ns."""
+        return self.cpu_ns or self.wall_ns
 
 
 class Counts(msgspec.Struct, frozen=True, tag=True):
@@ -135,8 +150,8 @@ class Worker(Protocol):
     """An opened file. Everything raises WorkerError when the process crashes, hangs or dies, and the error that the
     runtime raised otherwise."""
 
-    ready: Ready
-
+    @property
+    def ready(self) -> Ready: ...
     def infer(self, times: int) -> Samples: ...
     def count(self, times: int) -> tuple[int, ...]: ...
     def answer(self, tensors: NDArray[Any]) -> NDArray[Any]: ...
@@ -148,8 +163,9 @@ class Worker(Protocol):
 class Device(Protocol):
     """`--on NAME` or `--on NAME:WHICH`; the plugin is made with WHICH (None where it is left out).
 
-    counts  whether its workers can count instructions
-    timed   whether its workers' times mean anything: not under an emulator
+    counts   whether its workers can count instructions
+    timed    whether its workers' times mean anything: not under an emulator
+    at_once  pictures that are best handed to a worker together
 
     One that needs something fetched first also has `set_up(say)`, for `edgekit doctor --setup`; `say` takes lines.
     """
@@ -157,6 +173,7 @@ class Device(Protocol):
     name: str
     counts: bool
     timed: bool
+    at_once: int
 
     def state(self) -> str: ...  # what runs there; raises DeviceError where something is missing
     def start(self, job: Job, timeout: float) -> Worker: ...  # seconds without an answer that mean a hang

@@ -30,6 +30,7 @@ class Emulated:
     cores: ClassVar[Mapping[str, Core]]
     counts = True
     timed = False
+    at_once = 8
 
     def __init__(self, which: str | None = None) -> None:
         self.which = which or next(iter(self.cores))

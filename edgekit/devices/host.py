@@ -16,11 +16,16 @@ def cpu_flags() -> frozenset[str]:
 
 def cpu_class() -> str:
     """x86-vnni, x86, arm-dotprod, arm, or the machine's own word for something else."""
-    machine, flags = platform.machine().lower(), cpu_flags()
+    apple = frozenset({"asimddp"}) if platform.system() == "Darwin" else frozenset()  # it tells no flags
+    return class_of(platform.machine().lower(), cpu_flags() | apple)
+
+
+def class_of(machine: str, flags: frozenset[str]) -> str:
+    """The CPU class of any machine, by its name and the flags of its /proc/cpuinfo."""
     if machine in ("x86_64", "amd64"):
         return "x86-vnni" if flags & {"avx512_vnni", "avx_vnni"} else "x86"
     if machine in ("aarch64", "arm64"):
-        return "arm-dotprod" if "asimddp" in flags or platform.system() == "Darwin" else "arm"
+        return "arm-dotprod" if "asimddp" in flags else "arm"
     return machine or "unknown"
 
 

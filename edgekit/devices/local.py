@@ -11,6 +11,7 @@ class Local:
     name = "local"
     counts = False
     timed = True
+    at_once = 8
 
     def __init__(self, which: str | None = None) -> None:
         if which:

@@ -71,6 +71,8 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     session, load = timed(lambda: runtime.open(model, job.options))
     used.append(host.memory())
     takes = session.takes()
+    if isinstance(model, Artifact) and model.target in runtime.targets:  # the yardstick takes anything
+        model.check_input(takes.shape, takes.dtype)
     tensor, source = feed(model, takes, job)
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
@@ -122,9 +124,7 @@ def infer(run: Callable[[], object], times: int) -> Samples:
     """CPU time is the whole process's: runtimes compute on threads of their own."""
     before = host.involuntary_switches()
     phases = [timed(run)[1] for _ in range(times)]
-    return Samples(
-        tuple(p.wall_ns for p in phases), tuple(p.cpu_ns for p in phases), host.involuntary_switches() - before
-    )
+    return Samples(tuple(p.wall_ns for p in phases), tuple(p.ns for p in phases), host.involuntary_switches() - before)
 
 
 def profile(session: Session, run: Callable[[], object], times: int) -> Operators:

@@ -6,6 +6,8 @@ from torch import nn
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 
+SCOPE = "model"  # the attribute of Deployed that holds the network
+
 
 class Deployed(nn.Module):
     """Raw pixels (or normalised floats) in, scores out.

@@ -8,12 +8,11 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from edgekit.errors import ExportError, reason
+from edgekit.errors import ExportError
+from edgekit.exporters.blame import blame
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
-
-SCOPE = "model"  # the attribute of Deployed that holds the network
 
 
 def build(
@@ -40,17 +39,12 @@ def build(
         assert program is not None
         model = program.model_proto
     except Exception as error:  # whatever the tracer and its passes raise
-        raise ExportError(f"torch.onnx cannot export this model: {_cause(error) or reason(error)}") from error
+        with quiet():
+            why = blame(error, module, example)
+        raise ExportError(f"torch.onnx cannot export this model: {why}") from error
     _tidy(model)
     _pool(model)
     return model
-
-
-def _cause(error: BaseException) -> str | None:
-    """The first line of what started a chain of exceptions."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return next(iter(str(error).strip().splitlines()), None)
 
 
 def _tidy(model: onnx.ModelProto) -> None:

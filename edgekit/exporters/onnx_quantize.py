@@ -21,7 +21,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekit.errors import RecipeError
-from edgekit.exporters.onnx_graph import SCOPE
+from edgekit.exporters.deployed import SCOPE
 from edgekit.exporters.ranges import Range, Ranges
 from edgekit.inspection import overflow
 from edgekit.preprocess import Preprocess

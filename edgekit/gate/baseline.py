@@ -112,6 +112,16 @@ def write(path: Path, numbers: Numbers) -> None:
         partial.write_bytes(encoded)
 
 
+def complete(new: Numbers, old: Numbers | None, *, counted: bool) -> Numbers:
+    """With what the old ones say of the same file: counts of other devices, and times where only instructions were
+    `counted`."""
+    if old is None or old.digest != new.digest:
+        return new
+    fields = ("cpu_ms", "memory_bytes", "score", "host") if counted else ()
+    kept = {field: getattr(old, field) for field in fields}
+    return msgspec.structs.replace(new, instructions=old.instructions | new.instructions, **kept)
+
+
 def changes(old: Numbers | None, new: Numbers) -> list[str]:
     """What an update changes, in words."""
     if old is None:

@@ -71,25 +71,25 @@ def memory(now: int, then: int, method: str, limits: Limits) -> Check:
     return Check("memory", method, outcome, why, limit=limits.max_memory, estimate=growth)
 
 
-def load(logs: list[float], limits: Limits) -> Check:
-    """CPU time of opening the file: a failure only where it is surely above the limit."""
+def load(logs: list[float], limits: Limits, clock: str = "CPU") -> Check:
+    """Time of opening the file: a failure only where it is surely above the limit."""
     found = estimate(logs, LEVEL)
     edge = math.log1p(limits.max_load / 100)
     outcome: Outcome = "fail" if found.low > edge else "pass" if found.value <= edge else "inconclusive"
     return Check(
-        "load", "paired", outcome, "CPU time of opening the file", "%", limits.max_load, percent(found.value),
+        "load", "paired", outcome, f"{clock} time of opening the file", "%", limits.max_load, percent(found.value),
         percent(found.low), percent(found.high), percent(found.detectable), found.launches,
     )  # fmt: skip
 
 
-def latency(decision: Decision, limits: Limits, method: str, limit: float, seconds: float) -> Check:
+def latency(decision: Decision, limits: Limits, method: str, limit: float, seconds: float, clock: str = "CPU") -> Check:
     found = decision.estimate
     how = "decided" if decision.decided else "budget spent"
     if decision.outcome == "inconclusive":
         how = f"the machine is too noisy: nothing below {percent(found.detectable):.1f} % would be seen; a longer --budget"
     grey = f", boundary {limit / 2:.1f} % (--detect)" if limits.detect else ""
     return Check(
-        "latency", method, decision.outcome, f"CPU time of an inference, {how}{grey}", "%", limit, percent(found.value),
+        "latency", method, decision.outcome, f"{clock} time of an inference, {how}{grey}", "%", limit, percent(found.value),
         percent(found.low), percent(found.high), percent(found.detectable), found.launches, round(seconds, 1),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from edgekit.bench.harness import COUNTED
 from edgekit.bench.statistics import estimate
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
-from edgekit.errors import MissingExtraError, RequestError, UnsupportedError
+from edgekit.errors import RequestError, UnsupportedError
 from edgekit.gate import Check, Limits, Outcome, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.duel import Duel
@@ -48,7 +48,11 @@ class Judge:
     progress: Progress = lambda total, what: nullcontext(lambda: None)
 
     def judge(self, base: Baseline) -> Verdict:
-        """Every check that the two allow. Raises RequestError for files of two kinds, and where a file cannot be run."""
+        """Every check that the two allow.
+
+        Raises RequestError for files of two kinds, and where a file cannot be run; MissingExtraError where nothing here
+        reads the operators of its format.
+        """
         if base.model and base.model.target != self.model.target:
             raise RequestError(
                 f"{self.path} is a {self.model.target} file, the baseline a {base.model.target} file",
@@ -78,7 +82,7 @@ class Judge:
         try:
             now = checks.operators_of(self.model.model_file)
             was = checks.operators_of(base.model.model_file) if base.model else _operators(base.known)
-        except (UnsupportedError, MissingExtraError) as error:
+        except UnsupportedError as error:
             return [*found, checks.skipped("operators", f"{error.message}: {error.hint}")]
         return [*found, checks.operators(now, was, self.limits)]
 
@@ -93,14 +97,17 @@ class Judge:
             found = [checks.skipped("proof", "the baseline holds none")]
         else:
             found = [checks.proof(now.sqnr_db, base.known.sqnr_db, self.limits)]
-        if self.device.name == "local":
-            found.append(self._verified())
-        return found
+        return [*found, self._verified()]
 
     def _verified(self) -> Check:
+        """The golden pictures, answered where the gate runs."""
         assert isinstance(self.model, Artifact)
-        v = parity.verify(self.model, self.runtime, self.options)
+        v = parity.verify(self.model, self.runtime, self.options, self.device)
         why = f"max |d| {v.max_abs:.3g} to the golden answers, tolerance {v.tolerance:.3g}"
+        if not v.tensors_equal:
+            why = f"pictures become other tensors than where it was made; {why}"
+        if not v.kernels_exact:
+            why = f"int8 kernels overflow here: {v.kernels_db:.1f} dB from exact arithmetic; {why}"
         return Check("answers", "counted", "pass" if v.passed else "fail", why, "", v.tolerance, v.max_abs)
 
     def _of_the_run(self, base: Baseline) -> tuple[dict[str, str], dict[str, str], list[Check]]:
@@ -115,10 +122,10 @@ class Judge:
         with self.progress(LAUNCHES[-1], "timing candidate and baseline, at most") as tick:
             duel = self._duel(self.job(baseline), tick)
             decision = decide(duel.launch, self.limits.max_slowdown / 100, detect=self.limits.detect, go_on=duel.go_on)
-        found = [checks.latency(decision, self.limits, "paired", self.limits.max_slowdown, duel.seconds)]
+        found = [checks.latency(decision, self.limits, "paired", self.limits.max_slowdown, duel.seconds, duel.clock)]
         if duel.memories:
             found.append(checks.memory(duel.memory, duel.baseline_memory, "paired", self.limits))
-        found.append(checks.load(duel.loads, self.limits))
+        found.append(checks.load(duel.loads, self.limits, duel.clock))
         assert duel.ready
         return duel.ready.facts, duel.ready.host, found
 
@@ -138,7 +145,7 @@ class Judge:
         if score and not differ:
             found = [checks.latency(decision, self.limits, "calibrated", limit, duel.seconds)]
         else:
-            found = [self._absolute(statistics.median(duel.cpu_ns) / 1e6, numbers, differ)]
+            found = [self._absolute(statistics.median(duel.ns) / 1e6, numbers, differ)]
         if numbers.memory_bytes and duel.memories and not differ:
             found.append(checks.memory(duel.memory, numbers.memory_bytes, "stored", self.limits))
         return duel.ready.facts, duel.ready.host, found
@@ -228,7 +235,7 @@ class Judge:
             score = estimate([duel.launch() for _ in range(LAUNCHES.start)], LEVEL)
         return msgspec.structs.replace(
             numbers,
-            cpu_ms=round(statistics.median(duel.cpu_ns) / 1e6, 4),
+            cpu_ms=round(statistics.median(duel.ns) / 1e6, 4),
             score=round(math.exp(score.value), 5),
             memory_bytes=duel.memory if duel.memories else None,
             host=facts_of(duel, self.device),

@@ -28,12 +28,14 @@ def sentence(verdict: Verdict) -> str:
     """What it comes to, in plain words."""
     failed = [c.metric for c in verdict.checks if c.outcome == "fail"]
     open_ = [c.metric for c in verdict.checks if c.outcome == "inconclusive"]
+    skipped = [c.metric for c in verdict.checks if c.outcome == "skipped"]
     against = f"{verdict.candidate} against {verdict.baseline}"
     if failed:
         return f"fail: {against} misses the limit of {', '.join(failed)}."
     if open_:
         return f"inconclusive: {against} is within its limits as far as was decided; {' and '.join(open_)} was not."
-    return f"{verdict.outcome}: {against} is within its limits."
+    rest = f"; not compared: {', '.join(skipped)}" if skipped else ""
+    return f"{verdict.outcome}: {against} is within its limits{rest}."
 
 
 def markdown(verdict: Verdict) -> str:

@@ -66,9 +66,8 @@ def _litert(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
 
 def _onnxruntime(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
     """The graph that the runtime writes down once it has fused what it can."""
-    with needs("onnx"):
-        import onnx
     with needs("run-onnx"):
+        import onnx
         import onnxruntime
 
     with tempfile.TemporaryDirectory(prefix="edgekit-") as work:

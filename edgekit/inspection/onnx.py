@@ -87,7 +87,7 @@ def _overflow(graph: Graph, layers: list[Any]) -> tuple[Overflow, ...] | None:
 
 
 def _parse(file: Path) -> Any:
-    with needs("onnx"):
+    with needs("run-onnx"):
         import onnx
         from google.protobuf.message import DecodeError
     blob = _as_onnx(file) if file.suffix == ".ort" else file.read_bytes()

@@ -24,7 +24,6 @@ from edgekit.recipe import Quantize, Recipe, check_scheme
 from edgekit.runtimes import Options
 
 TIMED = harness.Plan(runs=60, launches=3, warmup=3, budget=60)
-COUNTED = harness.Plan(runs=1, launches=1, warmup=1)
 PICTURES = 8  # calibrate a file whose time is all that is asked for
 
 
@@ -82,17 +81,14 @@ def ratio(whole: Path, smaller: Path, device: Device, plan: harness.Plan = TIMED
 
     Raises WorkerError where a file does not run.
     """
-    entries, timed = harness.entries([whole, smaller], (), (1,), Options(), None), device.timed
-    rows = summary.rows(harness.compare(entries, device, plan if timed else COUNTED, count=not timed))
+    entries = harness.entries([whole, smaller], (), (1,), Options(), None)
+    rows = summary.rows((harness.compare if device.timed else harness.count)(entries, device, plan))
     for row in rows:
         if row.error:
             raise WorkerError(f"{row.name}: {row.error}")
-    first, second = rows
-    if timed and second.cpu_ratio:
-        return second.cpu_ratio.value
-    assert first.instructions
-    assert second.instructions
-    return second.instructions / first.instructions
+    found = rows[1].time_ratio.value if rows[1].time_ratio else rows[1].instructions_ratio
+    assert found
+    return found
 
 
 class Latency:

@@ -26,6 +26,9 @@ class Report:
 def report(records: Sequence[Record], warnings: Sequence[str] = (), title: str = "edgekit report") -> Report:
     """Of what runs.read returns. A record that stands in two of the files counts once."""
     records = list({msgspec.json.encode(record): record for record in records}.values())
+    if means := [record.name for record in records if isinstance(record, Run) and record.means]:
+        warnings = [*warnings, f"of {', '.join(means)} a tool told means alone; left out"]
+        records = [record for record in records if not isinstance(record, Run) or not record.means]
     evaluated = tuple(record for record in records if isinstance(record, Evaluated))
     return Report(
         title,

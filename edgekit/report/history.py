@@ -1,11 +1,11 @@
-"""CPU time over sessions: a small chart for each file that was measured more than once."""
+"""Time of an inference over sessions: a small chart for each file that was measured more than once."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 from edgekit.bench.runs import Run
 from edgekit.report import svg
-from edgekit.report.machines import Entry, Machine, cpu_interval
+from edgekit.report.machines import Entry, Machine, time_interval
 from edgekit.report.table import ms
 
 WIDTH, HEIGHT = 320, 150
@@ -21,7 +21,7 @@ def history(machine: Machine) -> str:
 def _card(entry: Entry) -> str:
     runs = [*entry.earlier, entry.run]
     first, last = runs[0], runs[-1]
-    said = f"{ms(first.cpu_ms)} ms on {first.made[:10]}, {ms(last.cpu_ms)} ms on {last.made[:10]}"
+    said = f"{ms(first.ms)} ms on {first.made[:10]}, {ms(last.ms)} ms on {last.made[:10]}"
     changes = changed(runs)
     note = (
         f"; dashed: {' and '.join(sorted({what for both in changes.values() for what in both}))} changed"
@@ -32,7 +32,7 @@ def _card(entry: Entry) -> str:
     return (
         f'<figure class="card"><figcaption>{svg.swatch(entry.run.subject.target)}{svg.text(entry.name)}</figcaption>'
         f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}"><title>{title}</title>'
-        f"{_drawing(runs, changes)}</svg><p>{svg.text(f'{len(runs)} sessions, the last {ms(last.cpu_ms)} ms{note}')}</p></figure>"
+        f"{_drawing(runs, changes)}</svg><p>{svg.text(f'{len(runs)} sessions, the last {ms(last.ms)} ms{note}')}</p></figure>"
     )
 
 
@@ -54,8 +54,8 @@ def changed(runs: Sequence[Run]) -> dict[int, list[str]]:
 
 
 def _drawing(runs: Sequence[Run], changes: dict[int, list[str]]) -> str:
-    intervals = [cpu_interval(run) for run in runs]
-    medians = [run.cpu_ms for run in runs]
+    intervals = [time_interval(run) for run in runs]
+    medians = [run.ms for run in runs]
     # a wide interval of few launches must not flatten the medians: it is cut at the edge of the paper
     low, high = min(medians), max(medians)
     lows = [max(i.low, low * 0.7) for i in intervals if i]
@@ -83,14 +83,14 @@ def _drawing(runs: Sequence[Run], changes: dict[int, list[str]]) -> str:
     target = runs[-1].subject.target
     parts.append(f'<path class="trend k{svg.kind(target)}" d="M{path}"/>')
     for n, (run, interval) in enumerate(zip(runs, intervals, strict=True)):
-        said = f"{run.made[:16].replace('T', ' ')}: {ms(run.cpu_ms)} ms"
+        said = f"{run.made[:16].replace('T', ' ')}: {ms(run.ms)} ms"
         whisker = ""
         if interval:
             said += f" [{ms(interval.low)}, {ms(interval.high)}]"
             at = svg.number(x(n))
             whisker = f'<path class="whisker k{svg.kind(target)}" d="M{at} {svg.number(y(interval.low))}V{svg.number(y(interval.high))}"/>'
         parts.append(
-            f"<g><title>{svg.text(said)}</title>{whisker}{svg.mark(target, x(n), y(run.cpu_ms), size=4, extra='on')}</g>"
+            f"<g><title>{svg.text(said)}</title>{whisker}{svg.mark(target, x(n), y(run.ms), size=4, extra='on')}</g>"
         )
     # the ends of the axis say when; between them sessions follow each other at equal steps
     foot = f'class="tick" y="{HEIGHT - 6}"'

@@ -75,7 +75,7 @@ def _machine(machine: Machine, number: int) -> str:
         parts.append(_section("What failed", _table(tables.errors(machine))))
     if len(machine.costed) > 1:
         worth = "accuracy" if machine.by_accuracy else "size"
-        what = "CPU time" if machine.timed else "Instructions"
+        what = f"{machine.clock} time" if machine.timed else "Instructions"
         note = "Thin lines are 95 % intervals; one cut off at the edge goes on." if machine.timed else ""
         left_out = len(machine.costed) - len(machine.judged)
         if machine.by_accuracy:
@@ -85,7 +85,7 @@ def _machine(machine: Machine, number: int) -> str:
         parts.append(_section(f"{what} against {worth}", scatter(machine), note))
     if machine.timed and machine.costed:
         drawn = (
-            f"CPU time of single inferences: a line of dots for each launch, a tick at its median. At most {rows.DRAWN} "
+            f"{machine.clock} time of single inferences: a line of dots for each launch, a tick at its median. At most {rows.DRAWN} "
             "of a launch are drawn, evenly by size, the quickest and the slowest always; n says how many there were."
         )
         parts.append(_section("Every inference", rows.strips(machine), drawn))
@@ -97,7 +97,7 @@ def _machine(machine: Machine, number: int) -> str:
     pair += _section("Memory", memory, "Peak, above the imported runtime.") if memory else ""
     parts.append(f'<div class="pair">{pair}</div>')
     if drawn := history.history(machine):
-        note = "CPU time of an inference by session, oldest first, at equal steps. Each chart has its own scale."
+        note = f"{machine.clock} time of an inference by session, oldest first, at equal steps. Each chart has its own scale."
         parts.append(_section("Over time", drawn, note))
     if machine.entries:
         targets = [entry.run.subject.target for entry in machine.entries]

@@ -20,13 +20,13 @@ class Interval:
     high: float
 
 
-def cpu_interval(run: Run) -> Interval | None:
-    """95 % interval of the CPU milliseconds of an inference, from the launches' medians; None of a single launch."""
-    logs = [log(max(plain.median(launch.cpu_ns), 1)) for launch in run.launches]
+def time_interval(run: Run) -> Interval | None:
+    """95 % interval of the milliseconds of an inference, from the launches' medians; None of a single launch."""
+    logs = [log(max(plain.median(launch.ns), 1)) for launch in run.launches]
     if len(logs) < 2:
         return None
     found = estimate(logs, 0.975)
-    return Interval(min(exp(found.low) / 1e6, run.cpu_ms), max(exp(found.high) / 1e6, run.cpu_ms))
+    return Interval(min(exp(found.low) / 1e6, run.ms), max(exp(found.high) / 1e6, run.ms))
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class Entry:
 
     @property
     def cost(self) -> float | None:
-        """What an inference takes: CPU milliseconds, or millions of instructions on a device whose times mean nothing."""
+        """What an inference takes: milliseconds by the run's clock, or millions of instructions on a device whose times mean nothing."""
         if self.run.timed:
-            return self.row.cpu_ms
+            return self.run.ms
         return None if self.row.instructions is None else self.row.instructions / 1e6
 
     @property
     def cost_interval(self) -> Interval | None:
-        return cpu_interval(self.run) if self.run.timed else None
+        return time_interval(self.run) if self.run.timed else None
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,11 @@ class Machine:
             f"{self.host.get('system', '')} {self.host.get('machine', '')}".strip(),
         ]
         return ", ".join(part for part in parts if part)
+
+    @property
+    def clock(self) -> str:
+        """CPU; Wall where the device tells only that."""
+        return "Wall" if self.entries and self.entries[0].run.clock == "wall" else "CPU"
 
     @property
     def costed(self) -> list[Entry]:
@@ -192,7 +197,7 @@ def _series(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def _sound(run: Run) -> bool:
-    return bool(run.launches) and all(launch.cpu_ns for launch in run.launches) and run.error is None
+    return run.measured and all(launch.wall_ns for launch in run.launches) and run.error is None
 
 
 def _rows(runs: Sequence[Run]) -> list[summary.Row]:
@@ -208,7 +213,7 @@ def _rows(runs: Sequence[Run]) -> list[summary.Row]:
 
 def _rank(run: Run) -> tuple[float, str]:
     counted = inf if run.instructions is None else run.instructions
-    return run.cpu_ms if run.timed else counted, run.name
+    return run.ms if run.timed else counted, run.name
 
 
 def _data(runs: Sequence[Run], evaluated: Sequence[Evaluated], cpu_class: str) -> str:

@@ -94,35 +94,35 @@ def phases(machine: Machine) -> str:
 
 def _phases(entry: Entry) -> tuple[float, ...]:
     run, row = entry.run, entry.row
-    return run.phase_ms("imported", "wall"), row.load_ms or 0.0, row.first_ms or 0.0, row.wall_p50_ms or 0.0
+    return run.phase_ms("imported") or 0.0, row.load_ms or 0.0, row.first_ms or 0.0, row.wall_p50_ms or 0.0
 
 
 def strips(machine: Machine) -> str:
-    """CPU time of single inferences: a line of dots for each launch, and a tick at its median. Logarithmic where slow ones
+    """Single inferences: a line of dots for each launch, and a tick at its median. Logarithmic where slow ones
     are far off: nothing is cut away."""
     entries = machine.costed
-    scale = svg.spread((ns / 1e6 for e in entries for launch in e.run.launches for ns in launch.cpu_ns), margin=0.03)
+    scale = svg.spread((ns / 1e6 for e in entries for launch in e.run.launches for ns in launch.ns), margin=0.03)
     lines = []
     for e in entries:
         launches = e.run.launches
         lane = 100 / len(launches)
         drawn = "".join(_lane(launch, scale, lane * (n + 0.5), lane) for n, launch in enumerate(launches))
         target = svg.kind(e.run.subject.target)
-        samples = [ns / 1e6 for launch in launches for ns in launch.cpu_ns]
+        samples = [ns / 1e6 for launch in launches for ns in launch.ns]
         title = (
-            f"{e.name}: {len(samples)} inferences in {len(launches)} launches, CPU {ms(min(samples))} to "
-            f"{ms(max(samples))} ms, median {ms(e.run.cpu_ms)} ms"
+            f"{e.name}: {len(samples)} inferences in {len(launches)} launches, {machine.clock} {ms(min(samples))} to "
+            f"{ms(max(samples))} ms, median {ms(e.run.ms)} ms"
         )
         height = max(22, min(6 * len(launches), 64))
-        said = f"{ms(e.run.cpu_ms)} ms, n = {len(samples):,}"
+        said = f"{ms(e.run.ms)} ms, n = {len(samples):,}"
         lines.append(Line(e.name, e.run.subject.target, f'<g class="strip k{target}">{drawn}</g>', title, said, height))
     return chart(lines, scale, "ms", "strips")
 
 
 def _lane(launch: Launch, scale: svg.Scale, y: float, lane: float) -> str:
     """Dots that are round however the drawing is stretched: lines of no length with round ends."""
-    dots = "".join(f"M{svg.number(WIDTH * scale(ns / 1e6))} {svg.number(y)}h0" for ns in thinned(launch.cpu_ns))
-    x, half = svg.number(WIDTH * scale(median(launch.cpu_ns) / 1e6)), lane * 0.48
+    dots = "".join(f"M{svg.number(WIDTH * scale(ns / 1e6))} {svg.number(y)}h0" for ns in thinned(launch.ns))
+    x, half = svg.number(WIDTH * scale(median(launch.ns) / 1e6)), lane * 0.48
     return (
         f'<path class="dots" d="{dots}"/><path class="median" d="M{x} {svg.number(y - half)}v{svg.number(2 * half)}"/>'
     )

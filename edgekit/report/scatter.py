@@ -54,7 +54,8 @@ def _draw(machine: Machine, shown: Sequence[Entry], size: tuple[int, int], names
     box = Box(54, 14, width - 16, height - 46)
     paper = Paper(box, svg.spread(entry.cost or 0 for entry in shown), _worths(machine, shown))
     front = machine.front()
-    what = f"{'CPU time' if machine.timed else 'Instructions'} against {'top-1' if machine.by_accuracy else 'size'}"
+    cost = f"{machine.clock} time" if machine.timed else "Instructions"
+    what = f"{cost} against {'top-1' if machine.by_accuracy else 'size'}"
     said = "; ".join(f"{e.name}: {_said(machine, e)}{', on the front' if e in front else ''}" for e in shown)
     worth = "top-1, %" if machine.by_accuracy else "size, MB (smaller is better: below)"
     parts = [f"<title>{what}, {len(shown)} files</title><desc>{svg.text(said)}</desc>", *_axes(machine, paper, worth)]
@@ -81,7 +82,7 @@ def _axes(machine: Machine, paper: Paper, worth: str) -> Iterator[str]:
         y = paper.y(tick)
         yield f'<path class="grid" d="M{box.left} {svg.number(y)}H{box.right}"/>'
         yield f'<text class="tick" x="{box.left - 7}" y="{svg.number(y + 4)}" text-anchor="end">{svg.label(tick)}</text>'
-    unit = "CPU of one inference, ms" if machine.timed else "instructions of one inference, millions"
+    unit = f"{machine.clock} time of one inference, ms" if machine.timed else "instructions of one inference, millions"
     scale = " (logarithmic)" if paper.across.log else ""
     yield f'<text class="tick" x="{box.right}" y="{box.bottom + 38}" text-anchor="end">{unit}{scale} →</text>'
     yield f'<text class="tick" x="{box.left + 6}" y="{box.top + 12}">↑ {worth}</text>'

@@ -24,15 +24,15 @@ def figures(machine: Machine) -> Table:
     threads = {entry.row.threads for entry in entries} | {1}
     columns = {
         "file": column(lambda e: e.name),
-        "CPU, ms": column(words.time_of, lambda e: e.cost) if machine.timed else [],
-        "CPU / fastest": _ratios(machine),
+        f"{machine.clock}, ms": column(words.time_of, lambda e: e.cost) if machine.timed else [],
+        f"{machine.clock} / fastest": _ratios(machine),
         "instructions, M": column(
             lambda e: millions(e.row.instructions) if e.row.instructions else "", lambda e: e.row.instructions
         ),
         "top-1": column(words.accuracy, lambda e: e.top1.value if e.top1 else None),
         "size, MB": column(lambda e: _mb(e.row.bytes), lambda e: e.row.bytes),
         "memory, MB": column(lambda e: _mb(e.memory), lambda e: e.memory),
-        "wall, ms": time("wall_p50_ms"),
+        "wall, ms": time("wall_p50_ms") if machine.clock != "Wall" else [],
         "p90": time("wall_p90_ms"),
         "p99": time("wall_p99_ms"),
         "load, ms": time("load_ms"),
@@ -57,7 +57,7 @@ def _minute(made: str) -> str:
 def _ratios(machine: Machine) -> list[Cell]:
     if not machine.timed or len(machine.entries) < 2:
         return []
-    found = [entry.row.cpu_ratio for entry in machine.entries[1:]]
+    found = [entry.row.time_ratio for entry in machine.entries[1:]]
     return [Cell("1", 1.0), *(Cell(str(ratio), ratio.value) if ratio else Cell("") for ratio in found)]
 
 

@@ -18,7 +18,8 @@ METHOD = (
     "process above what it held once the runtime was imported.",
     "Not comparable: figures of another device, CPU, system, number of cores or size of batch (each has a chapter of its "
     "own here); shares of right answers on other pictures; and, strictly, times of different sessions or runtime "
-    "versions. Where a ranking holds such times, it says so. An emulated device has counts of instructions, and no times or memory.",
+    "versions. Where a ranking holds such times, it says so. An emulated device has counts of instructions, and no "
+    "times or memory. A phone tells wall time alone, and its files ran one after the other in each launch.",
 )
 
 
@@ -60,10 +61,10 @@ def _ties(machine: Machine) -> str:
     """Which files the fastest is not surely faster than. Counts of instructions have no margin."""
     if not machine.timed:
         return ""
-    same = [e.name for e in machine.costed[1:] if e.row.cpu_ratio and e.row.cpu_ratio.low <= 1]
+    same = [e.name for e in machine.costed[1:] if e.row.time_ratio and e.row.time_ratio.low <= 1]
     if same:
         return f"not surely faster than {_list(same)}"
-    if len(machine.costed) > 1 and (second := machine.costed[1].row.cpu_ratio):
+    if len(machine.costed) > 1 and (second := machine.costed[1].row.time_ratio):
         return f"the next, {machine.costed[1].name}, takes {second} times as long"
     return ""
 
@@ -98,13 +99,15 @@ def sentences(machine: Machine) -> list[str]:
             f"Careful: the newest runs of these files come from {len(machine.sessions)} sessions. Files of different "
             "sessions did not take turns, so no ratio is given between them."
         )
+    if cut := [entry.name for entry in machine.entries if entry.run.cut]:
+        said.append(f"Careful: stopped by hand, so that fewer inferences tell than were wanted: {_list(cut)}.")
     for runtime, versions in _versions(machine).items():
         if len(versions) > 1:
             said.append(f"Careful: {runtime} ran in {len(versions)} versions: {', '.join(versions)}.")
     if not machine.timed:
         said.append("An emulated device: times and memory on it mean nothing and are left out.")
         if any(entry.cost is None for entry in machine.entries):
-            said.append("Some runs counted no instructions; edgekit bench --count counts them.")
+            said.append("Some runs counted no instructions; edgekit bench counts them now.")
     elif not machine.by_accuracy and machine.entries:
         said.append(
             "No accuracy is drawn: fewer than two of these files were evaluated in the same runtime and on the same "
@@ -116,7 +119,8 @@ def sentences(machine: Machine) -> list[str]:
 def _how(machine: Machine) -> str:
     runs = [entry.run for entry in machine.entries]
     alike = len({_plan(run) for run in runs}) == len(machine.sessions) == 1
-    return summary.how(runs) if alike else _plans(runs, machine)
+    how = summary.how(runs) if alike or not machine.timed else _plans(runs, machine)
+    return how[0].upper() + how[1:]
 
 
 def _plan(run: Run) -> tuple[int, int]:
@@ -150,7 +154,7 @@ def cost(entry: Entry) -> str:
 
 
 def time_of(entry: Entry, unit: str = "") -> str:
-    """CPU milliseconds of an inference, with their interval."""
+    """Milliseconds of an inference, with their interval."""
     interval = entry.cost_interval
     return f"{ms(entry.cost or 0)}{unit}" + (f" [{ms(interval.low)}, {ms(interval.high)}]" if interval else "")
 
