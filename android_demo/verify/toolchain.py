@@ -29,7 +29,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def say(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"  {line}\n")
 
 
 def jdk(*, fetch: bool) -> Path:
