@@ -233,6 +233,9 @@ def test_one_broken_file_leaves_the_others(tmp_path):
     assert rows[0]["cpu_ms"] > 0
     assert "cannot open" in rows[1]["error"]
     assert "Traceback" not in done.stderr
+    done = run_edgekit("bench", TFLITE, broken, "--runs", "2", "--launches", "1", "--no-save", "-q", cwd=tmp_path)
+    assert "broken.tflite  failed: ai-edge-litert" in done.stdout
+    assert "2 inferences of each" in done.stdout
 
 
 def test_time_by_operator_where_the_runtime_tells(tmp_path):

@@ -139,10 +139,9 @@ def bench(
     measured = [run for session in sessions for run in session]
     failures = [entry.failure for entry in made if entry.failure]
     rows = [row for session in sessions for row in summary.rows(session)]
-    for run, row in zip(measured, rows, strict=True):
-        if row.error and (run.measured or len(rows) > 1):
-            talk.warn(f"{row.name}: {row.error}")
     if not any(run.measured for run in measured):
+        for row in rows[1:]:
+            talk.warn(f"{row.name}: {row.error}")
         raise KeyboardInterrupt if cut else failures[0]
     if not no_save:
         runs.append(Path(output), measured)
@@ -155,8 +154,7 @@ def bench(
             "saved": None if no_save else output,
             "interrupted": cut,
         }
-        told = [_told([run for run in session if run.measured]) for session in sessions]
-        talk.result("\n\n".join(filter(None, told)), document)
+        talk.result("\n\n".join(_told(session) for session in sessions if session), document)
     if cut:
         kept = "" if no_save else f", and {output} keeps it"
         talk.warn(f"interrupted; this is what was measured until then{kept}")
@@ -180,14 +178,16 @@ def _counter(where: "Device") -> "Device":
 
 
 def _told(session: "Sequence[Run]") -> str:
-    """A table, how it came about, and what it comes to."""
+    """A table, what failed, how it came about, and what it comes to."""
     from edgekit.bench import summary
 
-    if not session:
-        return ""
-    lines = [_text(summary.rows(session)), summary.how(session)]
-    if len(session) > 1:
-        lines.append(summary.verdict(session))
+    good = [run for run in session if run.measured]
+    lines = [_text(summary.rows(good))] if good else []
+    lines += [f"{row.name}  failed: {row.error}" for row in summary.rows(session) if row.error]
+    if good:
+        lines.append(summary.how(good))
+    if len(good) > 1:
+        lines.append(summary.verdict(good))
     return "\n".join(lines)
 
 
