@@ -43,12 +43,11 @@ def test_a_checkpoint_is_as_good_as_its_card_says(name):
     assert abs(right / PICTURES - said) < 4 * np.sqrt(said * (1 - said) / PICTURES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "measured" in card(name)])
 def test_int8_as_it_is_chosen_loses_no_half_point_in_any_runtime(name):
     """As measured when the card was written: on all 10,000 test pictures."""
     measured = {(row["target"], row["scheme"]): row for row in card(name)["measured"]}
-    recipe = Recipe(name, "torch", weights="bundled")
-    planned = models.plan(recipe)
+    planned = models.plan(Recipe(name, "torch", weights="bundled"))
     for target in ("tflite", "onnx", "openvino"):
         asked = Recipe(name, target, quantize=Quantize("int8"))
         chosen, _ = schemes.resolve(asked, planned.family, planned.architecture)
