@@ -15,9 +15,6 @@ class DeviceFacts(
 
 class AppFacts(val version: String, val engine: String, val engineVersion: String)
 
-/** What was asked for, and what really ran (`Engine.facts`). */
-class BenchConfig(val requested: Map<String, Any?>, val applied: Map<String, String>)
-
 class MemoryFacts(val pssKb: Long, val nativeHeapKb: Long)
 
 /** Of the last answer: sha256 of the output's bytes, and its first five classes. */
@@ -26,26 +23,30 @@ class OutputFacts(val sha256: String, val top5: List<ClassScore>)
 /**
  * A benchmark, as the file that `edgekit bench --on adb` fetches. Raw nanoseconds: statistics are made where it is read.
  * What was not reached is null.
+ *
+ * config   what was asked for
+ * applied  what really ran: `Engine.facts`
  */
 class BenchReport(
     val runId: String,
     val device: DeviceFacts,
     val app: AppFacts,
     val spec: ModelSpec?,
-    val config: BenchConfig,
+    val config: Map<String, Any?>,
+    val applied: Map<String, String>,
     val result: BenchResult,
     val memory: MemoryFacts? = null,
     val outputs: OutputFacts? = null,
     val golden: GoldenReport? = null,
 ) {
-    val status = if (result.failure != null) "failed" else if (result.cancelled) "cancelled" else "ok"
+    val status = if (result.failure != null) "error" else if (result.cancelled) "cancelled" else "ok"
 
     /** One line of JSON. */
     fun toJson(): String = Json.write(
         linkedMapOf(
             "schema" to SCHEMA, "run_id" to runId, "status" to status, "error" to error(),
             "device" to device(), "app" to app(), "model" to model(),
-            "config" to linkedMapOf("requested" to config.requested, "applied" to config.applied),
+            "config" to config, "applied" to applied,
             "timing_ns" to timing(), "memory" to memory?.let { linkedMapOf("pss_kb" to it.pssKb, "native_heap_kb" to it.nativeHeapKb) },
             "outputs" to outputs(), "golden" to golden?.toMap(),
         ),
@@ -79,6 +80,7 @@ class BenchReport(
     )
 
     private fun timing() = result.timing.let {
+        if (it.first == null) return@let null
         linkedMapOf("load" to it.load, "first" to it.first, "warmup" to it.warmup, "runs" to it.runs, "preprocess" to it.preprocess)
     }
 

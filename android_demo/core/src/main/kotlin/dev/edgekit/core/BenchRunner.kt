@@ -10,7 +10,7 @@ fun interface Clock {
 /** At least `runs` inferences and at least `minMillis` of them, after `warmup` uncounted ones. */
 class BenchPlan(val warmup: Int = 10, val runs: Int = 50, val minMillis: Long = 1000) {
     init {
-        require(warmup >= 0 && runs >= 1 && minMillis >= 0) { "warmup $warmup, runs $runs, min_ms $minMillis" }
+        require(warmup >= 0 && runs >= 0 && minMillis >= 0) { "warmup $warmup, runs $runs, min_ms $minMillis" }
     }
 }
 
@@ -19,7 +19,7 @@ class BenchTiming(
     val load: Long?, val first: Long?, val warmup: LongArray, val runs: LongArray, val preprocess: LongArray,
 )
 
-/** Where it ended: "load", "preprocess", "first", "warmup" or "runs". */
+/** Where it ended: "load", "preprocess", "first", "answers", "warmup" or "runs". */
 class BenchFailure(val stage: String, val error: Throwable)
 
 /** What was measured, also where `failure` ended it early or a person did (`cancelled`). */
@@ -32,10 +32,13 @@ class BenchResult(val timing: BenchTiming, val failure: BenchFailure?, val cance
  * progress  called between inferences with how many runs are done; false ends the benchmark
  */
 class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boolean = { true }) {
-    fun run(plan: BenchPlan, spec: ModelSpec, open: () -> Engine, frame: (Preprocessor) -> ByteBuffer): BenchResult =
-        Course(plan, spec).run(open, frame)
+    /** `answers` is called once, untimed, after the first inference: for answers to other tensors. */
+    fun run(
+        plan: BenchPlan, spec: ModelSpec, open: () -> Engine, answers: (Classifier) -> Unit = {},
+        frame: (Preprocessor) -> ByteBuffer,
+    ): BenchResult = Course(plan, spec, frame).run(open, answers)
 
-    private inner class Course(val plan: BenchPlan, val spec: ModelSpec) {
+    private inner class Course(val plan: BenchPlan, val spec: ModelSpec, val frame: (Preprocessor) -> ByteBuffer) {
         private var load: Long? = null
         private var first: Long? = null
         private val warmup = Samples()
@@ -43,14 +46,14 @@ class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boole
         private val preprocess = Samples()
         private var stage = "load"
 
-        fun run(open: () -> Engine, frame: (Preprocessor) -> ByteBuffer): BenchResult {
+        fun run(open: () -> Engine, answers: (Classifier) -> Unit): BenchResult {
             var failure: BenchFailure? = null
             var finished = false
             try {
                 val start = clock.nanos()
                 Classifier(spec, open()).use { classifier ->
                     load = clock.nanos() - start
-                    finished = measure(classifier, frame)
+                    finished = measure(classifier, answers)
                 }
             } catch (error: Throwable) {  // also a library that does not link, or memory that ran out: a result, not a crash
                 failure = BenchFailure(stage, error)
@@ -60,21 +63,23 @@ class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boole
         }
 
         /** False where a person ended it. */
-        private fun measure(classifier: Classifier, frame: (Preprocessor) -> ByteBuffer): Boolean {
-            first = once("first", classifier, frame)
+        private fun measure(classifier: Classifier, answers: (Classifier) -> Unit): Boolean {
+            first = once("first", classifier)
+            stage = "answers"
+            answers(classifier)
             repeat(plan.warmup) {
                 if (!progress(0)) return false
-                warmup.add(once("warmup", classifier, frame))
+                warmup.add(once("warmup", classifier))
             }
             val least = plan.minMillis * 1_000_000
             while (runs.count < plan.runs || runs.sum < least) {
                 if (!progress(runs.count)) return false
-                runs.add(once("runs", classifier, frame))
+                runs.add(once("runs", classifier))
             }
             return true
         }
 
-        private fun once(name: String, classifier: Classifier, frame: (Preprocessor) -> ByteBuffer): Long {
+        private fun once(name: String, classifier: Classifier): Long {
             stage = "preprocess"
             val start = clock.nanos()
             val tensor = frame(classifier.preprocessor)
