@@ -2,7 +2,8 @@ package dev.edgekit.core
 
 /**
  * A runtime's age. TFLite, then LiteRT: the same interpreter under two names, counted on from 2.17 to 1.0. `name` is
- * "tflite" for org.tensorflow:tensorflow-lite, "litert" for com.google.ai.edge.litert, "onnxruntime".
+ * "tflite" for org.tensorflow:tensorflow-lite, "litert" for com.google.ai.edge.litert, "onnxruntime"; the version is that of
+ * the package.
  */
 class RuntimeVersion(val name: String, val version: String) : Comparable<RuntimeVersion> {
     private val numbers = version.split('.', '-', '+').map { it.toIntOrNull() ?: 0 }

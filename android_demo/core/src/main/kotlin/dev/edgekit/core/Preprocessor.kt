@@ -12,7 +12,7 @@ import kotlin.math.round
  */
 class Preprocessor(private val spec: ModelSpec) {
     private val tensor = ByteBuffer.allocateDirect(spec.input.bytes).order(ByteOrder.nativeOrder())
-    private val writer: RowWriter = if (spec.input.type == ElementType.FLOAT32) FloatWriter(spec, tensor) else ByteWriter(spec, tensor)
+    private val writer = if (spec.input.type == ElementType.FLOAT32) FloatWriter(spec, tensor) else ByteWriter(spec, tensor)
     private val argb = ArgbRows()
     private val rgba = RgbaRows()
     private val yuv = YuvRows()
@@ -52,68 +52,66 @@ class Preprocessor(private val spec: ModelSpec) {
     }
 }
 
-/** Takes the fitted picture row by row: R, G, B, ... of 0..255. */
-internal interface RowWriter {
-    fun write(row: Int, pixels: IntArray)
+/** Takes the fitted picture row by row, R, G, B, ... of 0..255, and stores it as the file wants it. */
+internal abstract class RowWriter(spec: ModelSpec) {
+    protected val width = spec.preprocess.width
+    private val plane = if (spec.input.layout == Layout.NCHW) width * spec.preprocess.height else 0
+
+    fun write(row: Int, pixels: IntArray) {
+        if (plane == 0) {
+            for (c in 0..2) look(c, pixels, c, 3)
+            put(3 * row * width, 0, 3 * width)
+        } else for (c in 0..2) {
+            look(c, pixels, c * width, 1)
+            put(c * plane + row * width, c * width, width)
+        }
+    }
+
+    /** Look the channel's values up, into a line from `start` on. */
+    protected abstract fun look(channel: Int, pixels: IntArray, start: Int, step: Int)
+
+    /** `count` numbers of the line to the tensor. */
+    protected abstract fun put(to: Int, from: Int, count: Int)
 }
 
-/** Step 5, and what `encode` in edgekit/artifact.py adds: a table has the stored number for each of 256 values. */
+/** Step 5 for each value of a pixel: what is left to normalise. */
 private fun values(spec: ModelSpec, channel: Int): FloatArray {
     val mean = (spec.preprocess.mean[channel] * 255).toFloat()
     val std = (spec.preprocess.std[channel] * 255).toFloat()
     return FloatArray(256) { if (spec.folded) it.toFloat() else (it.toFloat() - mean) / std }
 }
 
-private class FloatWriter(spec: ModelSpec, tensor: ByteBuffer) : RowWriter {
+private class FloatWriter(spec: ModelSpec, tensor: ByteBuffer) : RowWriter(spec) {
     private val out = tensor.asFloatBuffer()
-    private val width = spec.preprocess.width
-    private val plane = if (spec.input.layout == Layout.NCHW) width * spec.preprocess.height else 0
     private val tables = Array(3) { values(spec, it) }
     private val line = FloatArray(3 * width)
 
-    override fun write(row: Int, pixels: IntArray) {
-        val step = if (plane > 0) 1 else 3
-        for (c in 0..2) {
-            val table = tables[c]
-            var to = if (plane > 0) c * width else c
-            for (x in 0 until width) {
-                line[to] = table[pixels[3 * x + c]]
-                to += step
-            }
-        }
-        if (plane > 0) for (c in 0..2) put(c * plane + row * width, c * width, width) else put(3 * row * width, 0, 3 * width)
+    override fun look(channel: Int, pixels: IntArray, start: Int, step: Int) {
+        val table = tables[channel]
+        for (x in 0 until width) line[start + x * step] = table[pixels[3 * x + channel]]
     }
 
-    private fun put(to: Int, from: Int, count: Int) {
+    override fun put(to: Int, from: Int, count: Int) {
         out.position(to)
         out.put(line, from, count)
     }
 }
 
-private class ByteWriter(spec: ModelSpec, private val out: ByteBuffer) : RowWriter {
-    private val width = spec.preprocess.width
-    private val plane = if (spec.input.layout == Layout.NCHW) width * spec.preprocess.height else 0
+private class ByteWriter(spec: ModelSpec, private val out: ByteBuffer) : RowWriter(spec) {
     private val tables = Array(3) { stored(spec.input, values(spec, it)) }
     private val line = ByteArray(3 * width)
 
-    override fun write(row: Int, pixels: IntArray) {
-        val step = if (plane > 0) 1 else 3
-        for (c in 0..2) {
-            val table = tables[c]
-            var to = if (plane > 0) c * width else c
-            for (x in 0 until width) {
-                line[to] = table[pixels[3 * x + c]]
-                to += step
-            }
-        }
-        if (plane > 0) for (c in 0..2) put(c * plane + row * width, c * width, width) else put(3 * row * width, 0, 3 * width)
+    override fun look(channel: Int, pixels: IntArray, start: Int, step: Int) {
+        val table = tables[channel]
+        for (x in 0 until width) line[start + x * step] = table[pixels[3 * x + channel]]
     }
 
-    private fun put(to: Int, from: Int, count: Int) {
+    override fun put(to: Int, from: Int, count: Int) {
         out.position(to)
         out.put(line, from, count)
     }
 
+    /** `encode` of edgekit/artifact.py. */
     private fun stored(input: TensorSpec, values: FloatArray): ByteArray {
         val limits = if (input.type == ElementType.UINT8) 0..255 else -128..127
         return ByteArray(256) {

@@ -2,7 +2,10 @@ package dev.edgekit.core
 
 import java.nio.ByteBuffer
 
-/** An upright picture, read row by row: columns from until to of a row into `out` as R, G, B, R, G, B, ... of 0..255. */
+/**
+ * An upright picture, read row by row: columns from until to of a row into `out` as R, G, B, R, G, B, ... of 0..255.
+ * The columns are the same throughout a picture.
+ */
 internal abstract class Rows {
     var width = 0
         protected set
@@ -81,9 +84,9 @@ private fun overWhite(value: Int, alpha: Int): Int {
 }
 
 /** `count` bytes from a place on; the buffer's position stays where it was. Absolute bulk reads are newer than Android 9. */
-internal fun ByteBuffer.bulk(from: Int, into: ByteArray, count: Int) {
+internal fun ByteBuffer.bulk(from: Int, into: ByteArray, count: Int, at: Int = 0) {
     val before = position()
     position(from)
-    get(into, 0, count)
+    get(into, at, count)
     position(before)
 }

@@ -34,6 +34,10 @@ internal class YuvRows : Rows() {
     private var chromaWidth = 0
     private var phaseX = 0  // 1 where turning an odd side puts the half-filled chroma pixel first
     private var phaseY = 0
+    private var reds = IntArray(0)
+    private var greens = IntArray(0)
+    private var blues = IntArray(0)
+    private var coloured = -1  // the row of chroma that they hold
 
     /** Throws BadPicture for planes that are too small for what they are said to hold. */
     fun of(frame: YuvFrame) = apply {
@@ -51,6 +55,12 @@ internal class YuvRows : Rows() {
             blue = ByteArray(chromaAcross * chromaDown)
             red = ByteArray(chromaAcross * chromaDown)
         }
+        if (reds.size < chromaWidth) {
+            reds = IntArray(chromaWidth)
+            greens = IntArray(chromaWidth)
+            blues = IntArray(chromaWidth)
+        }
+        coloured = -1
         upright(frame.y, frame.width, frame.height, frame.rowStride, 1, frame.rotation, luma)
         upright(frame.u, chromaAcross, chromaDown, frame.chromaRowStride, frame.pixelStride, frame.rotation, blue)
         upright(frame.v, chromaAcross, chromaDown, frame.chromaRowStride, frame.pixelStride, frame.rotation, red)
@@ -65,6 +75,10 @@ internal class YuvRows : Rows() {
         }
         if (line.size < length) line = ByteArray(length)
         for (row in 0 until down) {
+            if (rotation == 0 && pixelStride == 1) {
+                plane.bulk(row * rowStride, out, across, row * across)
+                continue
+            }
             plane.bulk(row * rowStride, line, length)
             when (rotation) {
                 0 -> spread(line, across, pixelStride, out, row * across, 1)
@@ -84,20 +98,33 @@ internal class YuvRows : Rows() {
     }
 
     override fun read(row: Int, from: Int, to: Int, out: IntArray) {
-        val chromaRow = (row + phaseY shr 1) * chromaWidth
+        colour(row + phaseY shr 1, from + phaseX shr 1, (to - 1 + phaseX shr 1) + 1)
         val lumaRow = row * width
         var o = 0
         for (x in from until to) {
-            val chroma = chromaRow + (x + phaseX shr 1)
+            val chroma = x + phaseX shr 1
             val y = luma[lumaRow + x].toInt() and 255
-            val cb = (blue[chroma].toInt() and 255) - 128
-            val cr = (red[chroma].toInt() and 255) - 128
-            out[o] = clip(y + (91881 * cr + 32768 shr 16))
-            out[o + 1] = clip(y + (-22554 * cb - 46802 * cr + 32768 shr 16))
-            out[o + 2] = clip(y + (116130 * cb + 32768 shr 16))
+            out[o] = clip(y + reds[chroma])
+            out[o + 1] = clip(y + greens[chroma])
+            out[o + 2] = clip(y + blues[chroma])
             o += 3
+        }
+    }
+
+    /** What a row of chroma adds to luma; the row serves two of luma. */
+    private fun colour(chromaRow: Int, from: Int, to: Int) {
+        if (chromaRow == coloured) return
+        coloured = chromaRow
+        val start = chromaRow * chromaWidth
+        for (i in from until to) {
+            val cb = (blue[start + i].toInt() and 255) - 128
+            val cr = (red[start + i].toInt() and 255) - 128
+            reds[i] = 91881 * cr + 32768 shr 16
+            greens[i] = -22554 * cb - 46802 * cr + 32768 shr 16
+            blues[i] = 116130 * cb + 32768 shr 16
         }
     }
 }
 
-internal fun clip(value: Int) = if (value < 0) 0 else if (value > 255) 255 else value
+/** Without a branch: in noise a branch costs more than all the rest. */
+internal fun clip(value: Int) = maxOf(0, minOf(value, 255))
