@@ -99,6 +99,9 @@ def test_the_committed_vectors_are_what_python_makes():
     made = vectors.inputs()
     assert given.keys() == made.keys()
     assert all(np.array_equal(given[name], made[name]) for name in given)
+    with np.load(vectors.VECTORS / "fits.npz") as z:
+        for name, array in vectors.fits(given["image_0"]).items():
+            np.testing.assert_array_equal(z[name], array, err_msg=name)
     models = sorted(p for p in vectors.VECTORS.iterdir() if p.is_dir())
     assert [m.name for m in models] == ["efficientnet_lite0", "mobilenetv2", "swin_tiny", "vit_tiny"]
     for model in models:

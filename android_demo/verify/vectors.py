@@ -4,6 +4,9 @@
 
 inputs.npz     the same for every model. image_I: uint8 [h, w, 3]. frame_I_y, _u, _v: a camera's planes, as bytes;
                frame_I: int32 [width, height, rotation, rowStride, chromaRowStride, pixelStride]
+fits.npz       of the upper left part of image_0, fitted in other ways: sizes int32 [n, 4] (width, height, input height, input
+               width), ways int32 [n, 2] (position in FILTERS, 1 to squash), crop_pct float64 [n], pixels uint8 [n, 32],
+               the sha256 of each result; over_white uint8 [32], that of [value, alpha] over white
 NAME/          manifest.json and labels.txt of a real artifact, and expected.npz: images, frames uint8 [n, 32], the sha256
                of each tensor; answers float32 [m, classes], golden ones; probabilities float32 [m, k] and classes int32
                [m, k], the first k=5 of each answer
@@ -20,7 +23,7 @@ from PIL import Image
 
 from edgekit import artifact
 from edgekit.artifact import Manifest
-from edgekit.preprocess import fit, yuv_to_rgb
+from edgekit.preprocess import FILTERS, Preprocess, fit, to_rgb, yuv_to_rgb
 from edgekit.tasks.classification import softmax, top_k
 
 VECTORS = Path(__file__).resolve().parents[1] / "core/src/test/resources/vectors"
@@ -64,14 +67,33 @@ def upright(given: dict[str, NDArray[np.generic]], i: int) -> NDArray[np.uint8]:
 
 
 def tensor_digests(given: dict[str, NDArray[np.generic]], manifest: Manifest) -> dict[str, NDArray[np.uint8]]:
-    def digest(rgb: NDArray[np.uint8]) -> list[int]:
+    def of(rgb: NDArray[np.generic]) -> NDArray[np.uint8]:
         pixels = fit(Image.fromarray(rgb), manifest.preprocess)[None]
-        tensor = artifact.encode(pixels, manifest.input, manifest.preprocess, folded=manifest.folded)
-        return list(hashlib.sha256(tensor.tobytes()).digest())
+        return digest(artifact.encode(pixels, manifest.input, manifest.preprocess, folded=manifest.folded))
 
-    images = [digest(np.asarray(given[f"image_{i}"], np.uint8)) for i in range(len(SIZES))]
-    frames = [digest(upright(given, i)) for i in range(len(FRAMES + ODD))]
-    return {"images": np.array(images, np.uint8), "frames": np.array(frames, np.uint8)}
+    images = [of(given[f"image_{i}"]) for i in range(len(SIZES))]
+    frames = [of(upright(given, i)) for i in range(len(FRAMES + ODD))]
+    return {"images": np.stack(images), "frames": np.stack(frames)}
+
+
+def fits(picture: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
+    random, count, filters = np.random.default_rng(1), 200, list(FILTERS)
+    sizes = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (121, 91, 65, 65)], 1)
+    sizes[::2, 3] = sizes[::2, 2]  # most inputs are square
+    ways = np.stack([np.arange(count, dtype=np.int32) % len(filters), random.integers(0, 2, count, dtype=np.int32)], 1)
+    crops = random.choice([0.5, 0.875, 0.9, 0.95, 1.0, 1.3], count)
+    pixels = []
+    for (w, h, height, width), (name, squash), crop in zip(sizes.tolist(), ways.tolist(), crops.tolist(), strict=True):
+        spec = Preprocess((height, width), crop, "squash" if squash else "center", filters[name])  # type: ignore[arg-type]
+        pixels.append(digest(fit(Image.fromarray(picture[:h, :w]), spec)))
+    value, alpha = np.divmod(np.arange(65536), 256)
+    every = np.stack([value, value, value, alpha], -1).astype(np.uint8)[None]
+    white = np.asarray(to_rgb(Image.fromarray(every, "RGBA")))[..., 0]
+    return {"sizes": sizes, "ways": ways, "crop_pct": crops, "pixels": np.stack(pixels), "over_white": digest(white)}
+
+
+def digest(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    return np.frombuffer(hashlib.sha256(array.tobytes()).digest(), np.uint8)
 
 
 def write(folder: Path) -> None:
@@ -94,6 +116,8 @@ def write(folder: Path) -> None:
 
 if __name__ == "__main__":
     VECTORS.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(VECTORS / "inputs.npz", **inputs())
+    given = inputs()
+    np.savez_compressed(VECTORS / "inputs.npz", **given)
+    np.savez_compressed(VECTORS / "fits.npz", **fits(given["image_0"]))
     for name in sys.argv[1:]:
         write(Path(name))

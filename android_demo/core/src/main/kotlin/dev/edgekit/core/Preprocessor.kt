@@ -52,12 +52,12 @@ class Preprocessor(private val spec: ModelSpec) {
     }
 }
 
-/** Takes the fitted picture row by row, R, G, B, ... of 0..255, and stores it as the file wants it. */
-internal abstract class RowWriter(spec: ModelSpec) {
+/** Stores the fitted picture as the file wants it. */
+private abstract class RowWriter(spec: ModelSpec) : RowSink {
     protected val width = spec.preprocess.width
     private val plane = if (spec.input.layout == Layout.NCHW) width * spec.preprocess.height else 0
 
-    fun write(row: Int, pixels: IntArray) {
+    override fun write(row: Int, pixels: IntArray) {
         if (plane == 0) {
             for (c in 0..2) look(c, pixels, c, 3)
             put(3 * row * width, 0, 3 * width)

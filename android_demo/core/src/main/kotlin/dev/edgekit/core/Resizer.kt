@@ -1,5 +1,10 @@
 package dev.edgekit.core
 
+/** Takes the fitted picture row by row, R, G, B, ... of 0..255. */
+internal fun interface RowSink {
+    fun write(row: Int, pixels: IntArray)
+}
+
 /**
  * Resize and crop of pictures of one size: first across, then down, each rounded to 8 bits, as Pillow does. Only what the
  * crop shows is computed; a few rows in a ring are all that is held of the picture.
@@ -19,7 +24,7 @@ internal class Resizer(val width: Int, val height: Int, private val spec: Prepro
     private val out = IntArray(3 * spec.width)
     private val black = IntArray(3 * spec.width)
 
-    fun run(picture: Rows, writer: RowWriter) {
+    fun run(picture: Rows, writer: RowSink) {
         var next = 0  // source row that the ring lacks
         for (y in 0 until spec.height) {
             val i = y - top

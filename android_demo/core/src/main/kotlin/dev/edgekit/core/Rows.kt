@@ -78,7 +78,7 @@ internal class RgbaRows : Rows() {
 }
 
 /** Pillow's `alpha_composite` over white (AlphaComposite.c): 7 extra bits, division by 255 rounded. */
-private fun overWhite(value: Int, alpha: Int): Int {
+internal fun overWhite(value: Int, alpha: Int): Int {
     val over = value * (alpha shl 7) + 255 * (255 - alpha shl 7) + (128 shl 7)
     return (over shr 8) + over shr 8 shr 7
 }

@@ -12,7 +12,12 @@ internal object Given {
     val artifacts = listOf("tiny-tflite-int8", "tiny-onnx-int8")
     val models = File(javaClass.getResource("/vectors/inputs.npz")!!.toURI()).parentFile.listFiles()!!.filter { it.isDirectory }
 
-    fun artifact(name: String) = ModelFiles.folder(File(root, "tests/golden/$name"))
+    /** Artifacts that `-Dedgekit.models=FOLDER` brings. */
+    val more = System.getProperty("edgekit.models")?.let { File(it).listFiles() }.orEmpty().filter { File(it, "manifest.json").isFile }
+
+    fun golden(name: String) = File(root, "tests/golden/$name")
+
+    fun artifact(name: String) = ModelFiles.folder(golden(name))
 
     /** The tiny TFLite artifact with some files exchanged; null takes one away. */
     fun tiny(vararg changed: Pair<String, ByteArray?>): ModelFiles {

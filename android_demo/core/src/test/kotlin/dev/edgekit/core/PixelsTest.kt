@@ -30,6 +30,28 @@ class PixelsTest {
     }
 
     @Test
+    fun `every way of fitting gives the pixels of Python`() {
+        val fits = Npz.read("fits.npz", javaClass.getResourceAsStream("/vectors/fits.npz")!!)
+        val picture = Golden.picture(inputs.getValue("image_0"))
+        for (i in 0 until fits.getValue("pixels").shape[0]) {
+            val (w, h, height, width) = (0..3).map { fits.getValue("sizes").data.getInt(16 * i + 4 * it) }
+            val (filter, squash) = (0..1).map { fits.getValue("ways").data.getInt(8 * i + 4 * it) }
+            val crop = fits.getValue("crop_pct").data.getDouble(8 * i)
+            val spec = PreprocessSpec(height, width, crop, squash == 1, Filter.values()[filter], emptyList(), emptyList())
+            val part = IntArray(w * h) { picture.argb[it / w * picture.width + it % w] }
+            val out = ByteBuffer.allocate(3 * height * width)
+            Resizer(w, h, spec).run(ArgbRows().of(part, w, h)) { _, pixels -> pixels.forEach { out.put(it.toByte()) } }
+            out.rewind()
+            val what = "$w x $h to $width x $height, ${spec.filter}, crop_pct $crop, squash $squash"
+            assertEquals(what, fits.getValue("pixels").line(i), digest(out))
+        }
+        val all = ByteBuffer.allocate(65536)
+        for (value in 0..255) for (alpha in 0..255) all.put(overWhite(value, alpha).toByte())
+        all.rewind()
+        assertEquals(fits.getValue("over_white").line(0), digest(all))
+    }
+
+    @Test
     fun `camera frames become the tensors of Python, however they lie`() = each { name, spec, expected ->
         val digests = expected.getValue("frames")
         val preprocessor = Preprocessor(spec)
@@ -57,9 +79,11 @@ class PixelsTest {
 
     @Test
     fun `golden pictures of whole artifacts become their golden tensors`() {
-        for (artifact in Given.artifacts) {
-            val spec = ModelSpec.read(Given.artifact(artifact))
-            val golden = Golden.read(Given.artifact(artifact), spec)
+        for (folder in Given.artifacts.map { Given.golden(it) } + Given.more) {
+            val files = ModelFiles.folder(folder)
+            val spec = ModelSpec.read(files)
+            spec.checkFiles(files)
+            val golden = Golden.read(files, spec)
             assertTrue(golden.pictures.size >= 4)
             golden.pictures.zip(golden.tensors).forEach { (picture, tensor) ->
                 val made = Preprocessor(spec).argb(picture.argb, picture.width, picture.height)
