@@ -107,7 +107,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 def yuv_to_rgb(y: Plane, u: Plane, v: Plane) -> Pixels:
     """A camera frame in 4:2:0 as RGB: y uint8 [h, w]; u and v uint8 [ceil(h / 2), ceil(w / 2)], each value for 2 x 2 pixels.
 
-    Colours as in JPEG files (JFIF: BT.601, full range), which is what Android's cameras deliver as YUV_420_888, in the
+    Colours as in JPEG files (JFIF: BT.601, full range), which Android gives YUV_420_888 of cameras (V0_JFIF), in the
     integers of libjpeg (jdcolor.c): coefficients with 16 fractional bits, rounded down after adding a half.
     """
     h, w = y.shape

@@ -22,6 +22,7 @@ class Golden(val pictures: List<Picture>, val tensors: List<ByteArray>, val answ
             val tensors = array("tensors")
             val answers = array("answers")
             val count = answers.shape.firstOrNull() ?: 0
+            if (count == 0) throw DamagedFile(NAME, "it holds no answers")
             val kind = NUMPY.getValue(spec.input.type)
             if (tensors.type != kind || tensors.shape != listOf(count) + spec.input.shape.drop(1)) {
                 throw DamagedFile(NAME, "its tensors are ${tensors.type} ${tensors.shape}, and the file takes ${spec.input.shape}")

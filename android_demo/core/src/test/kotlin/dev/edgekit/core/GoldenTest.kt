@@ -64,6 +64,7 @@ class GoldenTest {
         Golden.read(Given.tiny("golden.npz" to npz("tensors" to tensors, "answers" to answers, "image_0" to picture)), spec)
         for (bad in listOf(
             npz("tensors" to tensors, "answers" to answers),
+            npz("tensors" to npy("|u1", "(0, 32, 32, 3)", 0), "answers" to npy("<f4", "(0, 5)", 0)),
             npz("tensors" to tensors, "answers" to npy("<f4", "(1, 4)", 16), "image_0" to picture),
             npz("tensors" to tensors, "answers" to npy("<f4", "()", 4), "image_0" to picture),
             npz("tensors" to tensors, "answers" to npy("<i4", "(1, 5)", 20), "image_0" to picture),
