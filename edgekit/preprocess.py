@@ -18,6 +18,9 @@ and WebP differ between platforms by a step or so; that lies before this definit
 4. Crop: the centre; top = round((height - input height) / 2), halves to the even neighbour; left alike.
 5. Normalise (only where the file does not do it itself): float32 (pixel - 255 * mean) / (255 * std), with 255 * mean
    and 255 * std each rounded to float32 first.
+
+A camera frame takes the place of steps 1 and 2: `yuv_to_rgb`, then turned upright. The app in android_demo/core follows
+all this in Kotlin, and its tests hold it to vectors made here (android_demo/verify/vectors.py).
 """
 
 import math
@@ -33,6 +36,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from edgekit.errors import DataError
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
+Plane = NDArray[np.uint8]  # [height, width]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 # checked where a manifest is read
 Side = Annotated[int, msgspec.Meta(ge=1)]
@@ -98,6 +102,23 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         rgba = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return picture.convert("RGB")
+
+
+def yuv_to_rgb(y: Plane, u: Plane, v: Plane) -> Pixels:
+    """A camera frame in 4:2:0 as RGB: y uint8 [h, w]; u and v uint8 [ceil(h / 2), ceil(w / 2)], each value for 2 x 2 pixels.
+
+    Colours as in JPEG files (JFIF: BT.601, full range), which Android gives YUV_420_888 of cameras (V0_JFIF), in the
+    integers of libjpeg (jdcolor.c): coefficients with 16 fractional bits, rounded down after adding a half.
+    """
+    h, w = y.shape
+    luma = y.astype(np.int32)
+    blue, red = (c.astype(np.int32).repeat(2, 0).repeat(2, 1)[:h, :w] - 128 for c in (u, v))
+    rgb = (
+        luma + ((91881 * red + 32768) >> 16),
+        luma + ((-22554 * blue - 46802 * red + 32768) >> 16),
+        luma + ((116130 * blue + 32768) >> 16),
+    )
+    return np.stack(rgb, -1).clip(0, 255).astype(np.uint8)
 
 
 def fit(picture: Image.Image, spec: Preprocess) -> Pixels:

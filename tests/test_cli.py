@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import HERE, run_edgekit
 
-COMMANDS = ("export", "predict", "bench", "eval", "gate", "inspect", "verify", "list", "doctor")
+COMMANDS = ("export", "predict", "bench", "eval", "gate", "inspect", "verify", "android", "list", "doctor")
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
 
 

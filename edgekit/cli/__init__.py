@@ -3,6 +3,7 @@
 import click
 
 from edgekit import __version__
+from edgekit.cli.android import android
 from edgekit.cli.bench import bench
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
@@ -31,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (export, train, prune, predict, bench, evaluate, gate, report, inspect, verify, list_, doctor):
+for command in (export, train, prune, predict, bench, evaluate, gate, report, inspect, verify, android, list_, doctor):
     main.add_command(command)

@@ -1,0 +1,95 @@
+package dev.edgekit.core
+
+/** The device as Android describes it; null where it does not say. */
+class DeviceFacts(
+    val manufacturer: String,
+    val model: String,
+    val soc: String?,
+    val abi: String,
+    val sdk: Int,
+    val cores: Int,
+    val batteryPct: Int?,
+    val thermalStatus: Int?,
+    val powerSave: Boolean?,
+)
+
+class AppFacts(val version: String, val engine: String, val engineVersion: String)
+
+class MemoryFacts(val pssKb: Long, val nativeHeapKb: Long)
+
+/** Of the last answer: sha256 of the output's bytes, and its first five classes. */
+class OutputFacts(val sha256: String, val top5: List<ClassScore>)
+
+/**
+ * A benchmark, as the file that `edgekit bench --on adb` fetches. Raw nanoseconds: statistics are made where it is read.
+ * What was not reached is null.
+ *
+ * config   what was asked for
+ * applied  what really ran: `Engine.facts`
+ */
+class BenchReport(
+    val runId: String,
+    val device: DeviceFacts,
+    val app: AppFacts,
+    val spec: ModelSpec?,
+    val config: Map<String, Any?>,
+    val applied: Map<String, String>,
+    val result: BenchResult,
+    val memory: MemoryFacts? = null,
+    val outputs: OutputFacts? = null,
+    val golden: GoldenReport? = null,
+) {
+    val status = if (result.failure != null) "error" else if (result.cancelled) "cancelled" else "ok"
+
+    /** One line of JSON. */
+    fun toJson(): String = Json.write(
+        linkedMapOf(
+            "schema" to SCHEMA, "run_id" to runId, "status" to status, "error" to error(),
+            "device" to device(), "app" to app(), "model" to model(),
+            "config" to config, "applied" to applied,
+            "timing_ns" to timing(), "memory" to memory?.let { linkedMapOf("pss_kb" to it.pssKb, "native_heap_kb" to it.nativeHeapKb) },
+            "outputs" to outputs(), "golden" to golden?.toMap(),
+        ),
+    )
+
+    private fun error() = result.failure?.let {
+        linkedMapOf(
+            "stage" to it.stage, "type" to it.error.javaClass.simpleName, "message" to (it.error.message ?: ""),
+            "hint" to (it.error as? EdgekitException)?.hint,
+        )
+    }
+
+    private fun device() = linkedMapOf(
+        "manufacturer" to device.manufacturer, "model" to device.model, "soc" to device.soc, "abi" to device.abi,
+        "sdk" to device.sdk, "cores" to device.cores, "battery_pct" to device.batteryPct,
+        "thermal_status" to device.thermalStatus, "power_save" to device.powerSave,
+    )
+
+    private fun app() = linkedMapOf("version" to app.version, "engine" to app.engine, "engine_version" to app.engineVersion)
+
+    private fun model() = spec?.let {
+        val record = it.files.getValue(it.file)
+        linkedMapOf(
+            "file" to it.file, "bytes" to record.bytes, "sha256" to record.sha256,
+            "input" to tensor(it.input), "output" to tensor(it.output),
+        )
+    }
+
+    private fun tensor(t: TensorSpec) = linkedMapOf(
+        "name" to t.name, "shape" to t.shape, "dtype" to t.type.name.lowercase(), "layout" to t.layout.name,
+    )
+
+    private fun timing() = result.timing.let {
+        if (it.first == null) return@let null
+        linkedMapOf("load" to it.load, "first" to it.first, "warmup" to it.warmup, "runs" to it.runs, "preprocess" to it.preprocess)
+    }
+
+    private fun outputs() = outputs?.let { o ->
+        val top5 = o.top5.map { linkedMapOf("index" to it.index, "label" to it.label, "probability" to it.probability) }
+        linkedMapOf("sha256" to o.sha256, "top5" to top5)
+    }
+
+    companion object {
+        const val SCHEMA = 1
+    }
+}

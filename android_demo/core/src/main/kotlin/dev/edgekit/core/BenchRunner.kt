@@ -1,0 +1,111 @@
+package dev.edgekit.core
+
+import java.nio.ByteBuffer
+
+/** `System::nanoTime`, or what a test says. */
+fun interface Clock {
+    fun nanos(): Long
+}
+
+/** At least `runs` inferences and at least `minMillis` of them, after `warmup` uncounted ones. */
+class BenchPlan(val warmup: Int = 10, val runs: Int = 50, val minMillis: Long = 1000) {
+    init {
+        require(warmup >= 0 && runs >= 0 && minMillis >= 0) { "warmup $warmup, runs $runs, min_ms $minMillis" }
+    }
+}
+
+/** Raw nanoseconds, in the order they ran; null and empty where it did not come that far. */
+class BenchTiming(
+    val load: Long?, val first: Long?, val warmup: LongArray, val runs: LongArray, val preprocess: LongArray,
+)
+
+/** Where it ended: "load", "preprocess", "first", "answers", "warmup" or "runs". */
+class BenchFailure(val stage: String, val error: Throwable)
+
+/** What was measured, also where `failure` ended it early or a person did (`cancelled`). */
+class BenchResult(val timing: BenchTiming, val failure: BenchFailure?, val cancelled: Boolean)
+
+/**
+ * Opens a model and times it. The frame is prepared before each inference and timed apart, as a camera would; the time
+ * of an inference is the engine's alone.
+ *
+ * progress  called between inferences with how many runs are done; false ends the benchmark
+ */
+class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boolean = { true }) {
+    /** `answers` is called once, untimed, after the first inference: for answers to other tensors. */
+    fun run(
+        plan: BenchPlan, spec: ModelSpec, open: () -> Engine, answers: (Classifier) -> Unit = {},
+        frame: (Preprocessor) -> ByteBuffer,
+    ): BenchResult = Course(plan, spec, frame).run(open, answers)
+
+    private inner class Course(val plan: BenchPlan, val spec: ModelSpec, val frame: (Preprocessor) -> ByteBuffer) {
+        private var load: Long? = null
+        private var first: Long? = null
+        private val warmup = Samples()
+        private val runs = Samples()
+        private val preprocess = Samples()
+        private var stage = "load"
+
+        fun run(open: () -> Engine, answers: (Classifier) -> Unit): BenchResult {
+            var failure: BenchFailure? = null
+            var finished = false
+            try {
+                val start = clock.nanos()
+                Classifier(spec, open()).use { classifier ->
+                    load = clock.nanos() - start
+                    finished = measure(classifier, answers)
+                }
+            } catch (error: Throwable) {  // also a library that does not link, or memory that ran out: a result, not a crash
+                failure = BenchFailure(stage, error)
+            }
+            val timing = BenchTiming(load, first, warmup.array(), runs.array(), preprocess.array())
+            return BenchResult(timing, failure, cancelled = !finished && failure == null)
+        }
+
+        /** False where a person ended it. */
+        private fun measure(classifier: Classifier, answers: (Classifier) -> Unit): Boolean {
+            first = once("first", classifier)
+            stage = "answers"
+            answers(classifier)
+            repeat(plan.warmup) {
+                if (!progress(0)) return false
+                warmup.add(once("warmup", classifier))
+            }
+            val least = plan.minMillis * 1_000_000
+            while (runs.count < plan.runs || runs.sum < least) {
+                if (!progress(runs.count)) return false
+                runs.add(once("runs", classifier))
+            }
+            return true
+        }
+
+        private fun once(name: String, classifier: Classifier): Long {
+            stage = "preprocess"
+            val start = clock.nanos()
+            val tensor = frame(classifier.preprocessor)
+            val ready = clock.nanos()
+            stage = name
+            classifier.scores(tensor)
+            val done = clock.nanos()
+            if (name == "runs") preprocess.add(ready - start)
+            return done - ready
+        }
+    }
+
+    /** Grows without a box around each number. */
+    private class Samples {
+        private var values = LongArray(1024)
+        var count = 0
+            private set
+        var sum = 0L
+            private set
+
+        fun add(value: Long) {
+            if (count == values.size) values = values.copyOf(2 * count)
+            values[count++] = value
+            sum += value
+        }
+
+        fun array() = values.copyOf(count)
+    }
+}

@@ -1,0 +1,24 @@
+package dev.edgekit.core
+
+import java.nio.ByteBuffer
+
+/**
+ * A runtime that holds one opened model file. Of one thread at a time.
+ *
+ * Opening is the constructor's business and throws EngineFailed or RuntimeTooOld; `run` throws EngineFailed.
+ */
+interface Engine : AutoCloseable {
+    /** "tflite" or "onnxruntime". */
+    val name: String
+
+    /** Of the runtime, as it says itself: "2.16.1". */
+    val version: String
+
+    /** What really runs, not what was asked for: threads, accelerator, ... */
+    val facts: Map<String, String>
+
+    /** One inference. Both buffers are direct, in native order, whole tensors as the manifest says; both are rewound. */
+    fun run(input: ByteBuffer, output: ByteBuffer)
+
+    override fun close()
+}

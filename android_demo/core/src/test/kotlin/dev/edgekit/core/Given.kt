@@ -1,0 +1,66 @@
+package dev.edgekit.core
+
+import java.io.ByteArrayInputStream
+import java.io.File
+import java.io.FileNotFoundException
+import java.nio.ByteBuffer
+
+/** What the tests are given: artifacts of tests/golden, vectors made by Python, an engine that plays its answers back. */
+internal object Given {
+    private val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "tests/golden").isDirectory }
+
+    val artifacts = listOf("tiny-tflite-int8", "tiny-onnx-int8")
+    val models = File(javaClass.getResource("/vectors/inputs.npz")!!.toURI()).parentFile.listFiles()!!.filter { it.isDirectory }
+
+    /** Artifacts that `-Dedgekit.models=FOLDER` brings. */
+    val more = System.getProperty("edgekit.models")?.let { File(it).listFiles() }.orEmpty().filter { File(it, "manifest.json").isFile }
+
+    fun golden(name: String) = File(root, "tests/golden/$name")
+
+    fun artifact(name: String) = ModelFiles.folder(golden(name))
+
+    /** The tiny TFLite artifact with some files exchanged; null takes one away. */
+    fun tiny(vararg changed: Pair<String, ByteArray?>): ModelFiles {
+        val whole = artifact(artifacts[0])
+        val other = changed.toMap()
+        return ModelFiles { name ->
+            if (name in other) ByteArrayInputStream(other[name] ?: throw FileNotFoundException(name)) else whole.open(name)
+        }
+    }
+
+    fun manifest() = String(tiny().read("manifest.json"))
+
+    fun labels() = String(tiny().read("labels.txt"))
+
+    fun spec(change: (String) -> String = { it }) = ModelSpec.parse(change(manifest()), labels())
+
+    fun vectors(model: File) = Npz.read("expected.npz", File(model, "expected.npz").inputStream())
+}
+
+internal class PlaybackEngine(private val golden: Golden, private val change: (Float) -> Float = { it }) : Engine {
+    override val name = "playback"
+    override val version = "1.0"
+    override val facts = mapOf("threads" to "1")
+    var closed = false
+
+    override fun run(input: ByteBuffer, output: ByteBuffer) {
+        val bytes = ByteArray(input.remaining()).also { input.get(it) }
+        val known = golden.tensors.indexOfFirst { it.contentEquals(bytes) }
+        if (known < 0) throw EngineFailed("a tensor that is not golden")
+        golden.answers[known].forEachIndexed { i, score -> output.putFloat(4 * i, change(score)) }
+        input.rewind()
+    }
+
+    override fun close() {
+        closed = true
+    }
+}
+
+internal inline fun <reified E : Throwable> thrown(act: () -> Unit): E {
+    try {
+        act()
+    } catch (error: Throwable) {
+        return error as? E ?: throw error
+    }
+    throw AssertionError("nothing was thrown")
+}

@@ -1,0 +1,117 @@
+package dev.edgekit.core
+
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertTrue
+import org.junit.Test
+
+class ModelSpecTest {
+    @Test
+    fun `everything is read from the artifact`() {
+        val spec = ModelSpec.read(Given.tiny())
+        assertEquals("py:nets:tiny", spec.model)
+        assertEquals(listOf("tflite", "int8-static", "model.tflite"), listOf(spec.target, spec.scheme, spec.file))
+        assertEquals(listOf(1, 32, 32, 3), spec.input.shape)
+        assertEquals(ElementType.UINT8 to Layout.NHWC, spec.input.type to spec.input.layout)
+        assertEquals(1f to 0, spec.input.scale to spec.input.zeroPoint)
+        assertEquals(5, spec.classes)
+        assertEquals(20, spec.output.bytes)
+        assertTrue(spec.folded)
+        assertFalse(spec.probabilities)
+        assertEquals(0.011810524389147758, spec.tolerance, 0.0)
+        assertEquals("TFLite 2.16.1", spec.oldest["arm64"])
+        assertEquals("what its author trained it for", spec.knows)
+        spec.checkFiles(Given.tiny())
+        assertEquals(Layout.NCHW, ModelSpec.read(Given.artifact("tiny-onnx-int8")).input.layout)
+    }
+
+    @Test
+    fun `a file that is cut short, changed or missing is named`() {
+        val spec = ModelSpec.read(Given.tiny())
+        val model = Given.tiny().read("model.tflite")
+        val cut = thrown<DamagedFile> { spec.checkFiles(Given.tiny("model.tflite" to model.copyOf(300))) }
+        assertEquals("model.tflite is damaged: it ends after 300 of 13757 bytes", cut.message)
+        assertEquals("copy the whole artifact again", cut.hint)
+        val longer = thrown<DamagedFile> { spec.checkFiles(Given.tiny("model.tflite" to model + 0)) }
+        assertEquals("model.tflite is damaged: its checksum differs", longer.message)
+        model[5000] = (model[5000] + 1).toByte()
+        thrown<DamagedFile> { spec.checkFiles(Given.tiny("model.tflite" to model)) }
+        val missing = thrown<MissingFile> { spec.checkFiles(Given.tiny("model.tflite" to null)) }
+        assertEquals("model.tflite is missing", missing.message)
+        assertEquals("manifest.json is missing", thrown<MissingFile> { ModelSpec.read(Given.tiny("manifest.json" to null)) }.message)
+        assertEquals("labels.txt is missing", thrown<MissingFile> { ModelSpec.read(Given.tiny("labels.txt" to null)) }.message)
+    }
+
+    @Test
+    fun `a newer schema is refused before anything else of it is read`() {
+        val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 2}""", "") }
+        assertEquals("this model was exported with schema 2; this app reads schema 1", error.message)
+        thrown<BadManifest> { Given.spec { it.replace("\"schema\": 1,\n  \"scheme\"", "\"schema\": 0,\n  \"scheme\"") } }
+    }
+
+    @Test
+    fun `labels that do not match the outputs are counted`() {
+        val error = thrown<LabelsDoNotMatch> { ModelSpec.parse(Given.manifest(), "a\nb\n") }
+        assertEquals("2 labels for 5 classes", error.message)
+        thrown<BadManifest> { ModelSpec.parse(Given.manifest().replace("\"classes\": 5", "\"classes\": 2"), "a\nb\n") }
+    }
+
+    @Test
+    fun `what this app cannot run says so`() {
+        for ((from, to) in listOf(
+            "\"target\": \"tflite\",\n  \"task\"" to "\"target\": \"openvino\",\n  \"task\"",
+            "\"task\": \"classification\"" to "\"task\": \"detection\"",
+            "\"dtype\": \"uint8\"" to "\"dtype\": \"int16\"",
+        )) thrown<UnsupportedModel> { Given.spec { it.replace(from, to) } }
+    }
+
+    @Test
+    fun `a fault of the manifest names its field`() {
+        val faults = mapOf(
+            ("\"folded\": true" to "\"folded\": 1") to "manifest.json: folded is 1",
+            ("\"folded\": true," to "") to "manifest.json: folded is missing",
+            ("\"interpolation\": \"bicubic\"" to "\"interpolation\": \"cubic\"") to "manifest.json: preprocess.interpolation is cubic",
+            ("\"crop_pct\": 1.0" to "\"crop_pct\": 0") to "manifest.json: preprocess.crop_pct is 0.0",
+            ("\"crop_pct\": 1.0" to "\"crop_pct\": \"1\"") to "manifest.json: preprocess.crop_pct is 1",
+            ("\"model.tflite\"" to "\"other.tflite\"") to "manifest.json: names 0 model files, not one",
+            ("\"classes\": 5" to "\"classes\": 5000000000") to "manifest.json: classes is 5000000000",
+            ("\"bytes\": 13757" to "\"bytes\": -1.5") to "manifest.json: files.model.tflite.bytes is -1.5",
+        )
+        for ((change, message) in faults) {
+            val error = thrown<BadManifest> { Given.spec { it.replace(change.first, change.second) } }
+            assertEquals(message, error.message)
+        }
+        fun flat(change: (String) -> String) = thrown<BadManifest> { Given.spec { change(it.replace(Regex("\\s+"), " ")) } }.message
+        assertEquals("manifest.json: preprocess.input_size is [0, 32]", flat { it.replace("\"input_size\": [ 32, 32 ], \"interp", "\"input_size\": [ 0, 32 ], \"interp") })
+        assertEquals("manifest.json: preprocess.std is [0.25, 0.0, 0.25]", flat { it.replace("\"std\": [ 0.25, 0.25, 0.25 ] }", "\"std\": [ 0.25, 0.0, 0.25 ] }") })
+        assertEquals("manifest.json: preprocess.mean is [0.5]", flat { it.replace("\"mean\": [ 0.5, 0.5, 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }", "\"mean\": [ 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }") })
+        assertEquals("manifest.json: input.shape is [1, 32, 31, 3], and the picture is [32, 32]", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, 32, 31, 3 ]") })
+        assertEquals("manifest.json: input.shape is -1", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, -1, 31, 3 ]") })
+        assertEquals("manifest.json: output.shape is [1, 6] for 5 classes", flat { it.replace("[ 1, 5 ]", "[ 1, 6 ]") })
+        assertEquals("manifest.json: the file is not an object", thrown<BadManifest> { ModelSpec.parse("[1]", "") }.message)
+    }
+
+    @Test
+    fun `a batch of any size is a batch of one`() {
+        val any = Given.spec { it.replace(Regex("\"shape\": \\[\\s*1,"), "\"shape\": [-1,") }
+        assertEquals(listOf(1, 32, 32, 3), any.input.shape)
+    }
+
+    @Test
+    fun `a runtime that is too old is refused with what it needs`() {
+        val dynamic = Given.spec {
+            it.replace("\"TFLite 2.16.1\"", "\"LiteRT 1.2\"").replace("\"tflite-runtime 2.14\"", "\"LiteRT 1.0.1\"")
+        }
+        val old = RuntimeVersion("tflite", "2.16.1")
+        val error = thrown<RuntimeTooOld> { dynamic.checkRuntime(old, "arm64-v8a") }
+        assertEquals("this file needs LiteRT 1.2 on arm64 or later, and this app has TFLite 2.16.1", error.message)
+        thrown<RuntimeTooOld> { dynamic.checkRuntime(RuntimeVersion("litert", "1.0.1"), "arm64-v8a") }
+        thrown<RuntimeTooOld> { dynamic.checkRuntime(old, "x86_64") }
+        dynamic.checkRuntime(RuntimeVersion("litert", "1.0.1"), "x86_64")
+        dynamic.checkRuntime(RuntimeVersion("litert", "2.0"), "arm64-v8a")
+        Given.spec().checkRuntime(old, "arm64-v8a")
+        thrown<RuntimeTooOld> { Given.spec().checkRuntime(RuntimeVersion("tflite", "2.13.0-rc1"), "x86") }
+        ModelSpec.read(Given.artifact("tiny-onnx-int8")).checkRuntime(RuntimeVersion("onnxruntime", "1.29.0"), "arm64-v8a")
+        assertEquals("a version of its own 3", RuntimeVersion("a version of its own", "3").toString())
+    }
+}

@@ -1,0 +1,114 @@
+package dev.edgekit.core
+
+import java.io.File
+import java.nio.ByteBuffer
+import java.security.MessageDigest
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Test
+
+/** Pixels to tensors, and scores to names, as Python makes them (android_demo/verify/vectors.py), to the last bit. */
+class PixelsTest {
+    private val inputs = Npz.read("inputs.npz", javaClass.getResourceAsStream("/vectors/inputs.npz")!!)
+
+    private fun each(test: (name: String, spec: ModelSpec, expected: Map<String, NpyArray>) -> Unit) {
+        assertEquals(setOf("mobilenetv2", "efficientnet_lite0", "vit_tiny", "swin_tiny"), Given.models.map { it.name }.toSet())
+        for (model in Given.models) test(model.name, ModelSpec.read(ModelFiles.folder(model)), Given.vectors(model))
+    }
+
+    @Test
+    fun `pictures become the tensors of Python`() = each { name, spec, expected ->
+        val digests = expected.getValue("images")
+        val preprocessor = Preprocessor(spec)
+        for (i in 0 until digests.shape[0]) {
+            val picture = Golden.picture(inputs.getValue("image_$i"))
+            val what = "$name, ${picture.width} x ${picture.height}"
+            assertEquals(what, digests.line(i), digest(preprocessor.argb(picture.argb, picture.width, picture.height)))
+            val stride = 4 * picture.width + 12
+            assertEquals(what, digests.line(i), digest(preprocessor.rgba(rgba(picture, stride), stride, picture.width, picture.height)))
+        }
+    }
+
+    @Test
+    fun `every way of fitting gives the pixels of Python`() {
+        val fits = Npz.read("fits.npz", javaClass.getResourceAsStream("/vectors/fits.npz")!!)
+        val picture = Golden.picture(inputs.getValue("image_0"))
+        for (i in 0 until fits.getValue("pixels").shape[0]) {
+            val (w, h, height, width) = (0..3).map { fits.getValue("sizes").data.getInt(16 * i + 4 * it) }
+            val (filter, squash) = (0..1).map { fits.getValue("ways").data.getInt(8 * i + 4 * it) }
+            val crop = fits.getValue("crop_pct").data.getDouble(8 * i)
+            val spec = PreprocessSpec(height, width, crop, squash == 1, Filter.values()[filter], emptyList(), emptyList())
+            val part = IntArray(w * h) { picture.argb[it / w * picture.width + it % w] }
+            val out = ByteBuffer.allocate(3 * height * width)
+            Resizer(w, h, spec).run(ArgbRows().of(part, w, h)) { _, pixels -> pixels.forEach { out.put(it.toByte()) } }
+            out.rewind()
+            val what = "$w x $h to $width x $height, ${spec.filter}, crop_pct $crop, squash $squash"
+            assertEquals(what, fits.getValue("pixels").line(i), digest(out))
+        }
+        val all = ByteBuffer.allocate(65536)
+        for (value in 0..255) for (alpha in 0..255) all.put(overWhite(value, alpha).toByte())
+        all.rewind()
+        assertEquals(fits.getValue("over_white").line(0), digest(all))
+    }
+
+    @Test
+    fun `camera frames become the tensors of Python, however they lie`() = each { name, spec, expected ->
+        val digests = expected.getValue("frames")
+        val preprocessor = Preprocessor(spec)
+        for (i in 0 until digests.shape[0]) {
+            val frame = frame(i)
+            val what = "$name, ${frame.width} x ${frame.height} turned by ${frame.rotation}"
+            assertEquals(what, digests.line(i), digest(preprocessor.yuv(frame)))
+        }
+    }
+
+    @Test
+    fun `answers become the classes and probabilities of Python`() = each { _, spec, expected ->
+        val answers = expected.getValue("answers").floats()
+        val probabilities = expected.getValue("probabilities").floats()
+        val classes = expected.getValue("classes")
+        val k = classes.shape[1]
+        for (i in 0 until classes.shape[0]) {
+            val top = Postprocessor(spec).top(answers.copyOfRange(i * spec.classes, (i + 1) * spec.classes), k)
+            assertEquals((0 until k).map { classes.data.getInt(4 * (i * k + it)) }, top.map { it.index })
+            assertEquals(top.map { spec.labels[it.index] }, top.map { it.label })
+            // Python's exp and Java's differ in the last bits
+            for (j in 0 until k) assertEquals(probabilities[i * k + j], top[j].probability, 1e-6f)
+        }
+    }
+
+    @Test
+    fun `golden pictures of whole artifacts become their golden tensors`() {
+        for (folder in Given.artifacts.map { Given.golden(it) } + Given.more) {
+            val files = ModelFiles.folder(folder)
+            val spec = ModelSpec.read(files)
+            spec.checkFiles(files)
+            val golden = Golden.read(files, spec)
+            assertTrue(golden.pictures.size >= 4)
+            golden.pictures.zip(golden.tensors).forEach { (picture, tensor) ->
+                val made = Preprocessor(spec).argb(picture.argb, picture.width, picture.height)
+                assertEquals(ByteBuffer.wrap(tensor), made)
+            }
+        }
+    }
+
+    private fun frame(i: Int): YuvFrame {
+        val (width, height, rotation, row, chromaRow) = (0..4).map { inputs.getValue("frame_$i").data.getInt(4 * it) }
+        fun plane(name: String) = direct(inputs.getValue("frame_${i}_$name").data)
+        val pixelStride = inputs.getValue("frame_$i").data.getInt(20)
+        return YuvFrame(width, height, rotation, plane("y"), row, plane("u"), plane("v"), chromaRow, pixelStride)
+    }
+
+    private fun direct(bytes: ByteBuffer) = ByteBuffer.allocateDirect(bytes.remaining()).apply { put(bytes.duplicate()).rewind() }
+
+    private fun rgba(picture: Picture, stride: Int) = ByteBuffer.allocateDirect(stride * picture.height).apply {
+        picture.argb.forEachIndexed { i, p ->
+            val at = i / picture.width * stride + i % picture.width * 4
+            putInt(at, p shl 8 or (p ushr 24))
+        }
+    }
+
+    private fun digest(tensor: ByteBuffer): String = MessageDigest.getInstance("SHA-256").apply { update(tensor) }.digest().hex()
+
+    private fun NpyArray.line(i: Int) = ByteArray(32).also { data.bulk(32 * i, it, 32) }.hex()
+}

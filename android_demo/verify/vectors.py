@@ -1,0 +1,123 @@
+"""Vectors that the tests of android_demo/core hold the Kotlin to: what Python makes of pictures, frames and answers.
+
+    python android_demo/verify/vectors.py ARTIFACT...     rewrites android_demo/core/src/test/resources/vectors
+
+inputs.npz     the same for every model. image_I: uint8 [h, w, 3]. frame_I_y, _u, _v: a camera's planes, as bytes;
+               frame_I: int32 [width, height, rotation, rowStride, chromaRowStride, pixelStride]
+fits.npz       of the upper left part of image_0, fitted in other ways: sizes int32 [n, 4] (width, height, input height, input
+               width), ways int32 [n, 2] (position in FILTERS, 1 to squash), crop_pct float64 [n], pixels uint8 [n, 32],
+               the sha256 of each result; over_white uint8 [32], that of [value, alpha] over white
+NAME/          manifest.json and labels.txt of a real artifact, and expected.npz: images, frames uint8 [n, 32], the sha256
+               of each tensor; answers float32 [m, classes], golden ones; probabilities float32 [m, k] and classes int32
+               [m, k], the first k=5 of each answer
+"""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit import artifact
+from edgekit.artifact import Manifest
+from edgekit.preprocess import FILTERS, Preprocess, fit, to_rgb, yuv_to_rgb
+from edgekit.tasks.classification import softmax, top_k
+
+VECTORS = Path(__file__).resolve().parents[1] / "core/src/test/resources/vectors"
+SIZES = [(120, 90), (90, 121), (1, 1), (2, 61), (448, 448), (640, 360), (333, 500)]  # width, height
+FRAMES = [(64, 48, 0, 80, 40, 1), (64, 48, 90, 64, 64, 2), (64, 48, 180, 72, 80, 2), (64, 48, 270, 64, 32, 1)]
+ODD = [(33, 21, turn, 40, 48, 2) for turn in (0, 90, 180, 270)]
+TOP = 5
+
+
+def inputs() -> dict[str, NDArray[np.generic]]:
+    """Noise where it is small; coarse blocks, which compress well, where it is not."""
+    random = np.random.default_rng(0)
+    made: dict[str, NDArray[np.generic]] = {}
+    for i, (w, h) in enumerate(SIZES):
+        block = 1 if w * h < 12000 else 7
+        coarse = random.integers(0, 256, (-(-h // block), -(-w // block), 3), dtype=np.uint8)
+        made[f"image_{i}"] = coarse.repeat(block, 0).repeat(block, 1)[:h, :w]
+    for i, shape in enumerate(FRAMES + ODD):
+        w, h, _, row, chroma_row, step = shape
+        across, down = -(-w // 2), -(-h // 2)
+        made[f"frame_{i}"] = np.array(shape, np.int32)
+        made[f"frame_{i}_y"] = random.integers(0, 256, (h - 1) * row + w, dtype=np.uint8)
+        for plane in "uv":  # the last row may end with its last value
+            made[f"frame_{i}_{plane}"] = random.integers(
+                0, 256, (down - 1) * chroma_row + (across - 1) * step + 1, dtype=np.uint8
+            )
+    return made
+
+
+def upright(given: dict[str, NDArray[np.generic]], i: int) -> NDArray[np.uint8]:
+    """Frame i as an RGB picture."""
+    w, h, rotation, row, chroma_row, step = (int(n) for n in given[f"frame_{i}"])
+
+    def plane(name: str, across: int, down: int, stride: int, step: int) -> NDArray[np.uint8]:
+        values = given[f"frame_{i}_{name}"]
+        return np.stack([values[r * stride :][: (across - 1) * step + 1 : step] for r in range(down)]).astype(np.uint8)
+
+    across, down = -(-w // 2), -(-h // 2)
+    u, v = (plane(name, across, down, chroma_row, step) for name in "uv")
+    return np.ascontiguousarray(np.rot90(yuv_to_rgb(plane("y", w, h, row, 1), u, v), -rotation // 90))
+
+
+def tensor_digests(given: dict[str, NDArray[np.generic]], manifest: Manifest) -> dict[str, NDArray[np.uint8]]:
+    def of(rgb: NDArray[np.generic]) -> NDArray[np.uint8]:
+        pixels = fit(Image.fromarray(rgb), manifest.preprocess)[None]
+        return digest(artifact.encode(pixels, manifest.input, manifest.preprocess, folded=manifest.folded))
+
+    images = [of(given[f"image_{i}"]) for i in range(len(SIZES))]
+    frames = [of(upright(given, i)) for i in range(len(FRAMES + ODD))]
+    return {"images": np.stack(images), "frames": np.stack(frames)}
+
+
+def fits(picture: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
+    random, count, filters = np.random.default_rng(1), 200, list(FILTERS)
+    sizes = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (121, 91, 65, 65)], 1)
+    sizes[::2, 3] = sizes[::2, 2]  # most inputs are square
+    ways = np.stack([np.arange(count, dtype=np.int32) % len(filters), random.integers(0, 2, count, dtype=np.int32)], 1)
+    crops = random.choice([0.5, 0.875, 0.9, 0.95, 1.0, 1.3], count)
+    pixels = []
+    for (w, h, height, width), (name, squash), crop in zip(sizes.tolist(), ways.tolist(), crops.tolist(), strict=True):
+        spec = Preprocess((height, width), crop, "squash" if squash else "center", filters[name])  # type: ignore[arg-type]
+        pixels.append(digest(fit(Image.fromarray(picture[:h, :w]), spec)))
+    value, alpha = np.divmod(np.arange(65536), 256)
+    every = np.stack([value, value, value, alpha], -1).astype(np.uint8)[None]
+    white = np.asarray(to_rgb(Image.fromarray(every, "RGBA")))[..., 0]
+    return {"sizes": sizes, "ways": ways, "crop_pct": crops, "pixels": np.stack(pixels), "over_white": digest(white)}
+
+
+def digest(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    return np.frombuffer(hashlib.sha256(array.tobytes()).digest(), np.uint8)
+
+
+def write(folder: Path) -> None:
+    opened = artifact.load(folder)
+    out = VECTORS / opened.manifest.model.replace(":", "-")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("manifest.json", "labels.txt"):
+        shutil.copy(folder / name, out / name)
+    answers = opened.golden().answers[:4]
+    probabilities = answers if opened.manifest.scores == "probabilities" else softmax(answers)
+    best = [top_k(p, TOP) for p in probabilities]
+    np.savez_compressed(
+        out / "expected.npz",
+        answers=answers,
+        classes=np.array([[c for c, _ in row] for row in best], np.int32),
+        probabilities=np.array([[p for _, p in row] for row in best], np.float32),
+        **tensor_digests(inputs(), opened.manifest),
+    )
+
+
+if __name__ == "__main__":
+    VECTORS.mkdir(parents=True, exist_ok=True)
+    given = inputs()
+    np.savez_compressed(VECTORS / "inputs.npz", **given)
+    np.savez_compressed(VECTORS / "fits.npz", **fits(given["image_0"]))
+    for name in sys.argv[1:]:
+        write(Path(name))

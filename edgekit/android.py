@@ -1,0 +1,73 @@
+"""The models that the Android app carries: artifacts among its assets, file by file as they are.
+
+The app reads manifest.json, labels.txt and golden.npz itself, so what lies there is an artifact like any other:
+`edgekit verify` opens it, and the app compares its checksums.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit import artifact
+from edgekit.artifact import Artifact, Manifest
+from edgekit.errors import RequestError, UnsupportedError
+
+MODELS = Path("app/src/main/assets/models")
+TARGETS = ("tflite", "onnx")
+TYPES = ("float32", "uint8", "int8")
+
+
+@dataclass(frozen=True)
+class Added:
+    """`replaced`: an artifact of that name was there. `needs`: the LiteRT that the file wants on phones, where it does."""
+
+    artifact: Artifact
+    bytes: int
+    replaced: bool
+    needs: str | None
+
+
+def add(folder: Path, app: Path) -> Added:
+    """Copy an artifact into the app in one step. `app`: the folder of settings.gradle.kts (android_demo).
+
+    Raises ArtifactError; UnsupportedError for files that the app cannot run; RequestError; OutputError.
+    """
+    made = artifact.load(folder)
+    _check_runnable(made.manifest)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", made.name, re.ASCII):  # Android's packager leaves out _x and .x
+        hint = "rename the folder: letters, digits, '.', '-' and '_', a letter or a digit first"
+        raise RequestError(f"'{made.name}' is no name for a folder of Android assets", hint=hint)
+    out = _models(app) / made.name
+    replaced = out.is_dir()
+    try:
+        with artifact.staging(out) as stage:
+            for name in ("manifest.json", *made.manifest.files):
+                shutil.copyfile(folder / name, stage / name)
+    except RequestError as error:
+        raise RequestError(error.message, hint=f"remove {out}, or rename {folder}") from None
+    floor = made.oldest_interpreter.get("arm64", "")
+    size = sum(path.stat().st_size for path in out.iterdir())
+    return Added(artifact.load(out), size, replaced, floor if floor.startswith("LiteRT") else None)
+
+
+def carried(app: Path) -> list[Artifact]:
+    """What the app carries, by name. Raises ArtifactError for a folder that is no artifact or was damaged."""
+    models = _models(app)
+    return [artifact.load(p) for p in sorted(models.iterdir()) if p.is_dir()] if models.is_dir() else []
+
+
+def _models(app: Path) -> Path:
+    if not (app / "app/src/main/AndroidManifest.xml").is_file():
+        raise RequestError(f"{app} is not the Android app", hint="--app path/to/android_demo")
+    return app / MODELS
+
+
+def _check_runnable(m: Manifest) -> None:
+    if m.target not in TARGETS:
+        hint = f"edgekit export {m.model} --target tflite"
+        raise UnsupportedError(f"the app runs .tflite and .onnx files, not those of {m.target}", hint=hint)
+    for tensor, option in ((m.input, "--input uint8, int8 or float32"), (m.output, "the output float32")):
+        if tensor.dtype not in TYPES:
+            hint = f"edgekit export {m.model} --target {m.target}, with {option}"
+            raise UnsupportedError(f"the app knows no tensors of {tensor.dtype} ({tensor.name})", hint=hint)

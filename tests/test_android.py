@@ -1,0 +1,114 @@
+"""`edgekit android`, and the vectors that hold the app's Kotlin to Python."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import vectors
+from conftest import GOLDEN, GOLDEN_FILES, run_edgekit
+
+from edgekit import android, artifact
+from edgekit.errors import ArtifactError, RequestError, UnsupportedError
+from edgekit.tasks.classification import softmax, top_k
+
+
+@pytest.fixture
+def app(tmp_path):
+    """The app, as far as its models are concerned."""
+    manifest = tmp_path / "android_demo/app/src/main/AndroidManifest.xml"
+    manifest.parent.mkdir(parents=True)
+    manifest.touch()
+    return tmp_path / "android_demo"
+
+
+def changed(folder, **fields):
+    """The artifact with other fields in its manifest."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for name, value in fields.items():
+        inside = manifest[name]
+        manifest[name] = inside | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
+def test_what_the_app_carries_is_the_artifact_itself(app):
+    first = android.add(GOLDEN, app)
+    assert (first.replaced, first.needs) == (False, None)
+    assert first.bytes == sum(p.stat().st_size for p in GOLDEN.iterdir())
+    again = android.add(GOLDEN, app)
+    assert again.replaced
+    for path in GOLDEN.iterdir():
+        assert (app / android.MODELS / GOLDEN.name / path.name).read_bytes() == path.read_bytes()
+    android.add(GOLDEN_FILES / "tiny-onnx-int8", app)
+    assert [a.name for a in android.carried(app)] == ["tiny-onnx-int8", "tiny-tflite-int8"]
+
+
+def test_a_file_that_wants_a_newer_runtime_says_so(app, copied):
+    changed(copied, oldest_interpreter={"arm64": "LiteRT 1.2"})
+    assert android.add(copied, app).needs == "LiteRT 1.2"
+
+
+@pytest.mark.parametrize("target", ["openvino", "torch"])
+def test_what_the_app_cannot_open_is_refused(app, copied, target):
+    changed(copied, target=target, recipe={"target": target})
+    with pytest.raises(UnsupportedError, match=f"not those of {target}") as caught:
+        android.add(copied, app)
+    assert caught.value.hint == "edgekit export py:nets:tiny --target tflite"
+    assert not (app / android.MODELS).exists()
+
+
+def test_a_tensor_that_the_app_does_not_know_is_refused(app, copied):
+    with pytest.raises(UnsupportedError, match="no tensors of float16"):
+        android.add(changed(copied, output={"dtype": "float16"}), app)
+
+
+def test_what_cannot_be_put_there_leaves_everything_as_it_was(app, copied, tmp_path):
+    hidden = shutil.copytree(GOLDEN, tmp_path / "_hidden")
+    with pytest.raises(RequestError, match="no name for a folder of Android assets"):
+        android.add(hidden, app)
+    with pytest.raises(RequestError, match="is not the Android app"):
+        android.add(GOLDEN, tmp_path)
+    foreign = app / android.MODELS / GOLDEN.name
+    foreign.mkdir(parents=True)
+    (foreign / "notes.txt").touch()
+    with pytest.raises(RequestError, match="holds something that is not an artifact") as caught:
+        android.add(GOLDEN, app)
+    assert caught.value.hint == f"remove {foreign}, or rename {GOLDEN}"
+    (copied / "model.tflite").write_bytes(b"half")
+    with pytest.raises(ArtifactError, match=r"model\.tflite"):
+        android.add(copied, app)
+    assert [p.name for p in (app / android.MODELS).rglob("*")] == [GOLDEN.name, "notes.txt"]
+
+
+def test_the_commands(app, tmp_path):
+    assert "no models" in run_edgekit("android", "list", cwd=tmp_path).stdout
+    done = run_edgekit("android", "add", GOLDEN, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["name"] == GOLDEN.name, done.stderr
+    listed = json.loads(run_edgekit("android", "list", "--json", cwd=tmp_path).stdout)
+    assert [(m["name"], m["target"], m["classes"]) for m in listed] == [(GOLDEN.name, "tflite", 5)]
+    wrong = run_edgekit("android", "add", GOLDEN, "--app", tmp_path)
+    assert (wrong.returncode, "--app path/to/android_demo" in wrong.stderr) == (2, True)
+
+
+def test_the_committed_vectors_are_what_python_makes():
+    """Kotlin's tests compare with these; see android_demo/verify/vectors.py."""
+    with np.load(vectors.VECTORS / "inputs.npz") as z:
+        given = dict(z)
+    made = vectors.inputs()
+    assert given.keys() == made.keys()
+    assert all(np.array_equal(given[name], made[name]) for name in given)
+    with np.load(vectors.VECTORS / "fits.npz") as z:
+        for name, array in vectors.fits(given["image_0"]).items():
+            np.testing.assert_array_equal(z[name], array, err_msg=name)
+    models = sorted(p for p in vectors.VECTORS.iterdir() if p.is_dir())
+    assert [m.name for m in models] == ["efficientnet_lite0", "mobilenetv2", "swin_tiny", "vit_tiny"]
+    for model in models:
+        manifest = artifact.read_manifest(model)
+        with np.load(model / "expected.npz") as z:
+            expected = dict(z)
+        for name, digests in vectors.tensor_digests(given, manifest).items():
+            np.testing.assert_array_equal(digests, expected[name], err_msg=f"{model.name} {name}")
+        best = [top_k(p, vectors.TOP) for p in softmax(expected["answers"])]
+        assert [[c for c, _ in row] for row in best] == expected["classes"].tolist()
