@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
 PIP = $(UV) pip install --quiet --constraint constraints.txt
 BUILD = build
 
-.PHONY: demo grid test lint fast full clean constraints
+.PHONY: demo grid test lint fast android full clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -18,7 +18,7 @@ demo: .venv/.ready
 	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
 
-test: lint fast full
+test: lint fast android full
 
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
@@ -33,6 +33,10 @@ lint: .venv/.ready
 # Without torch: proves that the half that only runs files installs and works alone.
 fast: .venv-run/.ready
 	.venv-run/bin/pytest -q -p no:cacheprovider -m "not full"
+
+# The Android app's plain-JVM half: compiled, tested, its coverage and its calls to old Androids checked.
+android: .venv/.ready
+	.venv/bin/python android_demo/verify/toolchain.py mvn -q -f android_demo/verify/core/pom.xml test
 
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready
