@@ -279,7 +279,7 @@ def test_the_public_names():
     import edgekit
 
     assert edgekit.__all__ == [
-        "Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "verify",
+        "Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "prune", "verify",
     ]  # fmt: skip
     assert edgekit.load is not None
     with pytest.raises(AttributeError):

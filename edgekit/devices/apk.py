@@ -11,8 +11,8 @@ from edgekit.errors import DeviceError
 
 PACKAGE = "dev.edgekit.demo"
 VARIABLE = "EDGEKIT_APK"
-DEFAULT = Path("build/android")  # where `make android` leaves it
-MAKE_IT = f"make android, or {VARIABLE}=FILE.apk"
+DEFAULT = Path("build/android")
+MAKE_IT = f"{VARIABLE}=FILE.apk; android_demo has no screens and no APK yet"
 
 # engine -> how its native library is named inside the APK
 LIBRARIES = {"tflite": ("tensorflowlite", "litert"), "onnxruntime": ("onnxruntime",)}

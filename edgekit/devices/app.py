@@ -111,7 +111,7 @@ def _report(phone: Phone, run_id: str, timeout: float) -> Report:
         if said.startswith("run-as:"):
             sealed = "is no debuggable build: its answer cannot be read"
             what = sealed if "not debuggable" in said else "is gone"
-            raise DeviceError(f"the app on {phone.name} {what}", hint=f"{SET_UP} puts the one of `make android` there")
+            raise DeviceError(f"the app on {phone.name} {what}", hint=f"{SET_UP} puts the right one there")
         if not alive:
             raise WorkerError(f"the app crashed on {phone.name}{_last_words(phone)}", hint="adb logcat -b crash -d")
         if time.monotonic() > deadline:
