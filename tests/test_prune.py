@@ -1,6 +1,7 @@
 """Pruning: what is cut, how much, and that the smaller network is a model like any other."""
 
 import json
+import sys
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from edgekit.training import Settings, train
 
 pytestmark = pytest.mark.full
 FAMILIES = [
+    ("convnext_atto", 64),
     ("mobilenetv2_050", 64),
     ("tf_efficientnet_lite0", 64),
     ("resnet10t", 64),
@@ -65,6 +67,23 @@ def test_a_cut_network_is_made_again_from_the_shapes_of_its_weights(name, side):
         assert torch.equal(again(x), smaller(x))
     heads.set_classes(again, 3, anew=True)
     assert again(x).shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv2_050"])
+def test_a_deeper_cut_is_a_smaller_network_down_to_the_narrowest_layers(name):
+    whole, x = timm.create_model(name, num_classes=10).eval(), torch.randn(1, 3, 64, 64)
+    left = [costs.macs(cut(whole, x, share), x) / costs.macs(whole, x) for share in (0.3, 0.5, 0.7, 0.9)]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] < 0.1
+
+
+def test_multiplications_of_attention_count():
+    vit = timm.create_model("vit_micro", num_classes=10).eval()
+    tokens, width, blocks = 50, 128, 6
+    layers = blocks * tokens * (3 + 1 + 4 + 4) * width**2  # qkv, proj, fc1, fc2
+    scores = blocks * 2 * tokens**2 * width
+    ends = 49 * width * 3 * 16 + width * 10
+    assert costs.macs(vit, torch.zeros(1, 3, 28, 28)) == layers + scores + ends
 
 
 def test_transformers_lose_whole_heads_and_the_weakest_first():
@@ -151,15 +170,33 @@ def test_a_killed_run_goes_on_from_its_last_step(run, photos, tmp_path):
     said = []
     with pytest.raises(KeyboardInterrupt):
         prune_run(Goal(0.5), settings, tmp_path / "small", steps=2, progress=stop)
-    with pytest.raises(RequestError, match="begun with another goal"):
+    with pytest.raises(RequestError, match=r"begun with other wishes: keep was 0\.5, now 0\.4"):
         prune_run(Goal(0.4), settings, tmp_path / "small", steps=2, resume=True)
+    with pytest.raises(RequestError, match="holds a prune that was cut short"):
+        prune_run(Goal(0.5), settings, tmp_path / "small", steps=2)
+    inner = msgspec.structs.replace(settings, model=str(tmp_path / "small.steps" / "cut-1"))
+    with pytest.raises(RequestError, match=r"is removed at the end, and .* lies in it"):
+        prune_run(Goal(0.5), inner, tmp_path / "small", fresh=True)
     prune_run(Goal(0.5), settings, tmp_path / "small", steps=2, resume=True, say=said.append)
     assert any(line.endswith("cut-1 is there") for line in said)
     assert prune_run(Goal(0.5), settings, tmp_path / "small", steps=2, resume=True).finished
-    with pytest.raises(RequestError, match="no run to go on with"):
+    with pytest.raises(RequestError, match="model_sha256 was"):
+        prune_run(Goal(0.5), asked(photos, tmp_path / "straight"), tmp_path / "small", steps=2, resume=True)
+    with pytest.raises(RequestError, match="keep was"):
+        prune_run(Goal(0.4), settings, tmp_path / "small", steps=2, resume=True)
+    with pytest.raises(RequestError, match="no prune to go on with"):
         prune_run(Goal(0.5), settings, tmp_path / "other", resume=True)
     small, straight = (load_file(tmp_path / name / trained.WEIGHTS) for name in ("small", "straight"))
     assert all(torch.equal(small[k], straight[k]) for k in straight)
+
+
+def test_files_of_other_people_stay(run, photos, tmp_path):
+    (tmp_path / "small.steps").mkdir()
+    (mine := tmp_path / "small.steps" / "notes.txt").write_text("mine")
+    for said in ({}, {"fresh": True}, {"resume": True}):
+        with pytest.raises(RequestError, match=r"did not make \(notes.txt\)"):
+            prune_run(Goal(0.5), asked(photos, run), tmp_path / "small", **said)
+    assert mine.read_text() == "mine"
 
 
 def test_classes_must_be_known(photos, tmp_path):
@@ -180,6 +217,7 @@ def test_classes_must_be_known(photos, tmp_path):
         (["--keep-latency", "0.5", "--target", "tflit"], "unknown target"),
         (["--keep-latency", "0.5", "--on", "arm65"], "unknown device"),
         (["--keep-macs", "0.5", "--resume", "--fresh"], "exclude each other"),
+        (["--keep-latency", "0.5", "--on", "adb"], "a phone opens whole artifacts"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(run, photos, tmp_path, flags, message):
@@ -200,12 +238,21 @@ def test_a_goal_that_cannot_be_met_keeps_the_smallest(run, photos, tmp_path):
     assert trained.read(out).pruned == msgspec.convert(card["pruned"], trained.Pruned)
 
 
-def test_latency_is_that_of_the_exported_file(tmp_path):
+def test_latency_is_that_of_the_exported_file(monkeypatch):
+    monkeypatch.setattr(sys.modules["edgekit.pruning.search"], "ROUNDS", 2)  # the package has a function of that name
     module = models.networks.create("vit_micro", None, num_classes=10).eval()
     found = edgekit.prune(module, torch.randn(2, 3, 28, 28), keep_latency=0.9, target="onnx", say=(said := []).append)
     assert said[0].startswith("without 90% of each layer")
     assert found.reached > 0
     assert found.module.blocks[0].mlp.fc1.out_features < 512
+
+
+@pytest.mark.parametrize(
+    "examples", [torch.zeros(3, 28, 28), torch.zeros(1, 1, 28, 28), torch.zeros(1, 3, 28, 28).int()]
+)
+def test_examples_that_the_module_does_not_take(examples):
+    with pytest.raises(RequestError, match="examples"):
+        edgekit.prune(models.networks.create("vit_micro", None, num_classes=10), examples, keep_macs=0.5)
 
 
 def test_a_loop_of_your_own(tmp_path, photos):
@@ -215,5 +262,6 @@ def test_a_loop_of_your_own(tmp_path, photos):
     code = code.replace('"my_photos"', repr(str(photos))).replace('"build/', f'"{tmp_path}/')
     names = {}
     exec(compile(code, "your-own-loop.md", "exec"), names)
+    assert names["small"].met
     made = edgekit.load(tmp_path / "mine-onnx-int8")
     assert (made.manifest.scheme, made.manifest.proof.passed) == ("int8-static", True)

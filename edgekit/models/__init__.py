@@ -39,6 +39,10 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     pruned: trained.Pruned | None = None
 
+    def knows(self, labels: tuple[str, ...]) -> bool:
+        """Whether its classes are these, or as many without names."""
+        return labels == self.labels or (self.labels[0] == "class 0" and len(self.labels) == len(labels))
+
 
 class Card(msgspec.Struct, frozen=True):
     """What is known of a bundled checkpoint; more stands in its TOML file."""

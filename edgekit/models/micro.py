@@ -2,7 +2,7 @@
 
 Not smaller versions that anyone published: their names are their own, and so are their weights.
 
-    vit_micro   patches of 4 x 4, width 128, 6 blocks of 4 heads: 1.2 M parameters, 59 M multiplications
+    vit_micro   patches of 4 x 4, width 128, 6 blocks of 4 heads: 1.2 M parameters, 63 M multiplications
     swin_micro  patches of 2 x 2, windows of 7 x 7, width 64 then 128, 2 and 4 blocks: 0.9 M parameters
 """
 

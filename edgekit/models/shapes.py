@@ -61,3 +61,5 @@ def _settle(layer: nn.Module) -> None:
             layer.out_features, layer.in_features = weight.shape  # type: ignore[union-attr]
         case nn.BatchNorm2d() | nn.BatchNorm1d():
             layer.num_features = len(weight)  # type: ignore[arg-type]
+        case nn.LayerNorm():
+            layer.normalized_shape = tuple(weight.shape)  # type: ignore[union-attr]

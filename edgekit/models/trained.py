@@ -49,6 +49,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `edgekit prune` did; pairs are of the whole network and of this one.
 
+    model     what was cut, as it was named, and the digest of its weights
     asked     what was counted; keep: the share of it that was asked for, reached: that is left
     how       it was counted, and cpu_class: where
     met       False: no cut was deep enough, and this is the deepest
@@ -56,6 +57,8 @@ class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     val_top1  of the whole network, after the cut, and with BatchNorm's statistics anew; all before fine-tuning
     """
 
+    model: str
+    model_sha256: str
     asked: str
     keep: float
     how: str

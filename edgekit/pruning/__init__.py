@@ -6,10 +6,12 @@ goal.py          how small it shall be
 cutting.py       a smaller copy; transformers.py: the rules of ViT, DeiT and Swin
 costs.py         what a network costs, counted or measured
 search.py        how much to cut for it
+steps.py         what is between, in a folder
 statistics.py    BatchNorm's running statistics, anew
 run.py           the command: cut, fine-tune, write a run
 """
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit import models
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, reason
 from edgekit.pruning import costs, statistics
 from edgekit.pruning.cutting import cut
 from edgekit.pruning.goal import Goal, Measure, check
@@ -40,7 +42,7 @@ def prune(
     on: str = "local",
     say: Callable[[str], None] = lambda line: None,
 ) -> Found:
-    """A smaller copy of any classifier, in eval mode, to be fine-tuned; the module itself is left as it is.
+    """A smaller copy of any classifier on the CPU, in eval mode, to be fine-tuned; the module itself is left as it is.
 
     examples      float32 [n, 3, h, w], as the module takes them. BatchNorm's statistics are estimated anew from them: a
                   few hundred pictures do
@@ -56,10 +58,30 @@ def prune(
         raise RequestError("how small?", hint="one of keep_macs, keep_params and keep_latency")
     ((of, keep),) = said.items()
     goal = check(Goal(keep, of, target, scheme, on))  # type: ignore[arg-type]
-    example = examples[:1]
+    example = _checked(module, examples)[:1]
     recipe = Recipe("module", target, input_size=(examples.shape[-2], examples.shape[-1]))
     with TemporaryDirectory(prefix="edgekit-") as scratch:
         cost = costs.of(goal, models.load(recipe, models.plan_given(recipe, module), module), example, Path(scratch))
         found = search(lambda share: cut(module, example, share), cost.share, goal.keep, say)
     statistics.estimate(found.module, torch.split(examples, 64))
     return found
+
+
+def _checked(module: nn.Module, examples: Tensor) -> Tensor:
+    """Raises RequestError where the module does not take them."""
+    if any(tensor.device.type != "cpu" for tensor in (examples, *module.parameters())):
+        raise RequestError("a network is pruned on the CPU", hint="module.cpu(), examples.cpu()")
+    if examples.ndim != 4 or not len(examples) or not examples.is_floating_point():
+        raise RequestError(
+            f"examples are {examples.dtype} {list(examples.shape)}",
+            hint="float32 [n, 3, h, w], as the module takes them",
+        )
+    try:
+        with torch.inference_mode():
+            copy.deepcopy(module).eval()(examples[:1])
+    except Exception as error:  # the network's own code
+        raise RequestError(
+            f"{type(module).__name__} does not take examples of {list(examples.shape)}: {reason(error)}",
+            hint="float32 [n, 3, h, w], as the module takes them",
+        ) from error
+    return examples

@@ -39,10 +39,16 @@ def _cut_channels(module: nn.Module, example: Tensor, share: float) -> None:
     with needs("prune"):
         import torch_pruning
 
+    class Pruner(torch_pruning.pruner.BasePruner):  # type: ignore[misc]
+        def _round_to(self, n_pruned: int, current_channels: int, round_to: int) -> int:
+            """How many channels go. The original spares a layer whole that would keep fewer than `round_to`."""
+            kept = max(round_to, (current_channels - n_pruned) // round_to * round_to)
+            return max(current_channels - kept, 0)
+
     try:
         with warnings.catch_warnings(), quiet():
             warnings.simplefilter("ignore")
-            torch_pruning.pruner.BasePruner(
+            Pruner(
                 module,
                 example[:1],
                 importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),

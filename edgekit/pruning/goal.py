@@ -29,6 +29,11 @@ def check(goal: Goal) -> Goal:
     """Raises RequestError for what cannot be meant."""
     if not 0 < goal.keep < 1:  # not a number is neither
         raise RequestError(f"--keep-{goal.of} is {goal.keep:g}", hint="a share above 0 and below 1, such as 0.65")
+    if goal.on.partition(":")[0] == "adb":
+        raise RequestError(
+            "a phone opens whole artifacts, and what is tried here is a file alone",
+            hint="--on arm64:cortex-a76 counts the instructions of a phone's core",
+        )
     return goal
 
 

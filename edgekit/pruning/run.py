@@ -2,18 +2,16 @@
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgekit import models, zoo
-from edgekit.artifact import output_errors
-from edgekit.data import Lessons, open_lessons
+from edgekit.data import Lessons
 from edgekit.devices import host
 from edgekit.errors import DataError, RequestError, UnsupportedError
 from edgekit.models import LoadedModel, shapes, trained
@@ -23,10 +21,11 @@ from edgekit.pruning import costs, goal, statistics
 from edgekit.pruning.cutting import cut
 from edgekit.pruning.goal import Goal
 from edgekit.pruning.search import Found, search
+from edgekit.pruning.steps import Steps
 from edgekit.training import Settings, batches, folder, train, world
-from edgekit.training.course import Course, Say, Standing
+from edgekit.training.course import Course, Say, Standing, lessons_of
 from edgekit.training.run import Progress, quiet_progress
-from edgekit.training.settings import check
+from edgekit.training.settings import check, plain
 from edgekit.training.world import World
 
 
@@ -63,64 +62,72 @@ def prune_run(
         raise RequestError(f"{settings.model} is no run to learn from", hint="edgekit train first, then prune its run")
     if Path(settings.model).resolve() == out.resolve():
         raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     folder.check_destination(out, resume=False, fresh=fresh or resume)
-    work = out.with_name(f"{out.name}.steps")
-    if resume and not work.is_dir():
-        if zoo.is_run(str(out)) and trained.read(out).finished:
-            say(f"{out} is finished")
-            return trained.read(out)
-        raise RequestError(f"there is no run to go on with in {out}", hint="leave --resume out")
-    if not resume:
-        with output_errors():
-            shutil.rmtree(work, ignore_errors=True)
-    teacher = settings.model if distill else None
-    model = settings.model
+    kept = Steps(out)
+    kept.check(settings.model, resume=resume, fresh=fresh)
+    lessons, whole = lessons_of(settings), _load(settings)
+    _check_classes(whole, lessons)
+    wish = {
+        **plain(settings),
+        "model_sha256": whole.weights.sha256,
+        "counted": _words(asked),
+        "keep": asked.keep,
+        "steps": steps,
+        "tune": tune,
+        "distill": distill,
+    }
+    if resume and (done := kept.go_on(wish)):
+        say(f"{out} is finished")
+        return done
+    current = settings.model
     for number in range(1, steps + 1):
-        last = number == steps
-        made = work / f"cut-{number}" if tune or not last else out
-        _cut_once(goal.step(asked, number, steps), settings, model, made, resume=resume, command=command, say=say)
-        model = str(made)
+        made = kept.cut(number)
+        if resume and zoo.is_run(str(made)):
+            say(f"{made} is there")
+        else:
+            module, card = _cut(goal.step(asked, number, steps), settings, whole, current, lessons, command, say)
+            if number == 1:
+                kept.begin(wish)  # not earlier: a network that cannot be cut leaves nothing behind
+            folder.clear(made)
+            folder.save_pictures(made, lessons.train, whole.preprocess, settings.seed)
+            folder.keep(made, module, card)
+        current = str(made)
         if tune:
-            tuned = out if last else work / f"tuned-{number}"
-            lesson = msgspec.structs.replace(settings, model=model, weights="auto", distill=teacher)
-            begun = (tuned / folder.STATE).is_file() or zoo.is_run(str(tuned))
-            go_on = resume and begun
+            tuned = out if number == steps else kept.tuned(number)
+            teacher = settings.model if distill else None
+            lesson = msgspec.structs.replace(settings, model=current, weights="auto", distill=teacher)
+            go_on = resume and ((tuned / folder.STATE).is_file() or zoo.is_run(str(tuned)))
             train(lesson, tuned, resume=go_on, fresh=not go_on, command=command, say=say, progress=progress)
-            model = str(tuned)
-    shutil.rmtree(work, ignore_errors=True)
+            current = str(tuned)
+    if not tune:
+        folder.copy(made, out)
+    kept.remove()
     return trained.read(out)
 
 
-def _cut_once(asked: Goal, settings: Settings, model: str, made: Path, *, resume: bool, command: str, say: Say) -> None:
-    """One cut of `model`, measured against the network that the settings name, as a run of no epochs."""
-    if resume and zoo.is_run(str(made)):
-        before = trained.read(made).pruned
-        if before is None or (before.keep, before.asked) != (asked.keep, _words(asked)):
-            raise RequestError(f"{made} was begun with another goal", hint="the same one, or --fresh to start over")
-        say(f"{made} is there")
-        return
-    lessons = open_lessons(
-        Path(settings.data),
-        labels_file=Path(settings.labels) if settings.labels else None,
-        classes=models.read_labels(settings.classes) if settings.classes else None,
-        val_share=settings.val_share,
-        seed=settings.seed,
-    )
-    whole = _load(settings)
+def _cut(
+    asked: Goal, settings: Settings, whole: LoadedModel, model: str, lessons: Lessons, command: str, say: Say
+) -> tuple[nn.Module, Card]:
+    """One cut of `model`, measured against the whole network, and the card of a run of no epochs."""
     current = whole if model == settings.model else _load(msgspec.structs.replace(settings, model=model))
-    _check_classes(whole, lessons)
-    example = torch.zeros(1, 3, *whole.preprocess.input_size)
+    example = torch.rand(1, 3, *whole.preprocess.input_size, generator=torch.Generator().manual_seed(settings.seed))
     say(f"cutting {model} to {asked.keep:.3g} of the {_words(asked)} of {settings.model}")
     with TemporaryDirectory(prefix="edgekit-") as scratch:
         cost = costs.of(asked, whole, example, Path(scratch))
         found = search(lambda share: cut(current.module, example, share), cost.share, asked.keep, say)
     with world.join() as here:
-        course = Course(settings, made, lessons, dataclasses.replace(current, module=found.module), command, here, say)
+        course = Course(
+            settings, Path(), lessons, dataclasses.replace(current, module=found.module), command, here, say
+        )
         scores = [course.measure(here.place(module), lessons.val) for module in (whole.module, found.module)]
         statistics.estimate(found.module, _pictures(course, here))
         scores.append(course.measure(found.module, lessons.val))
         card = course.card(found.module.cpu(), Standing(), scores[-1])
     pruned = Pruned(
+        model=settings.model,
+        model_sha256=whole.weights.sha256,
         asked=_words(asked),
         keep=asked.keep,
         how=cost.how,
@@ -135,9 +142,7 @@ def _cut_once(asked: Goal, settings: Settings, model: str, made: Path, *, resume
     _check_it_can_be_made_again(card, found, example)
     whole_, cut_, anew = pruned.val_top1
     say(f"validation top-1 {whole_:.1%}; cut {cut_:.1%}, with its own statistics {anew:.1%}")
-    folder.clear(made)
-    folder.save_pictures(made, lessons.train, whole.preprocess, settings.seed)
-    folder.keep(made, found.module, card)
+    return found.module, card
 
 
 def _words(asked: Goal) -> str:
@@ -153,8 +158,7 @@ def _load(settings: Settings) -> LoadedModel:
 
 
 def _check_classes(model: LoadedModel, lessons: Lessons) -> None:
-    unnamed = model.labels[0] == "class 0" and len(model.labels) == len(lessons.labels)
-    if model.labels != lessons.labels and not unnamed:
+    if not model.knows(lessons.labels):
         raise DataError(
             f"{model.name} knows {len(model.labels)} classes ({model.weights.knows}), the pictures show"
             f" {len(lessons.labels)}, not the same ones",
@@ -179,8 +183,8 @@ def _check_it_can_be_made_again(card: Card, found: Found, example: Tensor) -> No
         shapes.resize(again, state)
         load_into(again, state, "the pruned network")
         with torch.inference_mode():
-            same = torch.allclose(again(example), found.module(example), atol=1e-5)
+            ours, theirs = again(example), found.module(example)
     except Exception as error:
         raise UnsupportedError(f"the pruned network cannot be made again from its weights: {error}") from error
-    if not same:
+    if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():  # not equal: other memory formats add in other orders
         raise UnsupportedError("the pruned network cannot be made again from its weights: it answers differently")

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from edgekit import __version__
-from edgekit.data import DataSet, Lessons
+from edgekit.data import DataSet, Lessons, open_lessons
 from edgekit.errors import DataError
-from edgekit.models import LoadedModel, trained
+from edgekit.models import LoadedModel, read_labels, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
 from edgekit.training import batches, randomness
@@ -22,6 +22,17 @@ from edgekit.training.settings import Settings, plain
 from edgekit.training.world import World
 
 Say = Callable[[str], None]
+
+
+def lessons_of(settings: Settings) -> Lessons:
+    """The pictures that the settings name. Raises DataError, RequestError."""
+    return open_lessons(
+        Path(settings.data),
+        labels_file=Path(settings.labels) if settings.labels else None,
+        classes=read_labels(settings.classes) if settings.classes else None,
+        val_share=settings.val_share,
+        seed=settings.seed,
+    )
 
 
 @dataclass

@@ -52,6 +52,16 @@ def clear(out: Path) -> None:
             shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
 
 
+def copy(run: Path, out: Path) -> None:
+    """A finished run to another place. The card goes last: without it a folder is no run."""
+    clear(out)
+    with output_errors():
+        shutil.copytree(run / trained.PICTURES, out / trained.PICTURES)
+    for name in (trained.WEIGHTS, RUN_CARD):
+        with replacing(out / name) as partial:
+            shutil.copyfile(run / name, partial)
+
+
 def save_state(out: Path, state: dict[str, Any]) -> None:
     with replacing(out / STATE) as partial:
         torch.save(state, partial)

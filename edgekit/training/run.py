@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from edgekit import models
-from edgekit.data import Lessons, open_lessons
+from edgekit.data import Lessons
 from edgekit.errors import RequestError, TrainingError
 from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card
 from edgekit.training import curve, folder, objective, quantized, resuming, world
-from edgekit.training.course import Course, Say, Standing
+from edgekit.training.course import Course, Say, Standing, lessons_of
 from edgekit.training.learner import Learner, in_plain_words
 from edgekit.training.settings import Settings, check
 
@@ -53,13 +53,7 @@ def train(
         if name and Path(name).resolve() == out.resolve():
             raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
     folder.check_destination(out, resume=resume, fresh=fresh)
-    lessons = open_lessons(
-        Path(settings.data),
-        labels_file=Path(settings.labels) if settings.labels else None,
-        classes=models.read_labels(settings.classes) if settings.classes else None,
-        val_share=settings.val_share,
-        seed=settings.seed,
-    )
+    lessons = lessons_of(settings)
     earlier = resuming.earlier(out) if resume else None
     if earlier is not None:
         resuming.check_same(out, earlier, settings, lessons)
@@ -105,8 +99,7 @@ def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel
     planned = models.plan(recipe)
     say(f"weights: {planned.choice.source} ({planned.choice.why})")
     model = models.load(recipe, planned)
-    unnamed = model.labels[0] == "class 0" and len(model.labels) == len(labels)
-    if model.labels != labels and not unnamed:
+    if not model.knows(labels):
         heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
         say(f"a new head for {len(labels)} classes")
     return model
