@@ -207,6 +207,13 @@ def test_differences_leave_out_what_does_not_change_the_result(photos):
     assert differences(a, plain(settings(photos, distill="x"))) == ["distill was not set, now x"]
 
 
+def test_a_run_of_an_edgekit_with_fewer_settings_goes_on():
+    now = plain(Settings(model="a", data="b"))
+    older = {k: v for k, v in now.items() if k != "qat"}
+    assert differences(older, now) == []
+    assert differences(older, now | {"qat": True}) == ["qat was False, now True"]
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_best_epoch(photos, tmp_path, monkeypatch):
     from edgekit.training.learner import Learner
 

@@ -123,5 +123,7 @@ def plain(settings: Settings) -> dict[str, Any]:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """`lr 0.001, now 0.01`, for every setting that has a say in the result."""
+    unsaid = {f.name: f.default for f in msgspec.structs.fields(Settings) if isinstance(f.default, int | float | str)}
+    before = {k: v for k, v in unsaid.items() if k in now} | before  # a run of an edgekit that had fewer settings
     names = [k for k in before | now if k not in PACE and before.get(k) != now.get(k)]
     return [f"{k} was {before.get(k, 'not set')}, now {now.get(k, 'not set')}" for k in names]
