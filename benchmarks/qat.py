@@ -1,22 +1,24 @@
 """Does quantization-aware training earn its place? Against as many steps of ordinary fine-tuning, each then quantized.
 
-    python benchmarks/fetch.py fashion
-    python benchmarks/qat.py mobilenetv3_small_050 [--ranges minmax --rounding nearest --plain]
+    python benchmarks/fetch.py fashion backbone
+    python benchmarks/qat.py mobilenetv3_small_050 mobilenetv2_100 [--plain]
 
-A small network is trained on Fashion-MNIST (32 px), then tuned for EPOCHS more in three ways: not at all, as before, and with
---qat; each becomes an int8-static file in three runtimes, by edgekit's own recipe or, with --plain, as plain converters do it
+A network is trained on Fashion-MNIST (FIRST), then tuned for EPOCHS more in three ways: not at all, as before, and with --qat;
+each becomes an int8-static file in three runtimes, by edgekit's own recipe or, with --plain, as plain converters do it
 (true extremes for ranges, nearest rounding, no equalisation). All 10,000 test pictures, each file against the untuned
 network in float. Goes on where it stopped, in .cache/qat; the table goes to stdout.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import fashion
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from train_bundled import IMAGENET, backbone
 
 from edgekit import pipeline
 from edgekit.bench.proportions import Drop, agresti_min
@@ -30,6 +32,12 @@ WORK = Path(__file__).resolve().parent.parent / ".cache" / "qat"
 TARGETS = ("tflite", "onnx", "openvino")
 EPOCHS = 1
 PLAIN = Quantize("int8-static", ranges="minmax", equalize=False, rounding="nearest")
+FIRST: dict[
+    str, dict[str, Any]
+] = {  # how a network is trained before it is tuned; "scratch": where nothing else is said
+    "scratch": {"weights": "random", "input_size": (32, 32), "crop_pct": 1.0, "epochs": 2, "batch": 128, "lr": 4e-3},
+    "mobilenetv2_100": {"weights": str(IMAGENET), "input_size": (48, 48), "epochs": 1, "batch": 64, "lr": 1e-3},
+}
 WAYS = ("whole", "tuned", "aware")
 SAID = {"whole": "not tuned", "tuned": "tuned, then quantized", "aware": "tuned with --qat, then quantized"}
 
@@ -37,12 +45,14 @@ SAID = {"whole": "not tuned", "tuned": "tuned, then quantized", "aware": "tuned 
 def run(name: str, way: str) -> Path:
     out = WORK / f"{name}-{way}"
     first = Settings(
-        model=f"timm:{name}", data=str(fashion.DATA), weights="random", input_size=(32, 32), crop_pct=1.0, epochs=2,
-        batch=128, lr=4e-3, augment="none", val_share=0.05, threads=1, workers=1,
+        model=f"timm:{name}", data=str(fashion.DATA), augment="none", val_share=0.05, threads=1, workers=1,
+        **(FIRST["scratch"] | FIRST.get(name, {})),
     )  # fmt: skip
+    if first.weights == str(IMAGENET) and not IMAGENET.is_file():
+        backbone()
     tuning = msgspec.structs.replace(
-        first, model=str(WORK / f"{name}-whole"), weights="auto", input_size=None, crop_pct=None, epochs=EPOCHS, lr=1e-3,
-        qat=way == "aware",
+        first, model=str(WORK / f"{name}-whole"), weights="auto", input_size=None, crop_pct=None, epochs=EPOCHS,
+        lr=first.lr / 4, qat=way == "aware",
     )  # fmt: skip
     begun = out.is_dir()
     train(first if way == "whole" else tuning, out, resume=begun, say=print)
