@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SHIM = Path(__file__).with_name("shim.c")
-RENAMED = "vfprintf fprintf fputc fwrite fread fflush fclose fileno strerror_r sysconf dlsym".split()
+RENAMED = "vfprintf fprintf fputc fwrite fread fflush fclose fileno strerror_r sysconf dlsym memalign".split()
 NULL, NEEDED, HASH, STRTAB, SYMTAB = 0, 1, 4, 5, 6
 VERSIONS = (0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF)  # VERSYM, VERDEF(NUM), VERNEED(NUM)
 NOBODYS = 0x6FFFFEF0  # a tag that no loader reads

@@ -1,0 +1,46 @@
+package dev.edgekit.demo.engine
+
+import dev.edgekit.core.Classifier
+import dev.edgekit.core.ModelFiles
+import dev.edgekit.core.ModelSpec
+import java.io.File
+import java.nio.ByteBuffer
+
+/** Artifacts: the committed ones, and those that `-Dedgekit.models=FOLDER` brings. */
+internal object Given {
+    private val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "tests/golden").isDirectory }
+    val tflite = artifact("tiny-tflite-int8")
+    val onnx = artifact("tiny-onnx-int8")
+    val all = listOf(tflite, onnx) +
+        System.getProperty("edgekit.models")?.let { File(it).listFiles() }.orEmpty().filter { File(it, "manifest.json").isFile }.map { Artifact(it) }
+
+    private fun artifact(name: String) = Artifact(File(root, "tests/golden/$name"))
+}
+
+internal class Artifact(val folder: File) {
+    val files = ModelFiles.folder(folder)
+    val spec = spec { it }
+    val model get() = mapped(File(folder, spec.file))
+    val kind get() = ENGINES.single { it.target == spec.target }
+
+    /** With another manifest. */
+    fun spec(change: (String) -> String): ModelSpec =
+        ModelSpec.parse(change(File(folder, "manifest.json").readText()), File(folder, "labels.txt").readText())
+
+    fun open(spec: ModelSpec = this.spec, model: ByteBuffer = this.model, threads: Int = 1, abi: String = Desktop.ABI) =
+        Classifier(spec, kind.open(spec, model, EngineOptions(abi, threads)))
+
+    override fun toString(): String = folder.name
+}
+
+/** Direct, as the engines want it. */
+internal fun direct(bytes: ByteArray): ByteBuffer = ByteBuffer.allocateDirect(bytes.size).also { it.put(bytes).rewind() }
+
+internal inline fun <reified E : Throwable> thrown(act: () -> Unit): E {
+    try {
+        act()
+    } catch (error: Throwable) {
+        return error as? E ?: throw error
+    }
+    throw AssertionError("nothing was thrown")
+}
