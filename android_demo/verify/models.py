@@ -41,4 +41,4 @@ def export() -> list[Path]:
 
 
 if __name__ == "__main__":
-    print("\n".join(map(str, export())))
+    sys.stdout.writelines(f"{folder}\n" for folder in export())

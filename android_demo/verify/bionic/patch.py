@@ -19,7 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SHIM = Path(__file__).with_name("shim.c")
-RENAMED = "vfprintf fprintf fputc fwrite fread fflush fclose fileno strerror_r sysconf dlsym memalign".split()
+RENAMED = {
+    *("vfprintf", "fprintf", "fputc", "fwrite", "fread", "fflush", "fclose", "fileno"),
+    *("strerror_r", "sysconf", "dlsym", "memalign"),
+}
 NULL, NEEDED, HASH, STRTAB, SYMTAB = 0, 1, 4, 5, 6
 VERSIONS = (0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF)  # VERSYM, VERDEF(NUM), VERNEED(NUM)
 NOBODYS = 0x6FFFFEF0  # a tag that no loader reads
@@ -69,7 +72,7 @@ def patched(library: bytes) -> bytes:
         if tag in VERSIONS:
             struct.pack_into("<QQ", elf.data, place, NOBODYS, 0)
     imports = elf.imports()
-    for name in set(RENAMED) & set(imports):
+    for name in RENAMED & imports.keys():
         at = elf.strings + imports[name]
         assert elf.data[at - 1] == 0, f"{name} is the end of another name"
         elf.data[at] -= 32  # to upper case
