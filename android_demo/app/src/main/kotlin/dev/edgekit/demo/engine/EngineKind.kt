@@ -10,6 +10,7 @@ import dev.edgekit.core.UnsupportedModel
 import dev.edgekit.core.checkRuntime
 import java.io.File
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import java.nio.channels.FileChannel
 
 /**
@@ -31,20 +32,28 @@ abstract class EngineKind {
     /** The target of the artifacts that it opens: "tflite", "onnx". */
     abstract val target: String
 
-    /** Loads the native library. Throws UnsatisfiedLinkError where this APK has none for the CPU. */
+    /** Where it runs here. A GPU wants libraries of its own, which cannot be tried without a phone: this app has none. */
+    val accelerators = listOf("cpu")
+
+    /** Of the native library, which it loads. Throws LinkageError where this APK has none for the CPU. */
     abstract val version: RuntimeVersion
 
     /**
-     * model  the file's bytes: a direct buffer (`mapped`), which must stay as it is until the engine is closed
+     * model  the file's bytes, a direct buffer in native order (`mapped`), which must not change until the engine is closed
      *
      * Throws UnsupportedModel, BadRequest, RuntimeTooOld, EngineFailed.
      */
     fun open(spec: ModelSpec, model: ByteBuffer, options: EngineOptions): Engine {
         if (spec.target != target) throw UnsupportedModel("$name does not open files for ${spec.target}")
-        if (options.accelerator != "cpu") {
-            throw BadRequest("$name runs on the CPU here, not on ${options.accelerator}", "accelerator cpu")
+        if (options.accelerator !in accelerators) {
+            throw BadRequest("$name has no accelerator ${options.accelerator} here", "one of ${accelerators.joinToString()}")
         }
-        spec.checkRuntime(version, options.abi)
+        val loaded = try {
+            version
+        } catch (error: LinkageError) {
+            throw EngineFailed("this app has no library of $name for ${options.abi}", error)
+        }
+        spec.checkRuntime(loaded, options.abi)
         return start(spec, model, options)
     }
 
@@ -52,19 +61,20 @@ abstract class EngineKind {
     protected abstract fun start(spec: ModelSpec, model: ByteBuffer, options: EngineOptions): Engine
 }
 
-/** A file's bytes, without a copy. */
-fun mapped(file: File): ByteBuffer =
-    file.inputStream().channel.use { it.map(FileChannel.MapMode.READ_ONLY, 0, it.size()) }
+/** A file's bytes, without a copy. Throws FileNotFoundException. */
+fun mapped(file: File): ByteBuffer = file.inputStream().channel.use {
+    it.map(FileChannel.MapMode.READ_ONLY, 0, it.size()).order(ByteOrder.nativeOrder())
+}
 
 /** What the file itself says of a tensor must be what its manifest says. Throws EngineFailed. */
 internal fun TensorSpec.compare(what: String, shape: List<Int>, type: String) {
-    val same = shape.size == this.shape.size && shape.indices.all { shape[it] == this.shape[it] || it == 0 && shape[it] < 1 }
-    if (!same || type.lowercase() != this.type.name.lowercase()) {
-        throw EngineFailed("the file's $what is $shape ${type.lowercase()}, and its manifest says ${this.shape} ${this.type.name.lowercase()}")
-    }
+    val one = if ((shape.firstOrNull() ?: 1) < 1) listOf(1) + shape.drop(1) else shape  // a batch of any size
+    val found = "$one ${type.lowercase()}"
+    val wanted = "${this.shape} ${this.type.name.lowercase()}"
+    if (found != wanted) throw EngineFailed("the file's $what is $found, and its manifest says $wanted")
 }
 
-/** The tensors of most runtimes have no common type: how many there are is all that matters. */
+/** Throws EngineFailed. */
 internal fun sole(count: Int, what: String) {
     if (count != 1) throw EngineFailed("the file has $count ${what}s, not one")
 }

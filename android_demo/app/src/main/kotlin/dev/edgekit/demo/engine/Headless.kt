@@ -19,6 +19,7 @@ import dev.edgekit.core.OutputFacts
 import dev.edgekit.core.hex
 import java.io.File
 import java.io.FileOutputStream
+import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.security.MessageDigest
@@ -55,7 +56,7 @@ class Headless(
         val report = Course(runId, asked).report()
         val partial = File(folder, "$runId.json.partial")
         partial.writeText(report.toJson())
-        check(partial.renameTo(File(folder, "$runId.json"))) { "$partial cannot be renamed" }
+        if (!partial.renameTo(File(folder, "$runId.json"))) throw IOException("$partial cannot be renamed")
         return report
     }
 

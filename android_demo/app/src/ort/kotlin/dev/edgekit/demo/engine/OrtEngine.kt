@@ -4,7 +4,6 @@ import ai.onnxruntime.NodeInfo
 import ai.onnxruntime.OnnxJavaType
 import ai.onnxruntime.OnnxTensor
 import ai.onnxruntime.OrtEnvironment
-import ai.onnxruntime.OrtException
 import ai.onnxruntime.OrtSession
 import ai.onnxruntime.TensorInfo
 import dev.edgekit.core.ElementType
@@ -16,7 +15,7 @@ import dev.edgekit.core.TensorSpec
 import java.nio.ByteBuffer
 
 /** ONNX Runtime on the CPU, with its own kernels (CPUExecutionProvider), set up as edgekit/runtimes/onnxruntime.py does. */
-class OrtEngine private constructor(private val spec: ModelSpec, model: ByteBuffer, options: EngineOptions) : Engine {
+class OrtEngine private constructor(spec: ModelSpec, model: ByteBuffer, options: EngineOptions) : Engine {
     override val name = OrtEngine.name
     override val version = OrtEngine.version.version
     override val facts = mapOf(
@@ -31,6 +30,7 @@ class OrtEngine private constructor(private val spec: ModelSpec, model: ByteBuff
         }
     }
     private val input = Bound(spec.input, if (session.numInputs == 1L) session.inputNames.first() else "")
+    private var closed = false
     private val output = Bound(spec.output, if (session.numOutputs == 1L) session.outputNames.first() else "")
 
     init {
@@ -50,6 +50,8 @@ class OrtEngine private constructor(private val spec: ModelSpec, model: ByteBuff
     }
 
     override fun close() {
+        if (closed) return  // a session minds
+        closed = true
         input.close()
         output.close()
         session.close()
@@ -97,7 +99,7 @@ class OrtEngine private constructor(private val spec: ModelSpec, model: ByteBuff
 
         private inline fun <T> refusing(what: String, act: () -> T): T = try {
             act()
-        } catch (error: OrtException) {
+        } catch (error: Exception) {  // OrtException, and IllegalStateException once it is closed
             throw EngineFailed("$version refuses $what: ${error.words()}", error)
         }
     }

@@ -78,6 +78,15 @@ class EnginesTest {
     }
 
     @Test
+    fun `a closed engine says so`() {
+        for (artifact in listOf(Given.tflite, Given.onnx)) {
+            val classifier = artifact.open()
+            repeat(2) { classifier.close() }
+            thrown<EngineFailed> { classifier.scores(direct(ByteArray(artifact.spec.input.bytes))) }
+        }
+    }
+
+    @Test
     fun `a truncated or foreign file is refused in the runtime's words`() {
         for (artifact in listOf(Given.tflite, Given.onnx)) {
             val whole = File(artifact.folder, artifact.spec.file).readBytes()
@@ -92,11 +101,10 @@ class EnginesTest {
     @Test
     fun `a file of other shapes than its manifest says is refused`() {
         for (artifact in listOf(Given.tflite, Given.onnx)) {
-            val more = File(artifact.folder, "manifest.json").readText().replace("\"classes\": 5", "\"classes\": 6").replace("[1, 5]", "[1, 6]")
-            val spec = dev.edgekit.core.ModelSpec.parse(
-                more.replace(Regex("""\[\s*1,\s*5\s*]"""), "[1, 6]"), File(artifact.folder, "labels.txt").readText() + "sixth\n",
-            )
-            val error = thrown<EngineFailed> { artifact.open(spec).close() }
+            val six = artifact.spec("sixth\n") {
+                it.replace("\"classes\": 5", "\"classes\": 6").replace(Regex("""\[\s*1,\s*5\s*]"""), "[1, 6]")
+            }
+            val error = thrown<EngineFailed> { artifact.open(six).close() }
             assertEquals("the file's output is [1, 5] float32, and its manifest says [1, 6] float32", error.message)
             val type = artifact.spec.input.type.name.lowercase()
             val typed = artifact.spec { it.replaceFirst("\"dtype\": \"$type\"", "\"dtype\": \"int8\"") }
@@ -113,7 +121,7 @@ class EnginesTest {
         val gpu = EngineOptions(Desktop.ABI, accelerator = "gpu")
         for (artifact in listOf(Given.tflite, Given.onnx)) {
             val error = thrown<BadRequest> { artifact.kind.open(artifact.spec, artifact.model, gpu) }
-            assertEquals("${artifact.kind.name} runs on the CPU here, not on gpu", error.message)
+            assertEquals("${artifact.kind.name} has no accelerator gpu here", error.message)
         }
         thrown<BadRequest> { EngineOptions(Desktop.ABI, threads = 0) }
     }

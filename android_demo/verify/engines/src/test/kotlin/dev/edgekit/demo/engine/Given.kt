@@ -7,6 +7,7 @@ import dev.edgekit.core.RuntimeTooOld
 import dev.edgekit.core.checkRuntime
 import java.io.File
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 
 /** Artifacts: the committed ones, and those that `-Dedgekit.models=FOLDER` brings. */
 internal object Given {
@@ -32,9 +33,9 @@ internal class Artifact(val folder: File) {
     /** TFLite 2.16.1 rounds a transformer's integers otherwise than the LiteRT that made the golden answers: up to 1.3 tolerances. */
     val stray = if (spec.scheme == "int8-static" && spec.target == "tflite" && Regex("vit|swin").containsMatchIn(spec.model)) 2.0 else 1.0
 
-    /** With another manifest. */
-    fun spec(change: (String) -> String): ModelSpec =
-        ModelSpec.parse(change(File(folder, "manifest.json").readText()), File(folder, "labels.txt").readText())
+    /** With another manifest, and more labels. */
+    fun spec(labels: String = "", change: (String) -> String): ModelSpec =
+        ModelSpec.parse(change(File(folder, "manifest.json").readText()), File(folder, "labels.txt").readText() + labels)
 
     fun open(spec: ModelSpec = this.spec, model: ByteBuffer = this.model, threads: Int = 1, abi: String = Desktop.ABI) =
         Classifier(spec, kind.open(spec, model, EngineOptions(abi, threads)))
@@ -42,8 +43,8 @@ internal class Artifact(val folder: File) {
     override fun toString(): String = folder.name
 }
 
-/** Direct, as the engines want it. */
-internal fun direct(bytes: ByteArray): ByteBuffer = ByteBuffer.allocateDirect(bytes.size).also { it.put(bytes).rewind() }
+internal fun direct(bytes: ByteArray): ByteBuffer =
+    ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).also { it.put(bytes).rewind() }
 
 internal inline fun <reified E : Throwable> thrown(act: () -> Unit): E {
     try {

@@ -91,7 +91,7 @@ class HeadlessTest {
             Triple("BadRequest", "0 threads", "threads" to 0),
             Triple("BadRequest", "warmup -1, runs 3, min_ms 0", "warmup" to -1),
             Triple("BadRequest", "threads is two", "threads" to "two"),
-            Triple("BadRequest", "tflite runs on the CPU here, not on gpu", "accelerator" to "gpu"),
+            Triple("BadRequest", "tflite has no accelerator gpu here", "accelerator" to "gpu"),
             Triple("BadRequest", "$short holds 10 bytes", "input" to short.path),
             Triple("UnsupportedModel", "onnxruntime does not open files for tflite", "engine" to "onnxruntime"),
             Triple("MissingFile", "manifest.json is missing", "spec" to "/nowhere/manifest.json"),
