@@ -28,7 +28,7 @@ from edgekit.devices import qemu
 from edgekit.devices.arm64 import CORES
 from edgekit.devices.emulated import linux
 from edgekit.devices.packages import debian
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, UnsupportedError
 
 HERE = Path(__file__).parent
 LIBRARY = HERE / "aars/target/tensorflow-lite/jni/arm64-v8a/libtensorflowlite_jni.so"
@@ -104,18 +104,21 @@ def judge(phone: Phone, model: Artifact) -> tuple[Verdict, str]:
 def main() -> None:
     if not sys.argv[1:]:
         raise SystemExit(__doc__)
+    models = [artifact.load(Path(name)) for name in sys.argv[1:]]
+    for model in models:
+        if model.manifest.target != "tflite":
+            raise UnsupportedError(f"{model.name} is a file for {model.manifest.target}", hint="artifacts for tflite")
     otherwise = 0
     with tempfile.TemporaryDirectory() as folder:
         phone = Phone(Path(folder))
-        for name in sys.argv[1:]:
-            model = artifact.load(Path(name))
+        for model in models:
             verdict, words = judge(phone, model)
             floor = model.manifest.oldest_interpreter.get("arm64", "none")
             otherwise += (verdict in ("right", "strays")) == floor.startswith("LiteRT")
             sys.stdout.write(f"{model.name}: {verdict} ({words}); oldest interpreter said to be {floor}\n")
             sys.stdout.flush()
     if otherwise:
-        raise SystemExit(f"error: {otherwise} of {len(sys.argv) - 1} are otherwise than their manifest says")
+        raise SystemExit(f"error: {otherwise} of {len(models)} are otherwise than their manifest says")
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ abstract class EngineKind {
         }
         val loaded = try {
             version
-        } catch (error: LinkageError) {
-            throw EngineFailed("this app has no library of $name for ${options.abi}", error)
+        } catch (_: LinkageError) {
+            throw BadRequest("this app has no library of $name for ${options.abi}", "an APK for this CPU")
         }
         spec.checkRuntime(loaded, options.abi)
         return start(spec, model, options)
