@@ -63,9 +63,7 @@ class Phone:
         self.folder = folder
         root = cross()
         if not LIBRARY.exists():
-            raise SystemExit(
-                f"error: {LIBRARY} is missing\n  try: the first command of {Path(__file__).name}'s docstring"
-            )
+            raise SystemExit(f"error: {LIBRARY} is missing\n  try: make android")
         linux(folder, CORE)
         (folder / "lib").symlink_to(root / "usr/aarch64-linux-gnu/lib")
         patch.make(LIBRARY, folder / "tflite", compiler(root))

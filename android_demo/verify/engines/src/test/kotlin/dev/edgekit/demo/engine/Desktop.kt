@@ -18,9 +18,13 @@ internal object Desktop {
     const val ABI = "x86_64"
 }
 
-/** The app's part of `--on adb`, for tests/fake_adb.py: the extras as JSON, and the app's own folder. */
+/**
+ * The app's part of `--on adb`, for tests/fake_adb.py: the extras as JSON, and the app's own folder. `-Dedgekit.litert` brings
+ * the engine "litert".
+ */
 @Suppress("UNCHECKED_CAST")
 fun main(arguments: Array<String>) {
     val extras = Json.parse(File(arguments[0]).readText()) as Map<String, Any?>
-    Headless(File(arguments[1], "files/bench"), Desktop.device, "0.1.0", ENGINES).run(extras)
+    val engines = ENGINES + listOfNotNull(System.getProperty("edgekit.litert")).map { LitertEngine.Kind(File(it)) }
+    Headless(File(arguments[1], "files/bench"), Desktop.device, "0.1.0", engines).run(extras)
 }
