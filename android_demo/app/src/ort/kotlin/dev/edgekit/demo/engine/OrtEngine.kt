@@ -30,8 +30,8 @@ class OrtEngine private constructor(spec: ModelSpec, model: ByteBuffer, options:
         }
     }
     private val input = Bound(spec.input, if (session.numInputs == 1L) session.inputNames.first() else "")
-    private var closed = false
     private val output = Bound(spec.output, if (session.numOutputs == 1L) session.outputNames.first() else "")
+    private var closed = false
 
     init {
         try {

@@ -73,7 +73,7 @@ class EnginesTest {
             val before = threads.getThreadAllocatedBytes(id)
             repeat(100) { classifier.scores(tensor) }
             val each = (threads.getThreadAllocatedBytes(id) - before) / 100
-            assertTrue("$artifact: $each bytes", each < LEAST)  // what the runtimes' own Java takes
+            assertTrue("$artifact: $each bytes", each < 1024)  // of the runtimes' own Java: 104 of TFLite, 440 of ONNX Runtime
         }
     }
 
@@ -136,9 +136,5 @@ class EnginesTest {
         val error = thrown<RuntimeTooOld> { Given.tflite.open(dynamic, abi = "arm64-v8a").close() }
         assertEquals("this file needs LiteRT 1.2 on arm64 or later, and this app has TFLite 2.16.1", error.message)
         Given.tflite.open(dynamic).close()
-    }
-
-    private companion object {
-        const val LEAST = 2048
     }
 }
