@@ -6,6 +6,7 @@ import tflite_arm64
 from conftest import GOLDEN
 
 from edgekit import artifact
+from edgekit.devices.cache import part
 from edgekit.exporters.tflite_file import PER_CHANNEL_VERSION, pack, tflite
 
 pytestmark = pytest.mark.full
@@ -13,8 +14,8 @@ pytestmark = pytest.mark.full
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory):
-    if not tflite_arm64.LIBRARY.exists():
-        pytest.skip("make android unpacks TFLite's AAR")
+    if not tflite_arm64.LIBRARY.exists() or not part("qemu"):
+        pytest.skip("make android unpacks TFLite's AAR, and edgekit doctor --setup arm64 fetches QEMU")
     return tflite_arm64.Phone(tmp_path_factory.mktemp("phone"))
 
 
