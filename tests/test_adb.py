@@ -1,12 +1,18 @@
 """A phone over adb: a folder that plays it (fake_adb.py), with adb's own error texts and the real runtime's answers."""
 
+import importlib.util
 import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import fake_adb
+import numpy as np
 import pytest
-from conftest import GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN_FILES, ROOT, run_edgekit
 
-from edgekit import artifact, parity
+from edgekit import artifact, parity, registry
 from edgekit.bench import harness
 from edgekit.bench.evaluation import evaluate
 from edgekit.data import open_data
@@ -58,6 +64,72 @@ def test_answers_are_the_runtimes_and_nothing_is_left(make):
     assert not list((folder / "data/data").rglob("*.json"))
     assert (folder / "launches").read_text() == "1"  # all golden pictures in one
     assert (folder / "alive").read_text() == ""  # it was stopped
+
+
+@pytest.fixture
+def desktop():
+    """The app's own benchmark and engines in a JVM, as a command: `make android` has compiled them."""
+    verify = ROOT / "android_demo/verify"
+    target = verify / "engines/target"
+    if not (target / "classpath").exists():
+        pytest.skip("make android compiles the app's engines")
+    classes = [target / "test-classes", target / "classes", (target / "classpath").read_text()]
+    litert = Path(importlib.util.find_spec("ai_edge_litert").origin).with_name("libLiteRt.so")
+    options = [
+        f"-Djava.library.path={target / 'bionic'}",
+        f"-Dedgekit.litert={litert}",
+        "-cp",
+        ":".join(map(str, classes)),
+    ]
+    return [sys.executable, verify / "toolchain.py", "java", *options, "dev.edgekit.demo.engine.DesktopKt"]
+
+
+@pytest.fixture
+def kotlin(desktop, monkeypatch):
+    """It plays the app of a phone."""
+    monkeypatch.setenv("FAKE_APP", shlex.join(map(str, desktop)))
+
+
+@pytest.mark.parametrize(
+    ("model", "runtime", "engine"),
+    [(TFLITE, "litert", "tflite 2.16.1"), (ONNX, "onnxruntime", "onnxruntime 1.29.0")],
+)
+def test_the_apps_own_code_answers(make, kotlin, model, runtime, engine):
+    folder = make()
+    given = artifact.load(model)
+    golden = given.golden()
+    worker = opened(model=model, runtime=runtime, ahead=5, threads=2)
+    answers = given.decode(worker.answer(golden.tensors[::-1]))
+    assert np.abs(answers - golden.answers[::-1]).max() <= given.manifest.golden_tolerance
+    assert min(worker.infer(5).wall_ns) > 0
+    facts = worker.ready.facts
+    assert (facts["runtime"], facts["threads"], facts["accelerator"]) == (engine, "2", "cpu")
+    worker.kill()
+    assert not any((folder / "data/data/dev.edgekit.demo/files/bench").iterdir())
+
+
+def test_the_apps_own_code_refuses_what_its_runtime_is_too_old_for(make, kotlin, copied):
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["oldest_interpreter"] = {"x86-64": "LiteRT 1.0.1"}
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    make()
+    with pytest.raises(WorkerError, match=r"load: RuntimeTooOld: this file needs LiteRT 1.0.1 .*TFLite 2\.16\.1"):
+        opened(model=copied, ahead=1)
+
+
+def test_litert_in_a_jvm_answers_as_in_python(desktop, tmp_path):
+    model = artifact.load(TFLITE)
+    golden = model.golden()
+    golden.tensors.tofile(tmp_path / "input")
+    extras = {"run_id": "r", "engine": "litert", "model": f"{model.model_file}", "spec": f"{TFLITE / 'manifest.json'}"}
+    extras |= {"input": f"{tmp_path / 'input'}", "outputs": True, "warmup": 0, "runs": 0, "min_ms": 0}
+    (tmp_path / "extras.json").write_text(json.dumps(extras))
+    subprocess.run([*desktop, tmp_path / "extras.json", tmp_path], check=True, capture_output=True)
+    report = json.loads((tmp_path / "files/bench/r.json").read_text())
+    assert report["status"] == "ok", report["error"]
+    session = registry.runtime("litert").open(model, Options())
+    here = np.concatenate([session.run(tensor[None]) for tensor in golden.tensors])
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "files/bench/r.out", here.dtype).reshape(here.shape), here)
 
 
 def test_what_will_be_timed_is_timed_in_one_launch(make):

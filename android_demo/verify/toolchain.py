@@ -107,7 +107,7 @@ def main() -> None:
         raise SystemExit(f"error: {error.message}\n  try: {error.hint}") from None
     env = os.environ | {"JAVA_HOME": str(home), "PATH": f"{home / 'bin'}:{programs}:{os.environ['PATH']}"}
     if command[0] == "mvn":
-        command[1:1] = ["--batch-mode", f"-Dmaven.repo.local={CACHE / 'm2'}"]
+        command[1:1] = ["--batch-mode", f"-Dmaven.repo.local={CACHE / 'm2'}", f"-Dedgekit.python={sys.executable}"]
     raise SystemExit(subprocess.run(command, env=env).returncode)
 
 

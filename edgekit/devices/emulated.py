@@ -63,7 +63,7 @@ class Emulated:
     def python(self, prefix: Path, parts: list[Part]) -> list[str]:
         """The command of a Python on the core."""
         core = self.cores[self.which]
-        _linux(prefix, core)
+        linux(prefix, core)
         repeat = ("-E", "PYTHONHASHSEED=0")  # the same instructions each time
         return [*qemu.command(parts[0], self.emulator, core.cpu, prefix), *repeat, *self.guest(prefix, parts)]
 
@@ -105,7 +105,7 @@ class EmulatedWorker(ProcessWorker):
         self.prefix.cleanup()
 
 
-def _linux(prefix: Path, core: Core) -> None:
+def linux(prefix: Path, core: Core) -> None:
     """One CPU, as runtimes ask a Linux about it. Without this those of ARM crash."""
     cpus = {f"sys/devices/system/cpu/{name}": "0\n" for name in ("possible", "present", "online")}
     for name, text in (cpus | dict(core.files)).items():

@@ -46,3 +46,6 @@ class BadPicture(what: String) : EdgekitException(what, "another picture")
 /** The runtime refused the file, or failed on it. */
 class EngineFailed(what: String, cause: Throwable? = null) :
     EdgekitException(what, "edgekit verify, where the file was made, says whether the file is right", cause)
+
+/** Asked for what this app, or its runtime, cannot do. */
+class BadRequest(what: String, hint: String) : EdgekitException(what, hint)

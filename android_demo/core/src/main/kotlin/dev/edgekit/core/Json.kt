@@ -6,7 +6,7 @@ package dev.edgekit.core
  * Own code, because Android carries an old org.json that would hide any other copy of it on the phone and is missing on
  * the JVM, where these sources are tested; and a library of our choice would be larger than this app.
  */
-internal object Json {
+object Json {
     /** Throws BadManifest with the place of the first fault. */
     fun parse(text: String): Any? = Parser(text).document()
 

@@ -44,5 +44,6 @@ class FileRecord(val bytes: Long, val sha256: String) {
     }
 }
 
-internal fun ByteArray.hex(): String =
+/** Lower case, two digits each. */
+fun ByteArray.hex(): String =
     joinToString("") { (it.toInt() and 0xFF).toString(16).padStart(2, '0') }

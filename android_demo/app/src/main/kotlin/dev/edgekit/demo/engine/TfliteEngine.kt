@@ -1,0 +1,78 @@
+package dev.edgekit.demo.engine
+
+import dev.edgekit.core.Engine
+import dev.edgekit.core.EngineFailed
+import dev.edgekit.core.ModelSpec
+import dev.edgekit.core.RuntimeVersion
+import java.nio.ByteBuffer
+import org.tensorflow.lite.Interpreter
+import org.tensorflow.lite.TensorFlowLite
+
+/**
+ * TFLite's interpreter on the CPU: of org.tensorflow:tensorflow-lite, or of com.google.ai.edge.litert, which has the same
+ * class. XNNPACK takes what it can of the file, and TFLite's own kernels the rest.
+ */
+class TfliteEngine private constructor(spec: ModelSpec, model: ByteBuffer, options: EngineOptions) : Engine {
+    override val name = TfliteEngine.name
+    override val version = TfliteEngine.version.version
+
+    // the Java API does not say which operators a delegate took
+    override val facts = mapOf(
+        "threads" to "${options.threads}", "accelerator" to "cpu", "delegate" to "XNNPACK, as far as it takes the file",
+    )
+    private val interpreter = refusing("the file") {
+        Interpreter(model, Interpreter.Options().setNumThreads(options.threads).setUseXNNPACK(true))
+    }
+    private val inputs = arrayOfNulls<Any>(1)
+    private val outputs = HashMap<Int, Any>(2)
+
+    init {
+        try {
+            sole(interpreter.inputTensorCount, "input")
+            sole(interpreter.outputTensorCount, "output")
+            interpreter.getInputTensor(0).let { spec.input.compare("input", it.shape().asList(), it.dataType().name) }
+            interpreter.getOutputTensor(0).let { spec.output.compare("output", it.shape().asList(), it.dataType().name) }
+        } catch (error: Throwable) {
+            close()
+            throw error
+        }
+    }
+
+    override fun run(input: ByteBuffer, output: ByteBuffer) {
+        input.rewind()
+        output.rewind()
+        inputs[0] = input
+        if (outputs[0] !== output) outputs[0] = output
+        refusing("this input") { interpreter.runForMultipleInputsOutputs(inputs, outputs) }
+        input.rewind()
+        output.rewind()
+    }
+
+    override fun close() = interpreter.close()
+
+    companion object : EngineKind() {
+        override val name = "tflite"
+        override val target = "tflite"
+
+        /** Both libraries say a bare number, and LiteRT counts anew from 1: its own classes tell them apart (from 2.0 on). */
+        override val version by lazy {
+            RuntimeVersion(if (isLiteRt()) "litert" else "tflite", TensorFlowLite.runtimeVersion())
+        }
+
+        override fun start(spec: ModelSpec, model: ByteBuffer, options: EngineOptions): Engine =
+            TfliteEngine(spec, model, options)
+
+        private fun isLiteRt() = try {
+            Class.forName("com.google.ai.edge.litert.LiteRtException")  // in this form R8 knows it, and keeps the class
+            true
+        } catch (_: ClassNotFoundException) {
+            false
+        }
+
+        private inline fun <T> refusing(what: String, act: () -> T): T = try {
+            act()
+        } catch (error: RuntimeException) {  // IllegalArgumentException and IllegalStateException, both with the runtime's words
+            throw EngineFailed("$version refuses $what: ${error.words()}", error)
+        }
+    }
+}
