@@ -32,8 +32,8 @@ abstract class EngineKind {
     /** The target of the artifacts that it opens: "tflite", "onnx". */
     abstract val target: String
 
-    /** Where it runs here. A GPU wants libraries of its own, which cannot be tried without a phone: this app has none. */
-    val accelerators = listOf("cpu")
+    /** Where it runs here, the usual way first. A GPU wants libraries of its own, which cannot be tried without a phone: none. */
+    open val accelerators = listOf("cpu")
 
     /** Of the native library, which it loads. Throws LinkageError where this APK has none for the CPU. */
     abstract val version: RuntimeVersion

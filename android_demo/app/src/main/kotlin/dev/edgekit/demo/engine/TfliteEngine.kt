@@ -10,18 +10,20 @@ import org.tensorflow.lite.TensorFlowLite
 
 /**
  * TFLite's interpreter on the CPU: of org.tensorflow:tensorflow-lite, or of com.google.ai.edge.litert, which has the same
- * class. XNNPACK takes what it can of the file, and TFLite's own kernels the rest.
+ * class. XNNPACK takes what it can of the file, and TFLite's own kernels the rest; with "cpu-builtin" these take all of it.
  */
 class TfliteEngine private constructor(spec: ModelSpec, model: ByteBuffer, options: EngineOptions) : Engine {
     override val name = TfliteEngine.name
     override val version = TfliteEngine.version.version
 
     // the Java API does not say which operators a delegate took
+    private val xnnpack = options.accelerator == "cpu"
     override val facts = mapOf(
-        "threads" to "${options.threads}", "accelerator" to "cpu", "delegate" to "XNNPACK, as far as it takes the file",
+        "threads" to "${options.threads}", "accelerator" to options.accelerator,
+        "delegate" to if (xnnpack) "XNNPACK, as far as it takes the file" else "none",
     )
     private val interpreter = refusing("the file") {
-        Interpreter(model, Interpreter.Options().setNumThreads(options.threads).setUseXNNPACK(true))
+        Interpreter(model, Interpreter.Options().setNumThreads(options.threads).setUseXNNPACK(xnnpack))
     }
     private val inputs = arrayOfNulls<Any>(1)
     private val outputs = HashMap<Int, Any>(2)
@@ -53,6 +55,7 @@ class TfliteEngine private constructor(spec: ModelSpec, model: ByteBuffer, optio
     companion object : EngineKind() {
         override val name = "tflite"
         override val target = "tflite"
+        override val accelerators = listOf("cpu", "cpu-builtin")
 
         /** Both libraries say a bare number, and LiteRT counts anew from 1: its own classes tell them apart (from 2.0 on). */
         override val version by lazy {

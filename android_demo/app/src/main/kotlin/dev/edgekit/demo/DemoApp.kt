@@ -1,0 +1,30 @@
+package dev.edgekit.demo
+
+import android.app.Activity
+import android.app.Application
+import android.os.Handler
+import android.os.Looper
+import dev.edgekit.core.Clock
+import dev.edgekit.demo.engine.ENGINES
+import dev.edgekit.demo.engine.EngineKind
+import java.util.concurrent.Executor
+import java.util.concurrent.Executors
+
+/** What lives as long as the process. Tests put other parts in place before the first screen. */
+class DemoApp : Application() {
+    lateinit var models: Models
+    var engines: List<EngineKind> = ENGINES
+    var clock = Clock { System.nanoTime() }
+    var worker: Executor = Executors.newSingleThreadExecutor { Thread(it, "models") }
+    val main = Handler(Looper.getMainLooper()).let { handler -> Executor { handler.post(it) } }
+    val settings by lazy { Settings(getSharedPreferences("choice", MODE_PRIVATE)) }
+    val session by lazy { Session(this, Phone.abi) }
+    val times by lazy { Times(this) }
+
+    override fun onCreate() {
+        super.onCreate()
+        models = Models(assets)
+    }
+}
+
+val Activity.app get() = application as DemoApp

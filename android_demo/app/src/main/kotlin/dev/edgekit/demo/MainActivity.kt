@@ -1,0 +1,266 @@
+package dev.edgekit.demo
+
+import android.Manifest
+import android.app.Activity
+import android.content.Intent
+import android.content.pm.PackageManager
+import android.graphics.SurfaceTexture
+import android.hardware.camera2.CameraManager
+import android.net.Uri
+import android.os.Bundle
+import android.os.Handler
+import android.os.Looper
+import android.provider.Settings.ACTION_APPLICATION_DETAILS_SETTINGS
+import android.view.Surface
+import android.view.TextureView
+import android.view.View
+import android.view.WindowManager
+import android.widget.AdapterView
+import android.widget.ArrayAdapter
+import android.widget.Button
+import android.widget.Spinner
+import android.widget.TextView
+import dev.edgekit.core.ClassScore
+import dev.edgekit.core.Summary
+import dev.edgekit.core.YuvFrame
+
+/** The camera, live, with the chosen model's answers. */
+class MainActivity : Activity(), TextureView.SurfaceTextureListener {
+    private var camera: Camera? = null
+    private var chosenCamera: CameraChoice? = null
+    private var surface: SurfaceTexture? = null
+    private var choice: Choice? = null
+    private var runs = false  // the chosen model was opened
+    private var started = false
+    private var asked = false
+    private val recent = Recent()
+
+    override fun onCreate(saved: Bundle?) {
+        super.onCreate(saved)
+        setContentView(R.layout.main)
+        view<View>(R.id.root).keepClearOfBars()
+        view<TextureView>(R.id.preview).surfaceTextureListener = this
+        view<Button>(R.id.pick).setOnClickListener { pickPhoto(PICK) }
+        view<Button>(R.id.measure).setOnClickListener { startActivity(Intent(this, TimesActivity::class.java)) }
+        asked = saved?.getBoolean("asked") ?: false
+    }
+
+    override fun onSaveInstanceState(out: Bundle) {
+        super.onSaveInstanceState(out)
+        out.putBoolean("asked", asked)
+    }
+
+    override fun onStart() {
+        super.onStart()
+        started = true
+        window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
+        val models = app.models.names()
+        view<View>(R.id.measure).isEnabled = models.isNotEmpty()
+        view<View>(R.id.pick).isEnabled = models.isNotEmpty()
+        if (models.isEmpty()) return notice(getString(R.string.no_models), getString(R.string.no_models_hint))
+        offer(models)
+        open()
+    }
+
+    override fun onStop() {
+        started = false
+        stopCamera()
+        super.onStop()
+    }
+
+    // Choosing
+
+    private fun offer(models: List<String>) {
+        val now = app.settings.choice(models)
+        val accelerators = (app.engines.flatMap { it.accelerators } + now.accelerator).distinct()
+        offer(R.id.model, models, models, now.model) { it.copy(model = models[it.place]) }
+        offer(R.id.threads, Settings.THREADS, Settings.THREADS.map { threads(it) }, now.threads) { it.copy(threads = Settings.THREADS[it.place]) }
+        offer(R.id.accelerator, accelerators, accelerators, now.accelerator) { it.copy(accelerator = accelerators[it.place]) }
+    }
+
+    private fun <T> offer(id: Int, values: List<T>, shown: List<String>, now: T, change: (Placed) -> Choice) = view<Spinner>(id).run {
+        onItemSelectedListener = null
+        adapter = ArrayAdapter(context, android.R.layout.simple_spinner_item, shown)
+            .apply { setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item) }
+        setSelection(values.indexOf(now).coerceAtLeast(0), false)
+        onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
+            override fun onNothingSelected(parent: AdapterView<*>?) = Unit
+            override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) {
+                val before = app.settings.choice(app.models.names())
+                val after = change(Placed(before, position))
+                if (after == before) return
+                app.settings.keep(after)
+                open()
+            }
+        }
+    }
+
+    private class Placed(private val choice: Choice, val place: Int) {
+        fun copy(model: String = choice.model, threads: Int = choice.threads, accelerator: String = choice.accelerator) =
+            Choice(model, threads, accelerator)
+    }
+
+    private fun open() {
+        val wanted = app.settings.choice(app.models.names())
+        choice = wanted
+        runs = false
+        recent.forget()
+        show(emptyList())
+        for (id in listOf(R.id.timing, R.id.golden)) view<TextView>(id).text = ""
+        view<TextView>(R.id.running).text = getString(R.string.opening, wanted.model)
+        app.session.use(wanted, { it }) { result ->
+            if (choice != wanted || !started) return@use
+            result.fold(::opened) {
+                view<TextView>(R.id.running).text = ""
+                val trouble = trouble(it)
+                stopCamera()
+                notice(getString(R.string.model_failed), "${trouble.what}\n\n${getString(R.string.choose_another, trouble.hint)}")
+            }
+        }
+    }
+
+    private fun opened(model: Opened) {
+        runs = true
+        showRuntime(model)
+        show(model.golden)
+        startCamera()
+    }
+
+    // The camera
+
+    private fun startCamera() {
+        val surface = surface
+        if (camera != null || !started || !runs) return
+        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) return explainPermission()
+        val manager = getSystemService(CameraManager::class.java)
+        val found = manager?.let { runCatching { CameraChoice.of(it) }.getOrNull() }
+            ?: return notice(getString(R.string.no_camera), getString(R.string.no_camera_hint))
+        noNotice()
+        if (surface == null) return  // onSurfaceTextureAvailable comes here again
+        chosenCamera = found
+        val worker: (() -> Unit) -> Unit = { act -> app.worker.execute(act) }
+        camera = Camera(manager, found, Handler(Looper.getMainLooper()), worker, ::look) { why ->
+            camera = null
+            notice(getString(R.string.camera_failed, why), getString(R.string.camera_failed_hint), R.string.again) { startCamera() }
+        }
+        turn()
+        camera?.start(surface)
+    }
+
+    private fun explainPermission() {
+        val never = asked && !shouldShowRequestPermissionRationale(Manifest.permission.CAMERA)
+        val act = {
+            if (never) startActivity(Intent(ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null)))
+            else requestPermissions(arrayOf(Manifest.permission.CAMERA), PERMISSION)
+        }
+        notice(
+            getString(R.string.no_permission), getString(R.string.no_permission_hint),
+            if (never) R.string.open_settings else R.string.allow, act,
+        )
+    }
+
+    override fun onRequestPermissionsResult(request: Int, names: Array<out String>, results: IntArray) {
+        asked = true
+        startCamera()
+    }
+
+    private fun stopCamera() {
+        camera?.close()
+        camera = null
+    }
+
+    /** A frame, on the worker. */
+    private fun look(frame: YuvFrame) {
+        val wanted = choice ?: return
+        val clock = app.clock
+        val result = app.session.now(wanted) { opened ->
+            val start = clock.nanos()
+            val tensor = opened.classifier.preprocessor.yuv(frame)
+            val ready = clock.nanos()
+            val scores = opened.classifier.scores(tensor)
+            val done = clock.nanos()
+            Answer(opened.classifier.postprocessor.top(scores, TOP), ready - start, done - ready)
+        }
+        app.main.execute { if (started && choice == wanted) result.fold(::show) { failed(it) } }
+    }
+
+    private class Answer(val top: List<ClassScore>, val preprocessing: Long, val inference: Long)
+
+    private fun show(answer: Answer) {
+        show(answer.top)
+        recent.add(answer.preprocessing, answer.inference)
+        view<TextView>(R.id.timing).text = getString(R.string.timing, recent.inference / 1e6, recent.preprocessing / 1e6)
+    }
+
+    private fun failed(error: Throwable) {
+        stopCamera()
+        val trouble = trouble(error)
+        notice(trouble.what, getString(R.string.do_this, trouble.hint), R.string.again) { startCamera() }
+    }
+
+    /** Medians of the last frames: one number that can be read. */
+    private class Recent {
+        private val preprocessings = ArrayDeque<Long>()
+        private val inferences = ArrayDeque<Long>()
+        val preprocessing get() = Summary(preprocessings.toLongArray()).p50 ?: 0.0
+        val inference get() = Summary(inferences.toLongArray()).p50 ?: 0.0
+
+        fun add(preprocessing: Long, inference: Long) {
+            if (inferences.size == 30) forgetFirst()
+            preprocessings += preprocessing
+            inferences += inference
+        }
+
+        fun forget() {
+            preprocessings.clear()
+            inferences.clear()
+        }
+
+        private fun forgetFirst() {
+            preprocessings.removeFirst()
+            inferences.removeFirst()
+        }
+    }
+
+    // The preview
+
+    override fun onSurfaceTextureAvailable(texture: SurfaceTexture, width: Int, height: Int) {
+        surface = texture
+        startCamera()
+    }
+
+    override fun onSurfaceTextureSizeChanged(texture: SurfaceTexture, width: Int, height: Int) = turn()
+
+    override fun onSurfaceTextureDestroyed(texture: SurfaceTexture): Boolean {
+        stopCamera()
+        surface = null
+        return true
+    }
+
+    override fun onSurfaceTextureUpdated(texture: SurfaceTexture) = Unit
+
+    private fun turn() {
+        val found = chosenCamera ?: return
+        val preview = view<TextureView>(R.id.preview)
+        val screen = when (preview.display?.rotation) {
+            Surface.ROTATION_90 -> 90
+            Surface.ROTATION_180 -> 180
+            Surface.ROTATION_270 -> 270
+            else -> 0
+        }
+        camera?.rotation = found.rotation(screen)
+        preview.setTransform(Camera.cover(preview.width, preview.height, found.size, found.rotation(screen), screen))
+    }
+
+    @Deprecated("Deprecated in Java")
+    override fun onActivityResult(request: Int, result: Int, data: Intent?) {
+        val photo = data?.data ?: return  // a person changed their mind
+        startActivity(Intent(this, PhotoActivity::class.java).setData(photo).addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION))
+    }
+
+    private companion object {
+        const val PICK = 1
+        const val PERMISSION = 2
+        const val TOP = 5
+    }
+}

@@ -1,0 +1,101 @@
+package dev.edgekit.demo
+
+import android.app.Activity
+import android.content.Intent
+import android.net.Uri
+import android.os.Bundle
+import android.view.View
+import android.widget.Button
+import android.widget.ImageView
+import android.widget.TextView
+import dev.edgekit.core.ClassScore
+
+/** One photo, picked here or shared from elsewhere, and what the chosen model says of it. */
+class PhotoActivity : Activity() {
+    private var uri: Uri? = null
+
+    override fun onCreate(saved: Bundle?) {
+        super.onCreate(saved)
+        setContentView(R.layout.photo)
+        view<View>(R.id.root).keepClearOfBars()
+        view<Button>(R.id.pick).setOnClickListener { pickPhoto(PICK) }
+        uri = saved?.uri("photo") ?: given(intent)
+        look()
+    }
+
+    override fun onSaveInstanceState(out: Bundle) {
+        super.onSaveInstanceState(out)
+        out.putParcelable("photo", uri)
+    }
+
+    @Deprecated("Deprecated in Java")
+    override fun onActivityResult(request: Int, result: Int, data: Intent?) {
+        val picked = data?.data ?: return  // a person changed their mind
+        uri = picked
+        look()
+    }
+
+    private fun look() {
+        val photo = uri ?: return tell(Trouble(getString(R.string.no_photo), getString(R.string.no_photo_hint)))
+        val models = app.models.names()
+        if (models.isEmpty()) return notice(getString(R.string.no_models), getString(R.string.no_models_hint))
+        val choice = app.settings.choice(models)
+        view<TextView>(R.id.running).text = getString(R.string.opening, choice.model)
+        app.session.use(choice, { Look(it, Photos.read(applicationContext, photo)) }) { result ->
+            if (!isDestroyed && uri == photo) result.fold(::show) { tell(trouble(it)) }
+        }
+    }
+
+    /** The photo and its answer; made on the worker. */
+    private inner class Look(val opened: Opened, val photo: Photo) {
+        val preprocessing: Double
+        val inference: Double
+        val answers: List<ClassScore>
+
+        init {
+            val clock = app.clock
+            val pixels = photo.argb()
+            val start = clock.nanos()
+            val tensor = opened.classifier.preprocessor.argb(pixels, photo.bitmap.width, photo.bitmap.height)
+            val ready = clock.nanos()
+            val scores = opened.classifier.scores(tensor)
+            inference = (clock.nanos() - ready) / 1e6
+            preprocessing = (ready - start) / 1e6
+            answers = opened.classifier.postprocessor.top(scores, TOP)
+        }
+    }
+
+    private fun show(look: Look) {
+        noNotice()
+        view<ImageView>(R.id.photo).run {
+            setImageBitmap(look.photo.bitmap)
+            contentDescription = look.answers.firstOrNull()?.label
+        }
+        show(look.answers)
+        show(look.opened.golden)
+        view<TextView>(R.id.timing).text = getString(R.string.timing, look.inference, look.preprocessing)
+        view<TextView>(R.id.running).text = look.opened.choice.model
+        view<TextView>(R.id.sampled).run {
+            visibility = if (look.photo.sample > 1) View.VISIBLE else View.GONE
+            text = getString(R.string.photo_sampled, look.photo.width, look.photo.height, look.photo.sample)
+        }
+    }
+
+    private fun tell(trouble: Trouble) {
+        view<ImageView>(R.id.photo).setImageDrawable(null)
+        show(emptyList())
+        for (id in listOf(R.id.timing, R.id.golden, R.id.running)) view<TextView>(id).text = ""
+        view<View>(R.id.sampled).visibility = View.GONE
+        notice(trouble.what, getString(R.string.do_this, trouble.hint))
+    }
+
+    private companion object {
+        const val PICK = 1
+        const val TOP = 5
+
+        fun given(intent: Intent): Uri? = intent.data ?: intent.extras?.uri(Intent.EXTRA_STREAM)
+
+        @Suppress("DEPRECATION")
+        fun Bundle.uri(name: String): Uri? = getParcelable(name)
+    }
+}

@@ -1,0 +1,116 @@
+package dev.edgekit.demo
+
+import android.app.Activity
+import android.content.ActivityNotFoundException
+import android.content.Context
+import android.content.Intent
+import android.os.Build
+import android.provider.MediaStore
+import android.view.View
+import android.widget.Button
+import android.widget.LinearLayout
+import android.widget.ProgressBar
+import android.widget.TextView
+import dev.edgekit.core.ClassScore
+import dev.edgekit.core.EdgekitException
+import dev.edgekit.core.GoldenReport
+
+/** What the screens have in common. */
+
+/** Android 15 gives null where an id is not there, 16 throws: both compile. */
+fun <T : View> Activity.view(id: Int): T = findViewById<T>(id)!!
+
+/** Nothing is under the system's bars or a camera's hole: edge to edge is the rule from targetSdk 35 on. */
+fun View.keepClearOfBars() = setOnApplyWindowInsetsListener { view, insets ->
+    if (Build.VERSION.SDK_INT >= 30) {
+        Newer.pad(view, insets)
+    } else {
+        @Suppress("DEPRECATION")
+        view.setPadding(
+            insets.systemWindowInsetLeft, insets.systemWindowInsetTop, insets.systemWindowInsetRight, insets.systemWindowInsetBottom,
+        )
+    }
+    insets
+}
+
+/** What went wrong, and what to do about it. */
+class Trouble(val what: String, val hint: String)
+
+fun Context.trouble(error: Throwable): Trouble = when (error) {
+    is EdgekitException -> Trouble(error.message, error.hint)
+    is OutOfMemoryError -> Trouble(getString(R.string.no_memory), getString(R.string.no_memory_hint))
+    else -> {
+        android.util.Log.e("edgekit", "unexpected", error)
+        Trouble(getString(R.string.unexpected, error.javaClass.simpleName, error.message ?: ""), getString(R.string.unexpected_hint))
+    }
+}
+
+/** The notice of layout/notice.xml; a button where an act is given. */
+fun Activity.notice(title: String, text: String, label: Int = 0, act: (() -> Unit)? = null) {
+    view<TextView>(R.id.notice_title).text = title
+    view<TextView>(R.id.notice_text).text = text
+    view<Button>(R.id.notice_action).run {
+        visibility = if (act == null) View.GONE else View.VISIBLE
+        if (act != null) setText(label)
+        setOnClickListener { act?.invoke() }
+    }
+    view<View>(R.id.notice).visibility = View.VISIBLE
+}
+
+fun Activity.noNotice() {
+    view<View>(R.id.notice).visibility = View.GONE
+}
+
+/** The best classes, one row each; rows are made once and filled again. */
+fun Activity.show(answers: List<ClassScore>) {
+    val list = view<LinearLayout>(R.id.answers)
+    while (list.childCount > answers.size) list.removeViewAt(list.childCount - 1)
+    while (list.childCount < answers.size) layoutInflater.inflate(R.layout.answer, list)
+    for ((i, answer) in answers.withIndex()) {
+        val row = list.getChildAt(i)
+        val percent = getString(R.string.percent, 100 * answer.probability)
+        row.findViewById<TextView>(R.id.label)!!.text = answer.label
+        row.findViewById<TextView>(R.id.percent)!!.text = percent
+        row.findViewById<ProgressBar>(R.id.bar)!!.progress = (1000 * answer.probability).toInt()
+        row.contentDescription = getString(R.string.answer_spoken, answer.label, percent)
+    }
+}
+
+fun Activity.show(golden: GoldenReport) = view<TextView>(R.id.golden).run {
+    text = when {
+        !golden.tensorsEqual -> getString(R.string.golden_tensors, golden.equalTensors, golden.pictures)
+        golden.passed -> getString(R.string.golden_right, golden.pictures, golden.maxAbs, golden.tolerance)
+        else -> getString(R.string.golden_wrong, golden.maxAbs, golden.tolerance, golden.sameTop1, golden.pictures)
+    }
+    setTextColor(getColor(if (golden.passed) R.color.ink_soft else R.color.wrong))
+}
+
+/** The runtime, and how it really runs. */
+fun Activity.showRuntime(opened: Opened) {
+    val engine = opened.classifier.engine
+    view<TextView>(R.id.running).text = runtime(engine.name, engine.version, engine.facts)
+}
+
+fun Context.runtime(name: String, version: String, facts: Map<String, String>): String {
+    val how = facts.mapNotNull { (fact, value) ->
+        when (fact) {
+            "threads" -> threads(value.toIntOrNull() ?: 1)
+            "delegate" -> getString(R.string.delegate, value)
+            else -> value
+        }
+    }
+    return getString(R.string.running, "$name $version", how.joinToString())
+}
+
+fun Context.threads(count: Int): String = resources.getQuantityString(R.plurals.threads_n, count, count)
+
+/** Lets a person pick a photo; the answer comes to onActivityResult. */
+fun Activity.pickPhoto(request: Int) {
+    val pick = if (Build.VERSION.SDK_INT >= 33) Intent(MediaStore.ACTION_PICK_IMAGES) else Intent(Intent.ACTION_GET_CONTENT)
+    try {
+        @Suppress("DEPRECATION")
+        startActivityForResult(pick.setType("image/*"), request)
+    } catch (_: ActivityNotFoundException) {
+        notice(getString(R.string.no_picker), "")
+    }
+}

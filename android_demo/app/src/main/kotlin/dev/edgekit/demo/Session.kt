@@ -1,0 +1,74 @@
+package dev.edgekit.demo
+
+import dev.edgekit.core.Classifier
+import dev.edgekit.core.Golden
+import dev.edgekit.core.GoldenReport
+import dev.edgekit.core.ModelSpec
+import dev.edgekit.core.UnsupportedModel
+import dev.edgekit.core.check
+import dev.edgekit.demo.engine.EngineKind
+import dev.edgekit.demo.engine.EngineOptions
+import java.nio.ByteBuffer
+
+/** A model that is open, and what its golden examples say of this phone. */
+class Opened(val choice: Choice, val classifier: Classifier, val golden: GoldenReport) {
+    val spec get() = classifier.spec
+}
+
+/** A model's artifact, checked against its manifest's checksums, and the runtime for it. */
+class Artifact(val spec: ModelSpec, val golden: Golden, val bytes: ByteBuffer, val kind: EngineKind)
+
+/** One open model at a time, on the app's worker. It outlives activities: a rotation opens nothing anew. */
+class Session(private val app: DemoApp, private val abi: String) {
+    private var opened: Opened? = null  // of the worker only
+
+    /** `use` with the chosen model on the worker, which opens it where another one is open; what came of it, on the main thread. */
+    fun <T> use(choice: Choice, use: (Opened) -> T, told: (Result<T>) -> Unit) = work(told) {
+        use(ready(choice))
+    }
+
+    /** The same for who is on the worker already: a camera's frame. */
+    fun <T> now(choice: Choice, use: (Opened) -> T): Result<T> = runCatching { use(ready(choice)) }
+
+    /** Something else on the worker, while no model is open. */
+    fun <T> alone(act: () -> T, told: (Result<T>) -> Unit) = work(told) {
+        close()
+        act()
+    }
+
+    /** Throws EdgekitException. */
+    fun artifact(model: String): Artifact {
+        val files = app.models.files(model)
+        val spec = ModelSpec.read(files).also { it.checkFiles(files) }
+        val kind = app.engines.find { it.target == spec.target } ?: throw UnsupportedModel(
+            "this app has no runtime for ${spec.target} files", "the app's flavour with ONNX Runtime",
+        )
+        return Artifact(spec, Golden.read(files, spec), app.models.bytes(model, spec), kind)
+    }
+
+    fun options(choice: Choice) = EngineOptions(abi, choice.threads, choice.accelerator)
+
+    private fun <T> work(told: (Result<T>) -> Unit, act: () -> T) = app.worker.execute {
+        val result = runCatching(act)  // errors of libraries and of memory too: they are told, not thrown
+        app.main.execute { told(result) }
+    }
+
+    private fun ready(choice: Choice) = opened?.takeIf { it.choice == choice } ?: open(choice)
+
+    private fun open(choice: Choice): Opened {
+        close()
+        val artifact = artifact(choice.model)
+        val classifier = Classifier(artifact.spec, artifact.kind.open(artifact.spec, artifact.bytes, options(choice)))
+        return try {
+            Opened(choice, classifier, artifact.golden.check(classifier)).also { opened = it }
+        } catch (error: Throwable) {
+            classifier.close()
+            throw error
+        }
+    }
+
+    private fun close() {
+        opened?.classifier?.close()
+        opened = null
+    }
+}

@@ -1,0 +1,94 @@
+package dev.edgekit.demo
+
+import android.app.Activity
+import android.graphics.Bitmap
+import android.net.Uri
+import android.os.Looper
+import android.view.View
+import android.widget.Button
+import android.widget.LinearLayout
+import android.widget.Spinner
+import android.widget.TextView
+import dev.edgekit.core.Clock
+import dev.edgekit.core.Golden
+import dev.edgekit.core.ModelSpec
+import dev.edgekit.core.Picture
+import dev.edgekit.demo.engine.Native
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
+import java.io.File
+import java.io.InputStream
+import java.util.concurrent.Executor
+import org.junit.Assert.assertEquals
+import org.junit.Before
+import org.junit.runner.RunWith
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+
+const val TINY = "tiny-tflite-int8"
+const val ONNX = "tiny-onnx-int8"
+const val REAL = "mobilenetv2-tflite-int8"
+
+/** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
+@RunWith(AppRunner::class)
+abstract class AppTest {
+    protected val app get() = RuntimeEnvironment.getApplication() as DemoApp
+
+    @Before
+    fun parts() {
+        Native
+        app.worker = Executor { it.run() }
+        var now = 0L
+        var tick = 0L
+        app.clock = Clock { now.also { tick = (tick * 31 + 7) % 101; now += 4_000_000 + 9_000 * tick } }
+    }
+
+    /** What was posted to the main thread runs. */
+    protected fun settle() = shadowOf(Looper.getMainLooper()).idle()
+
+    protected fun choose(model: String, threads: Int = 1) = app.settings.keep(Choice(model, threads, "cpu"))
+
+    /** The app carries one artifact, some of whose files are others. */
+    protected fun carry(model: String, vararg changed: Pair<String, (ByteArray) -> ByteArray?>) {
+        app.models = Models({ listOf(model) }) { path ->
+            val bytes = app.assets.open("models/$path").readBytes()
+            val change = changed.toMap()[File(path).name]
+            ByteArrayInputStream(if (change == null) bytes else change(bytes) ?: throw java.io.FileNotFoundException(path))
+        }
+    }
+
+    protected fun manifest(change: (String) -> String): Pair<String, (ByteArray) -> ByteArray?> =
+        "manifest.json" to { bytes -> change(String(bytes)).toByteArray() }
+
+    protected fun golden(model: String) = app.models.files(model).let { Golden.read(it, ModelSpec.read(it)) }
+
+    protected fun png(picture: Picture): ByteArray {
+        val bitmap = Bitmap.createBitmap(picture.argb, picture.width, picture.height, Bitmap.Config.ARGB_8888)
+        return ByteArrayOutputStream().also { bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }.toByteArray()
+    }
+
+    /** A photo that a provider of another app has. */
+    protected fun photo(open: () -> InputStream): Uri {
+        val uri = Uri.parse("content://photos/${photos++}")
+        shadowOf(app.contentResolver).registerInputStreamSupplier(uri) { open() }
+        return uri
+    }
+
+    protected fun resource(name: String): ByteArray = AppTest::class.java.getResourceAsStream("/photos/$name")!!.readBytes()
+
+    private companion object {
+        var photos = 0
+    }
+}
+
+fun Activity.text(id: Int) = view<TextView>(id).text.toString()
+fun Activity.shown(id: Int) = view<View>(id).visibility == View.VISIBLE
+fun Activity.press(id: Int) = assertEquals(true, view<Button>(id).performClick())
+fun Activity.choose(id: Int, place: Int) = view<Spinner>(id).setSelection(place)
+
+/** Labels as they are listed. */
+fun Activity.answers(): List<String> = view<LinearLayout>(R.id.answers).run {
+    (0 until childCount).map { getChildAt(it).findViewById<TextView>(R.id.label)!!.text.toString() }
+}
+
+fun Activity.notice() = if (shown(R.id.notice)) text(R.id.notice_title) + "\n" + text(R.id.notice_text) else ""

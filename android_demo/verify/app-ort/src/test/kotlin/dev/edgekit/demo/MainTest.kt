@@ -1,0 +1,259 @@
+package dev.edgekit.demo
+
+import android.Manifest.permission.CAMERA
+import android.content.Intent
+import android.content.pm.PackageManager.PERMISSION_DENIED
+import android.content.pm.PackageManager.PERMISSION_GRANTED
+import android.graphics.Insets
+import android.hardware.camera2.CameraCharacteristics
+import android.hardware.camera2.CameraManager
+import android.net.Uri
+import android.os.Build
+import android.provider.MediaStore
+import android.util.Size
+import android.view.View
+import android.view.WindowInsets
+import android.widget.Spinner
+import dev.edgekit.demo.engine.EngineKind
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.robolectric.Robolectric
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+import org.robolectric.shadow.api.Shadow
+import org.robolectric.shadows.ShadowCameraCharacteristics
+
+class MainTest : AppTest() {
+    private fun started() = Robolectric.buildActivity(MainActivity::class.java).setup().also { settle() }
+
+    private fun allow() = shadowOf(app).grantPermissions(CAMERA)
+
+    @Test
+    fun `the first launch checks the artifact's examples on this phone, and asks for the camera`() {
+        for (model in listOf(TINY, ONNX, REAL)) {
+            choose(model)
+            val main = started().get()
+            assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
+            assertTrue(main.notice(), main.notice().startsWith("The camera is not allowed\n"))
+            assertEquals("Allow the camera", main.text(R.id.notice_action))
+            assertTrue(main.text(R.id.running), main.text(R.id.running).contains("1 thread, cpu"))
+        }
+    }
+
+    @Test
+    fun `a refused camera is explained, and after never again the settings are offered`() {
+        choose(TINY)
+        val main = started().get()
+        main.press(R.id.notice_action)
+        assertEquals(listOf(CAMERA), shadowOf(main).lastRequestedPermission.requestedPermissions.asList())
+        main.onRequestPermissionsResult(2, arrayOf(CAMERA), intArrayOf(PERMISSION_DENIED))
+        assertEquals("Open settings", main.text(R.id.notice_action))
+        main.press(R.id.notice_action)
+        val settings = shadowOf(main).nextStartedActivity
+        assertEquals(Uri.parse("package:dev.edgekit.demo"), settings.data)
+        assertTrue(main.view<View>(R.id.pick).isEnabled)
+    }
+
+    @Test
+    fun `with the permission but without a camera photos are left`() {
+        choose(TINY)
+        val main = started().get()
+        allow()
+        main.onRequestPermissionsResult(2, arrayOf(CAMERA), intArrayOf(PERMISSION_GRANTED))
+        assertEquals("No camera\nPhotos work without one.", main.notice())
+        assertFalse(main.shown(R.id.notice_action))
+    }
+
+    @Test
+    fun `the camera starts where there is one, and stops with the screen`() {
+        choose(TINY)
+        allow()
+        val manager = app.getSystemService(CameraManager::class.java)!!
+        shadowOf(manager).addCamera("1", camera(CameraCharacteristics.LENS_FACING_FRONT, 270))
+        shadowOf(manager).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        val found = CameraChoice.of(manager)!!
+        assertEquals(listOf("0", Size(1280, 720)), listOf(found.id, found.size))
+        val controller = started()
+        val main = controller.get()
+        assertEquals("", main.notice())
+        main.onSurfaceTextureAvailable(android.graphics.SurfaceTexture(0), 100, 100)  // nobody calls it here
+        settle()
+        assertEquals("", main.notice())
+        controller.pause().stop()
+        controller.start().resume()
+        settle()
+        assertEquals("", main.notice())
+    }
+
+    private fun camera(facing: Int, orientation: Int): CameraCharacteristics {
+        val facts = ShadowCameraCharacteristics.newCameraCharacteristics()
+        val shadow = Shadow.extract<ShadowCameraCharacteristics>(facts)
+        shadow.set(CameraCharacteristics.LENS_FACING, facing)
+        shadow.set(CameraCharacteristics.SENSOR_ORIENTATION, orientation)
+        val map = org.robolectric.shadows.StreamConfigurationMapBuilder.newBuilder()
+        for (size in listOf(Size(4000, 3000), Size(1280, 720), Size(320, 240))) map.addOutputSize(android.graphics.ImageFormat.YUV_420_888, size)
+        shadow.set(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP, map.build())
+        return facts
+    }
+
+    @Test
+    fun `frames are turned as Android's documentation says`() {
+        val back = CameraChoice("0", Size(1280, 720), 90, facesPerson = false)
+        val front = CameraChoice("1", Size(1280, 720), 270, facesPerson = true)
+        assertEquals(listOf(90, 0, 270, 180), listOf(0, 90, 180, 270).map { back.rotation(it) })
+        assertEquals(listOf(270, 0, 90, 180), listOf(0, 90, 180, 270).map { front.rotation(it) })
+    }
+
+    /** The texture arrives stretched over the view, upright for a phone that is not turned. */
+    @Test
+    fun `the preview covers its view, upright and in proportion`() {
+        val size = Size(1280, 720)
+        for ((screen, width, height) in listOf(Triple(0, 1000, 900), Triple(90, 900, 1000), Triple(180, 500, 900), Triple(270, 1600, 900))) {
+            val rotation = (90 - screen + 360) % 360
+            val matrix = Camera.cover(width, height, size, rotation, screen)
+            val corners = floatArrayOf(0f, 0f, width.toFloat(), 0f, 0f, height.toFloat())
+            matrix.mapPoints(corners)
+            val across = Math.hypot((corners[2] - corners[0]).toDouble(), (corners[3] - corners[1]).toDouble())
+            val down = Math.hypot((corners[4] - corners[0]).toDouble(), (corners[5] - corners[1]).toDouble())
+            assertEquals(1280.0 / 720, down / across, 1e-3)  // the natural picture is tall
+            val turned = Math.toDegrees(Math.atan2((corners[3] - corners[1]).toDouble(), (corners[2] - corners[0]).toDouble()))
+            assertEquals(screen.toDouble(), (360 - turned) % 360, 1e-3)
+            val box = android.graphics.RectF(0f, 0f, width.toFloat(), height.toFloat()).also { matrix.mapRect(it) }
+            assertTrue("$box over $width x $height", box.left <= 0.1 && box.top <= 0.1 && box.right >= width - 0.1 && box.bottom >= height - 0.1)
+            assertTrue(minOf(box.width() - width, box.height() - height) < 0.5)
+        }
+    }
+
+    @Test
+    fun `another model, other threads and another accelerator are opened and kept`() {
+        choose(TINY)
+        val main = started().get()
+        main.choose(R.id.model, app.models.names().indexOf(ONNX))
+        settle()
+        assertTrue(main.text(R.id.running), main.text(R.id.running).startsWith("onnxruntime 1."))
+        main.choose(R.id.threads, 2)
+        settle()
+        assertTrue(main.text(R.id.running), main.text(R.id.running).contains("4 threads"))
+        assertEquals(Choice(ONNX, 4, "cpu"), app.settings.choice(app.models.names()))
+        main.choose(R.id.accelerator, 1)
+        settle()
+        assertTrue(main.notice(), main.notice().contains("onnxruntime has no accelerator cpu-builtin here"))
+        main.choose(R.id.model, app.models.names().indexOf(TINY))
+        settle()
+        assertTrue(main.text(R.id.running), main.text(R.id.running).contains("cpu-builtin, delegate: none"))
+        assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers"))
+        app.settings.keep(Choice("one that was removed", 1, "cpu"))
+        assertEquals(app.models.names().first(), app.settings.choice(app.models.names()).model)
+    }
+
+    @Test
+    fun `without a model it says how to put one in`() {
+        app.models = Models({ emptyList() }) { throw java.io.FileNotFoundException(it) }
+        val main = started().get()
+        assertTrue(main.notice(), main.notice().startsWith("No model in this app\nOn your computer: edgekit export"))
+        assertFalse(main.view<View>(R.id.pick).isEnabled || main.view<View>(R.id.measure).isEnabled)
+    }
+
+    @Test
+    fun `a model that does not run here says why`() {
+        for ((said, changed) in listOf<Pair<String, Pair<String, (ByteArray) -> ByteArray?>>>(
+            "model.tflite is damaged: it ends after 1000 of 13757 bytes" to ("model.tflite" to { it.copyOf(1000) }),
+            "golden.npz is missing" to ("golden.npz" to { null }),
+            "labels.txt is damaged" to ("labels.txt" to { it.clone().apply { set(0, 35) } }),
+            "6 labels for 5 classes" to ("labels.txt" to { it + "more\n".toByteArray() }),
+            "manifest.json: not JSON: the file ends too early" to manifest { it.take(100) },
+            "this model was exported with schema 7; this app reads schema 1" to manifest { it.replace("\"schema\": 1", "\"schema\": 7") },
+            "this file needs LiteRT 9.9 or later on arm64, and this app has TFLite 2.16.1" to manifest {
+                it.replace(Regex("\"oldest_interpreter\": \\{[^}]*\\}"), "\"oldest_interpreter\": {\"arm64\": \"LiteRT 9.9\"}")
+            },
+            "this app has no runtime for onnx files" to manifest { it.replace("\"target\": \"tflite\"", "\"target\": \"onnx\"") },
+        )) {
+            app.engines = listOf(dev.edgekit.demo.engine.TfliteEngine)
+            carry(TINY, changed)
+            val main = started().get()
+            assertTrue("$said: ${main.notice()}", main.notice().startsWith("This model does not run here\n") && said in main.notice())
+            assertEquals("", main.text(R.id.golden))
+            assertTrue(main.view<Spinner>(R.id.model).isEnabled)
+        }
+    }
+
+    @Test
+    fun `a phone that answers wrongly is told so`() {
+        carry(TINY, manifest { it.replace(Regex("\"golden_tolerance\": [0-9.e-]+"), "\"golden_tolerance\": -1") })
+        val main = started().get()
+        assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives WRONG answers: off by "))
+        assertEquals(main.getColor(R.color.wrong), main.view<android.widget.TextView>(R.id.golden).currentTextColor)
+    }
+
+    @Test
+    fun `turning the phone opens nothing anew, and keeps the choice`() {
+        var opened = 0
+        app.engines = app.engines.map { Counted(it) { opened++ } }
+        choose(TINY, threads = 2)
+        val controller = started()
+        org.robolectric.RuntimeEnvironment.setQualifiers("+land")
+        controller.configurationChange()
+        settle()
+        controller.recreate()
+        settle()
+        assertEquals(1, opened)
+        assertEquals("2 threads", controller.get().view<Spinner>(R.id.threads).selectedItem)
+        assertTrue(controller.get().text(R.id.golden).startsWith("This phone gives the right"))
+    }
+
+    private class Counted(private val kind: EngineKind, private val opened: () -> Unit) : EngineKind() {
+        override val name get() = kind.name
+        override val target get() = kind.target
+        override val version get() = kind.version
+        override fun start(spec: dev.edgekit.core.ModelSpec, model: java.nio.ByteBuffer, options: dev.edgekit.demo.engine.EngineOptions) =
+            kind.open(spec, model, options).also { opened() }
+    }
+
+    @Test
+    fun `a photo is picked, or not`() {
+        choose(TINY)
+        val main = started().get()
+        main.press(R.id.pick)
+        val asked = shadowOf(main).nextStartedActivityForResult
+        assertEquals(MediaStore.ACTION_PICK_IMAGES, asked.intent.action)
+        shadowOf(main).clearNextStartedActivities()
+        shadowOf(main).receiveResult(asked.intent, 0, null)
+        assertEquals(null, shadowOf(main).nextStartedActivity)
+        val uri = photo { png(golden(TINY).pictures[0]).inputStream() }
+        main.press(R.id.pick)
+        val again = shadowOf(main).nextStartedActivityForResult.intent
+        shadowOf(main).clearNextStartedActivities()
+        shadowOf(main).receiveResult(again, -1, Intent().setData(uri))
+        val next = shadowOf(main).nextStartedActivity
+        assertEquals(listOf(PhotoActivity::class.java.name, uri), listOf(next.component!!.className, next.data))
+        main.press(R.id.measure)
+        assertEquals(TimesActivity::class.java.name, shadowOf(main).nextStartedActivity.component!!.className)
+    }
+
+    @Test
+    @Config(sdk = [28])
+    fun `the oldest Android`() {
+        assertEquals(28, Build.VERSION.SDK_INT)
+        choose(REAL)
+        val main = started().get()
+        assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
+        main.press(R.id.pick)
+        assertEquals(Intent.ACTION_GET_CONTENT, shadowOf(main).nextStartedActivityForResult.intent.action)
+        assertEquals(28, Phone.facts(app).sdk)
+    }
+
+    @Test
+    fun `nothing lies under the system's bars`() {
+        choose(TINY)
+        for (screen in listOf(MainActivity::class.java, PhotoActivity::class.java, TimesActivity::class.java)) {
+            val activity = Robolectric.buildActivity(screen).setup().get()
+            val insets = WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), Insets.of(1, 63, 2, 126))
+                .setInsets(WindowInsets.Type.displayCutout(), Insets.of(80, 0, 0, 0)).build()
+            activity.window.decorView.dispatchApplyWindowInsets(insets)
+            val root = activity.view<View>(R.id.root)
+            assertEquals(listOf(80, 63, 2, 126), listOf(root.paddingLeft, root.paddingTop, root.paddingRight, root.paddingBottom))
+        }
+    }
+}

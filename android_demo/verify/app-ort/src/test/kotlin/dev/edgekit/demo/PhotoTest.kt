@@ -1,0 +1,104 @@
+package dev.edgekit.demo
+
+import android.content.Intent
+import android.graphics.drawable.BitmapDrawable
+import android.net.Uri
+import android.os.Bundle
+import android.widget.ImageView
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.robolectric.Robolectric
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
+
+class PhotoTest : AppTest() {
+    private fun shared(uri: Uri): ActivityController<PhotoActivity> = Robolectric.buildActivity(
+        PhotoActivity::class.java, Intent(Intent.ACTION_SEND).setType("image/png").putExtra(Intent.EXTRA_STREAM, uri),
+    ).setup().also { settle() }
+
+    private fun bitmap(photo: PhotoActivity) = (photo.view<ImageView>(R.id.photo).drawable as BitmapDrawable).bitmap
+
+    @Test
+    fun `a shared photo is decoded, and answered as Python answers it`() {
+        for (model in listOf(TINY, ONNX, REAL)) {
+            choose(model)
+            val golden = golden(model)
+            for ((i, picture) in golden.pictures.withIndex()) {
+                val photo = shared(photo { png(picture).inputStream() }).get()
+                val best = golden.answers[i].indices.maxByOrNull { golden.answers[i][it] }!!
+                val labels = String(app.models.files(model).open("labels.txt").readBytes()).lines()
+                assertEquals("", photo.notice())
+                assertEquals(labels[best], photo.answers().first())
+                assertEquals(5, photo.answers().size)
+                assertEquals(labels[best], photo.view<ImageView>(R.id.photo).contentDescription)
+                assertTrue(photo.text(R.id.golden).startsWith("This phone gives the right answers"))
+            }
+        }
+    }
+
+    @Test
+    fun `photos of every kind`() {
+        choose(TINY)
+        val turned = bitmap(shared(photo { resource("exif6.jpg").inputStream() }).get())
+        assertEquals(listOf(40, 60), listOf(turned.width, turned.height))
+        assertTrue(turned.getPixel(20, 5) and 0xFF < 80 && turned.getPixel(20, 55) and 0xFF > 180)  // red above, blue below
+        for (name in listOf("one.png", "grey.png", "cmyk.jpg")) {
+            val photo = shared(photo { resource(name).inputStream() }).get()
+            assertEquals(name, "", photo.notice())
+            assertEquals(name, 5, photo.answers().size)
+        }
+        val large = shared(photo { resource("large.png").inputStream() }).get()
+        assertEquals("The photo is 8000 × 6000 pixels and was read at 1/2 of its size.", large.text(R.id.sampled))
+        assertEquals(4000, bitmap(large).width)
+    }
+
+    @Test
+    fun `what cannot be shown is said, and another photo can be picked`() {
+        choose(TINY)
+        val png = png(golden(TINY).pictures[0])
+        for ((said, uri) in listOf(
+            "a picture of 20000 x 10000 pixels is too large (more than 178 megapixels)" to photo { resource("huge.png").inputStream() },
+            "This photo cannot be read: " to photo { "no picture".byteInputStream() },
+            "This photo cannot be read: " to photo { png.copyOf(40).inputStream() },
+            "This photo can no longer be read: its permission has ended" to photo { throw SecurityException("no access") },
+            "No photo was given" to null,
+        )) {
+            val photo = uri?.let { shared(it) } ?: Robolectric.buildActivity(PhotoActivity::class.java, Intent(Intent.ACTION_SEND)).setup()
+            assertTrue("$said: ${photo.get().notice()}", photo.get().notice().startsWith(said))
+            assertEquals(emptyList<String>(), photo.get().answers())
+            photo.get().press(R.id.pick)
+            val good = Intent().setData(photo { png.inputStream() })
+            shadowOf(photo.get()).receiveResult(shadowOf(photo.get()).nextStartedActivityForResult.intent, -1, good)
+            settle()
+            assertEquals("", photo.get().notice())
+            assertEquals(5, photo.get().answers().size)
+        }
+    }
+
+    @Test
+    fun `a picked photo outlives the process`() {
+        choose(TINY)
+        val first = photo { png(golden(TINY).pictures[0]).inputStream() }
+        val second = photo { png(golden(TINY).pictures[1]).inputStream() }
+        val before = shared(first)
+        before.get().press(R.id.pick)
+        shadowOf(before.get()).receiveResult(shadowOf(before.get()).nextStartedActivityForResult.intent, -1, Intent().setData(second))
+        settle()
+        val kept = Bundle()
+        before.saveInstanceState(kept).pause().stop().destroy()
+        val after = Robolectric.buildActivity(PhotoActivity::class.java, before.get().intent).create(kept).start().resume()
+        settle()
+        assertTrue(bitmap(after.get()).sameAs(bitmap(shared(second).get())))
+        assertEquals(shared(second).get().answers(), after.get().answers())
+    }
+
+    @Test
+    fun `a model that does not run here says why`() {
+        carry(TINY, "model.tflite" to { it.copyOf(5) })
+        val photo = shared(photo { resource("one.png").inputStream() }).get()
+        assertTrue(photo.notice(), photo.notice().startsWith("model.tflite is damaged"))
+        app.models = Models({ emptyList() }) { throw java.io.FileNotFoundException(it) }
+        assertTrue(shared(photo { resource("one.png").inputStream() }).get().notice().startsWith("No model in this app"))
+    }
+}
