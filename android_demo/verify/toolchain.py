@@ -96,6 +96,18 @@ def maven(*, fetch: bool) -> Path:
     return home / "bin"
 
 
+def apksigner() -> Path:
+    """Its jar, of Debian's package: unpacked, not installed."""
+    jar = CACHE / "apksigner/usr/share/java/apksigner.jar"
+    if not jar.is_file():
+        say("downloading apksigner")
+        with tempfile.TemporaryDirectory(dir=CACHE) as work:
+            subprocess.run(["apt-get", "download", "-q", "apksigner"], cwd=work, check=True, capture_output=True)
+            (package,) = Path(work).glob("apksigner_*.deb")
+            subprocess.run(["dpkg-deb", "-x", package, CACHE / "apksigner"], check=True)
+    return jar
+
+
 def main() -> None:
     fetch = sys.argv[1:2] == ["--fetch"]
     command = sys.argv[1 + fetch :]

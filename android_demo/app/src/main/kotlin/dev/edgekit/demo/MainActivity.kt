@@ -57,6 +57,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         val models = app.models.names()
         view<View>(R.id.measure).isEnabled = models.isNotEmpty()
         view<View>(R.id.pick).isEnabled = models.isNotEmpty()
+        view<View>(R.id.choices).visibility = if (models.isEmpty()) View.GONE else View.VISIBLE
         if (models.isEmpty()) return notice(getString(R.string.no_models), getString(R.string.no_models_hint))
         offer(models)
         open()
@@ -169,8 +170,8 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         camera = null
     }
 
-    /** A frame, on the worker. */
-    private fun look(frame: YuvFrame) {
+    /** A frame, on the worker. Its buffers are the camera's, and are not looked at afterwards. */
+    internal fun look(frame: YuvFrame) {
         val wanted = choice ?: return
         val clock = app.clock
         val result = app.session.now(wanted) { opened ->

@@ -87,6 +87,33 @@ class MainTest : AppTest() {
         assertEquals("", main.notice())
     }
 
+    /** No frame comes from Robolectric's camera: one is made of a grey picture, whose chroma is even. */
+    @Test
+    fun `a camera's frame is answered, live`() {
+        choose(REAL)
+        allow()
+        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        val main = started().get()
+        val golden = golden(REAL)
+        val best = golden.answers[0].indices.maxByOrNull { golden.answers[0][it] }!!
+        val picture = golden.pictures[0]
+        repeat(40) { main.look(frame(picture)) }
+        settle()
+        assertEquals(String(app.models.files(REAL).open("labels.txt").readBytes()).lines()[best], main.answers().first())
+        assertTrue(main.text(R.id.timing), Regex("""inference 4\.\d ms, preprocessing 4\.\d ms""").matches(main.text(R.id.timing)))
+        val spoken = main.view<android.view.ViewGroup>(R.id.answers).getChildAt(0).contentDescription
+        assertTrue("$spoken", Regex("""[^,]+, \d+\.\d %""").matches(spoken))
+    }
+
+    /** As the sensor lies: turned back by 90 degrees, so that it is upright after its rotation by 90. */
+    private fun frame(picture: dev.edgekit.core.Picture): dev.edgekit.core.YuvFrame {
+        val (w, h) = picture.height to picture.width
+        val y = java.nio.ByteBuffer.allocateDirect(w * h)
+        for (row in 0 until h) for (x in 0 until w) y.put(row * w + x, picture.argb[x * picture.width + picture.width - 1 - row].toByte())
+        val chroma = java.nio.ByteBuffer.allocateDirect((w + 1) / 2 * ((h + 1) / 2)).apply { while (hasRemaining()) put(128.toByte()) }
+        return dev.edgekit.core.YuvFrame(w, h, 90, y, w, chroma, chroma, (w + 1) / 2, 1)
+    }
+
     private fun camera(facing: Int, orientation: Int): CameraCharacteristics {
         val facts = ShadowCameraCharacteristics.newCameraCharacteristics()
         val shadow = Shadow.extract<ShadowCameraCharacteristics>(facts)

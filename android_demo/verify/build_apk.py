@@ -1,0 +1,233 @@
+"""A signed APK of each flavour, out of what the Maven reactor compiled: `make android` calls this.
+
+    python android_demo/verify/build_apk.py [tflite] [ort]
+
+They lie in build/android, with the models of app/src/main/assets, libraries for arm64-v8a and x86_64, debuggable, and signed
+with a key of this checkout. What is checked stands in `check`.
+"""
+
+import shutil
+import struct
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolchain import CACHE, apksigner, jdk, say
+
+VERIFY = Path(__file__).resolve().parent
+APP = VERIFY.parent / "app"
+OUT = VERIFY.parents[1] / "build" / "android"
+RESOURCES = VERIFY / "resources" / "target"
+ABIS = ("arm64-v8a", "x86_64")
+PAGE = 16384
+# flavour -> the AARs in it, and the size it must stay under, bytes: of one CPU's libraries, of all
+FLAVOURS: dict[str, tuple[tuple[str, ...], int, int]] = {
+    "tflite": (("tensorflow-lite", "tensorflow-lite-api"), 15_000_000, 30_000_000),
+    "ort": (("tensorflow-lite", "tensorflow-lite-api", "onnxruntime"), 40_000_000, 40_000_000),
+}
+LEGACY = ("ort",)  # libraries are packed, and unpacked at installation
+SMALL_PAGES = "libtensorflowlite_jni.so"  # TFLite 2.16.1's is linked for pages of 4 KB; LiteRT's is not
+
+
+def main() -> None:
+    check_versions()
+    OUT.mkdir(parents=True, exist_ok=True)
+    for flavour in sys.argv[1:] or FLAVOURS:
+        build(flavour)
+
+
+def check_versions() -> None:
+    """What Android Studio builds with is what is verified here."""
+    catalog = tomllib.loads((VERIFY.parent / "gradle" / "libs.versions.toml").read_text("utf-8"))["versions"]
+    space = "{http://maven.apache.org/POM/4.0.0}"
+    properties = ElementTree.parse(VERIFY / "pom.xml").getroot().find(f"{space}properties")
+    assert properties is not None
+    pom = {p.tag.removeprefix(space): p.text for p in properties}
+    for name in ("kotlin", "tflite", "ort", "junit"):
+        _same(name, catalog[name], pom[f"{name}.version"])
+    for name in ("minSdk", "targetSdk", "versionCode", "versionName"):
+        _same(name, catalog[name], pom[f"app.{name}"])
+
+
+def _same(name: str, studio: str, here: str | None) -> None:
+    if studio != here:
+        raise SystemExit(f"error: {name} is {studio} in gradle/libs.versions.toml and {here} in verify/pom.xml")
+
+
+def build(flavour: str) -> None:
+    work = OUT / flavour
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    aars, *_ = FLAVOURS[flavour]
+    resources, rules = link(flavour, work)
+    dex = compile_dex(flavour, aars, rules, work)
+    libraries = {
+        f"lib/{abi}/{so.name}": so
+        for aar in aars
+        for abi in ABIS
+        for so in sorted((VERIFY / "aars/target" / aar / "jni" / abi).glob("*.so"))
+    }
+    aligned = work / "aligned.apk"
+    package(resources, {d.name: d for d in dex} | libraries, aligned, stored=flavour not in LEGACY)
+    apk = OUT / f"edgekit-demo-{flavour}.apk"
+    sign(aligned, apk)
+    check(apk, flavour, rules)
+    shutil.rmtree(work)
+
+
+def properties() -> dict[str, str]:
+    return dict(line.split("=", 1) for line in (RESOURCES / "paths.properties").read_text("utf-8").split())
+
+
+def link(flavour: str, work: Path) -> tuple[Path, Path]:
+    """The flavour's manifest, the resources and the models; and what R8 must keep of them."""
+    known = properties()
+    manifest = (RESOURCES / "AndroidManifest.xml").read_text("utf-8")
+    unpacked = str(flavour in LEGACY).lower()
+    (work / "AndroidManifest.xml").write_text(
+        manifest.replace("<application ", f'<application android:extractNativeLibs="{unpacked}" ', 1), "utf-8"
+    )
+    made, rules = work / "resources.apk", work / "manifest.pro"
+    assets = APP / "src/main/assets"
+    aapt2(
+        "link", "-I", known["android"], "--manifest", work / "AndroidManifest.xml", "--proguard", rules, "--debug-mode",
+        "--version-code", known["versionCode"], "--version-name", known["versionName"],
+        *(("-A", assets) if assets.is_dir() else ()), "-o", made, RESOURCES / "res.zip",
+    )  # fmt: skip
+    return made, rules
+
+
+def aapt2(*arguments: str | Path) -> str:
+    return run(RESOURCES / "tools/prebuilt/linux/aapt2", *arguments)
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"error: {Path(command[0]).name} failed\n{done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def compile_dex(flavour: str, aars: tuple[str, ...], manifest_rules: Path, work: Path) -> list[Path]:
+    """R8: what is not used is left out."""
+    known, home = properties(), jdk(fetch=False)
+    jars = [Path(known["kotlin"]), *(VERIFY / "aars/target" / aar / "classes.jar" for aar in aars)]
+    for module in ("core", "resources", f"app-{flavour}"):
+        jar = work / f"{module}.jar"
+        with zipfile.ZipFile(jar, "w") as made:
+            for file in sorted((VERIFY / module / "target/classes").rglob("*.class")):
+                made.write(file, file.relative_to(VERIFY / module / "target/classes"))
+        jars.append(jar)
+    rules = [manifest_rules, APP / "rules.pro"]
+    rules += [p for aar in aars if (p := VERIFY / "aars/target" / aar / "proguard.txt").is_file()]
+    dex = work / "dex"
+    dex.mkdir()
+    run(
+        home / "bin/java", "-Xmx3g", "-cp", RESOURCES / "tools/r8.jar", "com.android.tools.r8.R8", "--release",
+        "--min-api", known["minSdk"], "--lib", known["android"], "--lib", home,
+        *(word for file in rules for word in ("--pg-conf", file)), "--output", dex, *jars,
+    )  # fmt: skip
+    return sorted(dex.glob("*.dex"))
+
+
+def package(base: Path, files: dict[str, Path], out: Path, *, stored: bool) -> None:
+    """The zip `base` and `files`. What is stored as it is lies on 4 bytes, a library on a page, so that it can be mapped."""
+    with zipfile.ZipFile(base) as source, zipfile.ZipFile(out, "w") as made:
+
+        def put(name: str, data: bytes, how: int) -> None:
+            info = zipfile.ZipInfo(name, (1981, 1, 1, 1, 1, 2))
+            info.compress_type = how
+            info.external_attr = 0o644 << 16
+            if how == zipfile.ZIP_STORED and made.fp is not None:
+                step = PAGE if name.endswith(".so") else 4
+                pad = -(made.fp.tell() + 30 + len(name.encode())) % step
+                pad += step if 0 < pad < 4 else 0  # an extra field has 4 bytes at least
+                info.extra = b"\x35\xd9" + (pad - 4).to_bytes(2, "little") + bytes(pad - 4) if pad else b""
+            made.writestr(info, data)
+
+        for entry in source.infolist():
+            put(entry.filename, source.read(entry), entry.compress_type)
+        for name, path in files.items():
+            plain = name.endswith(".dex") or (name.endswith(".so") and stored)
+            put(name, path.read_bytes(), zipfile.ZIP_STORED if plain else zipfile.ZIP_DEFLATED)
+
+
+def sign(aligned: Path, apk: Path) -> None:
+    """With a key of this checkout: an APK of another one is to be uninstalled first."""
+    key, home = CACHE / "debug.p12", jdk(fetch=False)
+    if not key.is_file():
+        run(
+            home / "bin/keytool", "-genkeypair", "-keystore", key, "-storetype", "PKCS12", "-storepass", "android",
+            "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000", "-dname", "CN=edgekit demo",
+        )  # fmt: skip
+    least = properties()["minSdk"]
+    signer = (home / "bin/java", "-jar", apksigner())
+    run(
+        *signer, "sign", "--ks", key, "--ks-pass", "pass:android", "--min-sdk-version", least,
+        "--v4-signing-enabled", "false", "--out", apk, aligned,
+    )  # fmt: skip
+    run(*signer, "verify", "--min-sdk-version", least, apk)
+
+
+def check(apk: Path, flavour: str, rules: Path) -> None:
+    """Classes that the manifest and layouts name, sizes, alignment; and say what it is."""
+    compiled = {
+        ".".join(file.relative_to(folder).with_suffix("").parts)
+        for module in ("core", f"app-{flavour}")
+        for folder in [VERIFY / module / "target/classes"]
+        for file in folder.rglob("*.class")
+    }
+    named = [line.split()[2] for line in rules.read_text("utf-8").splitlines() if line.startswith("-keep class ")]
+    if missing := [name for name in named if name.startswith("dev.edgekit.") and name not in compiled]:
+        raise SystemExit(f"error: the manifest or a layout names {', '.join(missing)}, which is not there")
+    _, one, whole = FLAVOURS[flavour]
+    sizes = {abi: size_for(apk, abi) for abi in ABIS}
+    for what, size, limit in [*((abi, sizes[abi], one) for abi in ABIS), ("all CPUs", apk.stat().st_size, whole)]:
+        if size > limit:
+            raise SystemExit(f"error: {apk.name} has {size / 1e6:.1f} MB for {what}, more than {limit / 1e6:.0f}")
+    each = ", ".join(f"{size / 1e6:.1f} MB with {abi} alone" for abi, size in sizes.items())
+    say(f"{apk.relative_to(OUT.parents[1])}: {apk.stat().st_size / 1e6:.1f} MB; {each}")
+    for name, offset, segments in libraries_of(apk):
+        if offset is not None and offset % PAGE:
+            raise SystemExit(f"error: {name} does not begin on a page of 16 KB")
+        if min(segments) < PAGE:
+            if Path(name).name != SMALL_PAGES:
+                raise SystemExit(f"error: {name} is linked for pages of {min(segments)} bytes, not 16 KB")
+            say(f"  {name} is linked for pages of 4 KB: not for phones with pages of 16 KB (a LiteRT library is)")
+    for line in aapt2("dump", "badging", apk).splitlines():
+        if line.startswith(("package:", "sdkVersion", "minSdkVersion", "targetSdkVersion", "native-code", "launchable")):
+            say(f"  {line}")
+
+
+def size_for(apk: Path, abi: str) -> int:
+    """Bytes of an APK that had this CPU's libraries only."""
+    with zipfile.ZipFile(apk) as inside:
+        others = [e for e in inside.infolist() if e.filename.startswith("lib/") and f"/{abi}/" not in e.filename]
+        return apk.stat().st_size - sum(e.compress_size for e in others)
+
+
+def libraries_of(apk: Path) -> Iterator[tuple[str, int | None, list[int]]]:
+    """Name; where its bytes begin, if they are stored as they are; alignment of its ELF's loaded segments."""
+    with zipfile.ZipFile(apk) as inside, apk.open("rb") as raw:
+        for entry in inside.infolist():
+            if not entry.filename.endswith(".so"):
+                continue
+            raw.seek(entry.header_offset + 26)
+            name, extra = struct.unpack("<HH", raw.read(4))
+            begins = entry.header_offset + 30 + name + extra
+            elf = inside.read(entry)  # 64 bits: both ABIs are
+            start = struct.unpack_from("<Q", elf, 32)[0]
+            size, count = struct.unpack_from("<HH", elf, 54)
+            headers = [start + i * size for i in range(count)]
+            aligned = [
+                struct.unpack_from("<Q", elf, h + 48)[0] for h in headers if struct.unpack_from("<I", elf, h)[0] == 1
+            ]
+            yield entry.filename, begins if entry.compress_type == zipfile.ZIP_STORED else None, aligned
+
+
+if __name__ == "__main__":
+    main()
