@@ -34,10 +34,12 @@ lint: .venv/.ready
 fast: .venv-run/.ready
 	.venv-run/bin/pytest -q -p no:cacheprovider -m "not full"
 
-# The Android app's parts that need no Android, compiled and tested: its core, and its engines on the AARs' own libraries.
-# Tests of `fast` and `full` run what is made here.
+# The Android app: core, engines and screens in a JVM, and APKs in build/android. Tests of `fast` and `full` run what is made here.
 android: .venv/.ready
-	.venv/bin/python android_demo/verify/toolchain.py mvn -q -f android_demo/verify/pom.xml test
+	.venv/bin/python android_demo/verify/models.py --app >/dev/null
+	.venv/bin/python android_demo/verify/toolchain.py mvn -q -f android_demo/verify/pom.xml test \
+		-Dedgekit.app.models=$(CURDIR)/.cache/android/models
+	.venv/bin/python android_demo/verify/build_apk.py
 
 # The same engines, and the AAR's arm64 library under QEMU, on every kind of network: exports of some minutes, kept.
 android-models: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices

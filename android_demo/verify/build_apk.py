@@ -30,7 +30,7 @@ FLAVOURS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "ort": (("tensorflow-lite", "tensorflow-lite-api", "onnxruntime"), 40_000_000, 40_000_000),
 }
 LEGACY = ("ort",)  # libraries are packed, and unpacked at installation
-SMALL_PAGES = "libtensorflowlite_jni.so"  # TFLite 2.16.1's is linked for pages of 4 KB; LiteRT's is not
+SMALL_PAGES = "libtensorflowlite_jni.so"  # TFLite 2.16.1, the last of its name, is linked for pages of 4 KB
 
 
 def main() -> None:
@@ -197,9 +197,11 @@ def check(apk: Path, flavour: str, rules: Path) -> None:
         if min(segments) < PAGE:
             if Path(name).name != SMALL_PAGES:
                 raise SystemExit(f"error: {name} is linked for pages of {min(segments)} bytes, not 16 KB")
-            say(f"  {name} is linked for pages of 4 KB: not for phones with pages of 16 KB (a LiteRT library is)")
+            say(f"  {name} is linked for pages of 4 KB: not for phones with pages of 16 KB")
     for line in aapt2("dump", "badging", apk).splitlines():
-        if line.startswith(("package:", "sdkVersion", "minSdkVersion", "targetSdkVersion", "native-code", "launchable")):
+        if line.startswith(
+            ("package:", "sdkVersion", "minSdkVersion", "targetSdkVersion", "native-code", "launchable")
+        ):
             say(f"  {line}")
 
 

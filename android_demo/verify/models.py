@@ -1,17 +1,24 @@
-"""Artifacts for the checks of this folder, exported once into .cache/android/models: each kind of network, each scheme.
+"""Artifacts for the checks of this folder, exported into .cache/android/models: each kind of network, each scheme.
 
-    python android_demo/verify/models.py
+    python android_demo/verify/models.py            all of them
+    python android_demo/verify/models.py --app      the one that the app's own tests take; where the app has no model, it gets it
 
-Bundled weights, which need no network; swin_micro has none, and its random ones will do where answers are only compared.
+Bundled weights, which need no network. What was exported stays until they change.
 """
 
+import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from toolchain import CACHE, say
 
+from edgekit import android
+from edgekit.zoo import BUNDLED
+
 MODELS = CACHE / "models"
+APP = Path(__file__).resolve().parents[1]
 WANTED = (
     ("mobilenetv2", "bundled", "tflite", "int8-static"),
     ("mobilenetv2", "bundled", "tflite", "int8-dynamic"),
@@ -26,19 +33,31 @@ WANTED = (
 )
 
 
-def export() -> list[Path]:
-    """The artifacts; those that are there already are not made again."""
+def export(wanted: tuple[tuple[str, str, str, str], ...]) -> list[Path]:
+    """The artifacts, made where they are not there yet."""
     made = []
-    for model, weights, target, scheme in WANTED:
+    for model, weights, target, scheme in wanted:
         folder = MODELS / f"{model}-{target}-{scheme}"
         made.append(folder)
-        if folder.is_dir():
+        if folder.is_dir() and folder.stat().st_mtime > (BUNDLED / f"{model}.safetensors").stat().st_mtime:
             continue
+        shutil.rmtree(folder, ignore_errors=True)
         say(f"exporting {folder.name}")
         command = [sys.executable, "-m", "edgekit", "export", model, "--weights", weights, "--target", target]
         subprocess.run([*command, "--scheme", scheme, "-o", folder], check=True, stdout=subprocess.DEVNULL)
     return made
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--app", action="store_true", help="only the one that the app's own tests take")
+    asked = parser.parse_args()
+    made = export(WANTED[:1] if asked.app else WANTED)
+    if asked.app and not android.carried(APP):
+        android.add(made[0], APP)
+        say(f"the app had no model: {made[0].name} was put into {android.MODELS}")
+    sys.stdout.writelines(f"{folder}\n" for folder in made)
+
+
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{folder}\n" for folder in export())
+    main()

@@ -12,7 +12,7 @@ from edgekit.errors import DeviceError
 PACKAGE = "dev.edgekit.demo"
 VARIABLE = "EDGEKIT_APK"
 DEFAULT = Path("build/android")
-MAKE_IT = f"{VARIABLE}=FILE.apk; android_demo has no screens and no APK yet"
+MAKE_IT = f"make android, in edgekit's checkout; or {VARIABLE}=FILE.apk"
 
 # engine -> how its native library is named inside the APK
 LIBRARIES = {"tflite": ("tensorflowlite", "litert"), "onnxruntime": ("onnxruntime",)}
@@ -45,8 +45,8 @@ def install(phone: Phone, engine: str | None = None) -> Path:
 
 
 def choose(abi: str, engine: str | None) -> Path:
-    """The APK that $EDGEKIT_APK names, or that lies in the folder it names or in build/android, for a kind of CPU; one
-    with the engine, where there are several. Raises DeviceError."""
+    """The APK that $EDGEKIT_APK names, or that lies in the folder it names or in build/android, for a kind of CPU; the
+    smallest with the engine, where there are several. Raises DeviceError."""
     place = Path(os.environ.get(VARIABLE) or DEFAULT)
     if not place.exists():
         missing = (
@@ -55,7 +55,7 @@ def choose(abi: str, engine: str | None) -> Path:
             else "there is no APK of the app"
         )
         raise DeviceError(missing, hint=MAKE_IT)
-    files = sorted(place.rglob("*.apk")) if place.is_dir() else [place]
+    files = sorted(place.rglob("*.apk"), key=lambda file: file.stat().st_size) if place.is_dir() else [place]
     fits = {file: libraries for file in files if (libraries := _libraries(file, abi))}
     if not fits:
         hold = f"{place} has no library" if place.is_file() else f"no APK in {place} has libraries"

@@ -25,8 +25,8 @@ class LabelsDoNotMatch(labels: Int, classes: Int) :
 class UnsupportedModel(what: String, hint: String = "edgekit export MODEL --target tflite makes one that this app runs") :
     EdgekitException(what, hint)
 
-class RuntimeTooOld(has: String, wants: String) : EdgekitException(
-    "this file needs $wants or later, and this app has $has",
+class RuntimeTooOld(has: String, wants: String, cpu: String) : EdgekitException(
+    "this file needs $wants or later on $cpu, and this app has $has",
     "a newer runtime, or export it with another --scheme",
 )
 

@@ -39,5 +39,5 @@ class RuntimeVersion(val name: String, val version: String) : Comparable<Runtime
 fun ModelSpec.checkRuntime(has: RuntimeVersion, abi: String) {
     val cpu = if (abi.startsWith("x86")) "x86-64" else "arm64"
     val wants = oldest[cpu]?.let { RuntimeVersion.stated(it) } ?: return
-    if (has < wants) throw RuntimeTooOld(has.toString(), "$wants on $cpu")
+    if (has < wants) throw RuntimeTooOld("$has", "$wants", cpu)
 }

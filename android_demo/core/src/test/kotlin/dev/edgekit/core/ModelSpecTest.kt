@@ -104,7 +104,7 @@ class ModelSpecTest {
         }
         val old = RuntimeVersion("tflite", "2.16.1")
         val error = thrown<RuntimeTooOld> { dynamic.checkRuntime(old, "arm64-v8a") }
-        assertEquals("this file needs LiteRT 1.2 on arm64 or later, and this app has TFLite 2.16.1", error.message)
+        assertEquals("this file needs LiteRT 1.2 or later on arm64, and this app has TFLite 2.16.1", error.message)
         thrown<RuntimeTooOld> { dynamic.checkRuntime(RuntimeVersion("litert", "1.0.1"), "arm64-v8a") }
         thrown<RuntimeTooOld> { dynamic.checkRuntime(old, "x86_64") }
         dynamic.checkRuntime(RuntimeVersion("litert", "1.0.1"), "x86_64")

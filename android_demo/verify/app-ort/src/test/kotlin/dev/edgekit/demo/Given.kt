@@ -27,7 +27,7 @@ import org.robolectric.Shadows.shadowOf
 
 const val TINY = "tiny-tflite-int8"
 const val ONNX = "tiny-onnx-int8"
-const val REAL = "mobilenetv2-tflite-int8"
+const val REAL = "mobilenetv2-tflite-int8-static"
 
 /** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
 @RunWith(AppRunner::class)

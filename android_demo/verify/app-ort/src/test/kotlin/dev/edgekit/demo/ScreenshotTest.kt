@@ -20,7 +20,7 @@ import org.robolectric.annotation.Config
  * The screens as they look, beside the pictures in android_demo/screenshots. `-Dedgekit.screenshots=write` writes those anew;
  * what differs is written to target/screenshots.
  */
-@Config(qualifiers = "w411dp-h731dp-420dpi")
+@Config(qualifiers = "w411dp-h731dp-xhdpi")
 class ScreenshotTest : AppTest() {
     private fun photo(): Activity {
         val uri = photo { png(golden(REAL).pictures[0]).inputStream() }
@@ -55,7 +55,7 @@ class ScreenshotTest : AppTest() {
         val found = Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888).also { view.draw(Canvas(it)) }
         val known = File(root, "android_demo/screenshots/$name.png")
         if (System.getProperty("edgekit.screenshots") == "write") return known.write(found)
-        val expected = BitmapFactory.decodeFile(known.path)
+        val expected = known.readBytes().let { BitmapFactory.decodeByteArray(it, 0, it.size) }
         val differs = if (expected.width == found.width && expected.height == found.height) difference(expected, found) else 1.0
         if (differs > 0.01) File("target/screenshots/$name.png").write(found)
         assertTrue("$name: ${100 * differs} % of its pixels differ; target/screenshots/$name.png is how it looks now", differs <= 0.01)
@@ -98,13 +98,13 @@ class ScreenshotTest : AppTest() {
 
     @Test fun photoLight() = compare("photo-light") { photo() }
     @Test fun photoDark() = compare("photo-dark", "+night") { photo() }
-    @Test fun photoLandscape() = compare("photo-landscape", "w731dp-h411dp-land-420dpi") { photo() }
+    @Test fun photoLandscape() = compare("photo-landscape", "w731dp-h411dp-land-xhdpi") { photo() }
     @Test fun photoLargeFont() = compare("photo-large-font", font = 2f) { photo() }
     @Test fun timesLight() = compare("times-light") { times() }
     @Test fun timesDark() = compare("times-dark", "+night") { times() }
     @Test fun timesLargeFont() = compare("times-large-font", font = 2f) { times() }
     @Test fun permissionLight() = compare("permission-light") { main() }
-    @Test fun permissionLandscape() = compare("permission-landscape", "w731dp-h411dp-land-night-420dpi") { main() }
+    @Test fun permissionLandscape() = compare("permission-landscape", "w731dp-h411dp-land-night-xhdpi") { main() }
     @Test fun corruptModel() = compare("corrupt-model") { corrupt() }
     @Test fun noModel() = compare("no-model", font = 1.3f) { none() }
 

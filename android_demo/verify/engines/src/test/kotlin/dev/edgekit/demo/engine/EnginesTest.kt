@@ -134,7 +134,7 @@ class EnginesTest {
             thrown<RuntimeTooOld> { artifact.open().close() }
         }
         val error = thrown<RuntimeTooOld> { Given.tflite.open(dynamic, abi = "arm64-v8a").close() }
-        assertEquals("this file needs LiteRT 1.2 on arm64 or later, and this app has TFLite 2.16.1", error.message)
+        assertEquals("this file needs LiteRT 1.2 or later on arm64, and this app has TFLite 2.16.1", error.message)
         Given.tflite.open(dynamic).close()
     }
 }
