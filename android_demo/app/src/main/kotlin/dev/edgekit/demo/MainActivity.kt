@@ -74,31 +74,27 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private fun offer(models: List<String>) {
         val now = app.settings.choice(models)
         val accelerators = (app.engines.flatMap { it.accelerators } + now.accelerator).distinct()
-        offer(R.id.model, models, models, now.model) { it.copy(model = models[it.place]) }
-        offer(R.id.threads, Settings.THREADS, Settings.THREADS.map { threads(it) }, now.threads) { it.copy(threads = Settings.THREADS[it.place]) }
-        offer(R.id.accelerator, accelerators, accelerators, now.accelerator) { it.copy(accelerator = accelerators[it.place]) }
+        offer(R.id.model, models, now.model) { before, i -> before.copy(model = models[i]) }
+        val threads = Settings.THREADS
+        offer(R.id.threads, threads.map { threads(it) }, threads(now.threads)) { before, i -> before.copy(threads = threads[i]) }
+        offer(R.id.accelerator, accelerators, now.accelerator) { before, i -> before.copy(accelerator = accelerators[i]) }
     }
 
-    private fun <T> offer(id: Int, values: List<T>, shown: List<String>, now: T, change: (Placed) -> Choice) = view<Spinner>(id).run {
+    private fun offer(id: Int, shown: List<String>, now: String, change: (Choice, Int) -> Choice) = view<Spinner>(id).run {
         onItemSelectedListener = null
         adapter = ArrayAdapter(context, android.R.layout.simple_spinner_item, shown)
             .apply { setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item) }
-        setSelection(values.indexOf(now).coerceAtLeast(0), false)
+        setSelection(shown.indexOf(now).coerceAtLeast(0), false)
         onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
             override fun onNothingSelected(parent: AdapterView<*>?) = Unit
             override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) {
                 val before = app.settings.choice(app.models.names())
-                val after = change(Placed(before, position))
+                val after = change(before, position)
                 if (after == before) return
                 app.settings.keep(after)
                 open()
             }
         }
-    }
-
-    private class Placed(private val choice: Choice, val place: Int) {
-        fun copy(model: String = choice.model, threads: Int = choice.threads, accelerator: String = choice.accelerator) =
-            Choice(model, threads, accelerator)
     }
 
     private fun open() {

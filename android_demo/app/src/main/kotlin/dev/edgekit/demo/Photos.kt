@@ -33,7 +33,6 @@ object Photos {
                 decoder.setTargetSampleSize(sample)
                 decoder.allocator = ImageDecoder.ALLOCATOR_SOFTWARE  // a bitmap on the GPU has no pixels to read
                 decoder.setTargetColorSpace(android.graphics.ColorSpace.get(android.graphics.ColorSpace.Named.SRGB))
-                decoder.isMutableRequired = false
             }
         } catch (error: SecurityException) {
             throw BadPicture(context.getString(R.string.photo_gone))
