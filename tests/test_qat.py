@@ -12,11 +12,11 @@ from edgekit import models
 from edgekit.errors import RequestError
 from edgekit.inspection import overflow
 from edgekit.models import trained
-from edgekit.models.grid import step
 from edgekit.recipe import Recipe
 from edgekit.training import Settings, quantized, train
 from edgekit.training.quantized import FakeQuantized
 from edgekit.training.settings import check
+from edgekit.weight_grid import step
 
 pytestmark = pytest.mark.full
 

@@ -28,9 +28,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edgekit import weight_grid
 from edgekit.exporters.folding import weighted
 from edgekit.inspection import overflow
-from edgekit.models import grid
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
 PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands
@@ -65,8 +65,8 @@ def round_weights(
         wanted = forward(exact)
         if static:
             rounded = _as_int8(rounded, exact)
-        neighbours = _neighbours(layer) if pair_safe and grid.in_pairs(layer) else None
-        scales[names[layer]] = grid.step(layer, pair_safe=pair_safe)
+        neighbours = _neighbours(layer) if pair_safe and weight_grid.in_pairs(layer) else None
+        scales[names[layer]] = weight_grid.step(layer, pair_safe=pair_safe)
         scale = scales[names[layer]].reshape(_matrix(layer).shape[:2])[..., None]
         layer.weight.copy_(_rounded(layer, exact, rounded, scale, neighbours, generator))
         if layer.bias is None:

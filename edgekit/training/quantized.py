@@ -20,8 +20,8 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from edgekit import weight_grid
 from edgekit.bench.proportions import Drop, agresti_min
-from edgekit.models import grid
 from edgekit.training.batches import Batch
 from edgekit.training.world import World
 
@@ -100,8 +100,8 @@ class Judged(nn.Module):
 
 
 def rounded(layer: nn.Conv2d | nn.Linear) -> Tensor:
-    """The layer's weights on the grid that every target's kernels take: see models/grid.py."""
-    step = grid.step(layer, pair_safe=True)
+    """The layer's weights on the grid that every target's kernels take: see weight_grid.py."""
+    step = weight_grid.step(layer, pair_safe=True)
     zero = torch.zeros_like(step, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(layer.weight, step, zero, 0, -127, 127)
 
