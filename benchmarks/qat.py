@@ -38,8 +38,12 @@ FIRST: dict[
     "scratch": {"weights": "random", "input_size": (32, 32), "crop_pct": 1.0, "epochs": 2, "batch": 128, "lr": 4e-3},
     "mobilenetv2_100": {"weights": str(IMAGENET), "input_size": (48, 48), "epochs": 1, "batch": 64, "lr": 1e-3},
 }
-WAYS = ("whole", "tuned", "aware")
-SAID = {"whole": "not tuned", "tuned": "tuned, then quantized", "aware": "tuned with --qat, then quantized"}
+SAID = {
+    "whole": "not tuned",
+    "tuned": "tuned, then quantized",
+    "aware": "tuned with --qat, then quantized",
+    "taught": "tuned with --qat --distill, then quantized",
+}
 
 
 def run(name: str, way: str) -> Path:
@@ -52,7 +56,8 @@ def run(name: str, way: str) -> Path:
         backbone()
     tuning = msgspec.structs.replace(
         first, model=str(WORK / f"{name}-whole"), weights="auto", input_size=None, crop_pct=None, epochs=EPOCHS,
-        lr=first.lr / 4, qat=way == "aware",
+        lr=first.lr / 4, qat=way in ("aware", "taught"),
+        distill=str(run(name, "tuned")) if way == "taught" else None,
     )  # fmt: skip
     begun = out.is_dir()
     train(first if way == "whole" else tuning, out, resume=begun, say=print)
@@ -91,7 +96,7 @@ def main() -> None:
         reference = right(name, "whole", "onnx", Quantize("fp32"))
         for target in TARGETS:
             control = right(name, "tuned", target, quantize)
-            for way in WAYS:
+            for way in SAID:
                 found = right(name, way, target, quantize)
                 drop, against = lost(reference, found), lost(control, found)
                 rows.append(

@@ -28,7 +28,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgekit import weight_grid
 from edgekit.exporters.folding import weighted
 from edgekit.inspection import overflow
 
@@ -65,9 +64,9 @@ def round_weights(
         wanted = forward(exact)
         if static:
             rounded = _as_int8(rounded, exact)
-        neighbours = _neighbours(layer) if pair_safe and weight_grid.in_pairs(layer) else None
-        scales[names[layer]] = weight_grid.step(layer, pair_safe=pair_safe)
-        scale = scales[names[layer]].reshape(_matrix(layer).shape[:2])[..., None]
+        neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
+        scale = _scale(layer, neighbours)
+        scales[names[layer]] = scale.flatten()
         layer.weight.copy_(_rounded(layer, exact, rounded, scale, neighbours, generator))
         if layer.bias is None:
             layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
@@ -127,6 +126,23 @@ def _matrix(layer: nn.Conv2d | nn.Linear) -> torch.Tensor:
     """The weights as [groups, outputs, inputs]."""
     groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
     return layer.weight.reshape(groups, len(layer.weight) // groups, -1)
+
+
+def _scale(layer: nn.Conv2d | nn.Linear, neighbours: Neighbours | None) -> torch.Tensor:
+    """The step of every output channel's grid: [groups, outputs, 1]."""
+    weight = _matrix(layer)
+    largest = weight.abs().amax(2, keepdim=True)
+    if neighbours is not None:
+        before, _ = neighbours
+        padded = functional.pad(weight, (0, 1))
+        pair = torch.maximum(*((sign * weight).relu() + (sign * padded[:, :, before]).relu() for sign in (1, -1)))
+        largest = torch.maximum(largest, pair.amax(2, keepdim=True) * 127 / overflow.LIMIT)
+    return (largest / 127).clamp_min(1e-12)
+
+
+def _in_pairs(layer: nn.Conv2d | nn.Linear) -> bool:
+    """Whether kernels add this layer's products in pairs: not those of depthwise convolutions."""
+    return isinstance(layer, nn.Linear) or layer.in_channels != layer.groups
 
 
 def _neighbours(layer: nn.Conv2d | nn.Linear) -> Neighbours:

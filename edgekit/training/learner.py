@@ -1,5 +1,6 @@
 """A network with all that changes it in a step, and the state that makes it go on bit for bit."""
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from edgekit.errors import TrainingError, UnsupportedError
 from edgekit.models import heads
 from edgekit.models.trained import Score
-from edgekit.training import randomness
+from edgekit.training import quantized, randomness
 from edgekit.training.batches import Batch
 from edgekit.training.objective import Objective
 from edgekit.training.quantized import FakeQuantized, Judged
@@ -67,6 +68,14 @@ class Learner:
     def judged(self) -> nn.Module:
         """What is measured: of quantization-aware training, what is kept as an int8 file would see it."""
         return Judged(self.grid, self.kept) if self.grid else self.kept
+
+    def finished(self) -> nn.Module:
+        """What is saved."""
+        if not self.grid:
+            return self.kept
+        made = copy.deepcopy(self.kept)
+        quantized.bake(made)
+        return made
 
     @property
     def rate(self) -> float:

@@ -1,11 +1,10 @@
 """Quantization-aware training: a network learns with its numbers rounded as an int8 file will round them.
 
-In the forward pass alone, weights and inputs of convolutions and linear layers, and what timm's BatchNorms return (their
-activation included), are rounded to 8 bits; gradients pass as if they were not (straight through). Source: Jacob et al. 2018,
-https://arxiv.org/abs/1712.05877. The weights' grid is the coarsest that a target takes, the pair-safe one. What it leaves are
-ordinary float weights, so that every target's exporter takes them and lays its own grid; each calibrates activations itself.
+In the forward pass alone, weights and inputs of convolutions and linear layers are rounded to 8 bits; gradients pass as if
+they were not (straight through). Source: Jacob et al. 2018, https://arxiv.org/abs/1712.05877. What it leaves are ordinary
+float weights that lie on the grid, so that every target's exporter takes them; each target calibrates activations itself.
 
-Not simulated: the results of additions that no layer reads, pooling, softmax and LayerNorm, and how a target equalises.
+Not simulated: the results of additions, pooling, softmax and normalisation, 16-bit overflow, and how a target equalises.
 
 BatchNorm need not be folded for it. It multiplies each output channel by a factor, the grid of each output channel is its own
 and symmetric, so rounding before the factor is rounding after it.
@@ -16,11 +15,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from edgekit import weight_grid
 from edgekit.bench.proportions import Drop, agresti_min
 from edgekit.training.batches import Batch
 from edgekit.training.world import World
@@ -32,8 +29,7 @@ LAYERS = (nn.Conv2d, nn.Linear)
 class FakeQuantized(nn.Module):
     """A network seen through its int8 grid.
 
-    ranges  float32 [layers, then norms; 2]: the least and the largest number of each layer's input and each BatchNorm's output;
-            they follow the batches in training
+    ranges  float32 [layers, 2]: the least and the largest input of each layer; they follow the batches in training
     """
 
     ranges: Tensor
@@ -43,10 +39,8 @@ class FakeQuantized(nn.Module):
         super().__init__()
         self.module = module
         self.names = [name for name, layer in module.named_modules() if isinstance(layer, LAYERS)]
-        self.norms = [name for name, layer in module.named_modules() if isinstance(layer, BatchNormAct2d)]
-        places = len(self.names) + len(self.norms)
-        self.register_buffer("ranges", torch.zeros(places, 2))
-        self.register_buffer("seen", torch.zeros(places, dtype=torch.bool))
+        self.register_buffer("ranges", torch.zeros(len(self.names), 2))
+        self.register_buffer("seen", torch.zeros(len(self.names), dtype=torch.bool))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.look(self.module, images)
@@ -57,11 +51,8 @@ class FakeQuantized(nn.Module):
         hooks = [
             layers[name].register_forward_pre_hook(partial(self._round_input, number))
             for number, name in enumerate(self.names)
-        ] + [
-            layers[name].register_forward_hook(partial(self._round_output, number))
-            for number, name in enumerate(self.norms, len(self.names))
         ]
-        weights = {f"{name}.weight": rounded(layers[name]) for name in self.names}
+        weights = {f"{name}.weight": rounded(layers[name].weight) for name in self.names}
         try:
             answers: Tensor = functional_call(module, weights, (images,))
         finally:
@@ -70,12 +61,7 @@ class FakeQuantized(nn.Module):
         return answers
 
     def _round_input(self, number: int, layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (self._rounded(number, inputs[0]), *inputs[1:])
-
-    def _round_output(self, number: int, layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        return self._rounded(number, output)
-
-    def _rounded(self, number: int, x: Tensor) -> Tensor:
+        x: Tensor = inputs[0]
         if self.training:
             with torch.no_grad():
                 batch = torch.stack([x.min().clamp(max=0), x.max().clamp(min=0)]).float()
@@ -85,7 +71,7 @@ class FakeQuantized(nn.Module):
         low, high = self.ranges[number].tolist()
         step = max((high - low) / 255, 1e-8)
         zero = min(max(round(-low / step) - 128, -128), 127)
-        return torch.fake_quantize_per_tensor_affine(x, step, zero, -128, 127)
+        return (torch.fake_quantize_per_tensor_affine(x, step, zero, -128, 127), *inputs[1:])
 
 
 class Judged(nn.Module):
@@ -99,11 +85,19 @@ class Judged(nn.Module):
         return self.grid.look(self.module, images)
 
 
-def rounded(layer: nn.Conv2d | nn.Linear) -> Tensor:
-    """The layer's weights on the grid that every target's kernels take: see weight_grid.py."""
-    step = weight_grid.step(layer, pair_safe=True)
+def rounded(weight: Tensor) -> Tensor:
+    """On a symmetric grid of 255 values for each output channel."""
+    step = (weight.detach().abs().amax(tuple(range(1, weight.ndim))) / 127).clamp(min=1e-8).float()
     zero = torch.zeros_like(step, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(layer.weight, step, zero, 0, -127, 127)
+    return torch.fake_quantize_per_channel_affine(weight, step, zero, 0, -127, 127)
+
+
+def bake(module: nn.Module) -> None:
+    """Put the weights where rounding puts them. In place."""
+    with torch.no_grad():
+        for layer in module.modules():
+            if isinstance(layer, LAYERS):
+                layer.weight.copy_(rounded(layer.weight))
 
 
 def lost(whole: nn.Module, through: nn.Module, batches: Iterable[Batch], world: World) -> Drop:

@@ -183,7 +183,7 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
     if course.world.first:
         standing.logged = folder.log(course.out, line)
         if best:
-            made = learner.kept
+            made = learner.finished()
             folder.keep(course.out, made, course.card(made, standing, found))
     course.say(
         f"epoch {epoch + 1}/{course.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
