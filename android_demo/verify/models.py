@@ -28,8 +28,8 @@ WANTED = (
     ("vit_micro", "bundled", "tflite", "int8-static"),
     ("vit_micro", "bundled", "tflite", "int8-dynamic"),
     ("vit_micro", "bundled", "onnx", "int8-dynamic"),
-    ("swin_micro", "random", "tflite", "fp32"),
-    ("swin_micro", "random", "tflite", "int8-static"),
+    ("swin_micro", "bundled", "tflite", "fp32"),
+    ("swin_micro", "bundled", "tflite", "int8-static"),
 )
 
 
