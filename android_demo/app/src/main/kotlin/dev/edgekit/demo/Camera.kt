@@ -74,8 +74,8 @@ class Camera(
         trying {
             manager.openCamera(choice.id, object : CameraDevice.StateCallback() {
                 override fun onOpened(camera: CameraDevice) = if (closed) camera.close() else configure(camera)
-                override fun onDisconnected(camera: CameraDevice) = fail("another app took it")
-                override fun onError(camera: CameraDevice, error: Int) = fail("error $error")
+                override fun onDisconnected(camera: CameraDevice) = lost(camera, "another app took it")
+                override fun onError(camera: CameraDevice, error: Int) = lost(camera, "error $error")
             }, main)
         }
     }
@@ -137,6 +137,12 @@ class Camera(
         } catch (error: Exception) {  // CameraAccessException, SecurityException, IllegalStateException: a phone's moods
             fail(error.message ?: error.javaClass.simpleName)
         }
+    }
+
+    /** Also in place of onOpened, when `device` is not known yet. */
+    private fun lost(camera: CameraDevice, why: String) {
+        camera.close()
+        fail(why)
     }
 
     private fun fail(why: String) {

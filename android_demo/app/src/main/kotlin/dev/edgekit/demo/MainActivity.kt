@@ -33,6 +33,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private var runs = false  // the chosen model was opened
     private var started = false
     private var asked = false
+    private var turned = 0
     private val recent = Recent()
 
     override fun onCreate(saved: Bundle?) {
@@ -234,19 +235,26 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         return true
     }
 
-    override fun onSurfaceTextureUpdated(texture: SurfaceTexture) = Unit
+    /** From one landscape to the other Android tells nothing else. */
+    override fun onSurfaceTextureUpdated(texture: SurfaceTexture) {
+        if (screen() != turned) turn()
+    }
 
     private fun turn() {
         val found = chosenCamera ?: return
         val preview = view<TextureView>(R.id.preview)
-        val screen = when (preview.display?.rotation) {
-            Surface.ROTATION_90 -> 90
-            Surface.ROTATION_180 -> 180
-            Surface.ROTATION_270 -> 270
-            else -> 0
-        }
+        val screen = screen()
+        turned = screen
         camera?.rotation = found.rotation(screen)
         preview.setTransform(Camera.cover(preview.width, preview.height, found.size, found.rotation(screen), screen))
+    }
+
+    /** Degrees. */
+    private fun screen() = when (view<TextureView>(R.id.preview).display?.rotation) {
+        Surface.ROTATION_90 -> 90
+        Surface.ROTATION_180 -> 180
+        Surface.ROTATION_270 -> 270
+        else -> 0
     }
 
     @Deprecated("Deprecated in Java")
