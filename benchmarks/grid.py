@@ -6,7 +6,7 @@
 
 Exports run as the command line does, in a process each, and are kept in `.cache/grid`: a second run goes on where the
 first stopped. Latencies are CPU time, one thread, interleaved over the files of one model and target. Answers are those
-to pictures that calibrate nothing: Fashion-MNIST's test set for the bundled MobileNetV2, photographs and crops of them
+to pictures that calibrate nothing: Fashion-MNIST's test set for models with bundled weights, photographs and crops of them
 for the rest. With random weights (said in the table) answers mean little and only latency carries over.
 
 int8 is also held against the default, file against file: CPU time, whose ratio should not exceed 1.03, and top-1 on
@@ -51,7 +51,12 @@ from edgekit.runtimes import Options
 from edgekit.tasks.classification import agreement, softmax, sqnr_db
 
 CELLS = Path(__file__).resolve().parent.parent / ".cache" / "grid"
-WEIGHTS = {"mobilenetv2": "bundled", "efficientnet_lite0": "package"}  # the others' are not to be had without a hub
+WEIGHTS = {  # the others' are not to be had without a hub
+    "mobilenetv2": "bundled",
+    "efficientnet_lite0": "package",
+    "vit_micro": "bundled",
+    "swin_micro": "bundled",
+}
 MODELS = (*WEIGHTS, "efficientnet_b0", "vit_tiny", "deit_small", "swin_tiny")
 SCHEMES = ("fp32", "fp16", "int8")
 PICTURES = 500
