@@ -51,7 +51,8 @@ androidComponents {
 
 dependencies {
     implementation(project(":core"))
-    // -Plitert=2.1.0 takes Google's LiteRT of that version, which has the same Interpreter class
+    // -Plitert=2.1.0 takes Google's LiteRT of that version, which has the same Interpreter class. By its issues #4775 and #8474,
+    // 2.0 has not, and 2.1.6 brings a namespace twice, which AGP 9 refuses
     val litert = providers.gradleProperty("litert").orNull
     if (litert == null) implementation(libs.tflite) else implementation("com.google.ai.edge.litert:litert:$litert")
     "ortImplementation"(libs.ort)

@@ -30,7 +30,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private var chosenCamera: CameraChoice? = null
     private var surface: SurfaceTexture? = null
     private var choice: Choice? = null
-    private var runs = false  // the chosen model was opened
+    @Volatile private var runs = false  // the chosen model was opened
     private var started = false
     private var asked = false
     private var turned = 0
@@ -54,7 +54,6 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     override fun onStart() {
         super.onStart()
         started = true
-        window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         val models = app.models.names()
         view<View>(R.id.measure).isEnabled = models.isNotEmpty()
         view<View>(R.id.pick).isEnabled = models.isNotEmpty()
@@ -75,20 +74,25 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private fun offer(models: List<String>) {
         val now = app.settings.choice(models)
         val accelerators = (app.engines.flatMap { it.accelerators } + now.accelerator).distinct()
-        offer(R.id.model, models, now.model) { before, i -> before.copy(model = models[i]) }
+        offer(R.id.model, R.string.model, models, now.model) { before, i -> before.copy(model = models[i]) }
         val threads = Settings.THREADS
-        offer(R.id.threads, threads.map { threads(it) }, threads(now.threads)) { before, i -> before.copy(threads = threads[i]) }
-        offer(R.id.accelerator, accelerators, now.accelerator) { before, i -> before.copy(accelerator = accelerators[i]) }
+        offer(R.id.threads, R.string.threads, threads.map { threads(it) }, threads(now.threads)) { before, i -> before.copy(threads = threads[i]) }
+        offer(R.id.accelerator, R.string.accelerator, accelerators, now.accelerator) { before, i -> before.copy(accelerator = accelerators[i]) }
     }
 
-    private fun offer(id: Int, shown: List<String>, now: String, change: (Choice, Int) -> Choice) = view<Spinner>(id).run {
+    private fun offer(id: Int, label: Int, shown: List<String>, now: String, change: (Choice, Int) -> Choice) = view<Spinner>(id).run {
+        // a description takes the place of what is chosen: it has to say both
+        fun speak(position: Int) { contentDescription = getString(R.string.answer_spoken, getString(label), shown[position]) }
         onItemSelectedListener = null
         adapter = ArrayAdapter(context, android.R.layout.simple_spinner_item, shown)
             .apply { setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item) }
-        setSelection(shown.indexOf(now).coerceAtLeast(0), false)
+        val chosen = shown.indexOf(now).coerceAtLeast(0)
+        setSelection(chosen, false)
+        speak(chosen)
         onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
             override fun onNothingSelected(parent: AdapterView<*>?) = Unit
             override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) {
+                speak(position)
                 val before = app.settings.choice(app.models.names())
                 val after = change(before, position)
                 if (after == before) return
@@ -138,9 +142,10 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         chosenCamera = found
         val worker: (() -> Unit) -> Unit = { act -> app.worker.execute(act) }
         camera = Camera(manager, found, Handler(Looper.getMainLooper()), worker, ::look) { why ->
-            camera = null
+            stopCamera()
             notice(getString(R.string.camera_failed, why), getString(R.string.camera_failed_hint), R.string.again) { startCamera() }
         }
+        window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         turn()
         camera?.start(surface)
     }
@@ -165,11 +170,12 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private fun stopCamera() {
         camera?.close()
         camera = null
+        window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
     }
 
     /** A frame, on the worker. Its buffers are the camera's, and are not looked at afterwards. */
     internal fun look(frame: YuvFrame) {
-        val wanted = choice ?: return
+        val wanted = choice?.takeIf { runs } ?: return
         val clock = app.clock
         val result = app.session.now(wanted) { opened ->
             val start = clock.nanos()

@@ -82,7 +82,10 @@ class PhotoActivity : Activity() {
     }
 
     private fun tell(trouble: Trouble) {
-        view<ImageView>(R.id.photo).setImageDrawable(null)
+        view<ImageView>(R.id.photo).run {
+            setImageDrawable(null)
+            contentDescription = getString(R.string.photo)
+        }
         show(emptyList())
         for (id in listOf(R.id.timing, R.id.golden, R.id.running)) view<TextView>(id).text = ""
         view<View>(R.id.sampled).visibility = View.GONE

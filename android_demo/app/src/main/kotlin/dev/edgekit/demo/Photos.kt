@@ -39,6 +39,8 @@ object Photos {
         } catch (error: IOException) {
             throw BadPicture(context.getString(R.string.photo_damaged, error.message?.lineSequence()?.first() ?: error.javaClass.simpleName))
         }
-        return Photo(bitmap, size.width, size.height, sample)
+        // of more than 8 bits: twice the memory, and more than a screen can be asked to draw
+        val plain = if (bitmap.config == Bitmap.Config.RGBA_F16) bitmap.copy(Bitmap.Config.ARGB_8888, false).also { bitmap.recycle() } else bitmap
+        return Photo(plain, size.width, size.height, sample)
     }
 }

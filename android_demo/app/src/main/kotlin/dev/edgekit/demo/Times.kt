@@ -16,6 +16,10 @@ class Times(private val app: DemoApp) {
     var running: Int? = null
         private set
 
+    /** What is timed, or was last. */
+    var of: Choice? = null
+        private set
+
     /** Of the last run, or why there is none. */
     var last: Result<BenchReport>? = null
         private set
@@ -27,6 +31,7 @@ class Times(private val app: DemoApp) {
     fun start(choice: Choice) {
         if (running != null) return
         stopped = false
+        of = choice
         last = null
         running = 0
         changed()
@@ -50,7 +55,7 @@ class Times(private val app: DemoApp) {
         var said = 0L
         val runner = BenchRunner(app.clock) { done ->
             val now = System.nanoTime()
-            if (now - said > 100_000_000) {
+            if (now - said > 500_000_000) {
                 said = now
                 app.main.execute { if (running != null) running = done.also { changed() } }
             }

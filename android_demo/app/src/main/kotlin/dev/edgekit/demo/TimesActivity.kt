@@ -2,6 +2,7 @@ package dev.edgekit.demo
 
 import android.app.Activity
 import android.content.Intent
+import android.content.pm.ApplicationInfo
 import android.os.Bundle
 import android.view.View
 import android.view.WindowManager
@@ -13,7 +14,9 @@ import dev.edgekit.core.Summary
 /** How long the chosen model takes on this phone: the distribution, not a mean. */
 class TimesActivity : Activity() {
     private val times get() = app.times
+    private val refreshed: () -> Unit = ::refresh
     private var choice: Choice? = null
+    private val last get() = times.last.takeIf { times.of == choice }
 
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
@@ -21,40 +24,43 @@ class TimesActivity : Activity() {
         view<View>(R.id.root).keepClearOfBars()
         choice = app.models.names().takeIf { it.isNotEmpty() }?.let { app.settings.choice(it) }
         view<Button>(R.id.start).setOnClickListener { if (times.running == null) choice?.let { times.start(it) } else times.stop() }
-        view<Button>(R.id.share).setOnClickListener { times.last?.getOrNull()?.let { share(it) } }
+        view<Button>(R.id.share).setOnClickListener { last?.getOrNull()?.let { share(it) } }
     }
 
     override fun onStart() {
         super.onStart()
-        times.changed = ::refresh
+        times.changed = refreshed
         refresh()
     }
 
     override fun onStop() {
-        times.changed = {}
-        if (isFinishing) times.stop()
+        if (times.changed === refreshed) times.changed = {}
+        if (!isChangingConfigurations) times.stop()  // in the background it would get the slow cores
         super.onStop()
     }
 
     private fun refresh() {
         val running = times.running
-        val report = times.last?.getOrNull()
+        val report = last?.getOrNull()
         val awake = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
         if (running != null) window.addFlags(awake) else window.clearFlags(awake)
         view<TextView>(R.id.model).text = choice?.run { getString(R.string.running, model, threads(threads)) } ?: getString(R.string.no_models)
         view<View>(R.id.start).isEnabled = choice != null
         view<Button>(R.id.start).setText(if (running == null) R.string.start else R.string.stop)
-        view<View>(R.id.progress).visibility = if (running == null) View.GONE else View.VISIBLE
         view<View>(R.id.share).visibility = if (report == null) View.GONE else View.VISIBLE
         view<View>(R.id.result).visibility = if (report == null || report.result.timing.runs.isEmpty()) View.GONE else View.VISIBLE
-        view<TextView>(R.id.running).text = said(running, report)
+        view<TextView>(R.id.running).run {
+            // a number that grows is not to be read out each time
+            accessibilityLiveRegion = if (running == null) View.ACCESSIBILITY_LIVE_REGION_POLITE else View.ACCESSIBILITY_LIVE_REGION_NONE
+            text = said(running, report)
+        }
         if (report != null) show(report)
     }
 
     private fun said(running: Int?, report: BenchReport?): String {
-        val failure = times.last?.exceptionOrNull()
+        val failure = last?.exceptionOrNull()
         return when {
-            running != null -> getString(R.string.times_running, choice?.model ?: "", running)
+            running != null -> getString(R.string.times_running, times.of?.model ?: "", running)
             failure != null -> trouble(failure).let { "${it.what}\n${getString(R.string.do_this, it.hint)}" }
             report == null -> getString(R.string.times_idle, choice?.model ?: "")
             else -> listOfNotNull(
@@ -83,6 +89,7 @@ class TimesActivity : Activity() {
                 val battery = batteryPct?.let { getString(R.string.battery, it) } ?: unknown
                 getString(R.string.times_device, "$manufacturer $model", sdk, abi, thermalStatus?.toString() ?: unknown, battery)
             },
+            getString(R.string.times_debuggable).takeIf { applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0 },
         ).joinToString("\n")
     }
 

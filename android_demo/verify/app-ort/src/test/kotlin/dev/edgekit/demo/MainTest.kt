@@ -160,6 +160,8 @@ class MainTest : AppTest() {
         main.choose(R.id.model, app.models.names().indexOf(ONNX))
         settle()
         assertTrue(main.text(R.id.running), main.text(R.id.running).startsWith("onnxruntime 1."))
+        val spoken = listOf(R.id.model, R.id.threads, R.id.accelerator).map { "${main.view<View>(it).contentDescription}" }
+        assertEquals(listOf("Model, $ONNX", "Threads, 1 thread", "Accelerator, cpu"), spoken)
         main.choose(R.id.threads, 2)
         settle()
         assertTrue(main.text(R.id.running), main.text(R.id.running).contains("4 threads"))

@@ -43,10 +43,11 @@ class PhotoTest : AppTest() {
         val turned = bitmap(shared(photo { resource("exif6.jpg").inputStream() }).get())
         assertEquals(listOf(40, 60), listOf(turned.width, turned.height))
         assertTrue(turned.getPixel(20, 5) and 0xFF < 80 && turned.getPixel(20, 55) and 0xFF > 180)  // red above, blue below
-        for (name in listOf("one.png", "grey.png", "cmyk.jpg")) {
+        for (name in listOf("one.png", "grey.png", "cmyk.jpg", "deep.png")) {
             val photo = shared(photo { resource(name).inputStream() }).get()
             assertEquals(name, "", photo.notice())
             assertEquals(name, 5, photo.answers().size)
+            assertEquals(name, android.graphics.Bitmap.Config.ARGB_8888, bitmap(photo).config)
         }
         val large = shared(photo { resource("large.png").inputStream() }).get()
         assertEquals("The photo is 8000 × 6000 pixels and was read at 1/2 of its size.", large.text(R.id.sampled))

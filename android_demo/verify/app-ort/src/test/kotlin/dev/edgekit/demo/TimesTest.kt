@@ -54,7 +54,7 @@ class TimesTest : AppTest() {
         assertEquals("Stop", controller.get().text(R.id.start))
         controller.recreate()
         assertEquals("Stop", controller.get().text(R.id.start))
-        Thread.sleep(300)
+        Thread.sleep(1000)
         settle()
         assertTrue(controller.get().text(R.id.running), Regex("$TINY: [1-9]\\d* inferences").matches(controller.get().text(R.id.running)))
         controller.get().press(R.id.start)
@@ -64,6 +64,35 @@ class TimesTest : AppTest() {
         assertEquals("Start", controller.get().text(R.id.start))
         assertTrue(controller.get().text(R.id.running), controller.get().text(R.id.running).endsWith("Stopped early."))
         assertTrue(controller.get().shown(R.id.result) && controller.get().shown(R.id.share))
+    }
+
+    @Test
+    fun `times are shown for the model they are of alone`() {
+        choose(TINY)
+        started().get().press(R.id.start)
+        settle()
+        choose(ONNX)
+        val other = started().get()
+        assertTrue(other.text(R.id.running), other.text(R.id.running).startsWith("Times $ONNX with the first example"))
+        assertFalse(other.shown(R.id.result) || other.shown(R.id.share))
+        choose(TINY)
+        assertTrue(started().get().shown(R.id.result))
+    }
+
+    @Test
+    fun `nothing is timed behind another app`() {
+        choose(TINY)
+        val worker = Executors.newSingleThreadExecutor()
+        app.worker = worker
+        app.clock = Clock { 0L }
+        val controller = started()
+        controller.get().press(R.id.start)
+        controller.pause().stop()
+        worker.shutdown()
+        assertTrue(worker.awaitTermination(20, TimeUnit.SECONDS))
+        controller.restart().start().resume()
+        settle()
+        assertTrue(controller.get().text(R.id.running), controller.get().text(R.id.running).endsWith("Stopped early."))
     }
 
     @Test
