@@ -318,8 +318,12 @@ def read_manifest(folder: Path) -> Manifest:
             raise ArtifactError(f"{path} has schema {schema}; this edgekit reads schema {SCHEMA}", hint=hint)
         manifest = msgspec.json.decode(blob, type=Manifest)
     except FileNotFoundError:
-        what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"
-        raise ArtifactError(f"{folder} {what}", hint="edgekit export MODEL --target tflite makes one") from None
+        if (folder / "run.toml").is_file():
+            what, model = "is a run of edgekit train, not an exported model", str(folder)
+        else:
+            what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"
+            model = "MODEL"
+        raise ArtifactError(f"{folder} {what}", hint=f"edgekit export {model} --target tflite makes one") from None
     except NotADirectoryError:
         inside = (folder.parent / "manifest.json").is_file()
         hint = f"its folder: {folder.parent}" if inside else "edgekit export MODEL --target tflite makes one"

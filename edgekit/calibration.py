@@ -111,18 +111,29 @@ def choose(calibration: str, samples: int, seed: int, spec: Preprocess, sheet: P
     rng = np.random.default_rng(seed)
     if calibration != "default":
         return _from_folder(Path(calibration), samples, rng, spec, scratch)
-    if sheet is not None and not sheet.is_file():
+    _check_there(sheet)
+    if sheet is not None and sheet.is_dir():
         return _from_folder(sheet, samples, rng, spec, scratch)
     if sheet is not None:
         return _from_sheet(sheet, samples, spec, scratch)
     return _from_photographs(samples, rng, spec, scratch)
 
 
+def _check_there(sheet: Path | None) -> None:
+    """A run's own pictures may have been removed, as private ones are."""
+    if sheet is not None and not sheet.exists():
+        raise DataError(
+            f"{sheet.parent} has no pictures of its own any more ({sheet.name}), to calibrate with and to prove the file with",
+            hint="--calibration DIR, pictures like those that the model will see",
+        )
+
+
 def describe(calibration: str, samples: int, sheet: Path | None) -> str:
     """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
     if calibration != "default":
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
-    if sheet is not None and not sheet.is_file():
+    _check_there(sheet)
+    if sheet is not None and sheet.is_dir():
         return f"{min(samples, len(picture_files(sheet)))} training pictures that come with the model"
     if sheet is not None:
         with Image.open(sheet) as picture:

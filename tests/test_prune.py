@@ -1,5 +1,6 @@
 """Pruning: what is cut, how much, and that the smaller network is a model like any other."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import edgekit
-from edgekit import models
+from edgekit import models, registry
 from edgekit.cli import main
 from edgekit.errors import DataError, RequestError, UnsupportedError
 from edgekit.models import heads, shapes, trained, weights
@@ -75,6 +76,15 @@ def test_a_deeper_cut_is_a_smaller_network_down_to_the_narrowest_layers(name):
     left = [costs.macs(cut(whole, x, share), x) / costs.macs(whole, x) for share in (0.3, 0.5, 0.7, 0.9)]
     assert left == sorted(left, reverse=True)
     assert left[-1] < 0.1
+
+
+def test_what_is_cut_is_rounded_to_the_nearest_number_of_channels():
+    whole, x = timm.create_model("mobilenetv2_050", num_classes=10).eval(), torch.randn(1, 3, 64, 64)
+    assert costs.macs(cut(whole, x, 0.01), x) > 0.97 * costs.macs(whole, x)  # not 8 channels of each layer
+    wide = {name: m.out_channels for name, m in whole.named_modules() if isinstance(m, nn.Conv2d)}
+    for name, layer in cut(whole, x, 0.3).named_modules():
+        if isinstance(layer, nn.Conv2d):
+            assert abs(layer.out_channels - max(8, 0.7 * wide[name])) <= 4.8, name  # a score less, where many are equal
 
 
 def test_multiplications_of_attention_count():
@@ -199,10 +209,24 @@ def test_files_of_other_people_stay(run, photos, tmp_path):
     assert mine.read_text() == "mine"
 
 
+def test_a_share_is_known_after_one_launch(golden_artifact):
+    """Two slow files can take the whole budget with their first."""
+    plan = dataclasses.replace(costs.TIMED, budget=0)
+    assert 0.1 < costs.ratio(golden_artifact, golden_artifact, registry.device("local"), plan) < 10
+
+
 def test_classes_must_be_known(photos, tmp_path):
+    from test_data import write_idx
+
     with pytest.raises(DataError, match=r"knows 10 classes .* the pictures show 3"):
         prune_run(Goal(0.5), asked(photos, "mobilenetv2", weights="bundled"), tmp_path / "small")
-    assert not list(tmp_path.iterdir())
+    (tmp_path / "idx").mkdir()
+    write_idx(tmp_path / "idx", "train", [i % 10 for i in range(40)])
+    with pytest.raises(DataError, match=r"\('T-shirt/top' there, '0' here\)") as error:
+        prune_run(Goal(0.5), asked(tmp_path / "idx", "vit_micro", weights="bundled"), tmp_path / "small")
+    assert "--classes FILE" in error.value.hint
+    assert "edgekit train vit_micro" in error.value.hint
+    assert [p.name for p in tmp_path.iterdir()] == ["idx"]
 
 
 @pytest.mark.parametrize(
@@ -212,6 +236,7 @@ def test_classes_must_be_known(photos, tmp_path):
         (["--keep-macs", "0.5", "--keep-params", "0.5"], "how small?"),
         (["--keep-macs", "1"], "--keep-macs is 1"),
         (["--keep-latency", "nan"], "--keep-latency is nan"),
+        (["--keep-macs", "0.5", "--temperature", "2"], "--temperature means nothing without --distill"),
         (["--keep-macs", "0.5", "--int8"], "--int8 means nothing without --keep-latency"),
         (["--keep-latency", "0.5", "--int8", "--scheme", "fp16"], "exclude each other"),
         (["--keep-latency", "0.5", "--target", "tflit"], "unknown target"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import COLOURS
+from conftest import COLOURS, paint
 from safetensors.torch import load_file
 from torch import nn
 
@@ -126,3 +126,10 @@ def test_an_attention_network_learns_through_the_grid(photos, tmp_path):
 def test_it_comes_after_training(photos, changes):
     with pytest.raises(RequestError, match="--qat comes after training"):
         check(Settings(model="vit_micro", data=str(photos), qat=True, **changes))
+
+
+def test_it_wants_a_network_that_knows_the_classes(photos, whole, tmp_path):
+    others = paint(tmp_path / "others", 6, {"blue": (0, 0, 200), "yellow": (200, 200, 0)})
+    with pytest.raises(RequestError, match="does not know these 2 classes, and --qat comes after training"):
+        train(asked(others, whole, qat=True), tmp_path / "aware")
+    assert not (tmp_path / "aware").exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,10 @@ import torch
 from click.testing import CliRunner
 from conftest import GOLDEN_FILES, HERE, ROOT, paint
 
-from edgekit import models, zoo
+from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
 from edgekit.data import open_lessons
-from edgekit.errors import DataError, RequestError, TrainingError, UnknownNameError, WeightsError
+from edgekit.errors import ArtifactError, DataError, RequestError, TrainingError, UnknownNameError, WeightsError
 from edgekit.models import trained
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
@@ -85,6 +86,20 @@ def test_a_run_is_a_model(run):
     by_weights = loaded("py:nets:dropping", weights=str(run))
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(model.module(x), by_weights.module(x))
+
+
+def test_a_run_without_its_pictures_says_what_it_needs(run, photos, tmp_path):
+    private = shutil.copytree(run, tmp_path / "private", ignore=shutil.ignore_patterns("calibration"))
+    with pytest.raises(DataError, match="has no pictures of its own any more") as error:
+        pipeline.export(Recipe(str(private), "onnx"), tmp_path / "made")
+    assert "--calibration DIR" in error.value.hint
+    pipeline.export(Recipe(str(private), "onnx", calibration=str(photos)), tmp_path / "made")
+
+
+def test_a_run_is_not_an_artifact(run):
+    with pytest.raises(ArtifactError, match="is a run of edgekit train, not an exported model") as error:
+        artifact.load(run)
+    assert f"edgekit export {run}" in error.value.hint
 
 
 def test_a_run_is_exported_without_a_path_in_it(run, tmp_path):
@@ -188,7 +203,7 @@ def test_a_killed_run_goes_on_to_the_bit(photos, tmp_path):
     same(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_going_on_wants_the_same_settings_and_data(run, photos, tmp_path):
+def test_going_on_wants_the_same_settings_and_data(run, photos, tmp_path, monkeypatch):
     with pytest.raises(RequestError, match=r"holds a run") as error:
         train(settings(photos, epochs=4), run)
     assert "--resume" in error.value.hint
@@ -197,6 +212,9 @@ def test_going_on_wants_the_same_settings_and_data(run, photos, tmp_path):
     said = []
     assert train(settings(photos, epochs=4, workers=1), run, resume=True, say=said.append).finished
     assert f"{run} is finished" in said
+    monkeypatch.chdir(photos.parent)
+    spelled = settings(photos, epochs=4, data=f"{photos.name}/")
+    assert train(spelled, run, resume=True).finished
     with pytest.raises(RequestError, match="no run to go on with"):
         train(settings(photos), tmp_path / "none", resume=True)
 

@@ -91,14 +91,19 @@ class Talk:
         """A progress bar on a terminal, one plain line elsewhere; yields the function that moves it on."""
         if self.quiet or not sys.stderr.isatty():
             self.say(f"{what} ({total:,} {unit})")
-            yield lambda: None
+            yield STOP.check
             return
         from rich.console import Console
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda: bar.advance(task)
+
+            def tick() -> None:
+                STOP.check()
+                bar.advance(task)
+
+            yield tick
 
 
 def fail(error: EdgekitError, *, as_json: bool = False) -> NoReturn:

@@ -10,7 +10,7 @@ import click
 
 from edgekit.cli.export import SCHEMES
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
-from edgekit.cli.train import check_places, lesson_options, score_text
+from edgekit.cli.train import check_places, check_teaching, lesson_options, score_text
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def prune(
             raise RequestError("--int8 and --scheme exclude each other", hint="keep one of them")
         file["scheme"] = "int8" if file.pop("int8") else "fp32"
     check_places(output, resume=resume, fresh=fresh)
+    if not distill:
+        check_teaching(flags)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in train
     import msgspec
 
@@ -102,16 +104,17 @@ def prune(
             progress=lambda total: talk.progress(total, "training", "steps"),
         )
     except KeyboardInterrupt:
-        talk.warn("interrupted; --resume goes on from the last save")
+        saved = Path(f"{output.rstrip('/')}.steps", "prune.toml").is_file()
+        talk.warn("interrupted; --resume goes on from the last save" if saved else "interrupted; nothing was saved yet")
         return INTERRUPTED
     assert card.pruned
     if not card.pruned.met:
         talk.warn(f"the goal cannot be met: this is the smallest, {card.pruned.reached:.3g} of the {card.pruned.how}")
-    talk.result(text(output, card), msgspec.to_builtins(card) | {"run": output})
+    talk.result(text(output, card, file.get("target", "tflite")), msgspec.to_builtins(card) | {"run": output})
     return 0 if card.pruned.met else 1
 
 
-def text(run: str, card: "Card") -> str:
+def text(run: str, card: "Card", target: str) -> str:
     """What was cut, and what it costs in accuracy."""
     cut = card.pruned
     assert cut
@@ -128,4 +131,4 @@ def text(run: str, card: "Card") -> str:
         rows.append(("fine-tuned", f"{score_text(card.val)} after {card.epochs} epochs"))
     if card.test:
         rows.append(("test", score_text(card.test)))
-    return f"{run}  {card.architecture}, pruned\n{table(rows)}\n  next: edgekit export {shlex.quote(run)} --int8 --target tflite"
+    return f"{run}  {card.architecture}, pruned\n{table(rows)}\n  next: edgekit export {shlex.quote(run)} --int8 --target {target}"

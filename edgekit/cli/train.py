@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgekit.models.trained import Card, Score
 
 
-QAT = {"epochs": 3, "lr": 3e-4}
+QAT = {"epochs": 3, "lr": 1e-4}
 LESSON = (
     click.option(
         "--data",
@@ -77,6 +77,13 @@ def check_places(output: str, *, resume: bool, fresh: bool) -> None:
         raise RequestError(f"-o '{output}' names no folder", hint="-o runs/first")
 
 
+def check_teaching(flags: Mapping[str, Any]) -> None:
+    """Where there is no teacher."""
+    for name in ("distill_weight", "temperature"):
+        if flags[name] is not None:
+            raise RequestError(f"--{name.replace('_', '-')} means nothing without --distill", hint="--distill as well")
+
+
 @click.command()
 @click.argument("model")
 @lesson_options
@@ -91,7 +98,7 @@ def check_places(output: str, *, resume: bool, fresh: bool) -> None:
     flag_value=True,
     default=None,
     type=bool,
-    help="Quantization-aware: MODEL is a trained run; 3 epochs at 0.0003 where nothing else is said.",
+    help="Quantization-aware: MODEL is a trained run; 3 epochs at 0.0001 where nothing else is said.",
 )
 @click.option("--distill", metavar="RUN", help="Learn from a teacher of the same classes as well.")
 @click.option(
@@ -117,6 +124,8 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     if scratch and flags["weights"]:
         raise RequestError("--scratch and --weights exclude each other", hint="keep one of them")
     check_places(output, resume=resume, fresh=fresh)
+    if not flags["distill"]:
+        check_teaching(flags)
     # torch's idle threads spin: on a busy machine that can cost more than the training itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import msgspec
@@ -138,7 +147,12 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
             progress=lambda total: talk.progress(total, "training", "steps"),
         )
     except KeyboardInterrupt:
-        talk.warn(f"interrupted; --resume goes on from the last save in {output}")
+        saved = Path(output, "training.pt").is_file()
+        talk.warn(
+            f"interrupted; --resume goes on from the last save in {output}"
+            if saved
+            else "interrupted; nothing was saved yet"
+        )
         return INTERRUPTED
     if os.environ.get("RANK", "0") == "0":
         talk.result(text(output, card), msgspec.to_builtins(card) | {"run": output})

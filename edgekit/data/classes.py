@@ -87,3 +87,9 @@ def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     for text, i in pairs:
         meant.setdefault(text, set()).add(i)
     return {text: next(iter(ids)) for text, ids in meant.items() if text and len(ids) == 1}
+
+
+def unlike(there: Sequence[str], here: Sequence[str]) -> str:
+    """The first difference of two lists of classes, in words."""
+    both = zip(there, here, strict=False)
+    return next((f"{a!r} there, {b!r} here" for a, b in both if a != b), "one list is longer")

@@ -71,7 +71,10 @@ def open_lessons(
     test = _matched(there["test"](), labels) if "test" in there else None
     notes += test.notes if test else ()
     if not len(val) or not len(train):
-        raise DataError(f"{len(train)} pictures to learn from and {len(val)} to select on", hint=ENOUGH)
+        raise DataError(
+            f"{len(train)} pictures to learn from and {len(val)} to select on",
+            hint="more pictures of each class, or a larger --val-share",
+        )
     return Lessons(labels, train, val, test, tuple(notes))
 
 

@@ -338,8 +338,8 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
     return tuple(f"class {i}" for i in range(classes))
 
 
-def read_labels(file: str) -> tuple[str, ...]:
-    hint = "--labels FILE: one class name per line, in class order, UTF-8"
+def read_labels(file: str, flag: str = "--labels") -> tuple[str, ...]:
+    hint = f"{flag} FILE: one class name per line, in class order, UTF-8"
     try:
         return tuple(Path(file).read_text("utf-8-sig").splitlines())
     except FileNotFoundError:

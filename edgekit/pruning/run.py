@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgekit import models, zoo
 from edgekit.data import Lessons
+from edgekit.data.classes import unlike
 from edgekit.devices import host
 from edgekit.errors import DataError, RequestError, UnsupportedError
 from edgekit.models import LoadedModel, shapes, trained
@@ -68,7 +69,7 @@ def prune_run(
     kept = Steps(out)
     kept.check(settings.model, resume=resume, fresh=fresh)
     lessons, whole = lessons_of(settings), _load(settings)
-    _check_classes(whole, lessons)
+    _check_classes(whole, lessons, settings.model)
     wish = {
         **plain(settings),
         "model_sha256": whole.weights.sha256,
@@ -157,12 +158,17 @@ def _load(settings: Settings) -> LoadedModel:
     return models.load(recipe, models.plan(recipe))
 
 
-def _check_classes(model: LoadedModel, lessons: Lessons) -> None:
+def _check_classes(model: LoadedModel, lessons: Lessons, asked: str) -> None:
     if not model.knows(lessons.labels):
+        first = unlike(model.labels, lessons.labels)
+        anew = f"edgekit train {asked} on them first, then prune that run"
+        numbered = len(model.labels) == len(lessons.labels) and all(label.isdigit() for label in lessons.labels)
         raise DataError(
             f"{model.name} knows {len(model.labels)} classes ({model.weights.knows}), the pictures show"
-            f" {len(lessons.labels)}, not the same ones",
-            hint=f"edgekit train {model.name} on them first, then prune that run",
+            f" {len(lessons.labels)}, not the same ones ({first})",
+            hint=f"--classes FILE with the names of the numbers, if they are the model's; or {anew}"
+            if numbered
+            else anew,
         )
 
 

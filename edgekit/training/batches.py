@@ -1,6 +1,7 @@
 """Batches of pictures, streamed from a data set by a few processes; the same ones for any number of them."""
 
 import multiprocessing
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,10 @@ def stream(
         collate_fn=_as_it_is,
         multiprocessing_context="fork" if workers else None,
     )
-    for batch in loader:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # of jax, which no reader calls
+        ready = iter(loader)
+    for batch in ready:
         if isinstance(batch, DataError):
             raise batch
         yield batch

@@ -29,7 +29,7 @@ def lessons_of(settings: Settings) -> Lessons:
     return open_lessons(
         Path(settings.data),
         labels_file=Path(settings.labels) if settings.labels else None,
-        classes=read_labels(settings.classes) if settings.classes else None,
+        classes=read_labels(settings.classes, "--classes") if settings.classes else None,
         val_share=settings.val_share,
         seed=settings.seed,
     )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit import models, zoo
+from edgekit.data.classes import unlike
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
@@ -44,10 +45,9 @@ def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torc
     recipe = Recipe(model=str(Path(run)), target="torch")
     model = models.load(recipe, models.plan(recipe))
     if model.labels != labels:
-        both = zip(model.labels, labels, strict=False)
-        first = next((f"{a!r} there, {b!r} here" for a, b in both if a != b), "one list is longer")
         raise DataError(
-            f"{run} knows {len(model.labels)} classes, the pictures show {len(labels)}, not the same ones ({first})",
+            f"{run} knows {len(model.labels)} classes, the pictures show {len(labels)}, not the same ones"
+            f" ({unlike(model.labels, labels)})",
             hint="a teacher that was trained on the same classes",
         )
     return Teacher(model.module.to(device), model.preprocess, student)

@@ -99,7 +99,14 @@ def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel
     planned = models.plan(recipe)
     say(f"weights: {planned.choice.source} ({planned.choice.why})")
     model = models.load(recipe, planned)
+    for note in model.notes:
+        say(note)
     if not model.knows(labels):
+        if settings.qat:
+            raise RequestError(
+                f"{settings.model} does not know these {len(labels)} classes, and --qat comes after training",
+                hint="a first run without --qat, then edgekit train RUN --qat",
+            )
         heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
         say(f"a new head for {len(labels)} classes")
     return model

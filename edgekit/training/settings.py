@@ -1,6 +1,7 @@
 """What a training run was asked to do; two runs with equal settings and data are equal."""
 
 import math
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -14,6 +15,7 @@ Schedule = Literal["cosine", "poly", "tanh", "none"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 # What changes how fast a run is, not what comes out. `threads` may change the last bits.
+PLACES = ("model", "weights", "data", "labels", "classes", "distill")
 PACE = ("workers", "threads", "save_every")
 
 
@@ -121,9 +123,14 @@ def plain(settings: Settings) -> dict[str, Any]:
     return {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in said.items()}
 
 
+def _place(name: str, value: Any) -> Any:
+    """A folder is the same however it is spelled."""
+    return Path(value).resolve() if name in PLACES and isinstance(value, str) else value
+
+
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """`lr 0.001, now 0.01`, for every setting that has a say in the result."""
     unsaid = {f.name: f.default for f in msgspec.structs.fields(Settings) if isinstance(f.default, int | float | str)}
     before = {k: v for k, v in unsaid.items() if k in now} | before  # a run of an edgekit that had fewer settings
-    names = [k for k in before | now if k not in PACE and before.get(k) != now.get(k)]
+    names = [k for k in before | now if k not in PACE and _place(k, before.get(k)) != _place(k, now.get(k))]
     return [f"{k} was {before.get(k, 'not set')}, now {now.get(k, 'not set')}" for k in names]
