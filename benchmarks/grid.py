@@ -208,15 +208,17 @@ def measure(
     entries = harness.entries(list(made.values()), (), (1,), Options(), None)
     runs = harness.compare(entries, registry.device("local"), harness.Plan(runs=rounds, budget=600))
     opened = {kind: artifact.load(folder) for kind, folder in made.items()}
+    fitted = pictures(model, opened["fp32"].manifest.preprocess)
+    scores = {kind: scores_of(cell, fitted) for kind, cell in opened.items()}
+    reference = scores["fp32"]
     against: tuple[str, str] = ("", "")
     misses: list[str] = []
     if "default" in made:
         by_kind = dict(zip(made, runs, strict=True))
         paired = against_default(model, opened, labelled)
         against, misses = duel(f"{model} {target}", by_kind["int8"], by_kind["default"], paired)
-    fitted = pictures(model, opened["fp32"].manifest.preprocess)
-    scores = {kind: scores_of(cell, fitted) for kind, cell in opened.items()}
-    reference = scores["fp32"]
+        answers = [f"{sqnr_db(reference, scores[kind]):.1f}" for kind in ("int8", "default")]
+        misses = [f"{miss} (SQNR {' against '.join(answers)} dB)" for miss in misses]
     sure = softmax(reference).max(-1) > CONFIDENT
     rows: list[tuple[str, ...]] = []
     for (kind, folder), row in zip(made.items(), summary.rows(runs), strict=True):
