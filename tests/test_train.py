@@ -260,6 +260,14 @@ def test_what_cannot_be_read_is_counted_and_named(photos, tmp_path):
     assert (lines(tmp_path / "run")[0].unreadable, card.test.pictures, card.test.unreadable) == (1, 14, 1)
 
 
+@pytest.mark.parametrize(("epochs", "lr"), [(1, 1e-12), (4, 1e-2)])
+def test_a_run_that_only_guesses_is_told_so(photos, tmp_path, epochs, lr):
+    said = []
+    card = train(settings(photos, epochs=epochs, lr=lr), tmp_path / "run", say=said.append)
+    told = any("no better than naming the most frequent class each time (33.3%" in line for line in said)
+    assert told == (card.val.top1 <= 1 / 3)
+
+
 def test_patience_ends_a_run(photos, tmp_path):
     card = train(settings(photos, epochs=50, patience=1, lr=1e-12, augment="none"), tmp_path / "run")
     assert card.epochs == card.epoch + 1 < 50

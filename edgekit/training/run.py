@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from edgekit import models
-from edgekit.data import Lessons
+from edgekit.data import DataSet, Lessons
 from edgekit.errors import RequestError, TrainingError
 from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card
@@ -205,6 +206,12 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
     resuming.save(course, learner, standing)
 
 
+def _most_frequent(data: DataSet) -> float:
+    """The share of pictures that show the most frequent class."""
+    shown = Counter(data.truths[position][0] for position in data.positions)  # type: ignore[index]
+    return max(shown.values()) / len(data)
+
+
 def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
     """Measure the best epoch's weights on the test pictures, and close the run."""
     course.world.wait()
@@ -220,6 +227,11 @@ def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
         epochs=standing.step // course.steps,
         cpu_seconds=round(standing.cpu_seconds, 2),
     )
+    if card.val and card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
+        course.say(
+            f"no better than naming the most frequent class each time ({guessing:.1%} of the validation pictures):"
+            " a smaller --lr, or more epochs"
+        )
     course.world.wait()  # others may still read
     if course.world.first:
         folder.write_card(course.out, card)
