@@ -149,6 +149,11 @@ def _say_what_rounding_loses(course: Course, learner: Learner) -> None:
     course.say(f"rounding to 8 bits without training loses {said} on the validation pictures (simulated)")
     if drop.low <= 0 and drop.high < ENOUGH:
         course.say("plain post-training quantization is as good: edgekit export --int8 needs no --qat here")
+    else:  # benchmarks/results/qat-x86-vnni.md
+        course.say(
+            "edgekit export --int8 spreads channels and rounds against pictures, which can win that back without training:"
+            " measure that file first"
+        )
 
 
 def _stale(course: Course, standing: Standing) -> bool:
