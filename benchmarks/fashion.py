@@ -5,7 +5,7 @@ python benchmarks/fashion.py build/mobilenetv2-tflite-fp32 build/mobilenetv2-tfl
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -27,6 +27,14 @@ DATA = Path(__file__).resolve().parent.parent / ".cache" / "data" / "fashion-mni
 def read(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Fashion-MNIST: uint8 [n, 28, 28] and int64 [n]; split is "train" or "test"."""
     return idx.array(DATA, split)
+
+
+def kept(path: Path, find: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """What was found before, or is found now and kept."""
+    if not path.is_file():
+        np.save(path, find())
+    known: NDArray[np.bool_] = np.load(path)
+    return known
 
 
 def right(folder: Path) -> NDArray[np.bool_]:

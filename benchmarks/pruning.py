@@ -92,11 +92,7 @@ def ratio(whole: Path, smaller: Path, device: Device) -> float:
 
 
 def right(made: Path) -> NDArray[np.bool_]:
-    kept = made.with_suffix(made.suffix + ".npy")
-    if not kept.is_file():
-        np.save(kept, fashion.right(made))
-    known: NDArray[np.bool_] = np.load(kept)
-    return known
+    return fashion.kept(made.with_name(f"{made.name}.npy"), lambda: fashion.right(made))
 
 
 def row(name: str, run: Path) -> list[str]:

@@ -73,16 +73,16 @@ def right(name: str, way: str, seed: int, target: str, quantize: Quantize) -> ND
     how = "float" if quantize.scheme == "fp32" else "plain" if quantize in (PLAIN, ALL_BITS) else "own"
     model = folder(name, way, seed)
     made = WORK / f"{model.name}-{target}-{how}"
-    kept = made.with_suffix(".npy")
-    if not kept.is_file():
+
+    def find() -> NDArray[np.bool_]:
         if not made.is_dir():
             try:
                 pipeline.export(Recipe(str(run(name, way, seed)), target, quantize=quantize), made)
             except ParityError:  # it is measured as it is
                 made.with_name(f"{made.name}.rejected").rename(made)
-        np.save(kept, fashion.right(made))
-    known: NDArray[np.bool_] = np.load(kept)
-    return known
+        return fashion.right(made)
+
+    return fashion.kept(made.with_suffix(".npy"), find)
 
 
 def points(gains: NDArray[np.float64]) -> str:

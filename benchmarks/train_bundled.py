@@ -161,15 +161,13 @@ def right(name: str, target: str, scheme: Scheme) -> NDArray[np.bool_]:
     """Which of the 10,000 test pictures a file names rightly; kept until the weights change."""
     digest = hashlib.sha256((BUNDLED / f"{name}.safetensors").read_bytes()).hexdigest()[:12]
     folder = WORK / f"{name}-{target}-{scheme}-{digest}"
-    kept = folder.with_suffix(".npy")
-    if kept.is_file():
-        known: NDArray[np.bool_] = np.load(kept)
-        return known
-    if not folder.is_dir():
-        pipeline.export(Recipe(name, target, weights="bundled", quantize=Quantize(scheme)), folder)
-    found = fashion.right(folder)
-    np.save(kept, found)
-    return found
+
+    def find() -> NDArray[np.bool_]:
+        if not folder.is_dir():
+            pipeline.export(Recipe(name, target, weights="bundled", quantize=Quantize(scheme)), folder)
+        return fashion.right(folder)
+
+    return fashion.kept(folder.with_suffix(".npy"), find)
 
 
 def pictures() -> None:

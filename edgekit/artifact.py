@@ -31,6 +31,7 @@ from PIL import Image
 
 from edgekit.errors import ArtifactError, OutputError, RequestError
 from edgekit.preprocess import Positive, Preprocess, fit, normalise
+from edgekit.zoo import RUN_CARD
 
 Array = NDArray[Any]
 SCHEMA = 1  # of the manifests that this edgekit writes and reads
@@ -318,7 +319,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ArtifactError(f"{path} has schema {schema}; this edgekit reads schema {SCHEMA}", hint=hint)
         manifest = msgspec.json.decode(blob, type=Manifest)
     except FileNotFoundError:
-        if (folder / "run.toml").is_file():
+        if (folder / RUN_CARD).is_file():
             what, model = "is a run of edgekit train, not an exported model", str(folder)
         else:
             what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"

@@ -85,6 +85,7 @@ def prune(
 
     from edgekit.pruning import Goal
     from edgekit.pruning.run import prune_run
+    from edgekit.pruning.steps import WISH, Steps
     from edgekit.training import Settings
 
     ((of, keep),) = said.items()
@@ -104,7 +105,7 @@ def prune(
             progress=lambda total: talk.progress(total, "training", "steps"),
         )
     except KeyboardInterrupt:
-        saved = Path(f"{output.rstrip('/')}.steps", "prune.toml").is_file()
+        saved = (Steps(Path(output)).folder / WISH).is_file()
         talk.warn("interrupted; --resume goes on from the last save" if saved else "interrupted; nothing was saved yet")
         return INTERRUPTED
     assert card.pruned

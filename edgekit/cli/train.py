@@ -130,7 +130,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import msgspec
 
-    from edgekit.training import Settings
+    from edgekit.training import Settings, folder
     from edgekit.training import train as run
 
     if flags["qat"]:
@@ -147,7 +147,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
             progress=lambda total: talk.progress(total, "training", "steps"),
         )
     except KeyboardInterrupt:
-        saved = Path(output, "training.pt").is_file()
+        saved = Path(output, folder.STATE).is_file()
         talk.warn(
             f"interrupted; --resume goes on from the last save in {output}"
             if saved

@@ -88,9 +88,12 @@ def ratio(whole: Path, smaller: Path, device: Device, plan: harness.Plan = TIMED
     for row in rows:
         if row.error:
             raise WorkerError(f"{row.name}: {row.error}")
-    if device.timed and not rows[1].time_ratio:  # the budget was enough for one launch, which gives no interval
-        return rows[1].cpu_ms / rows[0].cpu_ms  # type: ignore[operator]
-    found = rows[1].time_ratio.value if rows[1].time_ratio else rows[1].instructions_ratio
+    if not device.timed:
+        found = rows[1].instructions_ratio
+    elif rows[1].time_ratio:
+        found = rows[1].time_ratio.value
+    else:  # the budget was enough for one launch, which gives no interval
+        found = rows[1].cpu_ms / rows[0].cpu_ms  # type: ignore[operator]
     assert found
     return found
 

@@ -41,8 +41,9 @@ def _cut_channels(module: nn.Module, example: Tensor, share: float) -> None:
 
     class Pruner(torch_pruning.pruner.BasePruner):  # type: ignore[misc]
         def _round_to(self, n_pruned: int, current_channels: int, round_to: int) -> int:
-            """How many channels go: the nearest number. The original rounds up, and spares a layer of `round_to` whole."""
-            kept = max(round_to, (current_channels - n_pruned + round_to // 2) // round_to * round_to)
+            """How many channels go. The original spares a layer whole that would keep fewer than `round_to`."""
+            nearest = (current_channels - n_pruned + round_to // 2) // round_to * round_to
+            kept = max(round_to, nearest)
             return max(current_channels - kept, 0)
 
     try:

@@ -232,7 +232,7 @@ def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
         epochs=standing.step // course.steps,
         cpu_seconds=round(standing.cpu_seconds, 2),
     )
-    if card.val and card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
+    if card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
         course.say(
             f"no better than naming the most frequent class each time ({guessing:.1%} of the validation pictures):"
             " a smaller --lr, or more epochs"

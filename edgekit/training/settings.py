@@ -14,8 +14,8 @@ Augment = Literal["none", "light", "strong"]
 Schedule = Literal["cosine", "poly", "tanh", "none"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+PLACES = ("model", "weights", "data", "labels", "classes", "distill")  # what can be a file or a folder
 # What changes how fast a run is, not what comes out. `threads` may change the last bits.
-PLACES = ("model", "weights", "data", "labels", "classes", "distill")
 PACE = ("workers", "threads", "save_every")
 
 
