@@ -16,6 +16,7 @@ from edgekit.errors import ArtifactError, RequestError, WorkerError
 from edgekit.preprocess import load_pixels
 from edgekit.recipe import Quantize, Recipe, check
 from edgekit.runtimes import Options
+from edgekit.runtimes.openvino import core
 
 pytestmark = pytest.mark.full
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-weight-only")
@@ -30,6 +31,25 @@ def test_every_scheme_is_proven_and_a_copy_verifies(exported, tmp_path, model, s
     assert made.manifest.proof.runtime.startswith("openvino")
     copy = artifact.load(shutil.copytree(made.folder, tmp_path / "copy"))
     assert parity.verify(copy, "openvino").passed
+
+
+TWO_SESSIONS = """
+import os, signal, sys
+from pathlib import Path
+from edgekit import artifact
+from edgekit.runtimes.openvino import OpenvinoRuntime
+first, second = (OpenvinoRuntime().open(artifact.load(Path(sys.argv[1]))) for _ in range(2))
+first.close(), second.close()
+signal.signal(signal.SIGUSR1, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_signal_after_two_sessions_is_heard(exported):
+    """OpenVINO's own Cores, one closed after the other, leave a freed stack for signals behind: SIGSEGV."""
+    made = exported("fp32", target="openvino")
+    done = subprocess.run([sys.executable, "-c", TWO_SESSIONS, made.folder], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -190,6 +210,6 @@ def test_what_means_nothing_is_refused(changes, message):
 def _run_as(made):
     """The operators as OpenVINO compiled them: (type, precision)."""
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(made.model_file), "CPU", settings)
+    compiled = core().compile_model(str(made.model_file), "CPU", settings)
     infos = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
     return [(i["layerType"].astype(str), i["runtimePrecision"].astype(str)) for i in infos]

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from edgekit.errors import UnsupportedError, WorkerError, reason
-from edgekit.quiet import no_telemetry, quiet
+from edgekit.quiet import quiet
 from edgekit.registry import needs
 
 
@@ -85,14 +85,13 @@ def _onnxruntime(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
 
 
 def _openvino(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
-    with needs("run-openvino"), no_telemetry():
-        import openvino
+    from edgekit.runtimes.openvino import VERSION, core
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-    compiled = openvino.Core().compile_model(str(file), "CPU", settings)
+    compiled = core().compile_model(str(file), "CPU", settings)
     found: Counter[tuple[str, str]] = Counter()
     for node in compiled.get_runtime_model().get_ordered_ops():
         said = {key: str(node.get_rt_info()[key].get()) for key in ("layerType", "runtimePrecision")}
         if said["layerType"] not in ("Const", "Input", "Output"):
             found[said["layerType"], said["runtimePrecision"]] += 1
-    return f"openvino {openvino.__version__.partition('-')[0]}, f32 where not int8", found
+    return f"{VERSION}, f32 where not int8", found

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,16 @@ with needs("run-openvino"), no_telemetry():
 VERSION = f"openvino {openvino.__version__.partition('-')[0]}"
 
 
+@cache
+def core() -> openvino.Core:
+    """The one Core of this process: everything that compiles a file for a CPU takes this one.
+
+    A Core's CPU plugin gives the thread a stack for signals, and when it goes, puts back the one it found. Of two that
+    overlap, the second to go puts back the first one's, which is freed: the next signal would kill the process.
+    """
+    return openvino.Core()
+
+
 class OpenvinoSession:
     def __init__(self, artifact: Model, options: Options) -> None:
         if artifact.model_file.suffix == ".ort":
@@ -34,7 +45,7 @@ class OpenvinoSession:
             "PERF_COUNT": options.profile,
         }
         try:
-            self.compiled = openvino.Core().compile_model(str(artifact.model_file), "CPU", settings)
+            self.compiled = core().compile_model(str(artifact.model_file), "CPU", settings)
         except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
             raise WorkerError(f"{VERSION} cannot open {artifact.model_file}: {_reason(error)}") from error
         self.input = sole(self.compiled.inputs, "input", artifact.model_file)
@@ -71,7 +82,7 @@ class OpenvinoSession:
         return [OperatorTime(op, count[op], spent[op]) for op, _ in spent.most_common()]
 
     def close(self) -> None:
-        del self.request, self.compiled
+        del self.request, self.input, self.compiled  # each holds the compiled model
 
 
 def _reason(error: Exception) -> str:

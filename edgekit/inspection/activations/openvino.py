@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError, WorkerError, reason
 from edgekit.inspection.activations import Operator, Values, channels_last, names, points
-from edgekit.quiet import no_telemetry
-from edgekit.registry import needs
 
 CONVOLUTIONS = {"Convolution", "GroupConvolution"}
 LAYERS = CONVOLUTIONS | {"MatMul"}
@@ -20,12 +18,11 @@ class OpenvinoLayers:
     """With the kernels that the file runs with anyway: inner tensors become answers of the model in memory."""
 
     def __init__(self, file: Path) -> None:
-        with needs("run-openvino"), no_telemetry():
-            import openvino
-        self.how = f"openvino {openvino.__version__.partition('-')[0]}, f32"
+        from edgekit.runtimes.openvino import VERSION, core
+
+        self.how = f"{VERSION}, f32"
         try:
-            core = openvino.Core()
-            model = core.read_model(str(file))
+            model = core().read_model(str(file))
             if len(model.inputs) != 1:
                 raise ArtifactError(f"{file} takes {len(model.inputs)} tensors, not one picture")
             operators = [_operator(node) for node in model.get_ordered_ops()]
@@ -38,7 +35,7 @@ class OpenvinoLayers:
                 outputs[point.tensor].get_tensor().add_names({f"edgekit layer {number}"})
             model.add_outputs([outputs[point.tensor] for point in inner])
             settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-            self.compiled = core.compile_model(model, "CPU", settings)
+            self.compiled = core().compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise WorkerError(f"{self.how} cannot open {file}: {reason(error)}") from error
         self.names = names(found)
