@@ -240,6 +240,7 @@ def test_classes_must_be_known(photos, tmp_path):
         (["--keep-macs", "0.5", "--int8"], "--int8 means nothing without --keep-latency"),
         (["--keep-latency", "0.5", "--int8", "--scheme", "fp16"], "exclude each other"),
         (["--keep-latency", "0.5", "--target", "tflit"], "unknown target"),
+        (["--keep-latency", "0.5", "--target", "torch"], "torch is the reference"),
         (["--keep-latency", "0.5", "--on", "arm65"], "unknown device"),
         (["--keep-macs", "0.5", "--resume", "--fresh"], "exclude each other"),
         (["--keep-latency", "0.5", "--on", "adb"], "a phone opens whole artifacts"),

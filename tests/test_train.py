@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,7 +24,7 @@ from edgekit.errors import ArtifactError, DataError, RequestError, TrainingError
 from edgekit.models import trained
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
-from edgekit.training import Settings, batches, curve, objective, train
+from edgekit.training import Settings, batches, curve, folder, objective, train
 from edgekit.training.settings import check, differences, plain
 
 pytestmark = pytest.mark.full
@@ -201,6 +203,44 @@ def test_a_killed_run_goes_on_to_the_bit(photos, tmp_path):
     train(asked, tmp_path / "killed", resume=True, say=said.append)
     assert "resumed at step 6 of 15" in said
     same(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_of_the_whole_group_is_a_stop(photos, tmp_path, number):
+    """A terminal's Ctrl-C and a scheduler's SIGTERM reach the readers of pictures too."""
+    arguments = ["train", "py:nets:dropping", "--input-size", "32", "--mean", "0.5", "--std", "0.25", "--data", photos]
+    arguments += ["--epochs", "5000", "--batch", "8", "--workers", "2", "--save-every", "1", "-o", tmp_path / "run"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "edgekit", *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))},
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = [child.stderr.readline()]
+        while said[-1] and "training" not in said[-1]:
+            said.append(child.stderr.readline())
+        time.sleep(2)  # into some epoch, where readers come and go
+        os.killpg(child.pid, number)
+        _, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    *epochs, last = err.splitlines()
+    assert (child.returncode, last) == (
+        130,
+        f"warning: interrupted; --resume goes on from the last save in {tmp_path / 'run'}",
+    )
+    assert all(line.startswith("  epoch ") for line in epochs), err
+
+
+def test_two_processes_do_not_write_one_run(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "ORPHANS", 0.1)
+    with folder.alone(tmp_path / "run"), pytest.raises(RequestError, match=r"another process writes in .*run"):
+        train(settings(photos), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    train(settings(photos, epochs=1), tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_going_on_wants_the_same_settings_and_data(run, photos, tmp_path, monkeypatch):

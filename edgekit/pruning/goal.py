@@ -29,6 +29,10 @@ def check(goal: Goal) -> Goal:
     """Raises RequestError for what cannot be meant."""
     if not 0 < goal.keep < 1:  # not a number is neither
         raise RequestError(f"--keep-{goal.of} is {goal.keep:g}", hint="a share above 0 and below 1, such as 0.65")
+    if goal.of == "latency" and goal.target == "torch":
+        raise RequestError(
+            "torch is the reference, not what runs on a device", hint="--target tflite, onnx or openvino"
+        )
     if goal.on.partition(":")[0] == "adb":
         raise RequestError(
             "a phone opens whole artifacts, and what is tried here is a file alone",

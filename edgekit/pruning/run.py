@@ -79,32 +79,33 @@ def prune_run(
         "tune": tune,
         "distill": distill,
     }
-    if resume and (done := kept.go_on(wish)):
-        say(f"{out} is finished")
-        return done
-    current = settings.model
-    for number in range(1, steps + 1):
-        made = kept.cut(number)
-        if resume and zoo.is_run(str(made)):
-            say(f"{made} is there")
-        else:
-            module, card = _cut(goal.step(asked, number, steps), settings, whole, current, lessons, command, say)
-            if number == 1:
-                kept.begin(wish)  # not earlier: a network that cannot be cut leaves nothing behind
-            folder.clear(made)
-            folder.save_pictures(made, lessons.train, whole.preprocess, settings.seed)
-            folder.keep(made, module, card)
-        current = str(made)
-        if tune:
-            tuned = out if number == steps else kept.tuned(number)
-            teacher = settings.model if distill else None
-            lesson = msgspec.structs.replace(settings, model=current, weights="auto", distill=teacher)
-            go_on = resume and ((tuned / folder.STATE).is_file() or zoo.is_run(str(tuned)))
-            train(lesson, tuned, resume=go_on, fresh=not go_on, command=command, say=say, progress=progress)
-            current = str(tuned)
-    if not tune:
-        folder.copy(made, out)
-    kept.remove()
+    with folder.alone(kept.folder):
+        if resume and (done := kept.go_on(wish)):
+            say(f"{out} is finished")
+            return done
+        current = settings.model
+        for number in range(1, steps + 1):
+            made = kept.cut(number)
+            if resume and zoo.is_run(str(made)):
+                say(f"{made} is there")
+            else:
+                module, card = _cut(goal.step(asked, number, steps), settings, whole, current, lessons, command, say)
+                if number == 1:
+                    kept.begin(wish)  # not earlier: a network that cannot be cut leaves nothing behind
+                folder.clear(made)
+                folder.save_pictures(made, lessons.train, whole.preprocess, settings.seed)
+                folder.keep(made, module, card)
+            current = str(made)
+            if tune:
+                tuned = out if number == steps else kept.tuned(number)
+                teacher = settings.model if distill else None
+                lesson = msgspec.structs.replace(settings, model=current, weights="auto", distill=teacher)
+                go_on = resume and ((tuned / folder.STATE).is_file() or zoo.is_run(str(tuned)))
+                train(lesson, tuned, resume=go_on, fresh=not go_on, command=command, say=say, progress=progress)
+                current = str(tuned)
+        if not tune:
+            folder.copy(made, out)
+        kept.remove()
     return trained.read(out)
 
 

@@ -1,8 +1,10 @@
 """Batches of pictures, streamed from a data set by a few processes; the same ones for any number of them."""
 
 import multiprocessing
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,13 +96,30 @@ def stream(
         collate_fn=_as_it_is,
         multiprocessing_context="fork" if workers else None,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _undisturbed():  # the readers for good: this process ends them
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # of jax, which no reader calls
         ready = iter(loader)
-    for batch in ready:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+    try:
+        for batch in ready:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+    finally:
+        with _undisturbed():
+            del ready  # ends the readers
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM, which reach a whole group of processes, wait in here; a process started in here never hears them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where no process is forked
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors.torch import save as serialise
 from torch import nn
@@ -22,6 +25,7 @@ from edgekit.zoo import RUN_CARD
 STATE, METRICS, CURVE = "training.pt", "metrics.jsonl", "curve.svg"
 FILES = {RUN_CARD, trained.WEIGHTS, trained.PICTURES, STATE, METRICS, CURVE}
 CALIBRATION = 160  # pictures: 128 for int8, 32 for the proof
+ORPHANS = 10.0  # seconds: as long readers of a killed run may hold its folder, until they notice
 
 
 def check_destination(out: Path, *, resume: bool, fresh: bool) -> None:
@@ -42,6 +46,26 @@ def check_destination(out: Path, *, resume: bool, fresh: bool) -> None:
         raise RequestError(f"{parent} is a file, not a folder to write in", hint="-o another/folder")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"no permission to write in {parent}", hint="-o another/folder")
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other processes from writing in this folder. Raises RequestError where one does already; OutputError."""
+    path = out.absolute()
+    place = path.with_name(f".{path.name}.lock")
+    lock = FileLock(place)
+    with output_errors():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=ORPHANS)
+        except Timeout:
+            raise RequestError(f"another process writes in {out}", hint="wait for it, or -o another/folder") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            place.unlink()
+        lock.release()
 
 
 def clear(out: Path) -> None:

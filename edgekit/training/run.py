@@ -76,7 +76,10 @@ def train(
             else None,
         )
         course = Course(settings, out, lessons, model, command, here, say)
-        with closing(Learner(model.module, asked, settings, course.steps, here)) as learner:
+        with (
+            folder.alone(out) if here.first else nullcontext(),
+            closing(Learner(model.module, asked, settings, course.steps, here)) as learner,
+        ):
             for line in (*lessons.notes, _parts(lessons)):
                 say(line)
             standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
