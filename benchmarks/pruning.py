@@ -67,7 +67,8 @@ def pruned(name: str, keep: float, scheme: Any) -> Path:
     names.write_text("\n".join(LABELS) + "\n", "utf-8")
     model, weights = whole(name)
     settings = Settings(
-        model=model, weights=weights, data=str(fashion.DATA), classes=str(names),
+        model=model, weights=weights, data=str(fashion.DATA),
+        classes=str(names) if weights == "bundled" else None,  # a run of train_bundled.py knows them by number
         **TUNING, **AS_TRAINED.get(name, OTHERWISE),
     )  # fmt: skip
     if not (out / "run.toml").is_file() or not trained.read(out).finished:
