@@ -36,7 +36,7 @@ from edgekit.zoo import RUN_CARD
 Array = NDArray[Any]
 SCHEMA = 1  # of the manifests that this edgekit writes and reads
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
-OUTPUT_HINT = "free some space or use -o elsewhere"
+OUTPUT_HINT = "-o another/folder"
 AGAIN = "copy the whole folder again, or export again"
 
 
@@ -324,10 +324,12 @@ def read_manifest(folder: Path) -> Manifest:
         else:
             what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"
             model = "MODEL"
-        raise ArtifactError(f"{folder} {what}", hint=f"edgekit export {model} --target tflite makes one") from None
+        there = sorted(str(path.parent) for path in folder.glob("*/manifest.json"))
+        hint = f"one of those in it: {', '.join(there[:3])}" if there else f"edgekit export {model} makes one"
+        raise ArtifactError(f"{folder} {what}", hint=hint) from None
     except NotADirectoryError:
         inside = (folder.parent / "manifest.json").is_file()
-        hint = f"its folder: {folder.parent}" if inside else "edgekit export MODEL --target tflite makes one"
+        hint = f"its folder: {folder.parent}" if inside else "edgekit export MODEL makes one"
         raise ArtifactError(f"{folder} is a file, and an artifact is a folder", hint=hint) from None
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}", hint="name the folder of an artifact") from None
@@ -412,6 +414,14 @@ def _foreign(out: Path) -> str | None:
     return next((p.name for p in sorted(out.iterdir()) if p.name not in {"manifest.json", *manifest.files}), None)
 
 
+def recipe_digest(folder: Path) -> str | None:
+    """Of the artifact that stands in a place, of whatever schema; None where there is none."""
+    try:
+        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Files).recipe_digest
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 class _Files(msgspec.Struct):
     """What makes a manifest.json an artifact's, of whatever schema."""
 
@@ -452,6 +462,8 @@ def output_errors(hint: str = OUTPUT_HINT) -> Iterator[None]:
         if error.errno is None or (error.filename is None and error.errno not in _DISK_ERRORS):
             raise
         where = f" ({error.filename})" if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = f"free some space, or {hint}"
         raise OutputError(f"cannot write: {error.strerror}{where}", hint=hint) from None
 
 

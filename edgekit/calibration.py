@@ -67,6 +67,12 @@ class Chosen:
     proof: Pictures
 
 
+def few(pictures: int) -> list[str]:
+    """What is to be said of a set that is this small."""
+    said = "only one picture calibrates" if pictures == 1 else f"only {pictures} pictures calibrate"
+    return [f"{said}; {FEW} is little, 128 is usual"] if pictures < FEW else []
+
+
 class Linter:
     """Looks at each picture as it passes and says at the end what is wrong with the set."""
 
@@ -85,9 +91,7 @@ class Linter:
 
     def warnings(self, folders: int = 0) -> list[str]:
         """`folders`: how many class folders the whole set has."""
-        found = []
-        if self.seen < FEW:
-            found.append(f"only {self.seen} pictures calibrate; {FEW} is little, 128 is usual")
+        found = few(self.seen)
         duplicates = self.seen - len(self.hashes)
         if duplicates:
             found.append(f"{duplicates} of {self.seen} pictures are copies of another")
@@ -183,7 +187,7 @@ def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> C
     rest = len(pictures) - PROOF_PICTURES
     calibration = _spool(iter(pictures[:rest]), samples, scratch / "calibration", "Fashion-MNIST training pictures")
     proof = _spool(iter(pictures[rest:]), PROOF_PICTURES, scratch / "proof", "other Fashion-MNIST training pictures")
-    return Chosen(_with(calibration, _short(samples, len(calibration))), proof)
+    return Chosen(_with(calibration, _short(samples, len(calibration)) + few(len(calibration))), proof)
 
 
 def _from_photographs(samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path) -> Chosen:
@@ -196,7 +200,7 @@ def _from_photographs(samples: int, rng: np.random.Generator, spec: Preprocess, 
 
     calibration = _spool(crops(samples), samples, scratch / "calibration", name)
     proof = _spool(crops(PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", f"other {name}")
-    return Chosen(_with(calibration, [ADVICE]), proof)
+    return Chosen(_with(calibration, [ADVICE, *few(samples)]), proof)
 
 
 def random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

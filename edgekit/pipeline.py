@@ -94,6 +94,8 @@ def export(
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
         draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration))
+        if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
+            say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
         session = runtime.open(draft, Options())
         try:
             answers = parity.answers(draft, session, pictures.proof.array())

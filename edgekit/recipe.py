@@ -141,6 +141,11 @@ def check(recipe: Recipe) -> Recipe:
     ):
         if said and recipe.target not in targets:
             raise RecipeError(f"{flag} means nothing for {recipe.target}", hint=f"--target {'|'.join(targets)}")
+    if recipe.quantize.int8_for != "any" and recipe.quantize.scheme not in ("int8", "int8-static", "int8-dynamic"):
+        raise RecipeError(
+            f"int8_for means nothing for {recipe.quantize.scheme}: nothing is added up in 8 bits",
+            hint="--int8, or drop it",
+        )
     if recipe.target == "openvino" and recipe.input == "int8":
         raise RecipeError("input int8 means nothing for openvino: it takes pixels as they are", hint="--input uint8")
     if recipe.opset is not None and recipe.opset not in OPSETS:

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -85,7 +86,19 @@ def test_files_take_turns_and_ratios_are_found():
     row = summary.rows(measured)[1]
     assert row.time_ratio.low < 2 < row.time_ratio.high
     assert row.time_ratio.value == pytest.approx(2, rel=0.01)
-    assert "tiny-onnx-int8@a is 2.0" in summary.verdict(measured)
+    said = re.fullmatch(
+        r"tiny-onnx-int8@a is (2.0\d) \[(\S+), (\S+)\] times faster than tiny-onnx-int8@b, and .*",
+        summary.verdict(measured),
+    )
+    value, low, high = map(float, said.groups())
+    assert low <= value <= high
+    assert (low, high) == (round(row.time_ratio.low, 2), round(row.time_ratio.high, 2))
+
+
+def test_the_same_file_twice_has_two_names():
+    measured = harness.compare(entries("a", "a"), Costly({"a": 10**6}), harness.Plan(runs=20, launches=2))
+    one, two = (row.name for row in summary.rows(measured))
+    assert one != two
 
 
 def test_a_device_that_tells_only_wall_time():
@@ -190,7 +203,7 @@ def test_the_command(tmp_path):
     assert saved[0].subject.scheme == "int8-static"
 
 
-@pytest.mark.parametrize(("after", "kept", "said"), [(6, 1, "keeps it"), (0, 0, "nothing was left behind")])
+@pytest.mark.parametrize(("after", "kept", "said"), [(6, 1, "keeps it"), (0, 0, "nothing half-made was left behind")])
 def test_the_command_stopped(tmp_path, monkeypatch, after, kept, said):
     """Exit code 130; what was measured is shown and kept."""
     device = Costly({"onnxruntime": 1000}, stopped_after=after)

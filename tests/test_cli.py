@@ -246,7 +246,7 @@ def test_a_polite_kill_leaves_nothing_behind(tmp_path, interrupt):
     assert len(list(tmp_path.iterdir())) == 1
     child.terminate()
     answer = child.communicate(timeout=60)
-    assert (child.returncode, *answer) == (130, "", "interrupted; nothing was left behind\n")
+    assert (child.returncode, *answer) == (130, "", "interrupted; nothing half-made was left behind\n")
     assert list(tmp_path.iterdir()) == []
 
 

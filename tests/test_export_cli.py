@@ -26,6 +26,8 @@ pytestmark = pytest.mark.full
         (["mobilenetv2", "--weights", "imagenet"], 3, "switched off"),
         (["efficientnet_b0"], 3, "no weights for"),
         (["timm:nonsense"], 2, "unknown timm model"),
+        (["mobilenetv2", "--weights", "bundeld"], 2, "did you mean bundled?"),
+        (["mobilenetv2", "--samples", "64"], 2, "--samples means nothing for fp32"),
         ([*TINY, "--target", "tflite", "--target", "torch", "-o", "x"], 2, "one -o for several targets"),
     ],
 )
@@ -43,6 +45,20 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
     assert plan["scheme"].startswith("int8-static")
     assert plan["weights"].startswith("bundled")
     assert "Fashion-MNIST" in plan["pictures"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["vit_micro", "--target", "tflite"], "x86 gains nothing from int8-dynamic"),
+        (["mobilenetv2", "--target", "onnx", "--int8-for", "vnni"], "x86 without VNNI gives wrong answers here"),
+    ],
+)
+def test_strict_knows_before_anything_is_made(tmp_path, flags, says):
+    done = run_edgekit("export", *flags, "--int8", "--for-cpu", "x86", "--dry-run", "--strict", cwd=tmp_path)
+    assert (done.returncode, f"warning: --strict: {says}" in done.stderr) == (1, True), done.stderr
+    assert f"but       {says}" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

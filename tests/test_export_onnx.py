@@ -1,17 +1,21 @@
 """The ONNX exporter on the real converter, quantizer and runtime."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import run_edgekit
 
 from edgekit import inspection, parity
+from edgekit.cli import main
 from edgekit.errors import ExportError, RecipeError
 from edgekit.exporters.blame import blame
+from edgekit.pipeline import export
 from edgekit.preprocess import normalise
 from edgekit.recipe import Quantize, Recipe, check
 
@@ -142,6 +146,8 @@ def test_no_two_neighbouring_weights_overflow_16_bits(exported, model, scheme):
     assert inspection.inspect(safe.model_file).overflow == ()
     free = exported(scheme, target="onnx", model=f"py:nets:{model}", quantize={"int8_for": "vnni"})
     assert len(inspection.inspect(free.model_file).overflow) > 1
+    assert list(safe.manifest.oldest_interpreter) == ["any CPU"]
+    assert list(free.manifest.oldest_interpreter) == ["ARM, and x86-64 with VNNI"]
 
 
 def test_a_layer_can_stay_float(exported):
@@ -182,6 +188,7 @@ def test_an_operator_is_found_in_its_module():
         (Recipe(model="a", target="openvino", ort=True), "ort means nothing for openvino"),
         (Recipe(model="a", target="onnx", opset=5), "opset 5 cannot be written"),
         (Recipe(model="a", target="torch", quantize=Quantize(int8_for="vnni")), "int8_for means nothing for torch"),
+        (Recipe(model="a", target="onnx", quantize=Quantize(int8_for="vnni")), "int8_for means nothing for fp32"),
     ],
 )
 def test_requests_that_mean_nothing(wrong, message):
@@ -198,6 +205,42 @@ def test_files_for_several_targets_lie_together(exported, pictures):
     assert len(matches) == 6
     assert matches[1]["sqnr_db"] > 100  # fp32 for ONNX against fp32 for TFLite
     assert all(m["pictures"] == 40 and m["sqnr_db"] > 18 for m in matches)
+    assert "warning" not in done.stderr
+
+
+def test_files_of_two_models_are_said_to_be(exported):
+    a, b = (exported("fp32", target="onnx", model=f"py:nets:{name}").folder for name in ("tiny", "tiny_attention"))
+    for command in (["verify", a, "--against", b], ["inspect", "--compare", a, b]):
+        done = CliRunner().invoke(main, [str(word) for word in command])
+        assert done.exit_code == 0, done.output
+        assert f"{a} is py:nets:tiny, {b} is py:nets:tiny_attention: these are not files of one model" in done.stderr
+
+
+def test_an_interpreter_of_other_files_is_refused(exported):
+    folder = exported("fp32", target="onnx").folder
+    done = CliRunner().invoke(main, ["verify", str(folder), "--interpreter", "tensorflow"])
+    assert (done.exit_code, "--interpreter runs .tflite files, and this is for onnx" in done.stderr) == (2, True)
+
+
+def test_what_was_made_otherwise_is_replaced_aloud(exported, pictures, tmp_path):
+    made = exported("fp32", target="onnx")
+    there = shutil.copytree(made.folder, tmp_path / "there")
+    asked = {"model": "py:nets:tiny", "target": "onnx", "input_size": (32, 32), "calibration": str(pictures)}
+    asked |= {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    said: list[str] = []
+    export(Recipe(**asked), there, say=said.append)
+    assert not any("is replaced" in line for line in said)
+    export(Recipe(**asked, softmax=True), there, say=said.append)
+    assert any(line.startswith(f"{there} was made from another recipe, and is replaced") for line in said)
+
+
+def test_behind_the_runtimes_own_operators_types_are_known(exported):
+    made = exported("int8-dynamic", target="onnx", model="py:nets:tiny_attention", ort=True)
+    seen = inspection.inspect(made.model_file)
+    found = {(o.name, o.precision): o.count for o in seen.operators}
+    assert found["DynamicQuantizeMatMul", "int8 (dynamic)"] == 9
+    assert not any(precision in ("unknown", "int64") for _, precision in found)
+    assert seen.overflow == ()
 
 
 @pytest.fixture(scope="module")

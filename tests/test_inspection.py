@@ -325,12 +325,16 @@ def test_the_command_says_it_in_words_and_in_json(quantized):
     done = run_edgekit("inspect", file)
     assert done.returncode == 0, done.stderr
     assert "100.0% of the multiply-adds in int8" in done.stdout
-    assert "can overflow on CPUs with AVX2 and without VNNI: " in done.stdout
+    assert "can overflow on CPUs with AVX2 and without VNNI, where answers are wrong then: 3 layers" in done.stdout
     assert " of 8 channels of /stem" in done.stdout
     assert "/depthwise" not in done.stdout
     document = json.loads(run_edgekit("inspect", file, "--json").stdout)["file"]
     assert document["int8_macs"] == 1
     assert document["overflow"][0].keys() == {"layer", "channels", "of", "worst"}
+
+    (given,), (answer,) = document["inputs"], document["outputs"]
+    assert f"takes    {given['name']}" in done.stdout
+    assert given["dtype"] == answer["dtype"] == "float32"
 
     half = quantized(nodes_to_exclude=["/pointwise"])
     assert "stays float: /pointwise" in run_edgekit("inspect", half, "-v").stderr

@@ -17,7 +17,7 @@ from edgekit.errors import OutputError
 from edgekit.tasks.classification import softmax
 
 BEST = 5
-ELSEWHERE = "free some space, or --state another/folder"
+ELSEWHERE = "--state another/folder"
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):

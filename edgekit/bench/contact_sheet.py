@@ -50,7 +50,7 @@ def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
         for number, (text, colour) in enumerate(lines):
             place = (left, top + SIDE + 2 + number * TEXT * 5 // 4)
             pen.text(place, _shortened(text, font), fill=colour, font=font)
-    with output_errors("free some space, or --contact-sheet elsewhere.png"):
+    with output_errors("--contact-sheet elsewhere.png"):
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
     return len(shown)

@@ -1,5 +1,6 @@
 """Runs as rows to read: the one table that the terminal, CSV, JSON and reports show, and what it comes to in words."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import exp
@@ -53,7 +54,7 @@ def rows(runs: Sequence[Run]) -> list[Row]:
 
 
 def names(runs: Sequence[Run]) -> list[str]:
-    """The shortest names that tell the runs apart."""
+    """The shortest names that tell the runs apart; `again (2)` for a file that was named twice."""
     ways: list[Callable[[Run], str]] = [
         lambda run: run.name,
         lambda run: f"{run.name}@{run.runtime}",
@@ -64,7 +65,13 @@ def names(runs: Sequence[Run]) -> list[str]:
     for way in ways:
         if len({way(run) for run in runs}) == len(runs):
             return [way(run) for run in runs]
-    return [f"{run.subject.path}@{run.runtime} x{run.threads}" for run in runs]
+    found = []
+    seen: Counter[str] = Counter()
+    for run in runs:
+        name = f"{run.subject.path}@{run.runtime} x{run.threads}"
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
 
 
 def _row(name: str, run: Run, base: Run | None, counted: Run | None) -> Row:
@@ -149,9 +156,8 @@ def verdict(runs: Sequence[Run]) -> str:
         return (
             f"{fast} and {slow} take the same time as far as {found.launches} processes can tell; the first is {size}."
         )
-    value = exp(found.value)
-    margin = max(exp(found.high) - value, value - exp(found.low))
-    return f"{fast} is {value:.2f} +- {margin:.2f} times faster than {slow}, and {size}."
+    value, low, high = (f"{exp(x):.2f}" for x in (found.value, found.low, found.high))
+    return f"{fast} is {value} [{low}, {high}] times faster than {slow}, and {size}."
 
 
 def _size(one: int, other: int) -> str:

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli.output import Talk, common, megabytes, table
 from edgekit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from edgekit.schemes import Advice
 
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 
@@ -151,7 +154,7 @@ def export(
         registry.exporter(recipe.target)  # says which extra is missing, before the import below would
     # torch's idle threads spin: on a busy machine that can cost more than the export itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from edgekit import pipeline
+    from edgekit import pipeline, schemes
     from edgekit.devices import host
 
     out = Path(output) if output else None
@@ -167,9 +170,12 @@ def export(
                 ("input", f"{intent.recipe.input_type} {intent.plan.preprocess.input_size}"),
                 ("output", str(intent.out)),
             ]
-            documents.append(dict(rows))
+            known, quantize, cpu = intent.plan, intent.recipe.quantize, for_cpu or host.cpu_class()
+            advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu)
+            missed = _reservations(advice, quantize.int8_for, cpu)
+            documents.append(dict(rows) | {"missed": missed})
             if not talk.json:
-                talk.result(table(rows), None)
+                talk.result(table([*rows, *(("but", line) for line in missed)]), None)
             continue
         talk.say(f"exporting {recipe.model} to {recipe.target}")
         talk.detail(f"recipe digest {recipe.digest()}")
@@ -177,10 +183,10 @@ def export(
         documents.append(_report(talk, artifact, for_cpu or host.cpu_class()))
     if talk.json:
         talk.result("", documents[0] if len(documents) == 1 else documents)
-    missed = [(line, d["artifact"]) for d in documents for line in d.get("missed", ()) if strict]
-    for line, folder in missed:
-        talk.warn(f"--strict: {line}; the artifact is kept: {folder}")
-    return 1 if missed else 0
+    against = [(line, d.get("artifact")) for d in documents for line in d["missed"] if strict]
+    for line, folder in against:
+        talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
+    return 1 if against else 0
 
 
 def _one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
@@ -231,7 +237,18 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
     if scheme is not None:
         quantize["scheme"] = scheme
     changes["quantize"] = msgspec.structs.replace(base.quantize, **quantize)
+    if "samples" in changes and not changes["quantize"].scheme.startswith("int8"):
+        raise RecipeError(
+            f"--samples means nothing for {changes['quantize'].scheme}: nothing is calibrated",
+            hint="--int8, or drop it",
+        )
     return check(msgspec.structs.replace(base, **changes))
+
+
+def _reservations(advice: "Advice | None", int8_for: str, cpu: str) -> list[str]:
+    """What is known against a scheme on a class of CPUs."""
+    overflows = "x86 without VNNI gives wrong answers here: int8 additions overflow; --int8-for any is right there too"
+    return [*([advice.text] if advice else []), *([overflows] if (int8_for, cpu) == ("vnni", "x86") else [])]
 
 
 def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
@@ -254,8 +271,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         if not parity.within_limits(m.proof):
             missed.append("its answers miss these limits; with trained weights such a file is refused")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu)
-    if advice:
-        missed.append(advice.text)
+    missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]
     lines += [f"  {note}" for note in m.notes]
     talk.detail(f"weights sha256 {m.weights.sha256}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.look import pictures_for
+from edgekit.cli.look import pictures_for, warn_of_strangers
 from edgekit.cli.output import Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
@@ -65,7 +65,10 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
     from edgekit.inspection import divergence
 
     a, b = open_model(Path(first)), open_model(Path(second))
-    artifact = next((x for x in (a, b) if isinstance(x, Artifact)), None)
+    artifacts = [x for x in (a, b) if isinstance(x, Artifact)]
+    artifact = next(iter(artifacts), None)
+    if artifacts:
+        warn_of_strangers(talk, artifacts)
     if data and artifact is None:
         raise RequestError("files alone do not say how pictures become what they take", hint="leave --data out")
     found = divergence.compare(a, b, pictures_for(talk, artifact, data) if artifact else None, below=below)
@@ -146,6 +149,9 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
         ]
         click.echo(table(facts) + "\n")
     click.echo(f"{file}  {megabytes(seen.bytes)}")
+    ports = [("takes", port) for port in seen.inputs] + [("answers", port) for port in seen.outputs]
+    if ports and not opened:
+        click.echo(table([(what, port.name, port.dtype, port.size) for what, port in ports], indent="  "))
     rows = [
         (o.name, o.precision, str(o.count), megabytes(o.weight_bytes) if o.weight_bytes else "") for o in seen.operators
     ]
@@ -174,12 +180,15 @@ def int8_lines(seen: "Inspection") -> list[str]:
         rest = f"; layers in float: {len(seen.stays_float)} (-v names them)" if seen.stays_float else ""
         lines.append(f"{seen.int8_macs:.1%} of the multiply-adds in int8{rest}")
     elif seen.overflow is not None and seen.int8_macs is None:
-        lines.append("share of the multiply-adds in int8: not known, the file leaves sizes open")
+        lines.append("share of the multiply-adds in int8: not known, the file does not tell all sizes")
     if seen.overflow == ():
         lines.append("int8 additions cannot overflow: safe on every CPU")
-    lines += [
-        f"can overflow on CPUs with AVX2 and without VNNI: {o.channels} of {o.of} channels of {o.layer}"
-        f" (worst pair sum {o.worst}, limit 128)"
-        for o in seen.overflow or ()
-    ]
+    if seen.overflow:
+        lines.append(
+            f"can overflow on CPUs with AVX2 and without VNNI, where answers are wrong then: {len(seen.overflow)} layers"
+        )
+        lines += [
+            f"  {o.channels} of {o.of} channels of {o.layer} (worst pair sum {o.worst}, limit 128)"
+            for o in seen.overflow
+        ]
     return lines

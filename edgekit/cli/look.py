@@ -1,6 +1,7 @@
 """edgekit predict, verify: an artifact answers, without torch."""
 
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
 
     opened = room.load(Path(artifact))
     manifest = opened.manifest
+    check_interpreter(interpreter, [manifest.target])
     runtime = registry.runtime_for(manifest.target)
     documents: list[dict[str, Any]] = []
     skipped: list[DataError] = []
@@ -87,7 +89,8 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
         raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
     knows = f"this model knows {manifest.weights.knows}; whatever else it sees, it names one of them"
     if talk.json:
-        talk.result("", {"knows": manifest.weights.knows, "predictions": documents})
+        unread = [error.message for error in skipped]
+        talk.result("", {"knows": manifest.weights.knows, "predictions": documents, "skipped": unread})
     elif not talk.quiet:
         click.echo(knows)
     return 0
@@ -132,6 +135,7 @@ def verify(
 
     place = registry.device(device)
     opened = room.load(Path(artifact))
+    check_interpreter(interpreter, [opened.manifest.target])
     runtime = registry.runtime_for(opened.manifest.target).name
     v = parity.verify(opened, runtime, Options(threads, interpreter), place)
     rows = [
@@ -173,6 +177,8 @@ def _compare(
 
     device = registry.device(where)
     opened = [room.load(Path(folder)) for folder in folders]
+    check_interpreter(interpreter, (a.manifest.target for a in opened))
+    warn_of_strangers(talk, opened)
     pixels = pictures_for(talk, opened[0], data)
     pairs = [(a, registry.runtime_for(a.manifest.target).name) for a in opened]
     matches = parity.compare(pairs, pixels, Options(threads, interpreter), device)
@@ -196,6 +202,20 @@ def _compare(
     ran = sorted({name for m in matches for name in m.ran})
     talk.result(f"{table(rows, header=header)}\non {len(pixels)} pictures, in {', '.join(ran)}", document)
     return 0
+
+
+def warn_of_strangers(talk: Talk, artifacts: Sequence["Artifact"]) -> None:
+    """Files that are held against each other should be of one model."""
+    first, *others = artifacts
+    for other in others:
+        if (there := other.manifest.architecture) != (here := first.manifest.architecture):
+            talk.warn(f"{first.folder} is {here}, {other.folder} is {there}: these are not files of one model")
+
+
+def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:
+    """Raises RequestError for --interpreter where no file is for it."""
+    if interpreter and "tflite" not in (all_targets := sorted(set(targets))):
+        raise RequestError(f"--interpreter runs .tflite files, and this is for {all_targets[0]}", hint="leave it out")
 
 
 def pictures_for(talk: Talk, artifact: "Artifact", data: str | None) -> "NDArray[np.uint8]":

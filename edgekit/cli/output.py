@@ -134,7 +134,7 @@ def common(function: F) -> F:
                 raise
             fail(error, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; nothing was left behind", err=True)
+            click.echo("interrupted; nothing half-made was left behind", err=True)
             sys.exit(INTERRUPTED)
         sys.exit(code or 0)
 

@@ -46,7 +46,7 @@ def make(name: str, build: Callable[[Path, Path], dict[str, str]]) -> Part:
     """
     home = cache()
     stage, downloads, folder = home / f"{name}.partial", home / f"{name}.downloads", home / name
-    with output_errors("free some space, or set EDGEKIT_CACHE to a folder elsewhere"), _alone(home, name):
+    with output_errors("set EDGEKIT_CACHE to a folder elsewhere"), _alone(home, name):
         shutil.rmtree(stage, ignore_errors=True)  # of a try that was killed
         stage.mkdir()
         downloads.mkdir(exist_ok=True)

@@ -58,9 +58,10 @@ class OnnxExporter:
         answer = Tensor(made.graph.graph.output[0].name, (shape[0], len(model.labels)), "float32", "NC")
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(file=file.name, shape=[1, *shape[1:]], dtype=recipe.input_type)
-        floor = {"any CPU": f"a runtime that knows opset {made.graph.opset_import[0].version}"}
+        runtime = f"a runtime that knows opset {made.graph.opset_import[0].version}"
         if recipe.ort:
-            floor = {"any CPU": f"ONNX Runtime {versions['onnxruntime']} (none older was tried)"}
+            runtime = f"ONNX Runtime {versions['onnxruntime']} (none older was tried)"
+        floor = {"any CPU" if recipe.quantize.int8_for == "any" else "ARM, and x86-64 with VNNI": runtime}
         floats = recipe.ort and recipe.quantize.scheme != "int8-static" and model.family != "attention"
         notes = (*made.notes, *([SLOWER_FLOATS] if floats else []))
         return Exported(file, made.input, answer, versions, floor, how, notes)

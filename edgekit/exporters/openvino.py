@@ -65,7 +65,8 @@ class OpenvinoExporter:
         answer = Tensor(made.graph.graph.output[0].name, (batch, len(model.labels)), "float32", "NC")
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(shape=[1, *shape[1:]], dtype=recipe.input_type)
-        floor = {"x86-64": f"OpenVINO {versions['openvino']} (none older was tried)"}
+        cpus = "x86-64" if recipe.quantize.int8_for == "any" else "x86-64 with VNNI"
+        floor = {cpus: f"OpenVINO {versions['openvino']} (none older was tried)"}
         return Exported(file, given, answer, versions, floor, how, (*notes, *made.notes))
 
 

@@ -44,6 +44,19 @@ class Overflow(msgspec.Struct, frozen=True):
     worst: int
 
 
+class Port(msgspec.Struct, frozen=True):
+    """What a file takes, or answers. shape: None for a size that is open."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    @property
+    def size(self) -> str:
+        """`1x3x224x224`"""
+        return "x".join("?" if n is None else str(n) for n in self.shape)
+
+
 class Inspection(msgspec.Struct, frozen=True):
     """int8_macs: the share of multiply-adds in int8, and stays_float: the layers with multiply-adds that are not, in a
     file that has both. overflow: empty when no int8 weight can overflow. None: not known for this format or file."""
@@ -55,6 +68,8 @@ class Inspection(msgspec.Struct, frozen=True):
     stays_float: tuple[str, ...] = ()
     overflow: tuple[Overflow, ...] | None = None
     layers: tuple[Layer, ...] = ()
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
 
 
 def tally(count: Mapping[tuple[str, str], int], weight_bytes: Mapping[tuple[str, str], int]) -> tuple[Operators, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import ArtifactError, reason
-from edgekit.inspection import Inspection, Layer, Operators, Overflow, overflowing, tally
+from edgekit.inspection import Inspection, Layer, Operators, Overflow, Port, overflowing, tally
 from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph, graphs
 from edgekit.registry import needs
 
@@ -42,6 +42,10 @@ def _inspection(file: Path, graph: Graph, outside: int) -> Inspection:
             Layer(_name(n), n.op_type, p, size)
             for n, p, size in zip(graph.nodes, precisions, weights, strict=True)
             if n.op_type in WEIGHTS_AT
+        ),
+        *(
+            tuple(Port(n, graph.types[n], graph.shapes.get(n, ())) for n in ends)
+            for ends in (graph.inputs, graph.outputs)
         ),
     )
 

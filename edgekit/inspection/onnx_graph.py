@@ -33,6 +33,7 @@ FLOAT_OUTPUT = ("Gemm", "MatMul")  # their integer kernels can also answer in fl
 # Operators with multiply-adds -> which input holds the weights.
 CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 PRODUCTS = {"Gemm": 1, "MatMul": 1, "MatMulInteger": 1, "MatMulIntegerToFloat": 1, "QGemm": 3, "QLinearMatMul": 3}
+PRODUCTS |= {"DynamicQuantizeMatMul": 1, "FusedMatMul": 1}
 WEIGHTS_AT = CONVOLUTIONS | PRODUCTS
 
 
@@ -46,14 +47,16 @@ class Graph:
         self.shapes: dict[str, tuple[int | None, ...]] = {}
         self.makers: dict[str, Any] = {}
         self.readers: dict[str, list[Any]] = defaultdict(list)
-        self.outputs = {value.name for value in model.graph.output}
+        self.outputs = [value.name for value in model.graph.output]
         for graph in graphs(_with_shapes(model).graph):
             self._learn(graph)
         for node in self.nodes:
             self.makers |= dict.fromkeys(node.output, node)
             for tensor in node.input:
                 self.readers[tensor].append(node)
+        self.inputs = [value.name for value in model.graph.input if value.name not in self.constants]
         self._quantize_constants()
+        self._guess_types()
 
     def _learn(self, graph: Any) -> None:
         for value in (*graph.input, *graph.value_info, *graph.output):
@@ -85,6 +88,20 @@ class Graph:
                 quantized = ReferenceEvaluator(node).run(None, {i: self.numbers(i) for i in node.input})[0]
                 self._add(node.output[0], numpy_helper.from_array(np.asarray(quantized)))
 
+    def _guess_types(self) -> None:
+        """Behind ONNX Runtime's own operators, which nothing infers: they answer in what they read, but for one."""
+        for node in self.nodes:
+            read = (
+                "float32"
+                if node.op_type == "MatMulIntegerToFloat"
+                else self.types.get(node.input[0])
+                if node.input
+                else None
+            )
+            for output in node.output:
+                if read is not None:
+                    self.types.setdefault(output, read)
+
     def numbers(self, name: str) -> NDArray[Any]:
         from onnx import numpy_helper
 
@@ -101,6 +118,8 @@ class Graph:
             return "conversion"
         if node.op_type.startswith("QLinear") or node.op_type == "QGemm" or self.is_fused(node):
             return "int8"
+        if node.op_type == "DynamicQuantizeMatMul":
+            return "int8 (dynamic)"
         if node.op_type in ("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat"):
             maker = self.makers.get(node.input[0])
             return "int8 (dynamic)" if maker is not None and maker.op_type == "DynamicQuantizeLinear" else "int8"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Layer, Operators, overflow, overflowing, tally
+from edgekit.inspection import Inspection, Layer, Operators, Port, overflow, overflowing, tally
 
 Element = ElementTree.Element
 LAYERS_WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
@@ -65,7 +65,14 @@ def _inspection(file: Path, graph: "Graph", outside: int) -> Inspection:
             )
             for layer in heavy
         ),
+        tuple(_port(layer, "output/port") for layer in graph.layers if layer.get("type") == "Parameter"),
+        tuple(_port(layer, "input/port") for layer in graph.layers if layer.get("type") == "Result"),
     )
+
+
+def _port(layer: Element, end: str) -> Port:
+    port = _inside(layer, end)
+    return Port(_name(layer), _type(port.get("precision", "")), tuple(n if n >= 0 else None for n in _dims(port)))
 
 
 def _operators(graph: "Graph") -> tuple[Operators, ...]:

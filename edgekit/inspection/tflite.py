@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Layer, tally
+from edgekit.inspection import Inspection, Layer, Port, tally
 from edgekit.registry import needs
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
@@ -22,7 +22,9 @@ class Operator(NamedTuple):
 
 
 def read(file: Path) -> Inspection:
-    operators = _operators(load(file))
+    model = load(file)
+    operators = _operators(model)
+    whole = model.subgraphs[0]
     count: dict[tuple[str, str], int] = defaultdict(int)
     weights: dict[tuple[str, str], int] = defaultdict(int)
     for o in operators:
@@ -38,7 +40,24 @@ def read(file: Path) -> Inspection:
         sum(o.macs for o in integer) / total if total else None,
         tuple(o.name for o in layers if integer and o not in integer),
         layers=tuple(Layer(o.name, o.kind, o.precision, o.weight_bytes) for o in layers),
+        inputs=tuple(_port(whole.tensors[i]) for i in whole.inputs),
+        outputs=tuple(_port(whole.tensors[i]) for i in whole.outputs),
     )
+
+
+def _port(tensor: Any) -> Port:
+    open_sizes = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
+    shape = () if open_sizes is None else open_sizes
+    return Port(
+        tensor.name.decode(errors="replace"), types()[tensor.type], tuple(int(n) if n >= 0 else None for n in shape)
+    )
+
+
+def types() -> dict[int, str]:
+    """A number of the schema's -> `float32`."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
 
 
 def load(file: Path) -> Any:
@@ -51,7 +70,7 @@ def load(file: Path) -> Any:
     try:
         return schema.ModelT.InitFromPackedBuf(blob, 0)
     except Exception as error:  # flatbuffers reads wherever a damaged offset points
-        raise ArtifactError(f"{file} is damaged: {error}") from error
+        raise ArtifactError(f"{file} is damaged: {error}", hint="copy or export it again") from error
 
 
 def kind(model: Any, operator: Any) -> str:
@@ -71,9 +90,7 @@ def short_name(tensor: bytes) -> str:
 
 
 def _operators(model: Any) -> list[Operator]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    types = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
+    named = types()
     found = []
     for graph in model.subgraphs:
         unpacked: dict[int, int] = {}  # a constant that a DEQUANTIZE unpacks -> the constant as it is stored
@@ -85,8 +102,8 @@ def _operators(model: Any) -> list[Operator]:
                 continue
             reads = [graph.tensors[unpacked.get(i, i)] for i in operator.inputs if i >= 0]
             constants = [t for t in reads if _size(model.buffers[t.buffer])]
-            computed = types[reads[0].type] if reads else "none"
-            stored = {types[t.type] for t in constants if t.shape is not None and len(t.shape) > 1}
+            computed = named[reads[0].type] if reads else "none"
+            stored = {named[t.type] for t in constants if t.shape is not None and len(t.shape) > 1}
             if computed == "float32" and stored & {"int8", "int4"}:
                 computed = "int8 (dynamic)" if name in DYNAMIC else "float32, int8 weights"
             answer = graph.tensors[operator.outputs[0]] if len(operator.outputs) else None

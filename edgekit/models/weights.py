@@ -1,5 +1,6 @@
 """Where a model's numbers come from, in the order `auto` tries them, and how they are put into the model."""
 
+import difflib
 import hashlib
 import importlib.util
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgekit.errors import WeightsError
+from edgekit.errors import UnknownNameError, WeightsError
 from edgekit.models import hub
 from edgekit.models.checkpoints import State
 from edgekit.zoo import BUNDLED, PACKAGES
@@ -61,6 +62,8 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
             hint = f"--weights {inside[0]}" if inside else "--weights FILE"
             raise WeightsError(f"'{weights}' is a folder, not a file of weights", hint=hint)
         if not path.is_file():
+            if difflib.get_close_matches(weights, SOURCES):
+                raise UnknownNameError("weights", weights, SOURCES)
             raise WeightsError(f"there is no weights file {weights}", hint=f"a file, or one of {', '.join(SOURCES)}")
         return Choice("file", "as asked", path)
 

@@ -3,7 +3,7 @@
 import statistics as plain
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, inf, log
 
 from edgekit.bench import summary
@@ -179,7 +179,7 @@ def _machine(runs: Sequence[Run], device: str, timed: bool, batch: int, evaluate
     data = _data(newest, evaluated, cpu_class)
     entries = tuple(
         Entry(row, line[-1], _accuracy(line[-1], evaluated, cpu_class, data), tuple(line[:-1]))
-        for row, line in zip(_rows(newest), good, strict=True)
+        for row, line in zip(summary.rows(newest), good, strict=True)
     )
     return Machine(
         device, timed, batch, host, entries, tuple(line[-1] for line in series if not _sound(line[-1])), data
@@ -198,17 +198,6 @@ def _series(runs: Iterable[Run]) -> list[list[Run]]:
 
 def _sound(run: Run) -> bool:
     return run.measured and all(launch.wall_ns for launch in run.launches) and run.error is None
-
-
-def _rows(runs: Sequence[Run]) -> list[summary.Row]:
-    """As bench has them, with a number after a name that stood before."""
-    found = summary.rows(runs)
-    seen: Counter[str] = Counter()
-    for n, row in enumerate(found):
-        seen[row.name] += 1
-        if seen[row.name] > 1:
-            found[n] = replace(row, name=f"{row.name} ({seen[row.name]})")
-    return found
 
 
 def _rank(run: Run) -> tuple[float, str]:
