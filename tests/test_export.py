@@ -106,6 +106,18 @@ def test_uint8_input_of_a_float_file(exported):
     assert made.manifest.proof.sqnr_db is None or made.manifest.proof.sqnr_db >= 100
 
 
+def test_a_module_keeps_its_name_where_operators_are_fused(exported):
+    """litert-torch names the operator of a LayerNorm and a Linear after both."""
+    made = exported("int8-dynamic", model="py:nets:tiny_attention", quantize={"keep_float": ("attn.qkv",)})
+    seen = inspection.inspect(made.model_file)
+    names = [layer.name for layer in seen.layers]
+    assert {
+        f"model/blocks/{block}/{part}" for block in range(2) for part in ("attn/qkv", "attn/proj", "mlp/fc1")
+    } <= set(names)
+    kept = {layer.name for layer in seen.layers if layer.operator == "FULLY_CONNECTED" and layer.precision == "float32"}
+    assert kept == {"model/blocks/0/attn/qkv", "model/blocks/1/attn/qkv"}
+
+
 def test_layers_can_stay_float(exported):
     made = exported("int8-static", target="tflite", quantize={"keep_float": (".*Linear.*",)})
     seen = {(o.name, o.precision) for o in inspection.inspect(made.model_file).operators}

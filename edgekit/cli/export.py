@@ -1,7 +1,7 @@
 """edgekit export"""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from edgekit.cli.output import Talk, common, megabytes, table
 from edgekit.errors import RecipeError
 
 if TYPE_CHECKING:
+    from edgekit.recipe import Recipe
     from edgekit.schemes import Advice
 
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -148,6 +149,8 @@ def export(
     if print_recipe:
         _print_recipes(talk, recipes)
         return 0
+    out = Path(output) if output else None
+    _glance(recipes, out)
     from edgekit import registry
 
     for recipe in recipes:
@@ -157,7 +160,6 @@ def export(
     from edgekit import pipeline, schemes
     from edgekit.devices import host
 
-    out = Path(output) if output else None
     documents: list[dict[str, Any]] = []
     for recipe in recipes:
         if dry_run:
@@ -187,6 +189,19 @@ def export(
     for line, folder in against:
         talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
     return 1 if against else 0
+
+
+def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
+    """Refuse what a glance tells, before seconds of imports; pipeline.plan looks at everything."""
+    from edgekit import artifact, data, zoo
+
+    for recipe in recipes:
+        if not (recipe.model.startswith("py:") or zoo.is_run(recipe.model)):
+            zoo.timm_name(recipe.model)
+        if recipe.calibration != "default":
+            data.picture_files(Path(recipe.calibration))
+    if out:
+        artifact.check_destination(out)
 
 
 def _one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import RecipeError
 from edgekit.exporters.ranges import Ranges
+from edgekit.inspection.tflite import module_paths
 from edgekit.recipe import Recipe
 
 Algorithm = algorithm_manager.AlgorithmName
@@ -92,7 +93,8 @@ def _uint8_config() -> Any:
 
 
 def _keep_float(q: Any, recipe: Recipe, float_file: Path) -> None:
-    """Leave operators in float whose output, weights or bias carry a name that a pattern of the recipe finds.
+    """Leave operators in float whose output, weights or bias carry a name that a pattern of the recipe finds: as the
+    converter made it, or the paths of the modules in it (`blocks/0/attn/qkv`), which are the same for every target.
 
     Raises RecipeError for a pattern that finds nothing.
     """
@@ -106,7 +108,8 @@ def _keep_float(q: Any, recipe: Recipe, float_file: Path) -> None:
                 reads = [graph.tensors[i] for i in operator.inputs if i >= 0]
                 own = [t for t in reads if model.buffers[t.buffer].data is not None]
                 own += [graph.tensors[i] for i in operator.outputs]
-                if any(re.search(pattern, t.name.decode()) for t in own):
+                names = [name for t in own for name in (t.name.decode(), *module_paths(t.name))]
+                if any(re.search(pattern, name) for name in names):
                     scopes.add(flatbuffer.get_op_scope(operator, graph.tensors))
         if not scopes:
             raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")

@@ -1,6 +1,7 @@
 """Reads .tflite files."""
 
 import math
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,11 +83,32 @@ def kind(model: Any, operator: Any) -> str:
     return next((k for k, v in vars(schema.BuiltinOperator).items() if v == number), "CUSTOM")
 
 
+WITH_WEIGHTS = re.compile(r"\.(Conv|Linear)\w*$")
+
+
 def short_name(tensor: bytes) -> str:
-    """`blocks/1/0/conv_pwl` of litert-torch's `...Sequential_blocks/...InvertedResidual_0/...Conv2d_conv_pwl;2`."""
-    path = tensor.decode(errors="replace").partition(";")[0].split("/")
-    parts = [part.rpartition(".")[2].partition("_")[2] if "." in part else part for part in path]
-    return "/".join(filter(None, parts)).removeprefix("wrapped/") or "/".join(path)
+    """`blocks/1/0/conv_pwl` of litert-torch's `...Sequential_blocks/...InvertedResidual_0/...Conv2d_conv_pwl;2`.
+
+    Where several modules became one operator (`...LayerNorm_norm1;;...Linear_qkv;1`), that of the last with weights.
+    """
+    parts = _parts(tensor)
+    return _module_path(next((part for part in reversed(parts) if WITH_WEIGHTS.search(part)), parts[0]))
+
+
+def module_paths(tensor: bytes) -> list[str]:
+    """Of every module that a tensor's name tells."""
+    return [_module_path(part) for part in _parts(tensor)]
+
+
+def _parts(tensor: bytes) -> list[str]:
+    first, *others = tensor.decode(errors="replace").split(";")
+    return [first, *(part for part in others if "/" in part)]
+
+
+def _module_path(part: str) -> str:
+    path = part.split("/")
+    names = [step.rpartition(".")[2].partition("_")[2] if "." in step else step for step in path]
+    return "/".join(filter(None, names)).removeprefix("wrapped/") or part
 
 
 def _operators(model: Any) -> list[Operator]:
