@@ -295,11 +295,12 @@ def file_record(path: Path) -> FileRecord:
 
 def load(folder: Path) -> Artifact:
     """Open an artifact and check its manifest and its files. Raises ArtifactError."""
+    seen = _instance(folder)
     artifact = Artifact(folder, read_manifest(folder))
     try:
         artifact.check_files()
     except ArtifactError:
-        if read_manifest(folder) == artifact.manifest:
+        if _instance(folder) == seen:
             raise
         return load(folder)  # another export took its place meanwhile
     if len(artifact.labels()) != artifact.manifest.classes:
@@ -307,6 +308,15 @@ def load(folder: Path) -> Artifact:
             f"{folder}: {len(artifact.labels())} labels for {artifact.manifest.classes} classes", hint=AGAIN
         )
     return artifact
+
+
+def _instance(folder: Path) -> tuple[int, int] | None:
+    """What tells an artifact from another that takes its place, also from one that is equal."""
+    try:
+        stat = (folder / "manifest.json").stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_ctime_ns
 
 
 def read_manifest(folder: Path) -> Manifest:
