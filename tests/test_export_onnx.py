@@ -218,8 +218,9 @@ def test_files_of_two_models_are_said_to_be(exported):
 
 def test_an_interpreter_of_other_files_is_refused(exported):
     folder = exported("fp32", target="onnx").folder
-    done = CliRunner().invoke(main, ["verify", str(folder), "--interpreter", "tensorflow"])
-    assert (done.exit_code, "--interpreter runs .tflite files, and this is for onnx" in done.stderr) == (2, True)
+    for command in ("verify", "bench"):
+        done = CliRunner().invoke(main, [command, str(folder), "--interpreter", "tensorflow"])
+        assert (done.exit_code, "--interpreter runs .tflite files, and this is for onnx" in done.stderr) == (2, True)
 
 
 def test_what_was_made_otherwise_is_replaced_aloud(exported, pictures, tmp_path):

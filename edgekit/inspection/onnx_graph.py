@@ -91,15 +91,11 @@ class Graph:
     def _guess_types(self) -> None:
         """Behind ONNX Runtime's own operators, which nothing infers: they answer in what they read, but for one."""
         for node in self.nodes:
-            read = (
-                "float32"
-                if node.op_type == "MatMulIntegerToFloat"
-                else self.types.get(node.input[0])
-                if node.input
-                else None
-            )
+            read = self.types.get(node.input[0]) if node.input else None
+            if node.op_type == "MatMulIntegerToFloat":
+                read = "float32"
             for output in node.output:
-                if read is not None:
+                if output and read:
                     self.types.setdefault(output, read)
 
     def numbers(self, name: str) -> NDArray[Any]:
