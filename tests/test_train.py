@@ -226,12 +226,8 @@ def test_a_stop_of_the_whole_group_is_a_stop(photos, tmp_path, number):
         _, err = child.communicate(timeout=60)
     finally:
         child.kill()
-    *epochs, last = err.splitlines()
-    assert (child.returncode, last) == (
-        130,
-        f"warning: interrupted; --resume goes on from the last save in {tmp_path / 'run'}",
-    )
-    assert all(line.startswith("  epoch ") for line in epochs), err
+    said = f"warning: interrupted; --resume goes on from the last save in {tmp_path / 'run'}\n"
+    assert (child.returncode, said in err) == (130, True), err
 
 
 def test_two_processes_do_not_write_one_run(photos, tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """Batches of pictures, streamed from a data set by a few processes; the same ones for any number of them."""
 
 import multiprocessing
+import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "strong": {"scale": (0.2, 1.0), "color_jitter": None, "auto_augment": "rand-m7-mstd0.5-inc1", "re_prob": 0.25},
 }
 View = Callable[[Image.Image], Tensor]
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,10 @@ def stream(
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
+        worker_init_fn=_begin_reader,
         multiprocessing_context="fork" if workers else None,
     )
-    with warnings.catch_warnings(), _undisturbed():  # the readers for good: this process ends them
+    with warnings.catch_warnings(), _undisturbed():
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # of jax, which no reader calls
         ready = iter(loader)
     try:
@@ -111,15 +115,33 @@ def stream(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM, which reach a whole group of processes, wait in here; a process started in here never hears them."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where no process is forked
-        yield
+    """Ctrl-C and SIGTERM, which reach a whole group of processes, wait in here. Processes started in here begin deaf to both.
+
+    Masking them would not do: another thread hears them too, and Python runs their handlers in the main thread all the same.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield  # no handler runs here; and Windows forks no processes
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    heard: list[int] = []
+    handlers = {n: h for n in STOPS if (h := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        for stop in handlers:
+            signal.signal(stop, lambda number, _: heard.append(number))
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for stop, handler in handlers.items():
+            signal.signal(stop, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in heard:
+            signal.raise_signal(number)
+
+
+def _begin_reader(number: int) -> None:
+    """A reader ends when it is told to, as if it had done its work: who tells a whole group means no failure of readers."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _as_it_is(batch: Any) -> Any:
