@@ -417,17 +417,22 @@ def check_place(path: Path, hint: str) -> None:
 
 def _foreign(out: Path) -> str | None:
     """What stands in a place and is no part of an artifact; None where an artifact, and nothing else, is there."""
-    try:
-        manifest = msgspec.json.decode((out / "manifest.json").read_bytes(), type=_Files)
-    except (OSError, msgspec.DecodeError):
-        return next((p.name for p in sorted(out.iterdir())), None) if out.is_dir() else "a file"
-    return next((p.name for p in sorted(out.iterdir()) if p.name not in {"manifest.json", *manifest.files}), None)
+    if not out.is_dir():
+        return "a file"
+    manifest = _standing(out)
+    own = {"manifest.json", *manifest.files} if manifest else set()
+    return next((p.name for p in sorted(out.iterdir()) if p.name not in own), None)
 
 
 def recipe_digest(folder: Path) -> str | None:
     """Of the artifact that stands in a place, of whatever schema; None where there is none."""
+    manifest = _standing(folder)
+    return manifest.recipe_digest if manifest else None
+
+
+def _standing(folder: Path) -> "_Files | None":
     try:
-        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Files).recipe_digest
+        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Files)
     except (OSError, msgspec.DecodeError):
         return None
 

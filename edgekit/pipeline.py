@@ -44,8 +44,8 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
 
     module: to be exported in place of what recipe.model names
     """
-    if module is None and not (recipe.model.startswith("py:") or zoo.is_run(recipe.model)):
-        zoo.timm_name(recipe.model)
+    if module is None:
+        zoo.check_name(recipe.model)
     exporter = registry.exporter(recipe.target)
     check_scheme(check(recipe), exporter.schemes)
     out = out or Path("build", recipe.folder_name)

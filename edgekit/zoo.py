@@ -64,6 +64,12 @@ def timm_name(model: str) -> str:
     )
 
 
+def check_name(model: str) -> None:
+    """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function and no run."""
+    if not (model.startswith("py:") or is_run(model)):
+        timm_name(model)
+
+
 def listing() -> list[dict[str, str]]:
     """Every alias, its timm name, and where its weights can come from."""
     bundled = {p.stem for p in BUNDLED.glob("*.safetensors")}

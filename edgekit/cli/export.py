@@ -196,10 +196,10 @@ def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
     from edgekit import artifact, data, zoo
 
     for recipe in recipes:
-        if not (recipe.model.startswith("py:") or zoo.is_run(recipe.model)):
-            zoo.timm_name(recipe.model)
-        if recipe.calibration != "default":
-            data.picture_files(Path(recipe.calibration))
+        zoo.check_name(recipe.model)
+        folder = Path(recipe.calibration)
+        if recipe.calibration != "default" and not folder.is_dir():  # what lies in it is listed once, by plan
+            data.picture_files(folder)
     if out:
         artifact.check_destination(out)
 

@@ -214,8 +214,9 @@ def warn_of_strangers(talk: Talk, artifacts: Sequence["Artifact"]) -> None:
 
 def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:
     """Raises RequestError for --interpreter where no file is for it."""
-    if interpreter and "tflite" not in (all_targets := sorted(set(targets))):
-        raise RequestError(f"--interpreter runs .tflite files, and this is for {all_targets[0]}", hint="leave it out")
+    targets = sorted(targets)
+    if interpreter and "tflite" not in targets:
+        raise RequestError(f"--interpreter runs .tflite files, and this is for {targets[0]}", hint="leave it out")
 
 
 def pictures_for(talk: Talk, artifact: "Artifact", data: str | None) -> "NDArray[np.uint8]":

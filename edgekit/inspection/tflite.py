@@ -3,6 +3,7 @@
 import math
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,13 +48,12 @@ def read(file: Path) -> Inspection:
 
 
 def _port(tensor: Any) -> Port:
-    open_sizes = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
-    shape = () if open_sizes is None else open_sizes
-    return Port(
-        tensor.name.decode(errors="replace"), types()[tensor.type], tuple(int(n) if n >= 0 else None for n in shape)
-    )
+    sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature  # -1 where open
+    shape = tuple(int(n) if n >= 0 else None for n in (() if sizes is None else sizes))
+    return Port(tensor.name.decode(errors="replace"), types()[tensor.type], shape)
 
 
+@cache
 def types() -> dict[int, str]:
     """A number of the schema's -> `float32`."""
     from ai_edge_litert import schema_py_generated as schema
