@@ -34,7 +34,8 @@ from edgekit.preprocess import Positive, Preprocess, fit, normalise
 from edgekit.zoo import RUN_CARD
 
 Array = NDArray[Any]
-SCHEMA = 1  # of the manifests that this edgekit writes and reads
+SCHEMA = 2  # of the manifests that this edgekit writes; older ones are read through OLDER
+UNSEALED = "0" * 64
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 OUTPUT_HINT = "-o another/folder"
 AGAIN = "copy the whole folder again, or export again"
@@ -83,6 +84,13 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advisory: bool = False
 
 
+class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose pictures golden.npz holds: own means the user's, which a published artifact would publish."""
+
+    source: str
+    own: bool
+
+
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     sha256: str
@@ -99,11 +107,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Tensor
     preprocess: Preprocess
     folded: bool  # True: the file takes pixels 0..255 and normalises them itself
-    scores: Literal["logits", "probabilities"]
+    scores: Literal["logits", "probabilities", "log-probabilities"]
     classes: int
     weights: Weights
     proof: Proof | None  # None only while the export is under way
     golden_tolerance: float
+    golden: GoldenRecord
     recipe: dict[str, Any]
     recipe_digest: str
     files: dict[str, FileRecord]
@@ -113,7 +122,23 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     oldest_interpreter: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     task: Literal["classification"] = "classification"
-    schema: Literal[1] = 1
+    independent: bool = False  # each class by itself (multi-label, binary): sigmoid in place of softmax
+    threshold: float = 0.5  # of an independent class: its label holds from this probability on
+    schema: Literal[2] = 2
+    checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
+
+
+def _from_1(old: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 knew scores of one label a picture alone, and its golden pictures were the proof's, whosever they were."""
+    recipe, weights, proof = (old.get(name) for name in ("recipe", "weights", "proof"))
+    own = (isinstance(recipe, dict) and recipe.get("calibration") == "folder") or (
+        isinstance(weights, dict) and weights.get("source") == "trained"
+    )
+    source = proof.get("source") if isinstance(proof, dict) else None
+    return old | {"schema": 2, "golden": {"source": source or "unknown", "own": own}, "checksum": UNSEALED}
+
+
+OLDER = {1: _from_1}  # schema -> the same manifest in the words of the next
 
 
 @dataclass(frozen=True)
@@ -324,10 +349,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         blob = path.read_bytes()
         schema = msgspec.json.decode(blob, type=_Schema).schema
-        if schema != SCHEMA:
+        if schema != SCHEMA and schema not in OLDER:
             hint = "open it with the edgekit that made it, or a later one"
-            raise ArtifactError(f"{path} has schema {schema}; this edgekit reads schema {SCHEMA}", hint=hint)
-        manifest = msgspec.json.decode(blob, type=Manifest)
+            raise ArtifactError(f"{path} has schema {schema}; this edgekit reads up to schema {SCHEMA}", hint=hint)
+        manifest = _newest(msgspec.json.decode(blob, type=dict[str, Any]))
     except FileNotFoundError:
         if (folder / RUN_CARD).is_file():
             what, model = "is a run of edgekit train, not an exported model", str(folder)
@@ -345,9 +370,23 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path}: {error.strerror}", hint="name the folder of an artifact") from None
     except msgspec.DecodeError as error:
         raise ArtifactError(f"{path}: {error}", hint=AGAIN) from None
+    if schema == SCHEMA and manifest.checksum != _seal(blob, manifest.checksum):
+        raise ArtifactError(f"{path} is not what the export wrote (its checksum differs)", hint=AGAIN)
     if fault := _fault(manifest):
         raise ArtifactError(f"{path} {fault}", hint=AGAIN)
     return manifest
+
+
+def _newest(plain: dict[str, Any]) -> Manifest:
+    """A manifest of any schema that this edgekit reads. Raises msgspec.ValidationError."""
+    while (upgrade := OLDER.get(plain.get("schema", SCHEMA))) is not None:
+        plain = upgrade(plain)
+    return msgspec.convert(plain, Manifest)
+
+
+def _seal(blob: bytes, checksum: str) -> str:
+    """The sha256 of manifest.json as it was before its checksum was written into it."""
+    return hashlib.sha256(blob.replace(checksum.encode(), UNSEALED.encode())).hexdigest()
 
 
 def _fault(m: Manifest) -> str | None:
@@ -390,8 +429,10 @@ class _Schema(msgspec.Struct):
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
-    encoded = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2)
-    (folder / "manifest.json").write_bytes(encoded + b"\n")
+    unsealed = msgspec.structs.replace(manifest, checksum=UNSEALED)
+    blob = msgspec.json.format(msgspec.json.encode(unsealed, order="sorted"), indent=2) + b"\n"
+    seal = f'"checksum": "{_seal(blob, UNSEALED)}"'
+    (folder / "manifest.json").write_bytes(blob.replace(f'"checksum": "{UNSEALED}"'.encode(), seal.encode()))
 
 
 def check_destination(out: Path) -> None:

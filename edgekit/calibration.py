@@ -63,8 +63,11 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Chosen:
+    """own: they are the user's pictures, not ones that come with a package."""
+
     calibration: Pictures
     proof: Pictures
+    own: bool
 
 
 def few(pictures: int) -> list[str]:
@@ -174,7 +177,7 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
     warnings = linter.warnings(len({f.parent for f in files if f.parent != folder}))
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files ({'; '.join(broken[:3])})")
-    return Chosen(_with(chosen, warnings), proof)
+    return Chosen(_with(chosen, warnings), proof, own=True)
 
 
 def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> Chosen:
@@ -187,7 +190,7 @@ def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> C
     rest = len(pictures) - PROOF_PICTURES
     calibration = _spool(iter(pictures[:rest]), samples, scratch / "calibration", "Fashion-MNIST training pictures")
     proof = _spool(iter(pictures[rest:]), PROOF_PICTURES, scratch / "proof", "other Fashion-MNIST training pictures")
-    return Chosen(_with(calibration, _short(samples, len(calibration)) + few(len(calibration))), proof)
+    return Chosen(_with(calibration, _short(samples, len(calibration)) + few(len(calibration))), proof, own=False)
 
 
 def _from_photographs(samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path) -> Chosen:
@@ -200,7 +203,7 @@ def _from_photographs(samples: int, rng: np.random.Generator, spec: Preprocess, 
 
     calibration = _spool(crops(samples), samples, scratch / "calibration", name)
     proof = _spool(crops(PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", f"other {name}")
-    return Chosen(_with(calibration, [ADVICE, *few(samples)]), proof)
+    return Chosen(_with(calibration, [ADVICE, *few(samples)]), proof, own=False)
 
 
 def random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

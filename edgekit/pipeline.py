@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
-from edgekit.artifact import Artifact, CalibrationRecord, Golden, Manifest
+from edgekit.artifact import Artifact, CalibrationRecord, Golden, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
 from edgekit.devices import host
 from edgekit.errors import ExportError, ParityError
@@ -93,7 +93,7 @@ def export(
             raise
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
-        draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration))
+        draft = Artifact(stage, _manifest(intent, model, exported, pictures))
         if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
         session = runtime.open(draft, Options())
@@ -175,8 +175,8 @@ def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
     return Golden(images, tensors, parity.run_all(draft, session, tensors))
 
 
-def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures) -> Manifest:
-    recipe = intent.recipe
+def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: calibration.Chosen) -> Manifest:
+    recipe, pictures = intent.recipe, chosen.calibration
     record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
     # The recipe without the paths of this machine; the digests of what they led to make it whole again.
     plain = full(recipe) | {
@@ -202,6 +202,7 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, pictures: 
         weights=model.weights,
         proof=None,
         golden_tolerance=0.0,
+        golden=GoldenRecord(chosen.proof.source, own=chosen.own),
         recipe=plain,
         recipe_digest=hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
         files={exported.file.name: artifact.file_record(exported.file)},

@@ -24,8 +24,10 @@ def manifest(digest):
 
 
 def test_the_committed_artifact_still_loads(golden_artifact):
+    assert json.loads((golden_artifact / "manifest.json").read_text())["schema"] == 1
     opened = artifact.load(golden_artifact)
-    assert opened.manifest.schema == 1
+    assert (opened.manifest.schema, opened.manifest.independent) == (artifact.SCHEMA, False)
+    assert opened.manifest.golden == artifact.GoldenRecord("the calibration pictures", own=True)
     assert len(opened.labels()) == opened.manifest.classes
     assert opened.model_file.name == "model.tflite"
 
@@ -61,7 +63,7 @@ def test_unknown_fields_are_refused_with_their_path(copied):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": 99}, "has schema 99; this edgekit reads schema 1"),
+        ({"schema": 99}, "has schema 99; this edgekit reads up to schema 2"),
         ({"files": {}}, "names 0 model files"),
         ({"proof": None}, "holds no proof"),
         ({"target": "onnx"}, "target is onnx and tflite"),
@@ -90,6 +92,15 @@ def test_a_manifest_that_no_export_writes_is_refused(copied, change, says):
     with pytest.raises(ArtifactError, match=says) as caught:
         artifact.load(copied)
     assert caught.value.hint
+
+
+def test_a_manifest_of_today_carries_its_own_checksum(copied):
+    artifact.save_manifest(copied, artifact.read_manifest(copied))
+    written = (copied / "manifest.json").read_bytes()
+    assert artifact.load(copied).manifest.checksum.encode() in written
+    (copied / "manifest.json").write_bytes(written.replace(b'"golden_tolerance": 0.', b'"golden_tolerance": 9.'))
+    with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
+        artifact.load(copied)
 
 
 @pytest.mark.parametrize("name", ["golden.npz", "labels.txt"])

@@ -356,7 +356,7 @@ def test_an_artifact_is_opened_at_its_model(quantized, copied):
     """A folder whose manifest names model.onnx."""
     (copied / "model.tflite").unlink()
     shutil.copy(quantized(), copied / "model.onnx")
-    manifest = msgspec.json.decode((copied / "manifest.json").read_bytes(), type=artifact.Manifest)
+    manifest = artifact.read_manifest(copied)
     files = {k: v for k, v in manifest.files.items() if k != "model.tflite"}
     files["model.onnx"] = artifact.file_record(copied / "model.onnx")
     artifact.save_manifest(

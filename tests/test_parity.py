@@ -56,7 +56,7 @@ def test_answers_of_another_model_are_not_verified(golden_artifact):
 
 def test_a_file_that_the_runtime_cannot_open_is_said(copied):
     (copied / "model.tflite").write_bytes(b"\0" * 64)
-    manifest = msgspec.json.decode((copied / "manifest.json").read_bytes(), type=artifact.Manifest)
+    manifest = artifact.read_manifest(copied)
     opened = artifact.Artifact(copied, manifest)
     with pytest.raises(WorkerError, match="cannot open"):
         registry.runtime("litert").open(opened)
@@ -76,7 +76,7 @@ def test_files_of_one_model_are_compared_pair_by_pair(golden_artifact):
 def test_files_of_several_models_are_not_compared(golden_artifact, copied):
     labels = (copied / "labels.txt").read_text().splitlines()
     (copied / "labels.txt").write_text("\n".join(reversed(labels)) + "\n")
-    manifest = msgspec.json.decode((copied / "manifest.json").read_bytes(), type=artifact.Manifest)
+    manifest = artifact.read_manifest(copied)
     pairs = [(artifact.load(golden_artifact), "null"), (artifact.Artifact(copied, manifest), "null")]
     with pytest.raises(RequestError, match="knows other classes"):
         parity.compare(pairs, np.zeros((1, 32, 32, 3), np.uint8), Options())

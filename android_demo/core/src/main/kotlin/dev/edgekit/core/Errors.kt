@@ -15,7 +15,7 @@ class DamagedFile(name: String, what: String, cause: Throwable? = null) :
 class BadManifest(what: String) : EdgekitException("manifest.json: $what", COPY_AGAIN)
 
 class NewerSchema(schema: Long) : EdgekitException(
-    "this model was exported with schema $schema; this app reads schema ${ModelSpec.SCHEMA}",
+    "this model was exported with schema $schema; this app reads up to schema ${ModelSpec.SCHEMA}",
     "update the app, or export with the edgekit that the app came with",
 )
 

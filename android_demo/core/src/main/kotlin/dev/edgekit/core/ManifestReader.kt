@@ -1,6 +1,6 @@
 package dev.edgekit.core
 
-/** manifest.json, schema 1, field by field; see edgekit/artifact.py. Throws BadManifest, NewerSchema, ... */
+/** manifest.json, schema 1 or 2, field by field; see edgekit/artifact.py. Throws BadManifest, NewerSchema, ... */
 internal class ManifestReader(text: String) {
     private val root = Fields("", Json.parse(text))
 

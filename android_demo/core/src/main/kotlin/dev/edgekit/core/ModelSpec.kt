@@ -61,7 +61,7 @@ class ModelSpec internal constructor(
     fun checkFiles(from: ModelFiles) = files.forEach { (name, record) -> record.check(name, from) }
 
     companion object {
-        const val SCHEMA = 1
+        const val SCHEMA = 2
 
         /** Reads manifest.json and labels.txt. Throws EdgekitException. */
         fun read(files: ModelFiles): ModelSpec =

@@ -44,8 +44,8 @@ class ModelSpecTest {
 
     @Test
     fun `a newer schema is refused before anything else of it is read`() {
-        val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 2}""", "") }
-        assertEquals("this model was exported with schema 2; this app reads schema 1", error.message)
+        val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 3}""", "") }
+        assertEquals("this model was exported with schema 3; this app reads up to schema 2", error.message)
         thrown<BadManifest> { Given.spec { it.replace("\"schema\": 1,\n  \"scheme\"", "\"schema\": 0,\n  \"scheme\"") } }
     }
 
