@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.errors import ArtifactError, OutputError, RequestError
+from edgekit.errors import ArtifactError, OutputError, RequestError, as_path
 from edgekit.model_files import model_files
 from edgekit.preprocess import Positive, Preprocess, fit, normalise
 from edgekit.zoo import RUN_CARD
@@ -329,8 +329,9 @@ def file_record(path: Path) -> FileRecord:
         return FileRecord(path.stat().st_size, hashlib.file_digest(f, "sha256").hexdigest())
 
 
-def load(folder: Path) -> Artifact:
-    """Open an artifact and check its manifest and its files. Raises ArtifactError."""
+def load(folder: str | os.PathLike[str]) -> Artifact:
+    """Open an artifact and check its manifest and its files. Raises ArtifactError, RequestError (not a path)."""
+    folder = as_path(folder, "the folder of an artifact")
     seen = _instance(folder)
     artifact = Artifact(folder, read_manifest(folder))
     try:
