@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import registry
-from edgekit.artifact import Artifact, Golden, Proof, golden_tensors
+from edgekit.artifact import Artifact, Golden, Proof, golden_tensors, load
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.runtimes import Options
@@ -118,13 +119,21 @@ class Verification:
 
 
 def verify(
-    artifact: Artifact, runtime: str, options: Options = Options(), device: Device | None = None
+    artifact: Artifact | str | os.PathLike[str],
+    runtime: str | None = None,
+    options: Options = Options(),
+    device: Device | None = None,
 ) -> Verification:
     """Prove a copy where it will run, without torch: pictures to tensors here, tensors to answers on the device (None:
     here too), in a worker.
 
-    Raises WorkerError where the runtime fails on the file; DeviceError.
+    artifact  one that is open, or its folder
+    runtime   None: the first that is installed and opens such files
+
+    Raises WorkerError where the runtime fails on the file; ArtifactError, DeviceError.
     """
+    artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
+    runtime = runtime or registry.runtime_for(artifact.target).name
     manifest, golden = artifact.manifest, artifact.golden()
     job, device = Job(str(artifact.folder), runtime, options), device or registry.device("local")
     with opened(device, job) as worker:

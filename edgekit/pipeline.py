@@ -1,6 +1,7 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgekit import __version__, artifact, calibration, models, parity, registry
 from edgekit.artifact import Artifact, CalibrationRecord, Golden, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
 from edgekit.devices import Job, Worker, host, opened
-from edgekit.errors import ExportError, ParityError
+from edgekit.errors import ExportError, ParityError, RequestError, as_path
 from edgekit.exporters import Exported
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
@@ -42,6 +43,10 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
 
     module: to be exported in place of what recipe.model names
     """
+    if not isinstance(recipe, Recipe):
+        raise RequestError(f"the recipe is {recipe!r:.80}", hint='edgekit.Recipe(model="mobilenetv2", target="tflite")')
+    if not isinstance(module, nn.Module | None):
+        raise RequestError(f"module is {module!r:.80}, not a torch.nn.Module", hint="module=your_network")
     if module is None:
         zoo.check_name(recipe.model)
     exporter = registry.exporter(recipe.target)
@@ -60,7 +65,11 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
 
 
 def export(
-    recipe: Recipe, out: Path | None = None, *, module: nn.Module | None = None, say: Say = lambda line: None
+    recipe: Recipe,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    module: nn.Module | None = None,
+    say: Say = lambda line: None,
 ) -> Artifact:
     """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
 
@@ -70,7 +79,7 @@ def export(
     Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
     was made as `<out>.rejected`.
     """
-    intent = plan(recipe, out, module)
+    intent = plan(recipe, None if out is None else as_path(out, "out"), module)
     recipe, out = intent.recipe, intent.out
     exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")

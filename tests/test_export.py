@@ -206,3 +206,15 @@ def test_the_manifest_tells_where_everything_came_from(exported):
     assert {"edgekit", "torch", "litert-torch", "ai-edge-quantizer"} <= set(m.made_with)
     assert m.made_on["cpu_class"]
     assert text["recipe"]["calibration"] == "folder"
+
+
+@pytest.mark.parametrize("wrong", [("mobilenetv2",), (None, "out"), (Recipe("m", "tflite"), 3)], ids=str)
+def test_export_from_python_says_what_it_wants(wrong):
+    with pytest.raises(RequestError) as caught:
+        pipeline.export(*wrong)
+    assert caught.value.hint
+
+
+def test_a_module_that_is_none_is_said(tmp_path):
+    with pytest.raises(RequestError, match=r"not a torch\.nn\.Module"):
+        pipeline.export(Recipe("m", "tflite"), str(tmp_path / "out"), module=lambda x: x)

@@ -9,7 +9,8 @@ from typing import Any
 from edgekit.devices.apart import apart
 from edgekit.errors import ArtifactError, reason
 from edgekit.inspection import Inspection, Layer, Operators, Overflow, Port, overflowing, tally
-from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph, graphs
+from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph
+from edgekit.model_files import model_files
 from edgekit.registry import needs
 
 
@@ -126,19 +127,12 @@ def _load_external(file: Path, model: Any) -> int:
     """Read the weights that lie in files beside the model; the size of these files."""
     from onnx import external_data_helper
 
-    tensors = [t for graph in graphs(model.graph) for t in graph.initializer]
-    outside = [t for t in tensors if external_data_helper.uses_external_data(t)]
-    places = {str(external_data_helper.ExternalDataInfo(t).location) for t in outside}
-    for place in sorted(places):
-        if not (file.parent / place).is_file():
-            raise ArtifactError(
-                f"{file} keeps its weights in {place}, which is not there", hint=f"copy {place} beside {file.name}"
-            )
+    beside = model_files(file)[1:]
     try:
         external_data_helper.load_external_data_for_model(model, str(file.parent))
-    except Exception as error:  # too short, or a place outside the folder
+    except Exception as error:  # too short, a place or a length that is none, a link
         raise ArtifactError(f"the weights beside {file} cannot be read: {reason(error)}") from error
-    return sum((file.parent / place).stat().st_size for place in places)
+    return sum(path.stat().st_size for path in beside)
 
 
 def _name(node: Any) -> str:
