@@ -50,9 +50,16 @@ def test_a_file_that_wants_a_newer_runtime_says_so(app, copied):
     assert android.add(copied, app).needs == "LiteRT 1.2"
 
 
-@pytest.mark.parametrize("target", ["openvino", "torch"])
-def test_what_the_app_cannot_open_is_refused(app, copied, target):
-    changed(copied, target=target, recipe={"target": target})
+@pytest.mark.parametrize(("target", "files"), [("openvino", ["model.xml", "model.bin"]), ("torch", ["model.pt2"])])
+def test_what_the_app_cannot_open_is_refused(app, copied, target, files):
+    manifest = artifact.read_manifest(copied)
+    records = dict(manifest.files)
+    record = records.pop("model.tflite")
+    for name in files:
+        shutil.copyfile(copied / "model.tflite", copied / name)
+    recipe = manifest.recipe | {"target": target}
+    made = msgspec.structs.replace(manifest, target=target, recipe=recipe, files=records | dict.fromkeys(files, record))
+    artifact.save_manifest(copied, made)
     with pytest.raises(UnsupportedError, match=f"not those of {target}") as caught:
         android.add(copied, app)
     assert caught.value.hint == "edgekit export py:nets:tiny --target tflite"

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from edgekit import artifact
+from edgekit import artifact, reading
 from edgekit.artifact import Artifact, LooseFile, Model, file_record, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError
 from edgekit.model_files import model_files, names_beside
@@ -95,11 +95,11 @@ def _with_file(numbers: Numbers, at: Path, scratch: Path) -> Baseline:
 
 def read(path: Path) -> Numbers:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Numbers)
+        return reading.json(reading.blob(path), Numbers)
     except OSError as error:
         hint = f"edgekit gate CANDIDATE --baseline {path} --update writes it"
         raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
-    except msgspec.DecodeError as error:
+    except reading.Malformed as error:
         raise ArtifactError(f"{path} is no baseline: {error}", hint="edgekit gate --update writes one") from None
 
 
