@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from edgekit.errors import UnsupportedError, WorkerError, reason
+from edgekit.extras import needs
 from edgekit.quiet import quiet
-from edgekit.registry import needs
 
 
 class Kernel(msgspec.Struct, frozen=True):

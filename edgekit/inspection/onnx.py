@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import ArtifactError, reason
+from edgekit.extras import needs
 from edgekit.inspection import Inspection, Layer, Operators, Overflow, Port, overflowing, tally
 from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph, graphs
-from edgekit.registry import needs
 
 
 def read(file: Path) -> Inspection:
