@@ -41,3 +41,7 @@ def __getattr__(name: str) -> Any:
 
     with needs():  # without torch, `edgekit.export` says which extra to install
         return getattr(importlib.import_module(f"edgekit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,7 +21,9 @@ missed) and 5 (inconclusive) are results, not exceptions; 130 is an interrupt.
 """
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from edgekit_vision import install
 
@@ -110,3 +112,11 @@ def reason(error: BaseException) -> str:
 def kind_and_reason(error: BaseException) -> str:
     """`ValueError: no such head`"""
     return f"{type(error).__name__}: {reason(error)}" if str(error).strip() else type(error).__name__
+
+
+def as_path(said: object, what: str) -> Path:
+    """A path as a caller of the Python API gives it, a str or any os.PathLike of one. Raises RequestError."""
+    path = os.fspath(said) if isinstance(said, os.PathLike) else said
+    if not isinstance(path, str) or not path:
+        raise RequestError(f"{what} is {said!r:.80}, not a path", hint="a str or a pathlib.Path")
+    return Path(path)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import registry
-from edgekit.artifact import Artifact, Golden, Proof, golden_tensors
+from edgekit.artifact import Artifact, Golden, Proof, golden_tensors, load
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import RequestError, UnsupportedError
-from edgekit.runtimes import Options, Session
+from edgekit.runtimes import Options
 from edgekit.tasks.classification import agreement, sqnr_db
 
 Scores = NDArray[np.float32]
@@ -41,15 +42,6 @@ LIMITS = {
     "int8-dynamic": Limits(12, 0.85, 0.04),
     "int8-static": Limits(13, 0.85, 0.04),
 }
-
-
-def answers(artifact: Artifact, session: Session, pixels: NDArray[np.uint8]) -> Scores:
-    """The file's scores for fitted pictures [n, h, w, 3], one at a time: float32 [n, classes]."""
-    return run_all(artifact, session, artifact.encode(pixels))
-
-
-def run_all(artifact: Artifact, session: Session, tensors: NDArray[np.generic]) -> Scores:
-    return np.concatenate([artifact.decode(session.run(tensors[i : i + 1])) for i in range(len(tensors))])
 
 
 def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, source: str, advisory: bool) -> Proof:
@@ -127,13 +119,21 @@ class Verification:
 
 
 def verify(
-    artifact: Artifact, runtime: str, options: Options = Options(), device: Device | None = None
+    artifact: Artifact | str | os.PathLike[str],
+    runtime: str | None = None,
+    options: Options = Options(),
+    device: Device | None = None,
 ) -> Verification:
     """Prove a copy where it will run, without torch: pictures to tensors here, tensors to answers on the device (None:
     here too), in a worker.
 
-    Raises WorkerError where the runtime fails on the file; DeviceError.
+    artifact  one that is open, or its folder
+    runtime   None: the first that is installed and opens such files
+
+    Raises WorkerError where the runtime fails on the file; ArtifactError, DeviceError.
     """
+    artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
+    runtime = runtime or registry.runtime_for(artifact.target).name
     manifest, golden = artifact.manifest, artifact.golden()
     job, device = Job(str(artifact.folder), runtime, options), device or registry.device("local")
     with opened(device, job) as worker:

@@ -1,10 +1,10 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,13 +16,12 @@ from torch import nn
 from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
 from edgekit.artifact import Artifact, CalibrationRecord, Golden, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
-from edgekit.devices import host
-from edgekit.errors import ExportError, ParityError
+from edgekit.devices import Job, Worker, host, opened
+from edgekit.errors import ExportError, ParityError, RequestError, as_path
 from edgekit.exporters import Exported
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.runtimes import Options
 
 Say = Callable[[str], None]
 GOLDEN_PICTURES = 4
@@ -44,6 +43,10 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
 
     module: to be exported in place of what recipe.model names
     """
+    if not isinstance(recipe, Recipe):
+        raise RequestError(f"the recipe is {recipe!r:.80}", hint='edgekit.Recipe(model="mobilenetv2", target="tflite")')
+    if not isinstance(module, nn.Module | None):
+        raise RequestError(f"module is {module!r:.80}, not a torch.nn.Module", hint="module=your_network")
     if module is None:
         zoo.check_name(recipe.model)
     exporter = registry.exporter(recipe.target)
@@ -62,7 +65,11 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
 
 
 def export(
-    recipe: Recipe, out: Path | None = None, *, module: nn.Module | None = None, say: Say = lambda line: None
+    recipe: Recipe,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    module: nn.Module | None = None,
+    say: Say = lambda line: None,
 ) -> Artifact:
     """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
 
@@ -72,7 +79,7 @@ def export(
     Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
     was made as `<out>.rejected`.
     """
-    intent = plan(recipe, out, module)
+    intent = plan(recipe, None if out is None else as_path(out, "out"), module)
     recipe, out = intent.recipe, intent.out
     exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
@@ -96,13 +103,11 @@ def export(
         draft = Artifact(stage, _manifest(intent, model, exported, pictures))
         if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
-        session = runtime.open(draft, Options())
-        try:
-            answers = parity.answers(draft, session, pictures.proof.array())
-            golden = _golden(draft, session, pictures.proof)
-            name = session.facts()["runtime"]
-        finally:
-            session.close()
+        with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
+            draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            answers = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
+            golden = _golden(draft, worker, pictures.proof)
+            name = worker.ready.facts["runtime"]
         proof = parity.prove(
             recipe.quantize.scheme,
             reference,
@@ -162,7 +167,7 @@ def _reference(model: LoadedModel, recipe: Recipe, pictures: Pictures) -> NDArra
     return np.concatenate(scores)
 
 
-def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
+def _golden(draft: Artifact, worker: Worker, pictures: Pictures) -> Golden:
     """A few proof pictures in other sizes and shapes, so that a copy's resize and crop are proven too."""
     shapes = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
     images = []
@@ -172,7 +177,7 @@ def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
         images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
     manifest = draft.manifest
     tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
-    return Golden(images, tensors, parity.run_all(draft, session, tensors))
+    return Golden(images, tensors, draft.decode(worker.answer(tensors)))
 
 
 def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: calibration.Chosen) -> Manifest:

@@ -1,6 +1,7 @@
 """A Recipe says what to make of one model for one target: the file, or the flags that equal it."""
 
 import hashlib
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -18,7 +19,30 @@ InputType = Literal["auto", "uint8", "int8", "float32"]
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
 
-class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Fields that are checked when they are said, in Python as in a file. Paths may be pathlib's. Raises RecipeError."""
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(self):
+            said = getattr(self, field.name)
+            try:
+                value = msgspec.convert(os.fspath(said) if isinstance(said, os.PathLike) else said, field.type)
+            except msgspec.ValidationError as error:
+                raise RecipeError(f"{field.name} is {said!r}: {error}", hint=_hint(field.name)) from None
+            msgspec.structs.force_setattr(self, field.name, value)
+
+
+def _hint(field: str) -> str:
+    if field == "scheme":
+        return f"schemes: {', '.join(SCHEMES)}"
+    return (
+        "input_size=(224, 224), height and width"
+        if field == "input_size"
+        else "help(edgekit.Recipe) says what it takes"
+    )
+
+
+class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How numbers are stored and computed.
 
     scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
@@ -39,7 +63,7 @@ class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     keep_float: tuple[str, ...] = ()
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What to make. Paths are as the user wrote them; they never reach a manifest.
 
     weights      auto, imagenet, package, bundled, random, or a file.

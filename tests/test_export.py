@@ -91,7 +91,7 @@ def test_other_input_and_output_contracts_answer_alike(exported, pictures, schem
     scores = []
     for made in (plain, other):
         session = registry.runtime("litert").open(made)
-        scores.append(parity.answers(made, session, pixels))
+        scores.append(made.decode(np.concatenate([session.run(t[None]) for t in made.encode(pixels)])))
         session.close()
     if options.get("softmax"):
         np.testing.assert_allclose(scores[1].sum(-1), 1, atol=1e-5)
@@ -206,3 +206,15 @@ def test_the_manifest_tells_where_everything_came_from(exported):
     assert {"edgekit", "torch", "litert-torch", "ai-edge-quantizer"} <= set(m.made_with)
     assert m.made_on["cpu_class"]
     assert text["recipe"]["calibration"] == "folder"
+
+
+@pytest.mark.parametrize("wrong", [("mobilenetv2",), (None, "out"), (Recipe("m", "tflite"), 3)], ids=str)
+def test_export_from_python_says_what_it_wants(wrong):
+    with pytest.raises(RequestError) as caught:
+        pipeline.export(*wrong)
+    assert caught.value.hint
+
+
+def test_a_module_that_is_none_is_said(tmp_path):
+    with pytest.raises(RequestError, match=r"not a torch\.nn\.Module"):
+        pipeline.export(Recipe("m", "tflite"), str(tmp_path / "out"), module=lambda x: x)

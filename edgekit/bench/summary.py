@@ -146,8 +146,8 @@ def verdict(runs: Sequence[Run]) -> str:
         (least, few, one), (most, many, other) = counted[0], counted[-1]
         size = _size(one.subject.bytes, other.subject.bytes)
         return f"{few} takes {least / most:.2f} of the instructions of {many} on {one.device}, and is {size}."
-    timed = [(name, run) for name, run in zip(names(runs), runs, strict=True) if run.measured]
-    (fast, quick), (slow, base) = min(timed, key=lambda r: r[1].ms), max(timed, key=lambda r: r[1].ms)
+    timed = sorted(((n, run) for n, run in zip(names(runs), runs, strict=True) if run.measured), key=lambda r: r[1].ms)
+    (fast, quick), (slow, base) = timed[0], timed[-1]  # two files, also where all times are equal
     size = _size(quick.subject.bytes, base.subject.bytes)
     found = ratio(base, quick)
     if found is None:
