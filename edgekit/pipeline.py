@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,13 +16,12 @@ from torch import nn
 from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
 from edgekit.artifact import Artifact, CalibrationRecord, Golden, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
-from edgekit.devices import host
+from edgekit.devices import Job, Worker, host, opened
 from edgekit.errors import ExportError, ParityError, RequestError, as_path
 from edgekit.exporters import Exported
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.runtimes import Options
 
 Say = Callable[[str], None]
 GOLDEN_PICTURES = 4
@@ -105,13 +103,11 @@ def export(
         draft = Artifact(stage, _manifest(intent, model, exported, pictures))
         if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
-        session = runtime.open(draft, Options())
-        try:
-            answers = parity.answers(draft, session, pictures.proof.array())
-            golden = _golden(draft, session, pictures.proof)
-            name = session.facts()["runtime"]
-        finally:
-            session.close()
+        with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
+            draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            answers = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
+            golden = _golden(draft, worker, pictures.proof)
+            name = worker.ready.facts["runtime"]
         proof = parity.prove(
             recipe.quantize.scheme,
             reference,
@@ -171,7 +167,7 @@ def _reference(model: LoadedModel, recipe: Recipe, pictures: Pictures) -> NDArra
     return np.concatenate(scores)
 
 
-def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
+def _golden(draft: Artifact, worker: Worker, pictures: Pictures) -> Golden:
     """A few proof pictures in other sizes and shapes, so that a copy's resize and crop are proven too."""
     shapes = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
     images = []
@@ -181,7 +177,7 @@ def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
         images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
     manifest = draft.manifest
     tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
-    return Golden(images, tensors, parity.run_all(draft, session, tensors))
+    return Golden(images, tensors, draft.decode(worker.answer(tensors)))
 
 
 def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: calibration.Chosen) -> Manifest:
