@@ -37,7 +37,7 @@ import photos
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import artifact, calibration, models, registry
+from edgekit import artifact, calibration, extras, models, registry
 from edgekit.answering import contender
 from edgekit.artifact import Artifact
 from edgekit.bench import harness, summary
@@ -80,7 +80,7 @@ def main() -> None:
     for model in arguments.models:
         for target in targets:
             made = {scheme: export(model, target, scheme) for scheme in SCHEMES}
-            if target == "openvino" and not registry.installed("nncf"):
+            if target == "openvino" and not extras.installed("nncf"):
                 print(f"{model} openvino: no default without NNCF: pip install nncf -c constraints.txt", flush=True)
             else:
                 made["default"] = by_hand(model, target, made["fp32"], made["int8"])

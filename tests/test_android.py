@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import msgspec
 import numpy as np
 import pytest
 import vectors

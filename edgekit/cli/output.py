@@ -16,8 +16,13 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+<<<<<<< HEAD
 from edgekit.errors import EdgekitError, OutputError, RequestError
 from edgekit.harmless import harmless
+=======
+from edgekit.errors import EdgekitError, OutputError
+from edgekit_vision import refuse_strangers
+>>>>>>> main
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
@@ -47,6 +52,7 @@ class Program(click.Group):
     """All commands: SIGTERM ends them as orderly as Ctrl-C, and an output that takes nothing is an error like others."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        refuse_strangers()
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:  # what runs in the background of a script ignores Ctrl-C
                 signal.signal(number, STOP)

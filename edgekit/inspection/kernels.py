@@ -13,8 +13,8 @@ import msgspec
 
 from edgekit.devices.apart import apart
 from edgekit.errors import UnsupportedError, WorkerError, reason
+from edgekit.extras import needs
 from edgekit.quiet import quiet
-from edgekit.registry import needs
 
 Found = tuple[str, Counter[tuple[str, str]]]  # the runtime, and how often it runs (a kernel, in a precision)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from edgekit.devices.apart import apart
 from edgekit.errors import ArtifactError, reason
+from edgekit.extras import needs
 from edgekit.inspection import Inspection, Layer, Operators, Overflow, Port, overflowing, tally
 from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph
 from edgekit.model_files import model_files
-from edgekit.registry import needs
 
 
 def read(file: Path) -> Inspection:
