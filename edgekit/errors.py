@@ -25,11 +25,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-<<<<<<< HEAD
 from edgekit.harmless import harmless
-=======
 from edgekit_vision import install
->>>>>>> main
 
 
 class EdgekitError(Exception):

@@ -1,8 +1,14 @@
 """Damaged and hostile input ends in one line and an exit code: no traceback, no dead process, nothing taken for whole."""
 
 import json
+import os
+import shutil
+import struct
+import sys
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -242,7 +248,7 @@ def test_a_changed_manifest_is_noticed_by_its_checksum(copied):
 
 def test_a_key_that_stands_twice_is_refused(copied):
     path = copied / "manifest.json"
-    path.write_text(path.read_text().replace('"scheme":', '"folded": true, "scheme":', 1))
+    path.write_text(path.read_text().replace('"folded":', '"folded": true, "folded":', 1))
     code, said = run("verify", copied)
     assert (code, "'folded' stands in it twice" in said) == (4, True), said
 

@@ -16,13 +16,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-<<<<<<< HEAD
 from edgekit.errors import EdgekitError, OutputError, RequestError
 from edgekit.harmless import harmless
-=======
-from edgekit.errors import EdgekitError, OutputError
 from edgekit_vision import refuse_strangers
->>>>>>> main
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130

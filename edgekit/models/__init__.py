@@ -11,11 +11,7 @@ import msgspec
 import torch
 from torch import nn
 
-<<<<<<< HEAD
-from edgekit import reading, registry, zoo
-=======
-from edgekit import zoo
->>>>>>> main
+from edgekit import reading, zoo
 from edgekit.artifact import Weights
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
