@@ -37,7 +37,7 @@ __all__ = ["Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "exp
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'edgekit' has no attribute '{name}'")
-    from edgekit.registry import needs
+    from edgekit.extras import needs
 
     with needs():  # without torch, `edgekit.export` says which extra to install
         return getattr(importlib.import_module(f"edgekit.{_HOME[name]}"), name)

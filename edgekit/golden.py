@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import artifact, calibration, parity
+from edgekit import artifact, calibration
 from edgekit.artifact import Artifact, Golden, GoldenRecord
 from edgekit.calibration import Chosen
+from edgekit.devices import Worker
 from edgekit.preprocess import Pixels, Preprocess
 from edgekit.recipe import Recipe
-from edgekit.runtimes import Session
 from edgekit.scenes import scenes
 
 PICTURES = 4
@@ -39,11 +39,11 @@ def choose(
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
 
 
-def make(draft: Artifact, session: Session, pictures: Sequence[Pixels]) -> Golden:
+def make(draft: Artifact, worker: Worker, pictures: Sequence[Pixels]) -> Golden:
     """The pictures that are answered most differently, in several sizes, with the file's answers."""
     kept = pictures
     if len(pictures) > PICTURES:
-        kept = [pictures[i] for i in _apart(parity.answers(draft, session, np.stack(pictures)))]
+        kept = [pictures[i] for i in _apart(draft.decode(worker.answer(draft.encode(np.stack(pictures)))))]
     images = []
     for pixels, (wide, high) in zip(kept, SHAPES, strict=False):
         picture = Image.fromarray(pixels)
@@ -51,7 +51,7 @@ def make(draft: Artifact, session: Session, pictures: Sequence[Pixels]) -> Golde
         images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
     manifest = draft.manifest
     tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
-    return Golden(images, tensors, parity.run_all(draft, session, tensors))
+    return Golden(images, tensors, draft.decode(worker.answer(tensors)))
 
 
 def _apart(answers: NDArray[np.float32]) -> list[int]:

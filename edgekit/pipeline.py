@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,13 +15,12 @@ from torch import nn
 from edgekit import __version__, artifact, calibration, golden, models, parity, registry, schemes, zoo
 from edgekit.artifact import Artifact, CalibrationRecord, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
-from edgekit.devices import host
-from edgekit.errors import ExportError, ParityError, RequestError, RequestError, as_path
+from edgekit.devices import Job, host, opened
+from edgekit.errors import ExportError, ParityError, RequestError, as_path
 from edgekit.exporters import Exported
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.runtimes import Options
 
 Say = Callable[[str], None]
 
@@ -110,13 +108,11 @@ def export(
         draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration, record))
         if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
-        session = runtime.open(draft, Options())
-        try:
-            answers = parity.answers(draft, session, pictures.proof.array())
-            examples = golden.make(draft, session, shown)
-            name = session.facts()["runtime"]
-        finally:
-            session.close()
+        with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
+            draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            answers = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
+            examples = golden.make(draft, worker, shown)
+            name = worker.ready.facts["runtime"]
         proof = parity.prove(
             recipe.quantize.scheme,
             reference,

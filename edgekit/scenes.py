@@ -36,7 +36,7 @@ def _colour(rng: np.random.Generator) -> NDArray[np.float64]:
 def _ground(rng: np.random.Generator, height: int, width: int) -> Pixels:
     """A slope of light from one colour to another, or stripes of both, with a texture on it."""
     angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     slope = (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)) / np.sqrt(2) + 0.5
     if rng.random() < 0.3:
         slope = 0.5 + 0.5 * np.sin(rng.uniform(15, 80) * slope)
@@ -48,12 +48,12 @@ def _ground(rng: np.random.Generator, height: int, width: int) -> Pixels:
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
     """Noise whose amplitude falls with its frequency: float64 [height, width, 3], around 0."""
-    layers = []
+    texture = np.zeros((height, width, 3))
     for blobs in OCTAVES:
         coarse = [Image.fromarray(rng.normal(0, 2 / blobs, (blobs, blobs)).astype(np.float32)) for _ in range(3)]
         fine = [np.asarray(c.resize((width, height), Image.Resampling.BICUBIC), np.float64) for c in coarse]
-        layers.append(np.stack(fine, -1))
-    return np.sum(layers, 0)
+        texture += np.stack(fine, -1)
+    return texture
 
 
 def _place_a_shape(picture: Image.Image, rng: np.random.Generator) -> None:

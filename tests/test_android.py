@@ -51,7 +51,8 @@ def test_pictures_of_ones_own_are_said_before_an_app_publishes_them(app, copied)
     assert json.loads(said.stdout)["own_pictures"]
     changed(copied, recipe={"calibration": "default"})
     said = run_edgekit("android", "add", copied, "--app", app)
-    assert said.returncode == 0 and "golden.npz" not in said.stderr
+    assert said.returncode == 0
+    assert "golden.npz" not in said.stderr
 
 
 def test_a_file_that_wants_a_newer_runtime_says_so(app, copied):

@@ -104,7 +104,7 @@ def test_other_contracts_answer_alike(exported, pictures, scheme, options):
     scores = []
     for made in (plain, other):
         session = registry.runtime("openvino").open(made)
-        scores.append(parity.answers(made, session, pixels))
+        scores.append(made.decode(np.concatenate([session.run(t[None]) for t in made.encode(pixels)])))
         if options.get("dynamic_batch") and made is other:
             np.testing.assert_allclose(session.run(made.encode(pixels)), scores[-1], atol=1e-4)
         session.close()

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from conftest import GOLDEN_FILES, run_edgekit
 
+import edgekit_vision
 from edgekit import artifact, registry
 from edgekit.bench.accuracy import Paired
 from edgekit.bench.proportions import agresti_min, mcnemar_midp, wilson
@@ -298,7 +299,7 @@ def test_a_package_that_is_missing_is_no_check_less(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with baseline.opened(str(ONNX)) as base, pytest.raises(MissingExtraError) as caught:
         judge(Machine({str(ONNX): 10**6}), ONNX).judge(base)
-    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'
+    assert caught.value.hint == edgekit_vision.install("run-onnx")
 
 
 def test_a_baseline_out_of_a_commit(tmp_path, monkeypatch):

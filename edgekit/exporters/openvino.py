@@ -10,11 +10,11 @@ from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError
 from edgekit.exporters import Exported, Say
+from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
 from edgekit.quiet import no_telemetry, quiet
 from edgekit.recipe import Recipe
-from edgekit.registry import installed
 
 with no_telemetry():
     import openvino

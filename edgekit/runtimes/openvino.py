@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Model
 from edgekit.errors import UnsupportedError, WorkerError
+from edgekit.extras import needs
 from edgekit.quiet import no_telemetry
-from edgekit.registry import needs
 from edgekit.runtimes import OperatorTime, Options, Takes, sole
 
 with needs("run-openvino"), no_telemetry():
