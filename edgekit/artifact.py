@@ -2,7 +2,7 @@
 
     model.tflite     the exported file (or model.onnx, model.ort, model.pt2, model.xml with model.bin)
     manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
-    golden.npz       pictures, tensors and answers, to prove a copy anywhere: see `Golden`
+    golden.npz       pictures (none of the user's, unless asked for), tensors and answers, to prove a copy: see `Golden`
     labels.txt       one class per line, in the order of the scores
     README.md        how to load it
 
@@ -90,6 +90,10 @@ class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str
     own: bool
+
+    @property
+    def words(self) -> str:
+        return self.source + (": your own, and whoever has the artifact can see them" if self.own else "")
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,19 +6,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from edgekit.devices.apart import apart
 from edgekit.errors import ArtifactError, reason
+from edgekit.extras import needs
 from edgekit.inspection import Inspection, Layer, Operators, Overflow, Port, overflowing, tally
 from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph
 from edgekit.model_files import model_files
-from edgekit.registry import needs
 
 
 def read(file: Path) -> Inspection:
     model, outside = load(file)
-    try:
-        return _inspection(file, Graph(model), outside)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{file} is damaged: its parts do not fit together ({error})") from error
+    return _inspection(file, Graph(model), outside)
 
 
 def load(file: Path) -> tuple[Any, int]:
@@ -95,7 +93,7 @@ def _parse(file: Path) -> Any:
     with needs("run-onnx"):
         import onnx
         from google.protobuf.message import DecodeError
-    blob = _as_onnx(file) if file.suffix == ".ort" else file.read_bytes()
+    blob = apart(f"{file} in ONNX Runtime", _as_onnx, file) if file.suffix == ".ort" else file.read_bytes()
     if blob[:1] != b"\x08":  # how every ONNX file starts: the field ir_version
         raise ArtifactError(f"{file} is not an ONNX file")
     try:
