@@ -10,7 +10,7 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo grid reproduce test lint fast android android-models full clean constraints
+.PHONY: demo grid reproduce test lint fast android android-models full privacy clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -66,6 +66,11 @@ android-models: .venv/.ready
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready
 	.venv/bin/pytest -q --durations=10
+
+# Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
+privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
+privacy: .venv/.ready
+	.venv/bin/pytest -q tests/every_command.py
 
 # compileall: uv leaves that to the first start, and where PYTHONDONTWRITEBYTECODE is set, to every start.
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv

@@ -84,7 +84,9 @@ class Check(msgspec.Struct, frozen=True):
     metric      what was compared: size, operators, proof, answers, memory, load, latency, instructions, top-1
     method      how: counted, paired, calibrated, absolute
     limit, estimate, low, high, detectable
-                in `unit`; `detectable`: the smallest effect that this test finds (95 % power at a level of 99 %)
+                in `unit`; more is worse, also of the proof and of top-1, where it is what is lost. `low` and `high` are
+                those that decided: `pass` where both lie below the limit, `fail` where both lie above, else
+                `inconclusive`. `detectable`: the smallest effect that this test finds (95 % power at a level of 99 %)
     measured    the candidate's own figure, where it is the same on every machine: bytes, instructions
     why         in words
     """
