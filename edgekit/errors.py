@@ -6,7 +6,7 @@
     |  +- UnknownNameError           no model, target or runtime of that name (did you mean ...)
     |  +- UnsupportedError           it exists, but this target, scheme or platform cannot do it
     |  +- DataError                  no pictures, unreadable pictures, labels that do not fit
-    +- MissingExtraError         3   a package is not installed: pip install "edgekit[...]"
+    +- MissingExtraError         3   a package is not installed: pip install "...[EXTRA]"
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
     +- DeviceError               3   no such phone, no such emulator
     +- ArtifactError             4   not an artifact, or a file of it is damaged
@@ -21,16 +21,20 @@ missed) and 5 (inconclusive) are results, not exceptions; 130 is an interrupt.
 """
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
+
+from edgekit.harmless import harmless
+from edgekit_vision import install
 
 
 class EdgekitError(Exception):
     exit_code = 4
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = harmless(message), harmless(hint)  # they quote names and files from anywhere
+        super().__init__(self.message)
 
 
 class RequestError(EdgekitError):
@@ -64,7 +68,7 @@ class MissingExtraError(EdgekitError):
     exit_code = 3
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"the package '{module}' is not installed", hint=f'pip install "edgekit[{extra}]"')
+        super().__init__(f"the package '{module}' is not installed", hint=install(extra))
 
 
 class WeightsError(EdgekitError):
@@ -108,3 +112,11 @@ def reason(error: BaseException) -> str:
 def kind_and_reason(error: BaseException) -> str:
     """`ValueError: no such head`"""
     return f"{type(error).__name__}: {reason(error)}" if str(error).strip() else type(error).__name__
+
+
+def as_path(said: object, what: str) -> Path:
+    """A path as a caller of the Python API gives it, a str or any os.PathLike of one. Raises RequestError."""
+    path = os.fspath(said) if isinstance(said, os.PathLike) else said
+    if not isinstance(path, str) or not path:
+        raise RequestError(f"{what} is {said!r:.80}, not a path", hint="a str or a pathlib.Path")
+    return Path(path)

@@ -1,31 +1,27 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
-import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
-from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
-from edgekit.artifact import Artifact, CalibrationRecord, Golden, GoldenRecord, Manifest
+from edgekit import __version__, artifact, calibration, golden, models, parity, registry, schemes, zoo
+from edgekit.artifact import Artifact, CalibrationRecord, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
-from edgekit.devices import host
-from edgekit.errors import ExportError, ParityError
+from edgekit.devices import Job, host, opened
+from edgekit.errors import ExportError, ParityError, RequestError, as_path
 from edgekit.exporters import Exported
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.runtimes import Options
 
 Say = Callable[[str], None]
-GOLDEN_PICTURES = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,10 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
 
     module: to be exported in place of what recipe.model names
     """
+    if not isinstance(recipe, Recipe):
+        raise RequestError(f"the recipe is {recipe!r:.80}", hint='edgekit.Recipe(model="mobilenetv2", target="tflite")')
+    if not isinstance(module, nn.Module | None):
+        raise RequestError(f"module is {module!r:.80}, not a torch.nn.Module", hint="module=your_network")
     if module is None:
         zoo.check_name(recipe.model)
     exporter = registry.exporter(recipe.target)
@@ -57,12 +57,18 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     resolved, reason = schemes.resolve(
         msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
     )
+    if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
+        raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
     pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures)
     return Intent(resolved, out, planned, reason, pictures)
 
 
 def export(
-    recipe: Recipe, out: Path | None = None, *, module: nn.Module | None = None, say: Say = lambda line: None
+    recipe: Recipe,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    module: nn.Module | None = None,
+    say: Say = lambda line: None,
 ) -> Artifact:
     """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
 
@@ -72,7 +78,7 @@ def export(
     Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
     was made as `<out>.rejected`.
     """
-    intent = plan(recipe, out, module)
+    intent = plan(recipe, None if out is None else as_path(out, "out"), module)
     recipe, out = intent.recipe, intent.out
     exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
@@ -85,6 +91,11 @@ def export(
         )
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
+        if pictures.unreadable:
+            say(f"pictures that cannot be read: {'; '.join(pictures.unreadable[:3])}")
+        record, shown = golden.choose(recipe, pictures, model.pictures, spec, Path(scratch))
+        if pictures.own:
+            say(f"golden.npz holds {record.words}")
         reference = _reference(model, recipe, pictures.proof)
         try:
             exported = exporter.export(model, recipe, pictures.calibration, stage, say)
@@ -93,16 +104,14 @@ def export(
             raise
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
-        draft = Artifact(stage, _manifest(intent, model, exported, pictures))
+        draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration, record))
         if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
-        session = runtime.open(draft, Options())
-        try:
-            answers = parity.answers(draft, session, pictures.proof.array())
-            golden = _golden(draft, session, pictures.proof)
-            name = session.facts()["runtime"]
-        finally:
-            session.close()
+        with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
+            draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            answers = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
+            examples = golden.make(draft, worker, shown)
+            name = worker.ready.facts["runtime"]
         proof = parity.prove(
             recipe.quantize.scheme,
             reference,
@@ -112,9 +121,9 @@ def export(
             advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
         )
         manifest = msgspec.structs.replace(
-            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, golden)
+            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, examples)
         )
-        golden.save(stage / "golden.npz")
+        examples.save(stage / "golden.npz")
         (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
         (stage / "README.md").write_text(_readme(manifest, exported), "utf-8")
         records = {p.name: artifact.file_record(p) for p in sorted(stage.iterdir())}
@@ -162,21 +171,10 @@ def _reference(model: LoadedModel, recipe: Recipe, pictures: Pictures) -> NDArra
     return np.concatenate(scores)
 
 
-def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
-    """A few proof pictures in other sizes and shapes, so that a copy's resize and crop are proven too."""
-    shapes = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
-    images = []
-    for pixels, (wide, high) in zip(pictures, shapes, strict=False):
-        picture = Image.fromarray(pixels)
-        size = (round(picture.width * wide), round(picture.height * high))
-        images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
-    manifest = draft.manifest
-    tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
-    return Golden(images, tensors, parity.run_all(draft, session, tensors))
-
-
-def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: calibration.Chosen) -> Manifest:
-    recipe, pictures = intent.recipe, chosen.calibration
+def _manifest(
+    intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures, shown: GoldenRecord
+) -> Manifest:
+    recipe = intent.recipe
     record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
     # The recipe without the paths of this machine; the digests of what they led to make it whole again.
     plain = full(recipe) | {
@@ -185,7 +183,6 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: ca
         "calibration": "default" if recipe.calibration == "default" else "folder",
         "labels": "file" if recipe.labels else None,
     }
-    content = [plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", list(model.labels)]
     return Manifest(
         model=model.name,
         architecture=model.architecture,
@@ -202,9 +199,11 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: ca
         weights=model.weights,
         proof=None,
         golden_tolerance=0.0,
-        golden=GoldenRecord(chosen.proof.source, own=chosen.own),
+        golden=shown,
         recipe=plain,
-        recipe_digest=hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
+        recipe_digest=artifact.digest_of(
+            plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", model.labels
+        ),
         files={exported.file.name: artifact.file_record(exported.file)},
         made_with={"edgekit": __version__, **exported.versions},
         made_on=host.facts(),

@@ -1,14 +1,15 @@
 """A Recipe says what to make of one model for one target: the file, or the flags that equal it."""
 
 import hashlib
+import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import msgspec.toml
 
+from edgekit import reading
 from edgekit.errors import RecipeError, UnsupportedError
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
@@ -18,7 +19,30 @@ InputType = Literal["auto", "uint8", "int8", "float32"]
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
 
-class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Fields that are checked when they are said, in Python as in a file. Paths may be pathlib's. Raises RecipeError."""
+
+    def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(self):
+            said = getattr(self, field.name)
+            try:
+                value = msgspec.convert(os.fspath(said) if isinstance(said, os.PathLike) else said, field.type)
+            except msgspec.ValidationError as error:
+                raise RecipeError(f"{field.name} is {said!r}: {error}", hint=_hint(field.name)) from None
+            msgspec.structs.force_setattr(self, field.name, value)
+
+
+def _hint(field: str) -> str:
+    if field == "scheme":
+        return f"schemes: {', '.join(SCHEMES)}"
+    return (
+        "input_size=(224, 224), height and width"
+        if field == "input_size"
+        else "help(edgekit.Recipe) says what it takes"
+    )
+
+
+class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How numbers are stored and computed.
 
     scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
@@ -39,11 +63,12 @@ class Quantize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     keep_float: tuple[str, ...] = ()
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What to make. Paths are as the user wrote them; they never reach a manifest.
 
     weights      auto, imagenet, package, bundled, random, or a file.
     calibration  "default", or a folder of pictures.
+    golden       whose pictures travel with the file to prove copies: "public", none of yours; "own", four of yours.
     input        the file's input type; "auto" is uint8 for int8-static and for openvino, where it costs nothing, and
                  float32 otherwise.
     fold         True: the file takes raw RGB pixels 0..255 and normalises them itself; False: it takes normalised
@@ -61,6 +86,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     weights: str = "auto"
     quantize: Quantize = Quantize()
     calibration: str = "default"
+    golden: Literal["public", "own"] = "public"
     samples: int = 128
     seed: int = 0
     input: InputType = "auto"
@@ -178,7 +204,7 @@ def check(recipe: Recipe) -> Recipe:
     for pattern in recipe.quantize.keep_float:
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
     return recipe
 
@@ -204,14 +230,12 @@ def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
 def load(path: Path) -> Recipe:
     """Read a recipe from TOML. Raises RecipeError with the file and the field."""
     try:
-        return check(msgspec.convert(tomllib.loads(path.read_text("utf-8")), Recipe))
+        return check(reading.toml(path, Recipe))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}", hint="edgekit list recipes") from None
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}", hint="edgekit list recipes") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}", hint="export_recipes/README.md has the grammar") from None
-    except msgspec.ValidationError as error:
+    except reading.Malformed as error:
         hint = (
             f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
         )

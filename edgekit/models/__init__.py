@@ -11,16 +11,17 @@ import msgspec
 import torch
 from torch import nn
 
-from edgekit import registry, zoo
+from edgekit import reading, zoo
 from edgekit.artifact import Weights
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
+from edgekit.extras import needs
 from edgekit.models import checkpoints, functions, hub, matching, networks, trained, weights
 from edgekit.models.checkpoints import State
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
 
-with registry.needs("models"):
+with needs("models"):
     import timm
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
@@ -359,12 +360,12 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
 def read_labels(file: str, flag: str = "--labels") -> tuple[str, ...]:
     hint = f"{flag} FILE: one class name per line, in class order, UTF-8"
     try:
-        return tuple(Path(file).read_text("utf-8-sig").splitlines())
+        return tuple(reading.text(Path(file)).splitlines())
     except FileNotFoundError:
         raise DataError(f"there is no labels file {file}", hint=hint) from None
     except IsADirectoryError:
         raise DataError(f"{file} is a folder, not a file of labels", hint=hint) from None
-    except UnicodeDecodeError:
+    except reading.Malformed:
         raise DataError(f"the labels in {file} are not UTF-8 text", hint=hint) from None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}", hint=hint) from None

@@ -67,8 +67,11 @@ def prune(
     return found
 
 
-def _checked(module: nn.Module, examples: Tensor) -> Tensor:
+def _checked(module: object, examples: object) -> Tensor:
     """Raises RequestError where the module does not take them."""
+    if not isinstance(module, nn.Module) or not isinstance(examples, Tensor):
+        kinds = f"{type(module).__name__} and {type(examples).__name__}"
+        raise RequestError(f"module and examples are {kinds}", hint="prune(your_network, a tensor [n, 3, h, w], ...)")
     if any(tensor.device.type != "cpu" for tensor in (examples, *module.parameters())):
         raise RequestError("a network is pruned on the CPU", hint="module.cpu(), examples.cpu()")
     if examples.ndim != 4 or not len(examples) or not examples.is_floating_point():
