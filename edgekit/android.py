@@ -35,6 +35,9 @@ def add(folder: Path, app: Path) -> Added:
     """
     made = artifact.load(folder)
     _check_runnable(made.manifest)
+    if beside := made.model_files()[1:]:
+        what = f"the app opens models of one file, and {made.model_file} keeps weights in {beside[0].name}"
+        raise UnsupportedError(what, hint=f"edgekit export {made.manifest.model} --target {made.target}")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", made.name, re.ASCII):  # Android's packager leaves out _x and .x
         hint = "rename the folder: letters, digits, '.', '-' and '_', a letter or a digit first"
         raise RequestError(f"'{made.name}' is no name for a folder of Android assets", hint=hint)

@@ -2,7 +2,7 @@
 
     model.tflite     the exported file (or model.onnx, model.ort, model.pt2, model.xml with model.bin)
     manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
-    golden.npz       pictures, tensors and answers, to prove a copy anywhere: see `Golden`
+    golden.npz       pictures (none of the user's, unless asked for), tensors and answers, to prove a copy: see `Golden`
     labels.txt       one class per line, in the order of the scores
     README.md        how to load it
 
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.errors import ArtifactError, OutputError, RequestError, as_path
+from edgekit.model_files import model_files
 from edgekit.preprocess import Positive, Preprocess, fit, normalise
 from edgekit.zoo import RUN_CARD
 
@@ -89,6 +90,10 @@ class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str
     own: bool
+
+    @property
+    def words(self) -> str:
+        return self.source + (": your own, and whoever has the artifact can see them" if self.own else "")
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -184,8 +189,11 @@ class Artifact:
     @property
     def model_bytes(self) -> int:
         """Of the model with what lies beside it."""
-        files = self.manifest.files
-        return sum(record.bytes for name, record in files.items() if _is_model(name) or name in BESIDE)
+        return sum(path.stat().st_size for path in self.model_files())
+
+    def model_files(self) -> list[Path]:
+        """The model file, and what it opens beside itself. Raises ArtifactError."""
+        return model_files(self.model_file)
 
     @property
     def target(self) -> str:
@@ -197,7 +205,7 @@ class Artifact:
 
     def digest(self) -> str:
         """sha256 of the model file, or of several in the order of their names."""
-        return _digest([self.folder / name for name in self.manifest.files if _is_model(name) or name in BESIDE])
+        return _digest(self.model_files())
 
     def labels(self) -> list[str]:
         return (self.folder / "labels.txt").read_text("utf-8").splitlines()
@@ -238,6 +246,11 @@ class Artifact:
                 raise ArtifactError(
                     f"{self.folder}: {name} is not the file that was exported (its checksum differs)", hint=AGAIN
                 )
+        for path in self.model_files():
+            if str(path.relative_to(self.folder)) not in self.manifest.files:
+                raise ArtifactError(
+                    f"{self.model_file} keeps its weights in {path.name}, which is no part of the artifact", hint=AGAIN
+                )
 
 
 TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".ort": "onnx", ".xml": "openvino", ".pt2": "torch"}
@@ -261,15 +274,15 @@ class LooseFile:
     @property
     def model_bytes(self) -> int:
         """Of the model with what lies beside it."""
-        return sum(path.stat().st_size for path in self.files())
+        return sum(path.stat().st_size for path in self.model_files())
 
     def digest(self) -> str:
         """As Artifact.digest."""
-        return _digest(self.files())
+        return _digest(self.model_files())
 
-    def files(self) -> list[Path]:
-        weights = self.model_file.with_suffix(".bin")  # OpenVINO's
-        return [self.model_file, weights] if self.target == "openvino" and weights.is_file() else [self.model_file]
+    def model_files(self) -> list[Path]:
+        """As Artifact.model_files."""
+        return model_files(self.model_file)
 
 
 Model = Artifact | LooseFile
@@ -283,7 +296,9 @@ def open_model(path: Path) -> Model:
         raise RequestError(
             f"{path} is not a model file that edgekit knows", hint=f"an artifact folder, or {', '.join(TARGETS)}"
         )
-    return LooseFile(path)
+    found = LooseFile(path)
+    found.model_files()  # what is missing beside it is said now
+    return found
 
 
 def _digest(files: Sequence[Path]) -> str:

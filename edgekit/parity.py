@@ -14,7 +14,7 @@ from edgekit import registry
 from edgekit.artifact import Artifact, Golden, Proof, golden_tensors, load
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import RequestError, UnsupportedError
-from edgekit.runtimes import Options, Session
+from edgekit.runtimes import Options
 from edgekit.tasks.classification import agreement, sqnr_db
 
 Scores = NDArray[np.float32]
@@ -45,15 +45,6 @@ LIMITS = {
 
 
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
-
-
-def answers(artifact: Artifact, session: Session, pixels: NDArray[np.uint8]) -> Scores:
-    """The file's scores for fitted pictures [n, h, w, 3], one at a time: float32 [n, classes]."""
-    return run_all(artifact, session, artifact.encode(pixels))
-
-
-def run_all(artifact: Artifact, session: Session, tensors: NDArray[np.generic]) -> Scores:
-    return np.concatenate([artifact.decode(session.run(tensors[i : i + 1])) for i in range(len(tensors))])
 
 
 def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, source: str, advisory: bool) -> Proof:

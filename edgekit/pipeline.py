@@ -5,28 +5,24 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
-from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
-from edgekit.artifact import Artifact, CalibrationRecord, Golden, GoldenRecord, Manifest
+from edgekit import __version__, artifact, calibration, golden, models, parity, registry, schemes, zoo
+from edgekit.artifact import Artifact, CalibrationRecord, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
-from edgekit.devices import host
+from edgekit.devices import Job, host, opened
 from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
 from edgekit.exporters import Exported, preparing
 from edgekit.models import LoadedModel, readying, steady
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.runtimes import Options
 
 Say = Callable[[str], None]
-GOLDEN_PICTURES = 4
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,8 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     resolved, reason = schemes.resolve(
         msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
     )
+    if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
+        raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
     pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures)
     return Intent(resolved, out, planned, reason, pictures)
 
@@ -95,6 +93,11 @@ def export(
         )
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
+        if pictures.unreadable:
+            say(f"pictures that cannot be read: {'; '.join(pictures.unreadable[:3])}")
+        record, shown = golden.choose(recipe, pictures, model.pictures, spec, Path(scratch))
+        if pictures.own:
+            say(f"golden.npz holds {record.words}")
         seen = preparing.first(pictures.calibration, spec)
         model = readying.settled(model, seen)
         steady.check_steady(model.module, seen[:1])
@@ -119,16 +122,14 @@ def export(
             raise failed from error
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
-        draft = Artifact(stage, _manifest(intent, model, exported, pictures))
+        draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration, record))
         if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
-        session = runtime.open(draft, Options())
-        try:
-            answers = parity.answers(draft, session, pictures.proof.array())
-            golden = _golden(draft, session, pictures.proof)
-            name = session.facts()["runtime"]
-        finally:
-            session.close()
+        with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
+            draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            answers = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
+            examples = golden.make(draft, worker, shown)
+            name = worker.ready.facts["runtime"]
         proof = parity.prove(
             recipe.quantize.scheme,
             reference,
@@ -138,9 +139,9 @@ def export(
             advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
         )
         manifest = msgspec.structs.replace(
-            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, golden)
+            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, examples)
         )
-        golden.save(stage / "golden.npz")
+        examples.save(stage / "golden.npz")
         (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
         (stage / "README.md").write_text(_readme(manifest, exported), "utf-8")
         records = {p.name: artifact.file_record(p) for p in sorted(stage.iterdir())}
@@ -196,21 +197,10 @@ def _check_varies(reference: NDArray[np.float32], pictures: Pictures) -> None:
         )
 
 
-def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
-    """A few proof pictures in other sizes and shapes, so that a copy's resize and crop are proven too."""
-    shapes = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
-    images = []
-    for pixels, (wide, high) in zip(pictures, shapes, strict=False):
-        picture = Image.fromarray(pixels)
-        size = (round(picture.width * wide), round(picture.height * high))
-        images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
-    manifest = draft.manifest
-    tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
-    return Golden(images, tensors, parity.run_all(draft, session, tensors))
-
-
-def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: calibration.Chosen) -> Manifest:
-    recipe, pictures = intent.recipe, chosen.calibration
+def _manifest(
+    intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures, shown: GoldenRecord
+) -> Manifest:
+    recipe = intent.recipe
     record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
     # The recipe without the paths of this machine; the digests of what they led to make it whole again.
     plain = full(recipe) | {
@@ -236,7 +226,7 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: ca
         weights=model.weights,
         proof=None,
         golden_tolerance=0.0,
-        golden=GoldenRecord(chosen.proof.source, own=chosen.own),
+        golden=shown,
         recipe=plain,
         recipe_digest=hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
         files={exported.file.name: artifact.file_record(exported.file)},

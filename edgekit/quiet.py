@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 
 @contextlib.contextmanager
@@ -28,22 +27,3 @@ def quiet(log: Path | None = None) -> Iterator[None]:
             for number, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, number)
                 os.close(copy)
-
-
-@contextlib.contextmanager
-def no_telemetry() -> Iterator[None]:
-    """Import OpenVINO and NNCF in here: both report their use to a server, from the import on.
-
-    Without the package that reports they are silent; so they do not find it. Who imported them before, decided before.
-    """
-    hidden = "openvino_telemetry"
-    absent = object()
-    before: Any = sys.modules.get(hidden, absent)
-    sys.modules[hidden] = None  # type: ignore[assignment]  # "halt the search", says Python's reference
-    try:
-        yield
-    finally:
-        if before is absent:
-            del sys.modules[hidden]
-        else:
-            sys.modules[hidden] = before

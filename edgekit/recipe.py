@@ -68,6 +68,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     weights      auto, imagenet, package, bundled, random, or a file.
     calibration  "default", or a folder of pictures.
+    golden       whose pictures travel with the file to prove copies: "public", none of yours; "own", four of yours.
     input        the file's input type; "auto" is uint8 for int8-static and for openvino, where it costs nothing, and
                  float32 otherwise.
     fold         True: the file takes raw RGB pixels 0..255 and normalises them itself; False: it takes normalised
@@ -85,6 +86,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     weights: str = "auto"
     quantize: Quantize = Quantize()
     calibration: str = "default"
+    golden: Literal["public", "own"] = "public"
     samples: int = 128
     seed: int = 0
     input: InputType = "auto"

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import edgekit  # noqa: F401  before what reports its import
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 GOLDEN_FILES = HERE / "golden"

@@ -45,6 +45,16 @@ def test_what_the_app_carries_is_the_artifact_itself(app):
     assert [a.name for a in android.carried(app)] == ["tiny-onnx-int8", "tiny-tflite-int8"]
 
 
+def test_pictures_of_ones_own_are_said_before_an_app_publishes_them(app, copied):
+    said = run_edgekit("android", "add", GOLDEN, "--app", app, "--json")
+    assert "golden.npz holds the calibration pictures: your own" in said.stderr
+    assert json.loads(said.stdout)["own_pictures"]
+    changed(copied, recipe={"calibration": "default"})
+    said = run_edgekit("android", "add", copied, "--app", app)
+    assert said.returncode == 0
+    assert "golden.npz" not in said.stderr
+
+
 def test_a_file_that_wants_a_newer_runtime_says_so(app, copied):
     changed(copied, oldest_interpreter={"arm64": "LiteRT 1.2"})
     assert android.add(copied, app).needs == "LiteRT 1.2"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import HERE, run_edgekit
 
+import edgekit_vision
+
 COMMANDS = ("export", "predict", "bench", "eval", "gate", "inspect", "verify", "android", "list", "doctor")
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
 
@@ -49,7 +51,7 @@ def test_export_without_torch_says_what_to_install(target, extra):
     arguments = ["export", "mobilenetv2", "--target", target]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 3
-    assert done.stderr == f"error: the package 'torch' is not installed\n  try: pip install \"edgekit[{extra}]\"\n"
+    assert done.stderr == f"error: the package 'torch' is not installed\n  try: {edgekit_vision.install(extra)}\n"
 
 
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):

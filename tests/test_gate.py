@@ -13,12 +13,13 @@ import msgspec
 import pytest
 from conftest import GOLDEN_FILES, run_edgekit
 
+import edgekit_vision
 from edgekit import artifact, registry
 from edgekit.bench.accuracy import Paired
 from edgekit.bench.proportions import agresti_min, mcnemar_midp, wilson
 from edgekit.devices import Memory, Phase, Ready, Samples
 from edgekit.errors import ArtifactError, MissingExtraError, RequestError
-from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, rendering
+from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
 from edgekit.gate.judging import Judge
 from edgekit.gate.sequential import LAUNCHES, decide
 from edgekit.runtimes import Takes
@@ -298,7 +299,7 @@ def test_a_package_that_is_missing_is_no_check_less(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with baseline.opened(str(ONNX)) as base, pytest.raises(MissingExtraError) as caught:
         judge(Machine({str(ONNX): 10**6}), ONNX).judge(base)
-    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'
+    assert caught.value.hint == edgekit_vision.install("run-onnx")
 
 
 def test_a_baseline_out_of_a_commit(tmp_path, monkeypatch):
@@ -363,9 +364,33 @@ def test_markdown_and_junit():
     assert suite.find("testcase/failure").get("message").startswith("+12.3 %")
 
 
+def test_dashboards_read_ratios_and_counts_alone():
+    told = (
+        *VERDICT.checks,
+        checks.size(1010, 1000, Limits()),
+        checks.instructions(1_020, 1_000, Limits(), "arm64:cortex-a76"),
+        Check("memory", "stored", "pass", "peak", "%", 5.0, -3.0),
+        Check("load", "absolute", "pass", "3 to 4 ms, but not comparable", "%", 25.0, 33.0),
+    )
+    verdict = Verdict("build/model", "old", "local", "litert 2", "x86", told)
+    assert json.loads(dashboards.bmf(verdict)) == {
+        "model on local": {
+            "latency-ratio": {"value": 1.123, "lower_value": 1.099, "upper_value": 1.146},
+            "file-size": {"value": 1010},
+            "instructions": {"value": 1020},
+            "memory-ratio": {"value": 0.97},
+        }
+    }
+    entries = json.loads(dashboards.benchmark_action(verdict))
+    assert [entry["name"] for entry in entries][:2] == ["model on local: latency-ratio", "model on local: file-size"]
+    assert entries[0]["range"] == "[1.099, 1.146]"
+    assert all(entry.keys() <= {"name", "unit", "value", "range", "extra"} for entry in entries)
+
+
 def test_the_command(tmp_path):
     arguments = ("gate", TFLITE, "--baseline", TFLITE, "--max-slowdown", "1000", "--json")
-    done = run_edgekit(*arguments, "--markdown", tmp_path / "v.md", "--junit", tmp_path / "v.xml", cwd=tmp_path)
+    written = {f"--{name}": tmp_path / name for name in ("markdown", "junit", "bmf", "benchmark-action")}
+    done = run_edgekit(*arguments, *(word for pair in written.items() for word in pair), cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     assert json.loads(done.stdout)["outcome"] == "pass"
     assert {c["metric"] for c in json.loads(done.stdout)["checks"]} >= {
@@ -376,9 +401,13 @@ def test_the_command(tmp_path):
         "latency",
         "load",
     }
-    assert "is within its limits" in (tmp_path / "v.md").read_text()
+    assert "is within its limits" in written["--markdown"].read_text()
+    series = json.loads(written["--bmf"].read_text())["tiny-tflite-int8 on local"]
+    assert series["file-size"] == {"value": artifact.load(TFLITE).model_bytes}
+    assert series["latency-ratio"].keys() == {"value", "lower_value", "upper_value"}
+    assert len(json.loads(written["--benchmark-action"].read_text())) == len(series)
     nowhere = TFLITE / "model.tflite" / "v.md"
-    for flag in ("--markdown", "--junit"):  # said before anything runs
+    for flag in written:  # said before anything runs
         done = run_edgekit("gate", TFLITE, "--baseline", TFLITE, flag, nowhere, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"try: {flag} another/file" in done.stderr

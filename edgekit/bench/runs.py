@@ -23,6 +23,8 @@ from edgekit.devices import Memory, Phase
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 
+REFERENCE = "reference"  # the runtime that is a fixed computation (edgekit/runtimes/reference.py)
+
 
 class Launch(msgspec.Struct, frozen=True):
     """One process: its phases, and the nanoseconds of single inferences in the order they ran.
@@ -153,6 +155,11 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
     def instructions(self) -> int | None:
         """The least of the counted inferences: now and then one has more to do."""
         return min(self.counts, default=None)
+
+
+def comparable(host: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """What must be the same of a machine for times to be compared; not what changes from hour to hour."""
+    return tuple((key, host.get(key, "")) for key in ("cpu_class", "cpu", "machine", "system", "cores"))
 
 
 def ratio(run: Run, base: Run, level: float = 0.975) -> Estimate | None:

@@ -8,6 +8,7 @@ from edgekit.cli.bench import bench
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.gate import gate
+from edgekit.cli.history import history
 from edgekit.cli.inspect import inspect
 from edgekit.cli.look import predict, verify
 from edgekit.cli.machine import doctor, list_
@@ -32,5 +33,20 @@ def main() -> None:
     """
 
 
-for command in (export, train, prune, predict, bench, evaluate, gate, report, inspect, verify, android, list_, doctor):
+for command in (
+    export,
+    train,
+    prune,
+    predict,
+    bench,
+    evaluate,
+    gate,
+    history,
+    report,
+    inspect,
+    verify,
+    android,
+    list_,
+    doctor,
+):
     main.add_command(command)

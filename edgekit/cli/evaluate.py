@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.look import on_option, runtime_options
+from edgekit.cli.look import on_option, runtime_options, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
@@ -38,9 +38,7 @@ FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
 @click.option("--contact-sheet", metavar="FILE.png", help="Draw the pictures that the two name differently.")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
 @on_option
-@click.option(
-    "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds without an answer: a hang."
-)
+@timeout_option
 @click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
 @click.option(
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append figures to it."

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 @click.option("--no-times", is_flag=True, help="With --update FILE.json: only what is the same on every machine.")
 @click.option("--markdown", metavar="FILE", help="Append the verdict as Markdown ($GITHUB_STEP_SUMMARY).")
 @click.option("--junit", metavar="FILE", help="Write the verdict as JUnit XML.")
+@click.option("--bmf", metavar="FILE", help="Write ratios and counts as Bencher reads them.")
+@click.option("--benchmark-action", metavar="FILE", help="Write them as github-action-benchmark reads them.")
 @runtime_options
 @common
 def gate(
@@ -60,6 +62,8 @@ def gate(
     no_times: bool,
     markdown: str | None,
     junit: str | None,
+    bmf: str | None,
+    benchmark_action: str | None,
     threads: int,
     interpreter: str | None,
 ) -> int:
@@ -81,7 +85,7 @@ def gate(
     from edgekit import gate as room
     from edgekit.data import open_data
     from edgekit.gate import baseline as other
-    from edgekit.gate import rendering
+    from edgekit.gate import dashboards, rendering
     from edgekit.gate.judging import Judge
     from edgekit.runtimes import Options
 
@@ -90,7 +94,12 @@ def gate(
     if (source or no_times) and not (update and baseline.endswith(".json")):
         flag = "--source" if source else "--no-times"
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
-    for place, flag in ((markdown, "--markdown"), (junit, "--junit")):
+    for place, flag in (
+        (markdown, "--markdown"),
+        (junit, "--junit"),
+        (bmf, "--bmf"),
+        (benchmark_action, "--benchmark-action"),
+    ):
         if place:
             artifact.check_place(Path(place), f"{flag} another/file")
     model = artifact.open_model(Path(candidate))
@@ -123,10 +132,15 @@ def gate(
             Path(markdown).parent.mkdir(parents=True, exist_ok=True)
             with Path(markdown).open("a", encoding="utf-8") as file:
                 file.write(rendering.markdown(verdict))
-    if junit:
-        with artifact.output_errors("--junit another/file"):
-            Path(junit).parent.mkdir(parents=True, exist_ok=True)
-            Path(junit).write_text(rendering.junit([verdict]), "utf-8")
+    for place, flag, written in (
+        (junit, "--junit", rendering.junit([verdict])),
+        (bmf, "--bmf", dashboards.bmf(verdict)),
+        (benchmark_action, "--benchmark-action", dashboards.benchmark_action(verdict)),
+    ):
+        if place:
+            with artifact.output_errors(f"{flag} another/file"):
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                Path(place).write_text(written, "utf-8")
     text = table(rendering.rows(verdict), header=rendering.HEADER)
     document: dict[str, Any] = msgspec.to_builtins(verdict)
     document |= {"outcome": verdict.outcome, "exit_code": verdict.exit_code(strict=strict)}

@@ -140,6 +140,7 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
             ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
             ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}" if m.proof else "none"),
             ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
+            ("golden", m.golden.words),
             ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
             (
                 "made on",

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from edgekit.errors import EdgekitError, OutputError
+from edgekit_vision import refuse_strangers
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
@@ -45,6 +46,7 @@ class Program(click.Group):
     """All commands: SIGTERM ends them as orderly as Ctrl-C, and an output that takes nothing is an error like others."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        refuse_strangers()
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:  # what runs in the background of a script ignores Ctrl-C
                 signal.signal(number, STOP)

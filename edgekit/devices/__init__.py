@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.errors import EdgekitError
 from edgekit.runtimes import OperatorTime, Options, Takes
 
 
@@ -140,6 +141,10 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
     kind: str
     message: str
     hint: str
+
+    @classmethod
+    def of(cls, error: EdgekitError) -> "Failure":
+        return cls(type(error).__name__, error.message, error.hint)
 
 
 Request = Infer | Count | Answer | Profile | End

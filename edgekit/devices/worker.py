@@ -5,6 +5,7 @@ goes to standard error instead.
 """
 
 import gc
+import json
 import os
 import sys
 import time
@@ -58,12 +59,12 @@ def main() -> None:
     try:
         serve(sys.stdin.buffer, reply)
     except EdgekitError as error:
-        reply(_failure(error))
+        reply(Failure.of(error))
         sys.exit(error.exit_code)
 
 
 def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
-    job = msgspec.json.decode(requests.readline(), type=Job)
+    job = msgspec.convert(json.loads(requests.readline()), Job)
     used = [host.memory()]
     runtime, imported = timed(lambda: _import(job))
     used.append(host.memory())
@@ -86,7 +87,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
         try:
             reply(*answer(session, request, tensors, used))
         except EdgekitError as error:
-            reply(_failure(error))
+            reply(Failure.of(error))
         if isinstance(request, End):
             break
     session.close()
@@ -179,10 +180,6 @@ def _memory(used: list[host.Resident | None]) -> Memory | None:
     if not (peak and before and imported and loaded and first):
         return None
     return Memory(before.total, imported.total, loaded.total, first.total, first.anonymous, peak.peak)
-
-
-def _failure(error: EdgekitError) -> Failure:
-    return Failure(type(error).__name__, error.message, error.hint)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 sequential.py  the test that decides between two files launch by launch
 checks.py      one function per check
+dashboards.py  what Bencher and github-action-benchmark read
 baseline.py    what is compared with: another file, or numbers written down earlier
 judging.py     which checks can be made, and making them
 """
@@ -84,6 +85,7 @@ class Check(msgspec.Struct, frozen=True):
     method      how: counted, paired, calibrated, absolute
     limit, estimate, low, high, detectable
                 in `unit`; `detectable`: the smallest effect that this test finds (95 % power at a level of 99 %)
+    measured    the candidate's own figure, where it is the same on every machine: bytes, instructions
     why         in words
     """
 
@@ -99,6 +101,7 @@ class Check(msgspec.Struct, frozen=True):
     detectable: float | None = None
     launches: int = 0
     seconds: float = 0.0
+    measured: float | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -4,17 +4,18 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Literal
 
 import msgspec
 
 from edgekit import artifact
-from edgekit.artifact import Artifact, Model, output_errors, replacing
+from edgekit.artifact import Artifact, LooseFile, Model, file_record, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError
+from edgekit.model_files import model_files, names_beside
 
 # host facts that make machines comparable, and what the session says of itself
 STARRED = ("cpu", "cpu_class", "cores", "runtime", "threads", "precision", "device")
@@ -136,10 +137,19 @@ def from_git(where: str, scratch: Path) -> Path:
     if not ref or ref.startswith("-") or not inside:
         raise RequestError(f"{where} names no file of a commit", hint="git:origin/main:path/in/the/repository")
     root = _git(where, "rev-parse", "--show-toplevel").decode().strip()
+    taken = scratch / inside
+    _extract(where, root, ref, inside, scratch)
+    if taken.is_file():
+        for name in names_beside(taken):
+            with suppress(RequestError):  # where it is not in the commit, opening the file says so
+                _extract(where, root, ref, str(PurePosixPath(inside).parent / name), scratch)
+    return taken
+
+
+def _extract(where: str, root: str, ref: str, inside: str, scratch: Path) -> None:
     packed = _git(where, "-C", root, "archive", "--format=tar", ref, "--", inside)
     with tarfile.open(fileobj=BytesIO(packed)) as files:
         files.extractall(scratch, filter="data")
-    return scratch / inside
 
 
 def _git(where: str, *arguments: str) -> bytes:
@@ -168,8 +178,20 @@ def replace(where: str, candidate: Model) -> None:
     if out.is_dir() or out.suffix != candidate.model_file.suffix:
         raise RequestError(f"{candidate.name} is a file; {where} is none of its kind", hint="--baseline with a file")
     hint = "--baseline another/file"
-    with output_errors(hint):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    for path in candidate.files():
-        with replacing(out.with_suffix(path.suffix), hint) as partial:
+    copies = {path: _copy_of(path, candidate, out) for path in reversed(candidate.model_files())}  # the weights first
+    own = set(model_files(out)) if out.is_file() else set()
+    for path, copy in copies.items():
+        if copy.exists() and copy not in own and file_record(copy) != file_record(path):
+            raise RequestError(f"{copy} would be replaced, and is no part of {out}", hint=hint)
+    for path, copy in copies.items():
+        with output_errors(hint):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(copy, hint) as partial:
             shutil.copyfile(path, partial)
+
+
+def _copy_of(path: Path, candidate: LooseFile, out: Path) -> Path:
+    """Where a file of the candidate goes: an .onnx names the files beside it, OpenVINO's weights are named as the model."""
+    if path == candidate.model_file or candidate.target == "openvino":
+        return out.with_suffix(path.suffix)
+    return out.parent / path.relative_to(candidate.model_file.parent)

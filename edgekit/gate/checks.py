@@ -34,7 +34,7 @@ def size(now: int, then: int, limits: Limits) -> Check:
     growth = _more(now, then)
     outcome: Outcome = "pass" if growth <= limits.max_growth else "fail"
     why = f"{then:,} to {now:,} bytes"
-    return Check("size", "counted", outcome, why, limit=limits.max_growth, estimate=growth)
+    return Check("size", "counted", outcome, why, limit=limits.max_growth, estimate=growth, measured=now)
 
 
 def operators(now: Operators, then: Operators, limits: Limits) -> Check:
@@ -98,7 +98,7 @@ def instructions(now: int, then: int, limits: Limits, where: str) -> Check:
     more = _more(now, then)
     outcome: Outcome = "pass" if more <= limits.max_instructions else "fail"
     why = f"{then / 1e6:.2f} to {now / 1e6:.2f} million on {where}"
-    return Check("instructions", "counted", outcome, why, limit=limits.max_instructions, estimate=more)
+    return Check("instructions", "counted", outcome, why, limit=limits.max_instructions, estimate=more, measured=now)
 
 
 def accuracy(paired: Paired, limits: Limits) -> Check:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekit.errors import ArtifactError
+from edgekit.extras import needs
 from edgekit.inspection import Inspection, Layer, Port, tally
-from edgekit.registry import needs
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
 DYNAMIC = ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")  # float operators that multiply in integers with int8 weights

@@ -11,16 +11,17 @@ import msgspec
 import torch
 from torch import nn
 
-from edgekit import registry, zoo
+from edgekit import zoo
 from edgekit.artifact import Weights
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
+from edgekit.extras import needs
 from edgekit.models import checkpoints, functions, hub, networks, trained, weights
 from edgekit.models.baking import computed_copies
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
 
-with registry.needs("models"):
+with needs("models"):
     import timm
     from timm.data import ImageNetInfo, infer_imagenet_subset
 

