@@ -1,6 +1,5 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -209,7 +208,6 @@ def _manifest(
         "calibration": "default" if recipe.calibration == "default" else "folder",
         "labels": "file" if recipe.labels else None,
     }
-    content = [plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", list(model.labels)]
     return Manifest(
         model=model.name,
         architecture=model.architecture,
@@ -228,7 +226,9 @@ def _manifest(
         golden_tolerance=0.0,
         golden=shown,
         recipe=plain,
-        recipe_digest=hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
+        recipe_digest=artifact.digest_of(
+            plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", model.labels
+        ),
         files={exported.file.name: artifact.file_record(exported.file)},
         made_with={"edgekit": __version__, **exported.versions},
         made_on=host.facts(),

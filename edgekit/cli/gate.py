@@ -115,10 +115,11 @@ def gate(
         timeout=timeout,
         seed=seed,
         say=talk.say,
+        warn=talk.warn,
         progress=lambda total, what: talk.progress(total, what, "pictures" if what == "answering" else "launches"),
     )
     if update:
-        return _update(talk, judge, baseline, source, times=not no_times)
+        return _update(talk, judge, baseline, source, times=not no_times, strict=strict)
     if data:
         if not isinstance(model, artifact.Artifact):
             raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
@@ -159,16 +160,18 @@ def _runtime(name: str | None, target: str) -> str:
     return name
 
 
-def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool) -> int:
-    """The candidate takes the baseline's place."""
+def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool, strict: bool) -> int:
+    """The candidate takes the baseline's place. With `strict`, 5 where its times could not be told."""
     import msgspec
 
     from edgekit.errors import EdgekitError
     from edgekit.gate import baseline
 
+    untold = False
     if where.endswith(".json"):
         old = baseline.read(Path(where)) if Path(where).exists() else None
         new = judge.numbers(source or (old.source if old else None), times=times)
+        untold = times and judge.device.timed and new.cpu_ms is None
         new = baseline.complete(new, old, counted=not judge.device.timed)
         baseline.write(Path(where), new)
         changes = baseline.changes(old, new)
@@ -184,4 +187,4 @@ def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times
         document = {"baseline": where, "changes": changes}
     lines = [f"  {change}" for change in changes] or ["  nothing changes"]
     talk.result("\n".join([f"{where} is now {judge.model.name}", *lines]), document)
-    return 0
+    return 5 if strict and untold else 0

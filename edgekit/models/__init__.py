@@ -11,12 +11,13 @@ import msgspec
 import torch
 from torch import nn
 
-from edgekit import zoo
+from edgekit import reading, zoo
 from edgekit.artifact import Weights
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
-from edgekit.models import checkpoints, functions, hub, networks, trained, weights
+from edgekit.models import checkpoints, functions, hub, matching, networks, trained, weights
 from edgekit.models.baking import computed_copies
+from edgekit.models.checkpoints import State
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
@@ -145,6 +146,7 @@ def _own(recipe: Recipe, why: str) -> Choice:
 
 
 def _plan_own(recipe: Recipe, module: nn.Module, choice: Choice) -> Plan:
+    functions.check_module(recipe.model, module)
     return Plan(recipe.model, family(module), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe))
 
 
@@ -184,10 +186,10 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
     elif recipe.model.startswith("py:"):
         module = functions.make(recipe.model)
         if choice.path:
-            weights.load_into(module, checkpoints.read_state(choice.path), str(choice.path))
+            notes += _fill(module, checkpoints.read_state(choice.path), choice.path)
         knows = authors
     else:
-        module, knows = _timm_module(recipe, planned)
+        module, knows = _timm_module(recipe, planned, notes)
     module = module.float().eval()
     bad = _not_numbers(module)
     if bad:
@@ -246,8 +248,8 @@ def _timm_config(name: str) -> Any:
     return config
 
 
-def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
-    """The module with its weights, and what they know."""
+def _timm_module(recipe: Recipe, planned: Plan, notes: list[str]) -> tuple[nn.Module, str]:
+    """The module with its weights, and what they know; adds to the notes."""
     choice, name, size = planned.choice, planned.architecture, recipe.input_size
     config = _timm_config(name)
     bare = name.partition(".")[0]
@@ -267,12 +269,28 @@ def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
             return model, "1,000 ImageNet classes"
     assert choice.path is not None
     state = checkpoints.read_state(choice.path)
-    head = state.get(f"{config.classifier}.weight") if isinstance(config.classifier, str) else None
-    model = networks.create(bare, size, **({"num_classes": len(head)} if head is not None else {}))
-    weights.load_into(model, state, choice.path.name)
+    model = networks.create(bare, size, **_classes_of(state, config.classifier, bare, size, choice.path.name))
+    notes += _fill(model, state, choice.path)
     if planned.card:
         return model, planned.card.knows
     return model, "what it was trained for"
+
+
+def _classes_of(state: State, classifier: Any, bare: str, size: networks.Size | None, origin: str) -> dict[str, int]:
+    """The options of a network that has as many classes as the head in a checkpoint, or both its heads. Raises WeightsError."""
+    heads = [classifier] if isinstance(classifier, str) else classifier or []
+    if not heads:
+        return {}
+    with torch.device("meta"):
+        own = matching.shapes(networks.create(bare, size, num_classes=1).state_dict())
+    found = matching.find(state, own, origin, free=tuple(f"{head}." for head in heads)).state
+    return {"num_classes": len(found[f"{heads[0]}.weight"])}
+
+
+def _fill(module: nn.Module, state: State, path: Path) -> list[str]:
+    """Load a file's weights; what should be said of them. Raises WeightsError."""
+    note = weights.load_into(module, state, path.name)
+    return [note] if note else []
 
 
 def _check_cached(path: Path, instead: str) -> None:
@@ -355,12 +373,12 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
 def read_labels(file: str, flag: str = "--labels") -> tuple[str, ...]:
     hint = f"{flag} FILE: one class name per line, in class order, UTF-8"
     try:
-        return tuple(Path(file).read_text("utf-8-sig").splitlines())
+        return tuple(reading.text(Path(file)).splitlines())
     except FileNotFoundError:
         raise DataError(f"there is no labels file {file}", hint=hint) from None
     except IsADirectoryError:
         raise DataError(f"{file} is a folder, not a file of labels", hint=hint) from None
-    except UnicodeDecodeError:
+    except reading.Malformed:
         raise DataError(f"the labels in {file} are not UTF-8 text", hint=hint) from None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}", hint=hint) from None
