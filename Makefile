@@ -10,7 +10,7 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo grid test lint fast android android-models full privacy clean constraints
+.PHONY: demo grid reproduce test lint fast android android-models full privacy clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -25,6 +25,17 @@ test: lint android fast full
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/grid.py
+
+# Every recipe whose weights come with edgekit, made twice: the same bytes. Some 20 minutes; the tests do one small network.
+reproduce: .venv/.ready
+	set -e; for recipe in export_recipes/mobilenetv2-*.toml export_recipes/efficientnet_lite0-*.toml; do \
+		made=$(BUILD)/reproduce/$$(basename $$recipe .toml); \
+		.venv/bin/edgekit export $$recipe --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done
+	set -e; for model in vit_micro swin_micro; do for target in tflite onnx openvino; do \
+		made=$(BUILD)/reproduce/$$model-$$target-int8; \
+		.venv/bin/edgekit export $$model --int8 --target $$target --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done; done
 
 lint: .venv/.ready
 	.venv/bin/ruff check .

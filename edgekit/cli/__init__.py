@@ -15,6 +15,7 @@ from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
 from edgekit.cli.prune import prune
 from edgekit.cli.report import report
+from edgekit.cli.reproduce import reproduce
 from edgekit.cli.train import train
 
 __all__ = ["main"]
@@ -45,6 +46,7 @@ for command in (
     report,
     inspect,
     verify,
+    reproduce,
     android,
     list_,
     doctor,

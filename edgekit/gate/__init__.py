@@ -8,13 +8,13 @@ baseline.py    what is compared with: another file, or numbers written down earl
 judging.py     which checks can be made, and making them
 """
 
-import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgekit import reading
 from edgekit.errors import RequestError
 
 Outcome = Literal["pass", "fail", "inconclusive", "skipped"]
@@ -71,10 +71,10 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def budgets(path: Path) -> Budgets:
     """Read a gate.toml. Raises RequestError."""
     try:
-        found = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Budgets)
+        found = reading.toml(path, Budgets)
     except OSError as error:
         raise RequestError(f"{path}: {error.strerror}", hint="--budgets FILE, or leave it out") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except reading.Malformed as error:
         raise RequestError(f"{path}: {error}", hint='tables [limits] and [artifact."NAME-*"]') from None
     for pattern in ("", *found.artifact):
         found.of(pattern)  # wrong names and values are said now, whichever artifact they are for

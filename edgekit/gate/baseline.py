@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edgekit import artifact
+from edgekit import artifact, reading
 from edgekit.artifact import Artifact, LooseFile, Model, file_record, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError
 from edgekit.gate.contract import Contract, differences
@@ -119,14 +119,14 @@ def _with_file(numbers: Numbers, at: Path, scratch: Path) -> Baseline:
 
 def read(path: Path) -> Numbers:
     try:
-        plain = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        plain = reading.json(reading.blob(path), dict[str, Any])
         while (upgrade := OLDER.get(plain.get("schema", 1))) is not None:
             plain = upgrade(plain)
         return msgspec.convert(plain, Numbers)
     except OSError as error:
         hint = f"edgekit gate CANDIDATE --baseline {path} --update writes it"
         raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
-    except (msgspec.DecodeError, TypeError) as error:  # TypeError: a schema that is a list
+    except (reading.Malformed, msgspec.ValidationError, TypeError) as error:  # TypeError: a schema that is a list
         raise ArtifactError(f"{path} is no baseline: {error}", hint="edgekit gate --update writes one") from None
 
 
