@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 import msgspec
 import numpy as np
 
-from edgekit import __version__
+from edgekit import __version__, reading
 from edgekit.artifact import Artifact, Model, output_errors
 from edgekit.bench.evaluation import Evaluation
 from edgekit.bench.proportions import Drop, Share
@@ -22,6 +22,7 @@ from edgekit.bench.statistics import Estimate, blur, estimate, percentiles
 from edgekit.devices import Memory, Phase
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
+from edgekit.harmless import harmless
 
 REFERENCE = "reference"  # the runtime that is a fixed computation (edgekit/runtimes/reference.py)
 
@@ -193,13 +194,14 @@ def percent(log: float) -> float:
 
 
 Record = Run | Evaluated
+RUNS_LIMIT = 1024 * reading.MB
 
 
 def subject(model: Model, path: Path) -> Subject:
     told = model.manifest if isinstance(model, Artifact) else None
     return Subject(
-        name=model.name,
-        path=str(path),
+        name=harmless(model.name),
+        path=harmless(str(path)),
         target=model.target,
         digest=model.digest(),
         bytes=model.model_bytes,
@@ -253,15 +255,15 @@ def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
     warnings = []
     for path in paths:
         try:
-            lines = path.read_bytes().split(b"\n")
+            lines = reading.blob(path, RUNS_LIMIT).split(b"\n")
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}", hint="a file that edgekit bench wrote") from None
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                records.append(msgspec.json.decode(line, type=Record))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                records.append(reading.json(line, Record))  # type: ignore[arg-type]  # a union
+            except reading.Malformed as error:
                 half = number == len(lines)
                 what = "was only half written" if half else f"is no run of this edgekit ({error})"
                 warnings.append(f"{path}: line {number} {what}; left out")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from edgekit.gate import Check, Verdict
+from edgekit.harmless import harmless
 from edgekit.report.table import markdown_table, markdown_text
 
 HEADER = ("check", "change", "limit", "method", "outcome", "")
@@ -93,7 +94,7 @@ def junit(verdicts: Sequence[Verdict]) -> str:
             elif c.outcome != "pass":
                 ElementTree.SubElement(case, "skipped", message=f"{c.outcome}: {c.why}")
     ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    return harmless(ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)) + "\n"
 
 
 def _limit(check: Check) -> str:
