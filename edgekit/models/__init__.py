@@ -17,6 +17,7 @@ from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
 from edgekit.models import checkpoints, functions, hub, matching, networks, trained, weights
+from edgekit.models.baking import computed_copies
 from edgekit.models.checkpoints import State
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
@@ -25,6 +26,9 @@ from edgekit.recipe import Recipe
 with needs("models"):
     import timm
     from timm.data import ImageNetInfo, infer_imagenet_subset
+
+
+UNTRAINED = "nothing: its weights are random"
 
 
 @dataclass(frozen=True)
@@ -92,15 +96,15 @@ def plan(recipe: Recipe) -> Plan:
         return _plan_weights_of_run(recipe)
     if recipe.model.startswith("py:"):
         path = None if recipe.weights in weights.SOURCES else Path(recipe.weights)
-        if path is None and recipe.weights != "auto":
+        if path is None and recipe.weights not in ("auto", "random"):
             raise RequestError(
                 f"--weights {recipe.weights} means nothing for {recipe.model}",
-                hint="--weights FILE, or without it: as the function makes them",
+                hint="--weights FILE; random, where the function's were never trained; or without it: as it makes them",
             )
         choice = (
             weights.choose(recipe.weights, recipe.model, None, None)
             if path
-            else Choice("code", "as the function made them")
+            else _own(recipe, "as the function made them")
         )
         return _plan_own(recipe, functions.make(recipe.model), choice)
     name = zoo.timm_name(recipe.model)
@@ -127,11 +131,19 @@ def plan(recipe: Recipe) -> Plan:
 
 def plan_given(recipe: Recipe, module: nn.Module) -> Plan:
     """For a module that is there; of the recipe its weights mean nothing. Raises RequestError, DataError (labels)."""
-    if recipe.weights != "auto":
-        raise RequestError(f"weights {recipe.weights} means nothing for a module that is there", hint="leave it out")
+    if recipe.weights not in ("auto", "random"):
+        raise RequestError(
+            f"weights {recipe.weights} means nothing for a module that is there",
+            hint="leave it out, or weights='random' where they were never trained",
+        )
     if recipe.labels:
         read_names(Path(recipe.labels))
-    return _plan_own(recipe, module, Choice("code", "as given"))
+    return _plan_own(recipe, module, _own(recipe, "as given"))
+
+
+def _own(recipe: Recipe, why: str) -> Choice:
+    """A module's own weights, which its author may say were never trained."""
+    return Choice("random", f"{why}, never trained") if recipe.weights == "random" else Choice("code", why)
 
 
 def _plan_own(recipe: Recipe, module: nn.Module, choice: Choice) -> Plan:
@@ -164,8 +176,9 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
     torch.manual_seed(recipe.seed)
     choice, notes = planned.choice, []
     name, card = recipe.model, planned.card
+    authors = UNTRAINED if choice.source == "random" else "what its author trained it for"
     if given is not None:
-        module, knows = copy.deepcopy(given).cpu(), "what its author trained it for"
+        module, knows = copy.deepcopy(given, computed_copies(given)).cpu(), authors
     elif isinstance(card, trained.Card) and choice.path:
         module, knows, name = trained.bare(card), card.knows, choice.path.absolute().name
         trained.fill(module, choice.path, card)
@@ -175,7 +188,7 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
         module = functions.make(recipe.model)
         if choice.path:
             notes += _fill(module, checkpoints.read_state(choice.path), choice.path)
-        knows = "what its author trained it for"
+        knows = authors
     else:
         module, knows = _timm_module(recipe, planned, notes)
     module = module.float().eval()
@@ -243,7 +256,7 @@ def _timm_module(recipe: Recipe, planned: Plan, notes: list[str]) -> tuple[nn.Mo
     bare = name.partition(".")[0]
     match choice.source:
         case "random":
-            return networks.create(bare, size), "nothing: its weights are random"
+            return networks.create(bare, size), UNTRAINED
         case "imagenet":
             path = choice.path or hub.download(str(config.hf_hub_id), choice.instead)
             _check_cached(path, choice.instead)
