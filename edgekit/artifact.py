@@ -515,7 +515,7 @@ def _foreign(out: Path) -> str | None:
     if not out.is_dir():
         return "a file"
     manifest = _standing(out)
-    own = {"manifest.json", *manifest.files} if manifest else set()
+    own = {"manifest.json", "model.sig", *manifest.files} if manifest else set()
     return next((p.name for p in sorted(out.iterdir()) if p.name not in own), None)
 
 
