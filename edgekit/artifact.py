@@ -96,6 +96,23 @@ class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.source + (": your own, and whoever has the artifact can see them" if self.own else "")
 
 
+class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the weights have learned from, where edgekit trained them (see data/stamps.py). It holds no picture.
+
+    pictures  of the last training
+    data      digest of the pictures and classes from which, and from those held out, they were drawn
+    hashes    of all that was learned from, by earlier runs and teachers too, up to `below`: 5 bytes each, base64
+    share     of these pictures that was held out, with `seed`; None where the data had a split for it
+    """
+
+    pictures: int
+    data: str
+    seed: int
+    hashes: str
+    below: int
+    share: float | None = None
+
+
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     sha256: str
@@ -128,6 +145,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...] = ()
     task: Literal["classification"] = "classification"
     independent: bool = False  # each class by itself (multi-label, binary): sigmoid in place of softmax
+    trained_on: TrainedOn | None = None  # None: not known
     threshold: float = 0.5  # of an independent class: its label holds from this probability on
     schema: Literal[2] = 2
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from edgekit.data.classes import few
-from edgekit.data.dataset import Opener, Source
+from edgekit.data.dataset import Content, Opener, Source
 from edgekit.data.files import picture_files
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError
@@ -56,10 +56,10 @@ def _files(
     names: Sequence[tuple[str, ...]] | None,
     notes: tuple[str, ...] = (),
 ) -> Source:
-    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener]]:
+    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener, Content]]:
         for position in positions:
             path = folder / files[position]
-            yield files[position].as_posix(), partial(decode_picture, path, files[position].as_posix())
+            yield files[position].as_posix(), partial(decode_picture, path, files[position].as_posix()), path.read_bytes
 
     return Source(what, stamp(folder, files, names), names, len(files), read, notes)
 
