@@ -10,7 +10,7 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo grid test lint fast android android-models full clean constraints
+.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -25,6 +25,17 @@ test: lint android fast full
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/grid.py
+
+# Every recipe whose weights come with edgekit, made twice: the same bytes. Some 20 minutes; the tests do one small network.
+reproduce: .venv/.ready
+	set -e; for recipe in export_recipes/mobilenetv2-*.toml export_recipes/efficientnet_lite0-*.toml; do \
+		made=$(BUILD)/reproduce/$$(basename $$recipe .toml); \
+		.venv/bin/edgekit export $$recipe --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done
+	set -e; for model in vit_micro swin_micro; do for target in tflite onnx openvino; do \
+		made=$(BUILD)/reproduce/$$model-$$target-int8; \
+		.venv/bin/edgekit export $$model --int8 --target $$target --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done; done
 
 lint: .venv/.ready
 	.venv/bin/ruff check .
@@ -52,9 +63,19 @@ android-models: .venv/.ready
 		-Dedgekit.models=$(CURDIR)/.cache/android/models && \
 	.venv/bin/python android_demo/verify/tflite_arm64.py $$(echo "$$models" | grep -- -tflite-)
 
+# Damaged and hostile input: 15,000 inputs and 200 kills, in hours; goes on where it stopped. `fast` has a share of it.
+fuzz: .venv/.ready
+	PYTHONPATH=tests .venv/bin/python -m fuzz
+	PYTHONPATH=tests .venv/bin/python -m fuzz.kills
+
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready
 	.venv/bin/pytest -q --durations=10
+
+# Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
+privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
+privacy: .venv/.ready
+	.venv/bin/pytest -q tests/every_command.py
 
 # compileall: uv leaves that to the first start, and where PYTHONDONTWRITEBYTECODE is set, to every start.
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv

@@ -45,7 +45,7 @@ from edgekit.bench.accuracy import CONFIDENT, Paired
 from edgekit.bench.runs import Run, ratio
 from edgekit.devices import host
 from edgekit.preprocess import Preprocess, fit
-from edgekit.quiet import no_telemetry, quiet
+from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import agreement, softmax, sqnr_db
@@ -178,12 +178,11 @@ def _tflite_default(source: Path, target: Path, scheme: str, feed: list[NDArray[
 
 
 def _openvino_default(source: Path, target: Path, scheme: str, feed: list[NDArray[Any]]) -> None:
-    with no_telemetry():
-        import nncf
-        import openvino
+    import nncf
+    import openvino
 
-        whole = nncf.quantize(openvino.Core().read_model(source), nncf.Dataset(feed))
-        openvino.save_model(whole, target)
+    whole = nncf.quantize(openvino.Core().read_model(source), nncf.Dataset(feed))
+    openvino.save_model(whole, target)
 
 
 DEFAULTS = {"onnx": _onnx_default, "openvino": _openvino_default, "tflite": _tflite_default}

@@ -9,7 +9,10 @@ The public verbs are resolved on first use (PEP 562), so that `import edgekit` s
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from edgekit import privacy
+
 __version__ = "0.1.0"
+privacy.switch_off()
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact as Artifact

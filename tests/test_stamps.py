@@ -1,9 +1,11 @@
 """What weights have learned from, and which pictures of a data set are among that."""
 
 import gzip
+import os
 import shutil
 import struct
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import paint
@@ -123,3 +125,11 @@ def test_pictures_of_idx_files_are_known_by_their_pixels(tmp_path):
     lessons, trained = stamped(tmp_path)
     told = known(trained, tmp_path, split="test")
     assert [p for p, learned in told.items() if learned] == list(lessons.train.positions)
+
+
+def test_a_damaged_stamp_and_what_is_no_file_are_said(folder):
+    _, trained = stamped(folder)
+    with pytest.raises(DataError, match="stamp of what it was trained on is damaged"):
+        known(msgspec.structs.replace(trained, hashes="AAAA"), folder)
+    os.mkfifo(folder / "red" / "pipe.png")
+    assert len(known(trained, folder)) == 30  # the pipe is not waited for

@@ -122,5 +122,8 @@ def _packed(learned: set[int], below: int, kept: int) -> tuple[str, int]:
 
 
 def _unpacked(trained: TrainedOn) -> NDArray[np.int64]:
-    blob = np.frombuffer(base64.b64decode(trained.hashes), np.uint8).reshape(-1, BYTES)
+    try:
+        blob = np.frombuffer(base64.b64decode(trained.hashes), np.uint8).reshape(-1, BYTES)
+    except ValueError:  # also what base64 raises
+        raise DataError("the model's stamp of what it was trained on is damaged", hint="export it again") from None
     return blob.astype(np.int64) @ (256 ** np.arange(BYTES - 1, -1, -1))
