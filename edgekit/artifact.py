@@ -267,6 +267,7 @@ class Artifact:
         """Compare every file with the manifest. Raises ArtifactError naming the first that differs."""
         for name, record in self.manifest.files.items():
             path = self.folder / name
+            _check_inside(path)
             if not reading.is_file(path):
                 raise ArtifactError(f"{self.folder}: {name} is missing", hint=AGAIN)
             if path.stat().st_size != record.bytes or file_record(path) != record:
@@ -359,6 +360,12 @@ def golden_tensors(images: list[NDArray[np.uint8]], tensor: Tensor, spec: Prepro
     return encode(np.stack([fit(Image.fromarray(i), spec) for i in images]), tensor, spec, folded=folded)
 
 
+def _check_inside(path: Path) -> None:
+    """Refuse a link in an artifact that leads out of it: what it names is not the artifact's to show. Raises ArtifactError."""
+    if path.is_symlink() and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent)):
+        raise ArtifactError(f"{path} is a link that leads out of the artifact", hint="cp -rL makes files of its links")
+
+
 def file_record(path: Path) -> FileRecord:
     with path.open("rb") as f:
         return FileRecord(path.stat().st_size, hashlib.file_digest(f, "sha256").hexdigest())
@@ -393,6 +400,7 @@ def _instance(folder: Path) -> tuple[int, int] | None:
 
 def read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
+    _check_inside(path)
     try:
         blob = reading.blob(path)
         schema = reading.json(blob, _Schema).schema

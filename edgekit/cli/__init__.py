@@ -5,6 +5,7 @@ import click
 from edgekit import __version__
 from edgekit.cli.android import android
 from edgekit.cli.bench import bench
+from edgekit.cli.bundle import bundle
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.gate import gate
@@ -47,6 +48,7 @@ for command in (
     inspect,
     verify,
     reproduce,
+    bundle,
     android,
     list_,
     doctor,
