@@ -218,7 +218,7 @@ class Judge:
             progress=lambda total: self.progress(total, "answering"),
         )
         assert found.paired
-        return [checks.accuracy(found.paired, self.limits)]
+        return [checks.accuracy(found.paired, self.limits, found.learned)]
 
     def _facts(self) -> tuple[dict[str, str], dict[str, str]]:
         with opened(self.device, self.job(self.path), self.timeout) as worker:
