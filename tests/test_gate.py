@@ -506,7 +506,13 @@ OTHER_SPEC = msgspec.structs.replace(GOLDEN_MANIFEST.preprocess, mean=(0.1, 0.2,
 CHANGES = {
     "renamed": ({"labels": [*LABELS[:-1], "boot"]}, f"class {len(LABELS) - 1} '{LABELS[-1]}' to 'boot'"),
     "in another order": ({"labels": [LABELS[1], LABELS[0], *LABELS[2:]]}, "the same classes in another order"),
-    "another number": ({"labels": LABELS[:-1]}, f"{len(LABELS)} classes to {len(LABELS) - 1}"),
+    "another number": (
+        {
+            "labels": LABELS[:-1],
+            "output": msgspec.structs.replace(GOLDEN_MANIFEST.output, shape=(1, len(LABELS) - 1)),
+        },
+        f"{len(LABELS)} classes to {len(LABELS) - 1}",
+    ),
     "scores": ({"scores": "probabilities"}, "scores logits to probabilities"),
     "independent": ({"independent": True}, "independent no to yes"),
     "threshold": ({"threshold": 0.25}, "threshold 0.5 to 0.25"),
@@ -518,25 +524,32 @@ CHANGES = {
 }
 
 
+def agreed(folder):
+    model = artifact.open_model(folder)
+    return contract(model, inspect(model.model_file))
+
+
 @pytest.mark.parametrize("what", CHANGES)
 def test_another_contract_fails_and_is_named(what, slower, tmp_path):
     fields, said = CHANGES[what]
-    changed = seal(slower, **fields)
-    machine = Machine({str(TFLITE): 10**6, str(changed): 10**6, "reference": 400_000})
-    baseline.write(tmp_path / "numbers.json", judge(machine).numbers())
-    for where in (str(TFLITE), str(tmp_path / "numbers.json")):
-        with baseline.opened(where) as base:
-            verdict = judge(machine, changed).judge(base)
-        check = verdict.checks[0]
-        assert (check.metric, check.outcome) == ("contract", "fail")
-        assert said in check.why
-        assert verdict.exit_code(strict=False) == 1
-        assert "--allow-contract" in verdict.notes[-1]
-    wanted = judge(machine, changed)
-    wanted.limits = msgspec.structs.replace(wanted.limits, allow_contract=True)
+    baseline.write(tmp_path / "numbers.json", judge(Machine({str(TFLITE): 10**6})).numbers(times=False))
+    now, then = agreed(seal(slower, **fields)), baseline.read(tmp_path / "numbers.json").contract
+    assert then == agreed(TFLITE)
+    (check,) = checks.contract(now, then, Limits())
+    assert (check.metric, check.outcome) == ("contract", "fail")
+    assert said in check.why
+    (allowed,) = checks.contract(now, then, Limits(allow_contract=True))
+    assert (allowed.outcome, allowed.why) == ("pass", f"allowed: {check.why}")
+
+
+def test_another_contract_fails_the_gate(slower):
+    seal(slower, threshold=0.25)
+    machine = Machine({str(TFLITE): 10**6, str(slower): 10**6})
     with baseline.opened(str(TFLITE)) as base:
-        allowed = wanted.judge(base).checks[0]
-    assert (allowed.outcome, allowed.why.startswith("allowed: ")) == ("pass", True)
+        verdict = judge(machine, slower).judge(base)
+    assert outcomes(verdict) | {"contract": "fail", "latency": "pass"} == outcomes(verdict)
+    assert verdict.exit_code(strict=False) == 1
+    assert "--allow-contract" in verdict.notes[-1]
 
 
 def onnx_file(path, name="x", shape=(1, 3, 8, 8), dtype=TensorProto.FLOAT, outputs=("y",)):
