@@ -10,7 +10,7 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo grid test lint fast android android-models full privacy resolve clean constraints
+.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -25,6 +25,17 @@ test: lint android fast full
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/grid.py
+
+# Every recipe whose weights come with edgekit, made twice: the same bytes. Some 20 minutes; the tests do one small network.
+reproduce: .venv/.ready
+	set -e; for recipe in export_recipes/mobilenetv2-*.toml export_recipes/efficientnet_lite0-*.toml; do \
+		made=$(BUILD)/reproduce/$$(basename $$recipe .toml); \
+		.venv/bin/edgekit export $$recipe --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done
+	set -e; for model in vit_micro swin_micro; do for target in tflite onnx openvino; do \
+		made=$(BUILD)/reproduce/$$model-$$target-int8; \
+		.venv/bin/edgekit export $$model --int8 --target $$target --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done; done
 
 lint: .venv/.ready
 	.venv/bin/ruff check .
@@ -51,6 +62,11 @@ android-models: .venv/.ready
 		-Dtest='EnginesTest' -Dsurefire.failIfNoSpecifiedTests=false -Djacoco.skip=true \
 		-Dedgekit.models=$(CURDIR)/.cache/android/models && \
 	.venv/bin/python android_demo/verify/tflite_arm64.py $$(echo "$$models" | grep -- -tflite-)
+
+# Damaged and hostile input: 15,000 inputs and 200 kills, in hours; goes on where it stopped. `fast` has a share of it.
+fuzz: .venv/.ready
+	PYTHONPATH=tests .venv/bin/python -m fuzz
+	PYTHONPATH=tests .venv/bin/python -m fuzz.kills
 
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready

@@ -19,7 +19,8 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit import reading
 from edgekit.errors import ArtifactError, OutputError, RequestError, as_path
 from edgekit.model_files import model_files
 from edgekit.preprocess import Positive, Preprocess, fit, normalise
@@ -39,6 +41,7 @@ SCHEMA = 2  # of the manifests that this edgekit writes; older ones are read thr
 UNSEALED = "0" * 64
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 OUTPUT_HINT = "-o another/folder"
+GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four pictures at 4096 x 4096 and their tensors
 AGAIN = "copy the whole folder again, or export again"
 
 
@@ -166,6 +169,9 @@ class Golden:
     @classmethod
     def load(cls, path: Path) -> "Golden":
         try:
+            with zipfile.ZipFile(path) as packed:
+                if sum(part.file_size for part in packed.infolist()) > GOLDEN_LIMIT:
+                    raise ValueError("too large")  # before it is unpacked
             with np.load(path, allow_pickle=False) as z:
                 images = [z[f"image_{i}"] for i in range(len(z["answers"]))]
                 return cls(images, z["tensors"], z["answers"])
@@ -208,12 +214,25 @@ class Artifact:
         return _digest(self.model_files())
 
     def labels(self) -> list[str]:
-        return (self.folder / "labels.txt").read_text("utf-8").splitlines()
+        """Raises ArtifactError."""
+        path = self.folder / "labels.txt"
+        try:
+            return reading.text(path).splitlines()
+        except (OSError, reading.Malformed) as error:
+            raise ArtifactError(f"{path}: {getattr(error, 'strerror', None) or error}", hint=AGAIN) from None
 
     def golden(self) -> Golden:
+        """Raises ArtifactError for a file that is damaged, or not of this artifact's pictures, tensors and answers."""
         golden, takes = Golden.load(self.folder / "golden.npz"), self.manifest.input
-        if (golden.tensors.shape[1:], golden.tensors.dtype) != (takes.shape[1:], np.dtype(takes.dtype)):
-            raise ArtifactError(f"{self.folder}: golden.npz and manifest.json disagree about the input", hint=AGAIN)
+        n = len(golden.images)
+        for what, fits in (
+            ("pictures", n > 0 and all(_is_picture(image) for image in golden.images)),
+            ("input", (golden.tensors.shape, golden.tensors.dtype) == ((n, *takes.shape[1:]), np.dtype(takes.dtype))),
+            ("answers", golden.answers.shape == (n, self.manifest.classes) and golden.answers.dtype == np.float32),
+        ):
+            if not fits:
+                message = f"{self.folder}: golden.npz and manifest.json disagree about the {what}"
+                raise ArtifactError(message, hint=AGAIN)
         return golden
 
     def check_input(self, shape: Sequence[int], dtype: str) -> None:
@@ -233,16 +252,25 @@ class Artifact:
         return encode(pixels, self.manifest.input, self.manifest.preprocess, folded=self.manifest.folded)
 
     def decode(self, raw: Array) -> NDArray[np.float32]:
-        """What the file returned, as real numbers: float32 [n, classes]."""
-        return decode(raw, self.manifest.output)
+        """What the file returned, as real numbers: float32 [n, classes]. Raises ArtifactError for other answers."""
+        said = self.manifest.output
+        if raw.shape[1:] != said.shape[1:] or raw.dtype.name != said.dtype:
+            answers, told = (
+                f"{t} {'x'.join(map(str, s))}" for t, s in ((raw.dtype, raw.shape), (said.dtype, said.shape))
+            )
+            raise ArtifactError(
+                f"{self.model_file} answers {answers}, but its manifest says {told}", hint="export again"
+            )
+        return decode(raw, said)
 
     def check_files(self) -> None:
         """Compare every file with the manifest. Raises ArtifactError naming the first that differs."""
         for name, record in self.manifest.files.items():
             path = self.folder / name
-            if not path.is_file():
+            _check_inside(path)
+            if not reading.is_file(path):
                 raise ArtifactError(f"{self.folder}: {name} is missing", hint=AGAIN)
-            if file_record(path) != record:
+            if path.stat().st_size != record.bytes or file_record(path) != record:
                 raise ArtifactError(
                     f"{self.folder}: {name} is not the file that was exported (its checksum differs)", hint=AGAIN
                 )
@@ -317,6 +345,10 @@ def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folde
     return values.astype(tensor.dtype)
 
 
+def _is_picture(image: Array) -> bool:
+    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+
+
 def decode(raw: Array, tensor: Tensor) -> NDArray[np.float32]:
     if tensor.scale is None:
         return raw.astype(np.float32)
@@ -326,6 +358,12 @@ def decode(raw: Array, tensor: Tensor) -> NDArray[np.float32]:
 def golden_tensors(images: list[NDArray[np.uint8]], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:
     """Decoded pictures through the whole preprocessing: what the file takes."""
     return encode(np.stack([fit(Image.fromarray(i), spec) for i in images]), tensor, spec, folded=folded)
+
+
+def _check_inside(path: Path) -> None:
+    """Refuse a link in an artifact that leads out of it: what it names is not the artifact's to show. Raises ArtifactError."""
+    if path.is_symlink() and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent)):
+        raise ArtifactError(f"{path} is a link that leads out of the artifact", hint="cp -rL makes files of its links")
 
 
 def file_record(path: Path) -> FileRecord:
@@ -362,13 +400,14 @@ def _instance(folder: Path) -> tuple[int, int] | None:
 
 def read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
+    _check_inside(path)
     try:
-        blob = path.read_bytes()
-        schema = msgspec.json.decode(blob, type=_Schema).schema
+        blob = reading.blob(path)
+        schema = reading.json(blob, _Schema).schema
         if schema != SCHEMA and schema not in OLDER:
             hint = "open it with the edgekit that made it, or a later one"
             raise ArtifactError(f"{path} has schema {schema}; this edgekit reads up to schema {SCHEMA}", hint=hint)
-        manifest = _newest(msgspec.json.decode(blob, type=dict[str, Any]))
+        manifest = _newest(reading.json_once(blob))
     except FileNotFoundError:
         if (folder / RUN_CARD).is_file():
             what, model = "is a run of edgekit train, not an exported model", str(folder)
@@ -384,7 +423,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{folder} is a file, and an artifact is a folder", hint=hint) from None
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}", hint="name the folder of an artifact") from None
-    except msgspec.DecodeError as error:
+    except (reading.Malformed, msgspec.ValidationError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}", hint=AGAIN) from None
     if schema == SCHEMA and manifest.checksum != _seal(blob, manifest.checksum):
         raise ArtifactError(f"{path} is not what the export wrote (its checksum differs)", hint=AGAIN)
@@ -420,10 +459,15 @@ def _fault(m: Manifest) -> str | None:
             return f"names a file outside its folder ({name})"
     if m.proof is None:
         return "holds no proof"
+    if (m.output.layout, m.output.shape[1:]) != ("NC", (m.classes,)):
+        return f"contradicts itself: {m.classes} classes, and an output of {m.output.layout} {list(m.output.shape)}"
+    if m.recipe.get("softmax") and m.scores != "probabilities":
+        return f"contradicts itself: a recipe with softmax, and {m.scores}"
     quantize = m.recipe.get("quantize")
     scheme = quantize.get("scheme") if isinstance(quantize, dict) else None
     size = m.input.shape[2:] if m.input.layout == "NCHW" else m.input.shape[1:3]
     for field, value, other in (
+        ("model", m.model, m.recipe.get("model")),
         ("target", m.target, m.recipe.get("target")),
         ("scheme", m.scheme, scheme),
         ("folded", m.folded, m.recipe.get("fold")),
@@ -431,6 +475,8 @@ def _fault(m: Manifest) -> str | None:
     ):
         if value != other:
             return f"contradicts itself: {field} is {value} and {other}"
+    if TARGETS.get(Path(models[0]).suffix) != m.target:
+        return f"is for {m.target} and names {models[0]}"
     return None
 
 
@@ -481,6 +527,12 @@ def _foreign(out: Path) -> str | None:
     return next((p.name for p in sorted(out.iterdir()) if p.name not in own), None)
 
 
+def digest_of(recipe: Mapping[str, Any], weights: str, calibration: str, labels: Sequence[str]) -> str:
+    """What tells an export from another: its recipe as the manifest holds it, and the digests of what that led to."""
+    content = [recipe, weights, calibration, list(labels)]
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
 def recipe_digest(folder: Path) -> str | None:
     """Of the artifact that stands in a place, of whatever schema; None where there is none."""
     manifest = _standing(folder)
@@ -489,8 +541,8 @@ def recipe_digest(folder: Path) -> str | None:
 
 def _standing(folder: Path) -> "_Files | None":
     try:
-        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Files)
-    except (OSError, msgspec.DecodeError):
+        return reading.json(reading.blob(folder / "manifest.json"), _Files)
+    except (OSError, reading.Malformed):
         return None
 
 
@@ -514,8 +566,7 @@ def staging(out: Path) -> Iterator[Path]:
     with output_errors():
         out.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(out)
-        # The pid says whether it is a leftover. It is not enough of a name: each run in a container has the same one.
-        stage = out.parent / f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}.partial"
+        stage = _beside(out)
         stage.mkdir()
     try:
         with output_errors():
@@ -542,22 +593,38 @@ def output_errors(hint: str = OUTPUT_HINT) -> Iterator[None]:
 @contextlib.contextmanager
 def replacing(path: Path, hint: str = OUTPUT_HINT) -> Iterator[Path]:
     """A place to write a file, which then takes the place of `path` in one step; a reader never sees half of it."""
-    partial = path.with_name(f"{path.name}.partial")
+    partial = _beside(path)
     with output_errors(hint):
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        _clear_leftovers(path)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # follows no link, takes nobody's file
+        try:
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
+NAMED = 50  # letters of a name that `_beside` keeps: names have at most 255 bytes
 _DISK_ERRORS = {errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
 
+def _beside(out: Path) -> Path:
+    """A hidden name beside `out`, which nobody else has. The pid says whether it is a leftover; it is not enough of a
+    name, because each run in a container has the same one."""
+    return out.with_name(f".{out.name[:NAMED]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+
+
 def _clear_leftovers(out: Path) -> None:
-    for leftover in out.parent.glob(f".{out.name}.*.partial"):
-        pid = re.fullmatch(r".*\.(\d+)\.[0-9a-f]{8}\.partial", leftover.name)
-        if pid and not _alive(int(pid[1])):
-            shutil.rmtree(leftover, ignore_errors=True)
+    """What killed processes left of `_beside`."""
+    ours = re.compile(rf"\.{re.escape(out.name[:NAMED])}\.(\d+)\.[0-9a-f]{{8}}\.partial")
+    for leftover in out.parent.iterdir():
+        if (pid := ours.fullmatch(leftover.name)) and not _alive(int(pid[1])):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

@@ -25,6 +25,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgekit.harmless import harmless
 from edgekit_vision import install
 
 
@@ -32,9 +33,8 @@ class EdgekitError(Exception):
     exit_code = 4
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = harmless(message), harmless(hint)  # they quote names and files from anywhere
+        super().__init__(self.message)
 
 
 class RequestError(EdgekitError):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.errors import ArtifactError
+from edgekit.reading import is_file
 
 Blob = mmap.mmap | bytes
 # message -> number of a field -> the message in it; only what leads to tensors
@@ -32,7 +33,7 @@ def model_files(model: Path) -> list[Path]:
     found = [model]
     for name in names_beside(model):
         path = model.parent / name
-        if _is_file(path):
+        if is_file(path):
             found.append(path)
         elif model.suffix == ".onnx":  # an .xml without weights needs no .bin
             raise ArtifactError(
@@ -129,10 +130,3 @@ def _varint(blob: Blob, at: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError("a number without end")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name longer than the system takes
-        return False

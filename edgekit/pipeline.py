@@ -1,6 +1,5 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from edgekit import __version__, artifact, calibration, golden, models, parity, 
 from edgekit.artifact import Artifact, CalibrationRecord, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
 from edgekit.devices import Job, host, opened
-from edgekit.errors import ExportError, ParityError, RequestError, as_path
-from edgekit.exporters import Exported
-from edgekit.models import LoadedModel
+from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
+from edgekit.exporters import Exported, preparing
+from edgekit.models import LoadedModel, readying, steady
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
 
@@ -85,6 +84,7 @@ def export(
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
     say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
     model = models.load(recipe, intent.plan, module)
+    known = model.notes
     with calibration.scratch_folder() as scratch, artifact.staging(out) as stage:
         spec = model.preprocess
         pictures = calibration.choose(
@@ -97,12 +97,28 @@ def export(
         record, shown = golden.choose(recipe, pictures, model.pictures, spec, Path(scratch))
         if pictures.own:
             say(f"golden.npz holds {record.words}")
+        seen = preparing.first(pictures.calibration, spec)
+        model = readying.settled(model, seen)
+        steady.check_steady(model.module, seen[:1])
         reference = _reference(model, recipe, pictures.proof)
+        _check_varies(reference, pictures.proof)
+        model = readying.ready(model, seen[:2])
+        for note in model.notes[len(known) :]:
+            say(note)
         try:
             exported = exporter.export(model, recipe, pictures.calibration, stage, say)
         except ExportError as error:
             _keep_log(stage, out, error)
             raise
+        except (EdgekitError, OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever converters, quantizers and the runtimes inside them raise
+            failed = ExportError(
+                f"{recipe.target}, {recipe.quantize.scheme}: this model cannot be exported: {kind_and_reason(error)}",
+                hint="--debug shows the whole traceback",
+            )
+            _keep_log(stage, out, failed)
+            raise failed from error
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
         draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration, record))
@@ -133,11 +149,10 @@ def export(
         if not proof.passed:
             rejected = _rejected(out)
             artifact.publish(stage, rejected)
-            best = schemes.recommended(model.family, model.architecture, recipe.target)
-            instead = best.scheme if best and best.scheme != recipe.quantize.scheme else "fp16"
+            instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes)
             raise ParityError(
                 f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
-                hint=f"kept as {rejected}; edgekit export --scheme {instead} loses less",
+                hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)
 
@@ -153,7 +168,7 @@ def _keep_log(stage: Path, out: Path, error: ExportError) -> None:
     if log.is_file():
         kept = out.with_name(f"{out.name}.converter.log")
         log.replace(kept)
-        error.hint = f"its log is kept as {kept}"
+        error.hint = "; ".join(filter(None, [error.hint, f"its log is kept as {kept}"]))
 
 
 def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
@@ -172,6 +187,15 @@ def _reference(model: LoadedModel, recipe: Recipe, pictures: Pictures) -> NDArra
     return np.concatenate(scores)
 
 
+def _check_varies(reference: NDArray[np.float32], pictures: Pictures) -> None:
+    """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it."""
+    if len({p.tobytes() for p in pictures}) > 1 and not parity.varies(reference):
+        raise WeightsError(
+            f"the model gives {len(reference)} pictures the same answer, so a proof of its file would prove nothing",
+            hint="--weights FILE, trained; or --weights random, which makes untrained ones compute",
+        )
+
+
 def _manifest(
     intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures, shown: GoldenRecord
 ) -> Manifest:
@@ -184,7 +208,6 @@ def _manifest(
         "calibration": "default" if recipe.calibration == "default" else "folder",
         "labels": "file" if recipe.labels else None,
     }
-    content = [plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", list(model.labels)]
     return Manifest(
         model=model.name,
         architecture=model.architecture,
@@ -203,7 +226,9 @@ def _manifest(
         golden_tolerance=0.0,
         golden=shown,
         recipe=plain,
-        recipe_digest=hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
+        recipe_digest=artifact.digest_of(
+            plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", model.labels
+        ),
         files={exported.file.name: artifact.file_record(exported.file)},
         made_with={"edgekit": __version__, **exported.versions},
         made_on=host.facts(),

@@ -13,7 +13,9 @@ from pathlib import Path
 @contextlib.contextmanager
 def quiet(log: Path | None = None) -> Iterator[None]:
     """Send what a library prints, from Python and from C++, to a file (or nowhere)."""
-    sys.stdout.flush(), sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed
+            stream.flush()
     saved = [os.dup(1), os.dup(2)]
     with log.open("wb") if log else tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 1), os.dup2(sink.fileno(), 2)

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import msgspec.toml
 
+from edgekit import reading
 from edgekit.errors import RecipeError, UnsupportedError
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
@@ -204,7 +204,7 @@ def check(recipe: Recipe) -> Recipe:
     for pattern in recipe.quantize.keep_float:
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
     return recipe
 
@@ -230,14 +230,12 @@ def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
 def load(path: Path) -> Recipe:
     """Read a recipe from TOML. Raises RecipeError with the file and the field."""
     try:
-        return check(msgspec.convert(tomllib.loads(path.read_text("utf-8")), Recipe))
+        return check(reading.toml(path, Recipe))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}", hint="edgekit list recipes") from None
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}", hint="edgekit list recipes") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}", hint="export_recipes/README.md has the grammar") from None
-    except msgspec.ValidationError as error:
+    except reading.Malformed as error:
         hint = (
             f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
         )

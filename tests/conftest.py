@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -43,6 +44,18 @@ def run_edgekit(*arguments, cwd=None, env=None, python=sys.executable, timeout=6
         capture_output=True,
         text=True,
         timeout=timeout,
+    )
+
+
+def start(command, **options):
+    """A process that Ctrl-C stops, also where the tests run in the background of a shell, which ignores it for all it
+    starts."""
+
+    def default():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [str(word) for word in command], preexec_fn=default, text=True, stderr=subprocess.PIPE, **options
     )
 
 

@@ -124,7 +124,7 @@ class Entry:
         wall, cpu = ([ns for turn in self.turns for ns in getattr(turn, clock)] for clock in ("wall_ns", "cpu_ns"))
         switches = sum(turn.switches for turn in self.turns)
         phases = self.ready.imported, self.ready.load, self.ready.first
-        self.launches.append(Launch(*phases, tuple(wall), tuple(cpu), switches, memory))
+        self.launches.append(Launch(*phases, tuple(wall), tuple(cpu), switches, memory, self.ready.step_ns))
         self.turns = []
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import click
 from edgekit import __version__
 from edgekit.cli.android import android
 from edgekit.cli.bench import bench
+from edgekit.cli.bundle import bundle
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.gate import gate
@@ -15,6 +16,7 @@ from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
 from edgekit.cli.prune import prune
 from edgekit.cli.report import report
+from edgekit.cli.reproduce import reproduce
 from edgekit.cli.train import train
 
 __all__ = ["main"]
@@ -45,6 +47,8 @@ for command in (
     report,
     inspect,
     verify,
+    reproduce,
+    bundle,
     android,
     list_,
     doctor,

@@ -223,7 +223,7 @@ def _text(rows: Sequence["Row"]) -> str:
         "pictures/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
         "instructions": lambda row: f"{row.instructions / 1e6:.2f} M" if row.instructions else "",
     }
-    if len(rows) > 1 and first.wall_p50_ms is not None:
+    if any(row.time_ratio for row in rows):
         clock = "wall" if first.cpu_ms is None else "CPU"
         cells[f"{clock} / {first.name}"] = lambda row: "1" if row is first else str(row.time_ratio or "")
     elif len(rows) > 1 and first.instructions:

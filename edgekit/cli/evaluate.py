@@ -207,7 +207,7 @@ def _flip(flip: "Flip") -> tuple[str, ...]:
 
 def sentence(found: "Evaluation", max_drop: float) -> str:
     """What it comes to, in plain words."""
-    from edgekit.bench.accuracy import drop_verdict, needed
+    from edgekit.bench.accuracy import drop_verdict, what_decides
 
     paired = found.paired
     if paired is None:
@@ -229,8 +229,7 @@ def sentence(found: "Evaluation", max_drop: float) -> str:
         return f"{paired.candidate} loses {bound} of top-1 against {paired.reference} (95 % confidence, limit {limit})."
     if verdict == "fail":
         return f"{paired.candidate} loses {points(paired.drop.estimate)} points of top-1 against {paired.reference}, more than {limit}."
-    more = needed(paired, max_drop)
-    way = f"about {more:,} would" if more > paired.pictures else f"the loss is too near to {limit}"
+    way = what_decides(paired, max_drop)
     return f"{n} pictures do not decide whether {paired.candidate} loses more than {limit} points: {way}."
 
 

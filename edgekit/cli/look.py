@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.output import Talk, common, table
+from edgekit.cli.output import Talk, common, echo, table
 from edgekit.errors import DataError, RequestError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def predict(
         unread = [error.message for error in skipped]
         talk.result("", {"knows": manifest.weights.knows, "predictions": documents, "skipped": unread})
     elif not talk.quiet:
-        click.echo(knows)
+        echo(knows)
     return 0
 
 

@@ -87,7 +87,8 @@ class Profile(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The file is open, and one inference ran. `imported`: the runtime, where that is told apart from opening the file."""
+    """The file is open, and one inference ran. `imported`: the runtime, where that is told apart from opening the file.
+    `step_ns`: by how much the clock of CPU times moves at once (see clock.py)."""
 
     imported: Phase | None
     load: Phase
@@ -96,6 +97,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     facts: dict[str, str]  # of the session: what really runs
     host: dict[str, str]
     source: str  # what the timed inferences are fed
+    step_ns: int = 0
 
 
 class Samples(msgspec.Struct, frozen=True, tag=True):

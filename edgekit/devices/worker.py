@@ -41,6 +41,7 @@ from edgekit.devices import (
     packed_size,
     unpack,
 )
+from edgekit.devices.clock import cpu_clock
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.runtimes import Runtime, Session, Takes
 
@@ -78,7 +79,8 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
     gc.disable()
-    reply(Ready(imported, load, first, takes, session.facts(), host.conditions(), source))
+    conditions = host.conditions() | {"cpu_clock": cpu_clock().name}
+    reply(Ready(imported, load, first, takes, session.facts(), conditions, source, cpu_clock().step))
     while line := requests.readline():
         request: Request = msgspec.json.decode(line, type=Request)
         tensors = tensor
@@ -115,9 +117,10 @@ def answer(
 
 
 def timed(call: Callable[[], T]) -> tuple[T, Phase]:
-    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    read = cpu_clock().read
+    wall, cpu = time.perf_counter_ns(), read()
     result = call()
-    cpu_ns = time.process_time_ns() - cpu
+    cpu_ns = read() - cpu
     return result, Phase(time.perf_counter_ns() - wall, cpu_ns)
 
 

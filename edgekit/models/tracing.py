@@ -5,9 +5,11 @@ needs the numbers of a real module only where its code looks at them.
 """
 
 import math
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
+
+MACHINERY = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,7 @@ class Node:
     shapes   of these tensors
     numbers  the arguments that are numbers
     shape    of what it made
-    random   draws random numbers
+    random   draws random numbers, and line: the user's own that did it, ", nets.py:12"
     """
 
     op: str
@@ -40,6 +44,7 @@ class Node:
     numbers: tuple[float, ...]
     shape: tuple[int, ...]
     random: bool
+    line: str = ""
 
     @property
     def where(self) -> str:
@@ -135,6 +140,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         answer = func(*args, **(kwargs or {}))
         made = [x for x in tree_leaves(answer) if isinstance(x, torch.Tensor)]
         inner = next((m for m in reversed(self.inside) if m in self.paths), self.inside[0])
+        random = torch.Tag.nondeterministic_seeded in func.tags
         node = Node(
             func._schema.name.rpartition("::")[2],
             self.paths[inner],
@@ -143,9 +149,18 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tuple(tuple(x.shape) for x in tensors),
             tuple(x for x in given if isinstance(x, int | float) and not isinstance(x, bool)),
             tuple(made[0].shape) if made else (),
-            torch.Tag.nondeterministic_seeded in func.tags,
+            random,
+            _line() if random else "",
         )
         self.nodes.append(node)
         for tensor in made if any(inputs) else ():
             self.made[tensor] = node
         return answer
+
+
+def _line() -> str:
+    """The innermost line that is neither torch's nor edgekit's."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(("<", *MACHINERY)):
+            return f", {Path(frame.filename).name}:{frame.lineno}"
+    return ""

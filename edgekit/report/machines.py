@@ -57,14 +57,15 @@ class Entry:
 
     @property
     def cost(self) -> float | None:
-        """What an inference takes: milliseconds by the run's clock, or millions of instructions on a device whose times mean nothing."""
+        """What an inference takes: milliseconds by the run's clock, or millions of instructions on a device whose times mean
+        nothing. None where the clock was too coarse to tell."""
         if self.run.timed:
-            return self.run.ms
+            return self.run.ms if self.run.told else None
         return None if self.row.instructions is None else self.row.instructions / 1e6
 
     @property
     def cost_interval(self) -> Interval | None:
-        return time_interval(self.run) if self.run.timed else None
+        return time_interval(self.run) if self.run.timed and self.run.told else None
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _sound(run: Run) -> bool:
 
 def _rank(run: Run) -> tuple[float, str]:
     counted = inf if run.instructions is None else run.instructions
-    return run.ms if run.timed else counted, run.name
+    return (run.ms if run.told else inf) if run.timed else counted, run.name
 
 
 def _data(runs: Sequence[Run], evaluated: Sequence[Evaluated], cpu_class: str) -> str:

@@ -29,3 +29,13 @@ def sqnr_db(reference: NDArray[np.float32], answer: NDArray[np.float32]) -> floa
 def agreement(reference: Scores, answer: Scores) -> float:
     """Share of pictures on which both name the same class first."""
     return float((reference.argmax(-1) == answer.argmax(-1)).mean())
+
+
+def can_be(kind: str, scores: Scores) -> bool:
+    """Whether scores [n, classes] can be what a manifest calls them. Integers inside a file round probabilities to 1/256."""
+    if kind == "probabilities":
+        return bool((scores >= -0.01).all() and (scores <= 1.01).all())
+    if kind == "log-probabilities":
+        return bool((scores <= 0.01).all())
+    sums = scores.sum(-1)
+    return scores.shape[-1] == 1 or not (bool((scores >= 0).all()) and bool(np.abs(sums - 1).max() < 1e-3))
