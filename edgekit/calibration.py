@@ -139,7 +139,7 @@ def _check_there(sheet: Path | None) -> None:
     """A run's own pictures may have been removed, as private ones are."""
     if sheet is not None and not sheet.exists():
         raise DataError(
-            f"{sheet.parent} has no pictures of its own any more ({sheet.name}), to calibrate with and to prove the file with",
+            f"{sheet.parent} keeps no pictures of its training ({sheet.name}), to calibrate with and to prove the file with",
             hint="--calibration DIR, pictures like those that the model will see",
         )
 

@@ -89,7 +89,7 @@ def test_splits_are_folders_that_stand_alone(tmp_path):
     with pytest.raises(DataError, match="no split 'test'"):
         open_data(tmp_path, LABELS, split="test")
     save(tmp_path / "ant/3.png")
-    with pytest.raises(DataError, match="no splits"):
+    with pytest.raises(DataError, match="does not say what it was trained on"):
         open_data(tmp_path, LABELS, split="train")
 
 
