@@ -99,6 +99,23 @@ class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.source + (": your own, and whoever has the artifact can see them" if self.own else "")
 
 
+class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the weights have learned from, where edgekit trained them (see data/stamps.py). It holds no picture.
+
+    pictures  of the last training
+    data      digest of the pictures and classes from which, and from those held out, they were drawn
+    hashes    of all that was learned from, by earlier runs and teachers too, up to `below`: 5 bytes each, base64
+    share     of these pictures that was held out, with `seed`; None where the data had a split for it
+    """
+
+    pictures: Annotated[int, msgspec.Meta(ge=0)]
+    data: str
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    hashes: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9+/]*={0,2}$")]
+    below: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+
+
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     sha256: str
@@ -131,6 +148,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...] = ()
     task: Literal["classification"] = "classification"
     independent: bool = False  # each class by itself (multi-label, binary): sigmoid in place of softmax
+    trained_on: TrainedOn | None = None  # None: not known
     threshold: float = 0.5  # of an independent class: its label holds from this probability on
     schema: Literal[2] = 2
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
@@ -267,6 +285,7 @@ class Artifact:
         """Compare every file with the manifest. Raises ArtifactError naming the first that differs."""
         for name, record in self.manifest.files.items():
             path = self.folder / name
+            _check_inside(path)
             if not reading.is_file(path):
                 raise ArtifactError(f"{self.folder}: {name} is missing", hint=AGAIN)
             if path.stat().st_size != record.bytes or file_record(path) != record:
@@ -359,6 +378,12 @@ def golden_tensors(images: list[NDArray[np.uint8]], tensor: Tensor, spec: Prepro
     return encode(np.stack([fit(Image.fromarray(i), spec) for i in images]), tensor, spec, folded=folded)
 
 
+def _check_inside(path: Path) -> None:
+    """Refuse a link in an artifact that leads out of it: what it names is not the artifact's to show. Raises ArtifactError."""
+    if path.is_symlink() and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent)):
+        raise ArtifactError(f"{path} is a link that leads out of the artifact", hint="cp -rL makes files of its links")
+
+
 def file_record(path: Path) -> FileRecord:
     with path.open("rb") as f:
         return FileRecord(path.stat().st_size, hashlib.file_digest(f, "sha256").hexdigest())
@@ -393,6 +418,7 @@ def _instance(folder: Path) -> tuple[int, int] | None:
 
 def read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
+    _check_inside(path)
     try:
         blob = reading.blob(path)
         schema = reading.json(blob, _Schema).schema
@@ -515,7 +541,7 @@ def _foreign(out: Path) -> str | None:
     if not out.is_dir():
         return "a file"
     manifest = _standing(out)
-    own = {"manifest.json", *manifest.files} if manifest else set()
+    own = {"manifest.json", "model.sig", *manifest.files} if manifest else set()
     return next((p.name for p in sorted(out.iterdir()) if p.name not in own), None)
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HERE, run_edgekit
+from conftest import HERE, run_edgekit, start
 
 import edgekit_vision
 
@@ -253,19 +253,9 @@ def test_a_polite_kill_leaves_nothing_behind(tmp_path, interrupt):
 
 
 def test_ctrl_c_ends_with_130(golden_artifact):
-    child = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from edgekit.cli import main; main()",
-            "bench",
-            str(golden_artifact),
-            "--runs",
-            "9999999",
-        ],
-        stderr=subprocess.PIPE,
+    child = start(
+        [sys.executable, "-m", "edgekit", "bench", golden_artifact, "--runs", "9999999"],
         stdout=subprocess.PIPE,
-        text=True,
         env=os.environ | {"PYTHONPATH": str(HERE)},
     )
     assert "timing" in child.stderr.readline()

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 from conftest import GOLDEN_FILES, run_edgekit
+from onnx import TensorProto, helper
 
 import edgekit_vision
 from edgekit import artifact, registry
@@ -21,8 +22,10 @@ from edgekit.bench.statistics import blur
 from edgekit.devices import Memory, Phase, Ready, Samples
 from edgekit.errors import ArtifactError, MissingExtraError, RequestError
 from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
+from edgekit.gate.contract import contract
 from edgekit.gate.judging import Judge
 from edgekit.gate.sequential import LAUNCHES, boundary, decide
+from edgekit.inspection import inspect
 from edgekit.runtimes import Takes
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
@@ -484,3 +487,151 @@ def test_the_reference_is_a_fixed_computation(golden_artifact):
     first, second = (session.run(None) for _ in range(2))
     assert (first == second).all()
     assert first.shape == (1, 24)
+
+
+def seal(folder, labels=None, **fields):
+    """The artifact with other labels and other fields in its manifest, as an export would have written them."""
+    manifest = artifact.read_manifest(folder)
+    if labels:
+        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
+        listed = manifest.files | {"labels.txt": artifact.file_record(folder / "labels.txt")}
+        fields |= {"files": listed, "classes": len(labels)}
+    artifact.save_manifest(folder, msgspec.structs.replace(manifest, **fields))
+    return folder
+
+
+GOLDEN_MANIFEST = artifact.read_manifest(TFLITE)
+LABELS = artifact.load(TFLITE).labels()
+OTHER_SPEC = msgspec.structs.replace(GOLDEN_MANIFEST.preprocess, mean=(0.1, 0.2, 0.3), interpolation="nearest")
+CHANGES = {
+    "renamed": ({"labels": [*LABELS[:-1], "boot"]}, f"class {len(LABELS) - 1} '{LABELS[-1]}' to 'boot'"),
+    "in another order": ({"labels": [LABELS[1], LABELS[0], *LABELS[2:]]}, "the same classes in another order"),
+    "another number": (
+        {
+            "labels": LABELS[:-1],
+            "output": msgspec.structs.replace(GOLDEN_MANIFEST.output, shape=(1, len(LABELS) - 1)),
+        },
+        f"{len(LABELS)} classes to {len(LABELS) - 1}",
+    ),
+    "scores": ({"scores": "probabilities"}, "scores logits to probabilities"),
+    "independent": ({"independent": True}, "independent no to yes"),
+    "threshold": ({"threshold": 0.25}, "threshold 0.5 to 0.25"),
+    "preprocessing": ({"preprocess": OTHER_SPEC}, "interpolation bicubic to nearest; mean 0.5x0.5x0.5 to 0.1x0.2x0.3"),
+    "layout": (
+        {"input": msgspec.structs.replace(GOLDEN_MANIFEST.input, scale=0.5, zero_point=3)},
+        "input scale",
+    ),
+}
+
+
+def agreed(folder):
+    model = artifact.open_model(folder)
+    return contract(model, inspect(model.model_file))
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_another_contract_fails_and_is_named(what, slower, tmp_path):
+    fields, said = CHANGES[what]
+    baseline.write(tmp_path / "numbers.json", judge(Machine({str(TFLITE): 10**6})).numbers(times=False))
+    now, then = agreed(seal(slower, **fields)), baseline.read(tmp_path / "numbers.json").contract
+    assert then == agreed(TFLITE)
+    (check,) = checks.contract(now, then, Limits())
+    assert (check.metric, check.outcome) == ("contract", "fail")
+    assert said in check.why
+    (allowed,) = checks.contract(now, then, Limits(allow_contract=True))
+    assert (allowed.outcome, allowed.why) == ("pass", f"allowed: {check.why}")
+
+
+def test_another_contract_fails_the_gate(slower):
+    seal(slower, threshold=0.25)
+    machine = Machine({str(TFLITE): 10**6, str(slower): 10**6})
+    with baseline.opened(str(TFLITE)) as base:
+        verdict = judge(machine, slower).judge(base)
+    assert outcomes(verdict) | {"contract": "fail", "latency": "pass"} == outcomes(verdict)
+    assert verdict.exit_code(strict=False) == 1
+    assert "--allow-contract" in verdict.notes[-1]
+
+
+def onnx_file(path, name="x", shape=(1, 3, 8, 8), dtype=TensorProto.FLOAT, outputs=("y",)):
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Identity", [name], [output]) for output in outputs]
+    ends = [value(output, dtype, shape) for output in outputs]
+    graph = helper.make_graph(nodes, "net", [value(name, dtype, shape)], ends)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path.write_bytes(made.SerializeToString())
+    return artifact.open_model(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, None),
+        ({"name": "picture"}, "input name x to picture"),
+        ({"shape": (1, 3, 16, 16)}, "input shape 1x3x8x8 to 1x3x16x16; output shape 1x3x8x8 to 1x3x16x16"),
+        ({"shape": ("n", 3, 8, 8)}, "input shape 1x3x8x8 to ?x3x8x8"),
+        ({"dtype": TensorProto.UINT8}, "input dtype float32 to uint8"),
+        ({"outputs": ("y", "z")}, "1 outputs to 2"),
+        ({"outputs": ("z",)}, "output name y to z"),
+    ],
+)
+def test_files_of_any_tool_have_a_contract_too(tmp_path, fields, said):
+    then, now = onnx_file(tmp_path / "old.onnx"), onnx_file(tmp_path / "new.onnx", **fields)
+    one, other = (contract(model, inspect(model.model_file)) for model in (now, then))
+    ports, classes = checks.contract(one, other, Limits())
+    assert ports.outcome == ("fail" if said else "pass")
+    assert (said or "the same") in ports.why
+    assert (classes.metric, classes.outcome) == ("classes", "skipped")
+
+
+def test_an_artifact_and_its_bare_file_are_alike_as_far_as_both_tell():
+    for folder in (TFLITE, ONNX):
+        whole = artifact.load(folder)
+        bare = artifact.open_model(whole.model_file)
+        one, other = (contract(model, inspect(model.model_file)) for model in (whole, bare))
+        assert [c.outcome for c in checks.contract(one, other, Limits())] == ["pass", "skipped"]
+        assert [c.outcome for c in checks.contract(one, one, Limits())] == ["pass"]
+
+
+def test_what_no_contract_is_known_of_is_said(tmp_path):
+    numbers = judge(Machine({str(TFLITE): 10**6})).numbers(times=False)
+    old = {k: v for k, v in msgspec.to_builtins(numbers).items() if k not in ("contract", "score_within")}
+    (tmp_path / "old.json").write_text(json.dumps(old | {"schema": 1, "cpu_ms": 0.0, "score": 1.0}))
+    assert baseline.read(tmp_path / "old.json").cpu_ms is None  # no time at all
+    with baseline.opened(str(tmp_path / "old.json")) as base:
+        verdict = judge(Machine({str(TFLITE): 10**6})).judge(base)
+    assert (verdict.checks[0].metric, verdict.checks[0].outcome) == ("contract", "skipped")
+    assert (verdict.exit_code(strict=False), verdict.exit_code(strict=True)) == (0, 5)
+    assert "not compared: contract" in rendering.sentence(verdict)
+    unread = contract(artifact.LooseFile(Path("model.pt2")), None)
+    assert [c.outcome for c in checks.contract(unread, unread, Limits())] == ["skipped", "skipped"]
+
+
+@pytest.mark.parametrize(
+    "field", [{"cpu_ms": 0.0}, {"bytes": 0}, {"score": -1}, {"instructions": {"x": 0}}, {"schema": [1]}, {"schema": 9}]
+)
+def test_numbers_that_nobody_writes_are_no_baseline(tmp_path, field):
+    numbers = judge(Machine({str(TFLITE): 10**6})).numbers(times=False)
+    (tmp_path / "odd.json").write_text(json.dumps(msgspec.to_builtins(numbers) | field))
+    with pytest.raises(ArtifactError, match="no baseline"):
+        baseline.read(tmp_path / "odd.json")
+
+
+def test_numbers_of_another_target_are_refused(tmp_path):
+    baseline.write(tmp_path / "n.json", judge(Machine({str(TFLITE): 10**6})).numbers(times=False))
+    with baseline.opened(str(tmp_path / "n.json")) as base, pytest.raises(RequestError, match="a tflite file"):
+        judge(Machine({str(ONNX): 10**6}), ONNX).judge(base)
+
+
+@pytest.mark.parametrize("costs", [{"reference": 0}, {str(TFLITE): 0}])
+def test_times_that_the_clock_does_not_tell_are_not_written_down(costs):
+    said = []
+    numbers = judge(Machine({str(TFLITE): 10**6, "reference": 10**6} | costs), warn=said.append).numbers()
+    assert (numbers.cpu_ms, numbers.score) == (None, None)
+    assert "too coarse" in said[0]
+
+
+def test_signs_say_what_is_gained(tmp_path):
+    assert rendering.change(checks.proof(21.5, 20.4, Limits())) == "+1.1 dB, better"
+    assert rendering.change(checks.proof(20.4, 21.5, Limits())) == "-1.1 dB, worse"
+    assert rendering.change(checks.accuracy(paired(300, 100, 10_000), Limits())) == "-2.0 points [-2.4, -1.6], worse"
+    assert rendering.change(checks.size(900, 1000, Limits())) == "-10.0 %"

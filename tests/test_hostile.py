@@ -333,6 +333,14 @@ def test_what_is_no_file_is_neither_waited_for_nor_read_for_ever(tmp_path, copie
             assert (code in (2, 4), one_line(said)) == (True, True), (command, said)
 
 
+def test_a_link_that_leads_out_of_an_artifact_is_refused_unread(copied, tmp_path):
+    for name in ("golden.npz", "manifest.json"):
+        (copied / name).rename(tmp_path / name)
+        (copied / name).symlink_to(tmp_path / name)
+        code, said = run("verify", copied)
+        assert (code, "a link that leads out" in said) == (4, True), said
+
+
 def test_a_name_longer_than_the_system_takes_is_one_line(copied, picture, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     long, a = "x" * 300, str(copied)

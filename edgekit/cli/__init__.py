@@ -5,6 +5,7 @@ import click
 from edgekit import __version__
 from edgekit.cli.android import android
 from edgekit.cli.bench import bench
+from edgekit.cli.bundle import bundle
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.gate import gate
@@ -16,6 +17,7 @@ from edgekit.cli.output import Program
 from edgekit.cli.prune import prune
 from edgekit.cli.report import report
 from edgekit.cli.reproduce import reproduce
+from edgekit.cli.sign import sign
 from edgekit.cli.train import train
 
 __all__ = ["main"]
@@ -47,6 +49,8 @@ for command in (
     inspect,
     verify,
     reproduce,
+    bundle,
+    sign,
     android,
     list_,
     doctor,

@@ -100,7 +100,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="onnx, openvino: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
 )
 @preprocessing
-@click.option("--labels", metavar="FILE", help="One class name per line.")
+@click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @click.option("--seed", type=int, metavar="N", help="Of random weights and of the choice of pictures.  [default: 0]")
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")
 @click.option("-o", "--output", metavar="DIR", help="Where to.  [default: build/MODEL-TARGET-SCHEME]")

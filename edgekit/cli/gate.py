@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     "--detect", flag_value=True, default=None, type=bool, help="Fail at that slowdown, not only surely above it."
 )
 @click.option("--max-drop", type=float, metavar="POINTS", help="Of top-1, with --data.  [default: 0.5]")
+@click.option(
+    "--allow-contract", flag_value=True, default=None, type=bool,
+    help="Let inputs, outputs, classes, scores and preprocessing be others.",
+)  # fmt: skip
 @click.option("--budget", type=float, metavar="SECONDS", help="For the latency test.  [default: 60]")
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
 @click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: top-1 is compared too.")
@@ -47,6 +51,7 @@ def gate(
     max_slowdown: float | None,
     detect: bool | None,
     max_drop: float | None,
+    allow_contract: bool | None,
     budget: float | None,
     budgets: str | None,
     data: str | None,
@@ -67,7 +72,8 @@ def gate(
     threads: int,
     interpreter: str | None,
 ) -> int:
-    """Exit 1 where CANDIDATE is slower, larger or worse than its baseline.
+    """Exit 1 where CANDIDATE is slower, larger or worse than its baseline, or does not fit in its place: takes another
+    input, answers other classes.
 
     Both run side by side in fresh processes, and their CPU times are compared until the test decides; numbers of an
     earlier day are compared only as far as the machine is the same, and the method is said.
@@ -109,7 +115,14 @@ def gate(
         model=model,
         runtime=_runtime(runtime, model.target),
         device=registry.device(device),
-        limits=named.of(model.name, max_slowdown=max_slowdown, detect=detect, max_drop=max_drop, budget=budget),
+        limits=named.of(
+            model.name,
+            max_slowdown=max_slowdown,
+            detect=detect,
+            max_drop=max_drop,
+            allow_contract=allow_contract,
+            budget=budget,
+        ),
         options=Options(threads, interpreter),
         allow_absolute=allow_absolute,
         timeout=timeout,

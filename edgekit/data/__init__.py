@@ -4,11 +4,13 @@ files.py     every picture below a folder
 opening.py   `open_data`: finds out what a folder holds
 dataset.py   `DataSet`: pictures with the classes of a model
 splits.py    test, val, train
+stamps.py    which pictures were trained on
 learning.py  the parts that a training run needs
 folders.py   class folders, a folder with a table of labels, a plain folder
 tables.py    labels in .csv, .json, .jsonl, .txt
 idx.py       the files of MNIST and Fashion-MNIST
 parquet.py   the files of the Hugging Face hub
+labels.py    the names of a model's classes
 classes.py   which class of a model a name means
 decoding.py  pictures decoded ahead by a few threads
 """

@@ -2,6 +2,7 @@
 
 sequential.py  the test that decides between two files launch by launch
 checks.py      one function per check
+contract.py    what a program that uses the file relies on
 dashboards.py  what Bencher and github-action-benchmark read
 baseline.py    what is compared with: another file, or numbers written down earlier
 judging.py     which checks can be made, and making them
@@ -31,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_sqnr_loss     decibels of the proof
     max_operators     how many more operators
     max_instructions  of an inference (devices that count)
+    allow_contract    another contract passes: inputs, outputs, classes, scores, preprocessing
     budget            seconds for the latency test
     """
 
@@ -43,6 +45,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_sqnr_loss: Percent = 1.0
     max_operators: Annotated[int, msgspec.Meta(ge=0)] = 0
     max_instructions: Percent = 1.0
+    allow_contract: bool = False
     budget: Percent = 60.0
 
 
@@ -81,7 +84,7 @@ def budgets(path: Path) -> Budgets:
 class Check(msgspec.Struct, frozen=True):
     """One question and its answer.
 
-    metric      what was compared: size, operators, proof, answers, memory, load, latency, instructions, top-1
+    metric      what was compared: contract, size, operators, proof, answers, memory, load, latency, instructions, top-1
     method      how: counted, paired, calibrated, absolute
     limit, estimate, low, high, detectable
                 in `unit`; more is worse, also of the proof and of top-1, where it is what is lost. `low` and `high` are

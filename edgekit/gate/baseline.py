@@ -15,6 +15,7 @@ import msgspec
 from edgekit import artifact, reading
 from edgekit.artifact import Artifact, LooseFile, Model, file_record, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError
+from edgekit.gate.contract import Contract, differences
 from edgekit.model_files import model_files, names_beside
 from edgekit.preprocess import Positive
 
@@ -27,6 +28,7 @@ STARRED = ("cpu", "cpu_class", "cores", "runtime", "threads", "precision", "devi
 class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A baseline in numbers, as `edgekit gate --update FILE.json` writes them.
 
+    contract      what a program relies on; None: an earlier edgekit did not write it down
     source        where the file itself can be had: a path, or git:REF:PATH; None: nowhere
     score         CPU time of an inference over that of a fixed computation on the same machine
     score_within  how far a log of it may be off (99 %)
@@ -46,6 +48,7 @@ class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instructions: dict[str, Count]
     host: dict[str, str]
     source: str | None = None
+    contract: Contract | None = None
     score_within: Annotated[float, msgspec.Meta(ge=0)] | None = None
     schema: Literal[2] = 2
 
@@ -72,6 +75,13 @@ class Baseline(msgspec.Struct, frozen=True):
     model: Model | None = None
     numbers: Numbers | None = None
     note: str | None = None
+
+    @property
+    def target(self) -> str | None:
+        """None where the numbers do not tell it."""
+        if self.model:
+            return self.model.target
+        return self.known.contract.target if self.known.contract else None
 
     @property
     def known(self) -> Numbers:
@@ -144,8 +154,11 @@ def changes(old: Numbers | None, new: Numbers) -> list[str]:
     """What an update changes, in words."""
     if old is None:
         return ["new"]
-    fields = [f for f in Numbers.__struct_fields__ if f not in ("schema", "name")]
-    return [f"{f}: {getattr(old, f)} -> {getattr(new, f)}" for f in fields if getattr(old, f) != getattr(new, f)]
+    fields = [f for f in Numbers.__struct_fields__ if f not in ("schema", "name", "contract")]
+    found = [f"{f}: {getattr(old, f)} -> {getattr(new, f)}" for f in fields if getattr(old, f) != getattr(new, f)]
+    if new.contract and old.contract != new.contract:
+        found.append(f"contract: {'; '.join(differences(new.contract, old.contract)) if old.contract else 'new'}")
+    return found
 
 
 def from_git(where: str, scratch: Path) -> Path:

@@ -3,16 +3,16 @@
 import math
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
-from edgekit.bench.accuracy import Paired, drop_verdict, what_decides
+from edgekit.bench.accuracy import Learned, Paired, drop_verdict, what_decides
 from edgekit.bench.runs import percent
 from edgekit.bench.statistics import Estimate
 from edgekit.gate import Check, Limits, Outcome
+from edgekit.gate.contract import Contract, differences
 from edgekit.gate.sequential import LAUNCHES, Decision, look
-from edgekit.inspection import inspect
+from edgekit.inspection import Inspection
 
 SLACK_BYTES = 1_000_000  # resident memory moves by pages and pools: 0.5 MB between equal processes
 NAMED = 4  # changes that are told one by one
@@ -30,10 +30,26 @@ class Operators(msgspec.Struct, frozen=True):
     int8_macs: float | None
 
 
-def operators_of(file: Path) -> Operators:
-    """Raises UnsupportedError for files that cannot be looked into."""
-    seen = inspect(file)
+def operators_of(seen: Inspection) -> Operators:
     return Operators({f"{o.name} {o.precision}": o.count for o in seen.operators}, seen.int8_macs)
+
+
+def contract(now: Contract, then: Contract | None, limits: Limits) -> list[Check]:
+    """What a program relies on: any change fails, unless changes are wanted. What cannot be compared is skipped."""
+    if then is None:
+        return [skipped("contract", "the baseline holds none: an earlier edgekit wrote it; --update writes it anew")]
+    if None in (now.inputs, then.inputs):
+        found = [skipped("contract", f"nothing here reads what goes into and out of {now.target} files")]
+    else:
+        changed = _brief(differences(now, then))
+        outcome: Outcome = "pass" if not changed or limits.allow_contract else "fail"
+        why = "; ".join(changed) or "the same"
+        found = [Check("contract", "counted", outcome, f"allowed: {why}" if changed and outcome == "pass" else why)]
+    if None in (now.meaning, then.meaning):
+        found.append(
+            skipped("classes", "a file without an artifact does not tell its classes, scores and preprocessing")
+        )
+    return found
 
 
 def size(now: int, then: int, limits: Limits) -> Check:
@@ -54,8 +70,7 @@ def operators(now: Operators, then: Operators, limits: Limits) -> Check:
     left = is_ < was - 1e-3
     if left:
         changed.insert(0, f"multiply-adds in int8 {was:.1%} to {is_:.1%}")
-    if len(changed) > NAMED:
-        changed[NAMED:] = [f"{len(changed) - NAMED} more changes"]
+    changed = _brief(changed)
     outcome: Outcome = "fail" if more > limits.max_operators or left else "pass"
     return Check("operators", "counted", outcome, "; ".join(changed) or "the same", "more", limits.max_operators, more)
 
@@ -125,17 +140,24 @@ def instructions(now: int, then: int, limits: Limits, where: str) -> Check:
     return Check("instructions", "counted", outcome, why, limit=limits.max_instructions, estimate=more, measured=now)
 
 
-def accuracy(paired: Paired, limits: Limits) -> Check:
-    """Top-1 on the same pictures. The estimate is what is lost."""
+def accuracy(paired: Paired, limits: Limits, learned: Learned | None = None) -> Check:
+    """Top-1 on the same pictures. The estimate is what is lost; `learned`: how many of the pictures were trained on."""
     outcome: Outcome = drop_verdict(paired, limits.max_drop / 100)
+    careful = f"; careful: {learned.words} were trained on" if learned and learned.pictures else ""
     if paired.drop is None:
-        why = f"not labelled; {paired.agreement.value:.2%} of {paired.pictures:,} pictures named alike"
+        why = f"not labelled; {paired.agreement.value:.2%} of {paired.pictures:,} pictures named alike{careful}"
         return Check("top-1", "paired", outcome, why, "points", limits.max_drop)
     why = f"lost {paired.lost}, won {paired.won} of {paired.pictures:,} pictures"
     if outcome == "inconclusive":
         why += f", which do not decide: {what_decides(paired, limits.max_drop / 100)}"
+    why += careful
     estimate, low, high = (100 * x for x in (paired.drop.estimate, paired.drop.low, paired.drop.high))
     return Check("top-1", "paired", outcome, why, "points", limits.max_drop, estimate, low, high)
+
+
+def _brief(changes: list[str]) -> list[str]:
+    more = len(changes) - NAMED
+    return [*changes[:NAMED], f"{more} more change{'s' if more > 1 else ''}"] if more > 0 else changes
 
 
 def skipped(metric: str, why: str) -> Check:

@@ -88,7 +88,7 @@ class Duel:
             for worker in both:
                 worker.infer(WARMUP)
             each = sum(statistics.median(worker.infer(VISITS).wall_ns) for worker in both) / 1e9
-            share = self.budget / 6  # four launches at least, and starting them costs too
+            share = self.budget / 12  # launches tell more than rounds do, and starting them costs too
             rounds = max(ROUNDS.start, min(ROUNDS[-1], int(share / (VISITS * max(each, 1e-6)))))
             fastest: tuple[list[int], list[int]] = ([], [])
             for _ in range(rounds):

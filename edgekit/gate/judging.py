@@ -19,8 +19,10 @@ from edgekit.devices import Device, Job, opened
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.gate import Check, Limits, Outcome, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
+from edgekit.gate.contract import contract
 from edgekit.gate.duel import Duel, log_ratios
 from edgekit.gate.sequential import LAUNCHES, LEVEL, boundary, decide, look
+from edgekit.inspection import Inspection, inspect
 from edgekit.runtimes import Options
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # so many steps of what; called for each
@@ -54,9 +56,9 @@ class Judge:
         Raises RequestError for files of two kinds, and where a file cannot be run; MissingExtraError where nothing here
         reads the operators of its format.
         """
-        if base.model and base.model.target != self.model.target:
+        if base.target not in (None, self.model.target):
             raise RequestError(
-                f"{self.path} is a {self.model.target} file, the baseline a {base.model.target} file",
+                f"{self.path} is a {self.model.target} file, the baseline a {base.target} file",
                 hint="files of one target; edgekit bench compares others",
             )
         notes = [base.note] if base.note else []
@@ -71,21 +73,22 @@ class Judge:
             runtime=facts["runtime"],
             cpu_class=where.get("cpu_class", "unknown"),
             checks=tuple(found),
-            notes=(*notes, *_advice(found)),
+            notes=(*notes, *_of_the_clock(where), *_advice(found)),
         )
 
     def job(self, path: Path, runtime: str | None = None) -> Job:
         return Job(str(path), runtime or self.runtime, self.options, None, self.seed)
 
     def _of_the_file(self, base: Baseline) -> list[Check]:
+        seen, theirs = _seen(self.model), _seen(base.model) if base.model else None
+        agreed = contract(base.model, theirs) if base.model else base.known.contract
         then = base.model.model_bytes if base.model else base.known.bytes
-        found = [checks.size(self.model.model_bytes, then, self.limits)]
-        try:
-            now = checks.operators_of(self.model.model_file)
-            was = checks.operators_of(base.model.model_file) if base.model else _operators(base.known)
-        except UnsupportedError as error:
-            return [*found, checks.skipped("operators", f"{error.message}: {error.hint}")]
-        return [*found, checks.operators(now, was, self.limits)]
+        found = checks.contract(contract(self.model, seen), agreed, self.limits)
+        found.append(checks.size(self.model.model_bytes, then, self.limits))
+        if seen is None or (base.model and theirs is None):
+            return [*found, checks.skipped("operators", f"nothing here looks into {self.model.target} files")]
+        was = checks.operators_of(theirs) if theirs else _operators(base.known)
+        return [*found, checks.operators(checks.operators_of(seen), was, self.limits)]
 
     def _of_the_proof(self, base: Baseline) -> list[Check]:
         if not isinstance(self.model, Artifact) or isinstance(base.model, artifact.LooseFile):
@@ -202,6 +205,8 @@ class Judge:
             return []
         if not isinstance(self.model, Artifact) or not isinstance(base.model, Artifact):
             return [checks.skipped("top-1", "--data needs artifacts on both sides")]
+        if self.model.labels() != base.model.labels():
+            return [checks.skipped("top-1", "the classes are not the same")]
         found = evaluate(
             [self.model, base.model],
             self.data,
@@ -213,7 +218,7 @@ class Judge:
             progress=lambda total: self.progress(total, "answering"),
         )
         assert found.paired
-        return [checks.accuracy(found.paired, self.limits)]
+        return [checks.accuracy(found.paired, self.limits, found.learned)]
 
     def _facts(self) -> tuple[dict[str, str], dict[str, str]]:
         with opened(self.device, self.job(self.path), self.timeout) as worker:
@@ -227,14 +232,16 @@ class Judge:
 
         Raises MissingExtraError where nothing reads the operators of its format.
         """
-        seen = checks.operators_of(self.model.model_file)
+        seen = inspect(self.model.model_file)
+        operators = checks.operators_of(seen)
         proof = self.model.manifest.proof if isinstance(self.model, Artifact) else None
         numbers = Numbers(
             name=self.model.name,
             digest=self.model.digest(),
             bytes=self.model.model_bytes,
-            operators=seen.count,
-            int8_macs=seen.int8_macs,
+            contract=contract(self.model, seen),
+            operators=operators.count,
+            int8_macs=operators.int8_macs,
             sqnr_db=proof.sqnr_db if proof else None,
             cpu_ms=None,
             memory_bytes=None,
@@ -291,13 +298,29 @@ def facts_of(duel: Duel, device: Device) -> dict[str, str]:
     return {**duel.ready.host, **duel.ready.facts, "device": device.name}
 
 
+def _seen(model: Model) -> Inspection | None:
+    """None for a format that cannot be looked into."""
+    try:
+        return inspect(model.model_file)
+    except UnsupportedError:
+        return None
+
+
 def _operators(numbers: Numbers) -> checks.Operators:
     return checks.Operators(numbers.operators, numbers.int8_macs)
 
 
+def _of_the_clock(host: dict[str, str]) -> list[str]:
+    """Where it moves in steps, as under a CPU limit."""
+    clock = host.get("cpu_clock", "")
+    return [f"CPU times are by {clock}"] if "steps" in clock else []
+
+
 def _advice(found: Sequence[Check]) -> list[str]:
-    """An improvement should become the baseline, or the next regression hides behind it."""
-    better = [c for c in found if c.metric in ("latency", "size", "memory") and _better(c)]
+    """A changed contract can be wanted. An improvement should become the baseline, or the next regression hides behind it."""
+    if any(c.metric == "contract" and c.outcome == "fail" for c in found):
+        return ["the contract is another; --allow-contract where that is wanted"]
+    better = [c for c in found if c.metric in ("latency", "size", "memory") and c.outcome == "pass" and _better(c)]
     named = " and ".join(f"{c.metric} by {-c.estimate:.1f} %" for c in better if c.estimate is not None)
     return [f"better: {named}; --update makes this the baseline"] if better else []
 

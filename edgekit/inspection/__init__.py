@@ -46,11 +46,14 @@ class Overflow(msgspec.Struct, frozen=True):
 
 
 class Port(msgspec.Struct, frozen=True):
-    """What a file takes, or answers. shape: None for a size that is open."""
+    """What a file takes, or answers. shape: None for a size that is open. Real value = scale * (stored - zero_point) where
+    scale is given."""
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    scale: float | None = None
+    zero_point: int | None = None
 
     @property
     def size(self) -> str:

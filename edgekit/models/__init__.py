@@ -11,8 +11,9 @@ import msgspec
 import torch
 from torch import nn
 
-from edgekit import reading, zoo
-from edgekit.artifact import Weights
+from edgekit import zoo
+from edgekit.artifact import TrainedOn, Weights
+from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
 from edgekit.models import checkpoints, functions, hub, matching, networks, trained, weights
@@ -45,6 +46,7 @@ class LoadedModel:
     pictures: Path | None = None
     notes: tuple[str, ...] = ()
     pruned: trained.Pruned | None = None
+    trained_on: TrainedOn | None = None
 
     def knows(self, labels: tuple[str, ...]) -> bool:
         """Whether its classes are these, or as many without names."""
@@ -88,7 +90,7 @@ class Plan:
 def plan(recipe: Recipe) -> Plan:
     """Decide on architecture, preprocessing and weights. Raises the errors that `load` would raise for a wrong request."""
     if recipe.labels:
-        read_labels(recipe.labels)
+        read_names(Path(recipe.labels))
     if zoo.is_run(recipe.model):
         if recipe.weights != "auto":
             raise RequestError(
@@ -141,7 +143,7 @@ def plan_given(recipe: Recipe, module: nn.Module) -> Plan:
             hint="leave it out, or weights='random' where they were never trained",
         )
     if recipe.labels:
-        read_labels(recipe.labels)
+        read_names(Path(recipe.labels))
     return _plan_own(recipe, module, _own(recipe, "as given"))
 
 
@@ -204,7 +206,7 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
             hint="--weights FILE, saved before the training diverged",
         )
     classes = _classes(module, planned.preprocess)
-    labels = _labels(recipe, planned, classes, knows)
+    labels = _labels(recipe, planned, classes, knows, notes)
     if labels[0] == "class 0":
         notes.append("no names are known for the classes; --labels FILE names them")
     record = Weights(
@@ -225,7 +227,18 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
         planned.pictures,
         tuple(notes),
         card.pruned if isinstance(card, trained.Card) else None,
+        _trained_on(choice, card),
     )
+
+
+def _trained_on(choice: Choice, card: Card | trained.Card | None) -> TrainedOn | None:
+    """What the weights have learned from, where edgekit knows it: of a run, also where only its file is named; bundled."""
+    if isinstance(card, trained.Card):
+        return card.trained_on
+    if card:
+        return msgspec.json.decode((zoo.BUNDLED / "fashion-mnist.json").read_bytes(), type=TrainedOn)
+    beside = choice.path.parent if choice.path and choice.path.name == trained.WEIGHTS else None
+    return trained.read(beside).trained_on if beside and zoo.is_run(str(beside)) else None
 
 
 def read_card(checkpoint: Path) -> Card:
@@ -350,15 +363,16 @@ def _override(spec: Preprocess, recipe: Recipe) -> Preprocess:
     return msgspec.structs.replace(spec, **asked)
 
 
-def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[str, ...]:
+def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str, notes: list[str]) -> tuple[str, ...]:
     if recipe.labels:
-        found = read_labels(recipe.labels)
-        if len(found) != classes:
+        found = read_names(Path(recipe.labels))
+        if len(found.names) != classes:
             raise DataError(
-                f"{recipe.labels} has {len(found)} lines, the model {classes} classes",
-                hint="one label per line, in class order",
+                f"{recipe.labels} has {len(found.names)} labels, {found.span}, the model {classes} classes",
+                hint=f"--labels FILE: {FORM}",
             )
-        return found
+        notes.append(found.said(recipe.labels))
+        return found.names
     if planned.card and len(planned.card.labels) == classes:
         return planned.card.labels
     subset = None if "ImageNet" not in knows else infer_imagenet_subset({"num_classes": classes})
@@ -366,17 +380,3 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
         info = ImageNetInfo(subset)
         return tuple(info.index_to_description(i) for i in range(classes))
     return tuple(f"class {i}" for i in range(classes))
-
-
-def read_labels(file: str, flag: str = "--labels") -> tuple[str, ...]:
-    hint = f"{flag} FILE: one class name per line, in class order, UTF-8"
-    try:
-        return tuple(reading.text(Path(file)).splitlines())
-    except FileNotFoundError:
-        raise DataError(f"there is no labels file {file}", hint=hint) from None
-    except IsADirectoryError:
-        raise DataError(f"{file} is a folder, not a file of labels", hint=hint) from None
-    except reading.Malformed:
-        raise DataError(f"the labels in {file} are not UTF-8 text", hint=hint) from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}", hint=hint) from None

@@ -1,7 +1,8 @@
 """A run apart from its numbers: what does not change in it, and where it stands."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from torch import nn
 
 from edgekit import __version__
-from edgekit.data import DataSet, Lessons, open_lessons
+from edgekit.artifact import TrainedOn
+from edgekit.data import DataSet, Lessons, open_lessons, stamps
+from edgekit.data.labels import read_names
 from edgekit.errors import DataError
-from edgekit.models import LoadedModel, read_labels, trained
+from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
 from edgekit.training import batches, randomness
@@ -26,13 +29,16 @@ Say = Callable[[str], None]
 
 def lessons_of(settings: Settings) -> Lessons:
     """The pictures that the settings name. Raises DataError, RequestError."""
-    return open_lessons(
+    named = read_names(Path(settings.classes), "--classes") if settings.classes else None
+    lessons = open_lessons(
         Path(settings.data),
         labels_file=Path(settings.labels) if settings.labels else None,
-        classes=read_labels(settings.classes, "--classes") if settings.classes else None,
+        classes=named.names if named else None,
         val_share=settings.val_share,
         seed=settings.seed,
     )
+    said = (named.said(str(settings.classes)),) if named else ()
+    return replace(lessons, notes=(*said, *lessons.notes))
 
 
 @dataclass
@@ -70,6 +76,14 @@ class Course:
     def steps(self) -> int:
         """In an epoch."""
         return batches.steps_of(len(self.lessons.train), self.settings.batch)
+
+    @cached_property
+    def trained_on(self) -> TrainedOn:
+        """With what the weights, and the teacher, had learned from before. Reads every picture once."""
+        asked, lessons = self.settings, self.lessons
+        own = stamps.stamp(lessons.train, lessons.val, asked.val_share, asked.seed)
+        teacher = trained.read(Path(asked.distill)).trained_on if asked.distill else None
+        return stamps.united(own, self.model.trained_on, teacher)
 
     def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """This process's share of an epoch's batches, from one on."""
@@ -127,4 +141,5 @@ class Course:
             finished=False,
             pruned=model.pruned,
             licence=model.weights.licence,
+            trained_on=self.trained_on,
         )
