@@ -9,7 +9,7 @@ from edgekit.artifact import Artifact
 from edgekit.data import read_pictures
 from edgekit.errors import DataError
 from edgekit.runtimes import Options, Runtime
-from edgekit.tasks.classification import softmax, top_k
+from edgekit.tasks.classification import top_k
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,14 @@ class Class:
     index: int
     label: str
     probability: float
+    holds: bool  # of independent classes: from the threshold on; else: the first
 
 
 def predict(
     artifact: Artifact, runtime: Runtime, options: Options, images: Sequence[Path], top: int
 ) -> Iterator[tuple[Path, list[Class] | DataError]]:
     """Answer one picture at a time; what cannot be read comes as the error that says why."""
-    labels = artifact.labels()
+    labels, meaning = artifact.labels(), artifact.manifest.meaning
     session = runtime.open(artifact, options)
     takes = session.takes()
     artifact.check_input(takes.shape, takes.dtype)
@@ -33,7 +34,8 @@ def predict(
                 yield path, pixels
                 continue
             scores = parity.answers(artifact, session, pixels[None])
-            chances = (softmax(scores) if artifact.manifest.scores == "logits" else scores)[0]
-            yield path, [Class(i, labels[i], p) for i, p in top_k(chances, top)]
+            chances, holds = meaning.probabilities(scores)[0], meaning.holds(scores)[0]
+            best = top_k(chances, max(top, int(holds.sum())))  # every label that holds is named
+            yield path, [Class(i, labels[i], p, bool(holds[i])) for i, p in best]
     finally:
         session.close()

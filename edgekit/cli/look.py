@@ -75,19 +75,21 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
             if len(images) > 1:
                 talk.warn(f"skipped {found.message}")
             continue
-        documents.append(
-            {
-                "image": str(path),
-                "classes": [{"label": c.label, "index": c.index, "probability": c.probability} for c in found],
-            }
-        )
+        classes = [{"label": c.label, "index": c.index, "probability": c.probability} for c in found]
+        documents.append({"image": str(path), "classes": classes})
+        title, holding = str(path), [c.label for c in found if c.holds]
+        if manifest.independent:
+            documents[-1]["labels"] = holding
+            title += ": " + (", ".join(holding) or f"none from {manifest.threshold:.0%} on")
         rows = [(f"{c.probability:6.1%}", c.label) for c in found]
         if not talk.json:
-            talk.result(f"{path}\n{table(rows, indent='  ')}", None)
+            talk.result(f"{title}\n{table(rows, indent='  ')}", None)
     if skipped and not documents:
         message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} pictures can be read"
         raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
-    knows = f"this model knows {manifest.weights.knows}; whatever else it sees, it names one of them"
+    names = f"each by itself, and a label holds from {manifest.threshold:.0%} on"
+    whatever = "whatever else it sees, it names one of them"
+    knows = f"this model knows {manifest.weights.knows}; {names if manifest.independent else whatever}"
     if talk.json:
         unread = [error.message for error in skipped]
         talk.result("", {"knows": manifest.weights.knows, "predictions": documents, "skipped": unread})
@@ -192,7 +194,8 @@ def _compare(
         )
         for m in matches
     ]
-    header = ("file", "against", "same top-1", "max |d|", "SQNR")
+    same = "same labels" if opened[0].manifest.independent else "same top-1"
+    header = ("file", "against", same, "max |d|", "SQNR")
     document = [
         {"first": m.first, "second": m.second, "pictures": m.pictures, "agreement": m.agreement, "max_abs": m.max_abs}
         | {"ran": m.ran}
