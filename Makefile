@@ -6,9 +6,11 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
 PIP = $(UV) pip install --quiet --constraint constraints.txt
+# the distribution's name until 0.1; two with one package would be refused
+FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo grid test lint fast android android-models full clean constraints
+.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -23,6 +25,17 @@ test: lint android fast full
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/grid.py
+
+# Every recipe whose weights come with edgekit, made twice: the same bytes. Some 20 minutes; the tests do one small network.
+reproduce: .venv/.ready
+	set -e; for recipe in export_recipes/mobilenetv2-*.toml export_recipes/efficientnet_lite0-*.toml; do \
+		made=$(BUILD)/reproduce/$$(basename $$recipe .toml); \
+		.venv/bin/edgekit export $$recipe --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done
+	set -e; for model in vit_micro swin_micro; do for target in tflite onnx openvino; do \
+		made=$(BUILD)/reproduce/$$model-$$target-int8; \
+		.venv/bin/edgekit export $$model --int8 --target $$target --weights bundled -q -o $$made >/dev/null; \
+		.venv/bin/edgekit reproduce -q $$made; done; done
 
 lint: .venv/.ready
 	.venv/bin/ruff check .
@@ -50,19 +63,31 @@ android-models: .venv/.ready
 		-Dedgekit.models=$(CURDIR)/.cache/android/models && \
 	.venv/bin/python android_demo/verify/tflite_arm64.py $$(echo "$$models" | grep -- -tflite-)
 
+# Damaged and hostile input: 15,000 inputs and 200 kills, in hours; goes on where it stopped. `fast` has a share of it.
+fuzz: .venv/.ready
+	PYTHONPATH=tests .venv/bin/python -m fuzz
+	PYTHONPATH=tests .venv/bin/python -m fuzz.kills
+
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready
 	.venv/bin/pytest -q --durations=10
 
+# Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
+privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
+privacy: .venv/.ready
+	.venv/bin/pytest -q tests/every_command.py
+
 # compileall: uv leaves that to the first start, and where PYTHONDONTWRITEBYTECODE is set, to every start.
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(FORMERLY) --python .venv/bin/python
 	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,prune,weights,parquet,dev]'
 	.venv/bin/python -m compileall -q edgekit .venv/lib/python3*/site-packages/click
 	touch $@
 
 .venv-run/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv-run/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-run
+	$(FORMERLY) --python .venv-run/bin/python
 	$(PIP) --python .venv-run/bin/python -e '.[run-tflite,run-onnx,run-openvino]' pytest pytest-timeout hypothesis
 	touch $@
 
@@ -70,6 +95,7 @@ full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready
 # metadata, which wants libusb. They have pins of their own.
 .venv-old/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv-old/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-old
+	$(FORMERLY) --python .venv-old/bin/python
 	$(UV) pip install --quiet --python .venv-old/bin/python -e '.[run-tflite-runtime]' tflite-support==0.4.4
 	mkdir -p .venv-old/deb && cd .venv-old/deb && apt-get download -q libusb-1.0-0 && dpkg -x libusb-1.0-0_*.deb .
 	touch $@

@@ -23,8 +23,8 @@ import photos
 from PIL import ImageOps
 
 from edgekit import artifact
+from edgekit.answering import Contender, contender
 from edgekit.bench import evaluation
-from edgekit.bench.contender import Contender, contender
 from edgekit.data import DataSet, open_data
 from edgekit.data.decoding import decoded
 from edgekit.devices import host

@@ -6,19 +6,20 @@ python benchmarks/fashion.py build/mobilenetv2-tflite-fp32 build/mobilenetv2-tfl
 
 import argparse
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import artifact, parity, registry
+from edgekit import artifact
+from edgekit.answering import contender
 from edgekit.artifact import Artifact
 from edgekit.bench.evaluation import STATE, Evaluation, evaluate
 from edgekit.cli.evaluate import text
 from edgekit.data import idx, open_data
 from edgekit.preprocess import fit
+from edgekit.runtimes import Options
 
 CHUNK = 500  # pictures held at once
 DATA = Path(__file__).resolve().parent.parent / ".cache" / "data" / "fashion-mnist"
@@ -42,11 +43,11 @@ def right(folder: Path) -> NDArray[np.bool_]:
     made = artifact.load(folder)
     images, labels = read("test")
     found = np.empty(len(labels), bool)
-    with closing(registry.runtime_for(made.target).open(made)) as session:
+    with contender(made, None, Options()) as opened:
         for i in range(0, len(labels), CHUNK):
             pictures = (Image.fromarray(image).convert("RGB") for image in images[i : i + CHUNK])
             fitted = np.stack([fit(picture, made.manifest.preprocess) for picture in pictures])
-            found[i : i + CHUNK] = parity.answers(made, session, fitted).argmax(-1) == labels[i : i + CHUNK]
+            found[i : i + CHUNK] = opened.scores(fitted).argmax(-1) == labels[i : i + CHUNK]
     return found
 
 

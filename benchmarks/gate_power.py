@@ -18,7 +18,7 @@ from pathlib import Path
 from edgekit import artifact, registry
 from edgekit.devices import Job, host
 from edgekit.gate.duel import Duel
-from edgekit.gate.sequential import decide
+from edgekit.gate.sequential import Decision, boundary, decide
 
 RESULTS = Path(__file__).parent / "results"
 SLOWDOWNS = (0, 1, 2.5, 5, 7, 8, 10, 20)  # percent
@@ -52,6 +52,10 @@ def duel(candidate: Path, baseline: Path, budget: float = 60) -> Duel:
     return Duel(Job(str(candidate), runtime), Job(str(baseline), runtime), registry.device("local"), budget, 120)
 
 
+def gate(pair: Duel) -> Decision:
+    return decide(pair.launch, boundary(LIMIT, detect=True), go_on=pair.go_on, blur=lambda: pair.blur(pair.times))
+
+
 def record(artifacts: list[Path], launches: int) -> None:
     """Log ratios of a file against itself, a launch each; kept after every file."""
     recorded = json.loads(recordings().read_text("utf-8")) if recordings().is_file() else {}
@@ -69,23 +73,28 @@ def simulate(gates: int) -> None:
     """Every gate draws launches, with replacement, from one file's recorded ones."""
     recorded = json.loads(recordings().read_text("utf-8"))
     print(f"{gates} gates of each of {len(recorded)} files, CPU class {host.cpu_class()}; limit {LIMIT:.0%}\n")
-    print("| true slowdown | fails, limit | worst file | launches | fails, --detect | worst file | launches |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| true slowdown | fails, limit | worst file | passes | launches | fails, --detect | worst file | passes | launches |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for slowdown in SLOWDOWNS:
         cells = []
         for detect in (False, True):
-            failed, launches = [], []
+            failed, passed, launches = [], [], []
+            edge = boundary(LIMIT, detect=detect)
             for name, ratios in recorded.items():
                 rng = random.Random(f"{name} {slowdown} {detect}")
                 added = math.log1p(slowdown / 100)
                 found = [
-                    decide(lambda r=rng, x=ratios, a=added: r.choice(x) + a, LIMIT, detect=detect)  # type: ignore[misc]
+                    decide(lambda r=rng, x=ratios, a=added: r.choice(x) + a, edge)  # type: ignore[misc]
                     for _ in range(gates)
                 ]
                 failed.append(sum(d.outcome == "fail" for d in found) / gates)
+                passed.append(sum(d.outcome == "pass" for d in found) / gates)
                 launches += [d.estimate.launches for d in found]
             worst = max(failed) if slowdown < 100 * LIMIT / (2 if detect else 1) else min(failed)
-            cells += [f"{statistics.mean(failed):.4f}", f"{worst:.4f}", f"{statistics.mean(launches):.1f}"]
+            shares = (statistics.mean(failed), worst, statistics.mean(passed))
+            cells += [*(f"{share:.4f}" for share in shares), f"{statistics.mean(launches):.1f}"]
         print(f"| {slowdown} % | {' | '.join(cells)} |")
 
 
@@ -96,7 +105,7 @@ def live(same: Path, slower: Path, repeats: int, changed: int) -> None:
         for i in range(count):
             pair = duel(candidate, same)
             pair.seed = i
-            found = decide(pair.launch, LIMIT, detect=True, go_on=pair.go_on)
+            found = gate(pair)
             outcomes.append(found.outcome)
             estimates.append(100 * math.expm1(found.estimate.value))
             seconds.append(pair.seconds)

@@ -27,7 +27,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,15 @@ import photos
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import artifact, calibration, models, parity, registry
+from edgekit import artifact, calibration, extras, models, registry
+from edgekit.answering import contender
 from edgekit.artifact import Artifact
 from edgekit.bench import harness, summary
 from edgekit.bench.accuracy import CONFIDENT, Paired
 from edgekit.bench.runs import Run, ratio
 from edgekit.devices import host
 from edgekit.preprocess import Preprocess, fit
-from edgekit.quiet import no_telemetry, quiet
+from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import Meaning, softmax, sqnr_db
@@ -80,7 +80,7 @@ def main() -> None:
     for model in arguments.models:
         for target in targets:
             made = {scheme: export(model, target, scheme) for scheme in SCHEMES}
-            if target == "openvino" and not registry.installed("nncf"):
+            if target == "openvino" and not extras.installed("nncf"):
                 print(f"{model} openvino: no default without NNCF: pip install nncf -c constraints.txt", flush=True)
             else:
                 made["default"] = by_hand(model, target, made["fp32"], made["int8"])
@@ -178,12 +178,11 @@ def _tflite_default(source: Path, target: Path, scheme: str, feed: list[NDArray[
 
 
 def _openvino_default(source: Path, target: Path, scheme: str, feed: list[NDArray[Any]]) -> None:
-    with no_telemetry():
-        import nncf
-        import openvino
+    import nncf
+    import openvino
 
-        whole = nncf.quantize(openvino.Core().read_model(source), nncf.Dataset(feed))
-        openvino.save_model(whole, target)
+    whole = nncf.quantize(openvino.Core().read_model(source), nncf.Dataset(feed))
+    openvino.save_model(whole, target)
 
 
 DEFAULTS = {"onnx": _onnx_default, "openvino": _openvino_default, "tflite": _tflite_default}
@@ -197,8 +196,8 @@ def pictures(model: str, spec: Preprocess) -> NDArray[np.uint8]:
 
 
 def scores_of(cell: Artifact, fitted: NDArray[np.uint8]) -> NDArray[np.float32]:
-    with closing(registry.runtime_for(cell.target).open(cell)) as session:
-        return parity.answers(cell, session, fitted)
+    with contender(cell, None, Options()) as opened:
+        return opened.scores(fitted)
 
 
 def measure(

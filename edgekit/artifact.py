@@ -2,7 +2,7 @@
 
     model.tflite     the exported file (or model.onnx, model.ort, model.pt2, model.xml with model.bin)
     manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
-    golden.npz       pictures, tensors and answers, to prove a copy anywhere: see `Golden`
+    golden.npz       pictures (none of the user's, unless asked for), tensors and answers, to prove a copy: see `Golden`
     labels.txt       one class per line, in the order of the scores
     README.md        how to load it
 
@@ -19,7 +19,8 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -29,7 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit import reading
 from edgekit.errors import ArtifactError, OutputError, RequestError, as_path
+from edgekit.model_files import model_files
 from edgekit.preprocess import Positive, Preprocess, fit, normalise
 from edgekit.recipe import Kind
 from edgekit.tasks.classification import Meaning
@@ -40,6 +43,7 @@ SCHEMA = 2  # of the manifests that this edgekit writes; older ones are read thr
 UNSEALED = "0" * 64
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 OUTPUT_HINT = "-o another/folder"
+GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four pictures at 4096 x 4096 and their tensors
 AGAIN = "copy the whole folder again, or export again"
 
 
@@ -91,6 +95,10 @@ class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str
     own: bool
+
+    @property
+    def words(self) -> str:
+        return self.source + (": your own, and whoever has the artifact can see them" if self.own else "")
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,6 +178,9 @@ class Golden:
     @classmethod
     def load(cls, path: Path) -> "Golden":
         try:
+            with zipfile.ZipFile(path) as packed:
+                if sum(part.file_size for part in packed.infolist()) > GOLDEN_LIMIT:
+                    raise ValueError("too large")  # before it is unpacked
             with np.load(path, allow_pickle=False) as z:
                 images = [z[f"image_{i}"] for i in range(len(z["answers"]))]
                 return cls(images, z["tensors"], z["answers"])
@@ -193,8 +204,11 @@ class Artifact:
     @property
     def model_bytes(self) -> int:
         """Of the model with what lies beside it."""
-        files = self.manifest.files
-        return sum(record.bytes for name, record in files.items() if _is_model(name) or name in BESIDE)
+        return sum(path.stat().st_size for path in self.model_files())
+
+    def model_files(self) -> list[Path]:
+        """The model file, and what it opens beside itself. Raises ArtifactError."""
+        return model_files(self.model_file)
 
     @property
     def target(self) -> str:
@@ -206,15 +220,28 @@ class Artifact:
 
     def digest(self) -> str:
         """sha256 of the model file, or of several in the order of their names."""
-        return _digest([self.folder / name for name in self.manifest.files if _is_model(name) or name in BESIDE])
+        return _digest(self.model_files())
 
     def labels(self) -> list[str]:
-        return (self.folder / "labels.txt").read_text("utf-8").splitlines()
+        """Raises ArtifactError."""
+        path = self.folder / "labels.txt"
+        try:
+            return reading.text(path).splitlines()
+        except (OSError, reading.Malformed) as error:
+            raise ArtifactError(f"{path}: {getattr(error, 'strerror', None) or error}", hint=AGAIN) from None
 
     def golden(self) -> Golden:
+        """Raises ArtifactError for a file that is damaged, or not of this artifact's pictures, tensors and answers."""
         golden, takes = Golden.load(self.folder / "golden.npz"), self.manifest.input
-        if (golden.tensors.shape[1:], golden.tensors.dtype) != (takes.shape[1:], np.dtype(takes.dtype)):
-            raise ArtifactError(f"{self.folder}: golden.npz and manifest.json disagree about the input", hint=AGAIN)
+        n = len(golden.images)
+        for what, fits in (
+            ("pictures", n > 0 and all(_is_picture(image) for image in golden.images)),
+            ("input", (golden.tensors.shape, golden.tensors.dtype) == ((n, *takes.shape[1:]), np.dtype(takes.dtype))),
+            ("answers", golden.answers.shape == (n, self.manifest.classes) and golden.answers.dtype == np.float32),
+        ):
+            if not fits:
+                message = f"{self.folder}: golden.npz and manifest.json disagree about the {what}"
+                raise ArtifactError(message, hint=AGAIN)
         return golden
 
     def check_input(self, shape: Sequence[int], dtype: str) -> None:
@@ -234,18 +261,32 @@ class Artifact:
         return encode(pixels, self.manifest.input, self.manifest.preprocess, folded=self.manifest.folded)
 
     def decode(self, raw: Array) -> NDArray[np.float32]:
-        """What the file returned, as real numbers: float32 [n, classes]."""
-        return decode(raw, self.manifest.output)
+        """What the file returned, as real numbers: float32 [n, classes]. Raises ArtifactError for other answers."""
+        said = self.manifest.output
+        if raw.shape[1:] != said.shape[1:] or raw.dtype.name != said.dtype:
+            answers, told = (
+                f"{t} {'x'.join(map(str, s))}" for t, s in ((raw.dtype, raw.shape), (said.dtype, said.shape))
+            )
+            raise ArtifactError(
+                f"{self.model_file} answers {answers}, but its manifest says {told}", hint="export again"
+            )
+        return decode(raw, said)
 
     def check_files(self) -> None:
         """Compare every file with the manifest. Raises ArtifactError naming the first that differs."""
         for name, record in self.manifest.files.items():
             path = self.folder / name
-            if not path.is_file():
+            _check_inside(path)
+            if not reading.is_file(path):
                 raise ArtifactError(f"{self.folder}: {name} is missing", hint=AGAIN)
-            if file_record(path) != record:
+            if path.stat().st_size != record.bytes or file_record(path) != record:
                 raise ArtifactError(
                     f"{self.folder}: {name} is not the file that was exported (its checksum differs)", hint=AGAIN
+                )
+        for path in self.model_files():
+            if str(path.relative_to(self.folder)) not in self.manifest.files:
+                raise ArtifactError(
+                    f"{self.model_file} keeps its weights in {path.name}, which is no part of the artifact", hint=AGAIN
                 )
 
 
@@ -270,15 +311,15 @@ class LooseFile:
     @property
     def model_bytes(self) -> int:
         """Of the model with what lies beside it."""
-        return sum(path.stat().st_size for path in self.files())
+        return sum(path.stat().st_size for path in self.model_files())
 
     def digest(self) -> str:
         """As Artifact.digest."""
-        return _digest(self.files())
+        return _digest(self.model_files())
 
-    def files(self) -> list[Path]:
-        weights = self.model_file.with_suffix(".bin")  # OpenVINO's
-        return [self.model_file, weights] if self.target == "openvino" and weights.is_file() else [self.model_file]
+    def model_files(self) -> list[Path]:
+        """As Artifact.model_files."""
+        return model_files(self.model_file)
 
 
 Model = Artifact | LooseFile
@@ -292,7 +333,9 @@ def open_model(path: Path) -> Model:
         raise RequestError(
             f"{path} is not a model file that edgekit knows", hint=f"an artifact folder, or {', '.join(TARGETS)}"
         )
-    return LooseFile(path)
+    found = LooseFile(path)
+    found.model_files()  # what is missing beside it is said now
+    return found
 
 
 def _digest(files: Sequence[Path]) -> str:
@@ -311,6 +354,10 @@ def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folde
     return values.astype(tensor.dtype)
 
 
+def _is_picture(image: Array) -> bool:
+    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+
+
 def decode(raw: Array, tensor: Tensor) -> NDArray[np.float32]:
     if tensor.scale is None:
         return raw.astype(np.float32)
@@ -320,6 +367,12 @@ def decode(raw: Array, tensor: Tensor) -> NDArray[np.float32]:
 def golden_tensors(images: list[NDArray[np.uint8]], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:
     """Decoded pictures through the whole preprocessing: what the file takes."""
     return encode(np.stack([fit(Image.fromarray(i), spec) for i in images]), tensor, spec, folded=folded)
+
+
+def _check_inside(path: Path) -> None:
+    """Refuse a link in an artifact that leads out of it: what it names is not the artifact's to show. Raises ArtifactError."""
+    if path.is_symlink() and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent)):
+        raise ArtifactError(f"{path} is a link that leads out of the artifact", hint="cp -rL makes files of its links")
 
 
 def file_record(path: Path) -> FileRecord:
@@ -356,13 +409,14 @@ def _instance(folder: Path) -> tuple[int, int] | None:
 
 def read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
+    _check_inside(path)
     try:
-        blob = path.read_bytes()
-        schema = msgspec.json.decode(blob, type=_Schema).schema
+        blob = reading.blob(path)
+        schema = reading.json(blob, _Schema).schema
         if schema != SCHEMA and schema not in OLDER:
             hint = "open it with the edgekit that made it, or a later one"
             raise ArtifactError(f"{path} has schema {schema}; this edgekit reads up to schema {SCHEMA}", hint=hint)
-        manifest = _newest(msgspec.json.decode(blob, type=dict[str, Any]))
+        manifest = _newest(reading.json_once(blob))
     except FileNotFoundError:
         if (folder / RUN_CARD).is_file():
             what, model = "is a run of edgekit train, not an exported model", str(folder)
@@ -378,7 +432,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{folder} is a file, and an artifact is a folder", hint=hint) from None
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}", hint="name the folder of an artifact") from None
-    except msgspec.DecodeError as error:
+    except (reading.Malformed, msgspec.ValidationError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}", hint=AGAIN) from None
     if schema == SCHEMA and manifest.checksum != _seal(blob, manifest.checksum):
         raise ArtifactError(f"{path} is not what the export wrote (its checksum differs)", hint=AGAIN)
@@ -414,10 +468,15 @@ def _fault(m: Manifest) -> str | None:
             return f"names a file outside its folder ({name})"
     if m.proof is None:
         return "holds no proof"
+    if (m.output.layout, m.output.shape[1:]) != ("NC", (m.classes,)):
+        return f"contradicts itself: {m.classes} classes, and an output of {m.output.layout} {list(m.output.shape)}"
+    if m.recipe.get("softmax") and m.scores != "probabilities":
+        return f"contradicts itself: a recipe with softmax, and {m.scores}"
     quantize = m.recipe.get("quantize")
     scheme = quantize.get("scheme") if isinstance(quantize, dict) else None
     size = m.input.shape[2:] if m.input.layout == "NCHW" else m.input.shape[1:3]
     for field, value, other in (
+        ("model", m.model, m.recipe.get("model")),
         ("target", m.target, m.recipe.get("target")),
         ("scheme", m.scheme, scheme),
         ("folded", m.folded, m.recipe.get("fold")),
@@ -425,6 +484,8 @@ def _fault(m: Manifest) -> str | None:
     ):
         if value != other:
             return f"contradicts itself: {field} is {value} and {other}"
+    if TARGETS.get(Path(models[0]).suffix) != m.target:
+        return f"is for {m.target} and names {models[0]}"
     return _score_fault(m)
 
 
@@ -433,7 +494,6 @@ def _score_fault(m: Manifest) -> str | None:
     asked = m.recipe.get
     softmax, said = asked("softmax"), asked("scores", "auto")
     contradicts = (
-        (softmax and m.scores != "probabilities", f"scores are {m.scores} behind a softmax"),
         (softmax and m.independent, "classes are independent behind a softmax"),
         (not softmax and said not in ("auto", m.scores), f"scores are {m.scores} and {said}"),
         (asked("multi_label") and not m.independent, "classes exclude each other and do not"),
@@ -490,6 +550,12 @@ def _foreign(out: Path) -> str | None:
     return next((p.name for p in sorted(out.iterdir()) if p.name not in own), None)
 
 
+def digest_of(recipe: Mapping[str, Any], weights: str, calibration: str, labels: Sequence[str]) -> str:
+    """What tells an export from another: its recipe as the manifest holds it, and the digests of what that led to."""
+    content = [recipe, weights, calibration, list(labels)]
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
 def recipe_digest(folder: Path) -> str | None:
     """Of the artifact that stands in a place, of whatever schema; None where there is none."""
     manifest = _standing(folder)
@@ -498,8 +564,8 @@ def recipe_digest(folder: Path) -> str | None:
 
 def _standing(folder: Path) -> "_Files | None":
     try:
-        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Files)
-    except (OSError, msgspec.DecodeError):
+        return reading.json(reading.blob(folder / "manifest.json"), _Files)
+    except (OSError, reading.Malformed):
         return None
 
 
@@ -523,8 +589,7 @@ def staging(out: Path) -> Iterator[Path]:
     with output_errors():
         out.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(out)
-        # The pid says whether it is a leftover. It is not enough of a name: each run in a container has the same one.
-        stage = out.parent / f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}.partial"
+        stage = _beside(out)
         stage.mkdir()
     try:
         with output_errors():
@@ -551,22 +616,38 @@ def output_errors(hint: str = OUTPUT_HINT) -> Iterator[None]:
 @contextlib.contextmanager
 def replacing(path: Path, hint: str = OUTPUT_HINT) -> Iterator[Path]:
     """A place to write a file, which then takes the place of `path` in one step; a reader never sees half of it."""
-    partial = path.with_name(f"{path.name}.partial")
+    partial = _beside(path)
     with output_errors(hint):
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        _clear_leftovers(path)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # follows no link, takes nobody's file
+        try:
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
+NAMED = 50  # letters of a name that `_beside` keeps: names have at most 255 bytes
 _DISK_ERRORS = {errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 
 
+def _beside(out: Path) -> Path:
+    """A hidden name beside `out`, which nobody else has. The pid says whether it is a leftover; it is not enough of a
+    name, because each run in a container has the same one."""
+    return out.with_name(f".{out.name[:NAMED]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+
+
 def _clear_leftovers(out: Path) -> None:
-    for leftover in out.parent.glob(f".{out.name}.*.partial"):
-        pid = re.fullmatch(r".*\.(\d+)\.[0-9a-f]{8}\.partial", leftover.name)
-        if pid and not _alive(int(pid[1])):
-            shutil.rmtree(leftover, ignore_errors=True)
+    """What killed processes left of `_beside`."""
+    ours = re.compile(rf"\.{re.escape(out.name[:NAMED])}\.(\d+)\.[0-9a-f]{{8}}\.partial")
+    for leftover in out.parent.iterdir():
+        if (pid := ours.fullmatch(leftover.name)) and not _alive(int(pid[1])):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

@@ -63,11 +63,15 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Chosen:
-    """own: they are the user's pictures, not ones that come with a package."""
+    """
+    own         they are the user's pictures, not ones that come with a package
+    unreadable  which files of the user's were left out, and why: to be said, and not to be written down
+    """
 
     calibration: Pictures
     proof: Pictures
     own: bool
+    unreadable: tuple[str, ...] = ()
 
 
 def few(pictures: int) -> list[str]:
@@ -126,6 +130,11 @@ def choose(calibration: str, samples: int, seed: int, spec: Preprocess, sheet: P
     return _from_photographs(samples, rng, spec, scratch)
 
 
+def own(calibration: str, sheet: Path | None) -> bool:
+    """Whether `choose` would take the user's pictures: a folder that is named, or that a run keeps."""
+    return calibration != "default" or (sheet is not None and sheet.is_dir())
+
+
 def _check_there(sheet: Path | None) -> None:
     """A run's own pictures may have been removed, as private ones are."""
     if sheet is not None and not sheet.exists():
@@ -176,8 +185,8 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
         proof = _spool(_first(chosen, PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", "the calibration pictures")
     warnings = linter.warnings(len({f.parent for f in files if f.parent != folder}))
     if broken:
-        warnings.insert(0, f"skipped {len(broken)} of {len(files)} files ({'; '.join(broken[:3])})")
-    return Chosen(_with(chosen, warnings), proof, own=True)
+        warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
+    return Chosen(_with(chosen, warnings), proof, own=True, unreadable=tuple(broken))
 
 
 def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> Chosen:

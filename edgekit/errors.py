@@ -6,7 +6,7 @@
     |  +- UnknownNameError           no model, target or runtime of that name (did you mean ...)
     |  +- UnsupportedError           it exists, but this target, scheme or platform cannot do it
     |  +- DataError                  no pictures, unreadable pictures, labels that do not fit
-    +- MissingExtraError         3   a package is not installed: pip install "edgekit[...]"
+    +- MissingExtraError         3   a package is not installed: pip install "...[EXTRA]"
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
     +- DeviceError               3   no such phone, no such emulator
     +- ArtifactError             4   not an artifact, or a file of it is damaged
@@ -25,14 +25,16 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgekit.harmless import harmless
+from edgekit_vision import install
+
 
 class EdgekitError(Exception):
     exit_code = 4
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = harmless(message), harmless(hint)  # they quote names and files from anywhere
+        super().__init__(self.message)
 
 
 class RequestError(EdgekitError):
@@ -66,7 +68,7 @@ class MissingExtraError(EdgekitError):
     exit_code = 3
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"the package '{module}' is not installed", hint=f'pip install "edgekit[{extra}]"')
+        super().__init__(f"the package '{module}' is not installed", hint=install(extra))
 
 
 class WeightsError(EdgekitError):

@@ -9,6 +9,7 @@ import msgspec
 
 from edgekit import registry, schemes
 from edgekit.errors import EdgekitError, RequestError
+from edgekit_vision import install
 
 # extra -> what it is for, and the distribution that shows it is installed
 EXTRAS = {
@@ -44,7 +45,7 @@ def checkup() -> list[Check]:
             if extra == "tflite" and (platform.system(), platform.machine()) not in CONVERTS:
                 checks.append(Check(what, False, "litert-converter has no wheel for this system: export elsewhere"))
             else:
-                checks.append(Check(what, False, f'pip install "edgekit[{extra}]"'))
+                checks.append(Check(what, False, install(extra)))
     for kind, names, load in (
         ("target", registry.targets(), registry.exporter),
         ("runtime", registry.runtimes(), registry.runtime),

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import registry
-from edgekit.artifact import Artifact, Golden, Proof, golden_tensors, load
+from edgekit.artifact import AGAIN, Artifact, Golden, Proof, digest_of, golden_tensors, load
 from edgekit.devices import Device, Job, Ready, opened
-from edgekit.errors import RequestError, UnsupportedError
-from edgekit.runtimes import Options, Session
-from edgekit.tasks.classification import LOGITS, Meaning, sqnr_db
+from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
+from edgekit.runtimes import Options
+from edgekit.tasks.classification import LOGITS, Meaning, can_be, sqnr_db
 
 Scores = NDArray[np.float32]
 
@@ -44,13 +44,7 @@ LIMITS = {
 }
 
 
-def answers(artifact: Artifact, session: Session, pixels: NDArray[np.uint8]) -> Scores:
-    """The file's scores for fitted pictures [n, h, w, 3], one at a time: float32 [n, classes]."""
-    return run_all(artifact, session, artifact.encode(pixels))
-
-
-def run_all(artifact: Artifact, session: Session, tensors: NDArray[np.generic]) -> Scores:
-    return np.concatenate([artifact.decode(session.run(tensors[i : i + 1])) for i in range(len(tensors))])
+STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
 
 def prove(
@@ -65,10 +59,12 @@ def prove(
 ) -> Proof:
     """Compare the file's scores with the reference's and hold them against the scheme's limits.
 
-    advisory: nothing is refused (random weights: int8 grids say nothing about scores that mean nothing).
+    advisory: only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
+    scores that mean nothing).
     """
     limits = LIMITS[scheme]
     finite = bool(np.isfinite(answer).all())
+    alive = varies(answer) or not varies(reference)
     sqnr = sqnr_db(reference, answer) if finite else -math.inf
     same = meaning.agreement(reference, answer) if finite else 0.0
     return Proof(
@@ -80,9 +76,15 @@ def prove(
         agreement=round(same, 4),
         min_sqnr_db=limits.min_sqnr_db,
         min_agreement=limits.min_agreement,
-        passed=advisory or (sqnr >= limits.min_sqnr_db and same >= limits.min_agreement),
+        passed=alive and (advisory or (sqnr >= limits.min_sqnr_db and same >= limits.min_agreement)),
         advisory=advisory,
     )
+
+
+def varies(scores: Scores) -> bool:
+    """Whether answers [n, classes] depend on the picture, by more than STILL of the largest; one answer cannot tell."""
+    spread, largest = float(np.ptp(scores, axis=0).max()), float(np.abs(scores).max())
+    return len(scores) < 2 or not math.isfinite(spread) or spread > STILL * largest
 
 
 def within_limits(proof: Proof) -> bool:
@@ -102,6 +104,31 @@ def describe(proof: Proof, measure: str = "top-1 agreement") -> str:
         f"{sqnr}, {measure} {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
         f"max |d| {proof.max_abs:.3g}, on {proof.pictures} pictures"
     )
+
+
+def check_claims(artifact: Artifact) -> None:
+    """Hold what a manifest says against what can be computed again. Raises ArtifactError for a contradiction, ParityError
+    for an artifact that was refused when it was exported."""
+    m, golden = artifact.manifest, artifact.golden()
+    assert m.proof
+    if not m.proof.passed:
+        raise ParityError(
+            f"{artifact.folder} answers differently from PyTorch, and was refused at export: {describe(m.proof)}",
+            hint="edgekit export makes another",
+        )
+    digest = digest_of(m.recipe, m.weights.sha256, m.calibration.sha256 if m.calibration else "", artifact.labels())
+    tolerance = golden_tolerance(m.scheme, golden)
+    for says, holds in (
+        ("a proof that passed, and figures below its limits", m.proof.advisory or within_limits(m.proof)),
+        (
+            f"a tolerance of {m.golden_tolerance:g}; {m.scheme} has {tolerance:.3g}",
+            m.golden_tolerance <= tolerance * 1.001,
+        ),
+        ("a recipe_digest that is not of its recipe, weights, calibration and labels", m.recipe_digest == digest),
+        (f"{m.scores}, and the golden answers are none", can_be(m.scores, golden.answers)),
+    ):
+        if not holds:
+            raise ArtifactError(f"{artifact.folder / 'manifest.json'} says {says}", hint=AGAIN)
 
 
 KERNELS_DB = 18  # roundings alone cost 24 to 30; weights that overflow on CPUs without VNNI leave 6 to 9
@@ -148,9 +175,10 @@ def verify(
     artifact  one that is open, or its folder
     runtime   None: the first that is installed and opens such files
 
-    Raises WorkerError where the runtime fails on the file; ArtifactError, DeviceError.
+    Raises as `check_claims` does; WorkerError where the runtime fails on the file; ArtifactError, DeviceError.
     """
     artifact = artifact if isinstance(artifact, Artifact) else load(artifact)
+    check_claims(artifact)
     runtime = runtime or registry.runtime_for(artifact.target).name
     manifest, golden = artifact.manifest, artifact.golden()
     job, device = Job(str(artifact.folder), runtime, options), device or registry.device("local")

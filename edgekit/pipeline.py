@@ -1,33 +1,28 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
-from edgekit import __version__, artifact, calibration, models, parity, registry, schemes, zoo
-from edgekit.artifact import Artifact, CalibrationRecord, Golden, GoldenRecord, Manifest
+from edgekit import __version__, artifact, calibration, golden, models, parity, registry, schemes, zoo
+from edgekit.artifact import Artifact, CalibrationRecord, GoldenRecord, Manifest
 from edgekit.calibration import Pictures
-from edgekit.devices import host
-from edgekit.errors import ExportError, ParityError, RequestError, as_path
-from edgekit.exporters import Exported
-from edgekit.models import LoadedModel, answers
+from edgekit.devices import Job, host, opened
+from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
+from edgekit.exporters import Exported, preparing
+from edgekit.models import LoadedModel, answers, readying, steady
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.runtimes import Options
 from edgekit.tasks.classification import Meaning
 
 Say = Callable[[str], None]
-GOLDEN_PICTURES = 4
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,8 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     resolved, reason = schemes.resolve(
         msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
     )
+    if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
+        raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
     pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures)
     return Intent(resolved, out, planned, reason, pictures)
 
@@ -88,6 +85,7 @@ def export(
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
     say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
     model = models.load(recipe, intent.plan, module)
+    known = model.notes
     with calibration.scratch_folder() as scratch, artifact.staging(out) as stage:
         spec = model.preprocess
         pictures = calibration.choose(
@@ -95,28 +93,47 @@ def export(
         )
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
+        if pictures.unreadable:
+            say(f"pictures that cannot be read: {'; '.join(pictures.unreadable[:3])}")
+        record, shown = golden.choose(recipe, pictures, model.pictures, spec, Path(scratch))
+        if pictures.own:
+            say(f"golden.npz holds {record.words}")
+        seen = preparing.first(pictures.calibration, spec)
+        model = readying.settled(model, seen)
+        steady.check_steady(model.module, seen[:1])
         own = _own_answers(model, pictures.proof)
+        _check_varies(own, pictures.proof)
         meaning, why = answers.meaning(model.end, own, recipe, named=model.has_names)
         say(f"scores: {meaning} ({why})")
         model, recipe, reference = _with_softmax(model, recipe, meaning, own, say)
         intent = replace(intent, recipe=recipe)
+        model = readying.ready(model, seen[:2])
+        for note in model.notes[len(known) :]:
+            say(note)
         try:
             exported = exporter.export(model, recipe, pictures.calibration, stage, say)
         except ExportError as error:
             _keep_log(stage, out, error)
             raise
+        except (EdgekitError, OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever converters, quantizers and the runtimes inside them raise
+            failed = ExportError(
+                f"{recipe.target}, {recipe.quantize.scheme}: this model cannot be exported: {kind_and_reason(error)}",
+                hint="--debug shows the whole traceback",
+            )
+            _keep_log(stage, out, failed)
+            raise failed from error
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
-        draft = Artifact(stage, _manifest(intent, model, exported, pictures))
+        draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration, record))
         if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
-        session = runtime.open(draft, Options())
-        try:
-            given = parity.answers(draft, session, pictures.proof.array())
-            golden = _golden(draft, session, pictures.proof)
-            name = session.facts()["runtime"]
-        finally:
-            session.close()
+        with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
+            draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            given = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
+            examples = golden.make(draft, worker, shown)
+            name = worker.ready.facts["runtime"]
         proof = parity.prove(
             recipe.quantize.scheme,
             reference,
@@ -127,9 +144,9 @@ def export(
             meaning=model.meaning,
         )
         manifest = msgspec.structs.replace(
-            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, golden)
+            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, examples)
         )
-        golden.save(stage / "golden.npz")
+        examples.save(stage / "golden.npz")
         (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
         (stage / "README.md").write_text(_readme(manifest, exported), "utf-8")
         records = {p.name: artifact.file_record(p) for p in sorted(stage.iterdir())}
@@ -138,11 +155,11 @@ def export(
         if not proof.passed:
             rejected = _rejected(out)
             artifact.publish(stage, rejected)
-            best = schemes.recommended(model.family, model.architecture, recipe.target)
-            instead = best.scheme if best and best.scheme != recipe.quantize.scheme else "fp16"
+            instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes)
             raise ParityError(
-                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof, model.meaning.measure)}",
-                hint=f"kept as {rejected}; edgekit export --scheme {instead} loses less",
+                f"the {recipe.quantize.scheme} file answers differently from PyTorch: "
+                f"{parity.describe(proof, model.meaning.measure)}",
+                hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)
 
@@ -158,7 +175,7 @@ def _keep_log(stage: Path, out: Path, error: ExportError) -> None:
     if log.is_file():
         kept = out.with_name(f"{out.name}.converter.log")
         log.replace(kept)
-        error.hint = f"its log is kept as {kept}"
+        error.hint = "; ".join(filter(None, [error.hint, f"its log is kept as {kept}"]))
 
 
 def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
@@ -193,21 +210,19 @@ def _with_softmax(
     return replace(model, meaning=Meaning("probabilities")), recipe, own.probabilities(scores)
 
 
-def _golden(draft: Artifact, session: Any, pictures: Pictures) -> Golden:
-    """A few proof pictures in other sizes and shapes, so that a copy's resize and crop are proven too."""
-    shapes = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
-    images = []
-    for pixels, (wide, high) in zip(pictures, shapes, strict=False):
-        picture = Image.fromarray(pixels)
-        size = (round(picture.width * wide), round(picture.height * high))
-        images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
-    manifest = draft.manifest
-    tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
-    return Golden(images, tensors, parity.run_all(draft, session, tensors))
+def _check_varies(reference: NDArray[np.float32], pictures: Pictures) -> None:
+    """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it."""
+    if len({p.tobytes() for p in pictures}) > 1 and not parity.varies(reference):
+        raise WeightsError(
+            f"the model gives {len(reference)} pictures the same answer, so a proof of its file would prove nothing",
+            hint="--weights FILE, trained; or --weights random, which makes untrained ones compute",
+        )
 
 
-def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: calibration.Chosen) -> Manifest:
-    recipe, pictures = intent.recipe, chosen.calibration
+def _manifest(
+    intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures, shown: GoldenRecord
+) -> Manifest:
+    recipe = intent.recipe
     record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
     # The recipe without the paths of this machine; the digests of what they led to make it whole again.
     plain = full(recipe) | {
@@ -216,7 +231,6 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: ca
         "calibration": "default" if recipe.calibration == "default" else "folder",
         "labels": "file" if recipe.labels else None,
     }
-    content = [plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", list(model.labels)]
     return Manifest(
         model=model.name,
         architecture=model.architecture,
@@ -235,9 +249,11 @@ def _manifest(intent: Intent, model: LoadedModel, exported: Exported, chosen: ca
         weights=model.weights,
         proof=None,
         golden_tolerance=0.0,
-        golden=GoldenRecord(chosen.proof.source, own=chosen.own),
+        golden=shown,
         recipe=plain,
-        recipe_digest=hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest(),
+        recipe_digest=artifact.digest_of(
+            plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", model.labels
+        ),
         files={exported.file.name: artifact.file_record(exported.file)},
         made_with={"edgekit": __version__, **exported.versions},
         made_on=host.facts(),

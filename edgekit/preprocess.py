@@ -48,14 +48,18 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-MAX_PIXELS = 178_000_000  # take 0.7 GB in Pillow, which itself refuses more; larger pictures are refused
+MAX_PIXELS = 178_000_000  # of what a picture becomes when it is resized: 0.7 GB in Pillow
+MAX_DECODED = 128_000_000  # of a picture file: 0.5 GB in Pillow, and as much again where its colours are converted
+# What Pillow may open. Left out: formats for which it starts other programs (EPS), or that hold no photographs.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
+STRIP = 4_000_000  # pixels that are converted at a time
 
 
 class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model wants to see. Sizes in pixels (height, width); mean and std on the 0..1 scale, RGB."""
 
     input_size: tuple[Side, Side]
-    crop_pct: Positive = 0.875
+    crop_pct: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.875  # above 1: a frame of zeros, as timm's volo wants it
     crop_mode: Literal["center", "squash"] = "center"
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -77,16 +81,18 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
     try:
         if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would be waited for
             raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not a picture file")
-        with Image.open(file) as picture:
-            if math.prod(picture.size) > MAX_PIXELS:
+        Image.init()  # pillow-heif may have added its own
+        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
+            if math.prod(picture.size) > MAX_DECODED:
                 raise Image.DecompressionBombError
-            return to_rgb(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+            return to_rgb(picture)
     except DataError:
         raise
     except FileNotFoundError:
         raise DataError(f"there is no picture {file}") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{name}: too large (more than {MAX_PIXELS / 1e6:.0f} megapixels)") from None
+        raise DataError(f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels)") from None
     except UnidentifiedImageError:
         raise DataError(f"{name}: not a picture") from None
     except Exception as error:  # decoders raise whatever a damaged file leads them to
@@ -95,6 +101,18 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
+    """Step 2, in strips: beside the picture there is only the one that is answered."""
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        picture.load()
+        return picture
+    width, height = picture.size
+    rgb, rows = Image.new("RGB", picture.size), max(1, STRIP // max(1, width))
+    for top in range(0, height, rows):
+        rgb.paste(_strip_to_rgb(picture.crop((0, top, width, min(top + rows, height)))), (0, top))
+    return rgb
+
+
+def _strip_to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):  # 16- and 32-bit grey: Pillow would clip, not scale
         grey = np.asarray(picture).astype(np.int64)
         return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
@@ -134,7 +152,7 @@ def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
     else:  # not square: the picture just covers the box
         factor = max(scale[0] / h, scale[1] / w)
         size = (max(round(w * factor), scale[1]), max(round(h * factor), scale[0]))
-    if math.prod(size) > MAX_PIXELS:
+    if max(math.prod(size), size[0] * h) > MAX_PIXELS:  # also half-way: first across, then down
         raise DataError(f"{w} x {h} pixels is too long and narrow for an input of {height} x {width}")
     picture = resize(picture, size, spec.interpolation)
     left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)

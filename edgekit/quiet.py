@@ -8,13 +8,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 
 @contextlib.contextmanager
 def quiet(log: Path | None = None) -> Iterator[None]:
     """Send what a library prints, from Python and from C++, to a file (or nowhere)."""
-    sys.stdout.flush(), sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed
+            stream.flush()
     saved = [os.dup(1), os.dup(2)]
     with log.open("wb") if log else tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 1), os.dup2(sink.fileno(), 2)
@@ -28,22 +29,3 @@ def quiet(log: Path | None = None) -> Iterator[None]:
             for number, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, number)
                 os.close(copy)
-
-
-@contextlib.contextmanager
-def no_telemetry() -> Iterator[None]:
-    """Import OpenVINO and NNCF in here: both report their use to a server, from the import on.
-
-    Without the package that reports they are silent; so they do not find it. Who imported them before, decided before.
-    """
-    hidden = "openvino_telemetry"
-    absent = object()
-    before: Any = sys.modules.get(hidden, absent)
-    sys.modules[hidden] = None  # type: ignore[assignment]  # "halt the search", says Python's reference
-    try:
-        yield
-    finally:
-        if before is absent:
-            del sys.modules[hidden]
-        else:
-            sys.modules[hidden] = before

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import msgspec.toml
 
+from edgekit import reading
 from edgekit.errors import RecipeError, UnsupportedError
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
@@ -69,6 +69,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     weights      auto, imagenet, package, bundled, random, or a file.
     calibration  "default", or a folder of pictures.
+    golden       whose pictures travel with the file to prove copies: "public", none of yours; "own", four of yours.
     input        the file's input type; "auto" is uint8 for int8-static and for openvino, where it costs nothing, and
                  float32 otherwise.
     fold         True: the file takes raw RGB pixels 0..255 and normalises them itself; False: it takes normalised
@@ -90,6 +91,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     weights: str = "auto"
     quantize: Quantize = Quantize()
     calibration: str = "default"
+    golden: Literal["public", "own"] = "public"
     samples: int = 128
     seed: int = 0
     input: InputType = "auto"
@@ -217,7 +219,7 @@ def check(recipe: Recipe) -> Recipe:
     for pattern in recipe.quantize.keep_float:
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
     return recipe
 
@@ -243,14 +245,12 @@ def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
 def load(path: Path) -> Recipe:
     """Read a recipe from TOML. Raises RecipeError with the file and the field."""
     try:
-        return check(msgspec.convert(tomllib.loads(path.read_text("utf-8")), Recipe))
+        return check(reading.toml(path, Recipe))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}", hint="edgekit list recipes") from None
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}", hint="edgekit list recipes") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}", hint="export_recipes/README.md has the grammar") from None
-    except msgspec.ValidationError as error:
+    except reading.Malformed as error:
         hint = (
             f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
         )

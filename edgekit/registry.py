@@ -4,42 +4,17 @@ Built-ins register through the same entry points as third parties: `edgekit.expo
 `edgekit.devices` (see pyproject.toml). Nothing is imported until a plugin is asked for by name.
 """
 
-import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import MissingExtraError, UnknownNameError
+from edgekit.extras import EXTRAS, RUNNERS, needs
 
 if TYPE_CHECKING:
     from edgekit.devices import Device
     from edgekit.exporters import Exporter
     from edgekit.runtimes import Runtime
-
-# top-level module -> the extra that brings it
-EXTRAS = {
-    "ai_edge_litert": "run-tflite",
-    "tflite_runtime": "run-tflite-runtime",
-    "tensorflow": "run-tensorflow",
-    "onnxruntime": "run-onnx",
-    "openvino": "run-openvino",
-    "torch": "models",
-    "torchvision": "models",
-    "timm": "models",
-    "safetensors": "models",
-    "torch_pruning": "prune",
-    "litert_torch": "tflite",
-    "ai_edge_quantizer": "tflite",
-    "flatbuffers": "tflite",
-    "onnx": "run-onnx",
-    "onnxscript": "onnx",
-    "skimage": "pictures",
-    "sklearn": "pictures",
-}
-
-# target -> the top-level module that runs its files
-RUNNERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 
 
 def exporter(target: str) -> "Exporter":
@@ -85,28 +60,6 @@ def runtime_for(target: str) -> "Runtime":
     raise UnknownNameError("target", target, targets())
 
 
-@contextmanager
-def needs(extra: str | None = None) -> Iterator[None]:
-    """Turn "no module named X" into the extra that brings X. A broken plugin keeps its own traceback.
-
-    A torchvision built for another torch cannot load its operators ("operator torchvision::nms does not exist").
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
-            raise
-        raise MissingExtraError(module, extra or EXTRAS[module]) from error
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise
-        mismatch = MissingExtraError("torchvision", extra or "models")
-        mismatch.message = f"the installed torchvision does not fit the installed torch ({error})"
-        mismatch.hint = "pip install --force-reinstall torch torchvision, both from the same index"
-        raise mismatch from error
-
-
 def _load(kind: str, group: str, name: str, *arguments: Any) -> Any:
     plugins: dict[str, EntryPoint] = {p.name: p for p in entry_points(group=group)}
     if name not in plugins:
@@ -121,8 +74,3 @@ def _importable(name: str) -> bool:
     except MissingExtraError:
         return False
     return True
-
-
-def installed(module: str) -> bool:
-    """Whether a top-level module can be found, without importing it."""
-    return importlib.util.find_spec(module) is not None

@@ -1,6 +1,7 @@
 """Which scheme `--int8` means for a model and a target, and what schemes gain: the one reader of schemes.toml."""
 
 import tomllib
+from collections.abc import Collection
 from functools import cache
 from importlib.resources import files
 
@@ -9,6 +10,7 @@ import msgspec
 from edgekit.errors import UnsupportedError
 from edgekit.recipe import Recipe, Scheme
 
+COARSE_FIRST: tuple[Scheme, ...] = ("int8-static", "int8-dynamic", "int8-weight-only", "fp16", "fp32")
 GAINS = 1.1  # fp32 over a scheme: what lies below is no gain to speak of
 
 
@@ -70,6 +72,19 @@ def resolve(recipe: Recipe, family: str, architecture: str = "") -> tuple[Recipe
         )
     quantize = msgspec.structs.replace(recipe.quantize, scheme=row.scheme)
     return msgspec.structs.replace(recipe, quantize=quantize), row.why
+
+
+def finer(recipe: Recipe, family: str, architecture: str, offered: Collection[str]) -> str:
+    """What to type where a file answers too differently: a scheme that rounds less, never one that rounds more."""
+    failed = recipe.quantize.scheme
+    left = [scheme for scheme in COARSE_FIRST[COARSE_FIRST.index(failed) + 1 :] if scheme in offered]
+    best = recommended(family, architecture, recipe.target)
+    if not left:
+        return (
+            "the converter made another network of it: edgekit inspect --compare with another target's file shows where"
+        )
+    instead = best.scheme if best and best.scheme in left else "fp16" if "fp16" in left else left[0]
+    return f"edgekit export --scheme {instead} loses less"
 
 
 def measured(family: str, architecture: str, target: str, scheme: str, cpu: str) -> float | None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+import edgekit  # noqa: F401  before what reports its import
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -38,6 +41,18 @@ def run_edgekit(*arguments, cwd=None, env=None, python=sys.executable, timeout=6
         capture_output=True,
         text=True,
         timeout=timeout,
+    )
+
+
+def start(command, **options):
+    """A process that Ctrl-C stops, also where the tests run in the background of a shell, which ignores it for all it
+    starts."""
+
+    def default():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [str(word) for word in command], preexec_fn=default, text=True, stderr=subprocess.PIPE, **options
     )
 
 

@@ -155,3 +155,18 @@ def ends_in_sigmoid() -> nn.Module:
 
 def one_logit() -> nn.Module:
     return ending(classes=1)
+
+
+def untrained() -> nn.Module:
+    """`tiny` whose head begins at zero, as some are made."""
+    net = tiny()
+    nn.init.zeros_(net[-1].weight)
+    return net
+
+
+def weight_normed() -> nn.Module:
+    """`tiny` with weights that a hook computes before each call."""
+    net = tiny()
+    for i in (0, 6, 10):
+        net[i] = nn.utils.weight_norm(net[i])
+    return net

@@ -64,7 +64,7 @@ def test_a_pull_request_is_compared_with_its_base(runner):
         done = step(runner, name)
         assert done.returncode == 0, done.stderr
     assert (checkout / ".edgekit-baseline" / "model" / "manifest.json").is_file()
-    done = step(runner, "Compare", OPTIONS="--max-slowdown 1000")
+    done = step(runner, "Compare", OPTIONS="--max-slowdown 1000 --budget 5")
     assert done.returncode == 0, done.stderr
     told = dict(line.split("=") for line in Path(variables["GITHUB_OUTPUT"]).read_text().splitlines())
     assert told == {"outcome": "pass", "code": "0"}

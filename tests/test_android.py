@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import msgspec
 import numpy as np
 import pytest
 import vectors
@@ -45,14 +46,32 @@ def test_what_the_app_carries_is_the_artifact_itself(app):
     assert [a.name for a in android.carried(app)] == ["tiny-onnx-int8", "tiny-tflite-int8"]
 
 
+def test_pictures_of_ones_own_are_said_before_an_app_publishes_them(app, copied):
+    said = run_edgekit("android", "add", GOLDEN, "--app", app, "--json")
+    assert "golden.npz holds the calibration pictures: your own" in said.stderr
+    assert json.loads(said.stdout)["own_pictures"]
+    drawn = artifact.GoldenRecord("pictures drawn by edgekit", own=False)
+    artifact.save_manifest(copied, msgspec.structs.replace(artifact.read_manifest(copied), golden=drawn))
+    said = run_edgekit("android", "add", copied, "--app", app)
+    assert said.returncode == 0
+    assert "golden.npz" not in said.stderr
+
+
 def test_a_file_that_wants_a_newer_runtime_says_so(app, copied):
     changed(copied, oldest_interpreter={"arm64": "LiteRT 1.2"})
     assert android.add(copied, app).needs == "LiteRT 1.2"
 
 
-@pytest.mark.parametrize("target", ["openvino", "torch"])
-def test_what_the_app_cannot_open_is_refused(app, copied, target):
-    changed(copied, target=target, recipe={"target": target})
+@pytest.mark.parametrize(("target", "files"), [("openvino", ["model.xml", "model.bin"]), ("torch", ["model.pt2"])])
+def test_what_the_app_cannot_open_is_refused(app, copied, target, files):
+    manifest = artifact.read_manifest(copied)
+    records = dict(manifest.files)
+    record = records.pop("model.tflite")
+    for name in files:
+        shutil.copyfile(copied / "model.tflite", copied / name)
+    recipe = manifest.recipe | {"target": target}
+    made = msgspec.structs.replace(manifest, target=target, recipe=recipe, files=records | dict.fromkeys(files, record))
+    artifact.save_manifest(copied, made)
     with pytest.raises(UnsupportedError, match=f"not those of {target}") as caught:
         android.add(copied, app)
     assert caught.value.hint == "edgekit export py:nets:tiny --target tflite"

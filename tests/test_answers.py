@@ -11,7 +11,7 @@ from conftest import run_edgekit
 from torch import nn
 from torch.nn import functional
 
-from edgekit import parity, registry
+from edgekit import parity
 from edgekit.bench.evaluation import check as check_eval
 from edgekit.cli import main
 from edgekit.data import open_data
@@ -217,7 +217,7 @@ def picture(pictures):
 
 
 def predicted(made, picture, top=5):
-    ((_, classes),) = predict(made, registry.runtime_for(made.target), Options(), [picture], top)
+    ((_, classes),) = predict(made, Options(), [picture], top)
     return classes
 
 

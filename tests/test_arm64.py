@@ -108,4 +108,4 @@ def test_the_whole_command_line_runs_on_a_raspberry_pi(tmp_path):
     assert json.loads((tmp_path / "runs.jsonl").read_text())["host"]["cpu_class"] == "arm"
     blocked = on_pi("export", "mobilenetv2", "--int8")
     assert (blocked.returncode, "Traceback" in blocked.stderr) == (3, False), blocked.stderr
-    assert "edgekit[" in blocked.stderr
+    assert "[tflite]" in blocked.stderr

@@ -69,7 +69,7 @@ def test_unknown_fields_are_refused_with_their_path(copied):
         ({"target": "onnx"}, "target is onnx and tflite"),
         ({"scheme": "fp32"}, "scheme is fp32 and int8-static"),
         ({"folded": False}, "folded is False and True"),
-        ({"classes": 3}, "5 labels for 3 classes"),
+        ({"classes": 3}, "3 classes, and an output of NC"),
         ({"input.dtype": "foo"}, r"\$\.input\.dtype"),
         ({"input.scale": 0}, r"\$\.input\.scale"),
         ({"preprocess.crop_pct": 0}, r"\$\.preprocess\.crop_pct"),

@@ -15,6 +15,7 @@ from edgekit.cli.bench import bench
 from edgekit.devices import Phase, Ready, Samples
 from edgekit.errors import DataError, UnsupportedError, WorkerError
 from edgekit.report import report
+from edgekit.report.html import html
 from edgekit.report.markdown import markdown
 from edgekit.runtimes import Options, Takes
 
@@ -26,7 +27,8 @@ class Costly:
 
     name, counts, timed, at_once = "costly", True, True, 8
 
-    def __init__(self, costs, dies_after=None, stopped_after=math.inf, cpu_clock=True):
+    def __init__(self, costs, dies_after=None, stopped_after=math.inf, cpu_clock=True, step_ns=0):
+        self.step_ns = step_ns
         self.costs, self.dies_after, self.stopped_after = costs, dies_after or {}, stopped_after
         self.cpu_clock = cpu_clock
         self.rng, self.order, self.started = random.Random(1), [], 0
@@ -43,7 +45,9 @@ class Worker:
     def __init__(self, device, job):
         self.device, self.job, self.done = device, job, 0
         phase = Phase(1_000_000, 900_000)
-        self.ready = Ready(phase, phase, phase, Takes((1, 2), "float32"), {"runtime": job.runtime}, {}, "noise")
+        self.ready = Ready(
+            phase, phase, phase, Takes((1, 2), "float32"), {"runtime": job.runtime}, {}, "noise", device.step_ns
+        )
 
     def infer(self, times):
         self.done += times
@@ -113,9 +117,39 @@ def test_a_device_that_tells_only_wall_time():
     assert "wall, ms" not in page
 
 
-def test_the_same_cost_is_the_same_time():
-    measured = harness.compare(entries("a", "b"), Costly({"a": 10**6, "b": 10**6}), harness.Plan(runs=100))
+@pytest.mark.parametrize("steady", [False, True])
+def test_the_same_cost_is_the_same_time(steady):
+    device = Costly({"a": 10**6, "b": 10**6})
+    if steady:  # to the last digit
+        device.rng.uniform = lambda low, high: low
+    measured = harness.compare(entries("a", "b"), device, harness.Plan(runs=100))
     assert "tiny-onnx-int8@a and tiny-onnx-int8@b take the same time" in summary.verdict(measured)
+
+
+@pytest.mark.parametrize(("cost", "step_ns"), [(0, 0), (0, 4_000_000), (3_900_000, 4_000_000)])
+def test_a_clock_too_coarse_tells_nothing(cost, step_ns):
+    """No 0.00 ms, no ratio of 1.00 [1.00, 1.00]: of zero, and of no more than a step of the clock."""
+    device = Costly({"a": cost, "b": 44 * cost}, step_ns=step_ns)
+    measured = harness.compare(entries("a", "b"), device, harness.Plan(runs=20, launches=3))
+    quick, slow = summary.rows(measured)
+    assert (quick.cpu_ms, slow.time_ratio) == (None, None)
+    assert summary.verdict(measured).startswith("Nothing is told of who is faster: the clock of CPU times moves in")
+    page = report(measured)
+    for text in (markdown(page), html(page)):
+        assert "too coarse to tell those of tiny-onnx-int8" in text
+
+
+def test_a_step_of_the_clock_widens_the_ratio():
+    fine, coarse = (
+        summary.rows(
+            harness.compare(
+                entries("a", "b"), Costly({"a": 10**7, "b": 2 * 10**7}, step_ns=step), harness.Plan(runs=20, launches=3)
+            )
+        )[1].time_ratio
+        for step in (0, 10**6)
+    )
+    assert coarse.low < 0.9 * fine.low
+    assert coarse.high > 1.1 * fine.high
 
 
 def test_what_dies_is_one_row():

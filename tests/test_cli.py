@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HERE, run_edgekit
+from conftest import HERE, run_edgekit, start
+
+import edgekit_vision
 
 COMMANDS = ("export", "predict", "bench", "eval", "gate", "inspect", "verify", "android", "list", "doctor")
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
@@ -49,7 +51,7 @@ def test_export_without_torch_says_what_to_install(target, extra):
     arguments = ["export", "mobilenetv2", "--target", target]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 3
-    assert done.stderr == f"error: the package 'torch' is not installed\n  try: pip install \"edgekit[{extra}]\"\n"
+    assert done.stderr == f"error: the package 'torch' is not installed\n  try: {edgekit_vision.install(extra)}\n"
 
 
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):
@@ -251,19 +253,9 @@ def test_a_polite_kill_leaves_nothing_behind(tmp_path, interrupt):
 
 
 def test_ctrl_c_ends_with_130(golden_artifact):
-    child = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from edgekit.cli import main; main()",
-            "bench",
-            str(golden_artifact),
-            "--runs",
-            "9999999",
-        ],
-        stderr=subprocess.PIPE,
+    child = start(
+        [sys.executable, "-m", "edgekit", "bench", golden_artifact, "--runs", "9999999"],
         stdout=subprocess.PIPE,
-        text=True,
         env=os.environ | {"PYTHONPATH": str(HERE)},
     )
     assert "timing" in child.stderr.readline()

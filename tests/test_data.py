@@ -182,7 +182,7 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError) as error:
         open_data(tmp_path, LABELS)
-    assert "edgekit[parquet]" in error.value.hint
+    assert "[parquet]" in error.value.hint
 
 
 def test_a_sample_is_seeded_and_ascending(tmp_path):

@@ -1,14 +1,19 @@
 """Workers: real processes that answer, crash, hang and run out of memory."""
 
+import itertools
+import json
 import os
+import statistics
+import subprocess
 import sys
 
 import msgspec
 import numpy as np
 import pytest
+from conftest import GOLDEN
 
 from edgekit import artifact, registry
-from edgekit.devices import Job
+from edgekit.devices import Job, clock
 from edgekit.devices.process import ProcessWorker
 from edgekit.errors import ArtifactError, RequestError, UnknownNameError, UnsupportedError, WorkerError
 
@@ -130,3 +135,38 @@ def test_unknown_devices():
         registry.device("lokal")
     with pytest.raises(UnknownNameError):
         registry.device("local:7")
+
+
+def ticking(step, reading=100):
+    """A clock that moves by `step` nanoseconds, once in ten readings of 100 ns each."""
+    count = itertools.count()
+    return lambda: next(count) * reading // step * step
+
+
+def test_the_step_of_a_clock_is_found_by_reading_it():
+    assert clock.clock("fine", ticking(10)).step == 0
+    assert clock.clock("microseconds", ticking(1000)).step == 1000
+    assert clock.clock("ticks", ticking(4_000_000, reading=50_000)).step == 4_000_000
+    assert clock.clock("stopped", lambda: 7).step >= 10**8
+
+
+LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_CPU, (300, 300))
+import json, sys
+from pathlib import Path
+from edgekit import registry
+from edgekit.devices import Job, opened
+job = Job(sys.argv[1], "litert")
+with opened(registry.device("local"), job, 60) as worker:
+    print(json.dumps([worker.infer(50).cpu_ns, worker.ready.step_ns, worker.ready.host["cpu_clock"]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux serves ticks under a CPU limit")
+def test_under_a_cpu_limit_short_inferences_still_take_time():
+    """`ulimit -t`: process_time moves by 4 ms then, and every inference of the tiny network took 0."""
+    done = subprocess.run([sys.executable, "-c", LIMITED, GOLDEN], capture_output=True, text=True, check=True)
+    times, step, _ = json.loads(done.stdout)
+    assert step <= 10_000
+    assert statistics.median(times) > 0

@@ -11,7 +11,7 @@ from conftest import GOLDEN_FILES, run_edgekit
 from PIL import Image
 
 from edgekit import artifact
-from edgekit.bench.contender import Contender
+from edgekit.answering import Contender
 from edgekit.bench.evaluation import ask, evaluate
 from edgekit.data import open_data
 from edgekit.devices.local import Local

@@ -2,14 +2,16 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tflite
 from ai_edge_litert.interpreter import Interpreter
-from conftest import run_edgekit
+from conftest import ROOT, run_edgekit
 
 from edgekit import artifact, inspection, parity, pipeline, registry
+from edgekit.artifact import GoldenRecord
 from edgekit.errors import ExportError, ParityError, RequestError
 from edgekit.preprocess import load_pixels
 from edgekit.recipe import Quantize, Recipe
@@ -91,7 +93,7 @@ def test_other_input_and_output_contracts_answer_alike(exported, pictures, schem
     scores = []
     for made in (plain, other):
         session = registry.runtime("litert").open(made)
-        scores.append(parity.answers(made, session, pixels))
+        scores.append(made.decode(np.concatenate([session.run(t[None]) for t in made.encode(pixels)])))
         session.close()
     if options.get("softmax"):
         np.testing.assert_allclose(scores[1].sum(-1), 1, atol=1e-5)
@@ -162,6 +164,30 @@ def test_the_reference_is_an_artifact_too(exported):
     assert reference.model_file.name == "model.pt2"
     assert reference.manifest.proof.sqnr_db is None or reference.manifest.proof.sqnr_db > 100
     assert parity.verify(reference, "torch").passed
+
+
+def test_nothing_of_this_machine_lies_in_an_artifact(exported):
+    made = (exported("int8-static"), exported("fp32", target="torch"))
+    for path in (p for a in made for p in a.folder.iterdir()):
+        archive = zipfile.ZipFile(path) if zipfile.is_zipfile(path) else None
+        for blob in [archive.read(n) for n in archive.namelist()] if archive else [path.read_bytes()]:
+            for said in (str(ROOT), str(Path.home()) + "/", "site-packages"):
+                assert said.encode() not in blob, (path, said)
+
+
+def test_golden_pictures_are_drawn_where_ones_own_calibrate(exported):
+    made = exported("int8-static")
+    answers = made.golden().answers
+    assert made.manifest.golden == GoldenRecord("pictures drawn by edgekit", own=False)
+    assert np.ptp(answers, axis=0).max() > 2 * made.manifest.golden_tolerance  # pictures of several answers
+    own = exported("fp32", target="torch", golden="own")
+    assert own.manifest.golden.own
+    assert own.manifest.golden.source == "the calibration pictures"
+
+
+def test_pictures_of_ones_own_must_be_there_to_travel(tmp_path):
+    with pytest.raises(RequestError, match="none are named"):
+        pipeline.plan(Recipe(model="mobilenetv2", target="tflite", weights="bundled", golden="own"), tmp_path / "out")
 
 
 def test_labels_lie_inside_the_file_as_an_archive(exported):

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import HERE, TINY, run_edgekit
+from conftest import HERE, TINY, run_edgekit, start
 
 pytestmark = pytest.mark.full
 
@@ -83,20 +82,9 @@ def test_every_shipped_recipe_can_be_planned():
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path, pictures):
-    child = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from edgekit.cli import main; main()",
-            "export",
-            *TINY,
-            "--int8",
-            "--calibration",
-            str(pictures),
-        ],
+    child = start(
+        [sys.executable, "-m", "edgekit", "export", *TINY, "--int8", "--calibration", pictures],
         cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
         env=os.environ | {"PYTHONPATH": str(HERE)},
     )
     for line in child.stderr:

@@ -104,7 +104,7 @@ def test_other_contracts_answer_alike(exported, pictures, scheme, options):
     scores = []
     for made in (plain, other):
         session = registry.runtime("openvino").open(made)
-        scores.append(parity.answers(made, session, pixels))
+        scores.append(made.decode(np.concatenate([session.run(t[None]) for t in made.encode(pixels)])))
         if options.get("dynamic_batch") and made is other:
             np.testing.assert_allclose(session.run(made.encode(pixels)), scores[-1], atol=1e-4)
         session.close()
@@ -188,7 +188,7 @@ def test_twice_gives_the_same_bytes_and_names_no_machine(exported, pictures, tmp
 
 @pytest.mark.parametrize("module", ["edgekit.runtimes.openvino", "edgekit.exporters.openvino"])
 def test_nothing_reports_home(module):
-    code = f"import sys, {module}; assert 'openvino_telemetry' not in sys.modules; print('torch' in sys.modules)"
+    code = f"import sys, {module}; assert not sys.modules['openvino_telemetry']; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert module.startswith("edgekit.exporters") or done.stdout == "False\n"

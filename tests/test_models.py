@@ -508,7 +508,7 @@ def test_models_that_do_not_classify_are_refused():
 def test_labels_must_fit(tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("a\nb\n")
-    with pytest.raises(DataError, match="2 lines, the model 5 classes"):
+    with pytest.raises(DataError, match="has 2 labels, 'a' to 'b', the model 5 classes"):
         load(recipe("py:nets:tiny", input_size=(32, 32), labels=str(labels)))
 
 

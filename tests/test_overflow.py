@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import edgekit_vision
 from edgekit import inspection
 from edgekit.errors import MissingExtraError
 from edgekit.inspection import overflow
@@ -68,4 +69,4 @@ def test_an_onnx_file_needs_a_package_that_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError) as caught:
         inspection.inspect(file)
-    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'
+    assert caught.value.hint == edgekit_vision.install("run-onnx")

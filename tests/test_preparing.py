@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.exporters import rounding
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import SMALLEST, fold_batch_norm
 from edgekit.exporters.rounding import round_weights
@@ -33,8 +34,35 @@ def test_folding_keeps_the_answers_and_leaves_the_original(pictures):
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
-def test_a_layer_that_runs_twice_is_not_folded(pictures):
-    assert fold_batch_norm(nets.Shared().eval(), pictures) is None
+def test_a_layer_that_runs_twice_is_left_and_the_others_are_not(pictures):
+    folded = fold_batch_norm(nets.Shared().eval(), pictures)
+    before = folded.conv.weight.clone()
+    done = round_weights(folded, pictures, static=False)
+    assert (done.again, list(done.scales), done.nearest) == (("conv",), ["head"], ())
+    assert torch.equal(folded.conv.weight, before)
+    assert on_grid(folded.head.weight)
+
+
+@torch.no_grad()
+def test_activations_too_large_for_a_covariance_are_rounded_to_nearest(pictures):
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(4 * 28 * 28, 5))
+    for largest in (1e25, 3e38):  # its square, and then it itself, is beyond float32
+        net[0].weight.fill_(largest)
+        net[2].weight.normal_()
+        done = round_weights(net, pictures, static=True)
+        assert done.nearest[0] == "2"
+        assert all(m.weight.isfinite().all() for m in (net[0], net[2], net[4]))
+        assert on_grid(net[2].weight)
+
+
+def test_without_a_covariance_the_nearest_is_found_at_once_and_is_the_same():
+    layer = nn.Conv2d(12, 6, 3)
+    weight, none = rounding._matrix(layer).detach(), torch.eye(108)[None]
+    for neighbours in (None, rounding._neighbours(layer)):
+        largest = weight.abs().argmax(2) if neighbours is None else None
+        step = rounding._scale(layer, neighbours)
+        long = rounding._gptq(weight, none, step, largest=largest, neighbours=neighbours)
+        assert torch.equal(rounding._gptq(weight, None, step, largest=largest, neighbours=neighbours), long)
 
 
 def test_a_network_that_takes_one_picture_only_is_not_folded(pictures):

@@ -11,12 +11,13 @@ import timm
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
+from test_bench import Costly
 from torch import nn
 
 import edgekit
 from edgekit import models, registry
 from edgekit.cli import main
-from edgekit.errors import DataError, RequestError, UnsupportedError
+from edgekit.errors import DataError, RequestError, UnsupportedError, WorkerError
 from edgekit.models import heads, shapes, trained, weights
 from edgekit.pruning import Goal, costs, statistics
 from edgekit.pruning.cutting import cut
@@ -213,6 +214,13 @@ def test_a_share_is_known_after_one_launch(golden_artifact):
     """Two slow files can take the whole budget with their first."""
     plan = dataclasses.replace(costs.TIMED, budget=0)
     assert 0.1 < costs.ratio(golden_artifact, golden_artifact, registry.device("local"), plan) < 10
+
+
+@pytest.mark.parametrize("budget", [0, 60])
+def test_a_clock_too_coarse_gives_no_share(golden_artifact, budget):
+    plan = dataclasses.replace(costs.TIMED, budget=budget)
+    with pytest.raises(WorkerError, match="too coarse"):
+        costs.ratio(golden_artifact, golden_artifact, Costly({"litert": 3000}, step_ns=4000), plan)
 
 
 def test_classes_must_be_known(photos, tmp_path):

@@ -1,8 +1,7 @@
-import importlib.metadata
-
 import pytest
 
-from edgekit import registry, schemes
+import edgekit_vision
+from edgekit import extras, registry, schemes
 from edgekit.errors import MissingExtraError, UnknownNameError, UnsupportedError
 from edgekit.recipe import Quantize, Recipe
 
@@ -19,18 +18,18 @@ def test_an_unknown_name_offers_the_nearest():
 
 
 def test_a_missing_package_names_its_extra():
-    with pytest.raises(MissingExtraError) as caught, registry.needs():
+    with pytest.raises(MissingExtraError) as caught, extras.needs():
         raise ModuleNotFoundError("No module named 'timm'", name="timm.layers")
-    assert caught.value.hint == 'pip install "edgekit[models]"'
+    assert caught.value.hint == edgekit_vision.install("models")
 
 
 def test_a_broken_plugin_looks_broken_not_uninstalled():
-    with pytest.raises(ModuleNotFoundError), registry.needs():
+    with pytest.raises(ModuleNotFoundError), extras.needs():
         raise ModuleNotFoundError("No module named 'their_helper'", name="their_helper")
 
 
 def test_a_torchvision_that_does_not_fit_torch_is_named():
-    with pytest.raises(MissingExtraError, match="torchvision"), registry.needs():
+    with pytest.raises(MissingExtraError, match="torchvision"), extras.needs():
         raise RuntimeError("operator torchvision::nms does not exist")
 
 
@@ -44,14 +43,13 @@ def test_a_runtime_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(registry, "_importable", lambda name: name == "null")
     with pytest.raises(MissingExtraError) as caught:
         registry.runtime_for("onnx")
-    assert caught.value.hint == 'pip install "edgekit[run-onnx]"'
+    assert caught.value.hint == edgekit_vision.install("run-onnx")
     with pytest.raises(UnknownNameError):
         registry.runtime_for("nowhere")
 
 
 def test_every_extra_that_is_named_exists():
-    metadata = importlib.metadata.metadata("edgekit")
-    assert set(registry.EXTRAS.values()) <= set(metadata.get_all("Provides-Extra"))
+    assert set(extras.EXTRAS.values()) <= set(edgekit_vision.installed().metadata.get_all("Provides-Extra"))
 
 
 @pytest.mark.parametrize(

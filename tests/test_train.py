@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import GOLDEN_FILES, HERE, ROOT, paint
+from conftest import GOLDEN_FILES, HERE, ROOT, paint, start
 
 from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
@@ -210,12 +210,10 @@ def test_a_stop_of_the_whole_group_is_a_stop(photos, tmp_path, number):
     """A terminal's Ctrl-C and a scheduler's SIGTERM reach the readers of pictures too."""
     arguments = ["train", "py:nets:dropping", "--input-size", "32", "--mean", "0.5", "--std", "0.25", "--data", photos]
     arguments += ["--epochs", "5000", "--batch", "8", "--workers", "2", "--save-every", "1", "-o", tmp_path / "run"]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "edgekit", *map(str, arguments)],
+    child = start(
+        [sys.executable, "-m", "edgekit", *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE)))},
         start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
     )
     try:
         said = [child.stderr.readline()]

@@ -90,12 +90,12 @@ class Paired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
     """Does the candidate lose more than `max_drop` (a share) of the pictures?
 
-    fail: it surely loses some, and by the estimate more than allowed. pass: it surely loses less than allowed. Without
-    labels only a pass can be known: no more can be lost than flips.
+    fail: the whole interval lies above; pass: it lies below. Without labels only a pass can be known: no more can be lost
+    than flips.
     """
     if paired.drop is None:
         return "pass" if 1 - paired.agreement.low < max_drop else "inconclusive"
-    if paired.drop.low > 0 and paired.drop.estimate > max_drop:
+    if paired.drop.low > max_drop:
         return "fail"
     return "pass" if paired.drop.high < max_drop else "inconclusive"
 
@@ -103,6 +103,12 @@ def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
 def needed(paired: Paired, max_drop: float) -> int:
     """Pictures that show a drop of `max_drop` with a power of 80 %, at the discordance that was seen."""
     return pictures_needed(max_drop, paired.discordance)
+
+
+def what_decides(paired: Paired, max_drop: float) -> str:
+    """What to do where pictures do not decide."""
+    more = needed(paired, max_drop)
+    return f"about {more:,} would" if more > paired.pictures else f"the loss is too near to {100 * max_drop:.2f}"
 
 
 class Tally:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import reading
 from edgekit.artifact import output_errors
 from edgekit.errors import OutputError
 from edgekit.tasks.classification import LOGITS, Meaning
@@ -112,8 +113,8 @@ class Answers(AbstractContextManager["Answers"]):
                 if number == 1:
                     continue
                 try:
-                    record = msgspec.json.decode(line, type=Record)
-                except msgspec.DecodeError as error:
+                    record = reading.json(line, Record)
+                except reading.Malformed as error:
                     raise OutputError(f"{self.path}, line {number}: {error}", hint="--fresh starts over") from None
                 if record.position not in seen and (positions is None or record.position in positions):
                     seen.add(record.position)

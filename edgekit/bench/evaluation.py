@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.answering import Contender, contender
 from edgekit.artifact import Artifact
 from edgekit.bench.accuracy import Accuracy, Paired, Tally, pair
 from edgekit.bench.answers import Answers, Key, Record, best
-from edgekit.bench.contender import Contender, contender
 from edgekit.bench.mapping import suspicion
 from edgekit.data import DataSet, Picture
 from edgekit.data.decoding import Fitted, decoded

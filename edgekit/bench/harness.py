@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from edgekit import __version__, artifact, registry
 from edgekit.artifact import Model
-from edgekit.bench.runs import Launch, Run, now, subject
+from edgekit.bench.runs import REFERENCE, Launch, Run, now, subject
 from edgekit.devices import Device, Job, Memory, Ready, Samples, Worker, opened
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import EdgekitError, UnsupportedError
@@ -124,7 +124,7 @@ class Entry:
         wall, cpu = ([ns for turn in self.turns for ns in getattr(turn, clock)] for clock in ("wall_ns", "cpu_ns"))
         switches = sum(turn.switches for turn in self.turns)
         phases = self.ready.imported, self.ready.load, self.ready.first
-        self.launches.append(Launch(*phases, tuple(wall), tuple(cpu), switches, memory))
+        self.launches.append(Launch(*phases, tuple(wall), tuple(cpu), switches, memory, self.ready.step_ns))
         self.turns = []
 
     def close(self) -> None:
@@ -180,6 +180,11 @@ def entries(
         for name in names or [registry.runtime_for(model.target).name]:
             made += [Entry(model, path, name, replace(options, threads=n), batch) for n in threads]
     return made
+
+
+def fixed(beside: Entry) -> Entry:
+    """The fixed computation, to take its turns beside files; it opens none."""
+    return Entry(beside.model, beside.path, REFERENCE, Options())
 
 
 def compare(made: Sequence[Entry], device: Device, plan: Plan, *, tick: Tick = nothing) -> list[Run]:

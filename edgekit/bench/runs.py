@@ -14,20 +14,23 @@ from typing import BinaryIO, Literal
 import msgspec
 import numpy as np
 
-from edgekit import __version__
+from edgekit import __version__, reading
 from edgekit.artifact import Artifact, Model, output_errors
 from edgekit.bench.evaluation import Evaluation
 from edgekit.bench.proportions import Drop, Share
-from edgekit.bench.statistics import Estimate, estimate, percentiles
+from edgekit.bench.statistics import Estimate, blur, estimate, percentiles
 from edgekit.devices import Memory, Phase
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
+from edgekit.harmless import harmless
+
+REFERENCE = "reference"  # the runtime that is a fixed computation (edgekit/runtimes/reference.py)
 
 
 class Launch(msgspec.Struct, frozen=True):
     """One process: its phases, and the nanoseconds of single inferences in the order they ran.
 
-    `imported` and `cpu_ns` are None and empty where a device does not tell them.
+    `imported` and `cpu_ns` are None and empty where a device does not tell them. `step_ns`: as Ready has it.
     """
 
     imported: Phase | None
@@ -37,6 +40,7 @@ class Launch(msgspec.Struct, frozen=True):
     cpu_ns: tuple[int, ...]
     switches: int = 0
     memory: Memory | None = None
+    step_ns: int = 0
 
     @property
     def ns(self) -> tuple[int, ...]:
@@ -133,6 +137,16 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
             return self.means.inference / 1e6
         return plain.median(plain.median(launch.ns) for launch in self.launches) / 1e6
 
+    @property
+    def step_ns(self) -> int:
+        """By how much the clock of `ms` moves at once."""
+        return max((launch.step_ns for launch in self.launches), default=0) if self.clock == "CPU" else 0
+
+    @property
+    def told(self) -> bool:
+        """Whether `ms` is a time: more than nothing, and than one step of the clock."""
+        return self.measured and self.ms * 1e6 > self.step_ns
+
     def wall_ms(self) -> dict[str, float]:
         """Percentiles over all launches. They tell of the machine as much as of the file."""
         pooled = [ns for launch in self.launches for ns in launch.wall_ns]
@@ -155,8 +169,14 @@ class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):
         return min(self.counts, default=None)
 
 
+def comparable(host: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """What must be the same of a machine for times to be compared; not what changes from hour to hour."""
+    return tuple((key, host.get(key, "")) for key in ("cpu_class", "cpu", "machine", "system", "cores"))
+
+
 def ratio(run: Run, base: Run, level: float = 0.975) -> Estimate | None:
-    """log(time of `run` / that of `base`, by their clock), which took turns. None where there are not two launches of both.
+    """log(time of `run` / that of `base`, by their clock), which took turns. None where there are not two launches of both, and
+    where the clock does not tell the times.
 
     Ratios are taken inside a round, so that whatever else the machine did falls on both alike.
     """
@@ -164,7 +184,9 @@ def ratio(run: Run, base: Run, level: float = 0.975) -> Estimate | None:
         plain.median(math.log(max(x, 1) / max(y, 1)) for x, y in zip(a.ns, b.ns, strict=False))
         for a, b in zip(run.launches, base.launches, strict=False)
     ]
-    return estimate(logs, level) if len(logs) > 1 else None
+    if len(logs) < 2 or not (run.told and base.told):
+        return None
+    return estimate(logs, level, blur(max(run.step_ns, base.step_ns), run.ms * 1e6, base.ms * 1e6))
 
 
 def percent(log: float) -> float:
@@ -172,13 +194,14 @@ def percent(log: float) -> float:
 
 
 Record = Run | Evaluated
+RUNS_LIMIT = 1024 * reading.MB
 
 
 def subject(model: Model, path: Path) -> Subject:
     told = model.manifest if isinstance(model, Artifact) else None
     return Subject(
-        name=model.name,
-        path=str(path),
+        name=harmless(model.name),
+        path=harmless(str(path)),
         target=model.target,
         digest=model.digest(),
         bytes=model.model_bytes,
@@ -232,15 +255,15 @@ def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
     warnings = []
     for path in paths:
         try:
-            lines = path.read_bytes().split(b"\n")
+            lines = reading.blob(path, RUNS_LIMIT).split(b"\n")
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}", hint="a file that edgekit bench wrote") from None
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                records.append(msgspec.json.decode(line, type=Record))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                records.append(reading.json(line, Record))  # type: ignore[arg-type]  # a union
+            except reading.Malformed as error:
                 half = number == len(lines)
                 what = "was only half written" if half else f"is no run of this edgekit ({error})"
                 warnings.append(f"{path}: line {number} {what}; left out")

@@ -14,21 +14,25 @@ P90_SAMPLES, P99_SAMPLES = 64, 662  # below these a percentile is a guess (MLPer
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a log ratio: its 20 % trimmed mean, standard error, and an interval of `level` on each side."""
+    """Of a log ratio: its 20 % trimmed mean, standard error, and an interval of `level` on each side.
+
+    blur  what the clock cannot tell apart, by which the interval is wider on each side
+    """
 
     value: float
     low: float
     high: float
     error: float
     launches: int
+    blur: float = 0.0
 
     @property
     def detectable(self) -> float:
         """The smallest effect (a log ratio) that this many launches find with 95 % power at a level of 99 %."""
-        return (NormalDist().inv_cdf(0.99) + NormalDist().inv_cdf(0.95)) * self.error
+        return (NormalDist().inv_cdf(0.99) + NormalDist().inv_cdf(0.95)) * self.error + self.blur
 
 
-def estimate(launches: Sequence[float], level: float) -> Estimate:
+def estimate(launches: Sequence[float], level: float, blur: float = 0.0) -> Estimate:
     """Yuen's trimmed t interval of log ratios, one per launch; of all of them below five. Wants two at least.
 
     `level` is one-sided: 0.975 gives the usual 95 % interval. (Wilcox, Introduction to Robust Estimation, 4.3)
@@ -39,8 +43,14 @@ def estimate(launches: Sequence[float], level: float) -> Estimate:
     value = float(ordered[cut : n - cut].mean())
     winsorised = np.clip(ordered, ordered[cut], ordered[n - 1 - cut])
     error = float(winsorised.std(ddof=1)) / ((1 - 2 * cut / n) * math.sqrt(n))
-    half = t_quantile(level, n - 2 * cut - 1) * error
-    return Estimate(value, value - half, value + half, error, n)
+    half = t_quantile(level, n - 2 * cut - 1) * error + blur
+    return Estimate(value, value - half, value + half, error, n, blur)
+
+
+def blur(step_ns: float, *times_ns: float) -> float:
+    """How far a log ratio of times can be off for a clock that moves by `step_ns`: infinite for times that are no more than
+    a step, or zero."""
+    return math.inf if min(times_ns) <= step_ns else sum(step_ns / ns for ns in times_ns)
 
 
 def t_cdf(t: float, freedom: int) -> float:

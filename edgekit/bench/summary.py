@@ -99,9 +99,9 @@ def _row(name: str, run: Run, base: Run | None, counted: Run | None) -> Row:
         | {
             "load_ms": run.phase_ms("load"),
             "first_ms": run.phase_ms("first"),
-            "cpu_ms": run.ms if run.clock == "CPU" else None,
+            "cpu_ms": run.ms if run.clock == "CPU" and run.told else None,
             **{f"wall_{name}_ms": ms for name, ms in wall.items()},
-            "per_second": run.batch * 1e3 / wall["p50"],
+            "per_second": run.batch * 1e3 / wall["p50"] if wall["p50"] else None,
             "memory_bytes": run.memory_bytes,
             "time_ratio": Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None,
         }
@@ -147,6 +147,9 @@ def verdict(runs: Sequence[Run]) -> str:
         size = _size(one.subject.bytes, other.subject.bytes)
         return f"{few} takes {least / most:.2f} of the instructions of {many} on {one.device}, and is {size}."
     timed = sorted(((n, run) for n, run in zip(names(runs), runs, strict=True) if run.measured), key=lambda r: r[1].ms)
+    if coarse := [run for _, run in timed if not run.told]:
+        step = f"steps of {coarse[0].step_ns / 1e6:.3g} ms" if coarse[0].step_ns else "no steps at all"
+        return f"Nothing is told of who is faster: the clock of CPU times moves in {step} here, and {timed[0][0]} takes no longer."
     (fast, quick), (slow, base) = timed[0], timed[-1]  # two files, also where all times are equal
     size = _size(quick.subject.bytes, base.subject.bytes)
     found = ratio(base, quick)

@@ -5,15 +5,18 @@ import click
 from edgekit import __version__
 from edgekit.cli.android import android
 from edgekit.cli.bench import bench
+from edgekit.cli.bundle import bundle
 from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.gate import gate
+from edgekit.cli.history import history
 from edgekit.cli.inspect import inspect
 from edgekit.cli.look import predict, verify
 from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
 from edgekit.cli.prune import prune
 from edgekit.cli.report import report
+from edgekit.cli.reproduce import reproduce
 from edgekit.cli.train import train
 
 __all__ = ["main"]
@@ -32,5 +35,22 @@ def main() -> None:
     """
 
 
-for command in (export, train, prune, predict, bench, evaluate, gate, report, inspect, verify, android, list_, doctor):
+for command in (
+    export,
+    train,
+    prune,
+    predict,
+    bench,
+    evaluate,
+    gate,
+    history,
+    report,
+    inspect,
+    verify,
+    reproduce,
+    bundle,
+    android,
+    list_,
+    doctor,
+):
     main.add_command(command)

@@ -46,9 +46,16 @@ def add(talk: Talk, artifact: str, app: str) -> int:
     added = put(Path(artifact), Path(app))
     if added.needs:
         talk.warn(f"this file needs {added.needs} or later on phones; with an older one the app refuses it")
+    own = added.artifact.manifest.golden.own
+    if own:
+        talk.warn(
+            f"golden.npz holds {added.artifact.manifest.golden.words}, in every app made from here too;"
+            " edgekit export without --golden own takes others"
+        )
     folder, replaced = added.artifact.folder, " (replaced)" if added.replaced else ""
     document = {"name": added.artifact.name, "folder": str(folder), "bytes": added.bytes, "replaced": added.replaced}
-    talk.result(f"{folder}  {megabytes(added.bytes)}{replaced}", document | {"needs": added.needs})
+    document |= {"needs": added.needs, "own_pictures": own}
+    talk.result(f"{folder}  {megabytes(added.bytes)}{replaced}", document)
     return 0
 
 

@@ -56,6 +56,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     metavar="FILE",
     help="TFLite's benchmark_model for the phone of --on adb: it tells means, and no answers.",
 )
+@click.option("--reference", is_flag=True, help="Time a fixed computation too: edgekit history compares days by it.")
 @click.option("--profile", is_flag=True, help="Time by operator, where the runtime tells.")
 @click.option(
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the runs to it."
@@ -73,6 +74,7 @@ def bench(
     device: str,
     count: bool,
     benchmark_binary: str | None,
+    reference: bool,
     profile: bool,
     output: str,
     no_save: bool,
@@ -98,6 +100,7 @@ def bench(
 
     from edgekit import registry
     from edgekit.bench import harness, runs, summary
+    from edgekit.bench.runs import REFERENCE
     from edgekit.runtimes import Options
 
     if as_csv and (talk.json or profile):
@@ -107,6 +110,8 @@ def bench(
         raise RequestError("--profile is about times", hint="--on local, without --count")
     if benchmark_binary and (count or profile or not isinstance(where, harness.Benchmarking)):
         raise RequestError("--benchmark-binary runs on a phone and tells times alone", hint="--on adb")
+    if reference and (device != "local" or profile):
+        raise RequestError("--reference is timed on this machine", hint="--on local, without --profile")
     counter = _counter(where) if count or not where.timed else None
     if counter and threads != (1,):  # how long they wait for each other is chance
         raise RequestError("instructions are counted of one thread", hint="--threads 1")
@@ -119,15 +124,18 @@ def bench(
     check_interpreter(interpreter, (entry.model.target for entry in made))
     if profile:
         return _profile(talk, made, where, chosen)
+    things = _things(len(made))
+    if reference:
+        made.append(harness.fixed(made[0]))
     if not no_save:
         runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
     sessions, cut = [], False
     try:
         if benchmark_binary and isinstance(where, harness.Benchmarking):
-            with talk.progress(len(made), f"timing {_things(len(made))} with {benchmark_binary}", "files") as tick:
+            with talk.progress(len(made), f"timing {things} with {benchmark_binary}", "files") as tick:
                 sessions.append(harness.by_tool(made, where, Path(benchmark_binary), chosen, tick=tick))
         elif where.timed:
-            with talk.progress(chosen.launches * chosen.rounds, f"timing {_things(len(made))}") as tick:
+            with talk.progress(chosen.launches * chosen.rounds, f"timing {things}") as tick:
                 sessions.append(harness.compare(made, where, chosen, tick=tick))
         if counter:
             counted = entries()
@@ -138,6 +146,7 @@ def bench(
         sessions.append(stop.runs)
         cut = True
     measured = [run for session in sessions for run in session]
+    sessions = [[run for run in session if run.runtime != REFERENCE] for session in sessions]
     failures = [entry.failure for entry in made if entry.failure]
     rows = [row for session in sessions for row in summary.rows(session)]
     if not any(run.measured for run in measured):
@@ -214,7 +223,7 @@ def _text(rows: Sequence["Row"]) -> str:
         "pictures/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
         "instructions": lambda row: f"{row.instructions / 1e6:.2f} M" if row.instructions else "",
     }
-    if len(rows) > 1 and first.wall_p50_ms is not None:
+    if any(row.time_ratio for row in rows):
         clock = "wall" if first.cpu_ms is None else "CPU"
         cells[f"{clock} / {first.name}"] = lambda row: "1" if row is first else str(row.time_ratio or "")
     elif len(rows) > 1 and first.instructions:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.look import on_option, runtime_options
+from edgekit.cli.look import on_option, runtime_options, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
@@ -38,9 +38,7 @@ FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
 @click.option("--contact-sheet", metavar="FILE.png", help="Draw the pictures that the two name differently.")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
 @on_option
-@click.option(
-    "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds without an answer: a hang."
-)
+@timeout_option
 @click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
 @click.option(
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append figures to it."
@@ -209,7 +207,7 @@ def _flip(flip: "Flip") -> tuple[str, ...]:
 
 def sentence(found: "Evaluation", max_drop: float) -> str:
     """What it comes to, in plain words."""
-    from edgekit.bench.accuracy import drop_verdict, needed
+    from edgekit.bench.accuracy import drop_verdict, what_decides
 
     paired = found.paired
     if paired is None:
@@ -231,8 +229,7 @@ def sentence(found: "Evaluation", max_drop: float) -> str:
         return f"{paired.candidate} loses {bound} of top-1 against {paired.reference} (95 % confidence, limit {limit})."
     if verdict == "fail":
         return f"{paired.candidate} loses {points(paired.drop.estimate)} points of top-1 against {paired.reference}, more than {limit}."
-    more = needed(paired, max_drop)
-    way = f"about {more:,} would" if more > paired.pictures else f"the loss is too near to {limit}"
+    way = what_decides(paired, max_drop)
     return f"{n} pictures do not decide whether {paired.candidate} loses more than {limit} points: {way}."
 
 

@@ -72,6 +72,11 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     "--weights", metavar="W", help="auto, imagenet, package, bundled, random, a file or a run.  [default: auto]"
 )
 @click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
+@click.option(
+    "--golden",
+    type=click.Choice(["public", "own"]),
+    help="Pictures that travel with the file to prove copies; own: four of yours.  [default: public]",
+)
 @click.option("--samples", type=int, metavar="N", help="How many pictures calibrate.  [default: 128]")
 @click.option(
     "--input", "input", type=click.Choice(["auto", "uint8", "int8", "float32"]), help="The file's input type."
@@ -108,7 +113,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="onnx, openvino: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
 )
 @preprocessing
-@click.option("--labels", metavar="FILE", help="One class name per line.")
+@click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @click.option("--seed", type=int, metavar="N", help="Of random weights and of the choice of pictures.  [default: 0]")
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")
 @click.option("-o", "--output", metavar="DIR", help="Where to.  [default: build/MODEL-TARGET-SCHEME]")
@@ -302,6 +307,8 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]
     lines += [f"  {note}" for note in m.notes]
+    if m.golden.own:
+        lines.append(f"  golden.npz holds {m.golden.words}")
     talk.detail(f"weights sha256 {m.weights.sha256}")
     talk.detail(f"made with {', '.join(f'{k} {v}' for k, v in m.made_with.items())}")
     if not talk.json:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     "--detect", flag_value=True, default=None, type=bool, help="Fail at that slowdown, not only surely above it."
 )
 @click.option("--max-drop", type=float, metavar="POINTS", help="Of top-1, with --data.  [default: 0.5]")
+@click.option(
+    "--allow-contract", flag_value=True, default=None, type=bool,
+    help="Let inputs, outputs, classes, scores and preprocessing be others.",
+)  # fmt: skip
 @click.option("--budget", type=float, metavar="SECONDS", help="For the latency test.  [default: 60]")
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
 @click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: top-1 is compared too.")
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 @click.option("--no-times", is_flag=True, help="With --update FILE.json: only what is the same on every machine.")
 @click.option("--markdown", metavar="FILE", help="Append the verdict as Markdown ($GITHUB_STEP_SUMMARY).")
 @click.option("--junit", metavar="FILE", help="Write the verdict as JUnit XML.")
+@click.option("--bmf", metavar="FILE", help="Write ratios and counts as Bencher reads them.")
+@click.option("--benchmark-action", metavar="FILE", help="Write them as github-action-benchmark reads them.")
 @runtime_options
 @common
 def gate(
@@ -45,6 +51,7 @@ def gate(
     max_slowdown: float | None,
     detect: bool | None,
     max_drop: float | None,
+    allow_contract: bool | None,
     budget: float | None,
     budgets: str | None,
     data: str | None,
@@ -60,10 +67,13 @@ def gate(
     no_times: bool,
     markdown: str | None,
     junit: str | None,
+    bmf: str | None,
+    benchmark_action: str | None,
     threads: int,
     interpreter: str | None,
 ) -> int:
-    """Exit 1 where CANDIDATE is slower, larger or worse than its baseline.
+    """Exit 1 where CANDIDATE is slower, larger or worse than its baseline, or does not fit in its place: takes another
+    input, answers other classes.
 
     Both run side by side in fresh processes, and their CPU times are compared until the test decides; numbers of an
     earlier day are compared only as far as the machine is the same, and the method is said.
@@ -81,7 +91,7 @@ def gate(
     from edgekit import gate as room
     from edgekit.data import open_data
     from edgekit.gate import baseline as other
-    from edgekit.gate import rendering
+    from edgekit.gate import dashboards, rendering
     from edgekit.gate.judging import Judge
     from edgekit.runtimes import Options
 
@@ -90,7 +100,12 @@ def gate(
     if (source or no_times) and not (update and baseline.endswith(".json")):
         flag = "--source" if source else "--no-times"
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
-    for place, flag in ((markdown, "--markdown"), (junit, "--junit")):
+    for place, flag in (
+        (markdown, "--markdown"),
+        (junit, "--junit"),
+        (bmf, "--bmf"),
+        (benchmark_action, "--benchmark-action"),
+    ):
         if place:
             artifact.check_place(Path(place), f"{flag} another/file")
     model = artifact.open_model(Path(candidate))
@@ -100,16 +115,24 @@ def gate(
         model=model,
         runtime=_runtime(runtime, model.target),
         device=registry.device(device),
-        limits=named.of(model.name, max_slowdown=max_slowdown, detect=detect, max_drop=max_drop, budget=budget),
+        limits=named.of(
+            model.name,
+            max_slowdown=max_slowdown,
+            detect=detect,
+            max_drop=max_drop,
+            allow_contract=allow_contract,
+            budget=budget,
+        ),
         options=Options(threads, interpreter),
         allow_absolute=allow_absolute,
         timeout=timeout,
         seed=seed,
         say=talk.say,
+        warn=talk.warn,
         progress=lambda total, what: talk.progress(total, what, "pictures" if what == "answering" else "launches"),
     )
     if update:
-        return _update(talk, judge, baseline, source, times=not no_times)
+        return _update(talk, judge, baseline, source, times=not no_times, strict=strict)
     if data:
         if not isinstance(model, artifact.Artifact):
             raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
@@ -123,10 +146,15 @@ def gate(
             Path(markdown).parent.mkdir(parents=True, exist_ok=True)
             with Path(markdown).open("a", encoding="utf-8") as file:
                 file.write(rendering.markdown(verdict))
-    if junit:
-        with artifact.output_errors("--junit another/file"):
-            Path(junit).parent.mkdir(parents=True, exist_ok=True)
-            Path(junit).write_text(rendering.junit([verdict]), "utf-8")
+    for place, flag, written in (
+        (junit, "--junit", rendering.junit([verdict])),
+        (bmf, "--bmf", dashboards.bmf(verdict)),
+        (benchmark_action, "--benchmark-action", dashboards.benchmark_action(verdict)),
+    ):
+        if place:
+            with artifact.output_errors(f"{flag} another/file"):
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+                Path(place).write_text(written, "utf-8")
     text = table(rendering.rows(verdict), header=rendering.HEADER)
     document: dict[str, Any] = msgspec.to_builtins(verdict)
     document |= {"outcome": verdict.outcome, "exit_code": verdict.exit_code(strict=strict)}
@@ -145,16 +173,18 @@ def _runtime(name: str | None, target: str) -> str:
     return name
 
 
-def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool) -> int:
-    """The candidate takes the baseline's place."""
+def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool, strict: bool) -> int:
+    """The candidate takes the baseline's place. With `strict`, 5 where its times could not be told."""
     import msgspec
 
     from edgekit.errors import EdgekitError
     from edgekit.gate import baseline
 
+    untold = False
     if where.endswith(".json"):
         old = baseline.read(Path(where)) if Path(where).exists() else None
         new = judge.numbers(source or (old.source if old else None), times=times)
+        untold = times and judge.device.timed and new.cpu_ms is None
         new = baseline.complete(new, old, counted=not judge.device.timed)
         baseline.write(Path(where), new)
         changes = baseline.changes(old, new)
@@ -170,4 +200,4 @@ def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times
         document = {"baseline": where, "changes": changes}
     lines = [f"  {change}" for change in changes] or ["  nothing changes"]
     talk.result("\n".join([f"{where} is now {judge.model.name}", *lines]), document)
-    return 0
+    return 5 if strict and untold else 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.look import pictures_for, warn_of_strangers
-from edgekit.cli.output import Talk, common, megabytes, table
+from edgekit.cli.output import Talk, common, echo, megabytes, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
         )
         for i, layer in enumerate(found.layers)
     ]
-    click.echo(f"A  {found.first}\nB  {found.second}")
-    click.echo(table(rows, header=("SQNR", "layer of A", "layer of B", "")))
-    click.echo(f"on {found.fed}; each channel up to a factor, which int8 files may have moved to the next layer")
+    echo(f"A  {found.first}\nB  {found.second}")
+    echo(table(rows, header=("SQNR", "layer of A", "layer of B", "")))
+    echo(f"on {found.fed}; each channel up to a factor, which int8 files may have moved to the next layer")
     for name in found.unmatched[: None if talk.verbose else 5]:
-        click.echo(f"no partner: {name}")
+        echo(f"no partner: {name}")
     if len(found.unmatched) > 5 and not talk.verbose:
-        click.echo(f"no partner: {len(found.unmatched) - 5} more (-v names them)")
-    click.echo(verdict(found))
+        echo(f"no partner: {len(found.unmatched) - 5} more (-v names them)")
+    echo(verdict(found))
     return 0
 
 
@@ -140,6 +140,7 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
             ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
             ("proof", f"{parity.describe(m.proof, m.meaning.measure)}, in {m.proof.runtime}" if m.proof else "none"),
             ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
+            ("golden", m.golden.words),
             ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
             (
                 "made on",
@@ -147,24 +148,24 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
                 + ", ".join(f"{k} {v}" for k, v in m.made_with.items()),
             ),
         ]
-        click.echo(table(facts) + "\n")
-    click.echo(f"{file}  {megabytes(seen.bytes)}")
+        echo(table(facts) + "\n")
+    echo(f"{file}  {megabytes(seen.bytes)}")
     ports = [("takes", port) for port in seen.inputs] + [("answers", port) for port in seen.outputs]
     if ports and not opened:
-        click.echo(table([(what, port.name, port.dtype, port.size) for what, port in ports], indent="  "))
+        echo(table([(what, port.name, port.dtype, port.size) for what, port in ports], indent="  "))
     rows = [
         (o.name, o.precision, str(o.count), megabytes(o.weight_bytes) if o.weight_bytes else "") for o in seen.operators
     ]
     if rows:
-        click.echo(table(rows, header=("operator", "computes in", "count", "weights"), indent="  "))
+        echo(table(rows, header=("operator", "computes in", "count", "weights"), indent="  "))
     for line in int8_lines(seen):
-        click.echo(line)
+        echo(line)
     if layers and seen.layers:
         heaviest = sorted(seen.layers, key=lambda layer: -layer.weight_bytes)[:HEAVIEST]
         rows = [(x.name, x.operator, x.precision, megabytes(x.weight_bytes)) for x in heaviest]
-        click.echo(table(rows, header=("layer", "operator", "computes in", "weights"), indent="  "))
+        echo(table(rows, header=("layer", "operator", "computes in", "weights"), indent="  "))
     if run:
-        click.echo(
+        echo(
             f"in {run.runtime}: "
             + ", ".join(f"{k.name} {k.precision} {k.count}".replace("  ", " ") for k in run.kernels)
         )

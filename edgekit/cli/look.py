@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.output import Talk, common, table
+from edgekit.cli.output import Talk, common, echo, table
 from edgekit.errors import DataError, RequestError
 
 if TYPE_CHECKING:
@@ -44,13 +44,30 @@ def on_option(function: Any) -> Any:
     )(function)
 
 
+def timeout_option(function: Any) -> Any:
+    return click.option(
+        "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds without an answer: a hang."
+    )(function)
+
+
 @click.command()
 @click.argument("artifact")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("-k", "--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to show.")
+@on_option
 @runtime_options
+@timeout_option
 @common
-def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, threads: int, interpreter: str | None) -> int:
+def predict(
+    talk: Talk,
+    artifact: str,
+    images: tuple[str, ...],
+    top: int,
+    device: str,
+    threads: int,
+    interpreter: str | None,
+    timeout: float,
+) -> int:
     """The exported file answers, with labels.
 
     \b
@@ -63,13 +80,14 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
     from edgekit.prediction import predict as answer
     from edgekit.runtimes import Options
 
+    place = registry.device(device)
     opened = room.load(Path(artifact))
     manifest = opened.manifest
     check_interpreter(interpreter, [manifest.target])
-    runtime = registry.runtime_for(manifest.target)
     documents: list[dict[str, Any]] = []
     skipped: list[DataError] = []
-    for path, found in answer(opened, runtime, Options(threads, interpreter), [Path(i) for i in images], top):
+    asked = Options(threads, interpreter)
+    for path, found in answer(opened, asked, [Path(i) for i in images], top, place, timeout):
         if isinstance(found, DataError):
             skipped.append(found)
             if len(images) > 1:
@@ -94,7 +112,7 @@ def predict(talk: Talk, artifact: str, images: tuple[str, ...], top: int, thread
         unread = [error.message for error in skipped]
         talk.result("", {"knows": manifest.weights.knows, "predictions": documents, "skipped": unread})
     elif not talk.quiet:
-        click.echo(knows)
+        echo(knows)
     return 0
 
 

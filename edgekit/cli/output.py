@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import io
 import json
 import os
 import signal
@@ -15,7 +16,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from edgekit.errors import EdgekitError, OutputError
+from edgekit.errors import EdgekitError, OutputError, RequestError
+from edgekit.harmless import harmless
+from edgekit_vision import refuse_strangers
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
@@ -45,13 +48,15 @@ class Program(click.Group):
     """All commands: SIGTERM ends them as orderly as Ctrl-C, and an output that takes nothing is an error like others."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        refuse_strangers()
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:  # what runs in the background of a script ignores Ctrl-C
                 signal.signal(number, STOP)
+        _open_streams()
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
-            if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            if not _writing(error):
                 raise
             # what waits in the buffer would fail again when the interpreter ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,25 +76,25 @@ class Talk:
         """A step of long work."""
         STOP.check()
         if not self.quiet:
-            click.echo(f"  {line}", err=True)
+            echo(f"  {line}", err=True)
 
     def detail(self, line: str) -> None:
         if self.verbose and not self.quiet:
-            click.echo(f"  {line}", err=True)
+            echo(f"  {line}", err=True)
 
     def warn(self, line: str) -> None:
-        click.echo(f"warning: {line}", err=True)
+        echo(f"warning: {line}", err=True)
 
     def result(self, lines: str, document: Any) -> None:
         if self.json:
-            click.echo(json.dumps(document, indent=2))
+            echo(json.dumps(document, indent=2))
         elif lines:
-            click.echo(lines)
+            echo(lines)
 
     @contextmanager
     def progress(self, total: int, what: str, unit: str = "rounds") -> Iterator[Callable[[], None]]:
         """A progress bar on a terminal, one plain line elsewhere; yields the function that moves it on."""
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet or sys.stderr is None or not sys.stderr.isatty():
             self.say(f"{what} ({total:,} {unit})")
             yield STOP.check
             return
@@ -106,15 +111,53 @@ class Talk:
             yield tick
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Everything that is shown goes through here: what files say must not steer the terminal. Raises OutputError."""
+    if not err and sys.stdout is None:
+        raise OutputError("cannot write the answer: standard output is closed", hint="send it somewhere: > answer.txt")
+    click.echo(harmless(text), err=err)  # noqa: TID251
+
+
 def fail(error: EdgekitError, *, as_json: bool = False) -> NoReturn:
     """End the program with what an error says and its exit code."""
     with contextlib.suppress(OSError):  # where stderr takes nothing the exit code must do
-        click.echo(f"error: {error.message}", err=True)
+        echo(f"error: {error.message}", err=True)
         if error.hint:
-            click.echo(f"  try: {error.hint}", err=True)
+            echo(f"  try: {error.hint}", err=True)
     if as_json:
-        click.echo(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
+        echo(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
     sys.exit(error.exit_code)
+
+
+def _environment(error: OSError | MemoryError | UnicodeEncodeError) -> EdgekitError | None:
+    """What no command foresees: the system refuses (a name too long, no memory, too many files). None: a fault of ours."""
+    if isinstance(error, MemoryError):
+        return OutputError("memory ran out", hint="a smaller file, or a machine with more")
+    if isinstance(error, UnicodeEncodeError):
+        return RequestError(f"a name is not UTF-8 and cannot be written down: {error.object}", hint="rename it")
+    if error.errno is None or isinstance(error, BrokenPipeError) or _writing(error):
+        return None
+    kind = RequestError if error.errno == errno.ENAMETOOLONG else OutputError
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return kind(f"{where}{error.strerror}", hint="--debug shows where it happened")
+
+
+def _writing(error: OSError) -> bool:
+    """Whether it is standard output that takes nothing: of a file there would be a name."""
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
+def _open_streams() -> None:
+    """A standard stream that the caller closed: the next file that is opened would take its number, and be written to by
+    whatever prints. What cannot be encoded for a terminal is spelled out."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def common(function: F) -> F:
@@ -134,8 +177,13 @@ def common(function: F) -> F:
                 raise
             fail(error, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; nothing half-made was left behind", err=True)
+            echo("interrupted; nothing half-made was left behind", err=True)
             sys.exit(INTERRUPTED)
+        except (OSError, MemoryError, UnicodeEncodeError) as error:
+            told = _environment(error)
+            if debug or told is None:
+                raise
+            fail(told, as_json=as_json)
         sys.exit(code or 0)
 
     return wrapper  # type: ignore[return-value]
@@ -143,7 +191,7 @@ def common(function: F) -> F:
 
 def table(rows: Sequence[tuple[str, ...]], *, header: tuple[str, ...] | None = None, indent: str = "") -> str:
     """Columns padded to their widest cell."""
-    lines = [header, *rows] if header else rows
+    lines = [tuple(cell.replace("\n", "\\n") for cell in line) for line in ([header, *rows] if header else rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
         indent + "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines

@@ -29,7 +29,7 @@ LESSON = (
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
     click.option("--temperature", type=float, metavar="T", help="That softens both answers.  [default: 3]"),
     click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt."),
-    click.option("--classes", metavar="FILE", help="Names of the classes, one a line, in their order."),
+    click.option("--classes", metavar="FILE", help="Names of the classes, in their order: lines, JSON or YAML."),
     click.option(
         "--val-share", type=float, metavar="S", help="Of the training pictures, to select on.  [default: 0.1]"
     ),

@@ -9,6 +9,7 @@ folders.py   class folders, a folder with a table of labels, a plain folder
 tables.py    labels in .csv, .json, .jsonl, .txt
 idx.py       the files of MNIST and Fashion-MNIST
 parquet.py   the files of the Hugging Face hub
+labels.py    the names of a model's classes
 classes.py   which class of a model a name means
 decoding.py  pictures decoded ahead by a few threads
 """

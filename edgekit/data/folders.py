@@ -10,6 +10,7 @@ from edgekit.data.dataset import Opener, Source
 from edgekit.data.files import picture_files
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError
+from edgekit.harmless import harmless
 from edgekit.preprocess import decode_picture
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # of an image folder of the Hugging Face hub
@@ -20,15 +21,17 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
     if not unlabelled and (table := next((folder / m for m in METADATA if (folder / m).is_file()), None)):
         return with_table(folder, table)
     files = [path.relative_to(folder) for path in picture_files(folder)]
-    of = f"{split} pictures of {folder}".strip()
+    of = harmless(f"{split} pictures of {folder}".strip())
     classified = [path for path in files if len(path.parts) > 1]
     if unlabelled or not classified:
         return _files(f"{of} (not labelled)", folder, files, None)
     notes: tuple[str, ...] = ()
     if len(classified) < len(files):
         notes = (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
-    names = [(path.parts[0],) for path in classified]
-    empty = {p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")} - {n for (n,) in names}
+    names = [(harmless(path.parts[0]),) for path in classified]
+    empty = {harmless(p.name) for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")} - {
+        n for (n,) in names
+    }
     if empty:
         notes += (f"{len(empty)} class folders hold no picture: {few(sorted(empty))}",)
     return _files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
@@ -45,7 +48,7 @@ def with_table(folder: Path, table: Path) -> Source:
     there = {str(path.relative_to(folder)) for path in picture_files(folder)}
     rest = len(there - {str(Path(name)) for name in rows})
     notes = (f"{rest} of {len(there)} pictures in {folder} have no label in {table.name}: left out",) if rest else ()
-    what = f"pictures of {folder} (labels of {table.name})"
+    what = harmless(f"pictures of {folder} (labels of {table.name})")
     return _files(what, folder, [Path(name) for name in rows], list(rows.values()), notes)
 
 
@@ -59,7 +62,8 @@ def _files(
     def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener]]:
         for position in positions:
             path = folder / files[position]
-            yield files[position].as_posix(), partial(decode_picture, path, files[position].as_posix())
+            name = harmless(files[position].as_posix())  # it is shown and saved
+            yield name, partial(decode_picture, path, name)
 
     return Source(what, stamp(folder, files, names), names, len(files), read, notes)
 
@@ -73,5 +77,5 @@ def stamp(folder: Path, files: Sequence[Path], names: Sequence[tuple[str, ...]] 
             seen = f"{state.st_size} {state.st_mtime_ns}"
         except OSError:
             seen = "missing"
-        digest.update(f"{name.as_posix()}\0{seen}\0{names[i] if names else ''}\n".encode())
+        digest.update(f"{name.as_posix()}\0{seen}\0{names[i] if names else ''}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

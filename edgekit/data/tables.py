@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit import reading
 from edgekit.errors import DataError
 
 FILES = ("file_name", "filename", "file", "image", "path", "name")
@@ -28,14 +29,16 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
     if kind not in KINDS:
         raise DataError(f"{path} is not a file of labels", hint=f"a file that ends in {', '.join(KINDS)}")
     try:
-        text = path.read_text("utf-8-sig")
+        text = reading.text(path)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", hint="--labels with a .csv, .json or .txt file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except reading.Malformed as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     try:
         rows = dict({".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".txt": _txt}[kind](text))
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise DataError(f"{path}: {error}", hint="a picture and its class in each line or entry") from None
     if not rows:
         raise DataError(f"{path} names no pictures")

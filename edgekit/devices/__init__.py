@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.errors import EdgekitError
 from edgekit.runtimes import OperatorTime, Options, Takes
 
 
@@ -86,7 +87,8 @@ class Profile(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The file is open, and one inference ran. `imported`: the runtime, where that is told apart from opening the file."""
+    """The file is open, and one inference ran. `imported`: the runtime, where that is told apart from opening the file.
+    `step_ns`: by how much the clock of CPU times moves at once (see clock.py)."""
 
     imported: Phase | None
     load: Phase
@@ -95,6 +97,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     facts: dict[str, str]  # of the session: what really runs
     host: dict[str, str]
     source: str  # what the timed inferences are fed
+    step_ns: int = 0
 
 
 class Samples(msgspec.Struct, frozen=True, tag=True):
@@ -140,6 +143,10 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
     kind: str
     message: str
     hint: str
+
+    @classmethod
+    def of(cls, error: EdgekitError) -> "Failure":
+        return cls(type(error).__name__, error.message, error.hint)
 
 
 Request = Infer | Count | Answer | Profile | End

@@ -3,13 +3,13 @@
 Never QEMU's `max`: with SVE, LiteRT's int8 gave wrong answers there.
 """
 
-import importlib.metadata
 import re
 import tempfile
 from pathlib import Path
 from typing import ClassVar
 
 import edgekit
+import edgekit_vision
 from edgekit.devices import Job, qemu
 from edgekit.devices.cache import Part, Say, cache, make, part, run
 from edgekit.devices.emulated import Core, Emulated, EmulatedWorker
@@ -101,9 +101,10 @@ class Arm64(Emulated):
 def _this_edgekit(into: Path) -> None:
     """The package that is running, and its entry points, without what else lies beside it here."""
     into.mkdir()
-    (into / "edgekit").symlink_to(Path(edgekit.__file__).parent)
-    here = importlib.metadata.distribution("edgekit")
-    about = into / f"edgekit-{here.version}.dist-info"
-    about.mkdir()
-    for name in ("METADATA", "entry_points.txt"):
-        (about / name).write_text(here.read_text(name) or "", "utf-8")
+    for module in (Path(edgekit.__file__).parent, Path(edgekit_vision.__file__)):
+        (into / module.name).symlink_to(module)
+    if here := edgekit_vision.installed():
+        about = into / f"{edgekit_vision.__name__}-{here.version}.dist-info"
+        about.mkdir()
+        for name in ("METADATA", "entry_points.txt"):
+            (about / name).write_text(here.read_text(name) or "", "utf-8")

@@ -1,6 +1,7 @@
 """A worker in a process of its own, and what to say when it does not answer."""
 
 import contextlib
+import json
 import os
 import queue
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 from numpy.typing import NDArray
@@ -60,7 +61,8 @@ class ProcessWorker:
         # a thread, because a pipe cannot be waited for with a timeout on every system
         threading.Thread(target=self._listen, daemon=True).start()
         try:
-            self._send(msgspec.json.encode(job) + b"\n")
+            # json: msgspec's refuses names that are not UTF-8
+            self._send(json.dumps(msgspec.to_builtins(job)).encode() + b"\n")
             self.ready = self._receive(Ready)[0]
         except BaseException:
             self.kill()
@@ -116,13 +118,10 @@ class ProcessWorker:
                 hint="a longer --timeout, if it is only slow",
             ) from None
         if received is None:
-            raise WorkerError(f"{self._what()} {_ended(self.process.wait())}{self._last_words()}")
+            raise WorkerError(f"{self._what()} {ended(self.process.wait())}{last_words(self.said)}")
         reply, payload = received
         if isinstance(reply, Failure):
-            error: type[EdgekitError] = getattr(errors, reply.kind, WorkerError)
-            raised = EdgekitError.__new__(error)
-            EdgekitError.__init__(raised, reply.message, hint=reply.hint)
-            raise raised
+            raise raised(reply)
         assert isinstance(reply, kind), reply
         return reply, payload
 
@@ -142,13 +141,23 @@ class ProcessWorker:
     def _what(self) -> str:
         return f"{self.job.runtime} with {self.job.model}"
 
-    def _last_words(self) -> str:
-        self.said.seek(0)
-        lines = [line.strip() for line in self.said.read().decode(errors="replace").splitlines() if line.strip()]
-        return f": {lines[-1]}" if lines else ""
+
+def raised(failure: Failure) -> EdgekitError:
+    """The error that a worker told of."""
+    kind: type[EdgekitError] = getattr(errors, failure.kind, WorkerError)
+    error = EdgekitError.__new__(kind)  # not by its own __init__, which may take other things
+    EdgekitError.__init__(error, failure.message, hint=failure.hint)
+    return error
 
 
-def _ended(code: int) -> str:
+def last_words(said: IO[bytes]) -> str:
+    """Of what a process wrote to its standard error."""
+    said.seek(0)
+    lines = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+    return f": {lines[-1]}" if lines else ""
+
+
+def ended(code: int) -> str:
     """What an exit status means, in words."""
     if code == -signal.SIGKILL:
         return "was killed, most likely because memory ran out"

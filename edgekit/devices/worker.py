@@ -5,6 +5,7 @@ goes to standard error instead.
 """
 
 import gc
+import json
 import os
 import sys
 import time
@@ -40,6 +41,7 @@ from edgekit.devices import (
     packed_size,
     unpack,
 )
+from edgekit.devices.clock import cpu_clock
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.runtimes import Runtime, Session, Takes
 
@@ -58,12 +60,12 @@ def main() -> None:
     try:
         serve(sys.stdin.buffer, reply)
     except EdgekitError as error:
-        reply(_failure(error))
+        reply(Failure.of(error))
         sys.exit(error.exit_code)
 
 
 def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
-    job = msgspec.json.decode(requests.readline(), type=Job)
+    job = msgspec.convert(json.loads(requests.readline()), Job)
     used = [host.memory()]
     runtime, imported = timed(lambda: _import(job))
     used.append(host.memory())
@@ -77,7 +79,8 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
     gc.disable()
-    reply(Ready(imported, load, first, takes, session.facts(), host.conditions(), source))
+    conditions = host.conditions() | {"cpu_clock": cpu_clock().name}
+    reply(Ready(imported, load, first, takes, session.facts(), conditions, source, cpu_clock().step))
     while line := requests.readline():
         request: Request = msgspec.json.decode(line, type=Request)
         tensors = tensor
@@ -86,7 +89,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
         try:
             reply(*answer(session, request, tensors, used))
         except EdgekitError as error:
-            reply(_failure(error))
+            reply(Failure.of(error))
         if isinstance(request, End):
             break
     session.close()
@@ -114,9 +117,10 @@ def answer(
 
 
 def timed(call: Callable[[], T]) -> tuple[T, Phase]:
-    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    read = cpu_clock().read
+    wall, cpu = time.perf_counter_ns(), read()
     result = call()
-    cpu_ns = time.process_time_ns() - cpu
+    cpu_ns = read() - cpu
     return result, Phase(time.perf_counter_ns() - wall, cpu_ns)
 
 
@@ -179,10 +183,6 @@ def _memory(used: list[host.Resident | None]) -> Memory | None:
     if not (peak and before and imported and loaded and first):
         return None
     return Memory(before.total, imported.total, loaded.total, first.total, first.anonymous, peak.peak)
-
-
-def _failure(error: EdgekitError) -> Failure:
-    return Failure(type(error).__name__, error.message, error.hint)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), here by what acti
 """
 
 import operator
+from collections import Counter
 
 import torch
 from torch import fx, nn
@@ -71,7 +72,9 @@ class _Network:
     def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
         self.module, self.graph = module, graph
         self.modules = dict(module.named_modules())
-        self.convolutions = [n for n in graph.nodes if isinstance(self._called(n), nn.Conv2d)]
+        runs = Counter(n.target for n in graph.nodes if n.op == "call_module")
+        # one that runs more than once has one set of weights for several places
+        self.convolutions = [n for n in graph.nodes if isinstance(self._called(n), nn.Conv2d) and runs[n.target] == 1]
 
     def _called(self, node: fx.Node) -> nn.Module | None:
         return self.modules[str(node.target)] if node.op == "call_module" else None
@@ -114,6 +117,7 @@ class _Network:
                 layer = self._called(reader)
                 if (
                     rectified
+                    and reader in self.convolutions
                     and isinstance(layer, nn.Conv2d)
                     and layer.groups == layer.in_channels == layer.out_channels
                 ):

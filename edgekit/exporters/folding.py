@@ -1,6 +1,7 @@
 """BatchNorm into the convolution before it: what every converter does, done first so that weights can be prepared."""
 
 import copy
+from collections import Counter
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ def fold_batch_norm(module: nn.Module, pictures: torch.Tensor) -> nn.Module | No
     """A copy in which every convolution that is directly followed by a BatchNorm has taken it in.
 
     "Followed" goes by the order of registration, so the outcome is checked on normalised pictures [n, 3, h, w]:
-    None where the answers changed, or where a layer runs more than once and can have no weights of its own.
+    None where the answers changed, or where the network takes one picture only.
     """
     folded = copy.deepcopy(module).eval()
     for parent in list(folded.modules()):
@@ -31,24 +32,32 @@ def fold_batch_norm(module: nn.Module, pictures: torch.Tensor) -> nn.Module | No
                 rest = [m for m in (getattr(child, "drop", None), getattr(child, "act", None)) if m is not None]
                 setattr(parent, name, nn.Sequential(*rest))
             previous = child
-    calls: list[nn.Module] = []
-    layers = weighted(folded)
-    handles = [layer.register_forward_hook(lambda layer, given, answer: calls.append(layer)) for layer in layers]
     try:
         same = alike(module(pictures[:2]), folded(pictures[:2]))
     except RuntimeError:  # a network that takes one picture only
         same = False
-    for handle in handles:
-        handle.remove()
-    if not same or len(calls) != len(set(calls)):
+    if not same:
         return None
-    for layer in layers:
+    for layer in weighted(folded):
         _keep_scale(layer.weight)
     return folded
 
 
 def weighted(module: nn.Module) -> list[nn.Conv2d | nn.Linear]:
     return [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+
+
+def run_once(module: nn.Module, pictures: torch.Tensor) -> tuple[list[nn.Conv2d | nn.Linear], list[nn.Module]]:
+    """The layers with weights that run once or never, and those that run more than once for normalised pictures."""
+    calls: Counter[nn.Module] = Counter()
+    layers = weighted(module)
+    handles = [layer.register_forward_hook(lambda layer, given, answer: calls.update([layer])) for layer in layers]
+    try:
+        module(pictures)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [m for m in layers if calls[m] < 2], [m for m in layers if calls[m] > 1]
 
 
 def alike(expected: torch.Tensor, got: torch.Tensor) -> bool:

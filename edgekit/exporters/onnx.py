@@ -10,10 +10,10 @@ from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError, reason
 from edgekit.exporters import Exported, Say
+from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
-from edgekit.registry import installed
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 

@@ -5,20 +5,18 @@ import re
 from pathlib import Path
 
 import msgspec
+import openvino
+from openvino.preprocess import PrePostProcessor
 
 from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError
 from edgekit.exporters import Exported, Say
+from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
-from edgekit.quiet import no_telemetry, quiet
+from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
-from edgekit.registry import installed
-
-with no_telemetry():
-    import openvino
-    from openvino.preprocess import PrePostProcessor
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pillow")
 

@@ -1,6 +1,7 @@
 """What is done to a float network before int8 quantization, the same for every target: fold, equalise, round."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,9 +12,9 @@ from edgekit.calibration import Pictures
 from edgekit.exporters import Say
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
-from edgekit.exporters.rounding import round_weights
+from edgekit.exporters.rounding import Rounded, round_weights
 from edgekit.models import LoadedModel
-from edgekit.preprocess import normalise
+from edgekit.preprocess import Preprocess, normalise
 from edgekit.recipe import Recipe
 
 PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
@@ -38,10 +39,13 @@ def prepare(
     """The network with the weights that the recipe asks for. pair_safe: see rounding.py."""
     if not (recipe.rounds_against_pictures or recipe.equalizes):
         return Prepared(model.module)
-    pictures = _first(calibration, model)
+    pictures = first(calibration, model.preprocess)
     folded = fold_batch_norm(model.module, pictures)
     if folded is None:
-        note = "weights are as they were, rounded to nearest: this network's BatchNorms could not be folded"
+        note = (
+            "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one "
+            "picture at a time"
+        )
         say(note)
         return Prepared(model.module, (note,))
     notes: tuple[str, ...] = ()
@@ -54,13 +58,29 @@ def prepare(
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration pictures")
         static = recipe.quantize.scheme == "int8-static"
-        scales = round_weights(folded, pictures, static=static, pair_safe=pair_safe)
+        rounded = round_weights(folded, pictures, static=static, pair_safe=pair_safe)
+        scales = rounded.scales
+        for said in _to_nearest(rounded):
+            say(said)
+            notes = (*notes, said)
     return Prepared(folded, notes, scales)
 
 
-def _first(calibration: Pictures, model: LoadedModel) -> torch.Tensor:
+def _to_nearest(rounded: Rounded) -> Iterator[str]:
+    """Which layers got no weights chosen for what they see, and why."""
+    reasons = {
+        "they run more than once": rounded.again,
+        "what they see is too large, or too much alike, for a covariance": rounded.nearest,
+    }
+    for why, names in reasons.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            yield f"weights are rounded to nearest in {', '.join(names[:3])}{more}: {why}"
+
+
+def first(calibration: Pictures, spec: Preprocess) -> torch.Tensor:
     """The first calibration pictures, normalised: float32 [n, 3, h, w]."""
-    height, width = model.preprocess.input_size
+    height, width = spec.input_size
     count = min(max(4, PICTURES * 224 * 224 // (height * width)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
-    return torch.from_numpy(normalise(pixels, model.preprocess).transpose(0, 3, 1, 2).copy())
+    return torch.from_numpy(normalise(pixels, spec).transpose(0, 3, 1, 2).copy())

@@ -22,13 +22,14 @@ GPTQ, which moves weights, keeps to that. Smaller scales with the largest pairs 
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from edgekit.exporters.folding import weighted
+from edgekit.exporters.folding import run_once
 from edgekit.inspection import overflow
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
@@ -37,22 +38,35 @@ DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
 
+SingularError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 Forward = Callable[[torch.Tensor], torch.Tensor]
 Neighbours = tuple[torch.Tensor, torch.Tensor]  # the input before, and the one after, each input
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """Layers by their names.
+
+    scales   the step of every output channel's grid, of each layer that was rounded: float32 [outputs]
+    nearest  rounded to the nearest, because their inputs are too large or too much alike for a covariance
+    again    left as they were, because they run more than once
+    """
+
+    scales: dict[str, torch.Tensor]
+    nearest: tuple[str, ...]
+    again: tuple[str, ...]
+
+
 @torch.no_grad()
-def round_weights(
-    folded: nn.Module, pictures: torch.Tensor, *, static: bool, pair_safe: bool = False
-) -> dict[str, torch.Tensor]:
+def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool, pair_safe: bool = False) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
     pictures  normalised calibration pictures, float32 [n, 3, h, w]
     static    layers get their inputs on an 8-bit grid too, as in a static int8 file
     pair_safe no two neighbouring weights overflow 16 bits with unsigned activations
-    Returns the scale of every output channel by the layer's name: float32 [outputs].
     """
     scales: dict[str, torch.Tensor] = {}
+    nearest: list[str] = []
     names = {layer: name for name, layer in folded.named_modules()}
     generator = torch.Generator().manual_seed(0)
 
@@ -67,17 +81,22 @@ def round_weights(
         neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
         scale = _scale(layer, neighbours)
         scales[names[layer]] = scale.flatten()
-        layer.weight.copy_(_rounded(layer, exact, rounded, scale, neighbours, generator))
+        try:
+            weight = _rounded(layer, exact, rounded, scale, neighbours, generator)
+        except SingularError:
+            weight = _gptq(_matrix(layer), None, scale, neighbours=neighbours).reshape(layer.weight.shape)
+            nearest.append(names[layer])
+        layer.weight.copy_(weight)
         if layer.bias is None:
             layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
         got = forward(rounded)
         channel = 1 if isinstance(layer, nn.Conv2d) else got.ndim - 1
         over = [d for d in range(got.ndim) if d != channel]
-        error = (wanted - got).mean(over, keepdim=True)
+        error = (wanted - got).mean(over, keepdim=True).nan_to_num(0, 0, 0)
         layer.bias += error.flatten()
         return torch.cat([wanted, got + error])
 
-    layers = weighted(folded)
+    layers, again = run_once(folded, pictures[:2])
     for layer in layers:
         layer.forward = partial(visit, layer, layer.forward)  # type: ignore[method-assign]
     try:
@@ -85,12 +104,14 @@ def round_weights(
     finally:
         for layer in layers:
             del layer.forward
-    return scales
+    return Rounded(scales, tuple(nearest), tuple(names[layer] for layer in again))
 
 
 def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Values on the 8-bit grid that spans other values and zero."""
     low, high = min(float(like.min()), 0.0), max(float(like.max()), 0.0)
+    if not math.isfinite(high - low):
+        return x
     scale = max((high - low) / 255, 1e-12)
     return torch.fake_quantize_per_tensor_affine(x, scale, round(-low / scale), 0, 255)
 
@@ -108,7 +129,7 @@ def _rounded(
     state = generator.get_state()
     seen = _patches(layer, rounded, generator)  # [groups, inputs, columns]
     if seen.shape[2] < 4 * seen.shape[1]:  # too few patches for a covariance (a classifier, a squeeze)
-        target, covariance = weight, torch.eye(weight.shape[2]).expand(len(weight), -1, -1)
+        target, covariance = weight, None
     else:
         generator.set_state(state)
         true = _patches(layer, exact, generator)
@@ -117,6 +138,8 @@ def _rounded(
         diagonal = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
         covariance = covariance + torch.eye(covariance.shape[1]) * (DAMPING * diagonal)[:, None, None]
         left = weight @ ((true - seen) @ seen.mT / seen.shape[2])
+        if not (covariance.isfinite().all() and left.isfinite().all()):
+            raise SingularError("activations too large for a covariance")
         target = weight + CARRIED * torch.linalg.solve(covariance, left.mT).mT
     largest = weight.abs().argmax(2) if neighbours is None else None
     return _gptq(target, covariance, scale, largest=largest, neighbours=neighbours).reshape(layer.weight.shape)
@@ -160,7 +183,7 @@ def _neighbours(layer: nn.Conv2d | nn.Linear) -> Neighbours:
 
 def _gptq(
     weight: torch.Tensor,
-    covariance: torch.Tensor,
+    covariance: torch.Tensor | None,
     scale: torch.Tensor,
     *,
     largest: torch.Tensor | None = None,
@@ -168,14 +191,23 @@ def _gptq(
 ) -> torch.Tensor:
     """Round [groups, outputs, inputs] to the grid, carrying each error over to the inputs still to come.
 
+    covariance  [groups, inputs, inputs] of the inputs; None: they know nothing of each other, so nothing is carried over
     largest     the input of each output that is put on +-127, so that whoever looks at the weights finds their scale
     neighbours  inputs before and after each, whose sum stays within overflow.LIMIT
     """
     inputs = weight.shape[2]
-    order = covariance.diagonal(dim1=1, dim2=2).mean(0).argsort(descending=True)  # the strongest inputs first
+    if covariance is None and neighbours is None:  # all at once: a classifier of 25,088 inputs would take minutes
+        grid = (weight / scale).round().clamp(-127, 127)
+        if largest is not None:
+            grid = torch.where(largest[:, :, None] == torch.arange(inputs), weight.sign() * 127, grid)
+        return grid * scale
+    power = torch.ones(inputs) if covariance is None else covariance.diagonal(dim1=1, dim2=2).mean(0)
+    order = power.argsort(descending=True)  # the strongest inputs first
     w = weight[:, :, order].clone()
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance[:, order][:, :, order]))
-    u = torch.linalg.cholesky(inverse, upper=True)
+    u = None
+    if covariance is not None:
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance[:, order][:, :, order]))
+        u = torch.linalg.cholesky(inverse, upper=True)
     grid = torch.zeros(*weight.shape[:2], inputs + 1)  # integers, where they belong; the last stands for no neighbour
     for start in range(0, inputs, BLOCK):
         stop = min(start + BLOCK, inputs)
@@ -190,10 +222,12 @@ def _gptq(
             if largest is not None:
                 q = torch.where(largest[:, :, None] == at, x.sign() * 127, q)
             grid[:, :, at : at + 1] = q
-            error = (x - q * scale) / u[:, i : i + 1, i : i + 1]
-            w[:, :, i + 1 : stop] -= error * u[:, i : i + 1, i + 1 : stop]
-            errors[:, :, i - start : i - start + 1] = error
-        w[:, :, stop:] -= errors @ u[:, start:stop, stop:]
+            if u is not None:
+                error = (x - q * scale) / u[:, i : i + 1, i : i + 1]
+                w[:, :, i + 1 : stop] -= error * u[:, i : i + 1, i + 1 : stop]
+                errors[:, :, i - start : i - start + 1] = error
+        if u is not None:
+            w[:, :, stop:] -= errors @ u[:, start:stop, stop:]
     return grid[:, :, :inputs] * scale
 
 

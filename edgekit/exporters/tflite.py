@@ -15,11 +15,11 @@ from edgekit.errors import MissingExtraError
 from edgekit.exporters import Exported, Say
 from edgekit.exporters.deployed import Deployed
 from edgekit.exporters.preparing import prepare
+from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
-from edgekit.registry import installed
 
 PACKAGES = (
     "torch",

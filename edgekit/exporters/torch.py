@@ -38,6 +38,7 @@ class TorchExporter:
                 program = torch.export.export(deployed, (torch.zeros(shape, dtype=dtype),))
         except Exception as error:  # whatever the tracer raises
             raise ExportError(f"torch.export cannot trace this model: {reason(error)}") from error
+        _forget_sources(program)
         archive = io.BytesIO()  # torch's own writer aborts the process when the disk is full
         torch.export.save(program, archive)
         file = out / "model.pt2"
@@ -48,3 +49,11 @@ class TorchExporter:
         versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
         how = HOW_TO_LOAD.format(shape=list(shape), dtype=recipe.input_type)
         return Exported(file, given, Tensor("scores", (1, len(model.labels)), "float32", "NC"), versions, {}, how)
+
+
+def _forget_sources(program: torch.export.ExportedProgram) -> None:
+    """Drop the lines of source that each operator came from: they tell paths and code of the machine it was made on."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)

@@ -2,17 +2,19 @@
 
 sequential.py  the test that decides between two files launch by launch
 checks.py      one function per check
+contract.py    what a program that uses the file relies on
+dashboards.py  what Bencher and github-action-benchmark read
 baseline.py    what is compared with: another file, or numbers written down earlier
 judging.py     which checks can be made, and making them
 """
 
-import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgekit import reading
 from edgekit.errors import RequestError
 
 Outcome = Literal["pass", "fail", "inconclusive", "skipped"]
@@ -30,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_sqnr_loss     decibels of the proof
     max_operators     how many more operators
     max_instructions  of an inference (devices that count)
+    allow_contract    another contract passes: inputs, outputs, classes, scores, preprocessing
     budget            seconds for the latency test
     """
 
@@ -42,6 +45,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_sqnr_loss: Percent = 1.0
     max_operators: Annotated[int, msgspec.Meta(ge=0)] = 0
     max_instructions: Percent = 1.0
+    allow_contract: bool = False
     budget: Percent = 60.0
 
 
@@ -67,10 +71,10 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def budgets(path: Path) -> Budgets:
     """Read a gate.toml. Raises RequestError."""
     try:
-        found = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Budgets)
+        found = reading.toml(path, Budgets)
     except OSError as error:
         raise RequestError(f"{path}: {error.strerror}", hint="--budgets FILE, or leave it out") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except reading.Malformed as error:
         raise RequestError(f"{path}: {error}", hint='tables [limits] and [artifact."NAME-*"]') from None
     for pattern in ("", *found.artifact):
         found.of(pattern)  # wrong names and values are said now, whichever artifact they are for
@@ -80,10 +84,13 @@ def budgets(path: Path) -> Budgets:
 class Check(msgspec.Struct, frozen=True):
     """One question and its answer.
 
-    metric      what was compared: size, operators, proof, answers, memory, load, latency, instructions, top-1
+    metric      what was compared: contract, size, operators, proof, answers, memory, load, latency, instructions, top-1
     method      how: counted, paired, calibrated, absolute
     limit, estimate, low, high, detectable
-                in `unit`; `detectable`: the smallest effect that this test finds (95 % power at a level of 99 %)
+                in `unit`; more is worse, also of the proof and of top-1, where it is what is lost. `low` and `high` are
+                those that decided: `pass` where both lie below the limit, `fail` where both lie above, else
+                `inconclusive`. `detectable`: the smallest effect that this test finds (95 % power at a level of 99 %)
+    measured    the candidate's own figure, where it is the same on every machine: bytes, instructions
     why         in words
     """
 
@@ -99,6 +106,7 @@ class Check(msgspec.Struct, frozen=True):
     detectable: float | None = None
     launches: int = 0
     seconds: float = 0.0
+    measured: float | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -4,18 +4,23 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edgekit import artifact
-from edgekit.artifact import Artifact, Model, output_errors, replacing
+from edgekit import artifact, reading
+from edgekit.artifact import Artifact, LooseFile, Model, file_record, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError
+from edgekit.gate.contract import Contract, differences
+from edgekit.model_files import model_files, names_beside
+from edgekit.preprocess import Positive
 
+Count = Annotated[int, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 # host facts that make machines comparable, and what the session says of itself
 STARRED = ("cpu", "cpu_class", "cores", "runtime", "threads", "precision", "device")
 
@@ -23,30 +28,43 @@ STARRED = ("cpu", "cpu_class", "cores", "runtime", "threads", "precision", "devi
 class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A baseline in numbers, as `edgekit gate --update FILE.json` writes them.
 
+    contract      what a program relies on; None: an earlier edgekit did not write it down
     source        where the file itself can be had: a path, or git:REF:PATH; None: nowhere
     score         CPU time of an inference over that of a fixed computation on the same machine
+    score_within  how far a log of it may be off (99 %)
     instructions  of an inference, by device and runtime with its version
     host          the facts that must be the same for times to be compared
     """
 
     name: str
     digest: str
-    bytes: int
-    operators: dict[str, int]
-    int8_macs: float | None
+    bytes: Count
+    operators: dict[str, Count]
+    int8_macs: Share | None
     sqnr_db: float | None
-    cpu_ms: float | None
-    memory_bytes: int | None
-    score: float | None
-    instructions: dict[str, int]
+    cpu_ms: Positive | None
+    memory_bytes: Count | None
+    score: Positive | None
+    instructions: dict[str, Count]
     host: dict[str, str]
     source: str | None = None
-    schema: Literal[1] = 1
+    contract: Contract | None = None
+    score_within: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    schema: Literal[2] = 2
 
     def differences(self, host: dict[str, str]) -> list[str]:
         """What is not as it was, in words."""
         pairs = [(fact, self.host.get(fact, "unknown"), host.get(fact, "unknown")) for fact in STARRED]
         return [f"{fact} is {now}, was {then}" for fact, then, now in pairs if now != then]
+
+
+def _from_1(old: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 wrote zeros where the clock was too coarse to tell a time."""
+    untold = {"cpu_ms": None, "score": None} if not (old.get("cpu_ms") and old.get("score")) else {}
+    return old | untold | {"memory_bytes": old.get("memory_bytes") or None, "schema": 2}
+
+
+OLDER = {1: _from_1}  # schema -> the same numbers in the words of the next
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -57,6 +75,13 @@ class Baseline(msgspec.Struct, frozen=True):
     model: Model | None = None
     numbers: Numbers | None = None
     note: str | None = None
+
+    @property
+    def target(self) -> str | None:
+        """None where the numbers do not tell it."""
+        if self.model:
+            return self.model.target
+        return self.known.contract.target if self.known.contract else None
 
     @property
     def known(self) -> Numbers:
@@ -94,11 +119,14 @@ def _with_file(numbers: Numbers, at: Path, scratch: Path) -> Baseline:
 
 def read(path: Path) -> Numbers:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Numbers)
+        plain = reading.json(reading.blob(path), dict[str, Any])
+        while (upgrade := OLDER.get(plain.get("schema", 1))) is not None:
+            plain = upgrade(plain)
+        return msgspec.convert(plain, Numbers)
     except OSError as error:
         hint = f"edgekit gate CANDIDATE --baseline {path} --update writes it"
         raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
-    except msgspec.DecodeError as error:
+    except (reading.Malformed, msgspec.ValidationError, TypeError) as error:  # TypeError: a schema that is a list
         raise ArtifactError(f"{path} is no baseline: {error}", hint="edgekit gate --update writes one") from None
 
 
@@ -117,7 +145,7 @@ def complete(new: Numbers, old: Numbers | None, *, counted: bool) -> Numbers:
     `counted`."""
     if old is None or old.digest != new.digest:
         return new
-    fields = ("cpu_ms", "memory_bytes", "score", "host") if counted else ()
+    fields = ("cpu_ms", "memory_bytes", "score", "score_within", "host") if counted else ()
     kept = {field: getattr(old, field) for field in fields}
     return msgspec.structs.replace(new, instructions=old.instructions | new.instructions, **kept)
 
@@ -126,8 +154,11 @@ def changes(old: Numbers | None, new: Numbers) -> list[str]:
     """What an update changes, in words."""
     if old is None:
         return ["new"]
-    fields = [f for f in Numbers.__struct_fields__ if f not in ("schema", "name")]
-    return [f"{f}: {getattr(old, f)} -> {getattr(new, f)}" for f in fields if getattr(old, f) != getattr(new, f)]
+    fields = [f for f in Numbers.__struct_fields__ if f not in ("schema", "name", "contract")]
+    found = [f"{f}: {getattr(old, f)} -> {getattr(new, f)}" for f in fields if getattr(old, f) != getattr(new, f)]
+    if new.contract and old.contract != new.contract:
+        found.append(f"contract: {'; '.join(differences(new.contract, old.contract)) if old.contract else 'new'}")
+    return found
 
 
 def from_git(where: str, scratch: Path) -> Path:
@@ -136,10 +167,19 @@ def from_git(where: str, scratch: Path) -> Path:
     if not ref or ref.startswith("-") or not inside:
         raise RequestError(f"{where} names no file of a commit", hint="git:origin/main:path/in/the/repository")
     root = _git(where, "rev-parse", "--show-toplevel").decode().strip()
+    taken = scratch / inside
+    _extract(where, root, ref, inside, scratch)
+    if taken.is_file():
+        for name in names_beside(taken):
+            with suppress(RequestError):  # where it is not in the commit, opening the file says so
+                _extract(where, root, ref, str(PurePosixPath(inside).parent / name), scratch)
+    return taken
+
+
+def _extract(where: str, root: str, ref: str, inside: str, scratch: Path) -> None:
     packed = _git(where, "-C", root, "archive", "--format=tar", ref, "--", inside)
     with tarfile.open(fileobj=BytesIO(packed)) as files:
         files.extractall(scratch, filter="data")
-    return scratch / inside
 
 
 def _git(where: str, *arguments: str) -> bytes:
@@ -168,8 +208,20 @@ def replace(where: str, candidate: Model) -> None:
     if out.is_dir() or out.suffix != candidate.model_file.suffix:
         raise RequestError(f"{candidate.name} is a file; {where} is none of its kind", hint="--baseline with a file")
     hint = "--baseline another/file"
-    with output_errors(hint):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    for path in candidate.files():
-        with replacing(out.with_suffix(path.suffix), hint) as partial:
+    copies = {path: _copy_of(path, candidate, out) for path in reversed(candidate.model_files())}  # the weights first
+    own = set(model_files(out)) if out.is_file() else set()
+    for path, copy in copies.items():
+        if copy.exists() and copy not in own and file_record(copy) != file_record(path):
+            raise RequestError(f"{copy} would be replaced, and is no part of {out}", hint=hint)
+    for path, copy in copies.items():
+        with output_errors(hint):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(copy, hint) as partial:
             shutil.copyfile(path, partial)
+
+
+def _copy_of(path: Path, candidate: LooseFile, out: Path) -> Path:
+    """Where a file of the candidate goes: an .onnx names the files beside it, OpenVINO's weights are named as the model."""
+    if path == candidate.model_file or candidate.target == "openvino":
+        return out.with_suffix(path.suffix)
+    return out.parent / path.relative_to(candidate.model_file.parent)

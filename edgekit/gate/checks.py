@@ -1,20 +1,26 @@
 """One function per check: what it compares, and when it passes."""
 
 import math
-from pathlib import Path
+import statistics
+from collections.abc import Sequence
 
 import msgspec
 
-from edgekit.bench.accuracy import Paired, drop_verdict, needed
+from edgekit.bench.accuracy import Paired, drop_verdict, what_decides
 from edgekit.bench.runs import percent
-from edgekit.bench.statistics import estimate
+from edgekit.bench.statistics import Estimate
 from edgekit.gate import Check, Limits, Outcome
-from edgekit.gate.sequential import LEVEL, Decision
-from edgekit.inspection import inspect
+from edgekit.gate.contract import Contract, differences
+from edgekit.gate.sequential import LAUNCHES, Decision, look
+from edgekit.inspection import Inspection
 
 SLACK_BYTES = 1_000_000  # resident memory moves by pages and pools: 0.5 MB between equal processes
 NAMED = 4  # changes that are told one by one
 CALIBRATED_LEAST = 7.0  # percent: four standard deviations of a calibrated score are 6.8
+SCORE_WITHIN, SCORE_USELESS = (
+    0.015,
+    0.05,
+)  # of a log ratio: a score to write down is told as well as this; no use beyond
 
 
 class Operators(msgspec.Struct, frozen=True):
@@ -24,17 +30,33 @@ class Operators(msgspec.Struct, frozen=True):
     int8_macs: float | None
 
 
-def operators_of(file: Path) -> Operators:
-    """Raises UnsupportedError for files that cannot be looked into."""
-    seen = inspect(file)
+def operators_of(seen: Inspection) -> Operators:
     return Operators({f"{o.name} {o.precision}": o.count for o in seen.operators}, seen.int8_macs)
+
+
+def contract(now: Contract, then: Contract | None, limits: Limits) -> list[Check]:
+    """What a program relies on: any change fails, unless changes are wanted. What cannot be compared is skipped."""
+    if then is None:
+        return [skipped("contract", "the baseline holds none: an earlier edgekit wrote it; --update writes it anew")]
+    if None in (now.inputs, then.inputs):
+        found = [skipped("contract", f"nothing here reads what goes into and out of {now.target} files")]
+    else:
+        changed = _brief(differences(now, then))
+        outcome: Outcome = "pass" if not changed or limits.allow_contract else "fail"
+        why = "; ".join(changed) or "the same"
+        found = [Check("contract", "counted", outcome, f"allowed: {why}" if changed and outcome == "pass" else why)]
+    if None in (now.meaning, then.meaning):
+        found.append(
+            skipped("classes", "a file without an artifact does not tell its classes, scores and preprocessing")
+        )
+    return found
 
 
 def size(now: int, then: int, limits: Limits) -> Check:
     growth = _more(now, then)
     outcome: Outcome = "pass" if growth <= limits.max_growth else "fail"
     why = f"{then:,} to {now:,} bytes"
-    return Check("size", "counted", outcome, why, limit=limits.max_growth, estimate=growth)
+    return Check("size", "counted", outcome, why, limit=limits.max_growth, estimate=growth, measured=now)
 
 
 def operators(now: Operators, then: Operators, limits: Limits) -> Check:
@@ -48,8 +70,7 @@ def operators(now: Operators, then: Operators, limits: Limits) -> Check:
     left = is_ < was - 1e-3
     if left:
         changed.insert(0, f"multiply-adds in int8 {was:.1%} to {is_:.1%}")
-    if len(changed) > NAMED:
-        changed[NAMED:] = [f"{len(changed) - NAMED} more changes"]
+    changed = _brief(changed)
     outcome: Outcome = "fail" if more > limits.max_operators or left else "pass"
     return Check("operators", "counted", outcome, "; ".join(changed) or "the same", "more", limits.max_operators, more)
 
@@ -64,54 +85,77 @@ def proof(now: float | None, then: float | None, limits: Limits) -> Check:
     return Check("proof", "counted", outcome, f"SQNR against PyTorch {words}", "dB", limits.max_sqnr_loss, finite)
 
 
-def memory(now: int, then: int, method: str, limits: Limits) -> Check:
-    growth = _more(now, then)
-    outcome: Outcome = "pass" if growth <= limits.max_memory or now - then <= SLACK_BYTES else "fail"
+def memory(pairs: Sequence[tuple[int, int]], method: str, limits: Limits) -> Check:
+    """Peaks of candidate and baseline, by launch. Below SLACK_BYTES more is no news, whatever its share."""
+    now, then = (statistics.median(side) for side in zip(*pairs, strict=True))
+    share = max(limits.max_memory / 100, SLACK_BYTES / max(then, 1))
+    found = look([math.log(max(a, 1) / max(b, 1)) for a, b in pairs], math.log1p(share))
     why = f"peak {then / 1e6:.1f} to {now / 1e6:.1f} MB"
-    return Check("memory", method, outcome, why, limit=limits.max_memory, estimate=growth)
+    if share > limits.max_memory / 100:
+        why += f", {SLACK_BYTES / 1e6:.0f} MB more is no news"
+    return _measured("memory", method, found, why, 100 * share)
 
 
-def load(logs: list[float], limits: Limits, clock: str = "CPU") -> Check:
-    """Time of opening the file: a failure only where it is surely above the limit."""
-    found = estimate(logs, LEVEL)
-    edge = math.log1p(limits.max_load / 100)
-    outcome: Outcome = "fail" if found.low > edge else "pass" if found.value <= edge else "inconclusive"
+def load(logs: Sequence[float], limits: Limits, clock: str = "CPU", *, blur: float = 0.0) -> Check:
+    """Time of opening the file; log ratios by launch."""
+    found = look(logs, math.log1p(limits.max_load / 100), blur)
+    return _measured("load", "paired", found, f"{clock} time of opening the file", limits.max_load)
+
+
+def latency(
+    decision: Decision, limits: Limits, method: str, limit: float, seconds: float = 0.0, clock: str = "CPU"
+) -> Check:
+    why = f"{clock} time of an inference"
+    if method == "paired" and limits.detect:
+        why += f"; half-way to {limit:.3g} % (--detect)"
+        limit /= 2
+    return _measured("latency", method, decision, why, limit, seconds)
+
+
+def _measured(metric: str, method: str, found: Decision, why: str, limit: float, seconds: float = 0.0) -> Check:
+    """A check of launches by sequential.py's rule: its interval is the one that decided."""
+    seen = found.estimate
+    if math.isinf(seen.blur):
+        why = f"{why}: the clock here moves in steps too coarse to tell it"
+        return Check(metric, method, found.outcome, why, "%", limit, launches=seen.launches, seconds=round(seconds, 1))
+    if not found.decided:
+        why += f"; {_undecided(seen)}"
     return Check(
-        "load", "paired", outcome, f"{clock} time of opening the file", "%", limits.max_load, percent(found.value),
-        percent(found.low), percent(found.high), percent(found.detectable), found.launches,
+        metric, method, found.outcome, why, "%", limit, percent(seen.value), percent(seen.low), percent(seen.high),
+        percent(seen.detectable), seen.launches, round(seconds, 1),
     )  # fmt: skip
 
 
-def latency(decision: Decision, limits: Limits, method: str, limit: float, seconds: float, clock: str = "CPU") -> Check:
-    found = decision.estimate
-    how = "decided" if decision.decided else "budget spent"
-    if decision.outcome == "inconclusive":
-        how = f"the machine is too noisy: nothing below {percent(found.detectable):.1f} % would be seen; a longer --budget"
-    grey = f", boundary {limit / 2:.1f} % (--detect)" if limits.detect else ""
-    return Check(
-        "latency", method, decision.outcome, f"{clock} time of an inference, {how}{grey}", "%", limit, percent(found.value),
-        percent(found.low), percent(found.high), percent(found.detectable), found.launches, round(seconds, 1),
-    )  # fmt: skip
+def _undecided(seen: Estimate) -> str:
+    if seen.launches < LAUNCHES.start:
+        return f"fewer launches than the {LAUNCHES.start} that can decide fitted into the --budget"
+    spent = f"{seen.launches} launches do not decide" if seen.launches >= LAUNCHES[-1] else "the --budget was spent"
+    return f"{spent}: too noisy a machine, or too near the limit"
 
 
 def instructions(now: int, then: int, limits: Limits, where: str) -> Check:
     more = _more(now, then)
     outcome: Outcome = "pass" if more <= limits.max_instructions else "fail"
     why = f"{then / 1e6:.2f} to {now / 1e6:.2f} million on {where}"
-    return Check("instructions", "counted", outcome, why, limit=limits.max_instructions, estimate=more)
+    return Check("instructions", "counted", outcome, why, limit=limits.max_instructions, estimate=more, measured=now)
 
 
 def accuracy(paired: Paired, limits: Limits) -> Check:
-    """Top-1 on the same pictures."""
+    """Top-1 on the same pictures. The estimate is what is lost."""
     outcome: Outcome = drop_verdict(paired, limits.max_drop / 100)
     if paired.drop is None:
         why = f"not labelled; {paired.agreement.value:.2%} of {paired.pictures:,} pictures named alike"
         return Check("top-1", "paired", outcome, why, "points", limits.max_drop)
     why = f"lost {paired.lost}, won {paired.won} of {paired.pictures:,} pictures"
     if outcome == "inconclusive":
-        why += f"; about {needed(paired, limits.max_drop / 100):,} would decide"
+        why += f", which do not decide: {what_decides(paired, limits.max_drop / 100)}"
     estimate, low, high = (100 * x for x in (paired.drop.estimate, paired.drop.low, paired.drop.high))
     return Check("top-1", "paired", outcome, why, "points", limits.max_drop, estimate, low, high)
+
+
+def _brief(changes: list[str]) -> list[str]:
+    more = len(changes) - NAMED
+    return [*changes[:NAMED], f"{more} more change{'s' if more > 1 else ''}"] if more > 0 else changes
 
 
 def skipped(metric: str, why: str) -> Check:

@@ -4,22 +4,26 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
 
+from edgekit.bench import statistics as intervals
 from edgekit.devices import Device, Job, Memory, Ready, Worker, opened
+from edgekit.gate.sequential import LAUNCHES
 
 ROUNDS = range(5, 41)
 VISITS = 3  # inferences of one file in a row; the fastest counts
 WARMUP = 5
 
+Pair = tuple[float, float]  # of the candidate, of the baseline
+
 
 @dataclass
 class Duel:
-    """`loads`: log ratios of the time of opening, a launch each; `memories`: (candidate, baseline)."""
+    """What the launches showed, one pair each: nanoseconds of an inference, of opening the file, and memory where it is told."""
 
     candidate: Job
     baseline: Job
@@ -28,9 +32,9 @@ class Duel:
     timeout: float
     seed: int = 0
     tick: Callable[[], None] = lambda: None
-    loads: list[float] = field(default_factory=list)
+    times: list[Pair] = field(default_factory=list)
+    loads: list[Pair] = field(default_factory=list)
     memories: list[tuple[Memory, Memory]] = field(default_factory=list)
-    ns: list[float] = field(default_factory=list)
     ready: Ready | None = None
 
     def __post_init__(self) -> None:
@@ -47,6 +51,16 @@ class Duel:
         return "wall" if self.ready and self.ready.load.cpu_ns is None else "CPU"
 
     @property
+    def step_ns(self) -> int:
+        """By how much the clock moves at once."""
+        return self.ready.step_ns if self.ready and self.clock == "CPU" else 0
+
+    @property
+    def ns(self) -> float:
+        """Of an inference of the candidate: the median over the launches."""
+        return statistics.median(ours for ours, _ in self.times)
+
+    @property
     def memory(self) -> int:
         """Bytes that the candidate needs: the median over the launches."""
         return round(statistics.median(ours.needed for ours, _ in self.memories))
@@ -55,38 +69,56 @@ class Duel:
     def baseline_memory(self) -> int:
         return round(statistics.median(theirs.needed for _, theirs in self.memories))
 
+    def blur(self, pairs: list[Pair]) -> float:
+        """How far the clock lets a log ratio of these times be off."""
+        return intervals.blur(self.step_ns, *(statistics.median(side) for side in zip(*pairs, strict=True)))
+
     def go_on(self, done: int) -> bool:
         """Whether one more launch fits into the budget."""
         return self.seconds * (done + 1) / done <= self.budget
 
+    def may_open(self) -> bool:
+        """Whether one more launch that only opens the files is worth while, and fits into the budget."""
+        return len(self.loads) < LAUNCHES[-1] and self.seconds < self.budget
+
     def launch(self) -> float:
         """The log ratio of times (CPU times, where the device tells them), candidate over baseline: the median of the rounds."""
-        with ExitStack() as stack:
-            pair: list[Worker | None] = [None, None]
-            for i in self.rng.sample((0, 1), 2):
-                job = msgspec.structs.replace(
-                    (self.candidate, self.baseline)[i], ahead=WARMUP + VISITS * (1 + ROUNDS[-1])
-                )
-                worker = stack.enter_context(opened(self.device, job, self.timeout))
+        ahead = WARMUP + VISITS * (1 + ROUNDS[-1])
+        with self._both(ahead) as both:
+            for worker in both:
                 worker.infer(WARMUP)
-                pair[i] = worker
-            ours, theirs = pair
-            assert ours
-            assert theirs
-            self.ready = ours.ready
-            each = sum(statistics.median(w.infer(VISITS).wall_ns) for w in (ours, theirs)) / 1e9
-            share = self.budget / 6  # four launches at least, and starting them costs too
+            each = sum(statistics.median(worker.infer(VISITS).wall_ns) for worker in both) / 1e9
+            share = self.budget / 12  # launches tell more than rounds do, and starting them costs too
             rounds = max(ROUNDS.start, min(ROUNDS[-1], int(share / (VISITS * max(each, 1e-6)))))
-            logs = []
+            fastest: tuple[list[int], list[int]] = ([], [])
             for _ in range(rounds):
-                fastest = [0, 0]
                 for i in self.rng.sample((0, 1), 2):
-                    fastest[i] = min((ours, theirs)[i].infer(VISITS).ns)
-                logs.append(math.log(max(fastest[0], 1) / max(fastest[1], 1)))
-                self.ns.append(fastest[0])
-            self.loads.append(math.log(max(ours.ready.load.ns, 1) / max(theirs.ready.load.ns, 1)))
+                    fastest[i].append(min(both[i].infer(VISITS).ns))
+        self.times.append((statistics.median(fastest[0]), statistics.median(fastest[1])))
+        return statistics.median(math.log(max(a, 1) / max(b, 1)) for a, b in zip(*fastest, strict=True))
+
+    def open_both(self) -> None:
+        """A launch that only opens the files and answers once."""
+        with self._both(ahead=0):
+            pass
+
+    @contextmanager
+    def _both(self, ahead: int) -> Iterator[tuple[Worker, Worker]]:
+        """Fresh processes of candidate and baseline, started in an order drawn anew; what they took is kept at the end."""
+        with ExitStack() as stack:
+            started: dict[int, Worker] = {}
+            for i in self.rng.sample((0, 1), 2):
+                job = msgspec.structs.replace((self.candidate, self.baseline)[i], ahead=ahead)
+                started[i] = stack.enter_context(opened(self.device, job, self.timeout))
+            ours, theirs = started[0], started[1]
+            self.ready = ours.ready
+            yield ours, theirs
+            self.loads.append((ours.ready.load.ns, theirs.ready.load.ns))
             used = ours.end(), theirs.end()
             if used[0] and used[1]:
                 self.memories.append((used[0], used[1]))
             self.tick()
-            return statistics.median(logs)
+
+
+def log_ratios(pairs: list[Pair]) -> list[float]:
+    return [math.log(max(a, 1) / max(b, 1)) for a, b in pairs]

@@ -1,7 +1,6 @@
 """Which checks can be made of a candidate and its baseline, and making them."""
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,14 +12,17 @@ from edgekit import artifact, parity
 from edgekit.artifact import Artifact, Model
 from edgekit.bench.evaluation import STATE, evaluate
 from edgekit.bench.harness import COUNTED
+from edgekit.bench.runs import percent
 from edgekit.bench.statistics import estimate
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.gate import Check, Limits, Outcome, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
-from edgekit.gate.duel import Duel
-from edgekit.gate.sequential import LAUNCHES, LEVEL, decide
+from edgekit.gate.contract import contract
+from edgekit.gate.duel import Duel, log_ratios
+from edgekit.gate.sequential import LAUNCHES, LEVEL, boundary, decide, look
+from edgekit.inspection import Inspection, inspect
 from edgekit.runtimes import Options
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # so many steps of what; called for each
@@ -45,6 +47,7 @@ class Judge:
     timeout: float = 300.0
     seed: int = 0
     say: Callable[[str], None] = lambda line: None
+    warn: Callable[[str], None] = lambda line: None
     progress: Progress = lambda total, what: nullcontext(lambda: None)
 
     def judge(self, base: Baseline) -> Verdict:
@@ -53,9 +56,9 @@ class Judge:
         Raises RequestError for files of two kinds, and where a file cannot be run; MissingExtraError where nothing here
         reads the operators of its format.
         """
-        if base.model and base.model.target != self.model.target:
+        if base.target not in (None, self.model.target):
             raise RequestError(
-                f"{self.path} is a {self.model.target} file, the baseline a {base.model.target} file",
+                f"{self.path} is a {self.model.target} file, the baseline a {base.target} file",
                 hint="files of one target; edgekit bench compares others",
             )
         notes = [base.note] if base.note else []
@@ -77,14 +80,15 @@ class Judge:
         return Job(str(path), runtime or self.runtime, self.options, None, self.seed)
 
     def _of_the_file(self, base: Baseline) -> list[Check]:
+        seen, theirs = _seen(self.model), _seen(base.model) if base.model else None
+        agreed = contract(base.model, theirs) if base.model else base.known.contract
         then = base.model.model_bytes if base.model else base.known.bytes
-        found = [checks.size(self.model.model_bytes, then, self.limits)]
-        try:
-            now = checks.operators_of(self.model.model_file)
-            was = checks.operators_of(base.model.model_file) if base.model else _operators(base.known)
-        except UnsupportedError as error:
-            return [*found, checks.skipped("operators", f"{error.message}: {error.hint}")]
-        return [*found, checks.operators(now, was, self.limits)]
+        found = checks.contract(contract(self.model, seen), agreed, self.limits)
+        found.append(checks.size(self.model.model_bytes, then, self.limits))
+        if seen is None or (base.model and theirs is None):
+            return [*found, checks.skipped("operators", f"nothing here looks into {self.model.target} files")]
+        was = checks.operators_of(theirs) if theirs else _operators(base.known)
+        return [*found, checks.operators(checks.operators_of(seen), was, self.limits)]
 
     def _of_the_proof(self, base: Baseline) -> list[Check]:
         if not isinstance(self.model, Artifact) or isinstance(base.model, artifact.LooseFile):
@@ -119,15 +123,26 @@ class Judge:
         return self._against_numbers(base.known)
 
     def _paired(self, baseline: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
+        limits = self.limits
+        edge = boundary(limits.max_slowdown / 100, detect=limits.detect)
         with self.progress(LAUNCHES[-1], "timing candidate and baseline, at most") as tick:
             duel = self._duel(self.job(baseline), tick)
-            decision = decide(duel.launch, self.limits.max_slowdown / 100, detect=self.limits.detect, go_on=duel.go_on)
-        found = [checks.latency(decision, self.limits, "paired", self.limits.max_slowdown, duel.seconds, duel.clock)]
-        if duel.memories:
-            found.append(checks.memory(duel.memory, duel.baseline_memory, "paired", self.limits))
-        found.append(checks.load(duel.loads, self.limits, duel.clock))
+            decision = decide(duel.launch, edge, go_on=duel.go_on, blur=lambda: duel.blur(duel.times))
+            found = checks.latency(decision, limits, "paired", limits.max_slowdown, duel.seconds, duel.clock)
+            rest = self._of_opening(duel)
+            while any(check.outcome == "inconclusive" for check in rest) and duel.may_open():
+                duel.open_both()
+                rest = self._of_opening(duel)
         assert duel.ready
-        return duel.ready.facts, duel.ready.host, found
+        return duel.ready.facts, duel.ready.host, [found, *rest]
+
+    def _of_opening(self, duel: Duel) -> list[Check]:
+        memory = [(ours.needed, theirs.needed) for ours, theirs in duel.memories]
+        blur = duel.blur(duel.loads)
+        return [
+            *([checks.memory(memory, "paired", self.limits)] if memory else []),
+            checks.load(log_ratios(duel.loads), self.limits, duel.clock, blur=blur),
+        ]
 
     def _against_numbers(self, numbers: Numbers) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         """Times that were written down: calibrated where the machine is as it was, else only told."""
@@ -135,30 +150,36 @@ class Judge:
             facts, where = self._facts()
             return facts, where, [checks.skipped("latency", "the baseline holds no times")]
         limit = max(self.limits.max_slowdown, checks.CALIBRATED_LEAST)
+        score = numbers.score
+        then = math.log(score) if score else 0.0
         with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
             duel = self._duel(self.job(self.path, "reference"), tick)
-            score = numbers.score
-            then = math.log(score) if score else 0.0
-            decision = decide(lambda: duel.launch() - then, limit / 100, go_on=duel.go_on)
+            decision = decide(
+                lambda: duel.launch() - then,
+                math.log1p(limit / 100),
+                go_on=duel.go_on,
+                blur=lambda: duel.blur(duel.times) + (numbers.score_within or 0.0),
+            )
         assert duel.ready
         differ = numbers.differences(facts_of(duel, self.device))
         if score and not differ:
             found = [checks.latency(decision, self.limits, "calibrated", limit, duel.seconds)]
         else:
-            found = [self._absolute(statistics.median(duel.ns) / 1e6, numbers, differ)]
+            found = [self._absolute(duel, numbers.cpu_ms, differ)]
         if numbers.memory_bytes and duel.memories and not differ:
-            found.append(checks.memory(duel.memory, numbers.memory_bytes, "stored", self.limits))
+            pairs = [(ours.needed, numbers.memory_bytes) for ours, _ in duel.memories]
+            found.append(checks.memory(pairs, "stored", self.limits))
         return duel.ready.facts, duel.ready.host, found
 
-    def _absolute(self, now: float, numbers: Numbers, differ: Sequence[str]) -> Check:
-        why = "; ".join(differ) or "the baseline holds no score"
-        assert numbers.cpu_ms
-        slower = 100 * (now / numbers.cpu_ms - 1)
-        outcome: Outcome = "skipped"
-        if self.allow_absolute:
-            outcome = "fail" if slower > self.limits.max_slowdown else "pass"
-        why = f"{numbers.cpu_ms:.2f} to {now:.2f} ms, but not comparable: {why}"
-        return Check("latency", "absolute", outcome, why, "%", self.limits.max_slowdown, slower)
+    def _absolute(self, duel: Duel, cpu_ms: float, differ: Sequence[str]) -> Check:
+        """Milliseconds against those of another machine: told, and judged only on request."""
+        logs = [math.log(max(ours, 1) / (cpu_ms * 1e6)) for ours, _ in duel.times]
+        found = look(logs, math.log1p(self.limits.max_slowdown / 100), duel.blur(duel.times))
+        check = checks.latency(found, self.limits, "absolute", self.limits.max_slowdown, duel.seconds)
+        reason = "; ".join(differ) or "the baseline holds no score"
+        why = f"{cpu_ms:.2f} to {duel.ns / 1e6:.2f} ms, but not comparable: {reason}"
+        outcome: Outcome = check.outcome if self.allow_absolute else "skipped"
+        return msgspec.structs.replace(check, outcome=outcome, why=why)
 
     def _counted(self, base: Baseline) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         """Instructions: nothing else of an emulator means anything."""
@@ -184,6 +205,8 @@ class Judge:
             return []
         if not isinstance(self.model, Artifact) or not isinstance(base.model, Artifact):
             return [checks.skipped("top-1", "--data needs artifacts on both sides")]
+        if self.model.labels() != base.model.labels():
+            return [checks.skipped("top-1", "the classes are not the same")]
         found = evaluate(
             [self.model, base.model],
             self.data,
@@ -209,14 +232,16 @@ class Judge:
 
         Raises MissingExtraError where nothing reads the operators of its format.
         """
-        seen = checks.operators_of(self.model.model_file)
+        seen = inspect(self.model.model_file)
+        operators = checks.operators_of(seen)
         proof = self.model.manifest.proof if isinstance(self.model, Artifact) else None
         numbers = Numbers(
             name=self.model.name,
             digest=self.model.digest(),
             bytes=self.model.model_bytes,
-            operators=seen.count,
-            int8_macs=seen.int8_macs,
+            contract=contract(self.model, seen),
+            operators=operators.count,
+            int8_macs=operators.int8_macs,
             sqnr_db=proof.sqnr_db if proof else None,
             cpu_ms=None,
             memory_bytes=None,
@@ -230,13 +255,35 @@ class Judge:
         return self._with_times(numbers) if times else numbers
 
     def _with_times(self, numbers: Numbers) -> Numbers:
-        with self.progress(LAUNCHES.start, "timing the candidate against a fixed computation") as tick:
+        """Without times, and a warning, where the machine is too noisy or its clock too coarse to hold another day against them."""
+        logs: list[float] = []
+        with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
             duel = self._duel(self.job(self.path, "reference"), tick)
-            score = estimate([duel.launch() for _ in range(LAUNCHES.start)], LEVEL)
+            while True:
+                logs.append(duel.launch())
+                if len(logs) < LAUNCHES.start:
+                    continue
+                score = estimate(logs, LEVEL, duel.blur(duel.times))
+                within = score.high - score.value
+                spent = len(logs) >= LAUNCHES[-1] or not duel.go_on(len(logs))
+                if within <= checks.SCORE_WITHIN or spent or math.isinf(score.blur):
+                    break
+        if math.isinf(score.blur):
+            self.warn(
+                "no times are written down: the clock of CPU times is too coarse here to tell how long the file takes"
+            )
+            return numbers
+        if within > checks.SCORE_USELESS:
+            self.warn(
+                f"no times are written down: {len(logs)} launches tell them only to {percent(within):.0f} %; again when the machine"
+                " is less busy, or a longer --budget"
+            )
+            return numbers
         return msgspec.structs.replace(
             numbers,
-            cpu_ms=round(statistics.median(duel.ns) / 1e6, 4),
+            cpu_ms=round(duel.ns / 1e6, 4),
             score=round(math.exp(score.value), 5),
+            score_within=round(within, 5),
             memory_bytes=duel.memory if duel.memories else None,
             host=facts_of(duel, self.device),
         )
@@ -251,13 +298,23 @@ def facts_of(duel: Duel, device: Device) -> dict[str, str]:
     return {**duel.ready.host, **duel.ready.facts, "device": device.name}
 
 
+def _seen(model: Model) -> Inspection | None:
+    """None for a format that cannot be looked into."""
+    try:
+        return inspect(model.model_file)
+    except UnsupportedError:
+        return None
+
+
 def _operators(numbers: Numbers) -> checks.Operators:
     return checks.Operators(numbers.operators, numbers.int8_macs)
 
 
 def _advice(found: Sequence[Check]) -> list[str]:
-    """An improvement should become the baseline, or the next regression hides behind it."""
-    better = [c for c in found if c.metric in ("latency", "size", "memory") and _better(c)]
+    """A changed contract can be wanted. An improvement should become the baseline, or the next regression hides behind it."""
+    if any(c.metric == "contract" and c.outcome == "fail" for c in found):
+        return ["the contract is another; --allow-contract where that is wanted"]
+    better = [c for c in found if c.metric in ("latency", "size", "memory") and c.outcome == "pass" and _better(c)]
     named = " and ".join(f"{c.metric} by {-c.estimate:.1f} %" for c in better if c.estimate is not None)
     return [f"better: {named}; --update makes this the baseline"] if better else []
 

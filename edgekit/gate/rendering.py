@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from edgekit.gate import Check, Verdict
+from edgekit.harmless import harmless
 from edgekit.report.table import markdown_table, markdown_text
 
 HEADER = ("check", "change", "limit", "method", "outcome", "")
+QUALITY = ("proof", "top-1")  # the more the better; all else costs
 MARK = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "skipped": "⏭️"}
 
 
@@ -15,13 +17,22 @@ def rows(verdict: Verdict) -> list[tuple[str, ...]]:
 
 
 def change(check: Check) -> str:
-    """`+1.2 % [-0.3, +2.7]`"""
+    """`+1.2 % [-0.3, +2.7]`; of what is the better the more there is, what it gains: `-0.4 points [-0.9, +0.1], worse`."""
     if check.estimate is None:
         return ""
     if check.unit in ("", "more"):
         return f"{check.estimate:.3g}" if check.unit == "" else f"{check.estimate:+.0f}"
-    interval = f" [{check.low:+.1f}, {check.high:+.1f}]" if check.low is not None and check.high is not None else ""
-    return f"{check.estimate:+.1f} {check.unit}{interval}"
+    estimate, low, high = check.estimate, check.low, check.high
+    word = ""
+    if check.metric in QUALITY:
+        estimate, low, high = -estimate, _negative(high), _negative(low)
+        word = ", better" if estimate > 0 else ", worse" if estimate < 0 else ""
+    interval = f" [{low:+.1f}, {high:+.1f}]" if low is not None and high is not None else ""
+    return f"{estimate + 0.0:+.1f} {check.unit}{interval}{word}"
+
+
+def _negative(number: float | None) -> float | None:
+    return None if number is None else -number
 
 
 def sentence(verdict: Verdict) -> str:
@@ -32,9 +43,10 @@ def sentence(verdict: Verdict) -> str:
     against = f"{verdict.candidate} against {verdict.baseline}"
     if failed:
         return f"fail: {against} misses the limit of {', '.join(failed)}."
-    if open_:
-        return f"inconclusive: {against} is within its limits as far as was decided; {' and '.join(open_)} was not."
     rest = f"; not compared: {', '.join(skipped)}" if skipped else ""
+    if open_:
+        decided = f"{against} is within its limits as far as was decided"
+        return f"inconclusive: {decided}; not decided: {', '.join(open_)}{rest}."
     return f"{verdict.outcome}: {against} is within its limits{rest}."
 
 
@@ -82,12 +94,14 @@ def junit(verdicts: Sequence[Verdict]) -> str:
             elif c.outcome != "pass":
                 ElementTree.SubElement(case, "skipped", message=f"{c.outcome}: {c.why}")
     ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    return harmless(ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)) + "\n"
 
 
 def _limit(check: Check) -> str:
     if check.limit is None:
         return ""
+    if check.metric in QUALITY:
+        return f"-{check.limit:.3g} {check.unit}"
     return f"{check.limit:.3g} {check.unit}".strip()
 
 

@@ -3,14 +3,15 @@
 One reader per format; a format's package is imported when a file of that format is read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import ArtifactError, UnsupportedError
+from edgekit.errors import ArtifactError, UnsupportedError, kind_and_reason
 from edgekit.inspection import overflow
 
 
@@ -45,11 +46,14 @@ class Overflow(msgspec.Struct, frozen=True):
 
 
 class Port(msgspec.Struct, frozen=True):
-    """What a file takes, or answers. shape: None for a size that is open."""
+    """What a file takes, or answers. shape: None for a size that is open. Real value = scale * (stored - zero_point) where
+    scale is given."""
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    scale: float | None = None
+    zero_point: int | None = None
 
     @property
     def size(self) -> str:
@@ -89,21 +93,41 @@ def overflowing(layers: Iterable[tuple[str, NDArray[np.int8]]]) -> tuple[Overflo
     return tuple(found)
 
 
+@contextmanager
+def fitting(*files: Path) -> Iterator[None]:
+    """What reads a file trusts that its parts fit together: where they do not, whatever that leads to is an ArtifactError."""
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        named = " or ".join(map(str, files))
+        message = f"{named} is damaged: its parts do not fit together ({kind_and_reason(error)})"
+        raise ArtifactError(message, hint="copy or export it again") from error
+
+
 def inspect(file: Path) -> Inspection:
     """Raises ArtifactError for what is not a model, UnsupportedError for formats that cannot be read yet."""
     from edgekit.inspection import onnx, openvino, tflite
 
     if not file.is_file():
         raise ArtifactError(f"there is no file {file}")
-    match file.suffix:
-        case ".tflite":
-            return tflite.read(file)
-        case ".onnx" | ".ort":
-            return onnx.read(file)
-        case ".xml":
-            return openvino.read(file)
-        case ".pt2":
-            return Inspection(file.name, file.stat().st_size, ())
+    with fitting(file):
+        match file.suffix:
+            case ".tflite":
+                return tflite.read(file)
+            case ".onnx" | ".ort":
+                return onnx.read(file)
+            case ".xml":
+                return openvino.read(file)
+            case ".pt2":
+                return Inspection(file.name, file.stat().st_size, ())
     raise UnsupportedError(
         f"cannot look into {file.suffix or file.name} files",
         hint="an artifact folder, a .tflite, an .onnx, an .ort or an .xml file",

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact, Model
+from edgekit.devices.apart import apart
 from edgekit.errors import RequestError
 from edgekit.inspection.activations import Layers, Values, open_layers
 from edgekit.parity import check_comparable
@@ -60,6 +61,11 @@ def compare(first: Model, second: Model, pixels: NDArray[np.uint8] | None, *, be
     """
     if isinstance(first, Artifact) and isinstance(second, Artifact):
         check_comparable(first, second)
+    what = f"comparing {first.model_file} with {second.model_file}"
+    return apart(what, _compare, first, second, pixels, below)
+
+
+def _compare(first: Model, second: Model, pixels: NDArray[np.uint8] | None, below: float) -> Divergence:
     files = [x.model_file for x in (first, second)]
     a, b = (open_layers(file) for file in files)
     fed, tensors = _tensors(first, second, a, b, pixels)

@@ -5,14 +5,18 @@ Unlike the readers of files this opens the file in its runtime, so the answer is
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from edgekit.devices.apart import apart
 from edgekit.errors import UnsupportedError, WorkerError, reason
+from edgekit.extras import needs
 from edgekit.quiet import quiet
-from edgekit.registry import needs
+
+Found = tuple[str, Counter[tuple[str, str]]]  # the runtime, and how often it runs (a kernel, in a precision)
 
 
 class Kernel(msgspec.Struct, frozen=True):
@@ -35,14 +39,18 @@ def kernels(file: Path) -> Kernels:
     readers = {".tflite": _litert, ".onnx": _onnxruntime, ".ort": _onnxruntime, ".xml": _openvino}
     if file.suffix not in readers:
         raise UnsupportedError(f"no runtime tells of its kernels for {file.suffix or file.name} files")
-    try:
-        runtime, found = readers[file.suffix](file)
-    except (RuntimeError, ValueError, AttributeError) as error:  # AttributeError: a private call that is gone
-        raise WorkerError(f"{file} does not show its kernels: {reason(error)}") from error
+    runtime, found = apart(f"{file} in its runtime", _kernels, readers[file.suffix], file)
     return Kernels(runtime, tuple(Kernel(*key, count) for key, count in found.most_common()))
 
 
-def _litert(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
+def _kernels(read: Callable[[Path], Found], file: Path) -> Found:
+    try:
+        return read(file)
+    except (RuntimeError, ValueError, AttributeError) as error:  # AttributeError: a private call that is gone
+        raise WorkerError(f"{file} does not show its kernels: {reason(error)}") from error
+
+
+def _litert(file: Path) -> Found:
     """A delegate's node comes last and makes what the nodes it replaces made: what still counts is found from the end."""
     with needs("run-tflite"):
         from ai_edge_litert.interpreter import Interpreter
@@ -64,7 +72,7 @@ def _litert(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
     return version("ai-edge-litert"), Counter({("XNNPACK", ""): taken} if taken else {}) + left
 
 
-def _onnxruntime(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
+def _onnxruntime(file: Path) -> Found:
     """The graph that the runtime writes down once it has fused what it can."""
     with needs("run-onnx"):
         import onnx
@@ -84,7 +92,7 @@ def _onnxruntime(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
     return f"onnxruntime {onnxruntime.__version__}, CPUExecutionProvider", counts
 
 
-def _openvino(file: Path) -> tuple[str, Counter[tuple[str, str]]]:
+def _openvino(file: Path) -> Found:
     from edgekit.runtimes.openvino import VERSION, core
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}

@@ -6,18 +6,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from edgekit.devices.apart import apart
 from edgekit.errors import ArtifactError, reason
+from edgekit.extras import needs
 from edgekit.inspection import Inspection, Layer, Operators, Overflow, Port, overflowing, tally
-from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph, graphs
-from edgekit.registry import needs
+from edgekit.inspection.onnx_graph import WEIGHTS_AT, Graph
+from edgekit.model_files import model_files
 
 
 def read(file: Path) -> Inspection:
     model, outside = load(file)
-    try:
-        return _inspection(file, Graph(model), outside)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{file} is damaged: its parts do not fit together ({error})") from error
+    return _inspection(file, Graph(model), outside)
 
 
 def load(file: Path) -> tuple[Any, int]:
@@ -94,7 +93,7 @@ def _parse(file: Path) -> Any:
     with needs("run-onnx"):
         import onnx
         from google.protobuf.message import DecodeError
-    blob = _as_onnx(file) if file.suffix == ".ort" else file.read_bytes()
+    blob = apart(f"{file} in ONNX Runtime", _as_onnx, file) if file.suffix == ".ort" else file.read_bytes()
     if blob[:1] != b"\x08":  # how every ONNX file starts: the field ir_version
         raise ArtifactError(f"{file} is not an ONNX file")
     try:
@@ -128,19 +127,12 @@ def _load_external(file: Path, model: Any) -> int:
     """Read the weights that lie in files beside the model; the size of these files."""
     from onnx import external_data_helper
 
-    tensors = [t for graph in graphs(model.graph) for t in graph.initializer]
-    outside = [t for t in tensors if external_data_helper.uses_external_data(t)]
-    places = {str(external_data_helper.ExternalDataInfo(t).location) for t in outside}
-    for place in sorted(places):
-        if not (file.parent / place).is_file():
-            raise ArtifactError(
-                f"{file} keeps its weights in {place}, which is not there", hint=f"copy {place} beside {file.name}"
-            )
+    beside = model_files(file)[1:]
     try:
         external_data_helper.load_external_data_for_model(model, str(file.parent))
-    except Exception as error:  # too short, or a place outside the folder
+    except Exception as error:  # too short, a place or a length that is none, a link
         raise ArtifactError(f"the weights beside {file} cannot be read: {reason(error)}") from error
-    return sum((file.parent / place).stat().st_size for place in places)
+    return sum(path.stat().st_size for path in beside)
 
 
 def _name(node: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Layer, Operators, Port, overflow, overflowing, tally
+from edgekit.inspection import Inspection, Layer, Operators, Port, fitting, overflow, overflowing, tally
 
 Element = ElementTree.Element
 LAYERS_WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")
@@ -37,10 +37,8 @@ def read(file: Path) -> Inspection:
             f"{file} keeps its weights in {beside.name}, which is not there", hint=f"copy {beside.name}"
         )
     blob = beside.read_bytes()
-    try:
+    with fitting(file, beside):
         return _inspection(file, Graph(net, blob), len(blob))
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{file} and {beside.name} are damaged, or do not belong together: {error}") from error
 
 
 def _inspection(file: Path, graph: "Graph", outside: int) -> Inspection:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekit.errors import ArtifactError
+from edgekit.extras import needs
 from edgekit.inspection import Inspection, Layer, Port, tally
-from edgekit.registry import needs
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
 DYNAMIC = ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")  # float operators that multiply in integers with int8 weights
@@ -50,7 +50,11 @@ def read(file: Path) -> Inspection:
 def _port(tensor: Any) -> Port:
     sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature  # -1 where open
     shape = tuple(int(n) if n >= 0 else None for n in (() if sizes is None else sizes))
-    return Port(tensor.name.decode(errors="replace"), types()[tensor.type], shape)
+    name, dtype, stored = tensor.name.decode(errors="replace"), types()[tensor.type], tensor.quantization
+    if stored is None or stored.scale is None or len(stored.scale) != 1:
+        return Port(name, dtype, shape)
+    zero = 0 if stored.zeroPoint is None or not len(stored.zeroPoint) else int(stored.zeroPoint[0])
+    return Port(name, dtype, shape, float(stored.scale[0]), zero)
 
 
 @cache

@@ -11,19 +11,26 @@ import msgspec
 import torch
 from torch import nn
 
-from edgekit import registry, zoo
+from edgekit import zoo
 from edgekit.artifact import Weights
+from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
-from edgekit.models import answers, checkpoints, functions, hub, networks, trained, weights
+from edgekit.extras import needs
+from edgekit.models import answers, checkpoints, functions, hub, matching, networks, trained, weights
 from edgekit.models.answers import End
+from edgekit.models.baking import computed_copies
+from edgekit.models.checkpoints import State
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
 from edgekit.tasks.classification import LOGITS, Meaning
 
-with registry.needs("models"):
+with needs("models"):
     import timm
     from timm.data import ImageNetInfo, infer_imagenet_subset
+
+
+UNTRAINED = "nothing: its weights are random"
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ class Plan:
 def plan(recipe: Recipe) -> Plan:
     """Decide on architecture, preprocessing and weights. Raises the errors that `load` would raise for a wrong request."""
     if recipe.labels:
-        read_labels(recipe.labels)
+        read_names(Path(recipe.labels))
     if zoo.is_run(recipe.model):
         if recipe.weights != "auto":
             raise RequestError(
@@ -102,15 +109,15 @@ def plan(recipe: Recipe) -> Plan:
         return _plan_weights_of_run(recipe)
     if recipe.model.startswith("py:"):
         path = None if recipe.weights in weights.SOURCES else Path(recipe.weights)
-        if path is None and recipe.weights != "auto":
+        if path is None and recipe.weights not in ("auto", "random"):
             raise RequestError(
                 f"--weights {recipe.weights} means nothing for {recipe.model}",
-                hint="--weights FILE, or without it: as the function makes them",
+                hint="--weights FILE; random, where the function's were never trained; or without it: as it makes them",
             )
         choice = (
             weights.choose(recipe.weights, recipe.model, None, None)
             if path
-            else Choice("code", "as the function made them")
+            else _own(recipe, "as the function made them")
         )
         return _plan_own(recipe, functions.make(recipe.model), choice)
     name = zoo.timm_name(recipe.model)
@@ -137,14 +144,23 @@ def plan(recipe: Recipe) -> Plan:
 
 def plan_given(recipe: Recipe, module: nn.Module) -> Plan:
     """For a module that is there; of the recipe its weights mean nothing. Raises RequestError, DataError (labels)."""
-    if recipe.weights != "auto":
-        raise RequestError(f"weights {recipe.weights} means nothing for a module that is there", hint="leave it out")
+    if recipe.weights not in ("auto", "random"):
+        raise RequestError(
+            f"weights {recipe.weights} means nothing for a module that is there",
+            hint="leave it out, or weights='random' where they were never trained",
+        )
     if recipe.labels:
-        read_labels(recipe.labels)
-    return _plan_own(recipe, module, Choice("code", "as given"))
+        read_names(Path(recipe.labels))
+    return _plan_own(recipe, module, _own(recipe, "as given"))
+
+
+def _own(recipe: Recipe, why: str) -> Choice:
+    """A module's own weights, which its author may say were never trained."""
+    return Choice("random", f"{why}, never trained") if recipe.weights == "random" else Choice("code", why)
 
 
 def _plan_own(recipe: Recipe, module: nn.Module, choice: Choice) -> Plan:
+    functions.check_module(recipe.model, module)
     return Plan(recipe.model, family(module), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe))
 
 
@@ -173,8 +189,9 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
     torch.manual_seed(recipe.seed)
     choice, notes = planned.choice, []
     name, card = recipe.model, planned.card
+    authors = UNTRAINED if choice.source == "random" else "what its author trained it for"
     if given is not None:
-        module, knows = copy.deepcopy(given).cpu(), "what its author trained it for"
+        module, knows = copy.deepcopy(given, computed_copies(given)).cpu(), authors
     elif isinstance(card, trained.Card) and choice.path:
         module, knows, name = trained.bare(card), card.knows, choice.path.absolute().name
         trained.fill(module, choice.path, card)
@@ -183,10 +200,10 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
     elif recipe.model.startswith("py:"):
         module = functions.make(recipe.model)
         if choice.path:
-            weights.load_into(module, checkpoints.read_state(choice.path), str(choice.path))
-        knows = "what its author trained it for"
+            notes += _fill(module, checkpoints.read_state(choice.path), choice.path)
+        knows = authors
     else:
-        module, knows = _timm_module(recipe, planned)
+        module, knows = _timm_module(recipe, planned, notes)
     module = module.float().eval()
     bad = _not_numbers(module)
     if bad:
@@ -195,7 +212,7 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
             hint="--weights FILE, saved before the training diverged",
         )
     classes, end = _look(module, planned.preprocess)
-    labels = _labels(recipe, planned, classes, knows)
+    labels = _labels(recipe, planned, classes, knows, notes)
     if labels[0] == "class 0":
         notes.append("no names are known for the classes; --labels FILE names them")
     record = Weights(
@@ -246,14 +263,14 @@ def _timm_config(name: str) -> Any:
     return config
 
 
-def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
-    """The module with its weights, and what they know."""
+def _timm_module(recipe: Recipe, planned: Plan, notes: list[str]) -> tuple[nn.Module, str]:
+    """The module with its weights, and what they know; adds to the notes."""
     choice, name, size = planned.choice, planned.architecture, recipe.input_size
     config = _timm_config(name)
     bare = name.partition(".")[0]
     match choice.source:
         case "random":
-            return networks.create(bare, size), "nothing: its weights are random"
+            return networks.create(bare, size), UNTRAINED
         case "imagenet":
             path = choice.path or hub.download(str(config.hf_hub_id), choice.instead)
             _check_cached(path, choice.instead)
@@ -267,12 +284,28 @@ def _timm_module(recipe: Recipe, planned: Plan) -> tuple[nn.Module, str]:
             return model, "1,000 ImageNet classes"
     assert choice.path is not None
     state = checkpoints.read_state(choice.path)
-    head = state.get(f"{config.classifier}.weight") if isinstance(config.classifier, str) else None
-    model = networks.create(bare, size, **({"num_classes": len(head)} if head is not None else {}))
-    weights.load_into(model, state, choice.path.name)
+    model = networks.create(bare, size, **_classes_of(state, config.classifier, bare, size, choice.path.name))
+    notes += _fill(model, state, choice.path)
     if planned.card:
         return model, planned.card.knows
     return model, "what it was trained for"
+
+
+def _classes_of(state: State, classifier: Any, bare: str, size: networks.Size | None, origin: str) -> dict[str, int]:
+    """The options of a network that has as many classes as the head in a checkpoint, or both its heads. Raises WeightsError."""
+    heads = [classifier] if isinstance(classifier, str) else classifier or []
+    if not heads:
+        return {}
+    with torch.device("meta"):
+        own = matching.shapes(networks.create(bare, size, num_classes=1).state_dict())
+    found = matching.find(state, own, origin, free=tuple(f"{head}." for head in heads)).state
+    return {"num_classes": len(found[f"{heads[0]}.weight"])}
+
+
+def _fill(module: nn.Module, state: State, path: Path) -> list[str]:
+    """Load a file's weights; what should be said of them. Raises WeightsError."""
+    note = weights.load_into(module, state, path.name)
+    return [note] if note else []
 
 
 def _check_cached(path: Path, instead: str) -> None:
@@ -328,15 +361,16 @@ def _override(spec: Preprocess, recipe: Recipe) -> Preprocess:
     return msgspec.structs.replace(spec, **asked)
 
 
-def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[str, ...]:
+def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str, notes: list[str]) -> tuple[str, ...]:
     if recipe.labels:
-        found = read_labels(recipe.labels)
-        if len(found) != classes:
+        found = read_names(Path(recipe.labels))
+        if len(found.names) != classes:
             raise DataError(
-                f"{recipe.labels} has {len(found)} lines, the model {classes} classes",
-                hint="one label per line, in class order",
+                f"{recipe.labels} has {len(found.names)} labels, {found.span}, the model {classes} classes",
+                hint=f"--labels FILE: {FORM}",
             )
-        return found
+        notes.append(found.said(recipe.labels))
+        return found.names
     if planned.card and len(planned.card.labels) == classes:
         return planned.card.labels
     subset = None if "ImageNet" not in knows else infer_imagenet_subset({"num_classes": classes})
@@ -344,17 +378,3 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str) -> tuple[st
         info = ImageNetInfo(subset)
         return tuple(info.index_to_description(i) for i in range(classes))
     return tuple(f"class {i}" for i in range(classes))
-
-
-def read_labels(file: str, flag: str = "--labels") -> tuple[str, ...]:
-    hint = f"{flag} FILE: one class name per line, in class order, UTF-8"
-    try:
-        return tuple(Path(file).read_text("utf-8-sig").splitlines())
-    except FileNotFoundError:
-        raise DataError(f"there is no labels file {file}", hint=hint) from None
-    except IsADirectoryError:
-        raise DataError(f"{file} is a folder, not a file of labels", hint=hint) from None
-    except UnicodeDecodeError:
-        raise DataError(f"the labels in {file} are not UTF-8 text", hint=hint) from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}", hint=hint) from None

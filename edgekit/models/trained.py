@@ -7,7 +7,6 @@ metrics.jsonl        a line for each epoch; curve.svg draws it
 training.pt          the whole state, while the run is not finished
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ import msgspec
 import msgspec.toml
 from torch import nn
 
+from edgekit import reading
 from edgekit.errors import WeightsError
 from edgekit.models import checkpoints, functions, heads, networks, shapes, weights
 from edgekit.preprocess import Preprocess
@@ -108,12 +108,12 @@ def read(folder: Path) -> Card:
     """Raises WeightsError for a card that this version does not understand."""
     path = folder / RUN_CARD
     try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Card)
+        return reading.toml(path, Card)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}", hint="a folder that edgekit train made"
         ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except reading.Malformed as error:
         raise WeightsError(f"{path}: {error}", hint="train it again, or a newer edgekit") from None
 
 

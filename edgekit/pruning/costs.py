@@ -25,6 +25,7 @@ from edgekit.recipe import Quantize, Recipe, check_scheme
 from edgekit.runtimes import Options
 
 TIMED = harness.Plan(runs=60, launches=3, warmup=3, budget=60)
+COARSE = "--keep-macs, or another machine"
 PICTURES = 8  # calibrate a file whose time is all that is asked for
 
 
@@ -92,8 +93,10 @@ def ratio(whole: Path, smaller: Path, device: Device, plan: harness.Plan = TIMED
         found = rows[1].instructions_ratio
     elif rows[1].time_ratio:
         found = rows[1].time_ratio.value
-    else:  # the budget was enough for one launch, which gives no interval
-        found = rows[1].cpu_ms / rows[0].cpu_ms  # type: ignore[operator]
+    elif rows[0].cpu_ms and rows[1].cpu_ms:  # the budget was enough for one launch, which gives no interval
+        found = rows[1].cpu_ms / rows[0].cpu_ms
+    else:
+        raise WorkerError("the clock of CPU times is too coarse here to tell how long the file takes", hint=COARSE)
     assert found
     return found
 

@@ -10,11 +10,11 @@ import warnings
 from torch import Tensor, nn
 
 from edgekit.errors import UnsupportedError, reason
+from edgekit.extras import needs
 from edgekit.models import family, heads
 from edgekit.models.shapes import is_attention
 from edgekit.pruning import transformers
 from edgekit.quiet import quiet
-from edgekit.registry import needs
 
 MOST = 0.9  # of what a layer has
 MULTIPLE = 8  # kernels compute so many channels at once; other numbers can be slower than the whole network

@@ -2,14 +2,13 @@
 
 import re
 import shutil
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec.toml
 
-from edgekit import zoo
+from edgekit import reading, zoo
 from edgekit.artifact import output_errors, replacing
 from edgekit.errors import RequestError
 from edgekit.models import trained
@@ -17,7 +16,7 @@ from edgekit.models.trained import Card
 from edgekit.training.settings import differences
 
 WISH = "prune.toml"
-OURS = re.compile(rf"(cut|tuned)-\d+|{re.escape(WISH)}(\.partial)?")
+OURS = re.compile(rf"(cut|tuned)-\d+|{re.escape(WISH)}|\.{re.escape(WISH)}\..*\.partial")
 Wish = Mapping[str, Any]  # settings and goal, as plain values
 
 
@@ -59,7 +58,7 @@ class Steps:
     def go_on(self, wish: Wish) -> Card | None:
         """The card where all is done. Raises RequestError where there is nothing to go on with, or for other wishes."""
         if (self.folder / WISH).is_file():
-            _check_same(self.folder, tomllib.loads((self.folder / WISH).read_text("utf-8")), wish)
+            _check_same(self.folder, _read_wish(self.folder / WISH), wish)
             return None
         card = trained.read(self.out) if zoo.is_run(str(self.out)) else None
         if card is None or card.pruned is None or not card.finished:
@@ -93,3 +92,11 @@ def _check_same(where: Path, before: Wish, now: Wish) -> None:
         raise RequestError(
             f"{where} was begun with other wishes: {'; '.join(changed)}", hint="the same ones, or --fresh to start over"
         )
+
+
+def _read_wish(path: Path) -> Wish:
+    """Raises RequestError for a file that is damaged."""
+    try:
+        return reading.toml(path, dict[str, Any])
+    except reading.Malformed as error:
+        raise RequestError(f"{path}: {error}", hint="--fresh starts over") from None

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import msgspec
 
 from edgekit import __version__
-from edgekit.bench.runs import Evaluated, Record, Run
+from edgekit.bench.runs import REFERENCE, Evaluated, Record, Run
+from edgekit.history import Series
+from edgekit.history import history as over_time
 from edgekit.report.machines import Machine, by_machine
 
 
@@ -19,6 +21,7 @@ class Report:
     machines: tuple[Machine, ...]
     runs: int
     evaluated: tuple[Evaluated, ...]
+    series: tuple[Series, ...]
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
 
@@ -29,12 +32,15 @@ def report(records: Sequence[Record], warnings: Sequence[str] = (), title: str =
     if means := [record.name for record in records if isinstance(record, Run) and record.means]:
         warnings = [*warnings, f"of {', '.join(means)} a tool told means alone; left out"]
         records = [record for record in records if not isinstance(record, Run) or not record.means]
+    series = over_time(records).series
+    records = [record for record in records if not isinstance(record, Run) or record.runtime != REFERENCE]
     evaluated = tuple(record for record in records if isinstance(record, Evaluated))
     return Report(
         title,
         tuple(by_machine(records)),
         len(records) - len(evaluated),
         evaluated,
+        series,
         tuple(_facts(records)),
         tuple(warnings),
     )

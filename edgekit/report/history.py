@@ -14,12 +14,12 @@ LEFT, TOP, RIGHT, BOTTOM = 40, 10, 12, 24
 
 def history(machine: Machine) -> str:
     """Empty where no file has two sessions, or times mean nothing."""
-    cards = [_card(entry) for entry in machine.entries if entry.earlier and machine.timed]
+    told = [(entry, [run for run in (*entry.earlier, entry.run) if run.told]) for entry in machine.entries]
+    cards = [_card(entry, runs) for entry, runs in told if len(runs) > 1 and machine.timed]
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def _card(entry: Entry) -> str:
-    runs = [*entry.earlier, entry.run]
+def _card(entry: Entry, runs: Sequence[Run]) -> str:
     first, last = runs[0], runs[-1]
     said = f"{ms(first.ms)} ms on {first.made[:10]}, {ms(last.ms)} ms on {last.made[:10]}"
     changes = changed(runs)

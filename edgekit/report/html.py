@@ -7,7 +7,7 @@ import base64
 import hashlib
 from pathlib import Path
 
-from edgekit.report import Report, history, rows, tables, words
+from edgekit.report import Report, changes, history, rows, tables, words
 from edgekit.report.machines import Machine
 from edgekit.report.scatter import scatter
 from edgekit.report.svg import swatch, text
@@ -20,6 +20,10 @@ POLICY = (
     f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{DIGEST}'; base-uri 'none'; form-action 'none'"
 )
 
+CHANGES = (
+    "Ratios or counts of each file by session, oldest first, at equal steps; lines are levels, dashed where one changes. Never "
+    "times of one machine against those of another."
+)
 LONG = 48  # letters of a cell that may wrap
 
 
@@ -51,6 +55,7 @@ def html(report: Report) -> str:
 </header>
 <main>
 {"".join(_machine(machine, n) for n, machine in enumerate(report.machines))}
+{_section("Change points", changes.changes(report.series), CHANGES) if report.series else ""}
 {_section("Every evaluation", _table(tables.evaluations(report.evaluated))) if report.evaluated else ""}
 {_section("Method", "".join(f"<p>{text(said)}</p>" for said in words.METHOD))}
 </main>

@@ -8,7 +8,7 @@ from math import exp, inf, log
 
 from edgekit.bench import summary
 from edgekit.bench.proportions import Share
-from edgekit.bench.runs import Evaluated, Record, Run
+from edgekit.bench.runs import Evaluated, Record, Run, comparable
 from edgekit.bench.statistics import estimate
 
 Host = tuple[tuple[str, str], ...]
@@ -57,14 +57,15 @@ class Entry:
 
     @property
     def cost(self) -> float | None:
-        """What an inference takes: milliseconds by the run's clock, or millions of instructions on a device whose times mean nothing."""
+        """What an inference takes: milliseconds by the run's clock, or millions of instructions on a device whose times mean
+        nothing. None where the clock was too coarse to tell."""
         if self.run.timed:
-            return self.run.ms
+            return self.run.ms if self.run.told else None
         return None if self.row.instructions is None else self.row.instructions / 1e6
 
     @property
     def cost_interval(self) -> Interval | None:
-        return time_interval(self.run) if self.run.timed else None
+        return time_interval(self.run) if self.run.timed and self.run.told else None
 
 
 @dataclass(frozen=True)
@@ -154,13 +155,8 @@ def by_machine(records: Iterable[Record]) -> list[Machine]:
     groups: dict[tuple[str, bool, int, Host], list[Run]] = {}
     for run in runs:
         host = run.host or hosts.get((run.session, run.device), {})  # what failed at once saw nothing of its host
-        groups.setdefault((run.device, run.timed, run.batch, _class(host)), []).append(run)
+        groups.setdefault((run.device, run.timed, run.batch, comparable(host)), []).append(run)
     return [_machine(group, device, timed, batch, evaluated) for (device, timed, batch, _), group in groups.items()]
-
-
-def _class(host: dict[str, str]) -> Host:
-    """What must be the same for times to be compared; not what changes from hour to hour."""
-    return tuple((key, host.get(key, "")) for key in ("cpu_class", "cpu", "machine", "system", "cores"))
 
 
 def setting(run: Run) -> tuple[str, str, str, int]:
@@ -202,7 +198,7 @@ def _sound(run: Run) -> bool:
 
 def _rank(run: Run) -> tuple[float, str]:
     counted = inf if run.instructions is None else run.instructions
-    return run.ms if run.timed else counted, run.name
+    return (run.ms if run.told else inf) if run.timed else counted, run.name
 
 
 def _data(runs: Sequence[Run], evaluated: Sequence[Evaluated], cpu_class: str) -> str:

@@ -1,5 +1,6 @@
 """A report as Markdown, as GitHub shows it: words and tables, no charts."""
 
+from edgekit.history import words as told
 from edgekit.report import Report, tables, words
 from edgekit.report.machines import Machine
 from edgekit.report.table import Table, markdown_table, markdown_text
@@ -11,6 +12,9 @@ def markdown(report: Report) -> str:
     lines += [f"\n> Warning: {markdown_text(warning)}" for warning in report.warnings]
     for machine in report.machines:
         lines += ["", *_machine(machine)]
+    named = [(told.title(series), told.change(series, change)) for series in report.series for change in series.changes]
+    if named:
+        lines += ["", "## Change points", "", *(f"- {markdown_text(f'{title}: {said}')}" for title, said in named)]
     if report.evaluated:
         lines += ["", "## Accuracy", "", _table(tables.evaluations(report.evaluated))]
     lines += ["", "## Method", "", *(f"- {markdown_text(said)}" for said in words.METHOD), ""]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log, log10
 
+from edgekit.harmless import harmless
+
 TARGETS = ("tflite", "onnx", "openvino")  # each has a colour and a shape; all others share the last
 SHAPES = ("circle", "square", "diamond", "triangle")
 
@@ -64,7 +66,7 @@ def from_zero(values: Iterable[float]) -> Scale:
 
 def text(words: object) -> str:
     """Escaped: names come from files. A number and its % stay on one line."""
-    return html.escape(str(words), quote=True).replace(" %", "&#160;%")
+    return html.escape(harmless(str(words)), quote=True).replace(" %", "&#160;%")
 
 
 def number(value: float) -> str:

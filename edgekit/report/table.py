@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from edgekit.harmless import harmless
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -42,9 +44,9 @@ def _line(cells: Iterable[str]) -> str:
 
 def markdown_text(text: str) -> str:
     """Text of somebody else, such that Markdown shows it as it is, on one line: no HTML, no links, no emphasis."""
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    plain = "".join(f"\\{c}" if c in "\\`*_|~" else c for c in plain)
-    return plain.replace("](", "]\\(").replace("][", "]\\[")
+    said = harmless(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    said = "".join(f"\\{c}" if c in "\\`*_|~" else c for c in said)
+    return said.replace("](", "]\\(").replace("][", "]\\[")
 
 
 def ms(value: float) -> str:

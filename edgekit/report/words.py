@@ -99,6 +99,8 @@ def sentences(machine: Machine) -> list[str]:
             f"Careful: the newest runs of these files come from {len(machine.sessions)} sessions. Files of different "
             "sessions did not take turns, so no ratio is given between them."
         )
+    if coarse := [entry.name for entry in machine.entries if entry.run.timed and not entry.run.told]:
+        said.append(f"Careful: the clock of CPU times was too coarse to tell those of {_list(coarse)}.")
     if cut := [entry.name for entry in machine.entries if entry.run.cut]:
         said.append(f"Careful: stopped by hand, so that fewer inferences tell than were wanted: {_list(cut)}.")
     for runtime, versions in _versions(machine).items():
@@ -155,8 +157,10 @@ def cost(entry: Entry) -> str:
 
 def time_of(entry: Entry, unit: str = "") -> str:
     """Milliseconds of an inference, with their interval."""
+    if entry.cost is None:
+        return ""
     interval = entry.cost_interval
-    return f"{ms(entry.cost or 0)}{unit}" + (f" [{ms(interval.low)}, {ms(interval.high)}]" if interval else "")
+    return f"{ms(entry.cost)}{unit}" + (f" [{ms(interval.low)}, {ms(interval.high)}]" if interval else "")
 
 
 def accuracy(entry: Entry | Evaluated) -> str:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Model
 from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError, reason
+from edgekit.extras import EXTRAS, installed
 from edgekit.quiet import quiet
-from edgekit.registry import EXTRAS, installed
 from edgekit.runtimes import Options, Takes, sole
 
 # name of the interpreter (= its distribution) -> where its Interpreter class is; the first installed one serves

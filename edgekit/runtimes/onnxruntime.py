@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Model
 from edgekit.errors import WorkerError, reason
-from edgekit.registry import needs
+from edgekit.extras import needs
 from edgekit.runtimes import OperatorTime, Options, Takes, sole
 
 with needs("run-onnx"):

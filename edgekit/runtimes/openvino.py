@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Model
 from edgekit.errors import UnsupportedError, WorkerError
-from edgekit.quiet import no_telemetry
-from edgekit.registry import needs
+from edgekit.extras import needs
 from edgekit.runtimes import OperatorTime, Options, Takes, sole
 
-with needs("run-openvino"), no_telemetry():
+with needs("run-openvino"):
     import openvino
 
 VERSION = f"openvino {openvino.__version__.partition('-')[0]}"

@@ -107,3 +107,12 @@ def sqnr_db(reference: NDArray[np.float32], answer: NDArray[np.float32]) -> floa
     noise = float(np.square(reference.astype(np.float64) - answer).sum())
     signal = float(np.square(reference.astype(np.float64)).sum())
     return math.inf if noise == 0 else -math.inf if signal == 0 else 10 * math.log10(signal / noise)
+
+
+def can_be(kind: Kind, scores: Scores) -> bool:
+    """Whether scores [n, classes] can be what a manifest calls them. Integers inside a file round probabilities to 1/256."""
+    if kind == "probabilities":
+        return bool((scores >= -0.01).all() and (scores <= 1.01).all())
+    if kind == "log-probabilities":
+        return bool((scores <= 0.01).all())
+    return scores.shape[-1] == 1 or not add_up(scores)

@@ -14,7 +14,7 @@ folder.py      the files of a run
 curve.py       the learning curve
 """
 
-from edgekit.registry import needs
+from edgekit.extras import needs
 
 with needs("train"):
     from edgekit.training.run import train

@@ -1,7 +1,7 @@
 """A run apart from its numbers: what does not change in it, and where it stands."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from torch import nn
 
 from edgekit import __version__
 from edgekit.data import DataSet, Lessons, open_lessons
+from edgekit.data.labels import read_names
 from edgekit.errors import DataError
-from edgekit.models import LoadedModel, read_labels, trained
+from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
 from edgekit.training import batches, randomness
@@ -26,13 +27,16 @@ Say = Callable[[str], None]
 
 def lessons_of(settings: Settings) -> Lessons:
     """The pictures that the settings name. Raises DataError, RequestError."""
-    return open_lessons(
+    named = read_names(Path(settings.classes), "--classes") if settings.classes else None
+    lessons = open_lessons(
         Path(settings.data),
         labels_file=Path(settings.labels) if settings.labels else None,
-        classes=read_labels(settings.classes, "--classes") if settings.classes else None,
+        classes=named.names if named else None,
         val_share=settings.val_share,
         seed=settings.seed,
     )
+    said = (named.said(str(settings.classes)),) if named else ()
+    return replace(lessons, notes=(*said, *lessons.notes))
 
 
 @dataclass

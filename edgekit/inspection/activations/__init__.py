@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UnsupportedError
+from edgekit.inspection import fitting
 
 Values = NDArray[np.float32]  # one layer's answer to one picture: [positions, channels]
 
@@ -78,7 +79,11 @@ def points(
         depth |= dict.fromkeys(operator.makes, max(depth[t] for t in depends) + is_layer)
 
     def settled(tensor: Hashable) -> Hashable:
+        passed = set()
         while tensor != answer and len(readers[tensor]) == 1:
+            if tensor in passed:
+                raise ValueError(f"what reads {tensor} makes it")
+            passed.add(tensor)
             (reader,) = readers[tensor]
             if reader.kind not in passes or sum(t in depth for t in reader.reads) > 1:
                 break
@@ -102,19 +107,20 @@ def channels_last(values: NDArray[Any], axis: int) -> Values:
 
 def open_layers(file: Path) -> Layers:
     """Raises UnsupportedError for what no runtime shows the inside of, MissingExtraError, ArtifactError, WorkerError."""
-    match file.suffix:
-        case ".tflite":
-            from edgekit.inspection.activations.litert import LitertLayers
+    with fitting(file):
+        match file.suffix:
+            case ".tflite":
+                from edgekit.inspection.activations.litert import LitertLayers
 
-            return LitertLayers(file)
-        case ".onnx":
-            from edgekit.inspection.activations.onnxruntime import OnnxLayers
+                return LitertLayers(file)
+            case ".onnx":
+                from edgekit.inspection.activations.onnxruntime import OnnxLayers
 
-            return OnnxLayers(file)
-        case ".xml":
-            from edgekit.inspection.activations.openvino import OpenvinoLayers
+                return OnnxLayers(file)
+            case ".xml":
+                from edgekit.inspection.activations.openvino import OpenvinoLayers
 
-            return OpenvinoLayers(file)
+                return OpenvinoLayers(file)
     raise UnsupportedError(
         f"what happens inside {file.suffix or file.name} files cannot be seen",
         hint="a .tflite, an .onnx or an .xml file",

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import WorkerError, reason
+from edgekit.extras import needs
 from edgekit.inspection import tflite
 from edgekit.inspection.activations import Operator, Values, channels_last, names, points
 from edgekit.quiet import quiet
-from edgekit.registry import needs
 from edgekit.runtimes.litert import version
 
 PASSES = {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}

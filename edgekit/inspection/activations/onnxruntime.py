@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError, WorkerError, reason
+from edgekit.extras import needs
 from edgekit.inspection import onnx as reader
 from edgekit.inspection.activations import Operator, Point, Values, channels_last, names, points
 from edgekit.inspection.onnx_graph import CONVOLUTIONS, WEIGHTS_AT
-from edgekit.registry import needs
 
 CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
 PASSES = CONVERSIONS | {"Add", "Sub", "Mul", "Max", "Min", "Relu", "Clip", "HardSigmoid"}

@@ -1,4 +1,7 @@
-"""An artifact that answers: the one seam between measuring accuracy and whatever runs the file."""
+"""An artifact that answers, in a process of its own: the one seam between every verb and whatever runs the file.
+
+What the file does to its runtime (a crash, a hang, no memory) it does to that process; here it is a WorkerError.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from edgekit.errors import WorkerError
 from edgekit.runtimes import Options
 
 Tensors = NDArray[Any]
+TIMEOUT = 600.0  # seconds without an answer that mean a hang
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,11 @@ class Contender:
 
 
 @contextmanager
-def contender(artifact: Artifact, device: Device, options: Options, timeout: float) -> Iterator[Contender]:
-    """Open an artifact on a device in the runtime of its target; `timeout` seconds without an answer mean a hang."""
+def contender(
+    artifact: Artifact, device: Device | None, options: Options, timeout: float = TIMEOUT
+) -> Iterator[Contender]:
+    """Open an artifact on a device (None: here) in the runtime of its target. Raises WorkerError, DeviceError."""
     job = Job(str(artifact.folder), registry.runtime_for(artifact.target).name, options)
-    with opened(device, job, timeout) as worker:
+    with opened(device or registry.device("local"), job, timeout) as worker:
         facts, host = worker.ready.facts, worker.ready.host
         yield Contender(artifact, facts["runtime"], host.get("cpu_class", "unknown"), worker.answer)

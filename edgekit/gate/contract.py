@@ -1,0 +1,135 @@
+"""What a program that uses a file relies on, and in what two files differ there.
+
+What goes in and out is read from the file itself; what it means (classes, scores, preprocessing) from the manifest, which
+a file without an artifact lacks.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from edgekit.artifact import Artifact, Model, Tensor
+from edgekit.inspection import Inspection, Port
+from edgekit.preprocess import Preprocess
+
+
+class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An input or output. shape: None for a size that is open. Real value = scale * (stored - zero_point) where scale is
+    given. layout: None where there is no manifest to say it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    scale: float | None = None
+    zero_point: int | None = None
+    layout: str | None = None
+
+
+class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fields of the manifest (see artifact.Manifest), and the names of the classes in the order of the scores."""
+
+    task: str
+    preprocess: Preprocess
+    folded: bool
+    scores: str
+    independent: bool
+    threshold: float
+    labels: tuple[str, ...]
+
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`inputs`, `outputs`: None where nothing reads them. `meaning`: None of a file without an artifact."""
+
+    target: str
+    inputs: tuple[End, ...] | None
+    outputs: tuple[End, ...] | None
+    meaning: Meaning | None
+
+
+def contract(model: Model, seen: Inspection | None) -> Contract:
+    """Of a model of which inspection has `seen` so much; None for a format that it does not read."""
+    manifest = model.manifest if isinstance(model, Artifact) else None
+    ports = (seen.inputs, seen.outputs) if seen and seen.inputs and seen.outputs else None
+    told = (manifest.input, manifest.output) if manifest else (None, None)
+    takes, answers = (_ends(found, tensor) for found, tensor in zip(ports or (None, None), told, strict=True))
+    meaning = None
+    if isinstance(model, Artifact):
+        fields = {name: getattr(model.manifest, name) for name in Meaning.__struct_fields__ if name != "labels"}
+        meaning = Meaning(**fields, labels=tuple(model.labels()))
+    return Contract(model.target, takes, answers, meaning)
+
+
+def _ends(ports: Sequence[Port] | None, told: Tensor | None) -> tuple[End, ...] | None:
+    """By the file; where an artifact tells of the one there is, with what it tells besides, or by it alone."""
+    if ports is None:
+        sizes = tuple(None if n < 0 else n for n in told.shape) if told else ()
+        return (End(told.name, told.dtype, sizes, told.scale, told.zero_point, told.layout),) if told else None
+    ends = [End(port.name, port.dtype, port.shape, port.scale, port.zero_point) for port in ports]
+    if told and len(ends) == 1:
+        quantized = {} if told.scale is None else {"scale": told.scale, "zero_point": told.zero_point}
+        ends = [msgspec.structs.replace(ends[0], layout=told.layout, **quantized)]
+    return tuple(ends)
+
+
+def differences(now: Contract, then: Contract) -> list[str]:
+    """In words, what is not as it was, as far as both tell it."""
+    both = now.meaning is not None and then.meaning is not None
+    neither = now.meaning is None and then.meaning is None
+    found: list[str] = []
+    for what, ours, theirs in (("input", now.inputs, then.inputs), ("output", now.outputs, then.outputs)):
+        if ours is not None and theirs is not None:
+            found += _of_ends(what, ours, theirs, all_told=both or neither)
+    if now.meaning and then.meaning:
+        found += _of_meaning(now.meaning, then.meaning)
+    return found
+
+
+def _of_ends(what: str, now: Sequence[End], then: Sequence[End], *, all_told: bool) -> Iterator[str]:
+    if len(now) != len(then):
+        yield f"{len(then)} {what}s to {len(now)}"
+        return
+    for number, (ours, theirs) in enumerate(zip(now, then, strict=True)):
+        which = what if len(now) == 1 else f"{what} {number}"
+        for field in End.__struct_fields__:
+            a, b = getattr(ours, field), getattr(theirs, field)
+            if a != b and (all_told or (a is not None and b is not None)):
+                yield f"{which} {field} {_said(b)} to {_said(a)}"
+
+
+def _of_meaning(now: Meaning, then: Meaning) -> Iterator[str]:
+    yield from _of_labels(now.labels, then.labels)
+    for name in Meaning.__struct_fields__:
+        a, b = getattr(now, name), getattr(then, name)
+        if name == "preprocess":
+            for field in Preprocess.__struct_fields__:
+                if (x := getattr(a, field)) != (y := getattr(b, field)):
+                    yield f"{field} {_said(y)} to {_said(x)}"
+        elif name != "labels" and a != b:
+            yield f"{name} {_said(b)} to {_said(a)}"
+
+
+def _of_labels(now: Sequence[str], then: Sequence[str]) -> Iterator[str]:
+    if len(now) != len(then):
+        yield f"{len(then)} classes to {len(now)}"
+    moved = [i for i, (a, b) in enumerate(zip(now, then, strict=False)) if a != b]
+    if moved:
+        first = f"class {moved[0]} {then[moved[0]]!r} to {now[moved[0]]!r}"
+        more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+        order = "the same classes in another order: " if sorted(now) == sorted(then) else ""
+        yield f"{order}{first}{more}"
+
+
+def _said(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return "x".join("?" if n is None else f"{n:g}" for n in value) or "a scalar"
+        case float():
+            return f"{value:.6g}"
+        case str():
+            return value if value.isidentifier() else repr(value)
+    return str(value)

@@ -1,0 +1,64 @@
+"""The golden pictures of an artifact: which ones, and what its file answers to them.
+
+They travel with the file, into apps too, so by default they are ones that may be published: those of the proof where they
+come with a package or with the weights, and drawn ones where the proof's are the user's own.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit import artifact, calibration
+from edgekit.artifact import Artifact, Golden, GoldenRecord
+from edgekit.calibration import Chosen
+from edgekit.devices import Worker
+from edgekit.preprocess import Pixels, Preprocess
+from edgekit.recipe import Recipe
+from edgekit.scenes import scenes
+
+PICTURES = 4
+DRAWN = 32  # of which those are kept that are answered most differently
+# Width and height in shares of the model's input, so that a copy's resize and crop are proven too.
+SHAPES = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
+
+
+def choose(
+    recipe: Recipe, chosen: Chosen, sheet: Path | None, spec: Preprocess, scratch: Path
+) -> tuple[GoldenRecord, list[Pixels]]:
+    """Fitted pictures, PICTURES or more, and whose they are.
+
+    chosen  the pictures of this export; sheet: what comes with the weights, a contact sheet or a run's folder
+    """
+    if chosen.own and recipe.golden == "public":
+        if sheet is None or sheet.is_dir():
+            return GoldenRecord("pictures drawn by edgekit", own=False), list(scenes(DRAWN, *spec.input_size))
+        chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, scratch)
+    return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
+
+
+def make(draft: Artifact, worker: Worker, pictures: Sequence[Pixels]) -> Golden:
+    """The pictures that are answered most differently, in several sizes, with the file's answers."""
+    kept = pictures
+    if len(pictures) > PICTURES:
+        kept = [pictures[i] for i in _apart(draft.decode(worker.answer(draft.encode(np.stack(pictures)))))]
+    images = []
+    for pixels, (wide, high) in zip(kept, SHAPES, strict=False):
+        picture = Image.fromarray(pixels)
+        size = (round(picture.width * wide), round(picture.height * high))
+        images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
+    manifest = draft.manifest
+    tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
+    return Golden(images, tensors, draft.decode(worker.answer(tensors)))
+
+
+def _apart(answers: NDArray[np.float32]) -> list[int]:
+    """PICTURES of the answers [n, classes]: the largest, then always the one farthest from those that were taken."""
+    taken = [int(np.abs(answers).max(-1).argmax())]
+    while len(taken) < PICTURES:
+        distances = np.linalg.norm(answers[:, None] - answers[taken], axis=-1).min(-1)
+        distances[taken] = -1  # also where all answers are equal
+        taken.append(int(distances.argmax()))
+    return taken

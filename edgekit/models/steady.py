@@ -1,0 +1,35 @@
+"""A model that answers differently each time can be neither converted nor proven: it is found out before anything else."""
+
+import torch
+from torch import nn
+
+from edgekit.errors import UnsupportedError
+from edgekit.models import tracing
+
+CLOSE = 1e-5  # of the largest answer: what adding in another order could make
+TRIES = 16  # where something is drawn at random: a chance of one in five shows itself in 97 of 100 models
+
+
+@torch.no_grad()
+def check_steady(module: nn.Module, picture: torch.Tensor) -> None:
+    """Run it on one normalised picture, float32 [1, 3, h, w], again and again. Raises UnsupportedError."""
+    drawn = tracing.trace(module, (picture.shape[2], picture.shape[3])).random
+    first = module(picture)
+    allowed = CLOSE * float(first.abs().max())
+    for _ in range(TRIES if drawn else 1):
+        if not torch.allclose(module(picture), first, rtol=0, atol=allowed, equal_nan=True):
+            break
+    else:
+        return
+    if drawn is None:
+        raise UnsupportedError(
+            "the model answers differently each time it sees the same picture",
+            hint="a forward() in eval mode that keeps nothing from one call to the next and draws nothing at random",
+        )
+    dropout = drawn.op.startswith(("bernoulli", "native_dropout"))
+    raise UnsupportedError(
+        f"the model answers differently each time: {drawn.op} draws random numbers in {drawn.where}{drawn.line}",
+        hint="F.dropout(x, p, training=self.training), or nn.Dropout"
+        if dropout
+        else "a forward() that draws nothing at random in eval mode",
+    )

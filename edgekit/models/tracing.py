@@ -1,0 +1,166 @@
+"""What a network computes: the operators of one forward pass, with the modules that they stand in.
+
+A run, not a compiler's graph: it follows whatever Python decides, takes milliseconds on torch's device "meta", and
+needs the numbers of a real module only where its code looks at them.
+"""
+
+import math
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+MACHINERY = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator that ran.
+
+    op       ATen's name: "convolution", "addmm", "_softmax", "hardtanh_"; "picture" of the one that stands for the input
+    place    path of the innermost module it ran in ("": the model itself), and kind: that module's class
+    inputs   of each tensor among the arguments, the node that made it; None for weights, and what is made of them alone
+    shapes   of these tensors
+    numbers  the arguments that are numbers
+    shape    of what it made
+    random   draws random numbers, and line: the user's own that did it, ", nets.py:12"
+    """
+
+    op: str
+    place: str
+    kind: str
+    inputs: tuple["Node | None", ...]
+    shapes: tuple[tuple[int, ...], ...]
+    numbers: tuple[float, ...]
+    shape: tuple[int, ...]
+    random: bool
+    line: str = ""
+
+    @property
+    def where(self) -> str:
+        """`layers.1.attn (Attention)`"""
+        return f"{self.place or 'the model itself'} ({self.kind})"
+
+    @property
+    def macs(self) -> int:
+        """Multiplications with additions; 0 for what is no convolution and no matrix product."""
+        match self.op:
+            case "convolution":
+                return math.prod(self.shape) * math.prod(self.shapes[1][1:])
+            case "mm" | "bmm" | "mv" | "dot":
+                return math.prod(self.shape) * self.shapes[0][-1]
+            case "addmm" | "baddbmm" | "addmv":
+                return math.prod(self.shape) * self.shapes[1][-1]
+        return 0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """nodes: in the order they ran. answer: what the module returned. last: the node that made it, where it is one tensor."""
+
+    nodes: tuple[Node, ...]
+    answer: Any
+    last: Node | None
+
+    @property
+    def random(self) -> Node | None:
+        """The first operator that draws random numbers."""
+        return next((node for node in self.nodes if node.random), None)
+
+
+@torch.no_grad()
+def trace(module: nn.Module, size: tuple[int, int]) -> Trace:
+    """Run a module in eval mode on an empty picture, float32 [1, 3, *size], and write down what it does.
+
+    On the device of its weights. Raises whatever the module raises.
+    """
+    tensors = (*module.parameters(), *module.buffers())
+    picture = torch.zeros(1, 3, *size, device=tensors[0].device if tensors else "cpu")
+    with _plainly(), _Recorder(module, picture) as recorder:
+        answer = module(picture)
+    last = recorder.made.get(answer) if isinstance(answer, torch.Tensor) else None
+    return Trace(tuple(recorder.nodes), answer, last)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Attention as products and a softmax, whatever kernel would do all of it at once; nothing compiled."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self, module: nn.Module, picture: torch.Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.paths = {m: path for path, m in module.named_modules()}
+        self.inside = [module]
+        self.nodes: list[Node] = []
+        given = Node("picture", "", type(module).__name__, (), (), (), tuple(picture.shape), random=False)
+        self.made: Any = WeakTensorKeyDictionary({picture: given})  # tensor -> the node that made it from the picture
+
+    def __enter__(self) -> "_Recorder":
+        with ExitStack() as hooks:
+            hooks.callback(register_module_forward_pre_hook(self._enter).remove)
+            hooks.callback(register_module_forward_hook(self._leave, always_call=True).remove)
+            super().__enter__()  # type: ignore[no-untyped-call]
+            self.hooks = hooks.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self.hooks.close()
+
+    def _enter(self, module: nn.Module, given: Any) -> None:
+        self.inside.append(module)
+
+    def _leave(self, module: nn.Module, given: Any, answer: Any) -> None:
+        self.inside.pop()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = tree_leaves((args, kwargs or {}))
+        tensors = [x for x in given if isinstance(x, torch.Tensor)]
+        inputs = tuple(self.made.get(x) for x in tensors)
+        answer = func(*args, **(kwargs or {}))
+        made = [x for x in tree_leaves(answer) if isinstance(x, torch.Tensor)]
+        inner = next((m for m in reversed(self.inside) if m in self.paths), self.inside[0])
+        random = torch.Tag.nondeterministic_seeded in func.tags
+        node = Node(
+            func._schema.name.rpartition("::")[2],
+            self.paths[inner],
+            type(inner).__name__,
+            inputs,
+            tuple(tuple(x.shape) for x in tensors),
+            tuple(x for x in given if isinstance(x, int | float) and not isinstance(x, bool)),
+            tuple(made[0].shape) if made else (),
+            random,
+            _line() if random else "",
+        )
+        self.nodes.append(node)
+        for tensor in made if any(inputs) else ():
+            self.made[tensor] = node
+        return answer
+
+
+def _line() -> str:
+    """The innermost line that is neither torch's nor edgekit's."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(("<", *MACHINERY)):
+            return f", {Path(frame.filename).name}:{frame.lineno}"
+    return ""

@@ -1,0 +1,94 @@
+"""Files that anybody may have written, read whole and decoded: not from a pipe or a device, which might never end, not
+without a limit, and with one error for everything that is wrong inside.
+"""
+
+import errno
+import json as standard
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+MB = 1 << 20
+TEXT_LIMIT = 64 * MB  # of what is decoded as a whole: manifests, recipes, labels, cards
+
+
+class Malformed(ValueError):
+    """What a file holds is not what it should be; its text says what, in one line."""
+
+
+def blob(path: Path, limit: int = TEXT_LIMIT) -> bytes:
+    """The bytes of a regular file. Raises OSError, also for what is no regular file and for what is larger than `limit`."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(path))
+        found = file.read(limit + 1)
+    if len(found) > limit:
+        raise OSError(errno.EFBIG, f"too large: more than {limit // MB} MB", str(path))
+    return found
+
+
+def text(path: Path, limit: int = TEXT_LIMIT) -> str:
+    """Of a file in UTF-8, with or without a byte order mark. Raises OSError, Malformed."""
+    try:
+        return blob(path, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"not UTF-8: {error}") from None
+
+
+def toml(path: Path, kind: type[T]) -> T:
+    """Raises OSError, Malformed: also for what is TOML and no `kind`."""
+    try:
+        return msgspec.convert(tomllib.loads(text(path)), kind)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Malformed(f"not TOML: {_reason(error)}") from None
+    except msgspec.ValidationError as error:
+        raise Malformed(str(error)) from None
+
+
+def json(blob: bytes, kind: type[T]) -> T:
+    """Raises Malformed, also for what is JSON and no `kind`."""
+    try:
+        return msgspec.json.decode(blob, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Malformed(_reason(error)) from None
+
+
+def json_once(blob: bytes) -> dict[str, Any]:
+    """An object in which no key stands twice: of two, one reader may believe the first, another the last. Raises Malformed."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise Malformed(f"'{next(name for name in names if names.count(name) > 1)}' stands in it twice")
+        return found
+
+    try:
+        standard.loads(blob, object_pairs_hook=once)
+    except Malformed:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise Malformed(_reason(error)) from None
+    return json(blob, dict[str, Any])
+
+
+def is_file(path: Path) -> bool:
+    """Path.is_file, which raises for names that are longer than the system takes."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deep" if isinstance(error, RecursionError) else str(error)
+
+
+def _without_waiting(path: Any, flags: int) -> int:
+    """A pipe that nobody writes would be waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
