@@ -23,7 +23,7 @@ from edgekit.bench.evaluation import STATE, Evaluation, evaluate
 from edgekit.calibration import random_crop
 from edgekit.cli.evaluate import text
 from edgekit.data import open_data
-from edgekit.data.dataset import Opener, Source, without_labels
+from edgekit.data.dataset import Content, Opener, Source, without_labels
 from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
@@ -64,10 +64,10 @@ def on_photos(artifacts: Sequence[Artifact], state: Path = STATE) -> Evaluation:
 
 
 def on_crops(artifacts: Sequence[Artifact], count: int) -> Evaluation:
-    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener]]:
+    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener, Content]]:
         for i, crop in enumerate(random_crops(count)):
             if i in positions:
-                yield f"crop {i}", crop.copy
+                yield f"crop {i}", crop.copy, crop.tobytes
 
     what = f"random crops of photographs in {PHOTOS}"
     stamp = hashlib.sha256("".join(path.name for path in photographs()).encode()).hexdigest()

@@ -4,7 +4,7 @@
     python benchmarks/train_bundled.py train NAME      the commands below; a run that was cut short goes on
     python benchmarks/train_bundled.py store NAME      halve the weights, write edgekit/models/bundled/NAME.*
     python benchmarks/train_bundled.py measure NAME    every scheme in every runtime on the 10,000 test pictures: the card
-    python benchmarks/train_bundled.py pictures        the sheet that calibrates all of them
+    python benchmarks/train_bundled.py pictures        the sheet that calibrates all of them, and the stamp of what they learned from
 
 Runs and artifacts lie in .cache/bundled. Weights are stored as float16 and measured as stored, run in float32, each file
 against the .pt2 of the same weights on the same pictures. The seed fixes the order of the pictures and their crops;
@@ -32,6 +32,7 @@ from safetensors.torch import save as serialise
 
 from edgekit import pipeline, registry
 from edgekit.bench.proportions import agresti_min
+from edgekit.data import open_lessons, stamps
 from edgekit.devices import host
 from edgekit.models import trained
 from edgekit.recipe import SCHEMES, Quantize, Recipe, Scheme
@@ -181,6 +182,9 @@ def pictures() -> None:
     sheet = images[chosen].view(16, 16, 28, 28).permute(0, 2, 1, 3).reshape(448, 448)
     Image.fromarray(sheet.numpy()).save(BUNDLED / "fashion-mnist.png", optimize=True)
     Image.fromarray(fashion.read("test")[0][0]).save(BUNDLED / "sample.png", optimize=True)
+    lessons = open_lessons(ROOT / ".cache" / "data" / "fashion-mnist", classes=LABELS, val_share=0.05)
+    known = stamps.stamp(lessons.train, lessons.val, 0.05, 0, kept=2048)
+    (BUNDLED / "fashion-mnist.json").write_bytes(msgspec.json.format(msgspec.json.encode(known)) + b"\n")
 
 
 def main() -> None:

@@ -101,6 +101,23 @@ class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.source + (": your own, and whoever has the artifact can see them" if self.own else "")
 
 
+class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the weights have learned from, where edgekit trained them (see data/stamps.py). It holds no picture.
+
+    pictures  of the last training
+    data      digest of the pictures and classes from which, and from those held out, they were drawn
+    hashes    of all that was learned from, by earlier runs and teachers too, up to `below`: 5 bytes each, base64
+    share     of these pictures that was held out, with `seed`; None where the data had a split for it
+    """
+
+    pictures: Annotated[int, msgspec.Meta(ge=0)]
+    data: str
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    hashes: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9+/]*={0,2}$")]
+    below: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+
+
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: int
     sha256: str
@@ -133,9 +150,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...] = ()
     task: Literal["classification"] = "classification"
     independent: bool = False  # each class by itself (multi-label, binary): sigmoid in place of softmax
-    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = (
-        0.5  # of an independent class: its label holds from this probability on
-    )
+    trained_on: TrainedOn | None = None  # None: not known
+    # of an independent class: its label holds from this probability on
+    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     schema: Literal[2] = 2
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
 
@@ -546,7 +563,7 @@ def _foreign(out: Path) -> str | None:
     if not out.is_dir():
         return "a file"
     manifest = _standing(out)
-    own = {"manifest.json", *manifest.files} if manifest else set()
+    own = {"manifest.json", "model.sig", *manifest.files} if manifest else set()
     return next((p.name for p in sorted(out.iterdir()) if p.name not in own), None)
 
 

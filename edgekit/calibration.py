@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data import picture_files, read_pictures
+from edgekit.data.files import unread
 from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
@@ -139,7 +140,7 @@ def _check_there(sheet: Path | None) -> None:
     """A run's own pictures may have been removed, as private ones are."""
     if sheet is not None and not sheet.exists():
         raise DataError(
-            f"{sheet.parent} has no pictures of its own any more ({sheet.name}), to calibrate with and to prove the file with",
+            f"{sheet.parent} keeps no pictures of its training ({sheet.name}), to calibrate with and to prove the file with",
             hint="--calibration DIR, pictures like those that the model will see",
         )
 
@@ -183,7 +184,7 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
     proof = _spool(stream, PROOF_PICTURES, scratch / "proof", f"other pictures of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
         proof = _spool(_first(chosen, PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", "the calibration pictures")
-    warnings = linter.warnings(len({f.parent for f in files if f.parent != folder}))
+    warnings = [*unread(folder), *linter.warnings(len({f.parent for f in files if f.parent != folder}))]
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
     return Chosen(_with(chosen, warnings), proof, own=True, unreadable=tuple(broken))

@@ -33,7 +33,7 @@ def choose(
     chosen  the pictures of this export; sheet: what comes with the weights, a contact sheet or a run's folder
     """
     if chosen.own and recipe.golden == "public":
-        if sheet is None or sheet.is_dir():
+        if sheet is None or not sheet.is_file():
             return GoldenRecord("pictures drawn by edgekit", own=False), list(scenes(DRAWN, *spec.input_size))
         chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, scratch)
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]

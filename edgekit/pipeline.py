@@ -259,6 +259,7 @@ def _manifest(
         made_on=host.facts(),
         calibration=record if recipe.calibrated else None,
         oldest_interpreter=exported.oldest_interpreter,
+        trained_on=model.trained_on,
         notes=(*model.notes, *exported.notes),
     )
 

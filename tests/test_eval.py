@@ -3,19 +3,25 @@
 import json
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
-from conftest import GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN_FILES, paint, run_edgekit
 from PIL import Image
 
 from edgekit import artifact
 from edgekit.answering import Contender
+from edgekit.bench import runs
 from edgekit.bench.evaluation import ask, evaluate
-from edgekit.data import open_data
+from edgekit.cli.evaluate import text
+from edgekit.data import open_data, stamps
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, OutputError, RequestError, WorkerError
+from edgekit.gate import Limits, checks
+from edgekit.report.machines import pictures
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
 
@@ -53,6 +59,44 @@ def test_accuracy_and_what_is_left_out(folder, opened, tmp_path):
     assert any("moose" in note for note in found.notes)
     assert accuracy.runtime.startswith("ai-edge-litert")
     assert found.paired is None
+
+
+def trained_on(opened, folder, kept=stamps.KEPT):
+    """The artifact, as if it had learned from class 0 and three pictures of class 3."""
+    data = data_for([opened], folder)
+    train = replace(data, positions=[p for p in data.positions if p < 12])
+    stamp = stamps.stamp(train, train, 0.1, 0, kept)
+    return artifact.Artifact(opened.folder, msgspec.structs.replace(opened.manifest, trained_on=stamp))
+
+
+def test_pictures_that_were_trained_on_are_counted_apart(folder, opened, tmp_path):
+    said = []
+    model, data = trained_on(opened[0], folder), data_for(opened, folder)
+    found = evaluate([model], data, state=tmp_path, say=said.append)
+    assert (found.learned.pictures, found.learned.of) == (11, 39)  # one of the twelve is no picture
+    assert (found.learned.others.hits, found.learned.others.of) == (28, 28)
+    assert any("were trained on" in line for line in said)
+    first, careful, hint = text(found).splitlines()[-3:]
+    assert "of pictures like these" not in first
+    assert first.endswith("that says nothing of new ones.")
+    assert "careful: 11 of 39 pictures were trained on. Of the 28 others it names 100.0%" in careful
+    assert "--split val" in hint
+    (record,) = runs.evaluated([model], found, "local")
+    assert pictures(record).endswith("(11 of 39 pictures were trained on)")
+    sketch = evaluate([trained_on(opened[0], folder, kept=4)], data, state=tmp_path).learned
+    assert (sketch.pictures, sketch.others) == (4, None)
+    assert 4 <= sketch.of < 39
+    paired = evaluate([opened[1], model], data, state=tmp_path)
+    assert checks.accuracy(paired.paired, Limits(), paired.learned).why.endswith("11 of 39 pictures were trained on")
+    assert "careful: 11 of 39" in text(paired)
+
+
+def test_of_pictures_that_were_not_trained_on_nothing_is_said(folder, opened, tmp_path):
+    other = paint(tmp_path / "others", 6, {"class 3": (60, 60, 200)})
+    found = evaluate([trained_on(opened[0], folder)], data_for(opened, other), state=tmp_path / "state")
+    assert (found.learned.pictures, found.learned.of) == (0, 6)
+    assert "of pictures like these" in text(found)
+    assert "trained on" not in text(found)
 
 
 def test_against_a_reference_of_another_target(folder, opened, tmp_path):

@@ -506,7 +506,13 @@ OTHER_SPEC = msgspec.structs.replace(GOLDEN_MANIFEST.preprocess, mean=(0.1, 0.2,
 CHANGES = {
     "renamed": ({"labels": [*LABELS[:-1], "boot"]}, f"class {len(LABELS) - 1} '{LABELS[-1]}' to 'boot'"),
     "in another order": ({"labels": [LABELS[1], LABELS[0], *LABELS[2:]]}, "the same classes in another order"),
-    "another number": ({"labels": LABELS[:-1]}, f"{len(LABELS)} classes to {len(LABELS) - 1}"),
+    "another number": (
+        {
+            "labels": LABELS[:-1],
+            "output": msgspec.structs.replace(GOLDEN_MANIFEST.output, shape=(1, len(LABELS) - 1)),
+        },
+        f"{len(LABELS)} classes to {len(LABELS) - 1}",
+    ),
     "scores": ({"scores": "probabilities"}, "scores logits to probabilities"),
     "independent": ({"independent": True}, "independent no to yes"),
     "threshold": ({"threshold": 0.25}, "threshold 0.5 to 0.25"),

@@ -19,7 +19,7 @@ from conftest import GOLDEN_FILES, HERE, ROOT, paint, start
 
 from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
-from edgekit.data import open_lessons
+from edgekit.data import open_data, open_lessons, stamps
 from edgekit.errors import ArtifactError, DataError, RequestError, TrainingError, UnknownNameError, WeightsError
 from edgekit.models import trained
 from edgekit.preprocess import Preprocess
@@ -92,7 +92,7 @@ def test_a_run_is_a_model(run):
 
 def test_a_run_without_its_pictures_says_what_it_needs(run, photos, tmp_path):
     private = shutil.copytree(run, tmp_path / "private", ignore=shutil.ignore_patterns("calibration"))
-    with pytest.raises(DataError, match="has no pictures of its own any more") as error:
+    with pytest.raises(DataError, match="keeps no pictures of its training") as error:
         pipeline.export(Recipe(str(private), "onnx"), tmp_path / "made")
     assert "--calibration DIR" in error.value.hint
     pipeline.export(Recipe(str(private), "onnx", calibration=str(photos)), tmp_path / "made")
@@ -114,6 +114,36 @@ def test_a_run_is_exported_without_a_path_in_it(run, tmp_path):
     assert made.labels() == ["blue", "green", "red"]
     assert made.manifest.weights.knows.startswith("3 classes of photos")
     assert str(run) not in (tmp_path / "made" / "manifest.json").read_text()
+    assert not made.manifest.golden.own
+    assert made.manifest.trained_on == trained.read(run).trained_on
+
+
+def test_what_was_learned_from_is_known_of_every_child(run, photos):
+    stamp = trained.read(run).trained_on
+    train_ = open_data(photos, ("blue", "green", "red"), split="train")
+    known = stamps.hashes(train_, train_.positions)
+    assert (stamp.pictures, stamp.share, list(stamps.learned_from([stamp], known).values())) == (36, None, [True] * 36)
+    assert loaded("py:nets:dropping", weights=str(run)).trained_on == stamp
+    file = models.Choice("file", "as asked", run / trained.WEIGHTS)
+    assert models._trained_on(file, None) == stamp
+    assert loaded("vit_micro", weights="bundled").trained_on.pictures == 57_000
+    assert loaded("py:nets:dropping").trained_on is None
+
+
+def test_a_folder_without_splits_holds_out_the_same_pictures_again(tmp_path):
+    data = paint(tmp_path / "mine", 12)
+    out = tmp_path / "a"
+    flags = ("--input-size", "32", "--epochs", "1", "--workers", "0", "--val-share", "0.25", "--seed", "5")
+    asked = ("train", "py:nets:tiny", "--data", str(data), *flags, "--no-keep-pictures", "-o", str(out))
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "calibration/" not in done.stdout
+    assert not (out / "calibration").exists()
+    with pytest.raises(DataError, match="keeps no pictures of its training"):
+        pipeline.plan(Recipe(str(out), "torch"))
+    lessons = open_lessons(data, val_share=0.25, seed=5)
+    held = open_data(data, lessons.labels, split="val", trained=trained.read(out).trained_on)
+    assert held.positions == lessons.val.positions
 
 
 def test_weights_of_a_run_fit_their_architecture_alone(run):
@@ -151,9 +181,10 @@ def test_the_command(photos, tmp_path, monkeypatch):
     assert "epoch 1/1  loss" in done.stderr
     assert done.stdout.splitlines()[0] == f"a  py:nets:tiny, 3 classes of {photos.name}"
     assert "test: top-1" in done.stdout
+    assert "calibration/ holds copies of 36 training pictures" in done.stdout
     again = CliRunner().invoke(main, [*asked, "--resume", "--json"])
     document = json.loads(again.stdout)
-    assert (document["run"], document["finished"]) == ("a", True)
+    assert (document["run"], document["finished"], document["pictures_kept"]) == ("a", True, 36)
     assert CliRunner().invoke(main, [*asked, "--resume", "--fresh"]).exit_code == 2
     assert CliRunner().invoke(main, [*asked, "--scratch", "--weights", "auto"]).exit_code == 2
 
@@ -326,6 +357,10 @@ def test_a_timm_network_gets_a_new_head(photos, tmp_path):
 
 def test_a_student_learns_its_teachers_answers(run, photos, tmp_path):
     asked = settings(photos, model="py:nets:tiny", distill=str(run), distill_weight=1.0, epochs=3)
+    other = paint(tmp_path / "other", 4, seed=7)
+    train(msgspec.structs.replace(asked, data=str(other), epochs=1, batch=4), tmp_path / "elsewhere")
+    seen = trained.read(tmp_path / "elsewhere").trained_on
+    assert len(seen.hashes) > len(trained.read(run).trained_on.hashes)  # what the teacher learned from as well
     train(asked, tmp_path / "student")
     first, *_, last = lines(tmp_path / "student")
     assert last.train_loss < first.train_loss

@@ -40,6 +40,22 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal[1] = 1
 
 
+class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of the pictures the weights have learned from: a figure on these says nothing of others.
+
+    of      the pictures of which that can be told: all, but for weights that saw very many (see data/stamps.py)
+    others  the candidate's top-1 on those that it has not learned from; None where that cannot be told of each
+    """
+
+    pictures: int
+    of: int
+    others: Share | None = None
+
+    @property
+    def words(self) -> str:
+        return f"{self.pictures:,} of {self.of:,}" + (" pictures" if self.others else " that can be told")
+
+
 class Flip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A picture that two artifacts name differently. Margins: probability of the first class less the second's."""
 

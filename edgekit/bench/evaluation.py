@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from edgekit.answering import Contender, contender
 from edgekit.artifact import Artifact
-from edgekit.bench.accuracy import Accuracy, Paired, Tally, pair
+from edgekit.bench.accuracy import Accuracy, Learned, Paired, Tally, pair
 from edgekit.bench.answers import Answers, Key, Record, best
 from edgekit.bench.mapping import suspicion
-from edgekit.data import DataSet, Picture
+from edgekit.bench.proportions import wilson
+from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, decoded
 from edgekit.devices import Device
 from edgekit.devices.local import Local
@@ -46,6 +47,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paired       the candidate against its reference, if there is one
     suspicion    why the labels seem to be wrong, not the model
     answers      the file of recorded answers
+    learned      how many of the pictures the models were trained on; None where they do not say
     """
 
     data: str
@@ -57,6 +59,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     suspicion: str | None
     cpu_class: str
     answers: str
+    learned: Learned | None = None
     schema: Literal[1] = 1
 
 
@@ -88,6 +91,10 @@ def evaluate(
     check(artifacts, data)
     positions = data.sample(limit, seed)
     say(f"{len(positions):,} of {len(data):,} {data.what}")
+    stamped = [a.manifest.trained_on for a in artifacts if a.manifest.trained_on]
+    learned = stamps.learned_from(stamped, stamps.hashes(data, positions)) if stamped else None
+    if learned and any(learned.values()):
+        say(f"careful: {sum(learned.values()):,} of these pictures were trained on")
     with ExitStack() as stack:
         place = device or Local()
         contenders = [stack.enter_context(contender(a, place, options, timeout)) for a in artifacts]
@@ -103,7 +110,7 @@ def evaluate(
             answers.append(records)
             for _ in records:
                 tick()
-        return _count(contenders, data, positions, answers)
+        return _count(contenders, data, positions, answers, learned)
 
 
 def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
@@ -191,15 +198,25 @@ def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[
     return Record(picture.position, picture.name, picture.truth, answers, noise)
 
 
-def _count(contenders: Sequence[Contender], data: DataSet, positions: Sequence[int], answers: Answers) -> Evaluation:
-    """Figures from recorded answers, which are read from the file again."""
+def _count(
+    contenders: Sequence[Contender],
+    data: DataSet,
+    positions: Sequence[int],
+    answers: Answers,
+    learned: dict[int, bool] | None,
+) -> Evaluation:
+    """Figures from recorded answers, which are read from the file again. `learned`: of the positions where that is known."""
     wanted = set(positions)
     tallies = [Tally(i) for i in range(len(contenders))]
     unreadable = []
+    seen: list[tuple[bool | None, bool]] = []  # whether it was learned from, and named rightly
     for record in answers.read(wanted):
         if record.unreadable:
             unreadable.append(Unreadable(record.name, record.unreadable))
-        elif data.labelled:
+            continue
+        if learned is not None:
+            seen.append((learned.get(record.position), record.answers[0].first in record.truth))
+        if data.labelled:
             for tally in tallies:
                 tally.add(record)
     asked = len(wanted) - len(unreadable)
@@ -225,4 +242,13 @@ def _count(contenders: Sequence[Contender], data: DataSet, positions: Sequence[i
         suspicion=suspicion(tallies[0].first, accuracies[0], paired, labels) if accuracies else None,
         cpu_class=contenders[0].where,
         answers=str(answers.path),
+        learned=_learned(seen, labelled=data.labelled) if learned is not None else None,
     )
+
+
+def _learned(seen: Sequence[tuple[bool | None, bool]], *, labelled: bool) -> Learned:
+    """Of each picture whether it was learned from (None: nobody knows), and whether it is named rightly."""
+    told = [known for known, _ in seen if known is not None]
+    others = [right for known, right in seen if not known]
+    exact = labelled and len(told) == len(seen)
+    return Learned(sum(told), len(told), wilson(sum(others), len(others)) if exact else None)

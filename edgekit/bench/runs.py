@@ -16,6 +16,7 @@ import numpy as np
 
 from edgekit import __version__, reading
 from edgekit.artifact import Artifact, Model, output_errors
+from edgekit.bench.accuracy import Learned
 from edgekit.bench.evaluation import Evaluation
 from edgekit.bench.proportions import Drop, Share
 from edgekit.bench.statistics import Estimate, blur, estimate, percentiles
@@ -61,7 +62,10 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
-    """How often one file was right. `against`, `drop`: its reference, and what it loses to that, where there was one."""
+    """How often one file was right. `against`, `drop`: its reference, and what it loses to that, where there was one.
+
+    learned: how many of the pictures were trained on, where the weights say so
+    """
 
     made: str  # UTC, ISO 8601
     edgekit: str
@@ -75,6 +79,7 @@ class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
     top5: Share | None
     against: str | None = None
     drop: Drop | None = None
+    learned: Learned | None = None
     schema: Literal[1] = 1
 
     @property
@@ -227,6 +232,7 @@ def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> 
             top5=accuracy.top5,
             against=against,
             drop=drop,
+            learned=found.learned,
         )
         for artifact, accuracy, (against, drop) in zip(artifacts, found.accuracies, drops, strict=False)
     ]

@@ -11,7 +11,7 @@ from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
-    from edgekit.bench.accuracy import Accuracy, Flip, Paired
+    from edgekit.bench.accuracy import Accuracy, Flip, Learned, Paired
     from edgekit.bench.evaluation import Evaluation
     from edgekit.bench.proportions import Share
 
@@ -101,6 +101,7 @@ def evaluate(
         labels_file=Path(labels) if labels else None,
         split=split,
         unlabelled=unlabelled,
+        trained=opened[0].manifest.trained_on,
     )
     if not no_save:
         runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
@@ -149,6 +150,8 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
     if found.paired:
         lines += _paired(found, found.paired, verbose)
     lines.append(sentence(found, max_drop))
+    if found.learned and found.learned.pictures:
+        lines.append(_learned(found.learned))
     if found.suspicion:
         lines.append(f"careful: {found.suspicion}")
     return "\n".join(lines)
@@ -211,11 +214,12 @@ def sentence(found: "Evaluation", max_drop: float) -> str:
 
     paired = found.paired
     if paired is None:
-        top1 = found.accuracies[0].top1
-        return (
-            f"{found.accuracies[0].artifact} names {top1.value:.1%} of {top1.of:,} pictures rightly, and with 95 % "
-            f"confidence {top1.low:.1%} to {top1.high:.1%} of pictures like these (CPU class {found.cpu_class})."
-        )
+        first, learned = found.accuracies[0], found.learned
+        said = f"{first.artifact} names {first.top1.value:.1%} of {first.top1.of:,} pictures rightly"
+        if learned and learned.pictures:
+            said += f", of which it was trained on {learned.pictures:,}" if learned.others else ""
+            return f"{said} (CPU class {found.cpu_class}): that says nothing of new ones."
+        return f"{said}, and with 95 % confidence {_like(first.top1)} (CPU class {found.cpu_class})."
     verdict, limit, n = drop_verdict(paired, max_drop), points(max_drop), f"{paired.pictures:,}"
     if paired.drop is None:
         most = points(1 - paired.agreement.low)
@@ -231,6 +235,20 @@ def sentence(found: "Evaluation", max_drop: float) -> str:
         return f"{paired.candidate} loses {points(paired.drop.estimate)} points of top-1 against {paired.reference}, more than {limit}."
     way = what_decides(paired, max_drop)
     return f"{n} pictures do not decide whether {paired.candidate} loses more than {limit} points: {way}."
+
+
+def _like(top1: "Share") -> str:
+    return f"{top1.low:.1%} to {top1.high:.1%} of pictures like these"
+
+
+def _learned(learned: "Learned") -> str:
+    """What a figure on pictures that were trained on is worth."""
+    said = f"careful: {learned.words} were trained on."
+    if learned.others and learned.others.of:
+        said += (
+            f" Of the {learned.others.of:,} others it names {learned.others.value:.1%}; 95 %: {_like(learned.others)}."
+        )
+    return f"{said}\n  try: --split val, which training held out; or pictures that it has not seen"
 
 
 def percent(share: "Share") -> str:

@@ -120,6 +120,8 @@ def predict(
 @click.argument("artifact")
 @click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
 @click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
+@click.option("--key", metavar="FILE", help="A public key in PEM: check first that its owner signed the folder.")
+@click.option("--signature", metavar="FILE", help="Where the signature is.  [default: model.sig in the folder]")
 @on_option
 @runtime_options
 @common
@@ -128,6 +130,8 @@ def verify(
     artifact: str,
     against: tuple[str, ...],
     data: str | None,
+    key: str | None,
+    signature: str | None,
     device: str,
     threads: int,
     interpreter: str | None,
@@ -140,10 +144,15 @@ def verify(
       edgekit verify build/mobilenetv2-tflite-int8
       edgekit verify build/mobilenetv2-tflite-int8 --interpreter tflite-runtime
       edgekit verify build/mobilenetv2-tflite-int8 --on arm64:cortex-a76
+      edgekit verify build/mobilenetv2-tflite-int8 --key public.pem
       edgekit verify build/mobilenetv2-tflite-int8 --against build/mobilenetv2-onnx-int8 --data photos/
     """
     if data and not against:
         raise RequestError("--data is for --against", hint="--against ARTIFACT")
+    if signature and not key:
+        raise RequestError("--signature wants the public key of whoever signed", hint="--key public.pem")
+    if key and against:
+        raise RequestError("--key is about one folder", hint="leave --against out")
     if against:
         return _compare(talk, [artifact, *against], data, device, threads, interpreter)
     import msgspec
@@ -154,11 +163,18 @@ def verify(
     from edgekit.runtimes import Options
 
     place = registry.device(device)
-    opened = room.load(Path(artifact))
+    folder = Path(artifact)
+    rows = []
+    if key:
+        rows = [
+            ("signature", "ok", f"{_signed(folder, key, signature)} files are those that the owner of {key} signed")
+        ]
+        folder = _packed(folder)
+    opened = room.load(folder)
     check_interpreter(interpreter, [opened.manifest.target])
     runtime = registry.runtime_for(opened.manifest.target).name
     v = parity.verify(opened, runtime, Options(threads, interpreter), place)
-    rows = [
+    rows += [
         ("files", "ok", f"{len(opened.manifest.files)} files have the checksums of the manifest"),
         ("pixels", "ok" if v.tensors_equal else "FAIL", "pictures become the same tensors, to the last bit"),
         (
@@ -185,6 +201,18 @@ def verify(
         hint = f"oldest interpreter it is right on: {msgspec.json.encode(floor).decode()}" if floor else ""
         raise ParityError(f"{artifact} {what} in {v.ran}", hint=hint)
     return 0
+
+
+def _signed(folder: Path, key: str, signature: str | None) -> int:
+    from edgekit import signing
+
+    return len(signing.verify(folder, Path(key), Path(signature) if signature else None))
+
+
+def _packed(folder: Path) -> Path:
+    """The artifact in an unpacked bundle, or the folder itself."""
+    inside = [path.parent for path in folder.glob("*/manifest.json")]
+    return inside[0] if len(inside) == 1 and not (folder / "manifest.json").exists() else folder
 
 
 def _compare(

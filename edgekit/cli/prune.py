@@ -10,7 +10,7 @@ import click
 
 from edgekit.cli.export import SCHEMES
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
-from edgekit.cli.train import check_places, check_teaching, lesson_options, score_text
+from edgekit.cli.train import check_places, check_teaching, kept_text, lesson_options, score_text
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def prune(
     from edgekit.pruning import Goal
     from edgekit.pruning.run import prune_run
     from edgekit.pruning.steps import WISH, Steps
-    from edgekit.training import Settings
+    from edgekit.training import Settings, folder
 
     ((of, keep),) = said.items()
     settings = {k: v for k, v in flags.items() if v is not None} | {"epochs": max(epochs, 1)}
@@ -111,7 +111,8 @@ def prune(
     assert card.pruned
     if not card.pruned.met:
         talk.warn(f"the goal cannot be met: this is the smallest, {card.pruned.reached:.3g} of the {card.pruned.how}")
-    talk.result(text(output, card, file.get("target", "tflite")), msgspec.to_builtins(card) | {"run": output})
+    kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
+    talk.result(text(output, card, file.get("target", "tflite")), msgspec.to_builtins(card) | kept)
     return 0 if card.pruned.met else 1
 
 
@@ -132,4 +133,4 @@ def text(run: str, card: "Card", target: str) -> str:
         rows.append(("fine-tuned", f"{score_text(card.val)} after {card.epochs} epochs"))
     if card.test:
         rows.append(("test", score_text(card.test)))
-    return f"{run}  {card.architecture}, pruned\n{table(rows)}\n  next: edgekit export {shlex.quote(run)} --int8 --target {target}"
+    return f"{run}  {card.architecture}, pruned\n{table(rows)}{kept_text(run)}\n  next: edgekit export {shlex.quote(run)} --int8 --target {target}"

@@ -54,6 +54,14 @@ LESSON = (
         "--ema", type=float, metavar="D", help="Keep averaged weights, decay such as 0.999.  [default: 0, none]"
     ),
     click.option("--seed", type=int, metavar="N", help="[default: 0]"),
+    click.option(
+        "--no-keep-pictures",
+        "keep_pictures",
+        flag_value=False,
+        default=None,
+        type=bool,
+        help="Leave no training pictures in RUN; exports of it then want --calibration.",
+    ),
     click.option("--workers", type=int, metavar="N", help="Processes that read pictures.  [default: 2]"),
     click.option("--threads", type=int, metavar="N", help="That compute.  [default: as torch decides]"),
     click.option("--save-every", type=int, metavar="N", help="Steps between two saves of the state.  [default: 200]"),
@@ -155,7 +163,8 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
         )
         return INTERRUPTED
     if os.environ.get("RANK", "0") == "0":
-        talk.result(text(output, card), msgspec.to_builtins(card) | {"run": output})
+        kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
+        talk.result(text(output, card), msgspec.to_builtins(card) | kept)
     return 0
 
 
@@ -166,7 +175,16 @@ def text(run: str, card: "Card") -> str:
         said += f"\n  test: {score_text(card.test)}"
     else:
         said += "\n  no test pictures: the figure above chose the epoch, so it is too good"
-    return f"{run}  {card.architecture}, {card.knows}\n{said}\n  next: edgekit export {shlex.quote(run)} --int8 --target tflite"
+    return f"{run}  {card.architecture}, {card.knows}\n{said}{kept_text(run)}\n  next: edgekit export {shlex.quote(run)} --int8 --target tflite"
+
+
+def kept_text(run: str) -> str:
+    """Whose pictures whoever gets the run gets too."""
+    from edgekit.training.folder import pictures_kept
+
+    count = pictures_kept(Path(run))
+    kept = f"calibration/ holds copies of {count} training pictures, for exports; before you pass the run on, remove it"
+    return f"\n  {kept} (--no-keep-pictures)" if count else ""
 
 
 def score_text(score: "Score") -> str:

@@ -4,6 +4,7 @@ files.py     every picture below a folder
 opening.py   `open_data`: finds out what a folder holds
 dataset.py   `DataSet`: pictures with the classes of a model
 splits.py    test, val, train
+stamps.py    which pictures were trained on
 learning.py  the parts that a training run needs
 folders.py   class folders, a folder with a table of labels, a plain folder
 tables.py    labels in .csv, .json, .jsonl, .txt

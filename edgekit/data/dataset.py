@@ -10,6 +10,7 @@ from edgekit.data.classes import few, match
 from edgekit.errors import DataError
 
 Opener = Callable[[], Image.Image]  # decodes to RGB; raises DataError
+Content = Callable[[], bytes]  # as it is on disk; raises OSError, DataError
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Source:
     stamp  changes when the data change
     names  per picture the names of the classes that count as right, () where none is given; None: not labelled
     count  of pictures
-    read   positions in ascending order -> a name and an opener for each
+    read   positions in ascending order -> a name, an opener and the content of each
     notes  what a user should be told
     kinds  how many classes there are, where numbers are all that is known of them
     together  how many to ask for at once, where any order is wanted: files are read forwards, and what is asked for is
@@ -31,7 +32,7 @@ class Source:
     stamp: str
     names: Sequence[tuple[str, ...]] | None
     count: int
-    read: Callable[[Sequence[int]], Iterator[tuple[str, Opener]]]
+    read: Callable[[Sequence[int]], Iterator[tuple[str, Opener, Content]]]
     notes: tuple[str, ...] = ()
     kinds: int | None = None
     together: int = 1024
@@ -45,6 +46,7 @@ class Picture:
     name: str
     truth: tuple[int, ...]
     open: Opener
+    content: Content
 
     def blamed(self, error: DataError) -> DataError:
         """The error, with the picture's name in it."""
@@ -82,8 +84,8 @@ class DataSet:
 
     def read(self, positions: Sequence[int]) -> Iterator[Picture]:
         """The pictures at these ascending positions, one at a time and not decoded yet."""
-        for position, (name, opener) in zip(positions, self.source.read(positions), strict=True):
-            yield Picture(position, name, self.truths[position] if self.truths is not None else (), opener)
+        for position, (name, opener, content) in zip(positions, self.source.read(positions), strict=True):
+            yield Picture(position, name, self.truths[position] if self.truths is not None else (), opener, content)
 
 
 def without_labels(source: Source) -> DataSet:

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from edgekit import reading
 from edgekit.data.classes import few
-from edgekit.data.dataset import Opener, Source
-from edgekit.data.files import picture_files
+from edgekit.data.dataset import Content, Opener, Source
+from edgekit.data.files import picture_files, unread
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
 from edgekit.preprocess import decode_picture
 
+LARGEST = 1 << 30  # bytes of a picture that are hashed
 METADATA = ("metadata.csv", "metadata.jsonl")  # of an image folder of the Hugging Face hub
 
 
@@ -24,10 +26,10 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
     of = harmless(f"{split} pictures of {folder}".strip())
     classified = [path for path in files if len(path.parts) > 1]
     if unlabelled or not classified:
-        return _files(f"{of} (not labelled)", folder, files, None)
-    notes: tuple[str, ...] = ()
+        return _files(f"{of} (not labelled)", folder, files, None, unread(folder))
+    notes = unread(folder)
     if len(classified) < len(files):
-        notes = (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
+        notes += (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
     names = [(harmless(path.parts[0]),) for path in classified]
     empty = {harmless(p.name) for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")} - {
         n for (n,) in names
@@ -59,11 +61,11 @@ def _files(
     names: Sequence[tuple[str, ...]] | None,
     notes: tuple[str, ...] = (),
 ) -> Source:
-    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener]]:
+    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener, Content]]:
         for position in positions:
             path = folder / files[position]
             name = harmless(files[position].as_posix())  # it is shown and saved
-            yield name, partial(decode_picture, path, name)
+            yield name, partial(decode_picture, path, name), partial(reading.blob, path, LARGEST)
 
     return Source(what, stamp(folder, files, names), names, len(files), read, notes)
 

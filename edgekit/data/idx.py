@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.data.dataset import Opener, Source
+from edgekit.data.dataset import Content, Opener, Source
 from edgekit.data.folders import stamp
 from edgekit.data.splits import split_of
 from edgekit.errors import DataError
@@ -52,7 +52,7 @@ def source(folder: Path, split: str, images: Path) -> Source:
         raise DataError(f"{count} pictures in {images.name}, but {labelled} labels in {labels.name}")
     names = [(str(i),) for i in range(256)]
 
-    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener]]:
+    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener, Content]]:
         size = height * width
         with _open(images) as f:
             for position in positions:
@@ -61,7 +61,7 @@ def source(folder: Path, split: str, images: Path) -> Source:
                     pixels = np.frombuffer(_read(f, size, images), np.uint8).reshape(height, width)
                 except DAMAGED as error:
                     raise DataError(f"{images} is damaged: {error}") from None
-                yield f"{split}/{position}", partial(_rgb, pixels)
+                yield f"{split}/{position}", partial(_rgb, pixels), pixels.tobytes
 
     what = f"{split} pictures of {folder} (idx files)"
     files = [p.relative_to(folder) for p in (images, labels)]

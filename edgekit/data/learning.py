@@ -1,15 +1,14 @@
 """The three parts that a training run needs: to learn from, to select on, to report on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from edgekit.data import folders
 from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet, Source, with_labels
-from edgekit.data.opening import splits_in
+from edgekit.data.opening import splits_in, unsplit
+from edgekit.data.splits import hold_out
 from edgekit.errors import DataError
 
 ENOUGH = "two class folders or more, with pictures in each"
@@ -50,7 +49,7 @@ def open_lessons(
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures")
     there = {"": lambda: folders.with_table(folder, labels_file)} if labels_file else splits_in(folder)
-    first = next((name for name in ("train", "", "all") if name in there), None)
+    first = unsplit(there)
     if first is None:
         raise DataError(
             f"{folder} has no training pictures, only {', '.join(there)}", hint="a folder 'train' beside it"
@@ -67,7 +66,7 @@ def open_lessons(
         val = _matched(there["val"](), labels)
         notes += val.notes
     else:
-        train, val = _share(train, val_share, seed)
+        train, val = hold_out(train, val_share, seed)
     test = _matched(there["test"](), labels) if "test" in there else None
     notes += test.notes if test else ()
     if not len(val) or not len(train):
@@ -91,18 +90,3 @@ def _matched(source: Source, labels: Sequence[str]) -> DataSet:
     except DataError as error:
         error.hint = "the same classes in every split, and in --classes FILE where it is given"
         raise
-
-
-def _share(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
-    """Train and val: a seeded share of each class that has two pictures or more, and at least one of it."""
-    assert data.truths is not None
-    by_class: dict[int, list[int]] = {}
-    for position in data.positions:
-        by_class.setdefault(data.truths[position][0], []).append(position)
-    rng, taken = np.random.default_rng(seed), set()
-    for _, positions in sorted(by_class.items()):
-        if len(positions) > 1:
-            count = min(max(1, round(share * len(positions))), len(positions) - 1)
-            taken.update(rng.choice(positions, count, replace=False).tolist())
-    rest = [p for p in data.positions if p not in taken]
-    return replace(data, positions=rest), replace(data, positions=sorted(taken))

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from edgekit.data import folders, idx, parquet
+from edgekit.artifact import TrainedOn
+from edgekit.data import folders, idx, parquet, stamps
 from edgekit.data.dataset import DataSet, Source, with_labels, without_labels
 from edgekit.data.splits import SPLITS, split_of
 from edgekit.errors import DataError, RequestError
@@ -20,22 +21,30 @@ def open_data(
     labels_file: Path | None = None,
     split: str | None = None,
     unlabelled: bool = False,
+    trained: TrainedOn | None = None,
 ) -> DataSet:
     """Find out what a folder holds, and match its classes with a model's labels.
 
     In this order: a labels file given by the user; idx files; parquet files; a metadata file of the Hugging Face hub;
-    class folders; pictures without labels. Raises DataError for no pictures and labels that do not fit,
+    class folders; pictures without labels. A split "val" or "train" that is not there is what the model held out of its
+    training, or learned from, as `trained` tells. Raises DataError for no pictures and labels that do not fit,
     MissingExtraError for parquet files without pyarrow, RequestError for options that exclude each other.
     """
-    if labels_file and (unlabelled or split):
-        other = "--unlabelled" if unlabelled else "--split"
-        raise RequestError(f"{other} and --labels exclude each other", hint="keep one of them")
+    if labels_file and unlabelled:
+        raise RequestError("--unlabelled and --labels exclude each other", hint="keep one of them")
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures")
-    source = folders.with_table(folder, labels_file) if labels_file else _find(folder, split, unlabelled)
+    there = (
+        {"": lambda: folders.with_table(folder, labels_file)}
+        if labels_file
+        else splits_in(folder, unlabelled=unlabelled)
+    )
+    drawn = unsplit(there) if split in ("train", "val") and split not in there else None
+    source = (_choose(there, split, folder) if drawn is None else there[drawn])()
     if source.count == 0:
         raise DataError(f"no pictures in {folder}", hint="a folder of pictures, idx files or parquet files")
-    return without_labels(source) if unlabelled or source.names is None else with_labels(source, labels)
+    found = without_labels(source) if unlabelled or source.names is None else with_labels(source, labels)
+    return found if split is None or drawn is None else stamps.part(found, split, trained, folder)
 
 
 def splits_in(folder: Path, *, unlabelled: bool = False) -> dict[str, Callable[[], Source]]:
@@ -51,16 +60,15 @@ def splits_in(folder: Path, *, unlabelled: bool = False) -> dict[str, Callable[[
     return {"": partial(folders.source, folder, unlabelled=unlabelled)}
 
 
-def _find(folder: Path, split: str | None, unlabelled: bool) -> Source:
-    there = splits_in(folder, unlabelled=unlabelled)
-    if "" in there and split is not None:
-        raise DataError(f"{folder} has no splits, so --split {split} means nothing", hint="leave --split out")
-    return there[""]() if "" in there else _choose(there, split, folder)()
+def unsplit(there: Mapping[str, T]) -> str | None:
+    """The part that training draws a validation set from, where none is there."""
+    return next((name for name in ("train", "", "all") if name in there), None)
 
 
 def _choose(there: Mapping[str, T], asked: str | None, folder: Path) -> T:
     """The split asked for, or the best to measure on. Raises DataError."""
     name = asked or next((s for s in SPLITS if s in there), next(iter(there)))
     if name not in there:
-        raise DataError(f"{folder} has no split '{name}'", hint=f"--split {' or '.join(sorted(there))}")
+        names = sorted(filter(None, there)) or ["val, which is what training held out"]
+        raise DataError(f"{folder} has no split '{name}'", hint=f"--split {' or '.join(names)}")
     return there[name]

@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.dataset import Opener, Source
+from edgekit.data.dataset import Content, Opener, Source
 from edgekit.data.folders import stamp
 from edgekit.data.splits import split_of
 from edgekit.data.tables import CLASSES
@@ -48,7 +48,7 @@ def source(folder: Path, split: str, files: Sequence[Path]) -> Source:
     names = [name for file in opened for name in _names(file, schema, label)] if label else None
     rows = [file.metadata.num_rows for file in opened]
 
-    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener]]:
+    def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener, Content]]:
         wanted, begin = deque(positions), 0
         for file, count in zip(opened, rows, strict=True):
             if wanted and wanted[0] < begin + count:
@@ -57,7 +57,8 @@ def source(folder: Path, split: str, files: Sequence[Path]) -> Source:
                     while wanted and wanted[0] < at + len(batch):
                         position = wanted.popleft()
                         name = f"{split}/{position}"
-                        yield name, partial(_decode, batch.column(0)[position - at].as_py(), name)
+                        content = partial(_content, batch.column(0)[position - at].as_py(), name)
+                        yield name, partial(_decode, content, name), content
                     at += len(batch)
             begin += count
 
@@ -65,12 +66,16 @@ def source(folder: Path, split: str, files: Sequence[Path]) -> Source:
     return Source(what, stamp(folder, [p.relative_to(folder) for p in files]), names, sum(rows), read)
 
 
-def _decode(cell: Any, name: str) -> Any:
+def _decode(content: Content, name: str) -> Any:
+    return decode_picture(BytesIO(content()), name)
+
+
+def _content(cell: Any, name: str) -> bytes:
     """A cell is the encoded picture, or {"bytes": picture, "path": its name}."""
     blob = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(blob, bytes):
         raise DataError(f"{name}: holds no picture")
-    return decode_picture(BytesIO(blob), name)
+    return blob
 
 
 def _columns(schema: Any, path: Path) -> tuple[str, str | None]:

@@ -98,6 +98,16 @@ def _pool(model: onnx.ModelProto) -> None:
     model.graph.initializer.extend(kept)
 
 
+def settle_versions(model: onnx.ModelProto) -> None:
+    """Import only the sets of operators that are used, in the smallest version of the format that has them: an older
+    runtime may know all operators of a file and refuse it for its format alone."""
+    used = {node.domain for node in model.graph.node} | {node.domain for f in model.functions for node in f.node}
+    imports = [known for known in model.opset_import if known.domain in used | {""}]
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
+    model.ir_version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
+
+
 def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> None:
     """Everything of `model_info`, the labels as they are, and what made the file."""
     entries = {f"model_info {key}": value for key, value in model_info(loaded, recipe, model).items()}

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgekit import zoo
-from edgekit.artifact import Weights
+from edgekit.artifact import TrainedOn, Weights
 from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
@@ -51,6 +51,7 @@ class LoadedModel:
     pictures: Path | None = None
     notes: tuple[str, ...] = ()
     pruned: trained.Pruned | None = None
+    trained_on: TrainedOn | None = None
     end: End = answers.LINEAR
     meaning: Meaning = LOGITS
 
@@ -233,8 +234,19 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
         planned.pictures,
         tuple(notes),
         card.pruned if isinstance(card, trained.Card) else None,
+        _trained_on(choice, card),
         end,
     )
+
+
+def _trained_on(choice: Choice, card: Card | trained.Card | None) -> TrainedOn | None:
+    """What the weights have learned from, where edgekit knows it: of a run, also where only its file is named; bundled."""
+    if isinstance(card, trained.Card):
+        return card.trained_on
+    if card:
+        return msgspec.json.decode((zoo.BUNDLED / "fashion-mnist.json").read_bytes(), type=TrainedOn)
+    beside = choice.path.parent if choice.path and choice.path.name == trained.WEIGHTS else None
+    return trained.read(beside).trained_on if beside and zoo.is_run(str(beside)) else None
 
 
 def read_card(checkpoint: Path) -> Card:

@@ -2,7 +2,7 @@
 
 run.toml             the Card below
 weights.safetensors  of the best epoch on the validation pictures
-calibration/         a few of the training pictures, for int8 and the proof
+calibration/         a few of the training pictures, for int8 and the proof, where they were not unwanted
 metrics.jsonl        a line for each epoch; curve.svg draws it
 training.pt          the whole state, while the run is not finished
 """
@@ -15,6 +15,7 @@ import msgspec.toml
 from torch import nn
 
 from edgekit import reading
+from edgekit.artifact import TrainedOn
 from edgekit.errors import WeightsError
 from edgekit.models import checkpoints, functions, heads, networks, shapes, weights
 from edgekit.preprocess import Preprocess
@@ -97,6 +98,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test: Score | None = None
     pruned: Pruned | None = None
     licence: str = ""
+    trained_on: TrainedOn | None = None
     schema: Literal[1] = 1
 
     @property

@@ -93,7 +93,7 @@ def prune_run(
                 if number == 1:
                     kept.begin(wish)  # not earlier: a network that cannot be cut leaves nothing behind
                 folder.clear(made)
-                folder.save_pictures(made, lessons.train, whole.preprocess, settings.seed)
+                folder.save_pictures(made, lessons.train, whole.preprocess, settings)
                 folder.keep(made, module, card)
             current = str(made)
             if tune:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from edgekit import __version__
-from edgekit.data import DataSet, Lessons, open_lessons
+from edgekit.artifact import TrainedOn
+from edgekit.data import DataSet, Lessons, open_lessons, stamps
 from edgekit.data.labels import read_names
 from edgekit.errors import DataError
 from edgekit.models import LoadedModel, trained
@@ -75,6 +77,14 @@ class Course:
         """In an epoch."""
         return batches.steps_of(len(self.lessons.train), self.settings.batch)
 
+    @cached_property
+    def trained_on(self) -> TrainedOn:
+        """With what the weights, and the teacher, had learned from before. Reads every picture once."""
+        asked, lessons = self.settings, self.lessons
+        own = stamps.stamp(lessons.train, lessons.val, asked.val_share, asked.seed)
+        teacher = trained.read(Path(asked.distill)).trained_on if asked.distill else None
+        return stamps.united(own, self.model.trained_on, teacher)
+
     def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """This process's share of an epoch's batches, from one on."""
         spec, asked, train = self.model.preprocess, self.settings, self.lessons.train
@@ -131,4 +141,5 @@ class Course:
             finished=False,
             pruned=model.pruned,
             licence=model.weights.licence,
+            trained_on=self.trained_on,
         )

@@ -20,6 +20,7 @@ from edgekit.errors import DataError, OutputError, RequestError, TrainingError, 
 from edgekit.models import trained
 from edgekit.preprocess import Preprocess, resize
 from edgekit.training import curve
+from edgekit.training.settings import Settings
 from edgekit.zoo import RUN_CARD
 
 STATE, METRICS, CURVE = "training.pt", "metrics.jsonl", "curve.svg"
@@ -80,7 +81,8 @@ def copy(run: Path, out: Path) -> None:
     """A finished run to another place. The card goes last: without it a folder is no run."""
     clear(out)
     with output_errors():
-        shutil.copytree(run / trained.PICTURES, out / trained.PICTURES)
+        if (run / trained.PICTURES).is_dir():
+            shutil.copytree(run / trained.PICTURES, out / trained.PICTURES)
     for name in (trained.WEIGHTS, RUN_CARD):
         with replacing(out / name) as partial:
             shutil.copyfile(run / name, partial)
@@ -89,6 +91,12 @@ def copy(run: Path, out: Path) -> None:
 def save_state(out: Path, state: dict[str, Any]) -> None:
     with replacing(out / STATE) as partial:
         torch.save(state, partial)
+
+
+def pictures_kept(out: Path) -> int:
+    """How many of the training pictures lie in a run."""
+    folder = out / trained.PICTURES
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
 def load_state(out: Path) -> dict[str, Any]:
@@ -100,13 +108,15 @@ def load_state(out: Path) -> dict[str, Any]:
     return state
 
 
-def save_pictures(out: Path, data: DataSet, spec: Preprocess, seed: int) -> None:
-    """A seeded sample of the training pictures, no larger than the model looks at, for int8 and the proof of exports."""
+def save_pictures(out: Path, data: DataSet, spec: Preprocess, settings: Settings) -> None:
+    """Unless they are unwanted, a seeded sample of the training pictures, no larger than the model looks at, for int8 and the proof of exports."""
+    if not settings.keep_pictures:
+        return
     folder = out / trained.PICTURES
     with output_errors():
         folder.mkdir(exist_ok=True)
         side = int(max(spec.input_size) / spec.crop_pct)
-        for picture in data.read(data.sample(CALIBRATION, seed)):
+        for picture in data.read(data.sample(CALIBRATION, settings.seed)):
             try:
                 _smaller(picture.open(), side, spec).save(
                     folder / f"{picture.position:08}.jpg", quality=95, subsampling=0

@@ -133,7 +133,7 @@ def _begin(course: Course, learner: Learner) -> Standing:
     standing = Standing()
     if course.world.first:
         folder.clear(course.out)
-        folder.save_pictures(course.out, course.lessons.train, course.model.preprocess, course.settings.seed)
+        folder.save_pictures(course.out, course.lessons.train, course.model.preprocess, course.settings)
         resuming.save(course, learner, standing)
     course.world.wait()
     return standing

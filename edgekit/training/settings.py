@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     freeze          train the head alone
     qat             quantization-aware: learn with numbers rounded as an int8 file rounds them
     val_share       of the training pictures, where the data have no split "val"
+    keep_pictures   160 of the training pictures in the run, for int8 and the proof of its exports
     patience        epochs without a better one that end the run; 0: never
     distill         a run whose answers are learned too, with distill_weight, at a temperature
     workers         processes that read pictures, for each process that trains
@@ -61,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     val_share: float = 0.1
     patience: int = 0
     seed: int = 0
+    keep_pictures: bool = True
     input_size: tuple[int, int] | None = None
     crop_pct: float | None = None
     mean: tuple[float, float, float] | None = None
