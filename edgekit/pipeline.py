@@ -56,7 +56,7 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
         artifact.check_destination(place)
     planned = models.plan(recipe) if module is None else models.plan_given(recipe, module)
     resolved, reason = schemes.resolve(
-        msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
+        msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture, planned.kind.because
     )
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
         raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")

@@ -98,7 +98,9 @@ def evaluate(
     with ExitStack() as stack:
         place = device or Local()
         contenders = [stack.enter_context(contender(a, place, options, timeout)) for a in artifacts]
-        answers = stack.enter_context(Answers(state, artifacts[0].name, _key(contenders, data), fresh=fresh))
+        classes = len(artifacts[0].labels())
+        kept = Answers(state, artifacts[0].name, _key(contenders, data), classes=classes, fresh=fresh)
+        answers = stack.enter_context(kept)
         left = [position for position in positions if position not in answers.done]
         if len(left) < len(positions):
             say(f"resumed: {len(positions) - len(left):,} answers are in {answers.path} (--fresh starts over)")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.look import pictures_for, warn_of_strangers
+from edgekit.cli.look import pictures_for, warn_of_refused, warn_of_strangers
 from edgekit.cli.output import Talk, common, echo, megabytes, table
 from edgekit.errors import RequestError
 
@@ -122,6 +122,7 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
     from edgekit.inspection import kernels as room
 
     given = open_model(Path(name))
+    warn_of_refused(talk, given)
     opened = given if isinstance(given, Artifact) else None
     file = given.model_file
     seen = inspection.inspect(file)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgekit.artifact import Artifact
+    from edgekit.artifact import Artifact, Model
 
 
 def interpreter_option(function: Any) -> Any:
@@ -82,6 +82,7 @@ def predict(
 
     place = registry.device(device)
     opened = room.load(Path(artifact))
+    warn_of_refused(talk, opened)
     manifest = opened.manifest
     check_interpreter(interpreter, [manifest.target])
     documents: list[dict[str, Any]] = []
@@ -225,6 +226,8 @@ def _compare(
 
     device = registry.device(where)
     opened = [room.load(Path(folder)) for folder in folders]
+    for one in opened:
+        warn_of_refused(talk, one)
     check_interpreter(interpreter, (a.manifest.target for a in opened))
     warn_of_strangers(talk, opened)
     pixels = pictures_for(talk, opened[0], data)
@@ -259,6 +262,16 @@ def warn_of_strangers(talk: Talk, artifacts: Sequence["Artifact"]) -> None:
     for other in others:
         if (there := other.manifest.architecture) != (here := first.manifest.architecture):
             talk.warn(f"{first.folder} is {here}, {other.folder} is {there}: these are not files of one model")
+
+
+def warn_of_refused(talk: Talk, artifact: "Model") -> None:
+    """A file that export refused can be looked at, but not without a word."""
+    from edgekit.artifact import Artifact
+    from edgekit.parity import describe
+
+    if isinstance(artifact, Artifact) and artifact.manifest.proof and not artifact.manifest.proof.passed:
+        said = describe(artifact.manifest.proof)
+        talk.warn(f"{artifact.folder} was refused at export, it answers differently from PyTorch: {said}")
 
 
 def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from edgekit.models import answers, checkpoints, functions, hub, matching, netwo
 from edgekit.models.answers import End
 from edgekit.models.baking import computed_copies
 from edgekit.models.checkpoints import State
+from edgekit.models.family import Family, family
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
@@ -88,11 +89,15 @@ class Plan:
     """
 
     architecture: str
-    family: str
+    kind: Family
     choice: Choice
     preprocess: Preprocess
     card: Card | trained.Card | None = None
     pictures: Path | None = None
+
+    @property
+    def family(self) -> str:
+        return self.kind.name
 
 
 def plan(recipe: Recipe) -> Plan:
@@ -138,7 +143,7 @@ def plan(recipe: Recipe) -> Plan:
     card = read_card(card_file) if choice.source == "bundled" else None
     spec = card.preprocess if card else own
     with torch.device("meta"):
-        kind = family(timm.create_model(architecture, num_classes=1))
+        kind = family(timm.create_model(architecture, num_classes=1), own.input_size)
     pictures = zoo.BUNDLED / "fashion-mnist.png" if card else None
     return Plan(name, kind, choice, _override(spec, recipe), card, pictures)
 
@@ -162,13 +167,14 @@ def _own(recipe: Recipe, why: str) -> Choice:
 
 def _plan_own(recipe: Recipe, module: nn.Module, choice: Choice) -> Plan:
     functions.check_module(recipe.model, module)
-    return Plan(recipe.model, family(module), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe))
+    spec = _override(Preprocess((224, 224), crop_pct=1.0), recipe)
+    return Plan(recipe.model, family(module, spec.input_size), choice, spec)
 
 
 def _plan_run(folder: Path, recipe: Recipe) -> Plan:
     card = trained.read(folder)
     with torch.device("cpu" if card.architecture.startswith("py:") else "meta"):
-        kind = family(trained.bare(card))
+        kind = family(trained.bare(card), card.preprocess.input_size)
     choice = Choice("trained", "as asked", folder)
     return Plan(card.architecture, kind, choice, _override(card.preprocess, recipe), card, folder / trained.PICTURES)
 
@@ -251,14 +257,6 @@ def _trained_on(choice: Choice, card: Card | trained.Card | None) -> TrainedOn |
 
 def read_card(checkpoint: Path) -> Card:
     return msgspec.convert(tomllib.loads(checkpoint.with_suffix(".toml").read_text("utf-8")), Card)
-
-
-def family(module: nn.Module) -> str:
-    """What decides the int8 scheme: attention, hard-swish, or a plain CNN."""
-    kinds = {type(m).__name__.lower() for m in module.modules()}
-    if any("attention" in k for k in kinds):
-        return "attention"
-    return "hardswish" if "hardswish" in kinds else "cnn"
 
 
 def _timm_config(name: str) -> Any:
