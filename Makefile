@@ -10,7 +10,7 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy clean constraints
+.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -121,10 +121,14 @@ privacy: .venv/.ready
 uv:
 	@test -x "$$(command -v $(UV))" || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; }
 
-# Every transitive pin, for every platform.
+# Every transitive pin, for every platform; NNCF for benchmarks/grid.py. Then `make resolve`: uv overlooks what pip does not.
 constraints: | uv
-	$(UV) pip compile --quiet --universal --python-version 3.11 --extra all --extra run-tensorflow --extra dev \
-		--no-annotate --no-header --output-file constraints.txt pyproject.toml
+	echo nncf | $(UV) pip compile --quiet --universal --python-version 3.11 --extra all --extra run-tensorflow --extra dev \
+		--no-annotate --no-header --output-file constraints.txt pyproject.toml -
+
+# What pip says to the constraints, for each Python. The tests ask it about the lightest extra only.
+resolve: .venv/.ready
+	.venv/bin/python tests/resolving.py run-tflite tflite,onnx,openvino
 
 clean:
 	rm -rf .venv .venv-run .venv-old .venv-sign build
