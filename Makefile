@@ -10,7 +10,7 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy clean constraints
+.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -91,12 +91,13 @@ privacy: .venv/.ready
 	$(PIP) --python .venv-run/bin/python -e '.[run-tflite,run-onnx,run-openvino]' pytest pytest-timeout hypothesis
 	touch $@
 
-# What old devices run: the last tflite-runtime (2023, Python 3.11, numpy 1), and an independent reader of TFLite
-# metadata, which wants libusb. They have pins of their own.
+# What old devices run: the last tflite-runtime (2023, Python 3.11, numpy 1), the oldest ONNX Runtime that an .onnx file
+# names by itself, and an independent reader of TFLite metadata, which wants libusb. They have pins of their own.
 .venv-old/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv-old/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-old
 	$(FORMERLY) --python .venv-old/bin/python
 	$(UV) pip install --quiet --python .venv-old/bin/python -e '.[run-tflite-runtime]' tflite-support==0.4.4
+	$(UV) pip install --quiet --python .venv-old/bin/python --no-deps onnxruntime==1.17.0
 	mkdir -p .venv-old/deb && cd .venv-old/deb && apt-get download -q libusb-1.0-0 && dpkg -x libusb-1.0-0_*.deb .
 	touch $@
 
@@ -120,10 +121,14 @@ privacy: .venv/.ready
 uv:
 	@test -x "$$(command -v $(UV))" || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; }
 
-# Every transitive pin, for every platform.
+# Every transitive pin, for every platform; NNCF for benchmarks/grid.py. Then `make resolve`: uv overlooks what pip does not.
 constraints: | uv
-	$(UV) pip compile --quiet --universal --python-version 3.11 --extra all --extra run-tensorflow --extra dev \
-		--no-annotate --no-header --output-file constraints.txt pyproject.toml
+	echo nncf | $(UV) pip compile --quiet --universal --python-version 3.11 --extra all --extra run-tensorflow --extra dev \
+		--no-annotate --no-header --output-file constraints.txt pyproject.toml -
+
+# What pip says to the constraints, for each Python. The tests ask it about the lightest extra only.
+resolve: .venv/.ready
+	.venv/bin/python tests/resolving.py run-tflite tflite,onnx,openvino
 
 clean:
 	rm -rf .venv .venv-run .venv-old .venv-sign build
