@@ -10,7 +10,7 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
 
-.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy clean constraints
+.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -69,7 +69,7 @@ fuzz: .venv/.ready
 	PYTHONPATH=tests .venv/bin/python -m fuzz.kills
 
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
-full: .venv/.ready .venv-old/.ready .cache/data/.ready .cache/devices/.ready
+full: .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
 	.venv/bin/pytest -q --durations=10
 
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
@@ -81,7 +81,7 @@ privacy: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(FORMERLY) --python .venv/bin/python
-	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,prune,weights,parquet,dev]'
+	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,prune,weights,parquet,verify,dev]'
 	.venv/bin/python -m compileall -q edgekit .venv/lib/python3*/site-packages/click
 	touch $@
 
@@ -100,6 +100,12 @@ privacy: .venv/.ready
 	mkdir -p .venv-old/deb && cd .venv-old/deb && apt-get download -q libusb-1.0-0 && dpkg -x libusb-1.0-0_*.deb .
 	touch $@
 
+# The `model_signing` command, to check signatures both ways. It does not say that it needs pyopenssl.
+.venv-sign/.ready: Makefile | uv
+	test -x .venv-sign/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-sign
+	$(UV) pip install --quiet --python .venv-sign/bin/python model-signing==1.1.1 sigstore==4.5.1 pyopenssl==26.4.0
+	touch $@
+
 .cache/data/.ready: benchmarks/fetch.py | .venv/.ready
 	.venv/bin/python benchmarks/fetch.py
 	touch $@
@@ -114,10 +120,14 @@ privacy: .venv/.ready
 uv:
 	@test -x "$$(command -v $(UV))" || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; }
 
-# Every transitive pin, for every platform.
+# Every transitive pin, for every platform; NNCF for benchmarks/grid.py. Then `make resolve`: uv overlooks what pip does not.
 constraints: | uv
-	$(UV) pip compile --quiet --universal --python-version 3.11 --extra all --extra run-tensorflow --extra dev \
-		--no-annotate --no-header --output-file constraints.txt pyproject.toml
+	echo nncf | $(UV) pip compile --quiet --universal --python-version 3.11 --extra all --extra run-tensorflow --extra dev \
+		--no-annotate --no-header --output-file constraints.txt pyproject.toml -
+
+# What pip says to the constraints, for each Python. The tests ask it about the lightest extra only.
+resolve: .venv/.ready
+	.venv/bin/python tests/resolving.py run-tflite tflite,onnx,openvino
 
 clean:
-	rm -rf .venv .venv-run .venv-old build
+	rm -rf .venv .venv-run .venv-old .venv-sign build

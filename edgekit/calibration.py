@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data import picture_files, read_pictures
+from edgekit.data.files import unread
 from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
@@ -183,7 +184,7 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
     proof = _spool(stream, PROOF_PICTURES, scratch / "proof", f"other pictures of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
         proof = _spool(_first(chosen, PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", "the calibration pictures")
-    warnings = linter.warnings(len({f.parent for f in files if f.parent != folder}))
+    warnings = [*unread(folder), *linter.warnings(len({f.parent for f in files if f.parent != folder}))]
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
     return Chosen(_with(chosen, warnings), proof, own=True, unreadable=tuple(broken))

@@ -25,6 +25,7 @@ EXTRAS = {
     "onnxscript": "onnx",
     "skimage": "pictures",
     "sklearn": "pictures",
+    "cryptography": "verify",
 }
 
 # target -> the top-level module that runs its files

@@ -25,6 +25,8 @@ all this in Kotlin, and its tests hold it to vectors made here (android_demo/ver
 
 import math
 import warnings
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -34,6 +36,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekit.errors import DataError
+from edgekit_vision import install
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
 Plane = NDArray[np.uint8]  # [height, width]
@@ -81,8 +84,7 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
     try:
         if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would be waited for
             raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not a picture file")
-        Image.init()  # pillow-heif may have added its own
-        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as picture:
+        with Image.open(file, formats=formats()) as picture:
             if math.prod(picture.size) > MAX_DECODED:
                 raise Image.DecompressionBombError
             ImageOps.exif_transpose(picture, in_place=True)
@@ -94,10 +96,43 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise DataError(f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels)") from None
     except UnidentifiedImageError:
+        if kind := _of_phones(file):
+            raise DataError(f"{name}: a {kind} picture, which needs pillow-heif", hint=install("heic")) from None
         raise DataError(f"{name}: not a picture") from None
     except Exception as error:  # decoders raise whatever a damaged file leads them to
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{name}: {reason}") from None
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of FORMATS that can be read here: HEIF where pillow-heif is installed."""
+    with suppress(ImportError, OSError):  # or a library of its own is not there
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _of_phones(file: Path | BinaryIO) -> str:
+    """HEIC or AVIF, which a file of their container says in its first bytes; else ""."""
+    if isinstance(file, Path):
+        with suppress(OSError), file.open("rb") as opened:
+            return _of_phones(opened)
+        return ""
+    file.seek(0)
+    head = file.read(12)
+    kinds = {
+        b"avif": "AVIF",
+        b"avis": "AVIF",
+        b"heic": "HEIC",
+        b"heix": "HEIC",
+        b"hevc": "HEIC",
+        b"mif1": "HEIC",
+        b"msf1": "HEIC",
+    }
+    return kinds.get(head[8:], "") if head[4:8] == b"ftyp" else ""
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:

@@ -2,9 +2,12 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,30 @@ def start(command, **options):
     return subprocess.Popen(
         [str(word) for word in command], preexec_fn=default, text=True, stderr=subprocess.PIPE, **options
     )
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """edgekit's wheel, built from its source distribution as PyPI's users would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), "-t"]
+    subprocess.run([*build, "sdist"], cwd=ROOT, check=True, capture_output=True)
+    source = next(folder.glob("*.tar.gz"))
+    shutil.unpack_archive(source, folder, filter="data")
+    subprocess.run([*build, "wheel"], cwd=folder / source.name.removesuffix(".tar.gz"), check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory, wheel):
+    """The command `edgekit` of that wheel, in an environment that sees this one's packages and not the checkout."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder)
+    python, pip = folder / "bin" / "python", [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    site.joinpath("others.pth").write_text(sysconfig.get_path("purelib"), "utf-8")  # its own .pth files are not read
+    return folder / "bin" / "edgekit"
 
 
 @pytest.fixture(scope="session")

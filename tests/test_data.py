@@ -1,20 +1,23 @@
 """What a folder holds, and what is on its pictures."""
 
 import gzip
+import io
 import json
 import struct
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.data import idx, open_data
+from edgekit.data import idx, open_data, picture_files
 from edgekit.data.classes import imagenet, match
 from edgekit.data.decoding import decoded
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError, MissingExtraError, RequestError
-from edgekit.preprocess import Preprocess
+from edgekit.preprocess import Preprocess, decode_picture
+from edgekit_vision import install
 
 LABELS = ["ant", "Honey bee", "cat, tabby", "T-shirt/top", "elk"]
 
@@ -223,3 +226,46 @@ def test_the_stamp_changes_with_the_pictures_and_their_labels(tmp_path):
     assert open_data(tmp_path, LABELS).stamp == before
     picture.rename(save(tmp_path / "elk/1.png").with_name("2.png"))
     assert open_data(tmp_path, LABELS).stamp != before
+
+
+def of_a_phone(path, brand=b"heic"):
+    """The first bytes of a HEIC file: what tells what it is."""
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(100))
+
+
+def test_pictures_of_phones_are_read_where_they_can_be_and_named_where_not(tmp_path):
+    picture = Image.fromarray(np.full((40, 60, 3), (200, 90, 30), np.uint8))
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.avif", quality=95)
+    if find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.from_pillow(picture).save(tmp_path / "c.heic", quality=95)
+        pillow_heif.from_pillow(picture).save(tmp_path / "d.jpg", quality=95, format="HEIF")  # renamed, as users do
+        assert [path.name for path in picture_files(tmp_path)] == ["a.png", "b.avif", "c.heic", "d.jpg"]
+        assert open_data(tmp_path, ["x"]).notes == ()
+    else:
+        of_a_phone(tmp_path / "c.heic")
+        of_a_phone(tmp_path / "d.jpg")
+        (told,) = open_data(tmp_path, ["x"]).notes
+        assert told == f"left out, as they cannot be read: 1 .heic ({install('heic')})"
+        with pytest.raises(DataError, match=r"d.jpg: a HEIC picture, which needs pillow-heif") as caught:
+            decode_picture(tmp_path / "d.jpg", "d.jpg")
+        assert caught.value.hint == install("heic")
+        with pytest.raises(DataError, match="a HEIC picture"):
+            decode_picture(io.BytesIO((tmp_path / "d.jpg").read_bytes()), "cell")
+        of_a_phone(tmp_path / "only" / "e.HEIC")
+        with pytest.raises(DataError, match=r"no pictures in .*1 \.heic") as caught:
+            picture_files(tmp_path / "only")
+        assert caught.value.hint == install("heic")
+        (tmp_path / "d.jpg").unlink()
+    for path in picture_files(tmp_path)[:4]:
+        assert np.abs(np.asarray(decode_picture(path, path.name)).astype(int) - (200, 90, 30)).max() < 8
+
+
+def test_pictures_of_cameras_are_counted(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    for name in ("b.DNG", "c.dng", "d.cr2", ".e.dng", "notes.txt"):
+        (tmp_path / name).touch()
+    assert open_data(tmp_path, ["x"]).notes == ("left out, as they cannot be read: 2 .dng, 1 .cr2",)

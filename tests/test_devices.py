@@ -147,6 +147,7 @@ def test_the_step_of_a_clock_is_found_by_reading_it():
     assert clock.clock("fine", ticking(10)).step == 0
     assert clock.clock("microseconds", ticking(1000)).step == 1000
     assert clock.clock("ticks", ticking(4_000_000, reading=50_000)).step == 4_000_000
+    assert clock.clock("ticks", ticking(4_000_000, reading=50_000)).words == "ticks, which moves in steps of 4000 us"
     assert clock.clock("stopped", lambda: 7).step >= 10**8
 
 
@@ -167,6 +168,7 @@ with opened(registry.device("local"), job, 60) as worker:
 def test_under_a_cpu_limit_short_inferences_still_take_time():
     """`ulimit -t`: process_time moves by 4 ms then, and every inference of the tiny network took 0."""
     done = subprocess.run([sys.executable, "-c", LIMITED, GOLDEN], capture_output=True, text=True, check=True)
-    times, step, _ = json.loads(done.stdout)
+    times, step, clock = json.loads(done.stdout)
     assert step <= 10_000
+    assert clock.startswith("getrusage, which moves in steps of")
     assert statistics.median(times) > 0

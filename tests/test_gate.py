@@ -550,6 +550,7 @@ def test_another_contract_fails_the_gate(slower):
     assert outcomes(verdict) | {"contract": "fail", "latency": "pass"} == outcomes(verdict)
     assert verdict.exit_code(strict=False) == 1
     assert "--allow-contract" in verdict.notes[-1]
+    assert rendering.sentence(verdict).endswith("has another contract.")
 
 
 def onnx_file(path, name="x", shape=(1, 3, 8, 8), dtype=TensorProto.FLOAT, outputs=("y",)):

@@ -1,6 +1,7 @@
 """The README is executed: its console blocks, its Python block, its tables and its map are what the code does."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -65,17 +66,18 @@ def desk(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.partition("\n")[0])
-def test_a_console_block_does_what_it_shows(block, desk):
+def test_a_console_block_does_what_it_shows(block, desk, installed, tmp_path):
+    """As installed from a wheel, outside the checkout, and with a HOME that stays empty."""
+    env = os.environ | {"HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     for command, shown in session(block):
         program, *arguments = shlex.split(command)
-        if program == "edgekit":
-            done = run_edgekit(*arguments, cwd=desk)
-        else:
-            assert (program, arguments[0]) == ("python", "-c"), f"the test cannot run: {command}"
-            done = subprocess.run([sys.executable, *arguments], cwd=desk, capture_output=True, text=True, timeout=600)
+        assert program == "edgekit" or (program, arguments[0]) == ("python", "-c"), f"the test cannot run: {command}"
+        words = [installed.with_name(program), *arguments]
+        done = subprocess.run(words, cwd=desk, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         # talk comes first: it goes to stderr while the work is done, the result to stdout at its end
         assert wording((done.stderr + done.stdout).splitlines()) == wording(shown), command
+        assert list(tmp_path.rglob("*")) == [], command
 
 
 @pytest.mark.slow

@@ -129,6 +129,8 @@ def how(runs: Sequence[Run]) -> str:
     turns = (", launch by launch" if phone else ", taking turns") if len(runs) > 1 else ""
     processes = "a process" if len(first.launches) == 1 else f"{len(first.launches)} processes"
     how = f"{first.samples} inferences of each in {processes}{turns}, {threads}, CPU class {cpu}"
+    if first.step_ns:
+        how += f", CPU time by {first.host.get('cpu_clock', 'a coarse clock')}"
     return f"{how} on {_phone(first)}" if phone else how
 
 

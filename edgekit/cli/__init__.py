@@ -17,6 +17,7 @@ from edgekit.cli.output import Program
 from edgekit.cli.prune import prune
 from edgekit.cli.report import report
 from edgekit.cli.reproduce import reproduce
+from edgekit.cli.sign import sign
 from edgekit.cli.train import train
 
 __all__ = ["main"]
@@ -49,6 +50,7 @@ for command in (
     verify,
     reproduce,
     bundle,
+    sign,
     android,
     list_,
     doctor,

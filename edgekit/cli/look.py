@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgekit.artifact import Artifact
+    from edgekit.artifact import Artifact, Model
 
 
 def interpreter_option(function: Any) -> Any:
@@ -82,6 +82,7 @@ def predict(
 
     place = registry.device(device)
     opened = room.load(Path(artifact))
+    warn_of_refused(talk, opened)
     manifest = opened.manifest
     check_interpreter(interpreter, [manifest.target])
     documents: list[dict[str, Any]] = []
@@ -93,19 +94,21 @@ def predict(
             if len(images) > 1:
                 talk.warn(f"skipped {found.message}")
             continue
-        documents.append(
-            {
-                "image": str(path),
-                "classes": [{"label": c.label, "index": c.index, "probability": c.probability} for c in found],
-            }
-        )
+        classes = [{"label": c.label, "index": c.index, "probability": c.probability} for c in found]
+        documents.append({"image": str(path), "classes": classes})
+        title, holding = str(path), [c.label for c in found if c.holds]
+        if manifest.independent:
+            documents[-1]["labels"] = holding
+            title += ": " + (", ".join(holding) or f"none from {manifest.threshold:.0%} on")
         rows = [(f"{c.probability:6.1%}", c.label) for c in found]
         if not talk.json:
-            talk.result(f"{path}\n{table(rows, indent='  ')}", None)
+            talk.result(f"{title}\n{table(rows, indent='  ')}", None)
     if skipped and not documents:
         message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} pictures can be read"
         raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
-    knows = f"this model knows {manifest.weights.knows}; whatever else it sees, it names one of them"
+    names = f"each by itself, and a label holds from {manifest.threshold:.0%} on"
+    whatever = "whatever else it sees, it names one of them"
+    knows = f"this model knows {manifest.weights.knows}; {names if manifest.independent else whatever}"
     if talk.json:
         unread = [error.message for error in skipped]
         talk.result("", {"knows": manifest.weights.knows, "predictions": documents, "skipped": unread})
@@ -118,6 +121,8 @@ def predict(
 @click.argument("artifact")
 @click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
 @click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
+@click.option("--key", metavar="FILE", help="A public key in PEM: check first that its owner signed the folder.")
+@click.option("--signature", metavar="FILE", help="Where the signature is.  [default: model.sig in the folder]")
 @on_option
 @runtime_options
 @common
@@ -126,6 +131,8 @@ def verify(
     artifact: str,
     against: tuple[str, ...],
     data: str | None,
+    key: str | None,
+    signature: str | None,
     device: str,
     threads: int,
     interpreter: str | None,
@@ -138,10 +145,15 @@ def verify(
       edgekit verify build/mobilenetv2-tflite-int8
       edgekit verify build/mobilenetv2-tflite-int8 --interpreter tflite-runtime
       edgekit verify build/mobilenetv2-tflite-int8 --on arm64:cortex-a76
+      edgekit verify build/mobilenetv2-tflite-int8 --key public.pem
       edgekit verify build/mobilenetv2-tflite-int8 --against build/mobilenetv2-onnx-int8 --data photos/
     """
     if data and not against:
         raise RequestError("--data is for --against", hint="--against ARTIFACT")
+    if signature and not key:
+        raise RequestError("--signature wants the public key of whoever signed", hint="--key public.pem")
+    if key and against:
+        raise RequestError("--key is about one folder", hint="leave --against out")
     if against:
         return _compare(talk, [artifact, *against], data, device, threads, interpreter)
     import msgspec
@@ -152,11 +164,18 @@ def verify(
     from edgekit.runtimes import Options
 
     place = registry.device(device)
-    opened = room.load(Path(artifact))
+    folder = Path(artifact)
+    rows = []
+    if key:
+        rows = [
+            ("signature", "ok", f"{_signed(folder, key, signature)} files are those that the owner of {key} signed")
+        ]
+        folder = _packed(folder)
+    opened = room.load(folder)
     check_interpreter(interpreter, [opened.manifest.target])
     runtime = registry.runtime_for(opened.manifest.target).name
     v = parity.verify(opened, runtime, Options(threads, interpreter), place)
-    rows = [
+    rows += [
         ("files", "ok", f"{len(opened.manifest.files)} files have the checksums of the manifest"),
         ("pixels", "ok" if v.tensors_equal else "FAIL", "pictures become the same tensors, to the last bit"),
         (
@@ -185,6 +204,18 @@ def verify(
     return 0
 
 
+def _signed(folder: Path, key: str, signature: str | None) -> int:
+    from edgekit import signing
+
+    return len(signing.verify(folder, Path(key), Path(signature) if signature else None))
+
+
+def _packed(folder: Path) -> Path:
+    """The artifact in an unpacked bundle, or the folder itself."""
+    inside = [path.parent for path in folder.glob("*/manifest.json")]
+    return inside[0] if len(inside) == 1 and not (folder / "manifest.json").exists() else folder
+
+
 def _compare(
     talk: Talk, folders: list[str], data: str | None, where: str, threads: int, interpreter: str | None
 ) -> int:
@@ -195,6 +226,8 @@ def _compare(
 
     device = registry.device(where)
     opened = [room.load(Path(folder)) for folder in folders]
+    for one in opened:
+        warn_of_refused(talk, one)
     check_interpreter(interpreter, (a.manifest.target for a in opened))
     warn_of_strangers(talk, opened)
     pixels = pictures_for(talk, opened[0], data)
@@ -210,7 +243,8 @@ def _compare(
         )
         for m in matches
     ]
-    header = ("file", "against", "same top-1", "max |d|", "SQNR")
+    same = "same labels" if opened[0].manifest.independent else "same top-1"
+    header = ("file", "against", same, "max |d|", "SQNR")
     document = [
         {"first": m.first, "second": m.second, "pictures": m.pictures, "agreement": m.agreement, "max_abs": m.max_abs}
         | {"ran": m.ran}
@@ -228,6 +262,16 @@ def warn_of_strangers(talk: Talk, artifacts: Sequence["Artifact"]) -> None:
     for other in others:
         if (there := other.manifest.architecture) != (here := first.manifest.architecture):
             talk.warn(f"{first.folder} is {here}, {other.folder} is {there}: these are not files of one model")
+
+
+def warn_of_refused(talk: Talk, artifact: "Model") -> None:
+    """A file that export refused can be looked at, but not without a word."""
+    from edgekit.artifact import Artifact
+    from edgekit.parity import describe
+
+    if isinstance(artifact, Artifact) and artifact.manifest.proof and not artifact.manifest.proof.passed:
+        said = describe(artifact.manifest.proof)
+        talk.warn(f"{artifact.folder} was refused at export, it answers differently from PyTorch: {said}")
 
 
 def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:

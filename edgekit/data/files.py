@@ -1,22 +1,59 @@
 """Folders of pictures, read one at a time."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgekit.errors import DataError
-from edgekit.preprocess import Pixels, Preprocess, load_pixels
+from edgekit.preprocess import Pixels, Preprocess, formats, load_pixels
+from edgekit_vision import install
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm",
+}  # fmt: skip
+OF_PHONES = {".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF"}
+# of cameras and of programs that draw
+UNREAD = {
+    ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".jxl", ".jp2", ".j2k",
+    ".psd", ".svg", ".eps", ".tga", ".exr", ".hdr", ".xcf", ".ico",
+}  # fmt: skip
 
 
 def picture_files(folder: Path) -> list[Path]:
     """Every picture below a folder, in the order of their paths. Raises DataError where there is none."""
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}", hint="a folder of .jpg, .png or .webp pictures")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    known = suffixes()
+    files = sorted(path for path in _all(folder) if path.suffix.lower() in known)
     if not files:
-        raise DataError(f"no pictures in {folder}", hint=f"files ending in {', '.join(sorted(SUFFIXES))}")
+        said = unread(folder)
+        hint = (
+            install("heic")
+            if said and not known.issuperset(OF_PHONES)
+            else f"files ending in {', '.join(sorted(known))}"
+        )
+        raise DataError(f"no pictures in {folder}{f': {said[0]}' if said else ''}", hint=hint)
     return files
+
+
+def suffixes() -> set[str]:
+    """Of the pictures that can be read here."""
+    return SUFFIXES | {suffix for suffix, kind in OF_PHONES.items() if kind in formats()}
+
+
+def unread(folder: Path) -> tuple[str, ...]:
+    """Pictures below a folder that are left out, in a sentence: `3 pictures cannot be read: 2 .heic, 1 .dng`."""
+    other = (UNREAD | set(OF_PHONES)) - suffixes()
+    count = Counter(suffix for path in _all(folder) if (suffix := path.suffix.lower()) in other)
+    if not count:
+        return ()
+    kinds = ", ".join(f"{number} {suffix}" for suffix, number in count.most_common())
+    helps = f" ({install('heic')})" if any(suffix in OF_PHONES for suffix in count) else ""
+    return (f"left out, as they cannot be read: {kinds}{helps}",)
+
+
+def _all(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if not path.name.startswith("."))
 
 
 def read_pictures(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Pixels | DataError]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgekit import reading
 from edgekit.data.classes import few
 from edgekit.data.dataset import Content, Opener, Source
-from edgekit.data.files import picture_files
+from edgekit.data.files import picture_files, unread
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
@@ -26,10 +26,10 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
     of = harmless(f"{split} pictures of {folder}".strip())
     classified = [path for path in files if len(path.parts) > 1]
     if unlabelled or not classified:
-        return _files(f"{of} (not labelled)", folder, files, None)
-    notes: tuple[str, ...] = ()
+        return _files(f"{of} (not labelled)", folder, files, None, unread(folder))
+    notes = unread(folder)
     if len(classified) < len(files):
-        notes = (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
+        notes += (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
     names = [(harmless(path.parts[0]),) for path in classified]
     empty = {harmless(p.name) for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")} - {
         n for (n,) in names

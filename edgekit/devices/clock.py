@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 MOVES = 20  # of a clock, of which the median is its step
+MICROSECOND = 1000
 PATIENCE = 0.1  # seconds to wait for them
 
 
@@ -22,6 +23,11 @@ class Clock:
     name: str
     read: Callable[[], int]
     step: int
+
+    @property
+    def words(self) -> str:
+        """`process_time`, or `getrusage, which moves in steps of 1 us`"""
+        return f"{self.name}, which moves in steps of {self.step / 1e3:g} us" if self.step else self.name
 
 
 @cache
@@ -39,11 +45,11 @@ def cpu_clock() -> Clock:
         told = resource.getrusage(resource.RUSAGE_SELF)
         return round((told.ru_utime + told.ru_stime) * 1e6) * 1000
 
-    return min(clock("getrusage", used), process_time, key=lambda found: found.step)
+    return min(clock("getrusage", used, least=MICROSECOND), process_time, key=lambda found: found.step)
 
 
-def clock(name: str, read: Callable[[], int]) -> Clock:
-    """A clock, and how far apart two readings of it are that differ at all."""
+def clock(name: str, read: Callable[[], int], least: int = 0) -> Clock:
+    """A clock, and how far apart two readings of it are that differ at all. `least`: nanoseconds, its unit."""
     end = time.monotonic() + PATIENCE
     last, moves, stood = read(), list[int](), False
     while len(moves) < MOVES and time.monotonic() < end:
@@ -55,4 +61,4 @@ def clock(name: str, read: Callable[[], int]) -> Clock:
         last = now
     if not moves:
         return Clock(name, read, round(PATIENCE * 1e9))
-    return Clock(name, read, round(statistics.median(moves)) if stood else 0)
+    return Clock(name, read, max(least, round(statistics.median(moves)) if stood else 0))

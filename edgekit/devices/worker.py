@@ -79,7 +79,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
     gc.disable()
-    conditions = host.conditions() | {"cpu_clock": cpu_clock().name}
+    conditions = host.conditions() | {"cpu_clock": cpu_clock().words}
     reply(Ready(imported, load, first, takes, session.facts(), conditions, source, cpu_clock().step))
     while line := requests.readline():
         request: Request = msgspec.json.decode(line, type=Request)

@@ -47,6 +47,7 @@ class OnnxExporter:
         with quiet():  # seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import onnx_graph, onnx_source
         made = onnx_source.make(model, recipe, calibration, out / "converter.log", say)
+        onnx_graph.settle_versions(made.graph)
         onnx_graph.describe(made.graph, model, recipe)
         blob = made.graph.SerializeToString(deterministic=True)
         file = out / ("model.ort" if recipe.ort else "model.onnx")

@@ -73,7 +73,7 @@ class Judge:
             runtime=facts["runtime"],
             cpu_class=where.get("cpu_class", "unknown"),
             checks=tuple(found),
-            notes=(*notes, *_advice(found)),
+            notes=(*notes, *_of_the_clock(where), *_advice(found)),
         )
 
     def job(self, path: Path, runtime: str | None = None) -> Job:
@@ -308,6 +308,12 @@ def _seen(model: Model) -> Inspection | None:
 
 def _operators(numbers: Numbers) -> checks.Operators:
     return checks.Operators(numbers.operators, numbers.int8_macs)
+
+
+def _of_the_clock(host: dict[str, str]) -> list[str]:
+    """Where it moves in steps, as under a CPU limit."""
+    clock = host.get("cpu_clock", "")
+    return [f"CPU times are by {clock}"] if "steps" in clock else []
 
 
 def _advice(found: Sequence[Check]) -> list[str]:

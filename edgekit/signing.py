@@ -1,0 +1,298 @@
+"""Who stands behind a folder: signatures of OpenSSF Model Signing 1.0 with a key, made and checked by `cryptography` alone.
+
+`model.sig` is a Sigstore bundle: a DSSE envelope around an in-toto statement that holds the sha256 of every file. The
+`model_signing` command reads what is written here, and the other way round. Certificates and keyless signatures are its
+own matter. (https://github.com/ossf/model-signing-spec, https://github.com/secure-systems-lab/dsse)
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from edgekit.artifact import file_record, output_errors, replacing
+from edgekit.errors import ArtifactError, RequestError, reason
+from edgekit.extras import needs
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+
+SIGNATURE = "model.sig"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
+UNSIGNED = (".git", ".gitattributes", ".github", ".gitignore")  # as model_signing leaves them out
+BY_THE_TOOL = "model_signing verify, of the package model-signing, checks other kinds"
+NEW_KEY = "openssl ecparam -name prime256v1 -genkey -noout -out key.pem"
+HINT = "the folder as it was signed, and the key of whoever signed it"
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    pass
+
+
+class _PublicKey(_Strict, frozen=True):
+    hint: str
+
+
+class _Material(_Strict, frozen=True):
+    public_key: _PublicKey
+    tlog_entries: tuple[()] = ()
+
+
+class _Signed(_Strict, frozen=True):
+    sig: str
+    keyid: Literal[""] = ""
+
+
+class _Envelope(_Strict, frozen=True):
+    payload: str
+    signatures: tuple[_Signed]
+    payload_type: Literal["application/vnd.in-toto+json"] = "application/vnd.in-toto+json"
+
+
+class _Bundle(_Strict, frozen=True):
+    verification_material: _Material
+    dsse_envelope: _Envelope
+    media_type: Literal["application/vnd.dev.sigstore.bundle.v0.3+json"] = (
+        "application/vnd.dev.sigstore.bundle.v0.3+json"
+    )
+
+
+class _Resource(msgspec.Struct, frozen=True):
+    name: str
+    digest: str
+    algorithm: str = "sha256"
+
+
+class _Serialization(msgspec.Struct, frozen=True):
+    method: str = "files"
+    hash_type: str = "sha256"
+    allow_symlinks: bool = False
+    ignore_paths: tuple[str, ...] = ()
+
+
+class _Predicate(msgspec.Struct, frozen=True):
+    resources: tuple[_Resource, ...]
+    serialization: _Serialization
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    name: str
+    digest: dict[str, str]
+
+
+class _Statement(msgspec.Struct, frozen=True):
+    subject: tuple[_Subject]
+    predicate: _Predicate
+    kind: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(
+        name="_type", default="https://in-toto.io/Statement/v1"
+    )
+    predicate_type: Literal["https://model_signing/signature/v1.0"] = msgspec.field(
+        name="predicateType", default="https://model_signing/signature/v1.0"
+    )
+
+
+def sign(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
+    """Sign every file of a folder with an EC private key in PEM; the names that were signed.
+
+    signature  where to write it, `model.sig` in the folder by default
+
+    Raises RequestError (no folder, no such key), OutputError, MissingExtraError.
+    """
+    private = _private(key)
+    place = signature or folder / SIGNATURE
+    if key.resolve().is_relative_to(folder.resolve()):
+        raise RequestError(f"{key} lies in the folder that it signs", hint="keep a private key where it is not copied")
+    ignored = {*UNSIGNED, *_inside(folder, place)}
+    resources = tuple(_Resource(name, file_record(folder / name).sha256) for name in _files(folder, ignored))
+    if not resources:
+        raise RequestError(f"{folder} holds no files to sign", hint="the folder of an artifact, or an unpacked bundle")
+    statement = _Statement(
+        subject=(_Subject(folder.resolve().name, {"sha256": _root(resources)}),),
+        predicate=_Predicate(resources, _Serialization(ignore_paths=tuple(sorted(ignored)))),
+    )
+    payload = msgspec.json.encode(_plain(statement))
+    envelope = _Envelope(
+        _base64(payload), (_Signed(_base64(private.sign(_framed(payload), _hashed(private.curve.name)))),)
+    )
+    bundle = _Bundle(_Material(_PublicKey(_fingerprint(private.public_key()))), envelope)
+    with output_errors("--signature another/place"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place, "--signature another/place") as partial:
+        partial.write_bytes(msgspec.json.encode(_plain(bundle)))
+    return [resource.name for resource in resources]
+
+
+def verify(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
+    """Check that a folder is what the owner of a public key signed; the names of its files.
+
+    Raises ArtifactError that names the files which are changed, missing or new; RequestError for what is no key.
+    """
+    public = _public(key)
+    place = signature or folder / SIGNATURE
+    try:
+        bundle = msgspec.json.decode(place.read_bytes(), type=_Bundle)
+        payload = _bytes(bundle.dsse_envelope.payload)
+        signed = _bytes(bundle.dsse_envelope.signatures[0].sig)
+    except FileNotFoundError:
+        hint = "edgekit sign makes it; --signature FILE where it lies elsewhere"
+        raise ArtifactError(f"{place} does not exist", hint=hint) from None
+    except OSError as error:
+        raise ArtifactError(f"{place}: {error.strerror}", hint="--signature FILE") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
+        hint = f"copy it again; {BY_THE_TOOL}"
+        raise ArtifactError(f"{place} is no signature with a key: {reason(error)}", hint=hint) from None
+    if bundle.verification_material.public_key.hint != _fingerprint(public):
+        raise ArtifactError(
+            f"{place} was not made with the key of {key}", hint="--key with the key of whoever signed it"
+        )
+    _check(public, signed, payload, place)
+    try:
+        statement = msgspec.json.decode(payload, type=_Statement)
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{place} signs something else: {reason(error)}", hint=BY_THE_TOOL) from None
+    return _compare(folder, place, statement)
+
+
+def _compare(folder: Path, place: Path, statement: _Statement) -> list[str]:
+    """The files at hand and those of the statement."""
+    how, resources = statement.predicate.serialization, statement.predicate.resources
+    others = {how.method, how.hash_type, *(r.algorithm for r in resources)} - {"files", "sha256"}
+    if others or how.allow_symlinks:
+        raise ArtifactError(f"{place} signs in another way: {', '.join(sorted(others)) or 'links'}", hint=BY_THE_TOOL)
+    if statement.subject[0].digest.get("sha256") != _root(resources):
+        raise ArtifactError(f"{place} contradicts itself: its digests do not add up", hint=HINT)
+    expected = {resource.name: resource.digest for resource in resources}
+    ignored = {*how.ignore_paths, *_inside(folder, place)}
+    found = set(_files(folder, ignored))
+    wrong = [
+        *(f"{name} is missing" for name in sorted(expected.keys() - found)),
+        *(f"{name} was not signed" for name in sorted(found - expected.keys())),
+        *(
+            f"{name} is not the file that was signed"
+            for name in sorted(expected.keys() & found)
+            if file_record(folder / name).sha256 != expected[name]
+        ),
+    ]
+    if wrong:
+        more = f"; {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ArtifactError(f"{folder}: {'; '.join(wrong[:5])}{more}", hint=HINT)
+    return list(expected)
+
+
+def _files(folder: Path, ignored: Iterable[str]) -> list[str]:
+    """Every file below a folder by its path in it, in the order that is signed. A link is refused: it could lead anywhere."""
+    if not folder.is_dir():
+        raise RequestError(f"{folder} is no folder", hint="the folder of an artifact, or an unpacked bundle")
+    left_out = [PurePosixPath(path) for path in ignored]
+    names = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if any(PurePosixPath(name).is_relative_to(out) for out in left_out):
+            continue
+        if path.is_symlink():
+            raise ArtifactError(
+                f"{folder}: {name} is a link, and a signature is of files", hint="put a copy in its place"
+            )
+        if path.is_file():
+            names.append(name)
+    return sorted(names)
+
+
+def _inside(folder: Path, place: Path) -> list[str]:
+    """The signature's own path in the folder, where it lies there."""
+    path, root = place.parent.resolve() / place.name, folder.resolve()
+    return [path.relative_to(root).as_posix()] if path.is_relative_to(root) else []
+
+
+def _root(resources: Iterable[_Resource]) -> str:
+    """A digest of all digests, in their order."""
+    try:
+        return hashlib.sha256(b"".join(bytes.fromhex(resource.digest) for resource in resources)).hexdigest()
+    except ValueError:
+        return ""
+
+
+def _framed(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding."""
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+
+
+def _plain(struct: Any) -> Any:
+    """With every field, also those that have their only value."""
+    if isinstance(struct, msgspec.Struct):
+        fields = msgspec.structs.fields(struct)
+        return {field.encode_name: _plain(getattr(struct, field.name)) for field in fields}
+    return [_plain(item) for item in struct] if isinstance(struct, tuple) else struct
+
+
+def _base64(blob: bytes) -> str:
+    return base64.b64encode(blob).decode()
+
+
+def _bytes(text: str) -> bytes:
+    """Of base64 in the one way that it is written."""
+    blob = base64.b64decode(text, validate=True)
+    if _base64(blob) != text:
+        raise binascii.Error("base64 with bits that mean nothing")
+    return blob
+
+
+def _hashed(curve: str) -> Any:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.ECDSA(getattr(hashes, CURVES[curve])())
+
+
+def _check(public: "EllipticCurvePublicKey", signed: bytes, payload: bytes, place: Path) -> None:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        public.verify(signed, _framed(payload), _hashed(public.curve.name))
+    except InvalidSignature:
+        raise ArtifactError(f"{place} was changed after it was signed", hint=HINT) from None
+
+
+def _fingerprint(public: "EllipticCurvePublicKey") -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return hashlib.sha256(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def _private(path: Path) -> "EllipticCurvePrivateKey":
+    with needs("sign"):
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except TypeError:
+        hint = f"openssl ec -in {path} -out open.pem opens it"
+        raise RequestError(f"{path} is locked with a password", hint=hint) from None
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}", hint=NEW_KEY) from None
+    except Exception:  # whatever cryptography makes of a file that is no key
+        raise RequestError(f"{path} is no private key in PEM", hint=NEW_KEY) from None
+    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in CURVES:
+        raise RequestError(f"{path} is no key on the curves P-256, P-384 or P-521", hint=NEW_KEY)
+    return key
+
+
+def _public(path: Path) -> "EllipticCurvePublicKey":
+    with needs("verify"):
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    hint = "openssl ec -in key.pem -pubout -out public.pem"
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
+    except Exception:  # whatever cryptography makes of a file that is no key
+        raise RequestError(f"{path} is no public key in PEM", hint=hint) from None
+    if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in CURVES:
+        raise RequestError(f"{path} is no key on the curves P-256, P-384 or P-521", hint=hint)
+    return key
