@@ -139,7 +139,7 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
             ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
             ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
             ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
-            ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}" if m.proof else "none"),
+            ("proof", f"{parity.describe(m.proof, m.meaning.measure)}, in {m.proof.runtime}" if m.proof else "none"),
             ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
             ("golden", m.golden.words),
             ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
