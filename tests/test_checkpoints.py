@@ -252,6 +252,13 @@ def test_tensors_of_another_kind_are_refused(state, tmp_path, kind):
     assert "float" in caught.value.hint
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_the_file_of_a_quantized_model_is_told_from_a_wrong_one(tmp_path):
+    with pytest.raises(WeightsError, match=r"10.weight is not in the file") as caught:
+        fill(quantized().state_dict(), tmp_path)
+    assert "quantized model" in caught.value.hint
+
+
 class Keeping(nn.Module):
     """Keeps something beside its tensors."""
 
@@ -347,6 +354,11 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
         archive.writestr("w/data.pkl", pickle.dumps("x" * 1_000_000, 2))
     with pytest.raises(WeightsError, match="unpack to 1,0"):
         checkpoints.read_state(tmp_path / "w.pth")
+
+
+def test_a_pickle_that_asks_for_memory_is_refused(state, tmp_path):
+    with pytest.raises(WeightsError, match="holds a bytearray"):
+        fill({"model": state, "args": Constructed(bytearray, 30_000_000)}, tmp_path)
 
 
 def test_dictionaries_in_each_other_end(state, tmp_path):

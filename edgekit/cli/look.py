@@ -166,10 +166,9 @@ def verify(
     place = registry.device(device)
     folder = Path(artifact)
     rows = []
-    if key:
-        rows = [
-            ("signature", "ok", f"{_signed(folder, key, signature)} files are those that the owner of {key} signed")
-        ]
+    signed = _signed(folder, key, signature) if key else None
+    if signed:
+        rows = [("signature", "ok", f"{signed} files are those that the owner of {key} signed")]
         folder = _packed(folder)
     opened = room.load(folder)
     check_interpreter(interpreter, [opened.manifest.target])
@@ -189,7 +188,7 @@ def verify(
         said = f"the CPU's int8 kernels give exact arithmetic{roundings}"
         overflow = f"the CPU's int8 kernels are {v.kernels_db:.1f} dB from exact arithmetic: they overflow"
         rows.append(("kernels", "ok", said) if v.kernels_exact else ("kernels", "FAIL", overflow))
-    document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed}
+    document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed, "signed": signed}
     if v.kernels_db is not None and not math.isfinite(v.kernels_db):
         document["kernels_db"] = None  # equal; JSON has no infinity
     talk.result(table(rows), document)
