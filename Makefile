@@ -91,12 +91,13 @@ privacy: .venv/.ready
 	$(PIP) --python .venv-run/bin/python -e '.[run-tflite,run-onnx,run-openvino]' pytest pytest-timeout hypothesis
 	touch $@
 
-# What old devices run: the last tflite-runtime (2023, Python 3.11, numpy 1), and an independent reader of TFLite
-# metadata, which wants libusb. They have pins of their own.
+# What old devices run: the last tflite-runtime (2023, Python 3.11, numpy 1), the oldest ONNX Runtime that an .onnx file
+# names by itself, and an independent reader of TFLite metadata, which wants libusb. They have pins of their own.
 .venv-old/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv-old/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-old
 	$(FORMERLY) --python .venv-old/bin/python
 	$(UV) pip install --quiet --python .venv-old/bin/python -e '.[run-tflite-runtime]' tflite-support==0.4.4
+	$(UV) pip install --quiet --python .venv-old/bin/python --no-deps onnxruntime==1.17.0
 	mkdir -p .venv-old/deb && cd .venv-old/deb && apt-get download -q libusb-1.0-0 && dpkg -x libusb-1.0-0_*.deb .
 	touch $@
 

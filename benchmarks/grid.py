@@ -48,7 +48,7 @@ from edgekit.preprocess import Preprocess, fit
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import agreement, softmax, sqnr_db
+from edgekit.tasks.classification import Meaning, softmax, sqnr_db
 
 CELLS = Path(__file__).resolve().parent.parent / ".cache" / "grid"
 WEIGHTS = {  # the others' are not to be had without a hub
@@ -234,8 +234,10 @@ def measure(
                 "1" if row.time_ratio is None else f"{1 / row.time_ratio.value:.2f}",
                 f"{row.bytes / 1e6:.2f}",
                 "" if same else f"{sqnr_db(reference, scores[kind]):.1f}",
-                "" if same else f"{100 * agreement(reference, scores[kind]):.1f}",
-                "" if same or not sure.any() else f"{100 * agreement(reference[sure], scores[kind][sure]):.1f}",
+                "" if same else f"{100 * Meaning().agreement(reference, scores[kind]):.1f}",
+                ""
+                if same or not sure.any()
+                else f"{100 * Meaning().agreement(reference[sure], scores[kind][sure]):.1f}",
                 *(against if kind == "int8" else ("", "")),
                 f"{spent['cpu_s']:.0f}" if spent else "",
                 f"{spent['peak_gb']:.2f}" if spent else "",

@@ -34,6 +34,8 @@ from edgekit import reading
 from edgekit.errors import ArtifactError, OutputError, RequestError, as_path
 from edgekit.model_files import model_files
 from edgekit.preprocess import Positive, Preprocess, fit, normalise
+from edgekit.recipe import Kind
+from edgekit.tasks.classification import Meaning
 from edgekit.zoo import RUN_CARD
 
 Array = NDArray[Any]
@@ -132,7 +134,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Tensor
     preprocess: Preprocess
     folded: bool  # True: the file takes pixels 0..255 and normalises them itself
-    scores: Literal["logits", "probabilities", "log-probabilities"]
+    scores: Kind
     classes: int
     weights: Weights
     proof: Proof | None  # None only while the export is under way
@@ -149,19 +151,25 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     task: Literal["classification"] = "classification"
     independent: bool = False  # each class by itself (multi-label, binary): sigmoid in place of softmax
     trained_on: TrainedOn | None = None  # None: not known
-    threshold: float = 0.5  # of an independent class: its label holds from this probability on
+    # of an independent class: its label holds from this probability on
+    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     schema: Literal[2] = 2
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
 
+    @property
+    def meaning(self) -> Meaning:
+        return Meaning(self.scores, self.independent, self.threshold)
+
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 knew scores of one label a picture alone, and its golden pictures were the proof's, whosever they were."""
+    """Schema 1 knew scores of one label a picture alone (one score was 100 % of everything), and its golden pictures were the proof's, whosever they were."""
     recipe, weights, proof = (old.get(name) for name in ("recipe", "weights", "proof"))
     own = (isinstance(recipe, dict) and recipe.get("calibration") == "folder") or (
         isinstance(weights, dict) and weights.get("source") == "trained"
     )
     source = proof.get("source") if isinstance(proof, dict) else None
-    return old | {"schema": 2, "golden": {"source": source or "unknown", "own": own}, "checksum": UNSEALED}
+    new = {"golden": {"source": source or "unknown", "own": own}, "independent": old.get("classes") == 1}
+    return old | new | {"schema": 2, "checksum": UNSEALED}
 
 
 OLDER = {1: _from_1}  # schema -> the same manifest in the words of the next
@@ -380,7 +388,8 @@ def golden_tensors(images: list[NDArray[np.uint8]], tensor: Tensor, spec: Prepro
 
 def _check_inside(path: Path) -> None:
     """Refuse a link in an artifact that leads out of it: what it names is not the artifact's to show. Raises ArtifactError."""
-    if path.is_symlink() and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent)):
+    linked = os.path.islink(path)  # noqa: PTH114  Path.is_symlink raises for a name that is too long
+    if linked and Path(os.path.realpath(path)).parent != Path(os.path.realpath(path.parent)):
         raise ArtifactError(f"{path} is a link that leads out of the artifact", hint="cp -rL makes files of its links")
 
 
@@ -495,7 +504,21 @@ def _fault(m: Manifest) -> str | None:
             return f"contradicts itself: {field} is {value} and {other}"
     if TARGETS.get(Path(models[0]).suffix) != m.target:
         return f"is for {m.target} and names {models[0]}"
-    return None
+    return _score_fault(m)
+
+
+def _score_fault(m: Manifest) -> str | None:
+    """What a manifest says of its scores against its recipe."""
+    asked = m.recipe.get
+    softmax, said = asked("softmax"), asked("scores", "auto")
+    contradicts = (
+        (softmax and m.independent, "classes are independent behind a softmax"),
+        (not softmax and said not in ("auto", m.scores), f"scores are {m.scores} and {said}"),
+        (asked("multi_label") and not m.independent, "classes exclude each other and do not"),
+        (m.classes == 1 and not m.independent, "one class excludes others"),
+        (asked("threshold") not in (None, m.threshold), f"threshold is {m.threshold} and {asked('threshold')}"),
+    )
+    return next((f"contradicts itself: {what}" for wrong, what in contradicts if wrong), None)
 
 
 def _is_model(name: str) -> bool:

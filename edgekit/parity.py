@@ -15,7 +15,7 @@ from edgekit.artifact import AGAIN, Artifact, Golden, Proof, digest_of, golden_t
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import agreement, can_be, sqnr_db
+from edgekit.tasks.classification import LOGITS, Meaning, can_be, sqnr_db
 
 Scores = NDArray[np.float32]
 
@@ -25,7 +25,7 @@ class Limits:
     """What an export must reach on its proof pictures, and how far a copy may stray from the golden answers.
 
     min_sqnr_db    signal to noise of the scores against PyTorch
-    min_agreement  share of pictures with the same first class
+    min_agreement  share of pictures with the same first class; of independent classes, with the same labels
     stray          of the largest absolute golden answer: other CPUs and interpreters round differently. An int8-static
                    CNN differs by up to 5 steps of 255 on tflite-runtime 2.14; dynamic files by 1.3 % on ARM.
     """
@@ -47,7 +47,16 @@ LIMITS = {
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
 
-def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, source: str, advisory: bool) -> Proof:
+def prove(
+    scheme: str,
+    reference: Scores,
+    answer: Scores,
+    *,
+    runtime: str,
+    source: str,
+    advisory: bool,
+    meaning: Meaning = LOGITS,
+) -> Proof:
     """Compare the file's scores with the reference's and hold them against the scheme's limits.
 
     advisory: only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
@@ -57,7 +66,7 @@ def prove(scheme: str, reference: Scores, answer: Scores, *, runtime: str, sourc
     finite = bool(np.isfinite(answer).all())
     alive = varies(answer) or not varies(reference)
     sqnr = sqnr_db(reference, answer) if finite else -math.inf
-    same = agreement(reference, answer) if finite else 0.0
+    same = meaning.agreement(reference, answer) if finite else 0.0
     return Proof(
         runtime=runtime,
         pictures=len(reference),
@@ -84,7 +93,7 @@ def within_limits(proof: Proof) -> bool:
     return proof.agreement >= proof.min_agreement and (equal or (proof.sqnr_db or 0.0) >= proof.min_sqnr_db)
 
 
-def describe(proof: Proof) -> str:
+def describe(proof: Proof, measure: str = "top-1 agreement") -> str:
     """ "SQNR 18.9 dB (limit 10), top-1 agreement 97 % (limit 80 %), max |d| 0.31 on 32 pictures"."""
     sqnr = (
         "equal to the last bit"
@@ -92,7 +101,7 @@ def describe(proof: Proof) -> str:
         else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
     )
     return (
-        f"{sqnr}, top-1 agreement {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
+        f"{sqnr}, {measure} {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
         f"max |d| {proof.max_abs:.3g}, on {proof.pictures} pictures"
     )
 
@@ -191,7 +200,7 @@ def verify(
         tensors_equal=np.array_equal(tensors, golden.tensors),
         max_abs=float(difference),
         tolerance=manifest.golden_tolerance,
-        same_top1=bool((answer.argmax(-1) == golden.answers.argmax(-1)).all()),
+        same_top1=manifest.meaning.agreement(golden.answers, answer) == 1,
         kernels_db=kernels,
     )
 
@@ -247,7 +256,7 @@ def compare(
             artifacts[i][0].name,
             artifacts[j][0].name,
             len(pixels),
-            agreement(scores[i], scores[j]),
+            artifacts[0][0].manifest.meaning.agreement(scores[i], scores[j]),
             float(np.abs(scores[i] - scores[j]).max()),
             sqnr_db(scores[i], scores[j]),
             (ran[i], ran[j]),
@@ -263,10 +272,13 @@ def check_comparable(first: Artifact, other: Artifact) -> None:
             f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
             hint="files of one model",
         )
-    if other.manifest.scores != first.manifest.scores:
+    here, there = first.manifest.meaning, other.manifest.meaning
+    if there != here:
+        apart = f" from {there.threshold:g}", f" from {here.threshold:g}"
+        ours, theirs = apart if str(there) == str(here) else ("", "")
         raise RequestError(
-            f"{other.name} answers {other.manifest.scores}, {first.name} {first.manifest.scores}",
-            hint="export both with --softmax, or both without",
+            f"{other.name} answers {there}{ours}, {first.name} {here}{theirs}",
+            hint="export both with --softmax, --multi-label and --threshold alike",
         )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,9 +17,10 @@ from edgekit.calibration import Pictures
 from edgekit.devices import Job, host, opened
 from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
 from edgekit.exporters import Exported, preparing
-from edgekit.models import LoadedModel, readying, steady
+from edgekit.models import LoadedModel, answers, readying, steady
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
+from edgekit.tasks.classification import Meaning
 
 Say = Callable[[str], None]
 
@@ -55,7 +56,7 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
         artifact.check_destination(place)
     planned = models.plan(recipe) if module is None else models.plan_given(recipe, module)
     resolved, reason = schemes.resolve(
-        msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture
+        msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture, planned.kind.because
     )
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
         raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
@@ -100,8 +101,12 @@ def export(
         seen = preparing.first(pictures.calibration, spec)
         model = readying.settled(model, seen)
         steady.check_steady(model.module, seen[:1])
-        reference = _reference(model, recipe, pictures.proof)
-        _check_varies(reference, pictures.proof)
+        own = _own_answers(model, pictures.proof)
+        _check_varies(own, pictures.proof)
+        meaning, why = answers.meaning(model.end, own, recipe, named=model.has_names)
+        say(f"scores: {meaning} ({why})")
+        model, recipe, reference = _with_softmax(model, recipe, meaning, own, say)
+        intent = replace(intent, recipe=recipe)
         model = readying.ready(model, seen[:2])
         for note in model.notes[len(known) :]:
             say(note)
@@ -126,16 +131,17 @@ def export(
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
             draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
-            answers = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
+            given = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
             examples = golden.make(draft, worker, shown)
             name = worker.ready.facts["runtime"]
         proof = parity.prove(
             recipe.quantize.scheme,
             reference,
-            answers,
+            given,
             runtime=name,
             source=pictures.proof.source,
             advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
+            meaning=model.meaning,
         )
         manifest = msgspec.structs.replace(
             draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, examples)
@@ -151,7 +157,8 @@ def export(
             artifact.publish(stage, rejected)
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes)
             raise ParityError(
-                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
+                f"the {recipe.quantize.scheme} file answers differently from PyTorch: "
+                f"{parity.describe(proof, model.meaning.measure)}",
                 hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)
@@ -176,15 +183,31 @@ def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
     return pictures.warnings if recipe.calibrated else ()
 
 
-def _reference(model: LoadedModel, recipe: Recipe, pictures: Pictures) -> NDArray[np.float32]:
-    """PyTorch's scores for the proof pictures."""
+def _own_answers(model: LoadedModel, pictures: Pictures) -> NDArray[np.float32]:
+    """PyTorch's scores for pictures, float32 [n, classes], without what the recipe adds."""
     scores = []
     with torch.inference_mode():
         for pixels in pictures:
             x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
-            answer = model.module(x)
-            scores.append((answer.softmax(-1) if recipe.softmax else answer).numpy())
+            scores.append(model.module(x).float().numpy())
     return np.concatenate(scores)
+
+
+def _with_softmax(
+    model: LoadedModel, recipe: Recipe, own: Meaning, scores: NDArray[np.float32], say: Say
+) -> tuple[LoadedModel, Recipe, NDArray[np.float32]]:
+    """The model with the meaning of what its file will answer, and the reference for it. Raises RequestError."""
+    if not recipe.softmax:
+        return replace(model, meaning=own), recipe, scores
+    if own.independent:
+        raise RequestError(
+            f"--softmax makes classes exclude each other, and these are {own}",
+            hint="leave it out: predict and the app make each score a probability",
+        )
+    if own.kind == "probabilities":
+        say("--softmax adds nothing: the network answers probabilities already")
+        recipe = msgspec.structs.replace(recipe, softmax=False)
+    return replace(model, meaning=Meaning("probabilities")), recipe, own.probabilities(scores)
 
 
 def _check_varies(reference: NDArray[np.float32], pictures: Pictures) -> None:
@@ -219,7 +242,9 @@ def _manifest(
         output=exported.output,
         preprocess=model.preprocess,
         folded=recipe.folds,
-        scores="probabilities" if recipe.softmax else "logits",
+        scores=model.meaning.kind,
+        independent=model.meaning.independent,
+        threshold=model.meaning.threshold,
         classes=len(model.labels),
         weights=model.weights,
         proof=None,
@@ -243,14 +268,16 @@ def _readme(manifest: Manifest, exported: Exported) -> str:
     assert manifest.proof is not None
     size = "x".join(map(str, manifest.preprocess.input_size))
     floor = "; ".join(f"{where}: {what}" for where, what in exported.oldest_interpreter.items())
+    holds = f"; a label holds from {manifest.threshold:g} on, of several, one or none" if manifest.independent else ""
     takes = "raw RGB pixels 0..255" if manifest.folded else "RGB normalised with the manifest's mean and std"
     return f"""\
 # {manifest.model}, {manifest.scheme}, for {manifest.target}
 
 `{exported.file.name}` takes one {size} picture ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
-{manifest.classes} {manifest.scores} ({manifest.output.dtype}), in the order of `labels.txt`. It knows {manifest.weights.knows}.
-Proof: {parity.describe(manifest.proof)}, in {manifest.proof.runtime}.
+{manifest.classes} {manifest.meaning} ({manifest.output.dtype}), in the order of `labels.txt`. It knows {manifest.weights.knows}.
+Proof: {parity.describe(manifest.proof, manifest.meaning.measure)}, in {manifest.proof.runtime}.
 {f"Oldest interpreter it is right on: {floor}." if floor else ""}
 {exported.how_to_load}
+Probabilities: `{manifest.meaning.formula}`{holds}.
 `edgekit verify .` proves a copy on any machine; `manifest.json` says everything else.
 """

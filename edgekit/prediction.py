@@ -10,7 +10,7 @@ from edgekit.data import read_pictures
 from edgekit.devices import Device
 from edgekit.errors import DataError
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import softmax, top_k
+from edgekit.tasks.classification import top_k
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Class:
     index: int
     label: str
     probability: float
+    holds: bool  # of independent classes: from the threshold on; else: the first
 
 
 def predict(
@@ -32,12 +33,13 @@ def predict(
 
     Raises as `answering.contender` does.
     """
-    labels = artifact.labels()
+    labels, meaning = artifact.labels(), artifact.manifest.meaning
     with contender(artifact, device, options, timeout) as opened:
         for path, pixels in read_pictures(images, artifact.manifest.preprocess):
             if isinstance(pixels, DataError):
                 yield path, pixels
                 continue
             scores = opened.scores(pixels[None])
-            chances = (softmax(scores) if artifact.manifest.scores == "logits" else scores)[0]
-            yield path, [Class(i, labels[i], p) for i, p in top_k(chances, top)]
+            chances, holds = meaning.probabilities(scores)[0], meaning.holds(scores)[0]
+            best = top_k(chances, max(top, int(holds.sum())))  # every label that holds is named
+            yield path, [Class(i, labels[i], p, bool(holds[i])) for i, p in best]

@@ -15,6 +15,7 @@ from edgekit.errors import RecipeError, UnsupportedError
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 OPSETS = range(18, 24)  # of ONNX: what torch.onnx writes and ONNX Runtime runs
+Kind = Literal["logits", "probabilities", "log-probabilities"]  # of scores
 InputType = Literal["auto", "uint8", "int8", "float32"]
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
@@ -76,6 +77,10 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     dynamic_batch  onnx, openvino: any number of pictures at once instead of one.
     ort          onnx: write model.ort, ONNX Runtime's own format, which its builds for phones open, in place of model.onnx.
     opset        onnx: the version of the operator set; unsaid: what the exporter takes by itself.
+    softmax      the file answers probabilities where the network answers logits.
+    scores       what the network answers; "auto" finds it out from its operators and its answers.
+    multi_label  its classes do not exclude each other: each is answered by itself, yes or no; also of one score.
+    threshold    multi-label: the probability from which a label holds; unsaid: 0.5.
     input_size, crop_pct, mean, std, labels   for `py:` models and overrides: pixels (height, width), a share of the
                  picture's side, the 0..1 scale, a text file.
     """
@@ -92,6 +97,9 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     input: InputType = "auto"
     fold: bool | None = None
     softmax: bool = False
+    scores: Literal["auto"] | Kind = "auto"
+    multi_label: bool = False
+    threshold: float | None = None
     input_size: tuple[int, int] | None = None
     crop_pct: float | None = None
     mean: tuple[float, float, float] | None = None
@@ -174,6 +182,13 @@ def check(recipe: Recipe) -> Recipe:
         )
     if recipe.target == "openvino" and recipe.input == "int8":
         raise RecipeError("input int8 means nothing for openvino: it takes pixels as they are", hint="--input uint8")
+    if recipe.softmax and recipe.multi_label:
+        raise RecipeError(
+            "--softmax makes the classes exclude each other, and --multi-label says that they do not",
+            hint="--multi-label alone: predict and the app make each score a probability",
+        )
+    if recipe.threshold is not None and not 0 < recipe.threshold < 1:
+        raise RecipeError(f"threshold is {recipe.threshold:g}", hint="a probability between 0 and 1, such as 0.5")
     if recipe.opset is not None and recipe.opset not in OPSETS:
         raise RecipeError(
             f"opset {recipe.opset} cannot be written", hint=f"--opset {OPSETS.start} to {OPSETS.stop - 1}"

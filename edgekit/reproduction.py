@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit import artifact
 from edgekit.artifact import Artifact, Manifest
-from edgekit.errors import RequestError
+from edgekit.errors import ExportError, ParityError, RequestError
 from edgekit.pipeline import export
 from edgekit.recipe import Recipe
 
@@ -85,11 +85,15 @@ def reproduce(
     calibration: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Reproduction:
-    """Export again into a scratch folder, and compare. Errors as `export` has them."""
+    """Export again into a scratch folder, and compare. Errors as `export` has them; nothing is kept."""
     then = artifact.load(folder)
     recipe = recipe_of(then, model=model, weights=weights, calibration=calibration)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
-        return compare(then, export(recipe, Path(scratch) / then.name, say=say))
+        try:
+            return compare(then, export(recipe, Path(scratch) / then.name, say=say))
+        except (ExportError, ParityError) as error:
+            error.hint = "edgekit export, with the same recipe, keeps what it made"
+            raise
 
 
 def compare(then: Artifact, now: Artifact) -> Reproduction:

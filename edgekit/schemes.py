@@ -1,7 +1,7 @@
 """Which scheme `--int8` means for a model and a target, and what schemes gain: the one reader of schemes.toml."""
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache
 from importlib.resources import files
 
@@ -15,12 +15,16 @@ GAINS = 1.1  # fp32 over a scheme: what lies below is no gain to speak of
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """gain: fp32 over the scheme by CPU class. models: how names of architectures start that alone it is about."""
+    """gain: fp32 over the scheme by CPU class. models: how names of architectures start that alone it is about.
+
+    why, otherwise: reasons, with what a network has in braces (models.family.Family.because says when which is true)
+    """
 
     family: str
     target: str
     scheme: Scheme
     why: str = ""
+    otherwise: str = ""
     gain: dict[str, float] = {}
     models: tuple[str, ...] = ()
 
@@ -61,8 +65,14 @@ def _known(family: str, architecture: str) -> list[Row]:
     return sorted(found, key=lambda row: not row.models)
 
 
-def resolve(recipe: Recipe, family: str, architecture: str = "") -> tuple[Recipe, str]:
-    """The recipe with "int8" replaced by the best known scheme, and why it was taken."""
+def resolve(
+    recipe: Recipe,
+    family: str,
+    architecture: str = "",
+    because: Callable[[str, str], str] = lambda why, otherwise: why,
+) -> tuple[Recipe, str]:
+    """The recipe with "int8" replaced by the best known scheme, and why it was taken: in the words of `because`, which
+    makes a row's reasons those of the network at hand."""
     if recipe.quantize.scheme != "int8":
         return recipe, "as asked"
     row = recommended(family, architecture, recipe.target)
@@ -71,7 +81,7 @@ def resolve(recipe: Recipe, family: str, architecture: str = "") -> tuple[Recipe
             f"no int8 scheme is known for {family} models on {recipe.target}", hint="--scheme names one"
         )
     quantize = msgspec.structs.replace(recipe.quantize, scheme=row.scheme)
-    return msgspec.structs.replace(recipe, quantize=quantize), row.why
+    return msgspec.structs.replace(recipe, quantize=quantize), because(row.why, row.otherwise)
 
 
 def finer(recipe: Recipe, family: str, architecture: str, offered: Collection[str]) -> str:

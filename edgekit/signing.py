@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from edgekit import reading
 from edgekit.artifact import file_record, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError, reason
 from edgekit.extras import needs
@@ -135,7 +136,7 @@ def verify(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
     public = _public(key)
     place = signature or folder / SIGNATURE
     try:
-        bundle = msgspec.json.decode(place.read_bytes(), type=_Bundle)
+        bundle = reading.json(reading.blob(place), _Bundle)
         payload = _bytes(bundle.dsse_envelope.payload)
         signed = _bytes(bundle.dsse_envelope.signatures[0].sig)
     except FileNotFoundError:
@@ -143,7 +144,7 @@ def verify(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
         raise ArtifactError(f"{place} does not exist", hint=hint) from None
     except OSError as error:
         raise ArtifactError(f"{place}: {error.strerror}", hint="--signature FILE") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error) as error:
+    except (reading.Malformed, binascii.Error) as error:
         hint = f"copy it again; {BY_THE_TOOL}"
         raise ArtifactError(f"{place} is no signature with a key: {reason(error)}", hint=hint) from None
     if bundle.verification_material.public_key.hint != _fingerprint(public):
@@ -152,8 +153,8 @@ def verify(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
         )
     _check(public, signed, payload, place)
     try:
-        statement = msgspec.json.decode(payload, type=_Statement)
-    except msgspec.DecodeError as error:
+        statement = reading.json(payload, _Statement)
+    except reading.Malformed as error:
         raise ArtifactError(f"{place} signs something else: {reason(error)}", hint=BY_THE_TOOL) from None
     return _compare(folder, place, statement)
 
@@ -269,7 +270,7 @@ def _private(path: Path) -> "EllipticCurvePrivateKey":
         from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     try:
-        key = load_pem_private_key(path.read_bytes(), None)
+        key = load_pem_private_key(reading.blob(path), None)
     except TypeError:
         hint = f"openssl ec -in {path} -out open.pem opens it"
         raise RequestError(f"{path} is locked with a password", hint=hint) from None
@@ -288,7 +289,7 @@ def _public(path: Path) -> "EllipticCurvePublicKey":
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
     hint = "openssl ec -in key.pem -pubout -out public.pem"
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(reading.blob(path))
     except OSError as error:
         raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
     except Exception:  # whatever cryptography makes of a file that is no key

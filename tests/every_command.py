@@ -2,9 +2,8 @@
 
 import pytest
 from conftest import GOLDEN_FILES, ROOT, TINY, paint
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from test_privacy import EDGEKIT, ONCE, watched
+from test_signing import keys
 
 from edgekit.cli import main
 
@@ -17,9 +16,7 @@ FEW = ("--calibration", "photos", "--samples", "8")
 @pytest.mark.parametrize("home", ["fresh", "none", "file"])
 def test_every_command_leaves_nothing_behind(tmp_path, home):
     paint(tmp_path / "photos", 12)
-    (tmp_path / "key.pem").write_bytes(
-        ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    keys(tmp_path)
     done = set()
     for number, command in enumerate(
         [
@@ -37,9 +34,10 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
             ("train", "vit_micro", "--data", "photos", "--epochs", "1", "-o", "run"),
             ("train", "run", "--data", "photos", "--epochs", "1", "--qat", "-o", "qat"),
             ("prune", "run", "--data", "photos", "--keep-macs", "0.8", "--epochs", "1", "-o", "pruned"),
-            ("reproduce", "onnx", "--model", "py:nets:tiny", "--calibration", "photos"),
+            ("reproduce", "onnx", "--calibration", "photos"),
             ("bundle", "onnx", "-o", "onnx.zip"),
             ("sign", "onnx", "--key", "key.pem"),
+            ("verify", "onnx", "--key", "key.pub"),
             ("android", "list"),
             ("list",),
             ("doctor",),

@@ -132,6 +132,31 @@ def dropping() -> nn.Module:
     return nn.Sequential(*body, nn.Dropout(0.2), head)
 
 
+def ending(last: nn.Module | None = None, classes: int = 5) -> nn.Module:
+    """A small net whose logits are far enough apart to tell softmax from none, and what follows them."""
+    torch.manual_seed(7)
+    head = nn.Linear(16, classes)
+    nn.init.normal_(head.weight, std=3.0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    return nn.Sequential(*net, last) if last else net
+
+
+def ends_in_softmax() -> nn.Module:
+    return ending(nn.Softmax(1))
+
+
+def ends_in_log_softmax() -> nn.Module:
+    return ending(nn.LogSoftmax(1))
+
+
+def ends_in_sigmoid() -> nn.Module:
+    return ending(nn.Sigmoid())
+
+
+def one_logit() -> nn.Module:
+    return ending(classes=1)
+
+
 def untrained() -> nn.Module:
     """`tiny` whose head begins at zero, as some are made."""
     net = tiny()

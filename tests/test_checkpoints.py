@@ -252,6 +252,13 @@ def test_tensors_of_another_kind_are_refused(state, tmp_path, kind):
     assert "float" in caught.value.hint
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_the_file_of_a_quantized_model_is_told_from_a_wrong_one(tmp_path):
+    with pytest.raises(WeightsError, match=r"10.weight is not in the file") as caught:
+        fill(quantized().state_dict(), tmp_path)
+    assert "quantized model" in caught.value.hint
+
+
 class Keeping(nn.Module):
     """Keeps something beside its tensors."""
 

@@ -1,12 +1,35 @@
 import math
 
 import numpy as np
+import pytest
 
-from edgekit.tasks.classification import agreement, softmax, sqnr_db, top_k
+from edgekit.tasks.classification import Meaning, sqnr_db, top_k
+
+SCORES = np.array([[1000.0, 1000.0], [-1.0, 2.0]], np.float32)
 
 
 def test_softmax_survives_large_scores():
-    np.testing.assert_allclose(softmax(np.array([[1000.0, 1000.0]], np.float32)), [[0.5, 0.5]])
+    np.testing.assert_allclose(Meaning().probabilities(SCORES[:1]), [[0.5, 0.5]])
+
+
+def test_probabilities_of_every_kind_of_scores():
+    odds = 1 / (1 + np.exp([1.0, -2.0]))
+    np.testing.assert_allclose(Meaning("logits", True).probabilities(SCORES)[1], odds, rtol=1e-6)
+    np.testing.assert_allclose(Meaning("logits", True).probabilities(SCORES * -1)[0], [0, 0])
+    logs = np.log(np.array([[0.25, 0.75]], np.float32))
+    for independent in (False, True):
+        np.testing.assert_allclose(Meaning("log-probabilities", independent).probabilities(logs), [[0.25, 0.75]])
+        assert Meaning("probabilities", independent).probabilities(logs) is not None
+        np.testing.assert_array_equal(Meaning("probabilities", independent).probabilities(logs), logs)
+
+
+@pytest.mark.parametrize(
+    "meaning", [Meaning(), Meaning("logits", True), Meaning("log-probabilities"), Meaning("probabilities")]
+)
+def test_the_formula_in_words_is_what_is_computed(meaning):
+    scores = np.array([[-1.5, -0.25, -3.0]], np.float32)
+    said = eval(meaning.formula, {"numpy": np, "scores": scores})  # noqa: S307
+    np.testing.assert_allclose(meaning.probabilities(scores), said, rtol=1e-6)
 
 
 def test_top_k_is_ordered_and_ties_go_to_the_lower_class():
@@ -20,5 +43,13 @@ def test_sqnr():
     assert sqnr_db(np.zeros(2, np.float32), reference) == -math.inf
 
 
-def test_agreement():
-    assert agreement(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)[[0, 1, 2, 0]]) == 0.75
+def test_agreement_of_classes_that_exclude_each_other():
+    assert Meaning().agreement(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)[[0, 1, 2, 0]]) == 0.75
+
+
+def test_agreement_of_independent_classes_is_of_whole_sets():
+    first = np.array([[0.6, 0.9], [0.1, 0.2], [0.5, 0.4], [0.7, 0.7]], np.float32)
+    second = np.array([[0.9, 0.6], [0.2, 0.1], [0.5, 0.6], [0.7, 0.4]], np.float32)
+    assert Meaning("probabilities", True).agreement(first, second) == 0.5
+    assert Meaning("probabilities", True, 0.3).agreement(first, second) == 1
+    assert Meaning("logits", True).agreement(np.array([[-4.0]], np.float32), np.array([[4.0]], np.float32)) == 0

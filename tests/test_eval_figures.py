@@ -14,6 +14,7 @@ from edgekit.bench.mapping import suspicion
 from edgekit.cli.evaluate import sentence
 from edgekit.data import open_data
 from edgekit.errors import RequestError
+from edgekit.tasks.classification import Meaning
 
 LABELS = [f"class {i}" for i in range(10)]
 
@@ -100,11 +101,11 @@ def test_a_picture_of_several_classes_is_right_as_any_of_them():
 
 
 def test_the_best_five_of_scores():
-    head = best(np.array([0, 3, 1, 3, -1, 2, 0.5], np.float32), logits=True)
+    head = best(np.array([0, 3, 1, 3, -1, 2, 0.5], np.float32))
     assert head.classes == (1, 3, 5, 2, 6)
     assert head.scores == (3, 3, 2, 1, 0.5)
     assert head.margin == 0
-    assert best(np.array([0.25, 0.75], np.float32), logits=False).margin == 0.5
+    assert best(np.array([0.25, 0.75], np.float32), Meaning("probabilities")).margin == 0.5
 
 
 def suspect(rows, reference=True):

@@ -98,7 +98,11 @@ def test_what_surrounds_the_network_stays_float(exported):
 
 
 def test_an_opset_is_kept(exported):
-    assert graph_of(exported("fp32", target="onnx", opset=18)).opset_import[0].version == 18
+    made = exported("fp32", target="onnx", opset=18)
+    graph = graph_of(made)
+    assert [(known.domain, known.version) for known in graph.opset_import] == [("", 18)]
+    assert graph.ir_version == 8  # the smallest that has it, or an older runtime would refuse the file for its format
+    assert made.manifest.oldest_interpreter == {"any CPU": "ONNX Runtime 1.15 (opset 18)"}
 
 
 def test_the_file_says_what_it_is_and_not_where_it_was_made(exported, tmp_path):

@@ -117,6 +117,7 @@ def test_size_and_memory():
     limits = Limits()
     assert checks.size(1010, 1000, limits).outcome == "pass"
     assert checks.size(1011, 1000, limits).outcome == "fail"
+    assert checks.size(10, 0, limits).outcome == "fail"  # an empty file
     for now, then, outcome in (
         (31_000_000, 30_000_000, "pass"),
         (32_000_000, 30_000_000, "fail"),
@@ -550,6 +551,7 @@ def test_another_contract_fails_the_gate(slower):
     assert outcomes(verdict) | {"contract": "fail", "latency": "pass"} == outcomes(verdict)
     assert verdict.exit_code(strict=False) == 1
     assert "--allow-contract" in verdict.notes[-1]
+    assert rendering.sentence(verdict).endswith("has another contract.")
 
 
 def onnx_file(path, name="x", shape=(1, 3, 8, 8), dtype=TensorProto.FLOAT, outputs=("y",)):
@@ -570,7 +572,7 @@ def onnx_file(path, name="x", shape=(1, 3, 8, 8), dtype=TensorProto.FLOAT, outpu
         ({"shape": (1, 3, 16, 16)}, "input shape 1x3x8x8 to 1x3x16x16; output shape 1x3x8x8 to 1x3x16x16"),
         ({"shape": ("n", 3, 8, 8)}, "input shape 1x3x8x8 to ?x3x8x8"),
         ({"dtype": TensorProto.UINT8}, "input dtype float32 to uint8"),
-        ({"outputs": ("y", "z")}, "1 outputs to 2"),
+        ({"outputs": ("y", "z")}, "1 output to 2"),
         ({"outputs": ("z",)}, "output name y to z"),
     ],
 )

@@ -483,3 +483,31 @@ def test_no_other_program_is_started_for_a_picture(tmp_path, golden_artifact):
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n")
     code, said = run("predict", golden_artifact, path)
     assert (code, "p.jpg: not a picture" in said) == (2, True), said
+
+
+def test_a_refused_artifact_can_be_looked_at_but_not_without_a_word(copied, picture):
+    says(copied, {"proof.passed": False})
+    for command in (["predict", copied, picture], ["inspect", copied]):
+        code, said = run(*command)
+        assert (code, "warning: " in said, "was refused at export" in said) == (0, True, True), said
+
+
+def test_answers_that_were_never_given_are_refused(tmp_path, golden_artifact):
+    from edgekit.bench.answers import Answer, Answers, Key, Record
+    from edgekit.errors import OutputError
+
+    key = Key(("a",), ("r",), "x86", "d", "s", labels=True)
+    whole = Answer((0, 1), (2.0, 1.0), (0.7, 0.3))
+    damaged = (
+        Record(0, "p", (7,), (whole,)),
+        Record(0, "p", (), (whole,)),
+        Record(0, "p", (0,), ()),
+        Record(0, "p", (0,), (Answer((), (), ()),)),
+        Record(0, "p", (0,), (Answer((10**18,), (1.0,), (1.0,)),)),
+        Record(0, "p", (0,), (Answer((0, 1), (1.0,), (1.0,)),)),
+    )
+    for number, record in enumerate(damaged):
+        with Answers(tmp_path, str(number), key, classes=5) as answers:
+            answers.append([record])
+        with pytest.raises(OutputError, match=r"line 2: p has"):
+            Answers(tmp_path, str(number), key, classes=5)

@@ -48,6 +48,15 @@ def test_a_scale_per_tensor_runs_on_old_interpreters(exported, pictures, tmp_pat
     assert done.returncode == 0, done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("scheme", ["fp32", "int8-static", "int8-dynamic"])
+def test_the_oldest_onnx_runtime_that_a_file_names_answers_rightly(exported, scheme):
+    made = exported(scheme, target="onnx")
+    assert made.manifest.oldest_interpreter == {"any CPU": "ONNX Runtime 1.17 (opset 20)"}
+    done = run_edgekit("verify", made.folder, python=PYTHON)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "onnxruntime 1.17.0" in done.stdout
+
+
 READER = """
 import json, sys
 from tflite_support import metadata

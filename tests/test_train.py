@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import GOLDEN_FILES, HERE, ROOT, paint, start
+from PIL import Image
 
 from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
@@ -144,6 +145,20 @@ def test_a_folder_without_splits_holds_out_the_same_pictures_again(tmp_path):
     lessons = open_lessons(data, val_share=0.25, seed=5)
     held = open_data(data, lessons.labels, split="val", trained=trained.read(out).trained_on)
     assert held.positions == lessons.val.positions
+
+
+def test_a_run_keeps_the_pixels_of_its_pictures_alone(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET"  # the maker of the camera
+    for name in ("ant/SECRET-1", "ant/SECRET-2", "bee/SECRET-3", "bee/SECRET-4"):
+        path = tmp_path / "mine" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(path, comment=b"SECRET", exif=exif)
+    lessons = open_lessons(tmp_path / "mine")
+    folder.save_pictures(tmp_path, lessons.train, Preprocess((32, 32)), settings(tmp_path / "mine"))
+    kept = list((tmp_path / "calibration").iterdir())
+    assert len(kept) == 2
+    assert not any(b"SECRET" in path.read_bytes() + path.name.encode() for path in kept)
 
 
 def test_weights_of_a_run_fit_their_architecture_alone(run):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgekit import reading
 from edgekit.artifact import output_errors
 from edgekit.errors import OutputError
-from edgekit.tasks.classification import softmax
+from edgekit.tasks.classification import LOGITS, Meaning
 
 BEST = 5
 ELSEWHERE = "--state another/folder"
@@ -71,9 +71,9 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, data=""))).hexdigest()[:12]
 
 
-def best(scores: NDArray[np.float32], *, logits: bool) -> Answer:
+def best(scores: NDArray[np.float32], meaning: Meaning = LOGITS) -> Answer:
     """The head of one picture's scores [classes]; of equal scores the lower class comes first."""
-    probabilities = softmax(scores) if logits else scores
+    probabilities = meaning.probabilities(scores)
     order = np.argsort(-scores, kind="stable")[:BEST]
     return Answer(
         tuple(order.tolist()),
@@ -85,13 +85,16 @@ def best(scores: NDArray[np.float32], *, logits: bool) -> Answer:
 class Answers(AbstractContextManager["Answers"]):
     """The file of one key in a folder. `done` holds the positions that are answered already."""
 
-    def __init__(self, folder: Path, name: str, key: Key, *, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, key: Key, *, classes: int, fresh: bool = False) -> None:
         """Raises OutputError where the folder cannot be written or the file is damaged."""
+        self.key, self.classes = key, classes
         self.path = folder / f"{name}-{key.digest()}.jsonl"
         with output_errors(ELSEWHERE):
             folder.mkdir(parents=True, exist_ok=True)
             if fresh:
                 self.path.unlink(missing_ok=True)
+            if self.path.exists() and not self.path.is_file():
+                raise OutputError(f"{self.path} is no file", hint=ELSEWHERE)
             if self.path.is_file():
                 _cut_half_a_line(self.path)
             new = not self.path.is_file() or not self.path.stat().st_size
@@ -114,17 +117,35 @@ class Answers(AbstractContextManager["Answers"]):
                     continue
                 try:
                     record = reading.json(line, Record)
+                    if not record.unreadable:
+                        self._check(record)
                 except reading.Malformed as error:
                     raise OutputError(f"{self.path}, line {number}: {error}", hint="--fresh starts over") from None
                 if record.position not in seen and (positions is None or record.position in positions):
                     seen.add(record.position)
                     yield record
 
+    def _check(self, record: Record) -> None:
+        """Raises Malformed for what was never answered to these artifacts and pictures."""
+        named = [*record.truth, *(number for answer in record.answers for number in answer.classes)]
+        for what, holds in (
+            (f"{len(record.answers)} answers", len(record.answers) == len(self.key.artifacts)),
+            ("no label", bool(record.truth) or not self.key.labels),
+            ("a class that the model does not know", all(0 <= number < self.classes for number in named)),
+            ("an answer without classes", all(_is_whole(answer) for answer in record.answers)),
+        ):
+            if not holds:
+                raise reading.Malformed(f"{record.name} has {what}")
+
     def _write(self, *lines: msgspec.Struct) -> None:
         self.file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+
+
+def _is_whole(answer: Answer) -> bool:
+    return 0 < len(answer.classes) == len(answer.scores) == len(answer.probabilities)
 
 
 def _cut_half_a_line(path: Path) -> None:

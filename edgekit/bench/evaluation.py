@@ -23,9 +23,9 @@ from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, decoded
 from edgekit.devices import Device
 from edgekit.devices.local import Local
-from edgekit.errors import DataError, RequestError
+from edgekit.errors import DataError, RequestError, UnsupportedError
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import softmax, sqnr_db
+from edgekit.tasks.classification import sqnr_db
 
 STATE = Path("build/eval")
 TIMEOUT = 60.0
@@ -85,7 +85,7 @@ def evaluate(
     workers  threads that decode
     state    folder of recorded answers: what an earlier run answered is not asked again, unless `fresh`
 
-    Raises RequestError for artifacts that cannot be compared, DataError where there is nothing to compare or no picture
+    Raises RequestError for artifacts that cannot be compared, UnsupportedError for independent classes, DataError where there is nothing to compare or no picture
     can be read, OutputError where answers cannot be recorded, WorkerError.
     """
     check(artifacts, data)
@@ -98,7 +98,9 @@ def evaluate(
     with ExitStack() as stack:
         place = device or Local()
         contenders = [stack.enter_context(contender(a, place, options, timeout)) for a in artifacts]
-        answers = stack.enter_context(Answers(state, artifacts[0].name, _key(contenders, data), fresh=fresh))
+        classes = len(artifacts[0].labels())
+        kept = Answers(state, artifacts[0].name, _key(contenders, data), classes=classes, fresh=fresh)
+        answers = stack.enter_context(kept)
         left = [position for position in positions if position not in answers.done]
         if len(left) < len(positions):
             say(f"resumed: {len(positions) - len(left):,} answers are in {answers.path} (--fresh starts over)")
@@ -119,6 +121,11 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
         takes, (height, width) = artifact.manifest.input, artifact.manifest.preprocess.input_size
         if takes.shape[1:] != ((3, height, width) if takes.layout == "NCHW" else (height, width, 3)):
             raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not an RGB picture")
+        if artifact.manifest.independent:
+            raise UnsupportedError(
+                f"{artifact.name} answers each label by itself, and accuracy is counted of one class a picture",
+                hint="edgekit verify ARTIFACT --against ANOTHER --data DIR compares the labels of two files",
+            )
     if len({tuple(artifact.labels()) for artifact in artifacts}) > 1:
         raise RequestError(
             f"{artifacts[1].name} knows other classes than {artifacts[0].name}", hint="two files of one model"
@@ -181,13 +188,13 @@ def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
 
 
 def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[Scores]) -> Record:
-    logits = [c.artifact.manifest.scores == "logits" for c in contenders]
-    answers = tuple(best(s, logits=kind) for s, kind in zip(scores, logits, strict=True))
+    meanings = [c.artifact.manifest.meaning for c in contenders]
+    answers = tuple(best(s, meaning) for s, meaning in zip(scores, meanings, strict=True))
     noise = None
     if len(scores) > 1:
         ours, theirs = scores
-        if logits[0] != logits[1]:  # one answers probabilities: so must both
-            ours, theirs = (softmax(s) if kind else s for s, kind in zip(scores, logits, strict=True))
+        if meanings[0] != meanings[1]:  # of different kinds: as probabilities
+            ours, theirs = (m.probabilities(s) for m, s in zip(meanings, scores, strict=True))
         decibels = sqnr_db(theirs, ours)
         noise = decibels if np.isfinite(decibels) else None
     return Record(picture.position, picture.name, picture.truth, answers, noise)

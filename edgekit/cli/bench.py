@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import check_interpreter, interpreter_option, on_option
+from edgekit.cli.look import check_interpreter, interpreter_option, on_option, warn_of_refused
 from edgekit.cli.output import INTERRUPTED, Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
@@ -121,6 +121,8 @@ def bench(
         return harness.entries([Path(a) for a in artifacts], runtimes, threads, Options(interpreter=interpreter), batch)
 
     made = entries()
+    for one in {entry.model.name: entry.model for entry in made}.values():
+        warn_of_refused(talk, one)
     check_interpreter(interpreter, (entry.model.target for entry in made))
     if profile:
         return _profile(talk, made, where, chosen)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.look import on_option, runtime_options, timeout_option
+from edgekit.cli.look import on_option, runtime_options, timeout_option, warn_of_refused
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
@@ -95,6 +95,8 @@ def evaluate(
     if contact_sheet:
         sheet.check(Path(contact_sheet))
     opened = [room.load(Path(folder)) for folder in (artifact, reference) if folder]
+    for one in opened:
+        warn_of_refused(talk, one)
     pictures = open_data(
         Path(data),
         opened[0].labels(),

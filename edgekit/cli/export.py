@@ -88,6 +88,19 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
 @click.option(
+    "--scores",
+    type=click.Choice(["auto", "logits", "probabilities", "log-probabilities"]),
+    help="What the network answers.  [default: auto, from its operators and its answers]",
+)
+@click.option(
+    "--multi-label",
+    flag_value=True,
+    default=None,
+    type=bool,
+    help="Classes do not exclude each other; also of one score.",
+)
+@click.option("--threshold", type=float, metavar="P", help="Probability from which such a label holds.  [default: 0.5]")
+@click.option(
     "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once."
 )
 @click.option(
@@ -282,7 +295,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     lines = [
         f"{artifact.model_file}  {megabytes(size)}",
         f"  {m.scheme}: {m.scheme_reason}",
-        f"  proof: {parity.describe(m.proof)}",
+        f"  proof: {parity.describe(m.proof, m.meaning.measure)}",
         f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
     ]
     missed = []

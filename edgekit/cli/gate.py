@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import on_option, runtime_options
+from edgekit.cli.look import on_option, runtime_options, warn_of_refused
 from edgekit.cli.output import Talk, common, table
 from edgekit.errors import RequestError
 
@@ -109,6 +109,7 @@ def gate(
         if place:
             artifact.check_place(Path(place), f"{flag} another/file")
     model = artifact.open_model(Path(candidate))
+    warn_of_refused(talk, model)
     named = room.budgets(Path(budgets)) if budgets else room.Budgets()
     judge = Judge(
         path=Path(candidate),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.look import pictures_for, warn_of_strangers
+from edgekit.cli.look import pictures_for, warn_of_refused, warn_of_strangers
 from edgekit.cli.output import Talk, common, echo, megabytes, table
 from edgekit.errors import RequestError
 
@@ -122,6 +122,7 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
     from edgekit.inspection import kernels as room
 
     given = open_model(Path(name))
+    warn_of_refused(talk, given)
     opened = given if isinstance(given, Artifact) else None
     file = given.model_file
     seen = inspection.inspect(file)
@@ -138,7 +139,7 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
             ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
             ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
             ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
-            ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}" if m.proof else "none"),
+            ("proof", f"{parity.describe(m.proof, m.meaning.measure)}, in {m.proof.runtime}" if m.proof else "none"),
             ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
             ("golden", m.golden.words),
             ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),

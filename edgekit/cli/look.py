@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgekit.artifact import Artifact
+    from edgekit.artifact import Artifact, Model
 
 
 def interpreter_option(function: Any) -> Any:
@@ -82,6 +82,7 @@ def predict(
 
     place = registry.device(device)
     opened = room.load(Path(artifact))
+    warn_of_refused(talk, opened)
     manifest = opened.manifest
     check_interpreter(interpreter, [manifest.target])
     documents: list[dict[str, Any]] = []
@@ -93,19 +94,21 @@ def predict(
             if len(images) > 1:
                 talk.warn(f"skipped {found.message}")
             continue
-        documents.append(
-            {
-                "image": str(path),
-                "classes": [{"label": c.label, "index": c.index, "probability": c.probability} for c in found],
-            }
-        )
+        classes = [{"label": c.label, "index": c.index, "probability": c.probability} for c in found]
+        documents.append({"image": str(path), "classes": classes})
+        title, holding = str(path), [c.label for c in found if c.holds]
+        if manifest.independent:
+            documents[-1]["labels"] = holding
+            title += ": " + (", ".join(holding) or f"none from {manifest.threshold:.0%} on")
         rows = [(f"{c.probability:6.1%}", c.label) for c in found]
         if not talk.json:
-            talk.result(f"{path}\n{table(rows, indent='  ')}", None)
+            talk.result(f"{title}\n{table(rows, indent='  ')}", None)
     if skipped and not documents:
         message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} pictures can be read"
         raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
-    knows = f"this model knows {manifest.weights.knows}; whatever else it sees, it names one of them"
+    names = f"each by itself, and a label holds from {manifest.threshold:.0%} on"
+    whatever = "whatever else it sees, it names one of them"
+    knows = f"this model knows {manifest.weights.knows}; {names if manifest.independent else whatever}"
     if talk.json:
         unread = [error.message for error in skipped]
         talk.result("", {"knows": manifest.weights.knows, "predictions": documents, "skipped": unread})
@@ -163,10 +166,9 @@ def verify(
     place = registry.device(device)
     folder = Path(artifact)
     rows = []
-    if key:
-        rows = [
-            ("signature", "ok", f"{_signed(folder, key, signature)} files are those that the owner of {key} signed")
-        ]
+    signed = _signed(folder, key, signature) if key else None
+    if signed:
+        rows = [("signature", "ok", f"{signed} files are those that the owner of {key} signed")]
         folder = _packed(folder)
     opened = room.load(folder)
     check_interpreter(interpreter, [opened.manifest.target])
@@ -186,7 +188,7 @@ def verify(
         said = f"the CPU's int8 kernels give exact arithmetic{roundings}"
         overflow = f"the CPU's int8 kernels are {v.kernels_db:.1f} dB from exact arithmetic: they overflow"
         rows.append(("kernels", "ok", said) if v.kernels_exact else ("kernels", "FAIL", overflow))
-    document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed}
+    document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed, "signed": signed}
     if v.kernels_db is not None and not math.isfinite(v.kernels_db):
         document["kernels_db"] = None  # equal; JSON has no infinity
     talk.result(table(rows), document)
@@ -223,6 +225,8 @@ def _compare(
 
     device = registry.device(where)
     opened = [room.load(Path(folder)) for folder in folders]
+    for one in opened:
+        warn_of_refused(talk, one)
     check_interpreter(interpreter, (a.manifest.target for a in opened))
     warn_of_strangers(talk, opened)
     pixels = pictures_for(talk, opened[0], data)
@@ -238,7 +242,8 @@ def _compare(
         )
         for m in matches
     ]
-    header = ("file", "against", "same top-1", "max |d|", "SQNR")
+    same = "same labels" if opened[0].manifest.independent else "same top-1"
+    header = ("file", "against", same, "max |d|", "SQNR")
     document = [
         {"first": m.first, "second": m.second, "pictures": m.pictures, "agreement": m.agreement, "max_abs": m.max_abs}
         | {"ran": m.ran}
@@ -256,6 +261,16 @@ def warn_of_strangers(talk: Talk, artifacts: Sequence["Artifact"]) -> None:
     for other in others:
         if (there := other.manifest.architecture) != (here := first.manifest.architecture):
             talk.warn(f"{first.folder} is {here}, {other.folder} is {there}: these are not files of one model")
+
+
+def warn_of_refused(talk: Talk, artifact: "Model") -> None:
+    """A file that export refused can be looked at, but not without a word."""
+    from edgekit.artifact import Artifact
+    from edgekit.parity import describe
+
+    if isinstance(artifact, Artifact) and artifact.manifest.proof and not artifact.manifest.proof.passed:
+        said = describe(artifact.manifest.proof)
+        talk.warn(f"{artifact.folder} was refused at export, it answers differently from PyTorch: {said}")
 
 
 def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:

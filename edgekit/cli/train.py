@@ -183,8 +183,8 @@ def kept_text(run: str) -> str:
     from edgekit.training.folder import pictures_kept
 
     count = pictures_kept(Path(run))
-    kept = f"calibration/ holds copies of {count} training pictures, for exports; before you pass the run on, remove it"
-    return f"\n  {kept} (--no-keep-pictures)" if count else ""
+    kept = f"calibration/ holds copies of {count} training pictures, for int8 and the proof of exports:"
+    return f"\n  {kept}\n  remove it before you pass the run on, or train with --no-keep-pictures" if count else ""
 
 
 def score_text(score: "Score") -> str:

@@ -1,6 +1,6 @@
 """Names of a model's classes, in the forms in which training tools leave them.
 
-lines       one name on each; or with a number: `0 cat`, `0: cat`, `0,cat`, `cat,0`; a header is passed over
+lines       one name on each; or with a number: `0 cat`, `0: cat`, `0,cat`, `cat,0`; or columns under a header that names them
 .json       a list; an object of number -> name or name -> number; these as `names`, `classes` or `labels`, or as `id2label`
             or `label2id` (Hugging Face's config.json), or COCO's `categories`
 .yaml       the same (Ultralytics' data.yaml)
@@ -9,6 +9,7 @@ Numbers must count all classes from 0, or from 1; the names are then sorted by t
 """
 
 import ast
+import csv
 import json
 import re
 from collections.abc import Mapping
@@ -20,8 +21,6 @@ from edgekit import reading
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
 
-HEADS = {"id", "index", "idx", "number", "no", "label", "labels", "name", "names", "class", "classes", "class_id",
-         "class_idx", "class_name", "label_id", "category"}  # fmt: skip
 KEYS = ("id2label", "label2id", "names", "classes", "labels", "class_names", "categories", "class_to_idx")
 # a number and a name, or a name and a number; only signs other than blanks tell that numbers were meant
 FORMS = (
@@ -29,6 +28,9 @@ FORMS = (
     (re.compile(r"(?P<name>.*\D.*?)\s*[,;:\t=|]\s*(?P<id>\d+)"), True),
     (re.compile(r"(?P<id>\d+)\s+(?:-\s+)?(?P<name>\S.*)"), False),
 )
+DOCUMENT = re.compile(r"(names|classes|labels|id2label):|item ?\{")
+NUMBERS = ("id", "index", "idx", "number", "no", "class_id", "class_idx", "label_id")
+NAMES = ("name", "names", "class_name", "label", "labels", "class", "classes", "category")
 WORDNET = re.compile(r"n\d{8}[\s,]+")
 FORM = "one class name per line, in class order, UTF-8; or .json or .yaml"
 
@@ -68,7 +70,7 @@ def read_names(file: Path, flag: str = "--labels") -> Names:
         error = DataError(f"{file} cannot be read: {caught.strerror}")
     except RecursionError:
         error = DataError(f"{file} is nested too deep")
-    except ValueError as caught:
+    except (ValueError, csv.Error) as caught:
         error = DataError(f"{file}: {harmless(str(caught))}")
     except DataError as caught:
         error = caught
@@ -92,13 +94,21 @@ def _parse(text: str, file: Path) -> Names:
 def _document(text: str) -> Any:
     """JSON, or a dictionary as Python prints it. Raises JSONDecodeError."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError:
         try:
             return ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError):
             pass
         raise
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)}' stands in it twice")
+    return found
 
 
 def _yaml(text: str) -> Any:
@@ -136,6 +146,10 @@ def _of_document(found: Any) -> Names:
 
 def _of_lines(text: str) -> Names:
     lines = [line.strip() for line in re.split(r"\r?\n|\r", text.rstrip())]
+    if document := next((line for line in lines if DOCUMENT.fullmatch(line)), None):
+        raise ValueError(f"no list of names: there is '{document}' in it (YAML is told by .yaml)")
+    if table := _table(lines):
+        return table
     for skipped in (0, 1):
         body = lines[skipped:]
         if skipped and not _is_head(lines[0]):
@@ -155,8 +169,21 @@ def _of_lines(text: str) -> Names:
     return Names(tuple(map(_unquoted, lines)))
 
 
+def _table(lines: list[str]) -> Names | None:
+    """Columns of which the first line says which holds the number and which the name."""
+    for sign in (",", ";", "\t"):
+        rows = list(csv.reader(lines, delimiter=sign))
+        head = [cell.strip().lower() for cell in rows[0]] if rows else []
+        number, name = (next((head.index(w) for w in words if w in head), None) for words in (NUMBERS, NAMES))
+        if number is None or name is None:
+            continue
+        if all(len(row) == len(head) and _is_number(row[number]) for row in rows[1:]):
+            return _by_number([(row[number], row[name]) for row in rows[1:]])
+    return None
+
+
 def _is_head(line: str) -> bool:
-    return all(word.strip().lower() in HEADS for word in re.split(r"[\s,;:|]+", _unquoted(line)))
+    return all(word.strip().lower() in NUMBERS + NAMES for word in re.split(r"[\s,;:|]+", _unquoted(line)))
 
 
 def _by_number(pairs: list[tuple[Any, Any]]) -> Names:

@@ -16,11 +16,12 @@ from edgekit.recipe import Recipe
 
 
 def build(
-    module: torch.nn.Module, dtype: torch.dtype, recipe: Recipe, size: tuple[int, int], log: Path
+    module: torch.nn.Module, dtype: torch.dtype, recipe: Recipe, size: tuple[int, int], answer: str, log: Path
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of one for a constant.
+    answer: the output's name. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
+    one for a constant.
     """
     example = torch.zeros(2 if recipe.dynamic_batch else 1, 3, *size).to(dtype)
     try:
@@ -33,7 +34,7 @@ def build(
                 verbose=False,
                 opset_version=recipe.opset,
                 input_names=["image"],
-                output_names=["probabilities" if recipe.softmax else "logits"],
+                output_names=[answer],
                 dynamic_shapes=({0: torch.export.Dim("batch")},) if recipe.dynamic_batch else None,
             )
         assert program is not None
@@ -109,23 +110,29 @@ def settle_versions(model: onnx.ModelProto) -> None:
 
 def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> None:
     """Everything of `model_info`, the labels as they are, and what made the file."""
-    entries = {f"model_info {key}": value for key, value in model_info(loaded, recipe).items()}
+    entries = {f"model_info {key}": value for key, value in model_info(loaded, recipe, model).items()}
     entries["labels"] = json.dumps(loaded.labels, ensure_ascii=False)
     entries["edgekit"] = f"{loaded.name}, {recipe.quantize.scheme}"
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
 
 
-def model_info(loaded: LoadedModel, recipe: Recipe) -> dict[str, str]:
+def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> dict[str, str]:
     """Labels and the normalisation that REMAINS to be done, under the names that OpenVINO's Model API reads.
 
     Means and scales are on the 0..255 scale. A label's spaces become underscores, because spaces divide labels.
+    The Model API makes probabilities itself: by a sigmoid where labels are many, else by a softmax where the graph does
+    not end in one. Of a file that it would squash twice it is not told the kind, and refuses it.
     """
     spec = loaded.preprocess
     mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
     scale = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
-    return {
-        "model_type": "Classification",
+    last = next(n.op_type for n in graph.graph.node if graph.graph.output[0].name in n.output)
+    told = {"model_type": "Classification"} if loaded.meaning.kind != "probabilities" or last == "Softmax" else {}
+    if loaded.meaning.independent:
+        told = {"multilabel": "True", "confidence_threshold": f"{loaded.meaning.threshold:g}"}
+        told |= {"model_type": "Classification"} if loaded.meaning.kind == "logits" else {}
+    return told | {
         "labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
         "mean_values": " ".join(f"{v:.9g}" for v in mean),
         "scale_values": " ".join(f"{v:.9g}" for v in scale),

@@ -95,7 +95,8 @@ def quantize(
 
 
 def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
-    """Nodes that stay in float: what surrounds the network in the file, and what the recipe's patterns find.
+    """Nodes that stay in float: what surrounds the network in the file, what makes probabilities of its scores, and what
+    the recipe's patterns find.
 
     Raises RecipeError for a pattern that finds nothing.
     """
@@ -106,7 +107,20 @@ def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
         if not named:
             raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")
         found += named
-    return around + found
+    return around + _squashing(model) + found
+
+
+def _squashing(model: onnx.ModelProto) -> list[str]:
+    """What lies between the last layer and the answers, if it makes probabilities: 256 steps are too few for them."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    constants = {i.name for i in model.graph.initializer}
+    node, passed = makers.get(model.graph.output[0].name), []
+    while node is not None and node.op_type not in LAYERS:
+        passed.append(node)
+        given = [name for name in node.input if name not in constants]
+        node = makers.get(given[0]) if len(given) == 1 else None
+    squashes = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid"} & {n.op_type for n in passed}
+    return [n.name for n in passed] if squashes else []
 
 
 def _static(

@@ -45,7 +45,8 @@ def make(
     prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
-    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.input_size, log)
+    answer = model.meaning.kind.replace("-", "_")
+    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.input_size, answer, log)
     log.unlink()
     shape = (-1 if recipe.dynamic_batch else 1, 3, *model.preprocess.input_size)
     shifted = recipe.input_type == "int8"

@@ -52,7 +52,7 @@ class OpenvinoExporter:
         except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
             raise ExportError(f"OpenVINO cannot read the ONNX graph: {str(error).strip().splitlines()[-1]}") from error
         converted = _embed(read, recipe, model.preprocess)
-        for key, value in onnx_graph.model_info(model, recipe).items():
+        for key, value in onnx_graph.model_info(model, recipe, made.graph).items():
             converted.set_rt_info(value, ["model_info", key])
         _name(converted)
         file = out / "model.xml"

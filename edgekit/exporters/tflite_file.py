@@ -109,11 +109,14 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     image.stats.min = [-m / s for m, s in zip(mean, std, strict=True)]
     image.stats.max = [(255 - m) / s for m, s in zip(mean, std, strict=True)]
 
+    each = ", each by itself" if loaded.meaning.independent else ""
     labels = metadata.AssociatedFileT()
     labels.name, labels.type = "labels.txt", metadata.AssociatedFileType.TENSOR_AXIS_LABELS
     scores = metadata.TensorMetadataT()
-    scores.name = "probability" if recipe.softmax else "logit"
-    scores.description = f"one per class: {loaded.weights.knows}"
+    scores.name = {"logits": "logit", "probabilities": "probability"}.get(loaded.meaning.kind, "log-probability")
+    scores.description = f"one per class{each}: {loaded.weights.knows}"
+    if loaded.meaning.independent and loaded.meaning.kind == "probabilities":
+        scores.processUnits = [_threshold(loaded.meaning.threshold)]
     scores.associatedFiles = [labels]
     scores.content = metadata.ContentT()
     scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
@@ -127,6 +130,15 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     model.license = loaded.weights.licence
     model.subgraphMetadata = [graph]
     return model
+
+
+def _threshold(probability: float) -> Any:
+    """From which score on readers of the metadata name a label."""
+    unit = metadata.ProcessUnitT()
+    unit.optionsType = metadata.ProcessUnitOptions.ScoreThresholdingOptions
+    unit.options = metadata.ScoreThresholdingOptionsT()
+    unit.options.globalScoreThreshold = probability
+    return unit
 
 
 def attach(graph: Any, description: Any) -> None:

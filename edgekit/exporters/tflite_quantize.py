@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.schema_py_generated import BuiltinOperator as Builtin
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 from ai_edge_quantizer import recipe as recipes
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
@@ -66,8 +67,8 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
     elif recipe.input_type == "uint8":
         q.update_quantization_recipe(".*", Op.INPUT, _uint8_config())
     q.update_quantization_recipe(".*", Op.OUTPUT, algorithm_key=Algorithm.NO_QUANTIZE)
-    if recipe.softmax:  # an 8-bit softmax would give probabilities in steps of 1/256
-        q.update_quantization_recipe(".*", Op.SOFTMAX, algorithm_key=Algorithm.NO_QUANTIZE)
+    for scope in _squashing(float_file):
+        q.update_quantization_recipe(f"^{re.escape(scope)}$", Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
     _keep_float(q, recipe, float_file)
     name = (
         Interpreter(str(float_file)).get_input_details()[0]["name"].removeprefix("serving_default_").partition(":")[0]
@@ -79,6 +80,28 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
     return bytes(
         q.quantize(collect_ranges(float_file, recipe, feed, known), enable_progress_report=False).quantized_model
     )
+
+
+def _squashing(float_file: Path) -> list[str]:
+    """The scopes of what makes probabilities of the last layer's scores, behind it: 8 bits would give steps of 1/256."""
+    model = flatbuffer.read_model(str(float_file))
+    graph = model.subgraphs[0]
+    makers = {i: operator for operator in graph.operators for i in operator.outputs}
+    operator, passed = makers.get(graph.outputs[0]), []
+    while operator is not None:
+        passed.append(operator)
+        given = [i for i in operator.inputs if i >= 0 and model.buffers[graph.tensors[i].buffer].data is None]
+        operator = makers.get(given[0]) if len(given) == 1 and _kind(model, operator) in _SHAPES | _SQUASHES else None
+    squashed = [i for i, o in enumerate(passed) if _kind(model, o) in _SQUASHES]
+    return [flatbuffer.get_op_scope(o, graph.tensors) for o in passed[: squashed[-1] + 1]] if squashed else []
+
+
+def _kind(model: Any, operator: Any) -> int:
+    return int(model.operatorCodes[operator.opcodeIndex].builtinCode)
+
+
+_SQUASHES = {Builtin.SOFTMAX, Builtin.LOG_SOFTMAX, Builtin.LOGISTIC}
+_SHAPES = {Builtin.RESHAPE, Builtin.SQUEEZE, Builtin.TRANSPOSE, Builtin.DEQUANTIZE, Builtin.EXP, Builtin.LOG}
 
 
 def _uint8_config() -> Any:

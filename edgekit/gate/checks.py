@@ -166,4 +166,4 @@ def skipped(metric: str, why: str) -> Check:
 
 def _more(now: float, then: float) -> float:
     """Percent, without the last digits of floating point: 1,010 is 1 % more than 1,000."""
-    return round(100 * (now / then - 1), 9)
+    return round(100 * (now / max(then, 1) - 1), 9)

@@ -87,7 +87,7 @@ def differences(now: Contract, then: Contract) -> list[str]:
 
 def _of_ends(what: str, now: Sequence[End], then: Sequence[End], *, all_told: bool) -> Iterator[str]:
     if len(now) != len(then):
-        yield f"{len(then)} {what}s to {len(now)}"
+        yield f"{len(then)} {what}{'s' if len(then) != 1 else ''} to {len(now)}"
         return
     for number, (ours, theirs) in enumerate(zip(now, then, strict=True)):
         which = what if len(now) == 1 else f"{what} {number}"

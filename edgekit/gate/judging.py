@@ -130,7 +130,8 @@ class Judge:
             decision = decide(duel.launch, edge, go_on=duel.go_on, blur=lambda: duel.blur(duel.times))
             found = checks.latency(decision, limits, "paired", limits.max_slowdown, duel.seconds, duel.clock)
             rest = self._of_opening(duel)
-            while any(check.outcome == "inconclusive" for check in rest) and duel.may_open():
+            # without an estimate the clock cannot tell, however often
+            while any(c.outcome == "inconclusive" and c.estimate is not None for c in rest) and duel.may_open():
                 duel.open_both()
                 rest = self._of_opening(duel)
         assert duel.ready
@@ -163,7 +164,7 @@ class Judge:
         assert duel.ready
         differ = numbers.differences(facts_of(duel, self.device))
         if score and not differ:
-            found = [checks.latency(decision, self.limits, "calibrated", limit, duel.seconds)]
+            found = [checks.latency(decision, self.limits, "calibrated", limit, duel.seconds, duel.clock)]
         else:
             found = [self._absolute(duel, numbers.cpu_ms, differ)]
         if numbers.memory_bytes and duel.memories and not differ:
@@ -175,7 +176,7 @@ class Judge:
         """Milliseconds against those of another machine: told, and judged only on request."""
         logs = [math.log(max(ours, 1) / (cpu_ms * 1e6)) for ours, _ in duel.times]
         found = look(logs, math.log1p(self.limits.max_slowdown / 100), duel.blur(duel.times))
-        check = checks.latency(found, self.limits, "absolute", self.limits.max_slowdown, duel.seconds)
+        check = checks.latency(found, self.limits, "absolute", self.limits.max_slowdown, duel.seconds, duel.clock)
         reason = "; ".join(differ) or "the baseline holds no score"
         why = f"{cpu_ms:.2f} to {duel.ns / 1e6:.2f} ms, but not comparable: {reason}"
         outcome: Outcome = check.outcome if self.allow_absolute else "skipped"

@@ -37,12 +37,17 @@ def _negative(number: float | None) -> float | None:
 
 def sentence(verdict: Verdict) -> str:
     """What it comes to, in plain words."""
-    failed = [c.metric for c in verdict.checks if c.outcome == "fail"]
+    failed = [c.metric for c in verdict.checks if c.outcome == "fail" and c.metric != "contract"]
+    misfit = any(c.metric == "contract" and c.outcome == "fail" for c in verdict.checks)
     open_ = [c.metric for c in verdict.checks if c.outcome == "inconclusive"]
     skipped = [c.metric for c in verdict.checks if c.outcome == "skipped"]
     against = f"{verdict.candidate} against {verdict.baseline}"
-    if failed:
-        return f"fail: {against} misses the limit of {', '.join(failed)}."
+    if misfit or failed:
+        told = [
+            *(["has another contract"] if misfit else []),
+            *([f"misses the limit of {', '.join(failed)}"] if failed else []),
+        ]
+        return f"fail: {against} {' and '.join(told)}."
     rest = f"; not compared: {', '.join(skipped)}" if skipped else ""
     if open_:
         decided = f"{against} is within its limits as far as was decided"

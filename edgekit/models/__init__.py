@@ -16,12 +16,15 @@ from edgekit.artifact import TrainedOn, Weights
 from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
-from edgekit.models import checkpoints, functions, hub, matching, networks, trained, weights
+from edgekit.models import answers, checkpoints, functions, hub, matching, networks, trained, weights
+from edgekit.models.answers import End
 from edgekit.models.baking import computed_copies
 from edgekit.models.checkpoints import State
+from edgekit.models.family import Family, family
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
+from edgekit.tasks.classification import LOGITS, Meaning
 
 with needs("models"):
     import timm
@@ -33,7 +36,11 @@ UNTRAINED = "nothing: its weights are random"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """module: float32, eval mode, takes normalised RGB [n, 3, h, w], answers logits [n, classes]."""
+    """
+    module   float32, eval mode, takes normalised RGB [n, 3, h, w], answers scores [n, classes]
+    end      what computes the scores
+    meaning  of the scores that the exported file will give, once it is known from the answers to pictures
+    """
 
     name: str
     architecture: str
@@ -46,10 +53,17 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     pruned: trained.Pruned | None = None
     trained_on: TrainedOn | None = None
+    end: End = answers.LINEAR
+    meaning: Meaning = LOGITS
+
+    @property
+    def has_names(self) -> bool:
+        """Whether its classes have names of their own."""
+        return self.labels[0] != "class 0"
 
     def knows(self, labels: tuple[str, ...]) -> bool:
         """Whether its classes are these, or as many without names."""
-        return labels == self.labels or (self.labels[0] == "class 0" and len(self.labels) == len(labels))
+        return labels == self.labels or (not self.has_names and len(self.labels) == len(labels))
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -75,11 +89,15 @@ class Plan:
     """
 
     architecture: str
-    family: str
+    kind: Family
     choice: Choice
     preprocess: Preprocess
     card: Card | trained.Card | None = None
     pictures: Path | None = None
+
+    @property
+    def family(self) -> str:
+        return self.kind.name
 
 
 def plan(recipe: Recipe) -> Plan:
@@ -125,7 +143,7 @@ def plan(recipe: Recipe) -> Plan:
     card = read_card(card_file) if choice.source == "bundled" else None
     spec = card.preprocess if card else own
     with torch.device("meta"):
-        kind = family(timm.create_model(architecture, num_classes=1))
+        kind = family(timm.create_model(architecture, num_classes=1), own.input_size)
     pictures = zoo.BUNDLED / "fashion-mnist.png" if card else None
     return Plan(name, kind, choice, _override(spec, recipe), card, pictures)
 
@@ -149,13 +167,14 @@ def _own(recipe: Recipe, why: str) -> Choice:
 
 def _plan_own(recipe: Recipe, module: nn.Module, choice: Choice) -> Plan:
     functions.check_module(recipe.model, module)
-    return Plan(recipe.model, family(module), choice, _override(Preprocess((224, 224), crop_pct=1.0), recipe))
+    spec = _override(Preprocess((224, 224), crop_pct=1.0), recipe)
+    return Plan(recipe.model, family(module, spec.input_size), choice, spec)
 
 
 def _plan_run(folder: Path, recipe: Recipe) -> Plan:
     card = trained.read(folder)
     with torch.device("cpu" if card.architecture.startswith("py:") else "meta"):
-        kind = family(trained.bare(card))
+        kind = family(trained.bare(card), card.preprocess.input_size)
     choice = Choice("trained", "as asked", folder)
     return Plan(card.architecture, kind, choice, _override(card.preprocess, recipe), card, folder / trained.PICTURES)
 
@@ -199,7 +218,7 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
             f"the weights of {recipe.model} hold values that are not numbers (NaN or infinite): {bad}",
             hint="--weights FILE, saved before the training diverged",
         )
-    classes = _classes(module, planned.preprocess)
+    classes, end = _look(module, planned.preprocess)
     labels = _labels(recipe, planned, classes, knows, notes)
     if labels[0] == "class 0":
         notes.append("no names are known for the classes; --labels FILE names them")
@@ -222,6 +241,7 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
         tuple(notes),
         card.pruned if isinstance(card, trained.Card) else None,
         _trained_on(choice, card),
+        end,
     )
 
 
@@ -237,14 +257,6 @@ def _trained_on(choice: Choice, card: Card | trained.Card | None) -> TrainedOn |
 
 def read_card(checkpoint: Path) -> Card:
     return msgspec.convert(tomllib.loads(checkpoint.with_suffix(".toml").read_text("utf-8")), Card)
-
-
-def family(module: nn.Module) -> str:
-    """What decides the int8 scheme: attention, hard-swish, or a plain CNN."""
-    kinds = {type(m).__name__.lower() for m in module.modules()}
-    if any("attention" in k for k in kinds):
-        return "attention"
-    return "hardswish" if "hardswish" in kinds else "cnn"
 
 
 def _timm_config(name: str) -> Any:
@@ -322,11 +334,12 @@ def _not_numbers(module: nn.Module) -> str | None:
     return next((name for name, tensor in tensors if not torch.isfinite(tensor).all()), None)
 
 
-def _classes(module: nn.Module, spec: Preprocess) -> int:
-    """How many scores the model gives, by running it once on an empty picture."""
+def _look(module: nn.Module, spec: Preprocess) -> tuple[int, End]:
+    """How many scores the model gives and what makes them, by running it once on an empty picture."""
     try:
-        with torch.inference_mode():
-            answer = module(torch.zeros(1, 3, *spec.input_size))
+        return answers.look(lambda: module(torch.zeros(1, 3, *spec.input_size)))
+    except UnsupportedError:
+        raise
     except Exception as error:  # whatever the model's code raises
         channels = re.search(r"to have (\d+) channels, but got 3 channels", str(error))
         if channels:
@@ -339,13 +352,6 @@ def _classes(module: nn.Module, spec: Preprocess) -> int:
             f"the model does not take a {size} picture: {reason(error)}",
             hint="--input-size N or HxW, as the model was trained; --debug shows the whole traceback",
         ) from error
-    if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 1:
-        shape = list(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise UnsupportedError(
-            f"the model answers {shape}; edgekit exports classifiers: [1, classes]",
-            hint="a function that wraps the model and returns its scores alone",
-        )
-    return int(answer.shape[1])
 
 
 def _from_timm(config: Any) -> Preprocess:

@@ -58,8 +58,8 @@ def check_module(model: str, module: nn.Module) -> None:
                 f"{where} is a TorchScript program, which cannot be traced again",
                 hint="a function that returns the module that the program was made from",
             )
-        values = (*part._parameters.values(), *part._buffers.values())
-        if type(part).__module__.startswith(QUANTIZED) or any(v is not None and _is_quantized(v) for v in values):
+        tensors = (*part.parameters(recurse=False), *part.buffers(recurse=False))
+        if type(part).__module__.startswith(QUANTIZED) or any(map(_is_quantized, tensors)):
             raise RequestError(
                 f"{where} is quantized already ({type(part).__module__}.{type(part).__name__})",
                 hint="a function that returns the float model; edgekit export --int8 quantizes it",

@@ -162,6 +162,8 @@ def _misfit(best: _Place | None, state: State, own: Shapes, origin: str) -> Weig
     hint = OTHER
     if len(heads) == 1 and len(wrong) == len(other) <= HEADS:
         hint = f"a model of {heads.pop()} classes, as the file has them"
+    if any(isinstance(value, torch.Tensor) and value.is_quantized for value in state.values()):
+        hint = "the file of a quantized model: take the weights as they were trained, in float"
     lies = f" under {printable(str(best))}" if best.prefix else ""
     return WeightsError(f"{origin}{lies} does not fit the model: {_list(wrong)}", hint=hint)
 

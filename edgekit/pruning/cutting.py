@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import UnsupportedError, reason
 from edgekit.extras import needs
-from edgekit.models import family, heads
+from edgekit.models import heads
 from edgekit.models.shapes import is_attention
 from edgekit.pruning import transformers
 from edgekit.quiet import quiet
@@ -27,8 +27,9 @@ def cut(module: nn.Module, example: Tensor, share: float) -> nn.Module:
     Raises UnsupportedError for a network that cannot be cut.
     """
     smaller = copy.deepcopy(module).eval().requires_grad_(True)
-    if family(smaller) == "attention":
-        _refuse_other_attention(smaller)
+    attention = [m for m in smaller.modules() if "attention" in type(m).__name__.lower()]
+    if attention:
+        _refuse_other(attention)
         transformers.cut(smaller, share)
     else:
         _cut_channels(smaller, example, share)
@@ -67,11 +68,10 @@ def _cut_channels(module: nn.Module, example: Tensor, share: float) -> None:
     module.zero_grad()
 
 
-def _refuse_other_attention(module: nn.Module) -> None:
-    layers = [m for m in module.modules() if "attention" in type(m).__name__.lower()]
+def _refuse_other(layers: list[nn.Module]) -> None:
     other = next((type(m).__name__ for m in layers if not is_attention(m)), None)
     if other:
         raise UnsupportedError(
-            f"{type(module).__name__} has attention of a kind that cannot be pruned ({other})",
+            f"its attention is of a kind that cannot be pruned ({other})",
             hint="ViT, DeiT and Swin of timm can",
         )

@@ -45,7 +45,9 @@ class OnnxSession:
                 str(artifact.model_file), settings, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
-            raise WorkerError(f"{VERSION} cannot open {artifact.model_file}: {reason(error)}") from error
+            floor = artifact.oldest_interpreter
+            hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""
+            raise WorkerError(f"{VERSION} cannot open {artifact.model_file}: {reason(error)}", hint=hint) from error
         self.details = sole(self.session.get_inputs(), "input", artifact.model_file)
         self.input, self.outputs = self.details.name, [self.session.get_outputs()[0].name]
 

@@ -1,16 +1,99 @@
-"""One score per class: decode answers, compare two sets of answers."""
+"""One score per class: what the scores mean, decode answers, compare two sets of answers.
+
+The only place that knows when a softmax, a sigmoid or nothing makes probabilities of scores.
+"""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = NDArray[np.float32]  # [pictures, classes], logits or probabilities
+from edgekit.recipe import Kind
+
+Scores = NDArray[np.float32]  # [pictures, classes], or [classes] of one
+SUM = 1e-3  # how far from 1 probabilities may add up: halves inside a network cost as much
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How scores are to be read.
+
+    independent  each class by itself (multi-label; one score of a binary network): its label holds from a probability of
+                 `threshold` on. Otherwise a picture is of one class, and the probabilities add up to 1
+    """
+
+    kind: Kind = "logits"
+    independent: bool = False
+    threshold: float = 0.5
+
+    def probabilities(self, scores: Scores) -> Scores:
+        """Of the same shape, float32."""
+        if self.kind == "log-probabilities":
+            return np.exp(scores, dtype=np.float32)
+        if self.kind == "probabilities":
+            return np.asarray(scores, np.float32)
+        return sigmoid(scores) if self.independent else softmax(scores)
+
+    def holds(self, scores: Scores) -> NDArray[np.bool_]:
+        """Which labels hold, of the same shape: those of independent classes, or the one of the highest score."""
+        if self.independent:
+            return np.asarray(self.probabilities(scores) >= np.float32(self.threshold))
+        best = scores.argmax(-1, keepdims=True)
+        return np.asarray(np.arange(scores.shape[-1]) == best)
+
+    def agreement(self, reference: Scores, answer: Scores) -> float:
+        """Share of pictures of which both name the same label first; of independent classes, the same labels."""
+        return float((self.holds(reference) == self.holds(answer)).all(-1).mean())
+
+    @property
+    def measure(self) -> str:
+        """What `agreement` counts, in words."""
+        return "same labels" if self.independent else "top-1 agreement"
+
+    def __str__(self) -> str:
+        """ "independent logits"."""
+        return f"independent {self.kind}" if self.independent else self.kind
+
+    @property
+    def formula(self) -> str:
+        """Python that makes probabilities of `scores` with numpy."""
+        match self.kind, self.independent:
+            case "probabilities", _:
+                return "scores"
+            case "log-probabilities", _:
+                return "numpy.exp(scores)"
+            case _, True:
+                return "1 / (1 + numpy.exp(-scores))"
+        return "numpy.exp(scores - scores.max()) / numpy.exp(scores - scores.max()).sum()"
+
+
+LOGITS = Meaning()
 
 
 def softmax(logits: Scores) -> Scores:
     e = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(e / e.sum(-1, keepdims=True), np.float32)
+
+
+def sigmoid(logits: Scores) -> Scores:
+    e = np.exp(-np.abs(logits))  # of the absolute value: it cannot overflow
+    return np.asarray(np.where(logits >= 0, 1, e) / (1 + e), np.float32)
+
+
+def add_up(scores: Scores) -> bool:
+    """Whether every row of [n, classes] could be the probabilities of classes that exclude each other."""
+    return shares(scores) and bool((np.abs(scores.astype(np.float64).sum(-1) - 1) <= SUM).all())
+
+
+def shares(scores: Scores) -> bool:
+    """Whether every number could be a probability."""
+    return bool(((scores >= -SUM) & (scores <= 1 + SUM)).all())
+
+
+def unit_length(scores: Scores) -> bool:
+    """Whether every row has the Euclidean length 1, as an embedding that is compared by angles."""
+    return bool((np.abs(np.linalg.norm(scores.astype(np.float64), axis=-1) - 1) <= SUM).all())
 
 
 def top_k(probabilities: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
@@ -26,16 +109,10 @@ def sqnr_db(reference: NDArray[np.float32], answer: NDArray[np.float32]) -> floa
     return math.inf if noise == 0 else -math.inf if signal == 0 else 10 * math.log10(signal / noise)
 
 
-def agreement(reference: Scores, answer: Scores) -> float:
-    """Share of pictures on which both name the same class first."""
-    return float((reference.argmax(-1) == answer.argmax(-1)).mean())
-
-
-def can_be(kind: str, scores: Scores) -> bool:
+def can_be(kind: Kind, scores: Scores) -> bool:
     """Whether scores [n, classes] can be what a manifest calls them. Integers inside a file round probabilities to 1/256."""
     if kind == "probabilities":
         return bool((scores >= -0.01).all() and (scores <= 1.01).all())
     if kind == "log-probabilities":
         return bool((scores <= 0.01).all())
-    sums = scores.sum(-1)
-    return scores.shape[-1] == 1 or not (bool((scores >= 0).all()) and bool(np.abs(sums - 1).max() < 1e-3))
+    return scores.shape[-1] == 1 or not add_up(scores)

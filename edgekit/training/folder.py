@@ -109,7 +109,8 @@ def load_state(out: Path) -> dict[str, Any]:
 
 
 def save_pictures(out: Path, data: DataSet, spec: Preprocess, settings: Settings) -> None:
-    """Unless they are unwanted, a seeded sample of the training pictures, no larger than the model looks at, for int8 and the proof of exports."""
+    """Unless they are unwanted, a seeded sample of the training pictures, for int8 and the proof of exports: pixels alone (no
+    camera, place or comment), and no larger than the model looks at."""
     if not settings.keep_pictures:
         return
     folder = out / trained.PICTURES
@@ -119,7 +120,7 @@ def save_pictures(out: Path, data: DataSet, spec: Preprocess, settings: Settings
         for picture in data.read(data.sample(CALIBRATION, settings.seed)):
             try:
                 _smaller(picture.open(), side, spec).save(
-                    folder / f"{picture.position:08}.jpg", quality=95, subsampling=0
+                    folder / f"{picture.position:08}.jpg", quality=95, subsampling=0, comment=b""
                 )
             except DataError:  # counted and named when it is its turn in training
                 continue

@@ -407,7 +407,7 @@ def checkpoints(bases: dict[str, Path], random: Random) -> Case:
         torch.save(state, buffer)
         blob, suffix = buffer.getvalue(), "pth"
     put(Path(f"w.{suffix}"), changed_bytes(blob, random) if random.random() < 0.7 else blob, random)
-    flags = ["--input-size", "32", "--samples", "2", "--weights", f"w.{suffix}", "-o", "out"]
+    flags = ["--input-size", "32", "--weights", f"w.{suffix}", "-o", "out"]
     return Case(
         ["export", "py:nets:tiny", "--target", "torch", *flags, *random.choice(([], ["--dry-run"], ["--dry-run"]))]
     )

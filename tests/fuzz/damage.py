@@ -113,7 +113,7 @@ def change_object(root: object, random: Random) -> None:
         one = todo.pop()
         if isinstance(one, list):
             todo += one
-        elif hasattr(one, "__dict__"):
+        elif getattr(one, "__dict__", None):
             objects.append(one)
             todo += vars(one).values()
     one = random.choice(objects)

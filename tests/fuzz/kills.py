@@ -20,7 +20,7 @@ from edgekit.cli import main
 
 PLACE = Path(".cache/fuzz").absolute()
 NET = ["--input-size", "32", "--mean", "0.5", "--std", "0.25"]
-EXPORT = ["export", "py:nets:tiny", *NET, "--target", "torch", "--samples", "2", "-o", "out", "-q"]
+EXPORT = ["export", "py:nets:tiny", *NET, "--target", "torch", "-o", "out", "-q"]
 TRAIN = ["train", "py:nets:dropping", *NET, "--data", "photos", "--epochs", "4", "--batch", "8", "--workers", "0"]
 TRAIN += ["--save-every", "1", "-o", "run", "-q"]
 STOPS = (signal.SIGINT, signal.SIGTERM)

@@ -3,6 +3,7 @@ file that is opened. What may come of it: a clean error, an answer, and nothing 
 """
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from random import Random
 
 from edgekit.cli import main
+from edgekit.errors import MissingExtraError
 from fuzz.corpus import KINDS, Case, artifacts
 
 CPU_SECONDS, WAIT_SECONDS, MEMORY = 20, 240, 8 << 30
@@ -99,14 +101,27 @@ class Runner:
         return "error" if code in (1, 2, 3, 4, 5) and said.strip() else "wrong"
 
 
-def _warm() -> None:
-    """What every child would import again."""
-    from edgekit import inspection, prediction, registry  # noqa: F401
+WARM = (
+    "bench.runs",
+    "gate.judging",
+    "inspection.divergence",
+    "report.html",
+    "prediction",
+    "pipeline",
+    "exporters.torch",
+)
 
-    for name in ("litert", "onnxruntime"):
-        registry.runtime(name)
-    with contextlib.suppress(ImportError):
-        import onnx.reference  # noqa: F401
+
+def _warm() -> None:
+    """What every child would import again; where there is no torch, without it."""
+    modules = [f"edgekit.{name}" for name in WARM] + [
+        "ai_edge_litert.schema_py_generated",
+        "onnx.reference",
+        "onnxruntime",
+    ]
+    for module in modules:
+        with contextlib.suppress(ImportError, MissingExtraError):
+            importlib.import_module(module)
 
 
 def _forked(case: Case, here: Path, outside: Path) -> tuple[int, str, int]:

@@ -1,0 +1,339 @@
+"""What a network's answers are: read from the operators that made them, and from the answers to pictures themselves.
+
+A network runs once under a mode that sees every operator as PyTorch's kernels get it, whatever module, function, hook,
+wrapper or TorchScript called it. Each tensor carries an `End`: what last computed its numbers. What only moves numbers
+(reshape, squeeze, dropout in eval mode, a mean over places) passes it on.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from edgekit.errors import RequestError, UnsupportedError
+from edgekit.recipe import Kind, Recipe
+from edgekit.tasks.classification import Meaning, Scores, add_up, shares, unit_length
+
+OURS = "this version exports classifiers: [1, classes]"
+
+
+@dataclass(frozen=True)
+class End:
+    """What last computed a tensor's numbers.
+
+    what       softmax, log-softmax, sigmoid, log-sigmoid, linear (also a convolution), normalisation, activation, other
+    named      the operator, in words
+    pointwise  of a linear one: a 1 x 1 convolution; active: an activation follows it, pooled: a mean over places follows
+    """
+
+    what: str
+    named: str
+    pointwise: bool = False
+    active: bool = False
+    pooled: bool = False
+
+    @property
+    def features(self) -> bool:
+        """Whether such numbers describe a picture rather than score classes. SqueezeNet's scores are an activation's
+        after all, of a 1 x 1 convolution, averaged over places."""
+        cut = self.what == "linear" and self.active and not (self.pooled and self.pointwise)
+        return cut or self.what in ("normalisation", "activation", "sum")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it may be a sigmoid that was written by hand."""
+        return self.named in ("hardtanh", "relu6", "tanh") and not self.pooled
+
+    def __str__(self) -> str:
+        return f"{'an' if self.named[0] in 'aeiou' else 'a'} {self.named}"
+
+
+PROBABLE: dict[str, Kind] = {
+    "softmax": "probabilities",
+    "sigmoid": "probabilities",
+    "log-softmax": "log-probabilities",
+    "log-sigmoid": "log-probabilities",
+}
+LINEAR = End("linear", "linear layer")
+
+
+def look(answer_of: Callable[[], Any]) -> tuple[int, End]:
+    """How many scores a network gives, and what makes them. Raises UnsupportedError for what are no scores.
+
+    answer_of  runs it on one picture
+    """
+    trace = _Trace()
+    try:
+        with torch.no_grad(), trace:
+            answer = answer_of()
+    except Exception:  # what cannot be watched may run all the same
+        trace = _Trace()
+        with torch.no_grad():
+            answer = answer_of()
+    if not isinstance(answer, torch.Tensor):
+        raise UnsupportedError(
+            f"the model answers {_several(answer)}; {OURS}",
+            hint="a function that wraps the model and returns the tensor of its scores alone",
+        )
+    shape = list(answer.shape)
+    if answer.ndim != 2 or len(answer) != 1 or not shape[1]:
+        raise UnsupportedError(f"the model answers {shape}{_like(shape)}; {OURS}", hint=_instead(shape))
+    if not answer.is_floating_point():
+        kind = str(answer.dtype).removeprefix("torch.")
+        raise UnsupportedError(
+            f"the model answers {kind} values {shape}, as an argmax does; {OURS}",
+            hint="a function that wraps the model and returns the scores themselves",
+        )
+    return shape[1], trace.ends.get(answer, End("other", "operator that cannot be seen"))
+
+
+def _several(answer: Any) -> str:
+    """What a model gives in place of one tensor."""
+    if isinstance(answer, dict):
+        return (
+            f"several tensors ({', '.join(map(str, answer))})"
+            if len(answer) > 1
+            else f"a dict ({next(iter(answer), '')})"
+        )
+    if isinstance(answer, (tuple, list)):
+        inside = ", ".join(str(list(a.shape)) if isinstance(a, torch.Tensor) else type(a).__name__ for a in answer)
+        return f"several tensors ({inside})" if len(answer) > 1 else f"a {type(answer).__name__} ({inside})"
+    return f"{type(answer).__name__}, which is no tensor"
+
+
+def _like(shape: Sequence[int]) -> str:
+    match len(shape):
+        case 4 if shape[2:] == [1, 1]:
+            return ", scores that were not flattened"
+        case 4:
+            return f", a map of {shape[1]} values for each of {shape[2]}x{shape[3]} places"
+        case 3:
+            return f", {shape[2]} values for each of {shape[1]} tokens or boxes"
+        case 1:
+            return ", a row without its batch"
+        case 0:
+            return ", one number"
+    return f", {shape[0]} rows for one picture" if shape[0] != 1 else ""
+
+
+def _instead(shape: Sequence[int]) -> str:
+    if len(shape) == 4 and shape[2:] == [1, 1]:
+        return "a function that wraps the model and adds .flatten(1)"
+    if len(shape) == 1:
+        return "a function that wraps the model and keeps the batch: .flatten(1) in place of .squeeze() or .flatten()"
+    return "a function that wraps the model and returns its scores alone"
+
+
+def meaning(end: End, scores: Scores, recipe: Recipe, *, named: bool) -> tuple[Meaning, str]:
+    """What a network's scores mean, and why: from what computed them, from the answers, and from the user's word.
+
+    scores  of pictures, float32 [n, classes]: the network's own, before any softmax that the recipe adds
+    named   the classes have names, so classes they are
+
+    The operators say what the scores should be and the answers whether they are: where the two disagree, and where
+    neither tells, the user's word is wanted. Raises RequestError, UnsupportedError.
+    """
+    said, classes = recipe.scores, scores.shape[1]
+    if said == "auto":
+        kind, independent, why = _found(end, scores, recipe.multi_label, named=named)
+    else:
+        kind, why = said, "as asked"
+        apart = kind != "logits" and end.what in ("sigmoid", "log-sigmoid")
+        independent = recipe.multi_label or classes == 1 or apart
+        _check_word(kind, independent, end, scores)
+    if recipe.multi_label and not independent:
+        raise RequestError(
+            f"--multi-label is for classes that do not exclude each other, and the answers add up to 1: {why}",
+            hint="leave it out",
+        )
+    if recipe.threshold is not None and not independent:
+        raise RequestError(
+            f"threshold {recipe.threshold:g} means nothing: the classes exclude each other",
+            hint="--multi-label, or drop it",
+        )
+    return Meaning(kind, independent, 0.5 if recipe.threshold is None else recipe.threshold), why
+
+
+def _found(end: End, scores: Scores, multi_label: bool, *, named: bool) -> tuple[Kind, bool, str]:
+    """Kind, independence and the reason, where the user says nothing of the kind."""
+    classes, ends = scores.shape[1], f"the network ends in {end}"
+    if classes == 1 and end.what in ("softmax", "log-softmax"):
+        raise UnsupportedError(f"{ends} over one score, which always gives the same", hint="a sigmoid in its place")
+    exclusive = classes > 1
+    if exclusive and add_up(scores):
+        return "probabilities", False, f"{ends}, and its answers add up to 1"
+    if exclusive and _logs(scores) and add_up(_exp(scores)):
+        return "log-probabilities", False, f"{ends}, and the powers of its answers add up to 1"
+    if end.what == "sigmoid" and shares(scores):
+        return "probabilities", True, f"{ends}, so each class is answered by itself"
+    if end.what == "log-sigmoid" and _logs(scores):
+        return "log-probabilities", True, f"{ends}, so each class is answered by itself"
+    if end.what in PROBABLE:
+        raise UnsupportedError(f"{ends}, but its answers do not {_owed(end)}: {_range(scores)}", hint=WORD)
+    if shares(scores) and (end.what == "other" or end.bounded):
+        raise UnsupportedError(
+            f"{ends}, and its answers are {_range(scores)}: probabilities of independent classes, or something else",
+            hint="--scores probabilities --multi-label if they are; --scores logits if they are scores of another kind",
+        )
+    if multi_label:
+        return "logits", True, "--multi-label"
+    if classes == 1:
+        raise UnsupportedError(
+            f"the model answers one number, {_range(scores)}: the logit of a yes-or-no network, or a measure; "
+            "this version exports classifiers",
+            hint="--multi-label if a sigmoid makes a probability of it, or a module that ends in the sigmoid",
+        )
+    if not named and (end.features or unit_length(scores)):
+        of = "are of length 1" if unit_length(scores) else f"are what {end} gives"
+        raise UnsupportedError(
+            f"the model's {classes} answers {of}: an embedding, not the scores of classes; {OURS}",
+            hint="a module with the layer that scores classes; --scores logits if these are scores",
+        )
+    if end.what == "linear":
+        return "logits", False, ends
+    return "logits", False, f"{ends}; its answers are no probabilities"
+
+
+WORD = "--scores logits, probabilities or log-probabilities says what they are; with --multi-label each by itself"
+
+
+def _owed(end: End) -> str:
+    """What the answers of such an end do by nature."""
+    return {"softmax": "add up to 1", "log-softmax": "add up to 1 as powers"}.get(end.what, "lie in its range")
+
+
+def _check_word(kind: Kind, independent: bool, end: End, scores: Scores) -> None:
+    """Refuse what contradicts the operators or the answers."""
+    own = PROBABLE.get(end.what)
+    possible = scores if kind == "probabilities" else _exp(scores)
+    if own and own != kind and shares(scores if own == "probabilities" else _exp(scores)):
+        raise RequestError(
+            f"--scores {kind}, but the network ends in {end}: {own}", hint=f"--scores {own}, or leave it out"
+        )
+    if kind == "logits":
+        if scores.shape[1] > 1 and add_up(scores):
+            raise RequestError(
+                "--scores logits, but the answers add up to 1: probabilities", hint="--scores probabilities"
+            )
+        return
+    if not shares(possible):
+        raise RequestError(f"--scores {kind}, but the answers are {_range(scores)}", hint="--scores logits")
+    if not independent and possible.sum(-1).max() > 1.01:
+        raise RequestError(
+            f"--scores {kind}, but those of a picture add up to as much as {possible.sum(-1).max():.2f}",
+            hint="--multi-label, if the classes do not exclude each other",
+        )
+
+
+def _exp(scores: Scores) -> Scores:
+    return Meaning("log-probabilities").probabilities(scores.clip(max=80))
+
+
+def _logs(scores: Scores) -> bool:
+    """Whether every number could be the logarithm of a probability."""
+    return bool((scores <= 1e-3).all())
+
+
+def _range(scores: Scores) -> str:
+    low, high = float(scores.min()), float(scores.max())
+    return f"between {low:.3g} and {high:.3g}" if low < high else f"{low:.3g} for every picture"
+
+
+_ALIKE = {  # operators that make probabilities, and their names in other places
+    "softmax": ("_softmax", "softmax", "_safe_softmax"),
+    "log-softmax": ("_log_softmax", "log_softmax"),
+    "sigmoid": ("sigmoid", "hardsigmoid"),
+    "log-sigmoid": ("log_sigmoid_forward", "log_sigmoid"),
+    "normalisation": (
+        "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_batch_norm_with_update",
+        "cudnn_batch_norm", "batch_norm", "native_layer_norm", "layer_norm", "native_group_norm", "group_norm",
+        "instance_norm", "rms_norm", "_fused_rms_norm",
+    ),
+    "linear": ("addmm", "mm", "linear", "matmul", "bmm", "baddbmm", "addbmm", "mv", "addmv", "einsum", "_addmm_activation"),
+}  # fmt: skip
+_COMPUTES = {name: what for what, names in _ALIKE.items() for name in names}
+_CONVOLVES = {"convolution", "_convolution", "conv2d", "mkldnn_convolution", "cudnn_convolution", "thnn_conv2d"}
+_POOLS = {
+    "mean", "_adaptive_avg_pool2d", "adaptive_avg_pool2d", "avg_pool2d", "adaptive_max_pool2d", "max_pool2d",
+    "max_pool2d_with_indices", "amax", "sum",
+}  # fmt: skip
+_ACTIVATES = {
+    "relu", "relu6", "hardtanh", "leaky_relu", "gelu", "silu", "elu", "celu", "selu", "hardswish", "mish", "prelu",
+    "softplus", "tanh", "threshold", "rrelu_with_noise", "_prelu_kernel",
+}  # fmt: skip
+_MOVES = {
+    "view", "reshape", "_reshape_alias", "_unsafe_view", "squeeze", "unsqueeze", "permute", "transpose", "t", "expand",
+    "flatten", "unflatten", "clone", "contiguous", "_to_copy", "to", "alias", "detach", "slice", "select", "narrow",
+    "dropout", "native_dropout", "lift_fresh", "index_select", "index", "gather", "cat", "stack", "split",
+    "split_with_sizes", "unbind", "chunk", "as_strided", "view_as", "expand_as", "flip", "roll", "clamp", "clip",
+    "clamp_min", "clamp_max", "nan_to_num", "copy", "resolve_conj", "resolve_neg", "view_copy", "squeeze_copy",
+}  # fmt: skip
+_SCALES = {"add", "sub", "rsub", "mul", "div"}
+_PLAIN = {"add": "sum", "sub": "difference", "mul": "product", "div": "division"}
+_INVERTS = {"exp": {"log-softmax": "softmax", "log-sigmoid": "sigmoid"}, "log": {"softmax": "log-softmax", "sigmoid": "log-sigmoid"}}  # fmt: skip
+
+
+class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Remembers the `End` of every tensor that is alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.ends: Any = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        made = list(_tensors(out))
+        tracked = [(t, self.ends[t]) for t in _tensors(args) if t in self.ends]
+        name = func.overloadpacket.__name__
+        end = _end(name if name.startswith("__") else name.rstrip("_"), args, tracked, made)
+        for tensor in made:
+            self.ends[tensor] = end
+        return out
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _end(name: str, args: Any, tracked: Sequence[tuple[torch.Tensor, End]], made: Sequence[torch.Tensor]) -> End:
+    """The end of what an operator made of tensors with known ends."""
+    ends = [end for _, end in tracked]
+    first = ends[0] if ends else None
+    plain = name.replace("_", " ").strip()
+    if (what := _COMPUTES.get(name)) is not None:
+        return End(what, "linear layer" if what == "linear" else what)
+    if name in _CONVOLVES:
+        kernel = args[1].shape[2:]
+        return End("linear", "convolution", pointwise=set(kernel) == {1})
+    if first is None:
+        return End("input", plain)
+    if name in _MOVES and all(end == first for end in ends):
+        return first
+    if name in _POOLS:
+        many = tracked[0][0].numel() > made[0].numel() if made else False
+        return replace(first, pooled=first.pooled or many)
+    if name in _ACTIVATES:
+        return replace(first, named=plain, active=True) if first.what == "linear" else End("activation", plain)
+    if name in _SCALES:
+        return _scaled(plain, args, tracked, made)
+    if first.what in _INVERTS.get(name, {}):
+        what = _INVERTS[name][first.what]
+        return End(what, what)
+    return End("other", plain)
+
+
+def _scaled(plain: str, args: Any, tracked: Sequence[tuple[torch.Tensor, End]], made: Sequence[torch.Tensor]) -> End:
+    """Sums and products: with numbers, with weights, and with each other."""
+    first = tracked[0][1]
+    weights = [t for t in _tensors(args) if all(t is not known for known, _ in tracked)]
+    alike = len({end.what for _, end in tracked}) == 1 and (len(tracked) == 1 or plain in ("add", "sub"))
+    if alike and first.what != "other" and (first.what not in PROBABLE or all(w.numel() == 1 for w in weights)):
+        return replace(first, active=any(end.active for _, end in tracked))
+    return End("sum" if plain == "add" else "other", _PLAIN.get(plain, plain))
