@@ -64,7 +64,8 @@ def test_a_pull_request_is_compared_with_its_base(runner):
         done = step(runner, name)
         assert done.returncode == 0, done.stderr
     assert (checkout / ".edgekit-baseline" / "model" / "manifest.json").is_file()
-    done = step(runner, "Compare", OPTIONS="--max-slowdown 1000 --budget 5")
+    (checkout / "gate.toml").write_text("[limits]\nmax_slowdown = 1000\nmax_load = 1000\nmax_memory = 1000\n")
+    done = step(runner, "Compare", OPTIONS="--budgets gate.toml")
     assert done.returncode == 0, done.stderr
     told = dict(line.split("=") for line in Path(variables["GITHUB_OUTPUT"]).read_text().splitlines())
     assert told == {"outcome": "pass", "code": "0"}

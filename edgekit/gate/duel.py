@@ -65,10 +65,6 @@ class Duel:
         """Bytes that the candidate needs: the median over the launches."""
         return round(statistics.median(ours.needed for ours, _ in self.memories))
 
-    @property
-    def baseline_memory(self) -> int:
-        return round(statistics.median(theirs.needed for _, theirs in self.memories))
-
     def blur(self, pairs: list[Pair]) -> float:
         """How far the clock lets a log ratio of these times be off."""
         return intervals.blur(self.step_ns, *(statistics.median(side) for side in zip(*pairs, strict=True)))

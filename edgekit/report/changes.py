@@ -5,7 +5,7 @@ from math import exp
 
 from edgekit.history import Series, words
 from edgekit.report import svg
-from edgekit.report.history import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from edgekit.report.history import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes
 
 
 def changes(found: Sequence[Series]) -> str:
@@ -35,11 +35,7 @@ def _drawing(series: Series) -> str:
     def y(value: float) -> str:
         return svg.number(TOP + inner_h * (1 - up(value)))
 
-    parts = []
-    for tick in up.ticks(4):
-        parts.append(f'<path class="grid" d="M{LEFT} {y(tick)}H{WIDTH - RIGHT}"/>')
-        at = svg.number(float(y(tick)) + 4)
-        parts.append(f'<text class="tick" x="{LEFT - 5}" y="{at}" text-anchor="end">{svg.label(tick)}</text>')
+    parts = axes(up, series.points[0].made[:10], series.points[-1].made[:10])
     dots = "".join(f"M{x(n)} {y(figure)}h0" for n, figure in enumerate(figures))
     css = f"k{svg.kind(series.target)}"
     parts.append(f'<path class="trend {css}" stroke-linecap="round" style="stroke-width:4" d="{dots}"/>')
@@ -47,9 +43,6 @@ def _drawing(series: Series) -> str:
         parts += [f'<path class="change" d="M{x(n - 0.5)} {TOP}v{inner_h}"/>' for n in {change.first, change.last}]
     path = "L".join(f"{x(n)} {y(level)}" for n, level in _levels(series))
     parts.append(f'<path class="trend {css}" d="M{path}"/>')
-    foot, made = f'class="tick" y="{HEIGHT - 6}"', [point.made[:10] for point in series.points]
-    parts.append(f'<text {foot} x="{LEFT}">{svg.text(made[0])}</text>')
-    parts.append(f'<text {foot} x="{WIDTH - RIGHT}" text-anchor="end">{svg.text(made[-1])}</text>')
     return "".join(parts)
 
 

@@ -71,13 +71,7 @@ def _drawing(runs: Sequence[Run], changes: dict[int, list[str]]) -> str:
     def y(value: float) -> float:
         return TOP + inner_h * (1 - up(value))
 
-    parts = []
-    for tick in up.ticks(4):
-        at = svg.number(y(tick))
-        parts.append(f'<path class="grid" d="M{LEFT} {at}H{WIDTH - RIGHT}"/>')
-        parts.append(
-            f'<text class="tick" x="{LEFT - 5}" y="{svg.number(y(tick) + 4)}" text-anchor="end">{svg.label(tick)}</text>'
-        )
+    parts = axes(up, _when(runs, 0), _when(runs, -1))
     parts += [f'<path class="change" d="M{svg.number((x(n - 1) + x(n)) / 2)} {TOP}v{inner_h}"/>' for n in changes]
     path = "L".join(f"{svg.number(x(n))} {svg.number(y(value))}" for n, value in enumerate(medians))
     target = runs[-1].subject.target
@@ -92,14 +86,25 @@ def _drawing(runs: Sequence[Run], changes: dict[int, list[str]]) -> str:
         parts.append(
             f"<g><title>{svg.text(said)}</title>{whisker}{svg.mark(target, x(n), y(run.ms), size=4, extra='on')}</g>"
         )
-    # the ends of the axis say when; between them sessions follow each other at equal steps
-    foot = f'class="tick" y="{HEIGHT - 6}"'
-    parts.append(f'<text {foot} x="{LEFT}">{_when(runs, 0)}</text>')
-    parts.append(f'<text {foot} x="{WIDTH - RIGHT}" text-anchor="end">{_when(runs, -1)}</text>')
     return "".join(parts)
+
+
+def axes(up: svg.Scale, first: str, last: str) -> list[str]:
+    """The lines of a scale, and when it was at both ends; between them sessions follow each other at equal steps."""
+    parts = []
+    for tick in up.ticks(4):
+        at = TOP + (HEIGHT - TOP - BOTTOM) * (1 - up(tick))
+        parts.append(f'<path class="grid" d="M{LEFT} {svg.number(at)}H{WIDTH - RIGHT}"/>')
+        parts.append(
+            f'<text class="tick" x="{LEFT - 5}" y="{svg.number(at + 4)}" text-anchor="end">{svg.label(tick)}</text>'
+        )
+    foot = f'class="tick" y="{HEIGHT - 6}"'
+    parts.append(f'<text {foot} x="{LEFT}">{svg.text(first)}</text>')
+    parts.append(f'<text {foot} x="{WIDTH - RIGHT}" text-anchor="end">{svg.text(last)}</text>')
+    return parts
 
 
 def _when(runs: Sequence[Run], n: int) -> str:
     """The day, or the time where all are of one day."""
     one_day = len({run.made[:10] for run in runs}) == 1
-    return svg.text(runs[n].made[11:16] if one_day else runs[n].made[:10])
+    return runs[n].made[11:16] if one_day else runs[n].made[:10]
