@@ -170,3 +170,38 @@ def weight_normed() -> nn.Module:
     for i in (0, 6, 10):
         net[i] = nn.utils.weight_norm(net[i])
     return net
+
+
+class Largest(nn.Module):
+    """What litert-torch converts and LiteRT has no kernel for: the eight largest of each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, 4), nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.conv(x).flatten(2).topk(8, 2).values.mean(2))
+
+
+def largest() -> nn.Module:
+    return nn.Sequential(nn.Identity(), Largest())
+
+
+class Dying(nn.Module):
+    """`tiny` with a branch whose activations are as good as dead, and whose last bias is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = tiny()
+        self.faint, self.last = nn.Conv2d(3, 4, 3, 4), nn.Linear(4, 5)
+        with torch.no_grad():
+            self.faint.weight *= 1e-13
+            self.faint.bias *= 1e-13
+            self.last.bias.copy_(torch.tensor([2.0, -2.0, 1.0, 3.0, -1.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) + self.last(self.faint(x).relu().mean((2, 3)))
+
+
+def dying() -> nn.Module:
+    return Dying()

@@ -244,3 +244,14 @@ def test_export_from_python_says_what_it_wants(wrong):
 def test_a_module_that_is_none_is_said(tmp_path):
     with pytest.raises(RequestError, match=r"not a torch\.nn\.Module"):
         pipeline.export(Recipe("m", "tflite"), str(tmp_path / "out"), module=lambda x: x)
+
+
+def test_dead_activations_leave_the_bias_of_the_next_layer(exported):
+    proof = exported("int8-static", model="py:nets:dying").manifest.proof
+    assert proof.sqnr_db > 15
+    assert proof.passed
+
+
+def test_an_operator_without_a_kernel_is_named_with_its_module(exported):
+    with pytest.raises(ExportError, match=r"no kernel for STABLEHLO_SORT \(.*topk.*\), which stands in 1$"):
+        exported("fp32", model="py:nets:largest")

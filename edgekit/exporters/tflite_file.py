@@ -1,17 +1,23 @@
 """The last touch on a .tflite file: weights inside the flatbuffer, honest operator versions, metadata, the floor."""
 
 import io
+import re
 import zipfile
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
+from ai_edge_litert.interpreter import Interpreter
 
+from edgekit.errors import ExportError, reason
 from edgekit.exporters import _metadata_schema as metadata
+from edgekit.exporters.deployed import SCOPE
+from edgekit.inspection.tflite import kind, module_paths
 from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe
 
+BECOMES = {"STABLEHLO_SORT": " (torch's topk, sort and argsort become it)"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
 
 
@@ -24,6 +30,35 @@ def finish(model: bytes, loaded: LoadedModel, recipe: Recipe) -> tuple[bytes, di
     attach(graph, describe(loaded, recipe))
     packed = pack(graph, b"TFL3")
     return with_labels(packed, loaded.labels), floor(recipe.quantize.scheme, per_channel=per_channel)
+
+
+def check_kernels(model: bytes) -> None:
+    """Raises ExportError for an operator that the converter writes and the interpreter has no kernel for."""
+    try:
+        Interpreter(model_content=model)
+    except (ValueError, RuntimeError) as error:
+        missing = re.search(r"(?:builtin opcode|custom op:?) '?(\w+)", str(error))
+        if missing is None:
+            raise ExportError(f"litert does not open what litert-torch made of this model: {reason(error)}") from error
+        becomes = BECOMES.get(missing[1], "")
+        raise ExportError(
+            f"litert has no kernel for {missing[1]}{becomes}, which stands in {_place(model, missing[1])}"
+        ) from error
+
+
+def _place(model: bytes, missing: str) -> str:
+    """The modules that an operator came from, by the names of what it makes."""
+    graph = tflite.ModelT.InitFromPackedBuf(model, 0)
+    paths = {
+        path
+        for sub in graph.subgraphs
+        for operator in sub.operators
+        if kind(graph, operator) == missing
+        for output in operator.outputs
+        for path in module_paths(sub.tensors[output].name)
+    }
+    inside = {path.removeprefix(SCOPE).strip("/").replace("/", ".") or "the model itself" for path in paths}
+    return ", ".join(sorted(inside)[:3]) or "the model itself"
 
 
 def pack(table: Any, identifier: bytes) -> bytes:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import RecipeError
 from edgekit.exporters.ranges import Ranges
-from edgekit.inspection.tflite import module_paths
+from edgekit.inspection.tflite import kind, module_paths
 from edgekit.recipe import Recipe
 
 Algorithm = algorithm_manager.AlgorithmName
@@ -164,9 +164,55 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Known) -
                 continue
             seen.see(k, values, pooled=values.ndim < 4 or values.shape[1:3] == (1, 1))
     ranges = copy.deepcopy(known)
+    floors = bias_floors(float_file)
     for k, (low, high) in seen.found(recipe.quantize.ranges).items():
         if recipe.folds and k == given["name"]:
             low, high = 0.0, 255.0  # scale 1, zero point 0: the stored number is the pixel
+        high = max(high, low + 255 * floors.get(k, 0.0))
         for key, value in (("min", low), ("max", high)):
             ranges[k][key] = np.full_like(np.asarray(known[k][key], np.float32), value)
     return ranges
+
+
+BIASED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+SAME_SCALE = (  # an operator whose output keeps the scale of its input
+    "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "PAD", "PADV2", "SLICE", "STRIDED_SLICE", "SPLIT", "MAX_POOL_2D",
+    "AVERAGE_POOL_2D", "CONCATENATION", "GATHER",
+)  # fmt: skip
+LARGEST = 2.0**30  # half of what an int32 holds
+
+
+def bias_floors(float_file: Path) -> dict[str, float]:
+    """The least scale of the tensors that layers with a bias read, by their names.
+
+    A bias is an integer in steps of its input's scale times its weights'. Where activations are as good as dead, that step
+    is so small that the integer saturates, and what the bias alone would answer is lost.
+    """
+    model = flatbuffer.read_model(str(float_file))
+    floors: dict[str, float] = {}
+    for graph in model.subgraphs:
+        named = [t.name.decode() for t in graph.tensors]
+
+        def constant(index: int, tensors: Any = graph.tensors) -> NDArray[np.float32] | None:
+            tensor = tensors[index]
+            data = model.buffers[tensor.buffer].data
+            return None if data is None else np.frombuffer(bytes(data), np.float32).reshape(tensor.shape)
+
+        for operator in reversed(graph.operators):
+            what = kind(model, operator)
+            if what in SAME_SCALE:
+                floor = max((floors.get(named[i], 0.0) for i in operator.outputs), default=0.0)
+                given = operator.inputs if what == "CONCATENATION" else operator.inputs[:1]
+                needed = {named[i]: floor for i in given if floor}
+            elif what in BIASED and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+                weight, bias = constant(operator.inputs[1]), constant(operator.inputs[2])
+                if weight is None or bias is None:
+                    continue
+                axes = tuple(range(weight.ndim - 1)) if what == "DEPTHWISE_CONV_2D" else tuple(range(1, weight.ndim))
+                steps = np.maximum(np.abs(weight).max(axes) / 127, 1e-12)
+                needed = {named[operator.inputs[0]]: float((np.abs(bias) / steps).max() / LARGEST)}
+            else:
+                continue
+            for name, floor in needed.items():
+                floors[name] = max(floors.get(name, 0.0), floor)
+    return floors
