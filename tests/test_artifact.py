@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import GOLDEN_FILES
 
 from edgekit import artifact
 from edgekit.artifact import Tensor, decode, encode, staging
@@ -30,6 +31,15 @@ def test_the_committed_artifact_still_loads(golden_artifact):
     assert opened.manifest.golden == artifact.GoldenRecord("the calibration pictures", own=True)
     assert len(opened.labels()) == opened.manifest.classes
     assert opened.model_file.name == "model.tflite"
+
+
+def test_the_committed_artifact_of_schema_2_still_loads():
+    folder = GOLDEN_FILES / "tiny2-tflite-int8"
+    assert json.loads((folder / "manifest.json").read_text())["schema"] == 2
+    opened = artifact.load(folder)
+    assert opened.manifest.golden == artifact.GoldenRecord("pictures drawn by edgekit", own=False)
+    assert (opened.manifest.trained_on.pictures, opened.manifest.trained_on.share) == (39, 0.1)
+    assert len({tuple(answer) for answer in opened.golden().answers.tolist()}) == 4
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "golden.npz", "labels.txt", "README.md"])

@@ -356,6 +356,11 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
         checkpoints.read_state(tmp_path / "w.pth")
 
 
+def test_a_pickle_that_asks_for_memory_is_refused(state, tmp_path):
+    with pytest.raises(WeightsError, match="holds a bytearray"):
+        fill({"model": state, "args": Constructed(bytearray, 30_000_000)}, tmp_path)
+
+
 def test_dictionaries_in_each_other_end(state, tmp_path):
     nest = {"sd": state}
     for _ in range(40):  # 2**40 paths

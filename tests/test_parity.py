@@ -37,7 +37,7 @@ def test_advisory_limits_refuse_nothing():
     assert parity.within_limits(prove(REFERENCE))
 
 
-@pytest.mark.parametrize("name", ["tiny-tflite-int8", "tiny-onnx-int8"])
+@pytest.mark.parametrize("name", ["tiny-tflite-int8", "tiny-onnx-int8", "tiny2-tflite-int8"])
 def test_a_copy_is_verified_in_the_real_runtime(name):
     copy = artifact.load(GOLDEN / name)
     v = parity.verify(copy, registry.runtime_for(copy.manifest.target).name)

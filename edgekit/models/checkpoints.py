@@ -138,6 +138,8 @@ def _torch_file(path: Path) -> tuple[Any, bool]:
     try:
         _check_size(path)
         names = _imports(path)
+        if "builtins.bytearray" in names:  # torch would make one of any size that a number in the file asks for
+            raise WeightsError(f"{path}: holds a bytearray and was not opened", hint=STATE_ALONE)
         left_out = [(_stand_in(name), name) for name in names if name in DATA or name.startswith(DATA_OF)]
         known = torch.serialization.safe_globals([_Nothing, *left_out])
         # an open file: of a path, torch would look at the name
