@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
 import pytest
 import vectors
-from conftest import GOLDEN, GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN, GOLDEN_FILES, ROOT, run_edgekit
 
 from edgekit import android, artifact
 from edgekit.errors import ArtifactError, RequestError, UnsupportedError
@@ -134,3 +135,10 @@ def test_the_committed_vectors_are_what_python_makes():
             np.testing.assert_array_equal(digests, expected[name], err_msg=f"{model.name} {name}")
         best = [top_k(p, vectors.TOP) for p in manifest.meaning.probabilities(expected["answers"])]
         assert [[c for c, _ in row] for row in best] == expected["classes"].tolist()
+
+
+def test_the_app_cannot_reach_a_network():
+    """So what ONNX Runtime would report could not leave, were it not switched off."""
+    manifest = ElementTree.parse(ROOT / "android_demo/app/src/main/AndroidManifest.xml")
+    name = "{http://schemas.android.com/apk/res/android}name"
+    assert [p.get(name) for p in manifest.iter("uses-permission")] == ["android.permission.CAMERA"]
