@@ -81,7 +81,7 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runtime: str
     pictures: int
     source: str
-    max_abs: float
+    max_abs: float | None  # None: answers that are not finite, which JSON has no number for
     sqnr_db: float | None  # None: equal to the last bit
     agreement: float
     min_sqnr_db: float

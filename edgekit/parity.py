@@ -71,7 +71,7 @@ def prove(
         runtime=runtime,
         pictures=len(reference),
         source=source,
-        max_abs=float(np.abs(reference - answer).max()) if finite else math.inf,
+        max_abs=float(np.abs(reference - answer).max()) if finite else None,
         sqnr_db=None if math.isinf(sqnr) and sqnr > 0 else max(round(sqnr, 1), -999.0) if finite else -999.0,
         agreement=round(same, 4),
         min_sqnr_db=limits.min_sqnr_db,
@@ -100,9 +100,10 @@ def describe(proof: Proof, measure: str = "top-1 agreement") -> str:
         if proof.sqnr_db is None
         else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
     )
+    farthest = "answers that are not numbers" if proof.max_abs is None else f"max |d| {proof.max_abs:.3g}"
     return (
         f"{sqnr}, {measure} {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
-        f"max |d| {proof.max_abs:.3g}, on {proof.pictures} pictures"
+        f"{farthest}, on {proof.pictures} pictures"
     )
 
 
@@ -283,4 +284,5 @@ def check_comparable(first: Artifact, other: Artifact) -> None:
 
 
 def golden_tolerance(scheme: str, golden: Golden) -> float:
-    return float(LIMITS[scheme].stray * np.abs(golden.answers).max())
+    farthest = float(LIMITS[scheme].stray * np.abs(golden.answers).max())
+    return farthest if math.isfinite(farthest) else 0.0

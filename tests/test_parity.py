@@ -27,7 +27,9 @@ def test_equal_answers_pass_and_small_noise_passes_for_int8_only():
 def test_wrong_and_broken_answers_fail():
     assert not prove(REFERENCE[::-1].copy(), "int8-static").passed
     assert not prove(np.full_like(REFERENCE, np.nan), "int8-static").passed
-    assert msgspec.json.encode(prove(np.full_like(REFERENCE, np.nan)))
+    broken = prove(np.full_like(REFERENCE, np.nan))
+    assert msgspec.json.decode(msgspec.json.encode(broken), type=artifact.Proof) == broken
+    assert "answers that are not numbers, on" in parity.describe(broken)
 
 
 def test_advisory_limits_refuse_nothing():
