@@ -68,9 +68,11 @@ fuzz: .venv/.ready
 	PYTHONPATH=tests .venv/bin/python -m fuzz
 	PYTHONPATH=tests .venv/bin/python -m fuzz.kills
 
+# Two processes, a file of tests in one of them: what a file exports for its tests is made once. One thread each.
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
+full: export OMP_NUM_THREADS = 1
 full: .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
-	.venv/bin/pytest -q --durations=10
+	.venv/bin/pytest -q -n 2 --dist loadfile --durations=15
 
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
 privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices

@@ -12,6 +12,7 @@ TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8
 FEW = ("--calibration", "photos", "--samples", "8")
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("home", ["fresh", "none", "file"])
 def test_every_command_leaves_nothing_behind(tmp_path, home):
     paint(tmp_path / "photos", 12)

@@ -2,16 +2,17 @@
 
 import json
 import shutil
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
 import pytest
 import vectors
-from conftest import GOLDEN, GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN, GOLDEN_FILES, ROOT, run_edgekit
 
 from edgekit import android, artifact
 from edgekit.errors import ArtifactError, RequestError, UnsupportedError
-from edgekit.tasks.classification import softmax, top_k
+from edgekit.tasks.classification import top_k
 
 
 @pytest.fixture
@@ -122,12 +123,22 @@ def test_the_committed_vectors_are_what_python_makes():
         for name, array in vectors.fits(given["image_0"]).items():
             np.testing.assert_array_equal(z[name], array, err_msg=name)
     models = sorted(p for p in vectors.VECTORS.iterdir() if p.is_dir())
-    assert [m.name for m in models] == ["efficientnet_lite0", "mobilenetv2", "swin_tiny", "vit_tiny"]
+    assert [m.name for m in models] == [
+        *("efficientnet_lite0", "mobilenetv2", "py-nets-ends_in_log_softmax", "py-nets-ends_in_sigmoid"),
+        *("py-nets-one_logit", "swin_tiny", "vit_tiny"),
+    ]
     for model in models:
         manifest = artifact.read_manifest(model)
         with np.load(model / "expected.npz") as z:
             expected = dict(z)
         for name, digests in vectors.tensor_digests(given, manifest).items():
             np.testing.assert_array_equal(digests, expected[name], err_msg=f"{model.name} {name}")
-        best = [top_k(p, vectors.TOP) for p in softmax(expected["answers"])]
+        best = [top_k(p, vectors.TOP) for p in manifest.meaning.probabilities(expected["answers"])]
         assert [[c for c, _ in row] for row in best] == expected["classes"].tolist()
+
+
+def test_the_app_cannot_reach_a_network():
+    """So what ONNX Runtime would report could not leave, were it not switched off."""
+    manifest = ElementTree.parse(ROOT / "android_demo/app/src/main/AndroidManifest.xml")
+    name = "{http://schemas.android.com/apk/res/android}name"
+    assert [p.get(name) for p in manifest.iter("uses-permission")] == ["android.permission.CAMERA"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageFile
 
-from edgekit import artifact
+from edgekit import artifact, preprocess
 from edgekit.cli import main
 from edgekit.errors import WorkerError
 from edgekit.inspection.kernels import kernels
@@ -458,14 +458,13 @@ def test_a_picture_that_claims_more_than_memory_is_refused_before_it_is_decoded(
 ):
     path = tmp_path / "p.png"
     path.write_bytes(png(*size, bytes(1000)))
-    monkeypatch.setattr(Image.Image, "load", None)
+    preprocess.formats()
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)  # what decodes
     code, said = run("predict", golden_artifact, path)
     assert (code, "p.png: too large" in said) == (2, True), said
 
 
 def test_colours_are_converted_in_strips_to_the_same_pixels(monkeypatch):
-    from edgekit import preprocess
-
     rng = np.random.default_rng(0)
     rgba = Image.fromarray(rng.integers(0, 256, (37, 23, 4), np.uint8))
     transparent = rgba.convert("RGB").quantize(16)

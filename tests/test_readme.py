@@ -99,7 +99,7 @@ def test_the_sessions_file_passes_its_gate(desk):
     )
     assert stored.returncode == 0, stored.stdout + stored.stderr
     outcomes = {check["metric"]: check["outcome"] for check in json.loads(stored.stdout)["checks"]}
-    assert outcomes | dict.fromkeys(("size", "operators", "proof", "answers"), "pass") == outcomes
+    assert outcomes | dict.fromkeys(("contract", "size", "operators", "proof", "answers"), "pass") == outcomes
     itself = run_edgekit("gate", made, "--baseline", made, *budgets)
     assert itself.returncode == 0, itself.stdout + itself.stderr
 

@@ -24,7 +24,7 @@ from PIL import Image
 from edgekit import artifact
 from edgekit.artifact import Manifest
 from edgekit.preprocess import FILTERS, Preprocess, fit, to_rgb, yuv_to_rgb
-from edgekit.tasks.classification import softmax, top_k
+from edgekit.tasks.classification import top_k
 
 VECTORS = Path(__file__).resolve().parents[1] / "core/src/test/resources/vectors"
 SIZES = [(120, 90), (90, 121), (1, 1), (2, 61), (448, 448), (640, 360), (333, 500)]  # width, height
@@ -103,7 +103,7 @@ def write(folder: Path) -> None:
     for name in ("manifest.json", "labels.txt"):
         shutil.copy(folder / name, out / name)
     answers = opened.golden().answers[:4]
-    probabilities = answers if opened.manifest.scores == "probabilities" else softmax(answers)
+    probabilities = opened.manifest.meaning.probabilities(answers)
     best = [top_k(p, TOP) for p in probabilities]
     np.savez_compressed(
         out / "expected.npz",

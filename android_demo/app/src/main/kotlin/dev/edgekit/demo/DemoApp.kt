@@ -4,6 +4,7 @@ import android.app.Activity
 import android.app.Application
 import android.os.Handler
 import android.os.Looper
+import android.system.Os
 import dev.edgekit.core.Clock
 import dev.edgekit.demo.engine.ENGINES
 import dev.edgekit.demo.engine.EngineKind
@@ -23,6 +24,7 @@ class DemoApp : Application() {
 
     override fun onCreate() {
         super.onCreate()
+        Os.setenv("ORT_DISABLE_TELEMETRY", "1", true)  // before ONNX Runtime is loaded, or it writes an id and tells its maker
         models = Models(assets)
     }
 }

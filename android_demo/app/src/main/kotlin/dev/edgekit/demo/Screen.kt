@@ -69,7 +69,11 @@ fun Activity.show(answers: List<ClassScore>) {
     for ((i, answer) in answers.withIndex()) {
         val row = list.getChildAt(i)
         val percent = getString(R.string.percent, 100 * answer.probability)
-        row.findViewById<TextView>(R.id.label)!!.text = answer.label
+        row.findViewById<TextView>(R.id.label)!!.text = when (answer.holds) {
+            null -> answer.label
+            true -> getString(R.string.holds, answer.label)
+            false -> getString(R.string.holds_not, answer.label)
+        }
         row.findViewById<TextView>(R.id.percent)!!.text = percent
         row.findViewById<ProgressBar>(R.id.bar)!!.progress = (1000 * answer.probability).toInt()
         row.contentDescription = getString(R.string.answer_spoken, answer.label, percent)

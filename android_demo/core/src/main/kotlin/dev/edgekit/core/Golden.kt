@@ -86,9 +86,7 @@ fun Golden.check(classifier: Classifier): GoldenReport {
             val distance = abs(scores[c] - answers[i][c]).toDouble()
             maxAbs = maxOf(maxAbs, if (distance.isNaN()) Double.POSITIVE_INFINITY else distance)
         }
-        if (scores.best() == answers[i].best()) same++
+        if (classifier.postprocessor.named(scores) == classifier.postprocessor.named(answers[i])) same++
     }
     return GoldenReport(pictures.size, equal, maxAbs, classifier.spec.tolerance, same)
 }
-
-private fun FloatArray.best() = indices.maxByOrNull { this[it] }

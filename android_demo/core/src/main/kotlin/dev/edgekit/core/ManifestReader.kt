@@ -1,5 +1,7 @@
 package dev.edgekit.core
 
+import java.security.MessageDigest
+
 /** manifest.json, schema 1 or 2, field by field; see edgekit/artifact.py. Throws BadManifest, NewerSchema, ... */
 internal class ManifestReader(text: String) {
     private val root = Fields("", Json.parse(text))
@@ -28,9 +30,17 @@ internal class ManifestReader(text: String) {
         return ModelSpec(
             root.string("model"), target, root.string("scheme"), weights.string("knows"), weights.string("licence", ""),
             models.single(), files, input, output, preprocess, root.boolean("folded"),
-            root.choice("scores", SCORES), labels, root.double("golden_tolerance"),
+            root.choice("scores", SCORES), independent(schema, classes), threshold(schema), labels, root.double("golden_tolerance"),
             root.fields("oldest_interpreter", emptyMap<String, Any>()).strings(),
         )
+    }
+
+    /** Schema 1 did not say: one score was then, as now, of one label. */
+    private fun independent(schema: Long, classes: Int) = if (schema < 2) classes == 1 else root.boolean("independent")
+
+    private fun threshold(schema: Long): Float {
+        val threshold = if (schema < 2) 0.5 else root.double("threshold")
+        return if (threshold > 0 && threshold < 1) threshold.toFloat() else root.bad("threshold", threshold)
     }
 
     private fun tensor(f: Fields): TensorSpec {
@@ -58,11 +68,22 @@ internal class ManifestReader(text: String) {
         )
     }
 
-    private companion object {
-        val RUNNABLE = setOf("tflite", "onnx")
-        val SCORES = mapOf("logits" to false, "probabilities" to true)
-        val CROPS = mapOf("center" to false, "squash" to true)
-        val TYPES = ElementType.values().associateBy { it.name.lowercase() }
+    companion object {
+        private val RUNNABLE = setOf("tflite", "onnx")
+        private val SCORES = Scores.values().associateBy { it.name.lowercase().replace('_', '-') }
+        private val CROPS = mapOf("center" to false, "squash" to true)
+        private val TYPES = ElementType.values().associateBy { it.name.lowercase() }
+
+        /** The manifest's own checksum is that of the file with zeros in its place; schema 1 had none. Throws DamagedFile. */
+        fun checkSeal(manifest: ByteArray) {
+            val text = String(manifest, Charsets.ISO_8859_1)  // a character for each byte
+            val root = Fields("", Json.parse(text))
+            if (root.long("schema") < 2) return
+            val checksum = root.string("checksum")
+            val unsealed = text.replace(checksum, "0".repeat(checksum.length)).toByteArray(Charsets.ISO_8859_1)
+            val digest = MessageDigest.getInstance("SHA-256").digest(unsealed).hex()
+            if (digest != checksum) throw DamagedFile("manifest.json", "its checksum differs")
+        }
     }
 }
 

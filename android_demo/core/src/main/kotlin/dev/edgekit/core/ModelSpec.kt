@@ -5,6 +5,9 @@ enum class ElementType(val bytes: Int) { FLOAT32(4), UINT8(1), INT8(1) }
 
 enum class Layout { NHWC, NCHW, NC }
 
+/** What the numbers that a file answers are; see edgekit/tasks/classification.py. */
+enum class Scores { LOGITS, PROBABILITIES, LOG_PROBABILITIES }
+
 /** An input or output of the file, of batch 1. Real value = scale * (stored - zeroPoint), where scale is given. */
 class TensorSpec(
     val name: String,
@@ -34,6 +37,7 @@ class PreprocessSpec(
  *
  * file       the model file among `files`
  * folded     the file takes pixels 0..255 and normalises them itself
+ * independent  each class by itself: its label holds from a probability of `threshold` on; else a picture is of one class
  * knows      in words, what the model was trained to tell apart
  * tolerance  how far its answers may lie from the golden ones
  * oldest     CPU class ("arm64", "x86-64", "any CPU") -> the oldest runtime that is right there
@@ -50,7 +54,9 @@ class ModelSpec internal constructor(
     val output: TensorSpec,
     val preprocess: PreprocessSpec,
     val folded: Boolean,
-    val probabilities: Boolean,
+    val scores: Scores,
+    val independent: Boolean,
+    val threshold: Float,
     val labels: List<String>,
     val tolerance: Double,
     val oldest: Map<String, String>,
@@ -63,11 +69,15 @@ class ModelSpec internal constructor(
     companion object {
         const val SCHEMA = 2
 
-        /** Reads manifest.json and labels.txt. Throws EdgekitException. */
-        fun read(files: ModelFiles): ModelSpec =
-            parse(String(files.read("manifest.json"), Charsets.UTF_8), String(files.read("labels.txt"), Charsets.UTF_8))
+        /** Reads manifest.json, checks the checksum that it carries, and labels.txt. Throws EdgekitException. */
+        fun read(files: ModelFiles): ModelSpec {
+            val manifest = files.read("manifest.json")
+            val spec = parse(String(manifest, Charsets.UTF_8), String(files.read("labels.txt"), Charsets.UTF_8))
+            ManifestReader.checkSeal(manifest)
+            return spec
+        }
 
-        /** The same of texts. */
+        /** The same of texts, without the checksum. */
         fun parse(manifest: String, labels: String): ModelSpec = ManifestReader(manifest).spec(labels)
     }
 }

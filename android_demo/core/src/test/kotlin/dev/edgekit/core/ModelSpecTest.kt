@@ -1,7 +1,6 @@
 package dev.edgekit.core
 
 import org.junit.Assert.assertEquals
-import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
 import org.junit.Test
 
@@ -17,7 +16,7 @@ class ModelSpecTest {
         assertEquals(5, spec.classes)
         assertEquals(20, spec.output.bytes)
         assertTrue(spec.folded)
-        assertFalse(spec.probabilities)
+        assertEquals(Scores.LOGITS to false, spec.scores to spec.independent)
         assertEquals(0.011810524389147758, spec.tolerance, 0.0)
         assertEquals("TFLite 2.16.1", spec.oldest["arm64"])
         assertEquals("what its author trained it for", spec.knows)
@@ -47,6 +46,26 @@ class ModelSpecTest {
         val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 3}""", "") }
         assertEquals("this model was exported with schema 3; this app reads up to schema 2", error.message)
         thrown<BadManifest> { Given.spec { it.replace("\"schema\": 1,\n  \"scheme\"", "\"schema\": 0,\n  \"scheme\"") } }
+    }
+
+    @Test
+    fun `schema 2 says what scores are, and carries its own checksum`() {
+        val models = Given.models.associateBy({ it.name }, { ModelSpec.read(ModelFiles.folder(it)) })
+        fun said(name: String) = models.getValue("py-nets-$name").run { Triple(scores, independent, threshold) }
+        assertEquals(Triple(Scores.PROBABILITIES, true, 0.5f), said("ends_in_sigmoid"))
+        assertEquals(Triple(Scores.LOG_PROBABILITIES, false, 0.5f), said("ends_in_log_softmax"))
+        assertEquals(Triple(Scores.LOGITS, true, 0.9f), said("one_logit"))
+        val folder = Given.models.first { it.name == "py-nets-one_logit" }
+        fun changed(from: String, to: String) = ModelFiles { name ->
+            val bytes = folder.resolve(name).readBytes()
+            if (name == "manifest.json") String(bytes).replace(from, to).byteInputStream() else bytes.inputStream()
+        }
+        val error = thrown<DamagedFile> { ModelSpec.read(changed("\"threshold\": 0.9", "\"threshold\": 0.1")) }
+        assertEquals("manifest.json is damaged: its checksum differs", error.message)
+        thrown<BadManifest> { ModelSpec.read(changed("\"threshold\": 0.9", "\"threshold\": 1.5")) }
+        thrown<BadManifest> { ModelSpec.read(changed("\"scores\": \"logits\"", "\"scores\": \"odds\"")) }
+        val one = Given.spec { it.replace("\"scores\": \"logits\"", "\"scores\": \"log-probabilities\"") }
+        assertEquals(Scores.LOG_PROBABILITIES, one.scores)
     }
 
     @Test

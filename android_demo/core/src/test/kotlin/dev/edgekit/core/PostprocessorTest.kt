@@ -1,5 +1,6 @@
 package dev.edgekit.core
 
+import java.io.File
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import org.junit.Assert.assertArrayEquals
@@ -23,6 +24,18 @@ class PostprocessorTest {
         val plain = Postprocessor(Given.spec())
         assertArrayEquals(floatArrayOf(-1.5f, -0.5f, 0.5f, 1.5f, 2.5f), plain.scores(floats), 0f)
         assertSame(plain.scores(floats), plain.scores(floats))
+    }
+
+    @Test
+    fun `independent classes are named by their threshold, all of them or none`() {
+        val folder = Given.models.first { it.name == "py-nets-ends_in_sigmoid" }
+        val several = Postprocessor(ModelSpec.read(ModelFiles.folder(folder)))
+        val scores = floatArrayOf(0.9f, 0.5f, 0.49f, 0.6f, 0f)
+        assertEquals(setOf(0, 1, 3), several.named(scores))
+        assertEquals(listOf("class 0" to true, "class 3" to true, "class 1" to true), several.top(scores, 1).map { it.label to it.holds })
+        assertEquals(listOf(false), several.top(FloatArray(5), 1).map { it.holds })
+        val one = Postprocessor(ModelSpec.read(ModelFiles.folder(File(folder.parentFile, "py-nets-one_logit"))))
+        assertEquals(listOf(0f, 0.5f, 1f), listOf(-1000f, 0f, 1000f).map { one.probabilities(floatArrayOf(it))[0] })
     }
 
     @Test

@@ -88,7 +88,7 @@ class OrtEngine private constructor(spec: ModelSpec, model: ByteBuffer, options:
     companion object : EngineKind() {
         override val name = "onnxruntime"
         override val target = "onnx"
-        private val environment by lazy { OrtEnvironment.getEnvironment() }
+        private val environment by lazy { OrtEnvironment.getEnvironment().apply { setTelemetry(false) } }
         override val version by lazy { RuntimeVersion("onnxruntime", environment.version) }
         private val TYPES = mapOf(
             ElementType.FLOAT32 to OnnxJavaType.FLOAT, ElementType.UINT8 to OnnxJavaType.UINT8, ElementType.INT8 to OnnxJavaType.INT8,
