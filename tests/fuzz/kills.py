@@ -35,7 +35,8 @@ def ended(command: list[str], here: Path, number: int | None, after: float) -> t
         try:
             os.setpgid(0, 0)
             os.chdir(here)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for stop in STOPS:  # until the command begins, which has its own
+                signal.signal(stop, lambda *_: os._exit(130))
             (here / "tmp").mkdir(exist_ok=True)
             tempfile.tempdir = str(here / "tmp")
             log = os.open(here / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
