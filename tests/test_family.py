@@ -146,12 +146,12 @@ def test_the_reason_is_true_of_the_network():
     assert reason("timm:efficientnet_b0", "onnx")[1] == "convolutions with SiLU run in integers from end to end"
     assert reason("timm:convnext_atto") == (
         "mixed",
-        "weights in integers; GELU and LayerNorm stay float: static int8 loses the answers of such CNNs",
+        "weights in integers; GELU and LayerNorm in float: static int8 loses the answers of such CNNs",
     )
     assert reason("timm:efficientvit_b0", "onnx")[0] == "mixed"  # it attends, beside its hard-swish
-    assert reason("timm:mixer_s32_224", "onnx") == ("mlp", "linear layers in integers; GELU and LayerNorm stay float")
-    assert reason("vit_tiny")[1].startswith("linear layers in integers; softmax, GELU and LayerNorm stay float")
-    assert "softmax and ReLU stay float" in reason("timm:nextvit_small")[1]
+    assert reason("timm:mixer_s32_224", "onnx") == ("mlp", "linear layers in integers; GELU and LayerNorm in float")
+    assert reason("vit_tiny")[1].startswith("linear layers in integers; softmax, GELU and LayerNorm in float")
+    assert "softmax and ReLU in float" in reason("timm:nextvit_small")[1]
 
 
 def test_every_reason_can_be_filled_in():
