@@ -379,7 +379,7 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str, notes: list
                 f"{recipe.labels} has {len(found.names)} labels, {found.span}, the model {classes} classes",
                 hint=f"--labels FILE: {FORM}",
             )
-        notes.append(found.said(recipe.labels))
+        notes.append(found.said(Path(recipe.labels).name))
         return found.names
     if planned.card and len(planned.card.labels) == classes:
         return planned.card.labels
