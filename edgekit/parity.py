@@ -114,7 +114,8 @@ def check_claims(artifact: Artifact) -> None:
     assert m.proof
     if not m.proof.passed:
         raise ParityError(
-            f"{artifact.folder} answers differently from PyTorch, and was refused at export: {describe(m.proof)}",
+            f"{artifact.folder} answers differently from PyTorch, and was refused at export: "
+            f"{describe(m.proof, m.meaning.measure)}",
             hint="edgekit export makes another",
         )
     digest = digest_of(m.recipe, m.weights.sha256, m.calibration.sha256 if m.calibration else "", artifact.labels())

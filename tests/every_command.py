@@ -38,7 +38,7 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
             ("bundle", "onnx", "-o", "onnx.zip"),
             ("sign", "onnx", "--key", "key.pem"),
             ("verify", "onnx", "--key", "key.pub"),
-            ("android", "list"),
+            ("android", "list", "--app", ROOT / "android_demo"),
             ("list",),
             ("doctor",),
         ]

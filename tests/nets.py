@@ -36,6 +36,11 @@ def tiny_attention() -> nn.Module:
     return VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=5)
 
 
+def tiny_softmax() -> nn.Module:
+    """`tiny` with a softmax, and no weights more."""
+    return nn.Sequential(*tiny(), nn.Softmax(1))
+
+
 def not_a_module() -> str:
     return "not a module"
 

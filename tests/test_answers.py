@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import nets
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from edgekit.cli import main
 from edgekit.data import open_data
 from edgekit.errors import EdgekitError, RecipeError, UnsupportedError
 from edgekit.models import answers
+from edgekit.models.tracing import trace
 from edgekit.prediction import predict
 from edgekit.preprocess import load_pixels, normalise
 from edgekit.recipe import Recipe, check
@@ -52,11 +54,12 @@ class Places(nn.Module):
 
 def found(net, *, named=False, **asked):
     net, x = net.eval(), torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    _, end = answers.look(lambda: net(x[:1]))
+    seen = trace(net, (32, 32))
+    answers.classes(seen.answer)
     with torch.no_grad():
         scores = torch.cat([net(one[None]) for one in x]).numpy()
     recipe = check(Recipe(model="py:nets:tiny", target="onnx", **asked))
-    return str(answers.meaning(end, scores, recipe, named=named)[0])
+    return str(answers.meaning(answers.ending(seen), scores, recipe, named=named)[0])
 
 
 def pooled(x):
@@ -68,7 +71,14 @@ def convolved(size):
     return nn.Conv2d(16, 5, size)
 
 
+def filled(x):
+    made = x.new_zeros(x.shape)
+    made[:, :2], made[:, 2:] = x[:, :2].sigmoid(), x[:, 2:].sigmoid()
+    return made
+
+
 ONE, THREE = convolved(1), convolved(3)
+SEEN = torch.arange(5) != 2
 ENDS = {
     "nothing": (Then(lambda x: x), "logits"),
     "temperature": (Then(lambda x: x / 1.5), "logits"),
@@ -98,6 +108,13 @@ ENDS = {
     "hard sigmoid": (Then(functional.hardsigmoid), "independent probabilities"),
     "log-sigmoid": (Then(functional.logsigmoid), "independent log-probabilities"),
     "one sigmoid": (Then(torch.sigmoid, 1), "independent probabilities"),
+    "sigmoid of some": (Then(lambda x: torch.where(SEEN, x.sigmoid(), 0.0)), "independent probabilities"),
+    "sigmoids side by side": (Then(filled), "independent probabilities"),
+    "the larger of two sigmoids": (
+        Then(lambda x: torch.maximum(x.sigmoid(), (x / 2).sigmoid())),
+        "independent probabilities",
+    ),
+    "linear by hand": (Then(lambda x: (x.relu()[:, None] * torch.eye(5)).sum(-1)), "logits"),
     "in a wrapper": (nn.DataParallel(nets.ends_in_softmax()), "probabilities"),
     "compiled": (torch.compile(nets.ends_in_sigmoid()), "independent probabilities"),
     "scripted": (torch.jit.script(nets.ends_in_log_softmax()), "log-probabilities"),
@@ -148,6 +165,7 @@ REFUSED = {
     "tokens": (Then(lambda x: x[:, None]), "5 values for each of 1 tokens", "wraps"),
     "no batch": (Then(lambda x: x.squeeze()), "a row without its batch", "keeps the batch"),
     "a loss": (Then(lambda x: x.sum()), "one number", "wraps"),
+    "no batch of one": (Then(lambda x: x.sigmoid().squeeze(), 1), "one number", "keeps the batch"),
     "several rows": (Then(lambda x: x.repeat(2, 1)), "2 rows for one picture", "wraps"),
     "a tuple": (Then(lambda x: (x, x)), r"several tensors \(\[1, 5\], \[1, 5\]\)", "wraps"),
     "a dict": (Then(lambda x: {"logits": x, "features": x}), r"several tensors \(logits, features\)", "wraps"),
@@ -269,23 +287,21 @@ def test_a_files_own_metadata_says_how_to_read_it(exported):
 
     assert told(model="py:nets:one_logit", multi_label=True, threshold=0.9) == ("logits", "Classification", "True")
     # the Model API would put a sigmoid behind these
-    assert told(model="py:nets:ends_in_sigmoid") == ("probabilities", None, "True")
+    assert told(model="py:nets:ends_in_sigmoid", samples=8) == ("probabilities", None, "True")
     assert told(model="py:nets:tiny") == ("logits", "Classification", None)
 
 
 def test_softmax_is_added_once(tmp_path):
     from edgekit.pipeline import export
 
-    base = Recipe(model="py:nets:ends_in_softmax", target="onnx", softmax=True, input_size=(32, 32))
+    base = Recipe(model="py:nets:ends_in_softmax", target="onnx", softmax=True, input_size=(32, 32), samples=8)
     said = []
     made = export(base, tmp_path / "soft", say=said.append)
     assert "--softmax adds nothing: the network answers probabilities already" in said
     assert not made.manifest.recipe["softmax"]
     assert made.manifest.scores == "probabilities"
     with pytest.raises(EdgekitError, match="and these are independent probabilities") as caught:
-        export(
-            Recipe(model="py:nets:ends_in_sigmoid", target="onnx", softmax=True, input_size=(32, 32)), tmp_path / "no"
-        )
+        export(msgspec.structs.replace(base, model="py:nets:ends_in_sigmoid"), tmp_path / "no")
     assert "leave it out" in caught.value.hint
 
 

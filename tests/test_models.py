@@ -510,6 +510,9 @@ def test_labels_must_fit(tmp_path):
     labels.write_text("a\nb\n")
     with pytest.raises(DataError, match="has 2 labels, 'a' to 'b', the model 5 classes"):
         load(recipe("py:nets:tiny", input_size=(32, 32), labels=str(labels)))
+    with pytest.raises(DataError, match=r"has 2 labels, 'a' to 'b', the model 1 class$") as caught:
+        load(recipe("py:nets:one_logit", input_size=(32, 32), labels=str(labels)))
+    assert "the one name of what its score is" in caught.value.hint
 
 
 def test_labels_that_cannot_be_read_are_refused_before_a_model_is_made(tmp_path):

@@ -223,6 +223,11 @@ def test_a_clock_too_coarse_gives_no_share(golden_artifact, budget):
         costs.ratio(golden_artifact, golden_artifact, Costly({"litert": 3000}, step_ns=4000), plan)
 
 
+def test_what_answers_probabilities_is_not_pruned(photos, tmp_path):
+    with pytest.raises(UnsupportedError, match="ends in a softmax and answers probabilities"):
+        prune_run(Goal(0.5), asked(photos, "py:nets:ends_in_softmax", input_size=(32, 32)), tmp_path / "out")
+
+
 def test_classes_must_be_known(photos, tmp_path):
     from test_data import write_idx
 

@@ -21,7 +21,15 @@ from PIL import Image
 from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
 from edgekit.data import open_data, open_lessons, stamps
-from edgekit.errors import ArtifactError, DataError, RequestError, TrainingError, UnknownNameError, WeightsError
+from edgekit.errors import (
+    ArtifactError,
+    DataError,
+    RequestError,
+    TrainingError,
+    UnknownNameError,
+    UnsupportedError,
+    WeightsError,
+)
 from edgekit.models import trained
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
@@ -393,6 +401,22 @@ def test_a_student_learns_its_teachers_answers(run, photos, tmp_path):
     torch.testing.assert_close(again, answers, atol=1e-5, rtol=1e-5)
     larger = objective.teacher(str(run), labels, msgspec.structs.replace(own, input_size=(48, 40)), cpu)
     assert larger(torch.rand(2, 3, 48, 40)).shape == (2, 3)
+
+
+def test_what_answers_probabilities_neither_learns_nor_teaches(photos, tmp_path):
+    for net in ("softmax", "sigmoid"):
+        with pytest.raises(
+            UnsupportedError, match=f"ends in a {net} and answers probabilities; cross-entropy"
+        ) as caught:
+            train(settings(photos, model=f"py:nets:ends_in_{net}"), tmp_path / "run")
+        assert "without its last step" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+    teacher = tmp_path / "teacher"  # as an earlier edgekit trained it
+    shutil.copytree(GOLDEN_FILES / "run-tiny", teacher)
+    card = (teacher / "run.toml").read_text().replace("py:nets:tiny", "py:nets:tiny_softmax")
+    (teacher / "run.toml").write_text(card)
+    with pytest.raises(UnsupportedError, match="teacher ends in a softmax and answers probabilities"):
+        train(settings(photos, model="py:nets:tiny", distill=str(teacher)), tmp_path / "run")
 
 
 def test_a_teacher_knows_the_same_classes(run, photos, tmp_path):

@@ -77,7 +77,7 @@ def _card(made: Artifact, figures: Sequence[Figure]) -> dict[str, Any]:
             "modelArchitecture": manifest.architecture,
             "datasets": [{"ref": part["bom-ref"]} for part in _data(made) if part["type"] == "data"],
             "inputs": [{"format": f"image, {takes.dtype} {_shape(takes.shape)} {takes.layout}"}],
-            "outputs": [{"format": f"{manifest.scores}, {gives.dtype} {_shape(gives.shape)}"}],
+            "outputs": [{"format": f"{manifest.meaning}, {gives.dtype} {_shape(gives.shape)}"}],
         },
         "quantitativeAnalysis": {"performanceMetrics": [_metric(figure) for figure in figures]},
         "considerations": {"technicalLimitations": limits(made)},

@@ -25,11 +25,11 @@ def card(made: Artifact, figures: Sequence[Figure]) -> str:
         f"{markdown_text(manifest.model)} for {manifest.target}, {manifest.scheme}. It knows {markdown_text(manifest.weights.knows)}.",
         "",
         f"`{made.name}/{made.model_file.name}` takes one picture of {size} pixels ({manifest.input.dtype}, {manifest.input.layout}) and "
-        f"gives {manifest.classes} {manifest.scores}; `{made.name}/README.md` shows how to load it.",
+        f"gives {manifest.classes} {manifest.meaning}; `{made.name}/README.md` shows how to load it.",
         "",
         "## Figures",
         "",
-        f"Proof at export: {describe(manifest.proof)}.",
+        f"Proof at export: {describe(manifest.proof, manifest.meaning.measure)}.",
         "",
         markdown_table(("figure", "value, with its 95 % interval", "measured on"), rows),
         "",

@@ -268,8 +268,8 @@ def warn_of_refused(talk: Talk, artifact: "Model") -> None:
     from edgekit.artifact import Artifact
     from edgekit.parity import describe
 
-    if isinstance(artifact, Artifact) and artifact.manifest.proof and not artifact.manifest.proof.passed:
-        said = describe(artifact.manifest.proof)
+    if isinstance(artifact, Artifact) and (proof := artifact.manifest.proof) and not proof.passed:
+        said = describe(proof, artifact.manifest.meaning.measure)
         talk.warn(f"{artifact.folder} was refused at export, it answers differently from PyTorch: {said}")
 
 

@@ -3,6 +3,7 @@
 import copy
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
 from edgekit.models import answers, checkpoints, functions, hub, matching, networks, trained, weights
-from edgekit.models.answers import End
 from edgekit.models.baking import computed_copies
 from edgekit.models.checkpoints import State
 from edgekit.models.family import Family, family
+from edgekit.models.tracing import Trace, trace
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
 from edgekit.recipe import Recipe
@@ -38,7 +39,7 @@ UNTRAINED = "nothing: its weights are random"
 class LoadedModel:
     """
     module   float32, eval mode, takes normalised RGB [n, 3, h, w], answers scores [n, classes]
-    end      what computes the scores
+    trace    what it computes, seen on an empty picture
     meaning  of the scores that the exported file will give, once it is known from the answers to pictures
     """
 
@@ -49,11 +50,11 @@ class LoadedModel:
     preprocess: Preprocess
     labels: tuple[str, ...]
     weights: Weights
+    trace: Trace
     pictures: Path | None = None
     notes: tuple[str, ...] = ()
     pruned: trained.Pruned | None = None
     trained_on: TrainedOn | None = None
-    end: End = answers.LINEAR
     meaning: Meaning = LOGITS
 
     @property
@@ -218,8 +219,8 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
             f"the weights of {recipe.model} hold values that are not numbers (NaN or infinite): {bad}",
             hint="--weights FILE, saved before the training diverged",
         )
-    classes, end = _look(module, planned.preprocess)
-    labels = _labels(recipe, planned, classes, knows, notes)
+    seen = _look(module, planned.preprocess)
+    labels = _labels(recipe, planned, answers.classes(seen.answer), knows, notes)
     if labels[0] == "class 0":
         notes.append("no names are known for the classes; --labels FILE names them")
     record = Weights(
@@ -237,11 +238,11 @@ def load(recipe: Recipe, planned: Plan, given: nn.Module | None = None) -> Loade
         planned.preprocess,
         labels,
         record,
+        seen,
         planned.pictures,
         tuple(notes),
         card.pruned if isinstance(card, trained.Card) else None,
         _trained_on(choice, card),
-        end,
     )
 
 
@@ -334,12 +335,13 @@ def _not_numbers(module: nn.Module) -> str | None:
     return next((name for name, tensor in tensors if not torch.isfinite(tensor).all()), None)
 
 
-def _look(module: nn.Module, spec: Preprocess) -> tuple[int, End]:
-    """How many scores the model gives and what makes them, by running it once on an empty picture."""
+def _look(module: nn.Module, spec: Preprocess) -> Trace:
+    """What the model does with an empty picture; nothing but its answer, where it runs and cannot be watched."""
     try:
-        return answers.look(lambda: module(torch.zeros(1, 3, *spec.input_size)))
-    except UnsupportedError:
-        raise
+        with suppress(Exception):
+            return trace(module, spec.input_size)
+        with torch.no_grad():
+            return Trace((), module(torch.zeros(1, 3, *spec.input_size)), None)
     except Exception as error:  # whatever the model's code raises
         channels = re.search(r"to have (\d+) channels, but got 3 channels", str(error))
         if channels:
@@ -375,9 +377,10 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str, notes: list
     if recipe.labels:
         found = read_names(Path(recipe.labels))
         if len(found.names) != classes:
+            form = "the one name of what its score is the probability of" if classes == 1 else FORM
             raise DataError(
-                f"{recipe.labels} has {len(found.names)} labels, {found.span}, the model {classes} classes",
-                hint=f"--labels FILE: {FORM}",
+                f"{recipe.labels} has {len(found.names)} labels, {found.span}, the model {classes} class{'' if classes == 1 else 'es'}",
+                hint=f"--labels FILE: {form}",
             )
         notes.append(found.said(Path(recipe.labels).name))
         return found.names

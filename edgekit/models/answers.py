@@ -1,19 +1,18 @@
 """What a network's answers are: read from the operators that made them, and from the answers to pictures themselves.
 
-A network runs once under a mode that sees every operator as PyTorch's kernels get it, whatever module, function, hook,
-wrapper or TorchScript called it. Each tensor carries an `End`: what last computed its numbers. What only moves numbers
-(reshape, squeeze, dropout in eval mode, a mean over places) passes it on.
+Every tensor of a trace carries an `End`: what last computed its numbers. What only moves numbers (reshape, squeeze,
+dropout in eval mode, a mean over places) passes it on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakIdKeyDictionary
 
 from edgekit.errors import RequestError, UnsupportedError
+from edgekit.models.tracing import Node, Trace
 from edgekit.recipe import Kind, Recipe
 from edgekit.tasks.classification import Meaning, Scores, add_up, shares, unit_length
 
@@ -57,22 +56,19 @@ PROBABLE: dict[str, Kind] = {
     "log-softmax": "log-probabilities",
     "log-sigmoid": "log-probabilities",
 }
-LINEAR = End("linear", "linear layer")
 
 
-def look(answer_of: Callable[[], Any]) -> tuple[int, End]:
-    """How many scores a network gives, and what makes them. Raises UnsupportedError for what are no scores.
+def ending(seen: Trace) -> End:
+    """What makes a network's answer."""
+    ends: dict[Node | None, End] = {}
+    for node in seen.nodes:
+        if any(node.inputs):  # else it is made of weights alone
+            ends[node] = _end(node, ends)
+    return ends.get(seen.last, End("other", "operator that cannot be seen"))
 
-    answer_of  runs it on one picture
-    """
-    trace = _Trace()
-    try:
-        with torch.no_grad(), trace:
-            answer = answer_of()
-    except Exception:  # what cannot be watched may run all the same
-        trace = _Trace()
-        with torch.no_grad():
-            answer = answer_of()
+
+def classes(answer: Any) -> int:
+    """How many scores a network gives, from its answer to one picture. Raises UnsupportedError for what are no scores."""
     if not isinstance(answer, torch.Tensor):
         raise UnsupportedError(
             f"the model answers {_several(answer)}; {OURS}",
@@ -87,7 +83,21 @@ def look(answer_of: Callable[[], Any]) -> tuple[int, End]:
             f"the model answers {kind} values {shape}, as an argmax does; {OURS}",
             hint="a function that wraps the model and returns the scores themselves",
         )
-    return shape[1], trace.ends.get(answer, End("other", "operator that cannot be seen"))
+    return shape[1]
+
+
+def check_logits(seen: Trace, name: str) -> None:
+    """Refuse to learn with, or from, what is no logits: its answers would be squashed twice. Raises UnsupportedError.
+
+    Log-probabilities are logits too: their softmax is the same.
+    """
+    last = ending(seen)
+    squashed = PROBABLE.get(last.what) == "probabilities" or last.what == "log-sigmoid"
+    if squashed or (classes(seen.answer) > 1 and add_up(seen.answer.float().numpy())):
+        raise UnsupportedError(
+            f"{name} ends in {last} and answers probabilities; cross-entropy wants logits",
+            hint="a function that returns the network without its last step; export adds it: --softmax, or --multi-label",
+        )
 
 
 def _several(answer: Any) -> str:
@@ -122,7 +132,7 @@ def _like(shape: Sequence[int]) -> str:
 def _instead(shape: Sequence[int]) -> str:
     if len(shape) == 4 and shape[2:] == [1, 1]:
         return "a function that wraps the model and adds .flatten(1)"
-    if len(shape) == 1:
+    if len(shape) <= 1:
         return "a function that wraps the model and keeps the batch: .flatten(1) in place of .squeeze() or .flatten()"
     return "a function that wraps the model and returns its scores alone"
 
@@ -173,7 +183,7 @@ def _found(end: End, scores: Scores, multi_label: bool, *, named: bool) -> tuple
         return "log-probabilities", True, f"{ends}, so each class is answered by itself"
     if end.what in PROBABLE:
         raise UnsupportedError(f"{ends}, but its answers do not {_owed(end)}: {_range(scores)}", hint=WORD)
-    if shares(scores) and (end.what == "other" or end.bounded):
+    if shares(scores) and (end.what in ("other", "input") or end.bounded):
         raise UnsupportedError(
             f"{ends}, and its answers are {_range(scores)}: probabilities of independent classes, or something else",
             hint="--scores probabilities --multi-label if they are; --scores logits if they are scores of another kind",
@@ -270,70 +280,51 @@ _MOVES = {
     "dropout", "native_dropout", "lift_fresh", "index_select", "index", "gather", "cat", "stack", "split",
     "split_with_sizes", "unbind", "chunk", "as_strided", "view_as", "expand_as", "flip", "roll", "clamp", "clip",
     "clamp_min", "clamp_max", "nan_to_num", "copy", "resolve_conj", "resolve_neg", "view_copy", "squeeze_copy",
+    "where", "masked_fill", "fill", "zero", "index_fill", "index_put", "index_copy", "maximum", "minimum",
 }  # fmt: skip
 _SCALES = {"add", "sub", "rsub", "mul", "div"}
-_PLAIN = {"add": "sum", "sub": "difference", "mul": "product", "div": "division"}
+_PLAIN = {"add": "sum", "sub": "difference", "rsub": "difference", "mul": "product", "div": "division"}
 _INVERTS = {"exp": {"log-softmax": "softmax", "log-sigmoid": "sigmoid"}, "log": {"softmax": "log-softmax", "sigmoid": "log-sigmoid"}}  # fmt: skip
 
 
-class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Remembers the `End` of every tensor that is alive."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.ends: Any = WeakIdKeyDictionary()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        made = list(_tensors(out))
-        tracked = [(t, self.ends[t]) for t in _tensors(args) if t in self.ends]
-        name = func.overloadpacket.__name__
-        end = _end(name if name.startswith("__") else name.rstrip("_"), args, tracked, made)
-        for tensor in made:
-            self.ends[tensor] = end
-        return out
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for each in value:
-            yield from _tensors(each)
-
-
-def _end(name: str, args: Any, tracked: Sequence[tuple[torch.Tensor, End]], made: Sequence[torch.Tensor]) -> End:
-    """The end of what an operator made of tensors with known ends."""
-    ends = [end for _, end in tracked]
-    first = ends[0] if ends else None
+def _end(node: Node, ends: Mapping[Node | None, End]) -> End:
+    """The end of what an operator made of tensors with known ends, and of weights and the picture, which have none."""
+    name = node.op if node.op.startswith("__") else node.op.rstrip("_")
     plain = name.replace("_", " ").strip()
+    given = [(ends[made], shape) for made, shape in zip(node.inputs, node.shapes, strict=True) if made in ends]
     if (what := _COMPUTES.get(name)) is not None:
         return End(what, "linear layer" if what == "linear" else what)
     if name in _CONVOLVES:
-        kernel = args[1].shape[2:]
-        return End("linear", "convolution", pointwise=set(kernel) == {1})
-    if first is None:
+        return End("linear", "convolution", pointwise=set(node.shapes[1][2:]) == {1})
+    if not given:
         return End("input", plain)
-    if name in _MOVES and all(end == first for end in ends):
+    first, shape = given[0]
+    if name == "sum" and first.what not in PROBABLE and _is_weighed(node.inputs[0], ends):
+        return End("linear", "weighted sum")
+    if name in _MOVES and all(end == first for end, _ in given):
         return first
     if name in _POOLS:
-        many = tracked[0][0].numel() > made[0].numel() if made else False
-        return replace(first, pooled=first.pooled or many)
+        return replace(first, pooled=first.pooled or math.prod(shape) > math.prod(node.shape))
     if name in _ACTIVATES:
         return replace(first, named=plain, active=True) if first.what == "linear" else End("activation", plain)
     if name in _SCALES:
-        return _scaled(plain, args, tracked, made)
+        weights = [shape for made, shape in zip(node.inputs, node.shapes, strict=True) if made not in ends]
+        return _scaled(plain, [end for end, _ in given], weights)
     if first.what in _INVERTS.get(name, {}):
         what = _INVERTS[name][first.what]
         return End(what, what)
     return End("other", plain)
 
 
-def _scaled(plain: str, args: Any, tracked: Sequence[tuple[torch.Tensor, End]], made: Sequence[torch.Tensor]) -> End:
-    """Sums and products: with numbers, with weights, and with each other."""
-    first = tracked[0][1]
-    weights = [t for t in _tensors(args) if all(t is not known for known, _ in tracked)]
-    alike = len({end.what for _, end in tracked}) == 1 and (len(tracked) == 1 or plain in ("add", "sub"))
-    if alike and first.what != "other" and (first.what not in PROBABLE or all(w.numel() == 1 for w in weights)):
-        return replace(first, active=any(end.active for _, end in tracked))
+def _is_weighed(node: Node | None, ends: Mapping[Node | None, End]) -> bool:
+    """Whether it multiplies with weights: the first half of a linear layer that is written by hand."""
+    return node is not None and node.op == "mul" and any(made not in ends for made in node.inputs)
+
+
+def _scaled(plain: str, ends: Sequence[End], weights: Sequence[Sequence[int]]) -> End:
+    """Sums and products: with numbers, with weights of these shapes, and with each other."""
+    first = ends[0]
+    alike = len({end.what for end in ends}) == 1 and (len(ends) == 1 or plain in ("add", "sub"))
+    if alike and first.what != "other" and (first.what not in PROBABLE or all(math.prod(w) == 1 for w in weights)):
+        return replace(first, active=any(end.active for end in ends))
     return End("sum" if plain == "add" else "other", _PLAIN.get(plain, plain))

@@ -6,6 +6,7 @@ needs the numbers of a real module only where its code looks at them.
 
 import math
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def _plainly() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"):
+        with sdpa_kernel(SDPBackend.MATH), torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # a compiled part enters our hooks twice
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -153,8 +155,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             _line() if random else "",
         )
         self.nodes.append(node)
-        for tensor in made if any(inputs) else ():
+        blank = node.op.startswith("new_") or node.op.endswith("_like")  # of a tensor's shape, not of its numbers
+        for tensor in made if any(inputs) and not blank else ():
             self.made[tensor] = node
+            if func._schema.is_mutable and tensor._base is not None:  # written into a part of another
+                self.made[tensor._base] = node
         return answer
 
 

@@ -15,7 +15,7 @@ from edgekit.data import Lessons
 from edgekit.data.classes import unlike
 from edgekit.devices import host
 from edgekit.errors import DataError, RequestError, UnsupportedError
-from edgekit.models import LoadedModel, shapes, trained
+from edgekit.models import LoadedModel, answers, shapes, trained
 from edgekit.models.trained import Card, Pruned
 from edgekit.models.weights import load_into
 from edgekit.pruning import costs, goal, statistics
@@ -156,7 +156,9 @@ def _words(asked: Goal) -> str:
 
 def _load(settings: Settings) -> LoadedModel:
     recipe = settings.recipe()
-    return models.load(recipe, models.plan(recipe))
+    model = models.load(recipe, models.plan(recipe))
+    answers.check_logits(model.trace, settings.model)
+    return model
 
 
 def _check_classes(model: LoadedModel, lessons: Lessons, asked: str) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from edgekit import models, zoo
 from edgekit.data.classes import unlike
 from edgekit.errors import DataError, RequestError
+from edgekit.models import answers
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 from edgekit.training.settings import Settings
@@ -39,11 +40,12 @@ class Teacher:
 
 
 def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torch.device) -> Teacher:
-    """Raises RequestError for what is not a run, DataError for a run of other classes."""
+    """Raises RequestError for what is not a run, UnsupportedError for one without logits, DataError for one of other classes."""
     if not zoo.is_run(run):
         raise RequestError(f"{run} is not a run of edgekit train", hint="--distill with the folder of one")
     recipe = Recipe(model=str(Path(run)), target="torch")
     model = models.load(recipe, models.plan(recipe))
+    answers.check_logits(model.trace, run)
     if model.labels != labels:
         raise DataError(
             f"{run} knows {len(model.labels)} classes, the pictures show {len(labels)}, not the same ones"

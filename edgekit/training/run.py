@@ -16,7 +16,7 @@ from PIL import Image
 from edgekit import models
 from edgekit.data import DataSet, Lessons
 from edgekit.errors import RequestError, TrainingError
-from edgekit.models import LoadedModel, heads, trained
+from edgekit.models import LoadedModel, answers, heads, trained
 from edgekit.models.trained import Card
 from edgekit.training import curve, folder, objective, quantized, resuming, world
 from edgekit.training.course import Course, Say, Standing, lessons_of
@@ -103,6 +103,7 @@ def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel
     planned = models.plan(recipe)
     say(f"weights: {planned.choice.source} ({planned.choice.why})")
     model = models.load(recipe, planned)
+    answers.check_logits(model.trace, settings.model)
     for note in model.notes:
         say(note)
     if not model.knows(labels):
