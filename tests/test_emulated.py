@@ -208,7 +208,7 @@ def test_wheels_of_other_versions_than_here_are_renewed():
 def test_a_guest_gets_this_edgekit_and_its_plugins(tmp_path):
     arm64._this_edgekit(tmp_path / "guest")
     found = {path.name for path in (tmp_path / "guest").iterdir()}
-    assert found == {"edgekit", f"edgekit-{edgekit.__version__}.dist-info"}
+    assert found == {"edgekit", "edgekit_vision.py", f"edgekit_vision-{edgekit.__version__}.dist-info"}
     assert "litert" in next((tmp_path / "guest").glob("*/entry_points.txt")).read_text()
 
 

@@ -107,8 +107,11 @@ def fitting(*files: Path) -> Iterator[None]:
         TypeError,
         ValueError,
     ) as error:
-        named = " or ".join(map(str, files))
-        message = f"{named} is damaged: its parts do not fit together ({kind_and_reason(error)})"
+        named = " and ".join(map(str, files))
+        fault = (
+            "is damaged: its parts do not fit together" if len(files) == 1 else "are damaged, or do not belong together"
+        )
+        message = f"{named} {fault} ({kind_and_reason(error)})"
         raise ArtifactError(message, hint="copy or export it again") from error
 
 

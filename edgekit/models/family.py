@@ -1,8 +1,9 @@
 """What kind of network it is, read from what it computes: it decides the int8 scheme, and the reason that is printed.
 
-The multiply-adds decide: a network that spends most of them in convolutions is a CNN, whatever else it has (a squeeze, a
-CBAM, a few attention layers at its end); another is a transformer where two activations are multiplied with each other,
-an MLP where none are. Class names say nothing: two people call two things alike.
+The multiply-adds decide: a network that spends most of them in convolutions is a CNN, whatever gates it has (a squeeze, a
+CBAM); another is a transformer where two activations are multiplied with each other, an MLP where none are. A CNN with
+something between its convolutions that integers serve badly is "mixed": attention, GELU, or a norm that is computed from
+the picture. Class names say nothing: two people call two things alike.
 """
 
 from collections import Counter
@@ -28,7 +29,7 @@ CLAMPS = ("hardtanh", "clamp", "hardsigmoid")
 
 @dataclass(frozen=True)
 class Family:
-    """name: attention, mlp, hardswish or cnn.
+    """name: attention, mlp, mixed, hardswish or cnn.
 
     convolved    share of the multiply-adds that convolutions have
     activations  that ran, the commonest first, by their usual names
@@ -75,6 +76,8 @@ def family(module: nn.Module, size: tuple[int, int]) -> Family:
     attends = any(_multiplies_activations(n) for n in nodes)
     if share < (MOST if attends else HALF):
         name = "attention" if attends else "mlp"
+    elif attends or norms or "GELU" in activations:
+        name = "mixed"
     else:
         name = "hardswish" if "hard-swish" in activations else "cnn"
     return Family(name, share, activations, (*softmax, *activations, *norms))
