@@ -165,6 +165,13 @@ REFUSED = {
     "tokens": (Then(lambda x: x[:, None]), "5 values for each of 1 tokens", "wraps"),
     "no batch": (Then(lambda x: x.squeeze()), "a row without its batch", "keeps the batch"),
     "a loss": (Then(lambda x: x.sum()), "one number", "wraps"),
+    "sigmoids beside logits": (
+        Then(lambda x: torch.cat([x[:, :2].sigmoid(), x[:, 2:]], 1)),
+        "cat of probabilities and other numbers, between",
+        "--scores logits",
+    ),
+    "halves": (Then(lambda x: x.half()), "float16 scores, and files answer float32", ".float()"),
+    "doubles": (Then(lambda x: x.double()), "float64 scores, and files answer float32", ".float()"),
     "no batch of one": (Then(lambda x: x.sigmoid().squeeze(), 1), "one number", "keeps the batch"),
     "several rows": (Then(lambda x: x.repeat(2, 1)), "2 rows for one picture", "wraps"),
     "a tuple": (Then(lambda x: (x, x)), r"several tensors \(\[1, 5\], \[1, 5\]\)", "wraps"),

@@ -5,6 +5,7 @@ import math
 import random
 import re
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from conftest import GOLDEN_FILES, run_edgekit
@@ -189,6 +190,15 @@ def test_the_budget_ends_it():
     device = Costly({"a": 1000})
     (run,) = harness.compare(entries("a"), device, harness.Plan(budget=0, warmup=0))
     assert (len(run.launches), run.samples) == (1, harness.LEAST_ROUNDS)
+
+
+def test_names_of_two_folders_are_no_longer_than_they_need_be():
+    (run,) = harness.compare(entries("a"), Costly({"a": 1000}), harness.Plan(runs=2, launches=1))
+    twins = [
+        msgspec.structs.replace(run, subject=msgspec.structs.replace(run.subject, path=f"/home/somebody/{where}/tiny"))
+        for where in ("old", "new")
+    ]
+    assert summary.names(twins) == ["old/tiny", "new/tiny"]
 
 
 def test_names_tell_rows_apart():

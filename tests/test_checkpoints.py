@@ -349,6 +349,24 @@ def test_damage_is_one_line(tmp_path, how):
             assert error.message.isprintable()  # noqa: PT017
 
 
+def test_a_tensor_with_one_wrong_bit_is_told_by_its_checksum(tmp_path):
+    blob, path = bytearray(written(state := nn.Linear(4, 3).state_dict(), "zip")), tmp_path / "w.pth"
+    blob[blob.index(state["weight"].numpy().tobytes()) + 5] ^= 1
+    path.write_bytes(blob)
+    with pytest.raises(WeightsError, match=r"the checksum of \S*/data/\d is another"):
+        checkpoints.read_state(path)
+
+
+def test_a_file_without_checksums_is_read(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(nn.Linear(4, 3).state_dict(), tmp_path / "w.pth")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert set(checkpoints.read_state(tmp_path / "w.pth")) == {"weight", "bias"}
+
+
 def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("w/data.pkl", pickle.dumps("x" * 1_000_000, 2))

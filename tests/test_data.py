@@ -6,6 +6,7 @@ import json
 import struct
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,6 +145,20 @@ def test_a_table_beside_the_pictures(tmp_path):
         open_data(tmp_path, LABELS, labels_file=own)
     with pytest.raises(RequestError, match="exclude each other"):
         open_data(tmp_path, LABELS, labels_file=own, unlabelled=True)
+
+
+def test_no_sentence_about_pictures_tells_where_the_user_keeps_them(tmp_path, monkeypatch):
+    save(tmp_path / "album/train/ant/1.png"), save(tmp_path / "plain/a.png")
+    (tmp_path / "idx").mkdir()
+    write_idx(tmp_path / "idx", "t10k", range(5))
+    (tmp_path / "own.csv").write_text("file_name,label\na.png,ant\n")
+    assert open_data(tmp_path / "album", LABELS, split="train").what.startswith("train pictures of album/train (")
+    assert open_data(tmp_path / "idx", LABELS).what.startswith("test pictures of idx (")
+    assert open_data(tmp_path / "plain", LABELS, unlabelled=True).what.startswith("pictures of plain (")
+    tabled = open_data(tmp_path / "plain", LABELS, labels_file=tmp_path / "own.csv")
+    assert tabled.what.startswith("pictures of plain (labels of own.csv)")
+    monkeypatch.chdir(tmp_path)
+    assert open_data(Path("album/train"), LABELS).what.startswith("pictures of album/train (")
 
 
 def test_a_plain_folder_is_not_labelled(tmp_path):

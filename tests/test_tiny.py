@@ -17,7 +17,10 @@ def test_export_predict_bench_verify_inspect(tmp_path, pictures):
         )
         assert done.returncode == 0, done.stderr
         assert "proof: SQNR" in done.stdout
+        assert "5 labels of labels.txt, 'ant' to 'elk'" in done.stdout
     int8, fp32 = (tmp_path / f"build/nets-tiny-tflite-{s}" for s in ("int8", "fp32"))
+
+    assert str(tmp_path) not in (int8 / "manifest.json").read_text()  # nobody learns where the user keeps things
 
     answer = json.loads(run_edgekit("predict", int8, next(pictures.rglob("*.png")), "--json").stdout)
     assert {c["label"] for c in answer["predictions"][0]["classes"]} == {"ant", "bee", "cat", "dog", "elk"}

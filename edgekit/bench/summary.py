@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import exp
+from pathlib import Path
 
 from edgekit.bench.runs import Run, ratio
 
@@ -60,6 +62,7 @@ def names(runs: Sequence[Run]) -> list[str]:
         lambda run: f"{run.name}@{run.runtime}",
         lambda run: f"{run.name} x{run.threads}",
         lambda run: f"{run.name}@{run.runtime} x{run.threads}",
+        *(partial(_end, parts=parts) for parts in (2, 3)),
         lambda run: run.subject.path,
     ]
     for way in ways:
@@ -72,6 +75,10 @@ def names(runs: Sequence[Run]) -> list[str]:
         seen[name] += 1
         found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return found
+
+
+def _end(run: Run, parts: int) -> str:
+    return "/".join(Path(run.subject.path).parts[-parts:])
 
 
 def _row(name: str, run: Run, base: Run | None, counted: Run | None) -> Row:

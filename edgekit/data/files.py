@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgekit.errors import DataError
+from edgekit.harmless import harmless
 from edgekit.preprocess import Pixels, Preprocess, formats, load_pixels
 from edgekit_vision import install
 
@@ -17,6 +18,11 @@ UNREAD = {
     ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".jxl", ".jp2", ".j2k",
     ".psd", ".svg", ".eps", ".tga", ".exr", ".hdr", ".xcf", ".ico",
 }  # fmt: skip
+
+
+def titled(folder: Path, parts: int = 1) -> str:
+    """A folder in words that are kept and passed on: as it was typed, and the end alone of an absolute path."""
+    return harmless(str(Path(*folder.parts[-parts:]) if folder.is_absolute() else folder))
 
 
 def picture_files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgekit import reading
 from edgekit.data.classes import few
 from edgekit.data.dataset import Content, Opener, Source
-from edgekit.data.files import picture_files, unread
+from edgekit.data.files import picture_files, titled, unread
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
@@ -23,7 +23,7 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
     if not unlabelled and (table := next((folder / m for m in METADATA if (folder / m).is_file()), None)):
         return with_table(folder, table)
     files = [path.relative_to(folder) for path in picture_files(folder)]
-    of = harmless(f"{split} pictures of {folder}".strip())
+    of = f"{split} pictures of {titled(folder, 2 if split else 1)}".strip()
     classified = [path for path in files if len(path.parts) > 1]
     if unlabelled or not classified:
         return _files(f"{of} (not labelled)", folder, files, None, unread(folder))
@@ -50,7 +50,7 @@ def with_table(folder: Path, table: Path) -> Source:
     there = {str(path.relative_to(folder)) for path in picture_files(folder)}
     rest = len(there - {str(Path(name)) for name in rows})
     notes = (f"{rest} of {len(there)} pictures in {folder} have no label in {table.name}: left out",) if rest else ()
-    what = harmless(f"pictures of {folder} (labels of {table.name})")
+    what = f"pictures of {titled(folder)} (labels of {harmless(table.name)})"
     return _files(what, folder, [Path(name) for name in rows], list(rows.values()), notes)
 
 

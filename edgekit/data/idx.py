@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data.dataset import Content, Opener, Source
+from edgekit.data.files import titled
 from edgekit.data.folders import stamp
 from edgekit.data.splits import split_of
 from edgekit.errors import DataError
@@ -63,7 +64,7 @@ def source(folder: Path, split: str, images: Path) -> Source:
                     raise DataError(f"{images} is damaged: {error}") from None
                 yield f"{split}/{position}", partial(_rgb, pixels), pixels.tobytes
 
-    what = f"{split} pictures of {folder} (idx files)"
+    what = f"{split} pictures of {titled(folder)} (idx files)"
     files = [p.relative_to(folder) for p in (images, labels)]
     kinds = 1 + max(values, default=0)
     return Source(what, stamp(folder, files), [names[v] for v in values], count, read, kinds=kinds, together=TOGETHER)

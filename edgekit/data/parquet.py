@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data.dataset import Content, Opener, Source
+from edgekit.data.files import titled
 from edgekit.data.folders import stamp
 from edgekit.data.splits import split_of
 from edgekit.data.tables import CLASSES
@@ -62,7 +63,7 @@ def source(folder: Path, split: str, files: Sequence[Path]) -> Source:
                     at += len(batch)
             begin += count
 
-    what = f"{split} pictures of {folder} (parquet files)"
+    what = f"{split} pictures of {titled(folder)} (parquet files)"
     return Source(what, stamp(folder, [p.relative_to(folder) for p in files]), names, sum(rows), read)
 
 

@@ -382,7 +382,7 @@ def _labels(recipe: Recipe, planned: Plan, classes: int, knows: str, notes: list
                 f"{recipe.labels} has {len(found.names)} labels, {found.span}, the model {classes} class{'' if classes == 1 else 'es'}",
                 hint=f"--labels FILE: {form}",
             )
-        notes.append(found.said(recipe.labels))
+        notes.append(found.said(Path(recipe.labels).name))
         return found.names
     if planned.card and len(planned.card.labels) == classes:
         return planned.card.labels

@@ -23,7 +23,8 @@ OURS = "this version exports classifiers: [1, classes]"
 class End:
     """What last computed a tensor's numbers.
 
-    what       softmax, log-softmax, sigmoid, log-sigmoid, linear (also a convolution), normalisation, activation, other
+    what       softmax, log-softmax, sigmoid, log-sigmoid, linear (also a convolution), normalisation, activation, sum,
+               mixed (probabilities beside other numbers), input, other
     named      the operator, in words
     pointwise  of a linear one: a 1 x 1 convolution; active: an activation follows it, pooled: a mean over places follows
     """
@@ -77,11 +78,16 @@ def classes(answer: Any) -> int:
     shape = list(answer.shape)
     if answer.ndim != 2 or len(answer) != 1 or not shape[1]:
         raise UnsupportedError(f"the model answers {shape}{_like(shape)}; {OURS}", hint=_instead(shape))
+    kind = str(answer.dtype).removeprefix("torch.")
     if not answer.is_floating_point():
-        kind = str(answer.dtype).removeprefix("torch.")
         raise UnsupportedError(
             f"the model answers {kind} values {shape}, as an argmax does; {OURS}",
             hint="a function that wraps the model and returns the scores themselves",
+        )
+    if kind != "float32":
+        raise UnsupportedError(
+            f"the model answers {kind} scores, and files answer float32",
+            hint="a function that wraps the model and adds .float()",
         )
     return shape[1]
 
@@ -183,11 +189,13 @@ def _found(end: End, scores: Scores, multi_label: bool, *, named: bool) -> tuple
         return "log-probabilities", True, f"{ends}, so each class is answered by itself"
     if end.what in PROBABLE:
         raise UnsupportedError(f"{ends}, but its answers do not {_owed(end)}: {_range(scores)}", hint=WORD)
-    if shares(scores) and (end.what in ("other", "input") or end.bounded):
+    if shares(scores) and (end.what in ("other", "input", "mixed") or end.bounded):
         raise UnsupportedError(
             f"{ends}, and its answers are {_range(scores)}: probabilities of independent classes, or something else",
             hint="--scores probabilities --multi-label if they are; --scores logits if they are scores of another kind",
         )
+    if end.what == "mixed":
+        raise UnsupportedError(f"{ends}, {_range(scores)}", hint=WORD)
     if multi_label:
         return "logits", True, "--multi-label"
     if classes == 1:
@@ -303,6 +311,8 @@ def _end(node: Node, ends: Mapping[Node | None, End]) -> End:
         return End("linear", "weighted sum")
     if name in _MOVES and all(end == first for end, _ in given):
         return first
+    if name in _MOVES and any(end.what in PROBABLE for end, _ in given):
+        return End("mixed", f"{plain} of probabilities and other numbers")
     if name in _POOLS:
         return replace(first, pooled=first.pooled or math.prod(shape) > math.prod(node.shape))
     if name in _ACTIVATES:

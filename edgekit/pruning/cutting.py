@@ -29,7 +29,7 @@ def cut(module: nn.Module, example: Tensor, share: float) -> nn.Module:
     smaller = copy.deepcopy(module).eval().requires_grad_(True)
     attention = [m for m in smaller.modules() if "attention" in type(m).__name__.lower()]
     if attention:
-        _refuse_other(attention)
+        _refuse_other(module, attention)
         transformers.cut(smaller, share)
     else:
         _cut_channels(smaller, example, share)
@@ -68,10 +68,10 @@ def _cut_channels(module: nn.Module, example: Tensor, share: float) -> None:
     module.zero_grad()
 
 
-def _refuse_other(layers: list[nn.Module]) -> None:
+def _refuse_other(module: nn.Module, layers: list[nn.Module]) -> None:
     other = next((type(m).__name__ for m in layers if not is_attention(m)), None)
     if other:
         raise UnsupportedError(
-            f"its attention is of a kind that cannot be pruned ({other})",
+            f"{type(module).__name__} has attention of a kind that cannot be pruned ({other})",
             hint="ViT, DeiT and Swin of timm can",
         )
