@@ -286,11 +286,3 @@ def test_a_damaged_ort_file_is_said_to_be_one(mobile, tmp_path):
     damaged.write_bytes(mobile.model_file.read_bytes()[:500])
     with pytest.raises(ArtifactError, match=r"damaged, or not an \.ort file"):
         inspection.inspect(damaged)
-
-
-def test_a_gain_that_is_reshaped_before_use_is_no_activation(tmp_path):
-    torch.manual_seed(0)
-    body = torch.nn.Conv2d(3, 8, 3, 2), torch.nn.GroupNorm(2, 8), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1)
-    net = torch.nn.Sequential(*body, torch.nn.Flatten(), torch.nn.Linear(8, 5)).eval()
-    recipe = Recipe("normed", "onnx", quantize=Quantize("int8-static"), input_size=(32, 32), samples=4)
-    assert export(recipe, tmp_path / "made", module=net).manifest.proof.passed

@@ -143,7 +143,7 @@ def _static(
         for name, (axis, scales) in _weight_scales(model, grids).items()
     }
     options: dict[str, Any] = {"TensorQuantOverrides": overrides}
-    kept = kept_float(model, recipe) + _of_constants(model)
+    kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
         kept += _without_weights(model)
@@ -162,13 +162,6 @@ def _static(
         extra_options=options,
     )
     return _loaded(source, target)
-
-
-def _of_constants(model: onnx.ModelProto) -> list[str]:
-    """What is made of constants alone (a GroupNorm's gain, given two more axes): the quantizer takes it for an activation,
-    and then finds a weight."""
-    constants = {i.name for i in model.graph.initializer}
-    return [n.name for n in model.graph.node if n.input and constants.issuperset(n.input)]
 
 
 def _without_weights(model: onnx.ModelProto) -> list[str]:
