@@ -123,8 +123,8 @@ class Hybrid(nn.Module):
             "int8-dynamic",
         ),
         (ChannelAttention(), "cnn", "int8-static", "int8-static"),
-        (Hybrid(), "mixed", "int8-dynamic", "int8-weight-only"),
-        (Activated(nn.GroupNorm(2, 8)), "mixed", "int8-dynamic", "int8-weight-only"),
+        (Hybrid(), "mixed", "int8-dynamic", "int8-static"),
+        (Activated(nn.GroupNorm(2, 8)), "mixed", "int8-dynamic", "int8-static"),
         (nets.tiny(), "cnn", "int8-static", "int8-static"),
     ],
 )
@@ -146,7 +146,7 @@ def test_the_reason_is_true_of_the_network():
     assert reason("timm:efficientnet_b0", "onnx")[1] == "convolutions with SiLU run in integers from end to end"
     assert reason("timm:convnext_atto") == (
         "mixed",
-        "weights in integers; GELU and LayerNorm in float: static int8 loses the answers of such CNNs",
+        "convolutions and linear layers in integers, their ranges taken from each picture; GELU and LayerNorm in float",
     )
     assert reason("timm:efficientvit_b0", "onnx")[0] == "mixed"  # it attends, beside its hard-swish
     assert reason("timm:mixer_s32_224", "onnx") == ("mlp", "linear layers in integers; GELU and LayerNorm in float")
