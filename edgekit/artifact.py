@@ -434,7 +434,8 @@ def read_manifest(folder: Path) -> Manifest:
         if schema != SCHEMA and schema not in OLDER:
             hint = "open it with the edgekit that made it, or a later one"
             raise ArtifactError(f"{path} has schema {schema}; this edgekit reads up to schema {SCHEMA}", hint=hint)
-        manifest = _newest(reading.json_once(blob))
+        plain = reading.json_once(blob)
+        manifest = _newest(plain)
     except FileNotFoundError:
         if (folder / RUN_CARD).is_file():
             what, model = "is a run of edgekit train, not an exported model", str(folder)
@@ -452,7 +453,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path}: {error.strerror}", hint="name the folder of an artifact") from None
     except (reading.Malformed, msgspec.ValidationError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}", hint=AGAIN) from None
-    if schema == SCHEMA and manifest.checksum != _seal(blob, manifest.checksum):
+    seal = plain.get("checksum", None if schema in OLDER else UNSEALED)
+    if seal is not None and seal != _seal(blob, str(seal)):  # also where the schema, by damage, is one without a seal
         raise ArtifactError(f"{path} is not what the export wrote (its checksum differs)", hint=AGAIN)
     if fault := _fault(manifest):
         raise ArtifactError(f"{path} {fault}", hint=AGAIN)

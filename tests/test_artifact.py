@@ -111,6 +111,9 @@ def test_a_manifest_of_today_carries_its_own_checksum(copied):
     (copied / "manifest.json").write_bytes(written.replace(b'"golden_tolerance": 0.', b'"golden_tolerance": 9.'))
     with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
         artifact.load(copied)
+    (copied / "manifest.json").write_bytes(written.replace(b'"schema": 2', b'"schema": 1'))  # which had none
+    with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
+        artifact.load(copied)
 
 
 @pytest.mark.parametrize("name", ["golden.npz", "labels.txt"])

@@ -62,6 +62,7 @@ class ModelSpecTest {
         }
         val error = thrown<DamagedFile> { ModelSpec.read(changed("\"threshold\": 0.9", "\"threshold\": 0.1")) }
         assertEquals("manifest.json is damaged: its checksum differs", error.message)
+        thrown<DamagedFile> { ModelSpec.read(changed("\"schema\": 2", "\"schema\": 1")) }  // which had no checksum
         thrown<BadManifest> { ModelSpec.read(changed("\"threshold\": 0.9", "\"threshold\": 1.5")) }
         thrown<BadManifest> { ModelSpec.read(changed("\"scores\": \"logits\"", "\"scores\": \"odds\"")) }
         val one = Given.spec { it.replace("\"scores\": \"logits\"", "\"scores\": \"log-probabilities\"") }
