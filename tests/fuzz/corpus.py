@@ -98,7 +98,7 @@ def reseal(folder: Path) -> None:
         document["checksum"] = artifact.UNSEALED
         blob = json.dumps(document, indent=2).encode()
         path.write_bytes(blob.replace(artifact.UNSEALED.encode(), artifact._seal(blob, artifact.UNSEALED).encode()))
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return  # what cannot be sealed again stays as it is
 
 
