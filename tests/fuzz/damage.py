@@ -62,13 +62,14 @@ def changed_document(document: dict, random: Random) -> dict:
         inside = document
         for key in path:
             inside = inside[key]
+        odd = copy.deepcopy(random.choice(ODD))  # which the next change may change
         match random.randrange(6):
             case 0:
                 del inside[last]
             case 1 if isinstance(inside, dict):
-                inside[random.choice(("extra", "", "x" * 300, "../x", str(last).upper()))] = random.choice(ODD)
+                inside[random.choice(("extra", "", "x" * 300, "../x", str(last).upper()))] = odd
             case _:
-                inside[last] = random.choice(ODD)
+                inside[last] = odd
     return document
 
 
