@@ -295,3 +295,9 @@ def test_wrong_requests(tmp_path, monkeypatch, arguments, code, expected):
     assert (done.exit_code, done.exception.__class__) == (code, SystemExit)
     assert expected in done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.jsonl", "foreign.jsonl", "good.jsonl"]
+
+
+def test_sizes_below_zero_of_a_damaged_file_of_runs_are_drawn_at_zero():
+    scale = svg.from_zero([-0.5, -3.0])
+    assert (scale(-0.5), svg.from_zero([]).high, svg.from_zero([2.0]).high) == (0.0, 1.0, 2.04)
+    assert scale.ticks()

@@ -61,7 +61,8 @@ def spread(values: Iterable[float], *, margin: float = 0.06) -> Scale:
 
 
 def from_zero(values: Iterable[float]) -> Scale:
-    return Scale(0, max(values, default=0.0) * 1.02 or 1.0)
+    """Of sizes; what a file of runs says that is none, below zero, is drawn at zero."""
+    return Scale(0, max(0.0, *values, 0.0) * 1.02 or 1.0)
 
 
 def text(words: object) -> str:
