@@ -123,6 +123,7 @@ def test_tables_of_labels(tmp_path, name, text):
         ("l.json", "{", "Expecting"),
         ("l.yaml", "a: b", "not a file of labels"),
         ("l.csv", "", "names no pictures"),
+        ("a.json", '{"a\\u0000.png": "ant"}', "is no name of a file"),
     ],
 )
 def test_a_wrong_table_is_refused(tmp_path, name, text, said):

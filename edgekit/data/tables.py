@@ -42,6 +42,8 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
         raise DataError(f"{path}: {error}", hint="a picture and its class in each line or entry") from None
     if not rows:
         raise DataError(f"{path} names no pictures")
+    if nameless := next((name for name in rows if "\0" in name), None):
+        raise DataError(f"{path}: {nameless!r:.80} is no name of a file", hint="a picture's name holds no zero byte")
     return rows
 
 
