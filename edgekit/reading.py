@@ -58,16 +58,17 @@ def json(blob: bytes, kind: type[T]) -> T:
         raise Malformed(_reason(error)) from None
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` of json's. Raises Malformed where a key stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise Malformed(f"'{next(name for name in names if names.count(name) > 1)}' stands in it twice")
+    return found
+
+
 def json_once(blob: bytes) -> dict[str, Any]:
     """An object in which no key stands twice: of two, one reader may believe the first, another the last. Raises Malformed."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise Malformed(f"'{next(name for name in names if names.count(name) > 1)}' stands in it twice")
-        return found
-
     try:
         standard.loads(blob, object_pairs_hook=once)
     except Malformed:

@@ -94,21 +94,13 @@ def _parse(text: str, file: Path) -> Names:
 def _document(text: str) -> Any:
     """JSON, or a dictionary as Python prints it. Raises JSONDecodeError."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=reading.once)
     except json.JSONDecodeError:
         try:
             return ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError):
             pass
         raise
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)}' stands in it twice")
-    return found
 
 
 def _yaml(text: str) -> Any:
