@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from edgekit import zoo
-from edgekit.artifact import TrainedOn, Weights
 from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError, reason
 from edgekit.extras import needs
+from edgekit.manifest import TrainedOn, Weights
 from edgekit.models import answers, checkpoints, functions, hub, matching, networks, trained, weights
 from edgekit.models.baking import computed_copies
 from edgekit.models.checkpoints import State
