@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from edgekit import zoo
-from edgekit.artifact import TrainedOn, Weights
 from edgekit.data.labels import FORM, read_names
 from edgekit.errors import DataError, UnsupportedError, WeightsError, reason
+from edgekit.manifest import TrainedOn, Weights
 from edgekit.models import answers, weights
 from edgekit.models.origins import Plan as Plan
 from edgekit.models.origins import function, run, timm

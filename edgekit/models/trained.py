@@ -15,8 +15,8 @@ import msgspec.toml
 from torch import nn
 
 from edgekit import reading
-from edgekit.artifact import TrainedOn
 from edgekit.errors import WeightsError
+from edgekit.manifest import TrainedOn
 from edgekit.models import checkpoints, functions, heads, networks, shapes, weights
 from edgekit.preprocess import Preprocess
 from edgekit.zoo import RUN_CARD

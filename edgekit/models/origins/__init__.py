@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from torch import nn
 
-from edgekit.artifact import TrainedOn
+from edgekit.manifest import TrainedOn
 from edgekit.models.family import Family
 from edgekit.models.trained import Pruned
 from edgekit.models.weights import Choice

@@ -9,9 +9,9 @@ import msgspec
 import torch
 
 from edgekit import zoo
-from edgekit.artifact import TrainedOn
 from edgekit.errors import UnknownNameError, UnsupportedError, WeightsError
 from edgekit.extras import needs
+from edgekit.manifest import TrainedOn
 from edgekit.models import checkpoints, hub, matching, networks, trained, weights
 from edgekit.models.checkpoints import State
 from edgekit.models.family import family
