@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from edgekit import __version__, reading
-from edgekit.artifact import Artifact, Model, output_errors
+from edgekit.artifact import Artifact, Model
 from edgekit.bench.accuracy import Learned
 from edgekit.bench.evaluation import Evaluation
 from edgekit.bench.proportions import Drop, Share
@@ -24,6 +24,7 @@ from edgekit.devices import Memory, Phase
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
+from edgekit.places import output_errors
 
 REFERENCE = "reference"  # the runtime that is a fixed computation (edgekit/runtimes/reference.py)
 
