@@ -56,7 +56,7 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
         out = out.absolute()
     for place in (out, _rejected(out)):
         publishing.check_destination(place)
-    planned = models.plan(recipe) if module is None else models.plan_given(recipe, module)
+    planned = models.plan(recipe, module)
     resolved, reason = schemes.resolve(
         msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture, planned.kind.because
     )
@@ -86,7 +86,7 @@ def export(
     exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
     say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
-    model = models.load(recipe, intent.plan, module)
+    model = models.load(recipe, intent.plan)
     known = model.notes
     with calibration.scratch_folder() as scratch, publishing.staging(out) as stage:
         spec = model.preprocess

@@ -119,6 +119,12 @@ def read(folder: Path) -> Card:
         raise WeightsError(f"{path}: {error}", hint="train it again, or a newer edgekit") from None
 
 
+def beside(file: Path) -> TrainedOn | None:
+    """What the weights of a run have learned from, where a file of weights is one's."""
+    is_run = file.name == WEIGHTS and (file.parent / RUN_CARD).is_file()
+    return read(file.parent).trained_on if is_run else None
+
+
 def encode(card: Card) -> bytes:
     """As TOML, without what is not there (TOML has no null)."""
     return msgspec.toml.encode(_without_none(msgspec.to_builtins(card)))
