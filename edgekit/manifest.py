@@ -210,7 +210,9 @@ def read_manifest(folder: Path) -> Manifest:
             raise ArtifactError(f"{path} has schema {schema}; this edgekit reads up to schema {SCHEMA}", hint=hint)
         plain = reading.json_once(blob)
         seal = plain.get("checksum", UNSEALED if schema > 1 else None)
-        if seal is not None and seal != _seal(blob, str(seal)):  # also where the schema, by damage, is one without a seal
+        if seal is not None and seal != _seal(
+            blob, str(seal)
+        ):  # also where the schema, by damage, is one without a seal
             raise ArtifactError(f"{path} is not what the export wrote (its checksum differs)", hint=AGAIN)
         manifest = _newest(plain)
     except FileNotFoundError:
