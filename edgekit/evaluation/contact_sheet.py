@@ -6,10 +6,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from edgekit.artifact import check_place, output_errors
-from edgekit.bench.accuracy import Flip
 from edgekit.data import DataSet
 from edgekit.data.classes import brief
 from edgekit.errors import RequestError
+from edgekit.evaluation.accuracy import Flip
 
 SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; pictures in a row
 MOST = 60
