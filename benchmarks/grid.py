@@ -43,6 +43,7 @@ from edgekit.artifact import Artifact
 from edgekit.bench import harness, summary
 from edgekit.devices import host
 from edgekit.evaluation.accuracy import CONFIDENT, Paired
+from edgekit.manifest import file_record, save_manifest
 from edgekit.preprocess import Preprocess, fit
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
@@ -126,8 +127,8 @@ def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
             copy = Path(shutil.copytree(plain, Path(work, "copy")))
             file = copy / float_cell.model_file.name
             DEFAULTS[target](float_cell.model_file, file, scheme, list(calibrating(model, float_cell)))
-            files = {name: artifact.file_record(copy / name) for name in float_cell.manifest.files}
-            artifact.save_manifest(copy, msgspec.structs.replace(float_cell.manifest, files=files))
+            files = {name: file_record(copy / name) for name in float_cell.manifest.files}
+            save_manifest(copy, msgspec.structs.replace(float_cell.manifest, files=files))
             copy.replace(folder)
     return folder
 

@@ -9,10 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import artifact, parity
+from edgekit import artifact, parity, publishing
 from edgekit.answering import contender
-from edgekit.artifact import Artifact, Manifest
+from edgekit.artifact import Artifact
 from edgekit.errors import RequestError, UnsupportedError
+from edgekit.manifest import Manifest
 from edgekit.runtimes import Options
 
 MODELS = Path("app/src/main/assets/models")
@@ -49,7 +50,7 @@ def add(folder: Path, app: Path) -> Added:
     out = _models(app) / made.name
     replaced = out.is_dir()
     try:
-        with artifact.staging(out) as stage:
+        with publishing.staging(out) as stage:
             for name in ("manifest.json", *made.manifest.files):
                 shutil.copyfile(folder / name, stage / name)
     except RequestError as error:

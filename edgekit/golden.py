@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import artifact, calibration
-from edgekit.artifact import Artifact, Golden, GoldenRecord
+from edgekit import calibration
+from edgekit.artifact import Artifact, Golden
 from edgekit.calibration import Chosen
 from edgekit.devices import Worker
+from edgekit.manifest import GoldenRecord
 from edgekit.preprocess import Pixels, Preprocess
 from edgekit.recipe import Recipe
 from edgekit.scenes import scenes
+from edgekit.tensors import golden_tensors
 
 PICTURES = 4
 DRAWN = 32  # of which those are kept that are answered most differently
@@ -50,7 +52,7 @@ def make(draft: Artifact, worker: Worker, pictures: Sequence[Pixels]) -> Golden:
         size = (round(picture.width * wide), round(picture.height * high))
         images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
     manifest = draft.manifest
-    tensors = artifact.golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
+    tensors = golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
     return Golden(images, tensors, draft.decode(worker.answer(tensors)))
 
 

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import registry
-from edgekit.artifact import AGAIN, Artifact, Golden, Proof, digest_of, golden_tensors, load
+from edgekit.artifact import Artifact, Golden, load
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
+from edgekit.manifest import AGAIN, Proof, digest_of
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import LOGITS, Meaning, can_be, sqnr_db
+from edgekit.tensors import golden_tensors
 
 Scores = NDArray[np.float32]
 

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgekit import __version__, artifact, calibration, golden, models, parity, registry, schemes, zoo
-from edgekit.artifact import Artifact, CalibrationRecord, GoldenRecord, Manifest
+from edgekit import __version__, artifact, calibration, golden, models, parity, publishing, registry, schemes, zoo
+from edgekit.artifact import Artifact
 from edgekit.calibration import Pictures
 from edgekit.devices import Job, host, opened
 from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
 from edgekit.exporters import Exported, preparing
+from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, digest_of, file_record, save_manifest
 from edgekit.models import LoadedModel, answers, readying, steady
 from edgekit.preprocess import normalise
 from edgekit.recipe import Recipe, check, check_scheme, full
@@ -53,8 +54,8 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     if not out.name:  # "-o ."
         out = out.absolute()
     for place in (out, _rejected(out)):
-        artifact.check_destination(place)
-    planned = models.plan(recipe) if module is None else models.plan_given(recipe, module)
+        publishing.check_destination(place)
+    planned = models.plan(recipe, module)
     resolved, reason = schemes.resolve(
         msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture, planned.kind.because
     )
@@ -84,9 +85,9 @@ def export(
     exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
     say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
-    model = models.load(recipe, intent.plan, module)
+    model = models.load(recipe, intent.plan)
     known = model.notes
-    with calibration.scratch_folder() as scratch, artifact.staging(out) as stage:
+    with calibration.scratch_folder() as scratch, publishing.staging(out) as stage:
         spec = model.preprocess
         pictures = calibration.choose(
             recipe.calibration, recipe.samples, recipe.seed, spec, model.pictures, Path(scratch)
@@ -127,7 +128,7 @@ def export(
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
         draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration, record))
-        if artifact.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
+        if publishing.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
             say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
             draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
@@ -149,12 +150,12 @@ def export(
         examples.save(stage / "golden.npz")
         (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
         (stage / "README.md").write_text(_readme(manifest, exported), "utf-8")
-        records = {p.name: artifact.file_record(p) for p in sorted(stage.iterdir())}
+        records = {p.name: file_record(p) for p in sorted(stage.iterdir())}
         manifest = msgspec.structs.replace(manifest, files=records)
-        artifact.save_manifest(stage, manifest)
+        save_manifest(stage, manifest)
         if not proof.passed:
             rejected = _rejected(out)
-            artifact.publish(stage, rejected)
+            publishing.publish(stage, rejected)
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes)
             raise ParityError(
                 f"the {recipe.quantize.scheme} file answers differently from PyTorch: "
@@ -251,10 +252,8 @@ def _manifest(
         golden_tolerance=0.0,
         golden=shown,
         recipe=plain,
-        recipe_digest=artifact.digest_of(
-            plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", model.labels
-        ),
-        files={exported.file.name: artifact.file_record(exported.file)},
+        recipe_digest=digest_of(plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", model.labels),
+        files={exported.file.name: file_record(exported.file)},
         made_with={"edgekit": __version__, **exported.versions},
         made_on=host.facts(),
         calibration=record if recipe.calibrated else None,

@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 
 from edgekit import artifact
-from edgekit.artifact import Artifact, Manifest
+from edgekit.artifact import Artifact
 from edgekit.errors import ExportError, ParityError, RequestError
+from edgekit.manifest import Manifest
 from edgekit.pipeline import export
 from edgekit.recipe import Recipe
 

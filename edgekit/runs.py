@@ -15,11 +15,12 @@ import msgspec
 import numpy as np
 
 from edgekit import reading
-from edgekit.artifact import Artifact, Model, output_errors
+from edgekit.artifact import Artifact, Model
 from edgekit.devices import Memory, Phase
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
+from edgekit.places import output_errors
 from edgekit.statistics.intervals import Estimate, blur, estimate, percentiles
 from edgekit.statistics.proportions import Drop, Share
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from conftest import GOLDEN_FILES
 
-from edgekit import artifact
-from edgekit.artifact import Tensor, decode, encode, staging
+from edgekit import artifact, publishing
 from edgekit.errors import ArtifactError, OutputError, RequestError
+from edgekit.manifest import SCHEMA, GoldenRecord, file_record, read_manifest, save_manifest
 from edgekit.preprocess import Preprocess
+from edgekit.publishing import staging
+from edgekit.tensors import Tensor, decode, encode
 
 SPEC = Preprocess((2, 2), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 PIXELS = np.array([0, 128, 255], np.uint8).repeat(4).reshape(1, 2, 2, 3)
@@ -27,8 +29,8 @@ def manifest(digest):
 def test_the_committed_artifact_still_loads(golden_artifact):
     assert json.loads((golden_artifact / "manifest.json").read_text())["schema"] == 1
     opened = artifact.load(golden_artifact)
-    assert (opened.manifest.schema, opened.manifest.independent) == (artifact.SCHEMA, False)
-    assert opened.manifest.golden == artifact.GoldenRecord("the calibration pictures", own=True)
+    assert (opened.manifest.schema, opened.manifest.independent) == (SCHEMA, False)
+    assert opened.manifest.golden == GoldenRecord("the calibration pictures", own=True)
     assert len(opened.labels()) == opened.manifest.classes
     assert opened.model_file.name == "model.tflite"
 
@@ -37,7 +39,7 @@ def test_the_committed_artifact_of_schema_2_still_loads():
     folder = GOLDEN_FILES / "tiny2-tflite-int8"
     assert json.loads((folder / "manifest.json").read_text())["schema"] == 2
     opened = artifact.load(folder)
-    assert opened.manifest.golden == artifact.GoldenRecord("pictures drawn by edgekit", own=False)
+    assert opened.manifest.golden == GoldenRecord("pictures drawn by edgekit", own=False)
     assert (opened.manifest.trained_on.pictures, opened.manifest.trained_on.share) == (39, 0.1)
     assert len({tuple(answer) for answer in opened.golden().answers.tolist()}) == 4
 
@@ -105,7 +107,7 @@ def test_a_manifest_that_no_export_writes_is_refused(copied, change, says):
 
 
 def test_a_manifest_of_today_carries_its_own_checksum(copied):
-    artifact.save_manifest(copied, artifact.read_manifest(copied))
+    save_manifest(copied, read_manifest(copied))
     written = (copied / "manifest.json").read_bytes()
     assert artifact.load(copied).manifest.checksum.encode() in written
     (copied / "manifest.json").write_bytes(written.replace(b'"golden_tolerance": 0.', b'"golden_tolerance": 9.'))
@@ -137,7 +139,7 @@ def replace_with_its_record(folder, name, blob):
     """Another file, and a manifest that agrees with it."""
     (folder / name).write_bytes(blob)
     written = json.loads((folder / "manifest.json").read_text())
-    record = artifact.file_record(folder / name)
+    record = file_record(folder / name)
     written["files"][name] = {"bytes": record.bytes, "sha256": record.sha256}
     (folder / "manifest.json").write_text(json.dumps(written))
 
@@ -235,7 +237,7 @@ def test_killed_at_any_moment_it_leaves_the_old_artifact_whole(tmp_path):
     with staging(out) as stage:
         (stage / "manifest.json").write_text(manifest("old"))
     code = (
-        "import os, signal, sys; from pathlib import Path; from edgekit.artifact import staging\n"
+        "import os, signal, sys; from pathlib import Path; from edgekit.publishing import staging\n"
         "with staging(Path(sys.argv[1])) as stage:\n"
         '    (stage / \'manifest.json\').write_text(\'{"recipe_digest": "new", "files": {}}\')\n'
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -263,7 +265,7 @@ def test_two_exports_at_once_leave_the_last_one_whole(tmp_path):
 EXPORTS = """
 import os, shutil, sys
 from pathlib import Path
-from edgekit.artifact import staging
+from edgekit.publishing import staging
 variant, out = map(Path, sys.argv[1:])
 for _ in range(60):
     with staging(out) as stage:
@@ -334,7 +336,7 @@ def test_a_link_stays_a_link_to_the_artifact(tmp_path):
 def test_a_place_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RequestError, match="file is a file, not a folder"):
-        artifact.check_destination(tmp_path / "file" / "made")
+        publishing.check_destination(tmp_path / "file" / "made")
 
 
 def test_a_full_disk_is_said_in_one_line(tmp_path):
@@ -347,4 +349,4 @@ def test_a_full_disk_is_said_in_one_line(tmp_path):
 def test_no_permission_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root, who may do anything
     with pytest.raises(OutputError, match="no permission"):
-        artifact.check_destination(tmp_path / "made")
+        publishing.check_destination(tmp_path / "made")

@@ -16,6 +16,7 @@ from edgekit import artifact, registry
 from edgekit.devices import Job, clock
 from edgekit.devices.process import ProcessWorker
 from edgekit.errors import ArtifactError, RequestError, UnknownNameError, UnsupportedError, WorkerError
+from edgekit.manifest import save_manifest
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_file_that_takes_other_pictures_than_its_manifest_says(start, copied):
         "input": msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),
         "preprocess": msgspec.structs.replace(manifest.preprocess, input_size=(64, 64)),
     }
-    artifact.save_manifest(copied, msgspec.structs.replace(manifest, **larger))
+    save_manifest(copied, msgspec.structs.replace(manifest, **larger))
     with pytest.raises(ArtifactError, match=r"takes uint8 1x32x32x3, but its manifest makes uint8 1x64x64x3"):
         start(copied)
 

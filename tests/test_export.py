@@ -11,8 +11,8 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import ROOT, run_edgekit
 
 from edgekit import artifact, inspection, parity, pipeline, registry
-from edgekit.artifact import GoldenRecord
 from edgekit.errors import ExportError, ParityError, RequestError
+from edgekit.manifest import GoldenRecord
 from edgekit.preprocess import load_pixels
 from edgekit.recipe import Quantize, Recipe
 

@@ -24,6 +24,7 @@ from edgekit.gate.contract import contract
 from edgekit.gate.judging import Judge
 from edgekit.gate.sequential import LAUNCHES, boundary, decide
 from edgekit.inspection import inspect
+from edgekit.manifest import file_record, read_manifest, save_manifest
 from edgekit.runtimes import Takes
 from edgekit.statistics.intervals import blur
 from edgekit.statistics.proportions import agresti_min, mcnemar_midp, wilson
@@ -492,16 +493,16 @@ def test_the_reference_is_a_fixed_computation(golden_artifact):
 
 def seal(folder, labels=None, **fields):
     """The artifact with other labels and other fields in its manifest, as an export would have written them."""
-    manifest = artifact.read_manifest(folder)
+    manifest = read_manifest(folder)
     if labels:
         (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
-        listed = manifest.files | {"labels.txt": artifact.file_record(folder / "labels.txt")}
+        listed = manifest.files | {"labels.txt": file_record(folder / "labels.txt")}
         fields |= {"files": listed, "classes": len(labels)}
-    artifact.save_manifest(folder, msgspec.structs.replace(manifest, **fields))
+    save_manifest(folder, msgspec.structs.replace(manifest, **fields))
     return folder
 
 
-GOLDEN_MANIFEST = artifact.read_manifest(TFLITE)
+GOLDEN_MANIFEST = read_manifest(TFLITE)
 LABELS = artifact.load(TFLITE).labels()
 OTHER_SPEC = msgspec.structs.replace(GOLDEN_MANIFEST.preprocess, mean=(0.1, 0.2, 0.3), interpolation="nearest")
 CHANGES = {

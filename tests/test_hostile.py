@@ -13,10 +13,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageFile
 
-from edgekit import artifact, preprocess
+from edgekit import artifact, places, preprocess
 from edgekit.cli import main
 from edgekit.errors import WorkerError
 from edgekit.inspection.kernels import kernels
+from edgekit.manifest import file_record, read_manifest, save_manifest
 
 
 def run(*arguments):
@@ -33,7 +34,7 @@ def rewritten(folder, **changes):
     manifest["files"] = {
         name: {"bytes": record.bytes, "sha256": record.sha256}
         for name in manifest["files"]
-        for record in [artifact.file_record(Path(folder, name))]
+        for record in [file_record(Path(folder, name))]
     }
     path.write_text(json.dumps(manifest))
     return folder
@@ -225,7 +226,7 @@ def app(tmp_path):
 def test_what_a_manifest_says_is_held_against_what_can_be_computed(copied, app, what, sealed):
     changes, message = SAID_WRONGLY[what]
     if sealed:
-        artifact.save_manifest(copied, artifact.read_manifest(copied))
+        save_manifest(copied, read_manifest(copied))
         assert run("verify", copied)[0] == 0
     says(copied, changes)
     if sealed:
@@ -240,7 +241,7 @@ def test_what_a_manifest_says_is_held_against_what_can_be_computed(copied, app, 
 
 
 def test_a_changed_manifest_is_noticed_by_its_checksum(copied):
-    artifact.save_manifest(copied, artifact.read_manifest(copied))
+    save_manifest(copied, read_manifest(copied))
     says(copied, {"notes": ["all is well"]})
     code, said = run("predict", copied, "picture.png")
     assert (code, "its checksum differs" in said) == (4, True)
@@ -427,7 +428,7 @@ def test_nothing_is_written_through_a_link_and_leftovers_go(tmp_path):
     (tmp_path / "base.json.partial").symlink_to(victim)
     left = tmp_path / ".base.json.999999999.00000000.partial"
     left.symlink_to(victim)
-    with artifact.replacing(place) as one, artifact.replacing(place) as other:
+    with places.replacing(place) as one, places.replacing(place) as other:
         assert one != other
         one.write_text("one")
         other.write_text("other")

@@ -7,6 +7,7 @@ from conftest import GOLDEN_FILES as GOLDEN
 
 from edgekit import artifact, parity, registry
 from edgekit.errors import RequestError, WorkerError
+from edgekit.manifest import Proof, read_manifest
 from edgekit.runtimes import Options
 
 REFERENCE = np.random.default_rng(0).normal(0, 3, (32, 10)).astype(np.float32)
@@ -28,7 +29,7 @@ def test_wrong_and_broken_answers_fail():
     assert not prove(REFERENCE[::-1].copy(), "int8-static").passed
     assert not prove(np.full_like(REFERENCE, np.nan), "int8-static").passed
     broken = prove(np.full_like(REFERENCE, np.nan))
-    assert msgspec.json.decode(msgspec.json.encode(broken), type=artifact.Proof) == broken
+    assert msgspec.json.decode(msgspec.json.encode(broken), type=Proof) == broken
     assert "answers that are not numbers, on" in parity.describe(broken)
 
 
@@ -58,7 +59,7 @@ def test_answers_of_another_model_are_not_verified(golden_artifact):
 
 def test_a_file_that_the_runtime_cannot_open_is_said(copied):
     (copied / "model.tflite").write_bytes(b"\0" * 64)
-    manifest = artifact.read_manifest(copied)
+    manifest = read_manifest(copied)
     opened = artifact.Artifact(copied, manifest)
     with pytest.raises(WorkerError, match="cannot open"):
         registry.runtime("litert").open(opened)
@@ -78,7 +79,7 @@ def test_files_of_one_model_are_compared_pair_by_pair(golden_artifact):
 def test_files_of_several_models_are_not_compared(golden_artifact, copied):
     labels = (copied / "labels.txt").read_text().splitlines()
     (copied / "labels.txt").write_text("\n".join(reversed(labels)) + "\n")
-    manifest = artifact.read_manifest(copied)
+    manifest = read_manifest(copied)
     pairs = [(artifact.load(golden_artifact), "null"), (artifact.Artifact(copied, manifest), "null")]
     with pytest.raises(RequestError, match="knows other classes"):
         parity.compare(pairs, np.zeros((1, 32, 32, 3), np.uint8), Options())

@@ -133,8 +133,7 @@ def test_what_was_learned_from_is_known_of_every_child(run, photos):
     known = stamps.hashes(train_, train_.positions)
     assert (stamp.pictures, stamp.share, list(stamps.learned_from([stamp], known).values())) == (36, None, [True] * 36)
     assert loaded("py:nets:dropping", weights=str(run)).trained_on == stamp
-    file = models.Choice("file", "as asked", run / trained.WEIGHTS)
-    assert models._trained_on(file, None) == stamp
+    assert trained.beside(run / trained.WEIGHTS) == stamp
     assert loaded("vit_micro", weights="bundled").trained_on.pictures == 57_000
     assert loaded("py:nets:dropping").trained_on is None
 

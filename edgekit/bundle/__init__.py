@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgekit import artifact
+from edgekit import artifact, places
 from edgekit.artifact import Artifact
 from edgekit.bundle import bom, card, provenance
 from edgekit.bundle.figures import Figure
@@ -51,14 +51,14 @@ def write(
         raise RequestError(f"{out} is no .zip", hint=f"-o {out.name or 'bundle'}.zip")
     if out.is_dir():
         raise RequestError(f"{out} is a folder", hint=hint)
-    artifact.check_place(out, hint)
+    places.check_place(out, hint)
     made = artifact.load(folder)
     if made.manifest.golden.own:
         warn(f"golden.npz holds pictures of yours ({made.manifest.golden.source}), and the bundle publishes them")
     packed = files(made, records)
-    with artifact.output_errors(hint):
+    with places.output_errors(hint):
         out.parent.mkdir(parents=True, exist_ok=True)
-    with artifact.replacing(out, hint) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with places.replacing(out, hint) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for name, blob in sorted(packed.items()):
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.create_system, entry.external_attr = 3, 0o100644 << 16

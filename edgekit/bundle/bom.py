@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from edgekit import __version__
-from edgekit.artifact import Artifact, FileRecord, file_record
+from edgekit.artifact import Artifact
 from edgekit.bundle.figures import Figure
 from edgekit.bundle.licences import spdx
+from edgekit.manifest import FileRecord, file_record
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.7.schema.json"
 

@@ -211,7 +211,7 @@ def export(
 
 def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
     """Refuse what a glance tells, before seconds of imports; pipeline.plan looks at everything."""
-    from edgekit import artifact, data, zoo
+    from edgekit import data, publishing, zoo
 
     for recipe in recipes:
         zoo.check_name(recipe.model)
@@ -219,7 +219,7 @@ def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
         if recipe.calibration != "default" and not folder.is_dir():  # what lies in it is listed once, by plan
             data.picture_files(folder)
     if out:
-        artifact.check_destination(out)
+        publishing.check_destination(out)
 
 
 def _one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.random import default_rng  # here, or its 2 MB would count as memory of a file that is fed noise
 
 from edgekit import artifact, registry
-from edgekit.artifact import Array, Artifact, Model
+from edgekit.artifact import Artifact, Model
 from edgekit.devices import (
     Answer,
     Count,
@@ -45,6 +45,7 @@ from edgekit.devices import (
 from edgekit.devices.clock import cpu_clock
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.runtimes import Runtime, Session, Takes
+from edgekit.tensors import Array
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import reading
-from edgekit.artifact import output_errors
 from edgekit.errors import OutputError
+from edgekit.places import output_errors
 from edgekit.tasks.classification import LOGITS, Meaning
 
 BEST = 5

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.recipe import Recipe
+from edgekit.tensors import Tensor
 
 if TYPE_CHECKING:
     from edgekit.models import LoadedModel

@@ -6,7 +6,6 @@ On request the file is ONNX Runtime's own format, `.ort`, which its small builds
 import importlib.metadata
 from pathlib import Path
 
-from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError, reason
 from edgekit.exporters import Exported, Say
@@ -14,6 +13,7 @@ from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tensors import Tensor
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 

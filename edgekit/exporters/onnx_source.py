@@ -11,7 +11,6 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from edgekit.artifact import Tensor, encode
 from edgekit.calibration import Pictures
 from edgekit.exporters import Say, onnx_graph, onnx_quantize
 from edgekit.exporters.deployed import Deployed
@@ -19,6 +18,7 @@ from edgekit.exporters.preparing import Prepared, prepare
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tensors import Tensor, encode
 
 
 @dataclass(frozen=True)

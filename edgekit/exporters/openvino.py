@@ -8,7 +8,6 @@ import msgspec
 import openvino
 from openvino.preprocess import PrePostProcessor
 
-from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError
 from edgekit.exporters import Exported, Say
@@ -17,6 +16,7 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tensors import Tensor
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pillow")
 

@@ -9,7 +9,6 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.errors import MissingExtraError
 from edgekit.exporters import Exported, Say
@@ -20,6 +19,7 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tensors import Tensor
 
 PACKAGES = (
     "torch",

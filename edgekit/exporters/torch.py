@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from edgekit.artifact import Tensor
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, reason
 from edgekit.exporters import Exported, Say
@@ -14,6 +13,7 @@ from edgekit.exporters.deployed import Deployed
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tensors import Tensor
 
 HOW_TO_LOAD = """\
 ```python

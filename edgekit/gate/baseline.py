@@ -12,11 +12,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edgekit import artifact, reading
-from edgekit.artifact import Artifact, LooseFile, Model, file_record, output_errors, replacing
+from edgekit import artifact, publishing, reading
+from edgekit.artifact import Artifact, LooseFile, Model
 from edgekit.errors import ArtifactError, RequestError
 from edgekit.gate.contract import Contract, differences
+from edgekit.manifest import file_record
 from edgekit.model_files import model_files, names_beside
+from edgekit.places import output_errors, replacing
 from edgekit.preprocess import Positive
 
 Count = Annotated[int, msgspec.Meta(gt=0)]
@@ -201,7 +203,7 @@ def replace(where: str, candidate: Model) -> None:
             "what is committed cannot be rewritten", hint="export to the path of the baseline and commit it"
         )
     if isinstance(candidate, Artifact):
-        with artifact.staging(out) as stage:
+        with publishing.staging(out) as stage:
             for name in ("manifest.json", *candidate.manifest.files):
                 shutil.copy2(candidate.folder / name, stage / name)
         return

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from edgekit.artifact import Artifact, Model, Tensor
+from edgekit.artifact import Artifact, Model
 from edgekit.inspection import Inspection, Port
 from edgekit.preprocess import Preprocess
+from edgekit.tensors import Tensor
 
 
 class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +28,7 @@ class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields of the manifest (see artifact.Manifest), and the names of the classes in the order of the scores."""
+    """Fields of the manifest (see Manifest), and the names of the classes in the order of the scores."""
 
     task: str
     preprocess: Preprocess

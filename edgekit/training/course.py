@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from edgekit import __version__
-from edgekit.artifact import TrainedOn
 from edgekit.data import DataSet, Lessons, open_lessons, stamps
 from edgekit.data.labels import read_names
 from edgekit.errors import DataError
+from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
