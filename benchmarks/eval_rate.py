@@ -24,13 +24,13 @@ from PIL import ImageOps
 
 from edgekit import artifact
 from edgekit.answering import Contender, contender
-from edgekit.bench import evaluation
 from edgekit.data import DataSet, open_data
 from edgekit.data.decoding import decoded
 from edgekit.devices import host
 from edgekit.devices.local import Local
 from edgekit.devices.worker import timed
 from edgekit.errors import DataError
+from edgekit.evaluation import run as evaluation
 from edgekit.preprocess import Pixels, open_picture
 from edgekit.runtimes import Options
 

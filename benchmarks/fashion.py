@@ -15,9 +15,9 @@ from PIL import Image
 from edgekit import artifact
 from edgekit.answering import contender
 from edgekit.artifact import Artifact
-from edgekit.bench.evaluation import STATE, Evaluation, evaluate
 from edgekit.cli.evaluate import text
 from edgekit.data import idx, open_data
+from edgekit.evaluation import STATE, Evaluation, evaluate
 from edgekit.preprocess import fit
 from edgekit.runtimes import Options
 

@@ -41,13 +41,13 @@ from edgekit import artifact, calibration, extras, models, registry
 from edgekit.answering import contender
 from edgekit.artifact import Artifact
 from edgekit.bench import harness, summary
-from edgekit.bench.accuracy import CONFIDENT, Paired
-from edgekit.bench.runs import Run, ratio
 from edgekit.devices import host
+from edgekit.evaluation.accuracy import CONFIDENT, Paired
 from edgekit.manifest import file_record, save_manifest
 from edgekit.preprocess import Preprocess, fit
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.runs import Run, ratio
 from edgekit.runtimes import Options
 from edgekit.tasks.classification import Classification, softmax
 from edgekit.tasks.likeness import sqnr_db

@@ -14,11 +14,11 @@ from conftest import GOLDEN_FILES, ROOT, run_edgekit
 
 from edgekit import artifact, parity, registry
 from edgekit.bench import harness
-from edgekit.bench.evaluation import evaluate
 from edgekit.data import open_data
 from edgekit.devices import Job, apk, benchmark_model, phone
 from edgekit.devices.adb import Adb
 from edgekit.errors import DeviceError, ParityError, UnsupportedError, WorkerError
+from edgekit.evaluation import evaluate
 from edgekit.runtimes import Options
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"

@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit import parity
-from edgekit.bench.evaluation import check as check_eval
 from edgekit.cli import main
 from edgekit.data import open_data
 from edgekit.errors import EdgekitError, RecipeError, UnsupportedError
+from edgekit.evaluation.run import check as check_eval
 from edgekit.models import answers
 from edgekit.models.tracing import trace
 from edgekit.prediction import predict

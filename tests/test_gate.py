@@ -16,11 +16,9 @@ from onnx import TensorProto, helper
 
 import edgekit_vision
 from edgekit import artifact, registry
-from edgekit.bench.accuracy import Paired
-from edgekit.bench.proportions import agresti_min, mcnemar_midp, wilson
-from edgekit.bench.statistics import blur
 from edgekit.devices import Memory, Phase, Ready, Samples
 from edgekit.errors import ArtifactError, MissingExtraError, RequestError
+from edgekit.evaluation.accuracy import Paired
 from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
 from edgekit.gate.contract import contract
 from edgekit.gate.judging import Judge
@@ -28,6 +26,8 @@ from edgekit.gate.sequential import LAUNCHES, boundary, decide
 from edgekit.inspection import inspect
 from edgekit.manifest import file_record, read_manifest, save_manifest
 from edgekit.runtimes import Takes
+from edgekit.statistics.intervals import blur
+from edgekit.statistics.proportions import agresti_min, mcnemar_midp, wilson
 from edgekit.tasks import Classification
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"

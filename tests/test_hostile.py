@@ -506,8 +506,8 @@ def test_a_refused_artifact_can_be_looked_at_but_not_without_a_word(copied, pict
 
 
 def test_answers_that_were_never_given_are_refused(tmp_path, golden_artifact):
-    from edgekit.bench.answers import Answer, Answers, Key, Record
     from edgekit.errors import OutputError
+    from edgekit.evaluation.answers import Answer, Answers, Key, Record
 
     key = Key(("a",), ("r",), "x86", "d", "s", labels=True)
     whole = Answer((0, 1), (2.0, 1.0), (0.7, 0.3))

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from edgekit import artifact, places
 from edgekit.artifact import Artifact
-from edgekit.bench.proportions import wilson
-from edgekit.bench.runs import Evaluated, Record
 from edgekit.bundle import bom, card, provenance
 from edgekit.bundle.figures import Figure
 from edgekit.errors import RequestError
+from edgekit.runs import Evaluated, Record
+from edgekit.statistics.proportions import wilson
 from edgekit.tasks import Classification
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say

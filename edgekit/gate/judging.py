@@ -10,20 +10,20 @@ import msgspec
 
 from edgekit import artifact, parity
 from edgekit.artifact import Artifact, Model
-from edgekit.bench.evaluation import STATE, evaluate
 from edgekit.bench.harness import COUNTED
-from edgekit.bench.runs import percent
-from edgekit.bench.statistics import estimate
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import RequestError, UnsupportedError
+from edgekit.evaluation import STATE, evaluate
 from edgekit.gate import Check, Limits, Outcome, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.contract import contract
 from edgekit.gate.duel import Duel, log_ratios
 from edgekit.gate.sequential import LAUNCHES, LEVEL, boundary, decide, look
 from edgekit.inspection import Inspection, inspect
+from edgekit.runs import percent
 from edgekit.runtimes import Options
+from edgekit.statistics.intervals import estimate
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # so many steps of what; called for each
 

@@ -13,18 +13,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import __version__
 from edgekit.answering import Contender, contender
 from edgekit.artifact import Artifact
-from edgekit.bench.accuracy import Accuracy, Learned, Paired, Tally, pair
-from edgekit.bench.answers import Answers, Key, Record, best
-from edgekit.bench.mapping import suspicion
-from edgekit.bench.proportions import wilson
 from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, decoded
 from edgekit.devices import Device
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, RequestError, UnsupportedError
+from edgekit.evaluation.accuracy import Accuracy, Paired, Tally, pair
+from edgekit.evaluation.answers import Answers, Key, Record, best
+from edgekit.evaluation.label_check import suspicion
+from edgekit.runs import Evaluated, Learned, now, subject
 from edgekit.runtimes import Options
+from edgekit.statistics.proportions import wilson
 from edgekit.tasks import Classification
 from edgekit.tasks.likeness import sqnr_db
 
@@ -114,6 +116,29 @@ def evaluate(
             for _ in records:
                 tick()
         return _count(contenders, data, positions, answers, learned)
+
+
+def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> list[Evaluated]:
+    """The lines of an evaluation: of the candidate, and of its reference where there is one."""
+    drops = [(found.paired.reference, found.paired.drop) if found.paired else (None, None), (None, None)]
+    return [
+        Evaluated(
+            made=now(),
+            edgekit=__version__,
+            subject=subject(artifact, artifact.folder),
+            runtime=accuracy.runtime,
+            device=device,
+            cpu_class=found.cpu_class,
+            data=found.data,
+            pictures=accuracy.pictures,
+            top1=accuracy.top1,
+            top5=accuracy.top5,
+            against=against,
+            drop=drop,
+            learned=found.learned,
+        )
+        for artifact, accuracy, (against, drop) in zip(artifacts, found.accuracies, drops, strict=False)
+    ]
 
 
 def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
