@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgekit.artifact import read_manifest
 from edgekit.devices import host
+from edgekit.manifest import read_manifest
 from edgekit.preprocess import fit
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,7 +22,7 @@ from edgekit.devices import host
 from edgekit.preprocess import Preprocess
 from edgekit.training import Settings, batches
 from edgekit.training.learner import Learner
-from edgekit.training.objective import Objective
+from edgekit.training.objective import Classes
 from edgekit.training.settings import AUGMENTS
 from edgekit.training.world import World
 
@@ -45,7 +45,8 @@ def seconds(work: Callable[[], object]) -> float:
 def step_ratio() -> float:
     """edgekit's step through mobilenetv2_035, 32 pictures of 64 px, over a plain one."""
     asked = Settings(model="mobilenetv2_035", data="")
-    ours = Learner(network(asked.model), Objective(asked, None), asked, STEPS, World(0, 1, torch.device("cpu")))
+    objective = Classes(asked, Preprocess(SIZE))
+    ours = Learner(network(asked.model), objective, asked, STEPS, World(0, 1, torch.device("cpu")))
     theirs = network(asked.model).to(memory_format=torch.channels_last)
     optimizer = create_optimizer_v2(theirs, asked.optimizer, asked.lr, asked.weight_decay)
     x, y = torch.randn(32, 3, 64, 64).to(memory_format=torch.channels_last), torch.randint(0, 10, (32,))
@@ -64,8 +65,8 @@ def step_ratio() -> float:
 def reading_rate(augment: Any) -> float:
     """Pictures of Fashion-MNIST in a CPU second, made ready for SIZE."""
     asked, data, spec = Settings(model="", data="", augment=augment), open_lessons(DATA).train, Preprocess(SIZE, 1.0)
-    parts = batches.lessons_of(len(data), asked, 0)[:20]
-    stream = batches.stream(data, parts, batches.random_view(spec, asked), SIZE, 0, (0,))
+    parts, learned = batches.lessons_of(len(data), asked, 0)[:20], Classes(asked, spec)
+    stream = batches.stream(data, parts, learned.random, learned.nothing, 0, (0,))
     return sum(map(len, parts)) / seconds(lambda: list(stream))
 
 

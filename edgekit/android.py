@@ -9,10 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit import artifact, parity
+from edgekit import artifact, parity, publishing
 from edgekit.answering import contender
-from edgekit.artifact import Artifact, Manifest
+from edgekit.artifact import Artifact
 from edgekit.errors import RequestError, UnsupportedError
+from edgekit.manifest import Manifest
 from edgekit.runtimes import Options
 
 MODELS = Path("app/src/main/assets/models")
@@ -49,7 +50,7 @@ def add(folder: Path, app: Path) -> Added:
     out = _models(app) / made.name
     replaced = out.is_dir()
     try:
-        with artifact.staging(out) as stage:
+        with publishing.staging(out) as stage:
             for name in ("manifest.json", *made.manifest.files):
                 shutil.copyfile(folder / name, stage / name)
     except RequestError as error:
@@ -75,7 +76,10 @@ def _check_runnable(m: Manifest) -> None:
     if m.target not in TARGETS:
         hint = f"edgekit export {m.model} --target tflite"
         raise UnsupportedError(f"the app runs .tflite and .onnx files, not those of {m.target}", hint=hint)
-    for tensor, option in ((m.input, "--input uint8, int8 or float32"), (m.output, "the output float32")):
+    for tensor, option in (
+        (m.input, "--input uint8, int8 or float32"),
+        *((output, "the output float32") for output in m.outputs),
+    ):
         if tensor.dtype not in TYPES:
             hint = f"edgekit export {m.model} --target {m.target}, with {option}"
             raise UnsupportedError(f"the app knows no tensors of {tensor.dtype} ({tensor.name})", hint=hint)

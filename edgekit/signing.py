@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from edgekit import reading
-from edgekit.artifact import file_record, output_errors, replacing
 from edgekit.errors import ArtifactError, RequestError, reason
 from edgekit.extras import needs
+from edgekit.manifest import file_record
+from edgekit.places import output_errors, replacing
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey

@@ -10,8 +10,9 @@ import pytest
 import vectors
 from conftest import GOLDEN, GOLDEN_FILES, ROOT, run_edgekit
 
-from edgekit import android, artifact
+from edgekit import android
 from edgekit.errors import ArtifactError, RequestError, UnsupportedError
+from edgekit.manifest import GoldenRecord, read_manifest, save_manifest
 from edgekit.tasks.classification import top_k
 
 
@@ -51,8 +52,8 @@ def test_pictures_of_ones_own_are_said_before_an_app_publishes_them(app, copied)
     said = run_edgekit("android", "add", GOLDEN, "--app", app, "--json")
     assert "golden.npz holds the calibration pictures: your own" in said.stderr
     assert json.loads(said.stdout)["own_pictures"]
-    drawn = artifact.GoldenRecord("pictures drawn by edgekit", own=False)
-    artifact.save_manifest(copied, msgspec.structs.replace(artifact.read_manifest(copied), golden=drawn))
+    drawn = GoldenRecord("pictures drawn by edgekit", own=False)
+    save_manifest(copied, msgspec.structs.replace(read_manifest(copied), golden=drawn))
     said = run_edgekit("android", "add", copied, "--app", app)
     assert said.returncode == 0
     assert "golden.npz" not in said.stderr
@@ -65,14 +66,14 @@ def test_a_file_that_wants_a_newer_runtime_says_so(app, copied):
 
 @pytest.mark.parametrize(("target", "files"), [("openvino", ["model.xml", "model.bin"]), ("torch", ["model.pt2"])])
 def test_what_the_app_cannot_open_is_refused(app, copied, target, files):
-    manifest = artifact.read_manifest(copied)
+    manifest = read_manifest(copied)
     records = dict(manifest.files)
     record = records.pop("model.tflite")
     for name in files:
         shutil.copyfile(copied / "model.tflite", copied / name)
     recipe = manifest.recipe | {"target": target}
     made = msgspec.structs.replace(manifest, target=target, recipe=recipe, files=records | dict.fromkeys(files, record))
-    artifact.save_manifest(copied, made)
+    save_manifest(copied, made)
     with pytest.raises(UnsupportedError, match=f"not those of {target}") as caught:
         android.add(copied, app)
     assert caught.value.hint == "edgekit export py:nets:tiny --target tflite"
@@ -128,12 +129,12 @@ def test_the_committed_vectors_are_what_python_makes():
         *("py-nets-one_logit", "swin_tiny", "vit_tiny"),
     ]
     for model in models:
-        manifest = artifact.read_manifest(model)
+        manifest = read_manifest(model)
         with np.load(model / "expected.npz") as z:
             expected = dict(z)
         for name, digests in vectors.tensor_digests(given, manifest).items():
             np.testing.assert_array_equal(digests, expected[name], err_msg=f"{model.name} {name}")
-        best = [top_k(p, vectors.TOP) for p in manifest.meaning.probabilities(expected["answers"])]
+        best = [top_k(p, vectors.TOP) for p in manifest.task.probabilities(expected["answers"])]
         assert [[c for c, _ in row] for row in best] == expected["classes"].tolist()
 
 

@@ -24,7 +24,8 @@ from torch import nn
 
 from edgekit import models
 from edgekit.errors import RequestError, WeightsError
-from edgekit.models import checkpoints, functions, weights
+from edgekit.models import checkpoints, weights
+from edgekit.models.origins import module as given
 from edgekit.recipe import Recipe
 
 pytestmark = pytest.mark.full
@@ -300,10 +301,10 @@ def quantized():
 )
 def test_a_module_that_is_no_float_network_is_refused_in_one_line(make, says):
     with pytest.raises(RequestError, match=says) as caught:
-        functions.check_module("py:mine:build", make())
+        given.check("py:mine:build", make())
     assert "a function that returns" in caught.value.hint
     with pytest.raises(RequestError, match=says):
-        functions.check_module("py:mine:build", nn.Sequential(nn.Identity(), nn.Sequential(make())))
+        given.check("py:mine:build", nn.Sequential(nn.Identity(), nn.Sequential(make())))
 
 
 def written(state, how):

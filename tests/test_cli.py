@@ -215,7 +215,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact):
 STOPPED = """
 import sys, time
 from pathlib import Path
-from edgekit.artifact import staging
+from edgekit.publishing import staging
 from edgekit.cli import main
 from edgekit.cli.output import common
 

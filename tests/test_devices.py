@@ -16,6 +16,7 @@ from edgekit import artifact, registry
 from edgekit.devices import Job, clock
 from edgekit.devices.process import ProcessWorker
 from edgekit.errors import ArtifactError, RequestError, UnknownNameError, UnsupportedError, WorkerError
+from edgekit.manifest import save_manifest
 
 
 @pytest.fixture
@@ -35,7 +36,8 @@ def test_a_worker_answers_as_the_runtime_does(start, golden_artifact):
     assert worker.ready.host["cpu_class"]
     answers = worker.answer(golden.tensors)
     session = registry.runtime("litert").open(artifact.load(golden_artifact))
-    np.testing.assert_array_equal(answers, np.concatenate([session.run(t[None]) for t in golden.tensors]))
+    (ours,) = answers
+    np.testing.assert_array_equal(ours, np.concatenate([session.run(t[None])[0] for t in golden.tensors]))
     samples = worker.infer(3)
     assert len(samples.wall_ns) == len(samples.cpu_ns) == 3
     assert min(samples.cpu_ns) > 0
@@ -70,10 +72,10 @@ def test_a_batch_that_the_file_does_not_take(start, golden_artifact):
 def test_a_file_that_takes_other_pictures_than_its_manifest_says(start, copied):
     manifest = artifact.load(copied).manifest
     larger = {
-        "input": msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),
+        "inputs": (msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),),
         "preprocess": msgspec.structs.replace(manifest.preprocess, input_size=(64, 64)),
     }
-    artifact.save_manifest(copied, msgspec.structs.replace(manifest, **larger))
+    save_manifest(copied, msgspec.structs.replace(manifest, **larger))
     with pytest.raises(ArtifactError, match=r"takes uint8 1x32x32x3, but its manifest makes uint8 1x64x64x3"):
         start(copied)
 

@@ -17,6 +17,7 @@ from edgekit.preprocess import load_pixels
 from edgekit.recipe import Quantize, Recipe, check
 from edgekit.runtimes import Options
 from edgekit.runtimes.openvino import core
+from edgekit.tensors import Tensor
 
 pytestmark = pytest.mark.full
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-weight-only")
@@ -56,10 +57,10 @@ def test_a_signal_after_two_sessions_is_heard(exported):
 def test_the_file_takes_pixels_as_decoders_give_them(exported, scheme):
     made = exported(scheme, target="openvino")
     model = openvino.Core().read_model(made.model_file)
-    assert made.manifest.input == artifact.Tensor("image", (1, 32, 32, 3), "uint8", "NHWC")
+    assert made.manifest.input == Tensor("image", (1, 32, 32, 3), "uint8", "NHWC")
     assert model.input("image").element_type == openvino.Type.u8
     assert list(model.input("image").shape) == [1, 32, 32, 3]
-    assert list(model.output(made.manifest.output.name).shape) == [1, 5]
+    assert list(model.output(made.manifest.outputs[0].name).shape) == [1, 5]
 
 
 def test_model_and_weights_are_two_files(exported, tmp_path):

@@ -13,8 +13,9 @@ from conftest import run_edgekit
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
-from edgekit import artifact, inspection
+from edgekit import inspection
 from edgekit.errors import ArtifactError
+from edgekit.manifest import file_record, read_manifest, save_manifest
 
 CHANNELS, HIDDEN, CLASSES = 8, 16, 5
 # multiply-adds of the network below, on pictures of 8 x 8
@@ -356,10 +357,10 @@ def test_an_artifact_is_opened_at_its_model(quantized, copied):
     """A folder whose manifest names model.onnx."""
     (copied / "model.tflite").unlink()
     shutil.copy(quantized(), copied / "model.onnx")
-    manifest = artifact.read_manifest(copied)
+    manifest = read_manifest(copied)
     files = {k: v for k, v in manifest.files.items() if k != "model.tflite"}
-    files["model.onnx"] = artifact.file_record(copied / "model.onnx")
-    artifact.save_manifest(
+    files["model.onnx"] = file_record(copied / "model.onnx")
+    save_manifest(
         copied,
         msgspec.structs.replace(manifest, target="onnx", files=files, recipe=manifest.recipe | {"target": "onnx"}),
     )

@@ -11,10 +11,10 @@ import pytest
 from conftest import GOLDEN_FILES, run_edgekit
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit import android, artifact, inspection
-from edgekit.bench import runs
+from edgekit import android, artifact, inspection, runs
 from edgekit.errors import ArtifactError, RequestError, UnsupportedError
 from edgekit.gate import Limits, baseline, checks
+from edgekit.manifest import file_record, read_manifest, save_manifest
 from edgekit.model_files import model_files
 
 ONNX = GOLDEN_FILES / "tiny-onnx-int8"
@@ -149,13 +149,13 @@ def test_an_artifact_opens_nothing_that_is_not_its_own(tmp_path):
     tensor.ClearField("raw_data")
     (made / "model.onnx").write_bytes(graph.SerializeToString())
     (made / "weights.data").write_bytes(weights)
-    manifest = artifact.read_manifest(made)
-    listed = manifest.files | {"model.onnx": artifact.file_record(made / "model.onnx")}
-    artifact.save_manifest(made, msgspec.structs.replace(manifest, files=listed))
+    manifest = read_manifest(made)
+    listed = manifest.files | {"model.onnx": file_record(made / "model.onnx")}
+    save_manifest(made, msgspec.structs.replace(manifest, files=listed))
     with pytest.raises(ArtifactError, match=r"weights\.data, which is no part of the artifact"):
         artifact.load(made)
-    listed |= {"weights.data": artifact.file_record(made / "weights.data")}
-    artifact.save_manifest(made, msgspec.structs.replace(manifest, files=listed))
+    listed |= {"weights.data": file_record(made / "weights.data")}
+    save_manifest(made, msgspec.structs.replace(manifest, files=listed))
     opened = artifact.load(made)
     assert opened.model_bytes == (made / "model.onnx").stat().st_size + len(weights)
     place = tmp_path / "app/app/src/main/AndroidManifest.xml"

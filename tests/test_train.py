@@ -133,8 +133,7 @@ def test_what_was_learned_from_is_known_of_every_child(run, photos):
     known = stamps.hashes(train_, train_.positions)
     assert (stamp.pictures, stamp.share, list(stamps.learned_from([stamp], known).values())) == (36, None, [True] * 36)
     assert loaded("py:nets:dropping", weights=str(run)).trained_on == stamp
-    file = models.Choice("file", "as asked", run / trained.WEIGHTS)
-    assert models._trained_on(file, None) == stamp
+    assert trained.beside(run / trained.WEIGHTS) == stamp
     assert loaded("vit_micro", weights="bundled").trained_on.pictures == 57_000
     assert loaded("py:nets:dropping").trained_on is None
 
@@ -391,9 +390,9 @@ def test_a_student_learns_its_teachers_answers(run, photos, tmp_path):
     x = torch.rand(4, 3, 32, 32)
     labels, cpu = ("blue", "green", "red"), torch.device("cpu")
     answers = objective.teacher(str(run), labels, own, cpu)(x)
-    aims = objective.Objective(asked, objective.teacher(str(run), labels, own, cpu))
-    assert aims(answers, x, torch.zeros(4, dtype=torch.int64)).abs().max() < 1e-6
-    assert aims(-answers, x, torch.zeros(4, dtype=torch.int64)).min() > 0
+    aims = objective.Classes(asked, own, objective.teacher(str(run), labels, own, cpu))
+    assert aims.loss(answers, x, torch.zeros(4, dtype=torch.int64)).abs().max() < 1e-6
+    assert aims.loss(-answers, x, torch.zeros(4, dtype=torch.int64)).min() > 0
     unlike = msgspec.structs.replace(own, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (unlike.mean, unlike.std))
     seen_otherwise = ((x * 0.25 + 0.5) - mean) / std
@@ -518,10 +517,9 @@ def test_an_epoch_shows_every_picture_once_in_batches_of_nearly_one_size(photos)
 
 def test_workers_do_not_change_the_batches(photos):
     data, asked = open_lessons(photos).train, settings(photos, augment="strong")
-    parts, spec = batches.lessons_of(len(data), asked, 0), Preprocess((32, 32))
+    parts, learned = batches.lessons_of(len(data), asked, 0), objective.Classes(asked, Preprocess((32, 32)))
     alone, shared = (
-        list(batches.stream(data, parts, batches.random_view(spec, asked), (32, 32), workers, (0, 1, 0)))
-        for workers in (0, 2)
+        list(batches.stream(data, parts, learned.random, learned.nothing, workers, (0, 1, 0))) for workers in (0, 2)
     )
     assert all(torch.equal(a.images, b.images) and a.right == b.right for a, b in zip(alone, shared, strict=True))
 

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import artifact
-from edgekit.artifact import Manifest
+from edgekit.manifest import Manifest
 from edgekit.preprocess import FILTERS, Preprocess, fit, to_rgb, yuv_to_rgb
 from edgekit.tasks.classification import top_k
+from edgekit.tensors import encode
 
 VECTORS = Path(__file__).resolve().parents[1] / "core/src/test/resources/vectors"
 SIZES = [(120, 90), (90, 121), (1, 1), (2, 61), (448, 448), (640, 360), (333, 500)]  # width, height
@@ -69,7 +70,7 @@ def upright(given: dict[str, NDArray[np.generic]], i: int) -> NDArray[np.uint8]:
 def tensor_digests(given: dict[str, NDArray[np.generic]], manifest: Manifest) -> dict[str, NDArray[np.uint8]]:
     def of(rgb: NDArray[np.generic]) -> NDArray[np.uint8]:
         pixels = fit(Image.fromarray(rgb), manifest.preprocess)[None]
-        return digest(artifact.encode(pixels, manifest.input, manifest.preprocess, folded=manifest.folded))
+        return digest(encode(pixels, manifest.input, manifest.preprocess, folded=manifest.folded))
 
     images = [of(given[f"image_{i}"]) for i in range(len(SIZES))]
     frames = [of(upright(given, i)) for i in range(len(FRAMES + ODD))]
@@ -102,8 +103,8 @@ def write(folder: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("manifest.json", "labels.txt"):
         shutil.copy(folder / name, out / name)
-    answers = opened.golden().answers[:4]
-    probabilities = opened.manifest.meaning.probabilities(answers)
+    answers = opened.golden().answers[0][:4]
+    probabilities = opened.manifest.task.probabilities(answers)
     best = [top_k(p, TOP) for p in probabilities]
     np.savez_compressed(
         out / "expected.npz",

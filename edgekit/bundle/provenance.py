@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from edgekit.artifact import Artifact, file_record
+from edgekit.artifact import Artifact
 from edgekit.bundle.bom import purl
+from edgekit.manifest import file_record
 
 
 def provenance(made: Artifact) -> str:

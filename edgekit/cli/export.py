@@ -211,7 +211,7 @@ def export(
 
 def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
     """Refuse what a glance tells, before seconds of imports; pipeline.plan looks at everything."""
-    from edgekit import artifact, data, zoo
+    from edgekit import data, publishing, zoo
 
     for recipe in recipes:
         zoo.check_name(recipe.model)
@@ -219,7 +219,7 @@ def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
         if recipe.calibration != "default" and not folder.is_dir():  # what lies in it is listed once, by plan
             data.picture_files(folder)
     if out:
-        artifact.check_destination(out)
+        publishing.check_destination(out)
 
 
 def _one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
@@ -295,13 +295,13 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     lines = [
         f"{artifact.model_file}  {megabytes(size)}",
         f"  {m.scheme}: {m.scheme_reason}",
-        f"  proof: {parity.describe(m.proof, m.meaning.measure)}",
+        f"  proof: {parity.describe(m.proof)}",
         f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
     ]
     missed = []
     if m.proof.advisory:
         lines.append("  the weights are random: the limits above were advisory")
-        if not parity.within_limits(m.proof):
+        if not m.proof.within_limits:
             missed.append("its answers miss these limits; with trained weights such a file is refused")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu)
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)

@@ -87,7 +87,7 @@ def gate(
     """
     import msgspec
 
-    from edgekit import artifact, registry
+    from edgekit import artifact, places, registry
     from edgekit import gate as room
     from edgekit.data import open_data
     from edgekit.gate import baseline as other
@@ -107,7 +107,7 @@ def gate(
         (benchmark_action, "--benchmark-action"),
     ):
         if place:
-            artifact.check_place(Path(place), f"{flag} another/file")
+            places.check_place(Path(place), f"{flag} another/file")
     model = artifact.open_model(Path(candidate))
     warn_of_refused(talk, model)
     named = room.budgets(Path(budgets)) if budgets else room.Budgets()
@@ -143,7 +143,7 @@ def gate(
     for note in verdict.notes:
         talk.warn(note)
     if markdown:
-        with artifact.output_errors("--markdown another/file"):
+        with places.output_errors("--markdown another/file"):
             Path(markdown).parent.mkdir(parents=True, exist_ok=True)
             with Path(markdown).open("a", encoding="utf-8") as file:
                 file.write(rendering.markdown(verdict))
@@ -153,7 +153,7 @@ def gate(
         (benchmark_action, "--benchmark-action", dashboards.benchmark_action(verdict)),
     ):
         if place:
-            with artifact.output_errors(f"{flag} another/file"):
+            with places.output_errors(f"{flag} another/file"):
                 Path(place).parent.mkdir(parents=True, exist_ok=True)
                 Path(place).write_text(written, "utf-8")
     text = table(rendering.rows(verdict), header=rendering.HEADER)

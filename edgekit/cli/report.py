@@ -34,9 +34,8 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
       edgekit report build/runs.jsonl laptop.jsonl -o build/report.html --title "MobileNetV2 in October"
       edgekit report -o - >> "$GITHUB_STEP_SUMMARY"
     """
-    from edgekit import artifact
+    from edgekit import places, runs
     from edgekit import report as room
-    from edgekit.bench import runs
     from edgekit.report.html import html
     from edgekit.report.markdown import markdown
 
@@ -59,7 +58,7 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
         talk.result(markdown(made).rstrip("\n"), None)
         return 0
     text = markdown(made) if where.suffix.lower() == ".md" else html(made)
-    with artifact.output_errors("-o another/report.html"):
+    with places.output_errors("-o another/report.html"):
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_text(text, "utf-8", newline="\n")
     counts = {

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from edgekit.artifact import TrainedOn
 from edgekit.data import folders, idx, parquet, stamps
 from edgekit.data.dataset import DataSet, Source, with_labels, without_labels
 from edgekit.data.splits import SPLITS, split_of
 from edgekit.errors import DataError, RequestError
+from edgekit.manifest import TrainedOn
 
 T = TypeVar("T")
 

@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import TrainedOn
 from edgekit.data.dataset import DataSet
 from edgekit.data.splits import hold_out
 from edgekit.errors import DataError
+from edgekit.manifest import TrainedOn
 
 BYTES = 5
 ALL = 1 << 8 * BYTES  # more than any hash

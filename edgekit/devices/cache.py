@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.artifact import output_errors
 from edgekit.errors import DeviceError
+from edgekit.places import output_errors
 
 Say = Callable[[str], None]
 

@@ -11,7 +11,6 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from edgekit.artifact import Tensor, encode
 from edgekit.calibration import Pictures
 from edgekit.exporters import Say, onnx_graph, onnx_quantize
 from edgekit.exporters.deployed import Deployed
@@ -19,6 +18,8 @@ from edgekit.exporters.preparing import Prepared, prepare
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tasks import Classification
+from edgekit.tensors import Tensor, encode
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def make(
     prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
-    answer = model.meaning.kind.replace("-", "_")
+    answer = model.task.scores.replace("-", "_") if isinstance(model.task, Classification) else model.outputs[0]
     graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.input_size, answer, log)
     log.unlink()
     shape = (-1 if recipe.dynamic_batch else 1, 3, *model.preprocess.input_size)

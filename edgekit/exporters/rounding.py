@@ -29,8 +29,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edgekit import overflow
 from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once
-from edgekit.inspection import overflow
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
 PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands

@@ -16,6 +16,7 @@ from edgekit.exporters.deployed import SCOPE
 from edgekit.inspection.tflite import kind, module_paths
 from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe
+from edgekit.tasks import Classification
 
 BECOMES = {"STABLEHLO_SORT": " (torch's topk, sort and argsort become it)"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
@@ -164,27 +165,33 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     image.stats.min = [-m / s for m, s in zip(mean, std, strict=True)]
     image.stats.max = [(255 - m) / s for m, s in zip(mean, std, strict=True)]
 
-    each = ", each by itself" if loaded.meaning.independent else ""
-    labels = metadata.AssociatedFileT()
-    labels.name, labels.type = "labels.txt", metadata.AssociatedFileType.TENSOR_AXIS_LABELS
-    scores = metadata.TensorMetadataT()
-    scores.name = {"logits": "logit", "probabilities": "probability"}.get(loaded.meaning.kind, "log-probability")
-    scores.description = f"one per class{each}: {loaded.weights.knows}"
-    if loaded.meaning.independent and loaded.meaning.kind == "probabilities":
-        scores.processUnits = [_threshold(loaded.meaning.threshold)]
-    scores.associatedFiles = [labels]
-    scores.content = metadata.ContentT()
-    scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
-    scores.content.contentProperties = metadata.FeaturePropertiesT()
-
     graph = metadata.SubGraphMetadataT()
-    graph.inputTensorMetadata, graph.outputTensorMetadata = [image], [scores]
+    graph.inputTensorMetadata = [image]
+    if isinstance(loaded.task, Classification):
+        graph.outputTensorMetadata = [_scores(loaded, loaded.task)]
     model = metadata.ModelMetadataT()
     model.name, model.version, model.minParserVersion = loaded.name, "1", "1.0.0"
     model.description = f"{loaded.architecture}, {recipe.quantize.scheme}"
     model.license = loaded.weights.licence
     model.subgraphMetadata = [graph]
     return model
+
+
+def _scores(loaded: LoadedModel, task: Classification) -> Any:
+    """What the output of a classifier is."""
+    each = ", each by itself" if task.independent else ""
+    labels = metadata.AssociatedFileT()
+    labels.name, labels.type = "labels.txt", metadata.AssociatedFileType.TENSOR_AXIS_LABELS
+    scores = metadata.TensorMetadataT()
+    scores.name = {"logits": "logit", "probabilities": "probability"}.get(task.scores, "log-probability")
+    scores.description = f"one per class{each}: {loaded.weights.knows}"
+    if task.independent and task.scores == "probabilities":
+        scores.processUnits = [_threshold(task.threshold)]
+    scores.associatedFiles = [labels]
+    scores.content = metadata.ContentT()
+    scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
+    scores.content.contentProperties = metadata.FeaturePropertiesT()
+    return scores
 
 
 def _threshold(probability: float) -> Any:

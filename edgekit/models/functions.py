@@ -1,4 +1,4 @@
-"""`py:package.module:function`: a model that a function of the user's own makes."""
+"""`py:package.module:function`: importing a function of the user's own, calling it, and saying what went wrong in it."""
 
 import importlib
 import sys
@@ -7,14 +7,12 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-import torch
 from torch import nn
 
 from edgekit.errors import RequestError, kind_and_reason
 
 EXAMPLE = "py:package.module:function"
 EDGEKIT = str(Path(__file__).parents[1])
-QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized", "torchao.")
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
@@ -47,29 +45,6 @@ def make(model: str) -> nn.Module:
             f"{model} returned {type(made).__name__}, not a torch.nn.Module", hint="a function that returns the model"
         )
     return made.eval()
-
-
-def check_module(model: str, module: nn.Module) -> None:
-    """Refuse a module that is no PyTorch network in floating point any more. Raises RequestError, which names the part."""
-    for name, part in module.named_modules():
-        where = f"{model}, in {name}," if name else model
-        if isinstance(part, torch.jit.ScriptModule):
-            raise RequestError(
-                f"{where} is a TorchScript program, which cannot be traced again",
-                hint="a function that returns the module that the program was made from",
-            )
-        tensors = (*part.parameters(recurse=False), *part.buffers(recurse=False))
-        if type(part).__module__.startswith(QUANTIZED) or any(map(_is_quantized, tensors)):
-            raise RequestError(
-                f"{where} is quantized already ({type(part).__module__}.{type(part).__name__})",
-                hint="a function that returns the float model; edgekit export --int8 quantizes it",
-            )
-
-
-def _is_quantized(tensor: torch.Tensor) -> bool:
-    """By torch itself, or by a class of tensors as torchao has them."""
-    kinds = {type(tensor), type(tensor.data)} if isinstance(tensor, nn.Parameter) else {type(tensor)}
-    return tensor.is_quantized or any(kind.__module__.startswith("torchao.") for kind in kinds)
 
 
 def _import(name: str) -> ModuleType:

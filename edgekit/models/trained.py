@@ -15,8 +15,8 @@ import msgspec.toml
 from torch import nn
 
 from edgekit import reading
-from edgekit.artifact import TrainedOn
 from edgekit.errors import WeightsError
+from edgekit.manifest import TrainedOn
 from edgekit.models import checkpoints, functions, heads, networks, shapes, weights
 from edgekit.preprocess import Preprocess
 from edgekit.zoo import RUN_CARD
@@ -117,6 +117,12 @@ def read(folder: Path) -> Card:
         ) from None
     except reading.Malformed as error:
         raise WeightsError(f"{path}: {error}", hint="train it again, or a newer edgekit") from None
+
+
+def beside(file: Path) -> TrainedOn | None:
+    """What the weights of a run have learned from, where a file of weights is one's."""
+    is_run = file.name == WEIGHTS and (file.parent / RUN_CARD).is_file()
+    return read(file.parent).trained_on if is_run else None
 
 
 def encode(card: Card) -> bytes:

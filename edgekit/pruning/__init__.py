@@ -61,7 +61,7 @@ def prune(
     example = _checked(module, examples)[:1]
     recipe = Recipe("module", target, input_size=(examples.shape[-2], examples.shape[-1]))
     with TemporaryDirectory(prefix="edgekit-") as scratch:
-        cost = costs.of(goal, models.load(recipe, models.plan_given(recipe, module), module), example, Path(scratch))
+        cost = costs.of(goal, models.load(recipe, models.plan(recipe, module)), example, Path(scratch))
         found = search(lambda share: cut(module, example, share), cost.share, goal.keep, say)
     statistics.estimate(found.module, torch.split(examples, 64))
     return found

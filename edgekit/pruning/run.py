@@ -25,6 +25,7 @@ from edgekit.pruning.search import Found, search
 from edgekit.pruning.steps import Steps
 from edgekit.training import Settings, batches, folder, train, world
 from edgekit.training.course import Course, Say, Standing, lessons_of
+from edgekit.training.objective import Classes
 from edgekit.training.run import Progress, quiet_progress
 from edgekit.training.settings import check, plain
 from edgekit.training.world import World
@@ -120,9 +121,9 @@ def _cut(
         cost = costs.of(asked, whole, example, Path(scratch))
         found = search(lambda share: cut(current.module, example, share), cost.share, asked.keep, say)
     with world.join() as here:
-        course = Course(
-            settings, Path(), lessons, dataclasses.replace(current, module=found.module), command, here, say
-        )
+        objective = Classes(settings, whole.preprocess)
+        made = dataclasses.replace(current, module=found.module)
+        course = Course(settings, Path(), lessons, made, objective, command, here, say)
         scores = [course.measure(here.place(module), lessons.val) for module in (whole.module, found.module)]
         statistics.estimate(found.module, _pictures(course, here))
         scores.append(course.measure(found.module, lessons.val))
@@ -177,10 +178,9 @@ def _check_classes(model: LoadedModel, lessons: Lessons, asked: str) -> None:
 
 def _pictures(course: Course, here: World) -> Iterator[Tensor]:
     """About statistics.PICTURES of the training pictures, as the exported model will see them."""
-    spec, asked, train_ = course.model.preprocess, course.settings, course.lessons.train
+    asked, objective, train_ = course.settings, course.objective, course.lessons.train
     parts = batches.lessons_of(len(train_), asked, 0)[: -(-statistics.PICTURES // asked.batch)]
-    view = batches.plain_view(spec)
-    for batch in batches.stream(train_, parts, view, spec.input_size, asked.workers, (asked.seed,)):
+    for batch in batches.stream(train_, parts, objective.plain, objective.nothing, asked.workers, (asked.seed,)):
         yield here.place(batch.images[batch.weight > 0])
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec.toml
 
 from edgekit import reading, zoo
-from edgekit.artifact import output_errors, replacing
 from edgekit.errors import RequestError
 from edgekit.models import trained
 from edgekit.models.trained import Card
+from edgekit.places import output_errors, replacing
 from edgekit.training.settings import differences
 
 WISH = "prune.toml"

@@ -7,7 +7,7 @@ resuming.py    the saved state, and whether it is of the run that is asked for
 learner.py     a step, a score, and the state between two steps
 batches.py     pictures streamed from a data set, augmented by timm
 quantized.py   the network as its int8 file will see it
-objective.py   cross-entropy, and a teacher's answers
+objective.py   what a task means: truths, loss, counts; a teacher
 randomness.py  why a resumed run draws what it would have drawn
 world.py       one process, or several under torchrun
 folder.py      the files of a run

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from edgekit.data import DataSet
+from edgekit.data import DataSet, Picture
 from edgekit.errors import DataError
 from edgekit.preprocess import Preprocess, fit, normalise
 from edgekit.training import randomness
@@ -26,7 +26,8 @@ VIEWS: dict[str, dict[str, Any]] = {
     "light": {"scale": (0.5, 1.0), "ratio": (0.8, 1.25), "color_jitter": None},
     "strong": {"scale": (0.2, 1.0), "color_jitter": None, "auto_augment": "rand-m7-mstd0.5-inc1", "re_prob": 0.25},
 }
-View = Callable[[Image.Image], Tensor]
+ImageView = Callable[[Image.Image], Tensor]
+View = Callable[[Picture], tuple[Tensor, Tensor]]  # the image [3, h, w] and its truth; raises DataError
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -34,7 +35,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 class Batch:
     """
     images  float32 [n, 3, h, w], normalised; zeros for a picture that cannot be read
-    truth   int64 [n]: the class to learn
+    truth   int64: of classes [n], of masks [n, h, w]
     right   per picture, every class that counts as right
     weight  float32 [n]: 1, and 0 for a picture that cannot be read
     unreadable  why, for each of those
@@ -57,18 +58,18 @@ def steps_of(count: int, batch: int) -> int:
     return -(-count // batch)
 
 
-def plain_view(spec: Preprocess) -> View:
+def plain_view(spec: Preprocess) -> ImageView:
     """As the exported model will see it."""
     return lambda picture: torch.from_numpy(normalise(fit(picture, spec), spec).transpose(2, 0, 1).copy())
 
 
-def random_view(spec: Preprocess, settings: Settings) -> View:
+def random_view(spec: Preprocess, settings: Settings) -> ImageView:
     """timm's augmentation, seeded by the caller."""
     if settings.augment == "none":
         return plain_view(spec)
     from timm.data import create_transform
 
-    view: View = create_transform(
+    view: ImageView = create_transform(
         input_size=(3, *spec.input_size),
         is_training=True,
         interpolation=spec.interpolation,
@@ -81,19 +82,25 @@ def random_view(spec: Preprocess, settings: Settings) -> View:
 
 
 def stream(
-    data: DataSet, batches: Sequence[np.ndarray], view: View, size: tuple[int, int], workers: int, seed: tuple[int, ...]
+    data: DataSet,
+    batches: Sequence[np.ndarray],
+    view: View,
+    nothing: tuple[Tensor, Tensor],
+    workers: int,
+    seed: tuple[int, ...],
 ) -> Iterator[Batch]:
     """The batches in their order.
 
     batches  indices into data.positions
-    view     a picture to its tensor, [3, *size]; seeded with `seed` and the picture's position
+    view     seeded with `seed` and the picture's position
+    nothing  takes the place of what the view would give of a picture that cannot be read
 
     Raises DataError where a file of the data set is damaged.
     """
     forks = "fork" in multiprocessing.get_all_start_methods()  # readers hold open files: only a fork takes them along
     workers = min(workers, len(batches)) if forks else 0
     loader: DataLoader[Batch | DataError] = DataLoader(
-        _Stream(data, batches, view, size, seed),
+        _Stream(data, batches, view, nothing, seed),
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
@@ -152,10 +159,14 @@ class _Stream(IterableDataset[Batch | DataError]):
     """Worker w of n makes every n-th batch; the loader takes turns, so their order stays."""
 
     def __init__(
-        self, data: DataSet, batches: Sequence[np.ndarray], view: View, size: tuple[int, int], seed: tuple[int, ...]
+        self,
+        data: DataSet,
+        batches: Sequence[np.ndarray],
+        view: View,
+        nothing: tuple[Tensor, Tensor],
+        seed: tuple[int, ...],
     ) -> None:
-        self.data, self.batches, self.view, self.seed = data, batches, view, seed
-        self.nothing = torch.zeros(3, *size)
+        self.data, self.batches, self.view, self.nothing, self.seed = data, batches, view, nothing, seed
 
     def __iter__(self) -> Iterator[Batch | DataError]:
         worker = get_worker_info()
@@ -173,18 +184,18 @@ class _Stream(IterableDataset[Batch | DataError]):
         pictures = {picture.position: picture for picture in self.data.read(positions)}
         for batch in batches:
             chosen = [pictures.pop(self.data.positions[i]) for i in batch.tolist()]
-            images, unreadable = [], []
+            seen, unreadable = [], []
             for picture in chosen:
                 randomness.reseed(*self.seed, picture.position)
                 try:
-                    images.append(self.view(picture.open()))
+                    seen.append(self.view(picture))
                 except DataError as error:
-                    images.append(self.nothing)
+                    seen.append(self.nothing)
                     unreadable.append(picture.blamed(error).message)
             yield Batch(
-                torch.stack(images),
-                torch.tensor([picture.truth[0] for picture in chosen]),
+                torch.stack([image for image, _ in seen]),
+                torch.stack([truth for _, truth in seen]),
                 tuple(picture.truth for picture in chosen),
-                torch.tensor([float(image is not self.nothing) for image in images]),
+                torch.tensor([float(pair is not self.nothing) for pair in seen]),
                 tuple(unreadable),
             )

@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from edgekit import __version__
-from edgekit.artifact import TrainedOn
 from edgekit.data import DataSet, Lessons, open_lessons, stamps
 from edgekit.data.labels import read_names
 from edgekit.errors import DataError
+from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
 from edgekit.training import batches, randomness
 from edgekit.training.batches import Batch
 from edgekit.training.learner import score
+from edgekit.training.objective import Objective
 from edgekit.training.settings import Settings, plain
 from edgekit.training.world import World
 
@@ -68,6 +69,7 @@ class Course:
     out: Path
     lessons: Lessons
     model: LoadedModel
+    objective: Objective
     command: str
     world: World
     say: Say
@@ -87,23 +89,24 @@ class Course:
 
     def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """This process's share of an epoch's batches, from one on."""
-        spec, asked, train = self.model.preprocess, self.settings, self.lessons.train
+        asked, train, objective = self.settings, self.lessons.train, self.objective
         parts = batches.lessons_of(len(train), asked, epoch)[skip:]
         mine = [part[self.world.rank :: self.world.size] for part in parts]
         seed = (asked.seed, randomness.VIEW, epoch)
-        return batches.stream(train, mine, batches.random_view(spec, asked), spec.input_size, asked.workers, seed)
+        return batches.stream(train, mine, objective.random, objective.nothing, asked.workers, seed)
 
     def looks(self, data: DataSet) -> Iterator[Batch]:
         """This process's share of all pictures, as the exported model will see them."""
-        spec, asked = self.model.preprocess, self.settings
+        asked, objective = self.settings, self.objective
         parts = np.array_split(np.arange(len(data)), batches.steps_of(len(data), asked.batch))
         mine = parts[self.world.rank :: self.world.size]
-        view = batches.plain_view(spec)
-        return batches.stream(data, mine, view, spec.input_size, asked.workers, (asked.seed,)) if mine else iter(())
+        if not mine:
+            return iter(())
+        return batches.stream(data, mine, objective.plain, objective.nothing, asked.workers, (asked.seed,))
 
     def measure(self, module: nn.Module, data: DataSet) -> Score:
         self.world.agree(module)
-        found = score(module, self.looks(data), self.world)
+        found = score(module, self.objective, self.looks(data), self.world)
         if not found.pictures:
             raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
         return found

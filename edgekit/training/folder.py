@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors.torch import save as serialise
 from torch import nn
 
-from edgekit.artifact import output_errors, replacing
 from edgekit.data import DataSet
 from edgekit.errors import DataError, OutputError, RequestError, TrainingError, reason
 from edgekit.models import trained
+from edgekit.places import output_errors, replacing
 from edgekit.preprocess import Preprocess, resize
 from edgekit.training import curve
 from edgekit.training.settings import Settings

@@ -99,7 +99,7 @@ class Learner:
             raise UnsupportedError(
                 f"in training the model answers {type(scores).__name__}, not scores", hint="a model with one head"
             )
-        total = (self.objective(scores.float(), images, truth) * weight).sum()
+        total = (self.objective.loss(scores.float(), images, truth) * weight).sum()
         count = self.world.sum(weight.sum()).clamp(min=1)
         mean = (self.world.sum(total.detach()) / count).item()
         if not math.isfinite(mean):
@@ -136,22 +136,14 @@ class Learner:
                 own.copy_(saved)
 
 
-def score(module: nn.Module, batches: Iterable[Batch], world: World) -> Score:
-    """How often a model is right; each process brings batches of its own. A picture that cannot be read does not count."""
+def score(module: nn.Module, objective: Objective, batches: Iterable[Batch], world: World) -> Score:
+    """How good a model is; each process brings batches of its own. A picture that cannot be read does not count."""
     module.eval()
-    sums = torch.zeros(4, dtype=torch.float64, device=world.device)  # right, loss, read, unreadable
+    counted = torch.zeros(objective.counts, dtype=torch.float64, device=world.device)
     with torch.inference_mode():
         for batch in batches:
-            answers = module(world.place(batch.images)).float()
-            weight = batch.weight.to(world.device)
-            loss = nn.functional.cross_entropy(answers, batch.truth.to(world.device), reduction="none")
-            best = answers.argmax(-1).tolist()
-            right = torch.tensor(
-                [b in any_of for b, any_of in zip(best, batch.right, strict=True)], device=world.device
-            )
-            sums += torch.stack([(right * weight).sum(), (loss * weight).sum(), weight.sum(), (1 - weight).sum()])
-    right_, loss_, read, unreadable = world.sum(sums).tolist()
-    return Score(right_ / max(read, 1), loss_ / max(read, 1), round(read), round(unreadable))
+            counted += objective.count(module(world.place(batch.images)).float(), batch)
+    return objective.score(world.sum(counted))
 
 
 def in_plain_words(error: RuntimeError, settings: Settings) -> TrainingError | None:

@@ -1,18 +1,22 @@
-"""What is made small: cross-entropy with the classes and, with a teacher, the distance to its answers."""
+"""What a task means to training: which truth a picture carries, what is made small, and what is counted."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit import models, zoo
+from edgekit.data import Picture
 from edgekit.data.classes import unlike
 from edgekit.errors import DataError, RequestError
 from edgekit.models import answers
+from edgekit.models.trained import Score
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
+from edgekit.training.batches import Batch, View, plain_view, random_view
 from edgekit.training.settings import Settings
 
 
@@ -55,21 +59,71 @@ def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torc
     return Teacher(model.module.to(device), model.preprocess, student)
 
 
-@dataclass(frozen=True)
-class Objective:
-    settings: Settings
-    teacher: Teacher | None
+class Objective(Protocol):
+    """Of one task.
 
-    def __call__(self, scores: Tensor, images: Tensor, truth: Tensor) -> Tensor:
-        """Loss of each picture [n]. Distillation as Hinton, Vinyals and Dean (2015), https://arxiv.org/abs/1503.02531:
+    figure   that the best epoch has most of
+    plain    a picture as the exported model will see it, and its truth
+    random   the same, augmented
+    nothing  stands for a picture that cannot be read
+    counts   how many numbers `count` gives
+    """
+
+    figure: ClassVar[str]
+    plain: View
+    random: View
+    nothing: tuple[Tensor, Tensor]
+    counts: int
+
+    def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
+        """Of each picture [n]."""
+
+    def count(self, answers: Tensor, batch: Batch) -> Tensor:
+        """float64 [counts], which add up over batches and processes."""
+
+    def score(self, counted: Tensor) -> Score: ...
+
+
+class Classes:
+    """One class for each picture."""
+
+    figure: ClassVar[str] = "top-1"
+
+    def __init__(self, settings: Settings, spec: Preprocess, teacher: Teacher | None = None) -> None:
+        self.settings, self.teacher = settings, teacher
+        self.nothing = torch.zeros(3, *spec.input_size), torch.tensor(0)
+        self.counts = 4
+        plain, random = plain_view(spec), random_view(spec, settings)
+        self.plain: View = lambda picture: (plain(picture.open()), _first(picture))
+        self.random: View = lambda picture: (random(picture.open()), _first(picture))
+
+    def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
+        """Of each picture [n]. Distillation as Hinton, Vinyals and Dean (2015), https://arxiv.org/abs/1503.02531:
 
         (1 - w) * cross-entropy + w * T^2 * KL(teacher's softmax(x / T) || student's)
         """
         asked = self.settings
-        loss = functional.cross_entropy(scores, truth, label_smoothing=asked.smoothing, reduction="none")
+        loss = functional.cross_entropy(answers, truth, label_smoothing=asked.smoothing, reduction="none")
         if self.teacher is None:
             return loss
         t = asked.temperature
         target = (self.teacher(images).float() / t).log_softmax(-1)
-        apart = functional.kl_div((scores / t).log_softmax(-1), target, log_target=True, reduction="none").sum(-1)
+        apart = functional.kl_div((answers / t).log_softmax(-1), target, log_target=True, reduction="none").sum(-1)
         return (1 - asked.distill_weight) * loss + asked.distill_weight * t * t * apart
+
+    def count(self, answers: Tensor, batch: Batch) -> Tensor:
+        """Right, loss, read, unreadable."""
+        device = answers.device
+        weight = batch.weight.to(device)
+        loss = functional.cross_entropy(answers, batch.truth.to(device), reduction="none")
+        best = answers.argmax(-1).tolist()
+        right = torch.tensor([b in any_of for b, any_of in zip(best, batch.right, strict=True)], device=device)
+        return torch.stack([(right * weight).sum(), (loss * weight).sum(), weight.sum(), (1 - weight).sum()]).double()
+
+    def score(self, counted: Tensor) -> Score:
+        right, loss, read, unreadable = counted.tolist()
+        return Score(right / max(read, 1), loss / max(read, 1), round(read), round(unreadable))
+
+
+def _first(picture: Picture) -> Tensor:
+    return torch.tensor(picture.truth[0])

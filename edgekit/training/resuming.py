@@ -4,11 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import output_errors
 from edgekit.data import Lessons
 from edgekit.errors import RequestError
 from edgekit.models import trained
 from edgekit.models.trained import Card
+from edgekit.places import output_errors
 from edgekit.training import folder
 from edgekit.training.course import Course, Standing
 from edgekit.training.learner import Learner

@@ -69,13 +69,13 @@ def train(
         say = say if here.first else lambda line: None
         _check_size(len(lessons.train), settings, here)
         model = _model(settings, lessons.labels, say)
-        asked = objective.Objective(
-            settings,
+        teacher = (
             objective.teacher(settings.distill, lessons.labels, model.preprocess, here.device)
             if settings.distill
-            else None,
+            else None
         )
-        course = Course(settings, out, lessons, model, command, here, say)
+        asked = objective.Classes(settings, model.preprocess, teacher)
+        course = Course(settings, out, lessons, model, asked, command, here, say)
         with (
             folder.alone(out) if here.first else nullcontext(),
             closing(Learner(model.module, asked, settings, course.steps, here)) as learner,

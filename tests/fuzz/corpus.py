@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from edgekit import artifact, recipe
+from edgekit.manifest import UNSEALED, digest_of, file_record, read_manifest, save_manifest
 from fuzz.damage import change_object, changed_bytes, changed_document, changed_json, put
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -34,7 +35,7 @@ def artifacts(folder: Path) -> dict[str, Path]:
     made = {}
     for suffix, golden in ((".tflite", "tiny-tflite-int8"), (".onnx", "tiny-onnx-int8")):
         made[suffix] = Path(shutil.copytree(GOLDEN / golden, folder / suffix[1:]))
-        artifact.save_manifest(made[suffix], artifact.read_manifest(made[suffix]))
+        save_manifest(made[suffix], read_manifest(made[suffix]))
     model = made[".onnx"] / "model.onnx"
     made[".ort"] = _of_onnx(made[".onnx"], folder / "ort", "onnx", {"model.ort": _ort(model)})
     made[".xml"] = _of_onnx(made[".onnx"], folder / "openvino", "openvino", _openvino(model))
@@ -46,7 +47,7 @@ def _of_onnx(source: Path, place: Path, target: str, files: dict[str, bytes]) ->
     (place / "model.onnx").unlink()
     for name, blob in files.items():
         (place / name).write_bytes(blob)
-    manifest = artifact.read_manifest(source)
+    manifest = read_manifest(source)
     asked = manifest.recipe | {"target": target}
     names = [*files, *(name for name in manifest.files if name != "model.onnx")]
     calibration = manifest.calibration.sha256 if manifest.calibration else ""
@@ -55,10 +56,10 @@ def _of_onnx(source: Path, place: Path, target: str, files: dict[str, bytes]) ->
         manifest,
         target=target,
         recipe=asked,
-        recipe_digest=artifact.digest_of(asked, manifest.weights.sha256, calibration, labels),
-        files={name: artifact.file_record(place / name) for name in names},
+        recipe_digest=digest_of(asked, manifest.weights.sha256, calibration, labels),
+        files={name: file_record(place / name) for name in names},
     )
-    artifact.save_manifest(place, manifest)
+    save_manifest(place, manifest)
     return place
 
 
@@ -95,11 +96,11 @@ def reseal(folder: Path) -> None:
         for name in document["files"]:
             if not (folder / name).is_file():  # /dev/zero has no end
                 return
-            record = artifact.file_record(folder / name)
+            record = file_record(folder / name)
             document["files"][name] = {"bytes": record.bytes, "sha256": record.sha256}
-        document["checksum"] = artifact.UNSEALED
+        document["checksum"] = UNSEALED
         blob = json.dumps(document, indent=2).encode()
-        path.write_bytes(blob.replace(artifact.UNSEALED.encode(), artifact._seal(blob, artifact.UNSEALED).encode()))
+        path.write_bytes(blob.replace(UNSEALED.encode(), artifact._seal(blob, UNSEALED).encode()))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return  # what cannot be sealed again stays as it is
 
@@ -309,7 +310,7 @@ def runs(bases: dict[str, Path], random: Random) -> Case:
 
 def baselines(bases: dict[str, Path], random: Random) -> Case:
     folder = _copy(bases, random, ".tflite")
-    record = artifact.file_record(folder / "model.tflite")
+    record = file_record(folder / "model.tflite")
     whole = {
         "schema": 2, "name": "a", "digest": record.sha256, "bytes": record.bytes, "operators": {"CONV_2D int8": 3}, "int8_macs": 1.0,
         "sqnr_db": 40.0, "cpu_ms": 0.1, "memory_bytes": 10, "score": 1.0, "instructions": {"arm64": 5}, "host": {"cpu": "x"}, "source": None,

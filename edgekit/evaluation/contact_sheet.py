@@ -5,11 +5,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from edgekit.artifact import check_place, output_errors
-from edgekit.bench.accuracy import Flip
 from edgekit.data import DataSet
 from edgekit.data.classes import brief
 from edgekit.errors import RequestError
+from edgekit.evaluation.accuracy import Flip
+from edgekit.places import check_place, output_errors
 
 SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; pictures in a row
 MOST = 60
@@ -17,7 +17,7 @@ COLOURS = {"lost": "#b00020", "won": "#1b7a2f", "both wrong": "#555555", "not la
 
 
 def check(path: Path) -> None:
-    """Raises RequestError for a name that does not end as a picture's, and as artifact.check_place does."""
+    """Raises RequestError for a name that does not end as a picture's, and as places.check_place does."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise RequestError(
             f"{path} does not end as a picture's name", hint=f"--contact-sheet {path.with_suffix('.png')}"

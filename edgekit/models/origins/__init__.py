@@ -1,0 +1,66 @@
+"""Where models come from, a file each: timm (by name), run (of `edgekit train`), function (`py:`), module (one that is there).
+
+Each has `plan(...)`, which decides without loading anything, and `make(...)`, which the Plan holds and which does it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from torch import nn
+
+from edgekit.manifest import TrainedOn
+from edgekit.models.family import Family
+from edgekit.models.trained import Pruned
+from edgekit.models.weights import Choice
+from edgekit.preprocess import Preprocess
+from edgekit.recipe import Recipe
+
+UNTRAINED = "nothing: its weights are random"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A module with its weights, and what its origin knows of them.
+
+    knows    what they were trained for, in words
+    labels   of its classes, where they are known
+    notes    to be said to the user; empty ones are not
+    """
+
+    module: nn.Module
+    knows: str
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    licence: str = ""
+    pruned: Pruned | None = None
+    trained_on: TrainedOn | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be loaded, decided without loading it.
+
+    name      as the manifest has it
+    make      does it. Raises WeightsError
+    pictures  that came with the weights: a contact sheet or a folder; what "default" calibration means for it
+    """
+
+    name: str
+    architecture: str
+    kind: Family
+    choice: Choice
+    preprocess: Preprocess
+    make: Callable[[], Made]
+    pictures: Path | None = None
+
+    @property
+    def family(self) -> str:
+        return self.kind.name
+
+
+def override(spec: Preprocess, recipe: Recipe) -> Preprocess:
+    """A model's own preprocessing with what the recipe says otherwise."""
+    asked = {k: getattr(recipe, k) for k in ("input_size", "crop_pct", "mean", "std") if getattr(recipe, k) is not None}
+    return msgspec.structs.replace(spec, **asked)

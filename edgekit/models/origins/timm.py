@@ -1,0 +1,154 @@
+"""timm's networks by name, with weights of the hub, of an installed package, bundled with edgekit, or of a file."""
+
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from edgekit import zoo
+from edgekit.errors import UnknownNameError, UnsupportedError, WeightsError
+from edgekit.extras import needs
+from edgekit.manifest import TrainedOn
+from edgekit.models import checkpoints, hub, matching, networks, trained, weights
+from edgekit.models.checkpoints import State
+from edgekit.models.family import family
+from edgekit.models.origins import UNTRAINED, Made, Plan, override
+from edgekit.models.weights import Choice
+from edgekit.preprocess import FILTERS, Preprocess
+from edgekit.recipe import Recipe
+
+with needs("models"):
+    import timm
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+
+class BundledCard(msgspec.Struct, frozen=True):
+    """What is known of a bundled checkpoint; more stands in its TOML file."""
+
+    architecture: str
+    data: str
+    licence: str
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+
+    @property
+    def knows(self) -> str:
+        return f"{len(self.labels)} kinds of clothes ({self.data})"
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Raises UnknownNameError, UnsupportedError for what is no classifier or takes no such size, WeightsError."""
+    name = zoo.timm_name(recipe.model)
+    config = _config(name)
+    architecture = name.partition(".")[0]
+    spec = _preprocess(config)
+    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
+        raise UnsupportedError(
+            f"{name} has no classes: it answers features",
+            hint=f"--weights FILE of a {architecture} trained to classify",
+        )
+    if recipe.input_size:
+        networks.check_size(architecture, recipe.input_size, spec.input_size)
+    bundled = zoo.BUNDLED / f"{recipe.model}.safetensors"
+    choice = weights.choose(recipe.weights, architecture, config.hf_hub_id, bundled if bundled.is_file() else None)
+    with torch.device("meta"):
+        kind = family(timm.create_model(architecture, num_classes=1), spec.input_size)
+    pictures = None
+    if choice.source == "bundled":
+        spec, pictures = read_card(bundled).preprocess, zoo.BUNDLED / "fashion-mnist.png"
+    return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures)
+
+
+def make(recipe: Recipe, choice: Choice) -> Made:
+    """Raises WeightsError."""
+    name, size = zoo.timm_name(recipe.model), recipe.input_size
+    config, bare = _config(name), name.partition(".")[0]
+    match choice.source:
+        case "random":
+            return Made(networks.create(bare, size), UNTRAINED)
+        case "imagenet":
+            path = choice.path or hub.download(str(config.hf_hub_id), choice.instead)
+            _check_cached(path, choice.instead)
+            model = networks.create(name, size, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+            return Made(model, f"{config.num_classes:,} ImageNet classes", _imagenet(config.num_classes))
+        case "package":
+            model = networks.create(bare, size)
+            assert choice.path is not None
+            state = weights.lite_to_timm(checkpoints.read_state(choice.path), model)
+            weights.load_into(model, state, choice.path.name)
+            return Made(model, "1,000 ImageNet classes", _imagenet(1000))
+    assert choice.path is not None
+    state = checkpoints.read_state(choice.path)
+    model = networks.create(bare, size, **_classes_of(state, config.classifier, bare, size, choice.path.name))
+    note = weights.load_into(model, state, choice.path.name)
+    if choice.source == "bundled":
+        card = read_card(choice.path)
+        return Made(model, card.knows, card.labels, (note,), card.licence, trained_on=_fashion())
+    return Made(model, "what it was trained for", notes=(note,), trained_on=trained.beside(choice.path))
+
+
+def read_card(checkpoint: Path) -> BundledCard:
+    return msgspec.convert(tomllib.loads(checkpoint.with_suffix(".toml").read_text("utf-8")), BundledCard)
+
+
+def _fashion() -> TrainedOn:
+    """What the bundled checkpoints have learned from."""
+    return msgspec.json.decode((zoo.BUNDLED / "fashion-mnist.json").read_bytes(), type=TrainedOn)
+
+
+def _config(name: str) -> Any:
+    """What timm knows of a network and its pretrained tag. Raises UnknownNameError."""
+    try:
+        config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    except RuntimeError:  # a network that timm has, with a tag that it has not
+        config = None
+    if config is None:
+        bare = name.partition(".")[0]
+        tags = timm.list_models(f"{bare}.*", pretrained=True) if timm.is_model(bare) else []
+        known = tags or timm.list_models(pretrained=False) + timm.list_models(pretrained=True)
+        raise UnknownNameError("timm model", name, known, hint="timm:resnet18, or edgekit list models")
+    return config
+
+
+def _preprocess(config: Any) -> Preprocess:
+    """timm's own configuration. `border` crops and random interpolation have no definition here: the usual ones serve."""
+    return Preprocess(
+        tuple(config.input_size[1:]),
+        config.crop_pct,
+        "squash" if config.crop_mode == "squash" else "center",
+        config.interpolation if config.interpolation in FILTERS else "bicubic",
+        config.mean,
+        config.std,
+    )
+
+
+def _classes_of(state: State, classifier: Any, bare: str, size: networks.Size | None, origin: str) -> dict[str, int]:
+    """The options of a network that has as many classes as the head in a checkpoint, or both its heads. Raises WeightsError."""
+    heads = [classifier] if isinstance(classifier, str) else classifier or []
+    if not heads:
+        return {}
+    with torch.device("meta"):
+        own = matching.shapes(networks.create(bare, size, num_classes=1).state_dict())
+    found = matching.find(state, own, origin, free=tuple(f"{head}." for head in heads)).state
+    return {"num_classes": len(found[f"{heads[0]}.weight"])}
+
+
+def _check_cached(path: Path, instead: str) -> None:
+    """A damaged file in the hub's cache is said in plain words; timm would say it in a traceback."""
+    try:
+        checkpoints.read_state(path)
+    except WeightsError as error:
+        error.hint = f"delete it and type the same again: it is fetched anew; or {instead}"
+        raise
+
+
+def _imagenet(classes: int) -> tuple[str, ...]:
+    """The names of ImageNet's classes, in words; () for another number of classes."""
+    subset = infer_imagenet_subset({"num_classes": classes})
+    if not subset:
+        return ()
+    info = ImageNetInfo(subset)
+    return tuple(info.index_to_description(i) for i in range(classes))

@@ -1,0 +1,85 @@
+"""Places on the disk: whether they can be written, and files that take their place in one step."""
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.errors import OutputError, RequestError
+
+OUTPUT_HINT = "-o another/folder"
+
+
+def check_place(path: Path, hint: str) -> None:
+    """Refuse a path that could not be written, before any work is done for it. Raises RequestError, OutputError."""
+    with output_errors(hint):
+        above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise RequestError(f"{above} is a file, not a folder to write in", hint=hint)
+    if not os.access(above, os.W_OK):
+        raise OutputError(f"no permission to write in {above}", hint=hint)
+
+
+@contextlib.contextmanager
+def output_errors(hint: str = OUTPUT_HINT) -> Iterator[None]:
+    """Say what the disk said: OutputError for no permission, no space, read-only."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or (error.filename is None and error.errno not in _DISK_ERRORS):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = f"free some space, or {hint}"
+        raise OutputError(f"cannot write: {error.strerror}{where}", hint=hint) from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path, hint: str = OUTPUT_HINT) -> Iterator[Path]:
+    """A place to write a file, which then takes the place of `path` in one step; a reader never sees half of it."""
+    partial = beside(path)
+    with output_errors(hint):
+        clear_leftovers(path)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # follows no link, takes nobody's file
+        try:
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+NAMED = 50  # letters of a name that `beside` keeps: names have at most 255 bytes
+_DISK_ERRORS = {errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+
+
+def beside(out: Path) -> Path:
+    """A hidden name beside `out`, which nobody else has. The pid says whether it is a leftover; it is not enough of a
+    name, because each run in a container has the same one."""
+    return out.with_name(f".{out.name[:NAMED]}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+
+
+def clear_leftovers(out: Path) -> None:
+    """What killed processes left of `beside`."""
+    ours = re.compile(rf"\.{re.escape(out.name[:NAMED])}\.(\d+)\.[0-9a-f]{{8}}\.partial")
+    for leftover in out.parent.iterdir():
+        if (pid := ours.fullmatch(leftover.name)) and not _alive(int(pid[1])):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
