@@ -75,6 +75,7 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool, pa
 
         def forward(x: torch.Tensor) -> torch.Tensor:
             return runs(x, *size, **named)  # a transposed convolution may be told the size of its answer
+
         if len(both) % (2 * len(pictures)):  # the first axis is not the pictures': the nearest will do
             return forward(both)
         exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
