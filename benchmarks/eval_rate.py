@@ -24,13 +24,13 @@ from PIL import ImageOps
 
 from edgekit import artifact
 from edgekit.answering import Contender, contender
-from edgekit.bench import evaluation
 from edgekit.data import DataSet, open_data
 from edgekit.data.decoding import decoded
 from edgekit.devices import host
 from edgekit.devices.local import Local
 from edgekit.devices.worker import timed
 from edgekit.errors import DataError
+from edgekit.evaluation import run as evaluation
 from edgekit.preprocess import Pixels, open_picture
 from edgekit.runtimes import Options
 
@@ -53,7 +53,7 @@ def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int)
 
     def infer() -> None:
         for i in range(0, len(fitted), Local.at_once):
-            made.scores(np.stack(fitted[i : i + Local.at_once]))
+            made.values(np.stack(fitted[i : i + Local.at_once]))
 
     def together() -> None:
         for _ in evaluation.ask([made], data.read(positions), workers):

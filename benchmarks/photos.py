@@ -19,12 +19,12 @@ from PIL import Image
 
 from edgekit import artifact
 from edgekit.artifact import Artifact
-from edgekit.bench.evaluation import STATE, Evaluation, evaluate
 from edgekit.calibration import random_crop
 from edgekit.cli.evaluate import text
 from edgekit.data import open_data
 from edgekit.data.dataset import Content, Opener, Source, without_labels
 from edgekit.errors import DataError
+from edgekit.evaluation import STATE, Evaluation, evaluate
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 ROOT = Path(__file__).resolve().parent.parent

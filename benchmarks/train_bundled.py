@@ -31,11 +31,11 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
 from edgekit import pipeline, registry
-from edgekit.bench.proportions import agresti_min
 from edgekit.data import open_lessons, stamps
 from edgekit.devices import host
 from edgekit.models import trained
 from edgekit.recipe import SCHEMES, Quantize, Recipe, Scheme
+from edgekit.statistics.proportions import agresti_min
 from edgekit.zoo import BUNDLED
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,8 +4,8 @@ import fashion
 import photos
 import pytest
 
-from edgekit.bench.accuracy import drop_verdict
 from edgekit.data.tables import read_table
+from edgekit.evaluation.accuracy import drop_verdict
 from edgekit.pipeline import export
 from edgekit.recipe import Quantize, Recipe
 

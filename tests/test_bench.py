@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import GOLDEN_FILES, run_edgekit
 
-from edgekit import artifact
-from edgekit.bench import harness, runs, summary
+from edgekit import artifact, runs
+from edgekit.bench import harness, summary
 from edgekit.cli.bench import bench
 from edgekit.devices import Phase, Ready, Samples
 from edgekit.errors import DataError, UnsupportedError, WorkerError

@@ -12,12 +12,12 @@ from conftest import GOLDEN
 
 from edgekit import artifact
 from edgekit.artifact import Artifact
-from edgekit.bench.proportions import wilson
-from edgekit.bench.runs import Evaluated, append, subject
 from edgekit.bundle import figures, files, write
 from edgekit.bundle.bom import purl
 from edgekit.bundle.licences import spdx
 from edgekit.cli.bundle import bundle as command
+from edgekit.runs import Evaluated, append, subject
+from edgekit.statistics.proportions import wilson
 
 
 def evaluated(of, hits=912):

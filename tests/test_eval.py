@@ -14,12 +14,11 @@ from PIL import Image
 
 from edgekit import artifact
 from edgekit.answering import Contender
-from edgekit.bench import runs
-from edgekit.bench.evaluation import ask, evaluate
 from edgekit.cli.evaluate import text
 from edgekit.data import open_data, stamps
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, OutputError, RequestError, WorkerError
+from edgekit.evaluation.run import ask, evaluate, evaluated
 from edgekit.gate import Limits, checks
 from edgekit.report.machines import pictures
 
@@ -81,7 +80,7 @@ def test_pictures_that_were_trained_on_are_counted_apart(folder, opened, tmp_pat
     assert first.endswith("that says nothing of new ones.")
     assert "careful: 11 of 39 pictures were trained on. Of the 28 others it names 100.0%" in careful
     assert "--split val" in hint
-    (record,) = runs.evaluated([model], found, "local")
+    (record,) = evaluated([model], found, "local")
     assert pictures(record).endswith("(11 of 39 pictures were trained on)")
     sketch = evaluate([trained_on(opened[0], folder, kept=4)], data, state=tmp_path).learned
     assert (sketch.pictures, sketch.others) == (4, None)

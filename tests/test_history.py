@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 from test_report import XEON, Page, run
 
-from edgekit.bench.runs import append, read
 from edgekit.cli.history import history as command
 from edgekit.gate.sequential import decide
 from edgekit.history import history
@@ -17,6 +16,7 @@ from edgekit.history.changes import JUDGED, changes
 from edgekit.report import report
 from edgekit.report.html import html
 from edgekit.report.markdown import markdown
+from edgekit.runs import append, read
 
 RECORDED = Path(__file__).parent.parent / "benchmarks/results/gate-launches-x86-vnni.json"
 PERCENT = math.log(1.01)

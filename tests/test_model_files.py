@@ -11,8 +11,7 @@ import pytest
 from conftest import GOLDEN_FILES, run_edgekit
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit import android, artifact, inspection
-from edgekit.bench import runs
+from edgekit import android, artifact, inspection, runs
 from edgekit.errors import ArtifactError, RequestError, UnsupportedError
 from edgekit.gate import Limits, baseline, checks
 from edgekit.manifest import file_record, read_manifest, save_manifest

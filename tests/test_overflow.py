@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import edgekit_vision
-from edgekit import inspection
+from edgekit import inspection, overflow
 from edgekit.errors import MissingExtraError
-from edgekit.inspection import overflow
 
 ANY = np.random.default_rng(7)
 

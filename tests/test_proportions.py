@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgekit.bench.proportions import agresti_min, mcnemar_midp, pictures_needed, wilson
+from edgekit.statistics.proportions import agresti_min, mcnemar_midp, pictures_needed, wilson
 
 
 def test_wilson_against_published_values():

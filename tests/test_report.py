@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import run_edgekit
 
-from edgekit.bench.proportions import wilson
-from edgekit.bench.runs import Evaluated, Launch, Run, Subject, append
 from edgekit.cli.report import report as command
 from edgekit.devices import Memory, Phase
 from edgekit.report import history, labels, machines, report, rows, svg, table, tables, words
 from edgekit.report.html import html
 from edgekit.report.markdown import markdown
+from edgekit.runs import Evaluated, Launch, Run, Subject, append
+from edgekit.statistics.proportions import wilson
 
 EVIL = '"></title><script>alert(1)</script><img src=https://x.example onerror=alert(1)>|`a`'
 XEON = {

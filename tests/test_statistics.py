@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from edgekit.bench.statistics import estimate, percentiles, t_cdf, t_quantile
+from edgekit.statistics.intervals import estimate, percentiles, t_cdf, t_quantile
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Measuring: the stopwatch and the facts about the machine it ran on."""
+"""The stopwatch: files timed against each other, and what their runs come to."""

@@ -14,10 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from edgekit import __version__, artifact, registry
 from edgekit.artifact import Model
-from edgekit.bench.runs import REFERENCE, Launch, Run, now, subject
 from edgekit.devices import Device, Job, Memory, Ready, Samples, Worker, opened
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import EdgekitError, UnsupportedError
+from edgekit.runs import REFERENCE, Launch, Run, now, subject
 from edgekit.runtimes import OperatorTime, Options
 
 COUNTED = 4  # inferences whose instructions are counted; the least of them is the figure

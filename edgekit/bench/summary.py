@@ -7,7 +7,7 @@ from functools import partial
 from math import exp
 from pathlib import Path
 
-from edgekit.bench.runs import Run, ratio
+from edgekit.runs import Run, ratio
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
     from edgekit.bench.harness import Entry
-    from edgekit.bench.runs import Run
     from edgekit.bench.summary import Row
     from edgekit.devices import Device
+    from edgekit.runs import Run
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -98,9 +98,9 @@ def bench(
     """
     import msgspec
 
-    from edgekit import registry
-    from edgekit.bench import harness, runs, summary
-    from edgekit.bench.runs import REFERENCE
+    from edgekit import registry, runs
+    from edgekit.bench import harness, summary
+    from edgekit.runs import REFERENCE
     from edgekit.runtimes import Options
 
     if as_csv and (talk.json or profile):

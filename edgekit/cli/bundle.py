@@ -25,7 +25,7 @@ def bundle(talk: Talk, artifact: str, output: str | None, runs: str | None) -> i
     """
     from edgekit import bundle as room
     from edgekit.artifact import load
-    from edgekit.bench.runs import read
+    from edgekit.runs import read
 
     folder = Path(artifact)
     out = Path(output) if output else folder.resolve().with_name(f"{folder.resolve().name}.zip")

@@ -11,9 +11,10 @@ from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
-    from edgekit.bench.accuracy import Accuracy, Flip, Learned, Paired
-    from edgekit.bench.evaluation import Evaluation
-    from edgekit.bench.proportions import Share
+    from edgekit.evaluation import Evaluation
+    from edgekit.evaluation.accuracy import Accuracy, Flip, Paired
+    from edgekit.runs import Learned
+    from edgekit.statistics.proportions import Share
 
 LISTED = 8  # unreadable pictures named without -v
 FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
@@ -85,11 +86,10 @@ def evaluate(
     import msgspec
 
     from edgekit import artifact as room
-    from edgekit import registry
-    from edgekit.bench import contact_sheet as sheet
-    from edgekit.bench import evaluation, runs
-    from edgekit.bench.accuracy import drop_verdict, needed
+    from edgekit import evaluation, registry, runs
     from edgekit.data import open_data
+    from edgekit.evaluation import contact_sheet as sheet
+    from edgekit.evaluation.accuracy import drop_verdict, needed
     from edgekit.runtimes import Options
 
     if contact_sheet:
@@ -128,7 +128,7 @@ def evaluate(
         talk.warn(f"interrupted; the answers so far are kept in {state}, and the same command goes on from there")
         return INTERRUPTED
     if not no_save:
-        runs.append(Path(output), runs.evaluated(opened, found, device))
+        runs.append(Path(output), evaluation.evaluated(opened, found, device))
     said = text(found, max_drop / 100, verbose=talk.verbose)
     if contact_sheet and found.paired:
         drawn = sheet.draw(found.paired.flips, pictures, Path(contact_sheet))
@@ -212,7 +212,7 @@ def _flip(flip: "Flip") -> tuple[str, ...]:
 
 def sentence(found: "Evaluation", max_drop: float) -> str:
     """What it comes to, in plain words."""
-    from edgekit.bench.accuracy import drop_verdict, what_decides
+    from edgekit.evaluation.accuracy import drop_verdict, what_decides
 
     paired = found.paired
     if paired is None:

@@ -36,7 +36,7 @@ def history(talk: Talk, files: tuple[str, ...], at_least: float) -> int:
       edgekit history runs.jsonl laptop.jsonl --at-least 3 --json
     """
     from edgekit import history as room
-    from edgekit.bench import runs
+    from edgekit import runs
     from edgekit.history import words
 
     records, warnings = runs.read([Path(file) for file in files or ("build/runs.jsonl",)])

@@ -120,6 +120,7 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
     from edgekit import inspection, parity
     from edgekit.artifact import Artifact, open_model
     from edgekit.inspection import kernels as room
+    from edgekit.readme import answers
 
     given = open_model(Path(name))
     warn_of_refused(talk, given)
@@ -138,8 +139,8 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
             ("model", f"{m.model} ({m.architecture}), {m.scheme} for {m.target}: {m.scheme_reason}"),
             ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
             ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
-            ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
-            ("proof", f"{parity.describe(m.proof, m.meaning.measure)}, in {m.proof.runtime}" if m.proof else "none"),
+            ("output", f"{m.outputs[0].dtype}, {answers(m)}"),
+            ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
             ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
             ("golden", m.golden.words),
             ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),

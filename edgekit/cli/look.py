@@ -79,11 +79,14 @@ def predict(
     from edgekit import registry
     from edgekit.prediction import predict as answer
     from edgekit.runtimes import Options
+    from edgekit.tasks import Classification
 
     place = registry.device(device)
     opened = room.load(Path(artifact))
     warn_of_refused(talk, opened)
     manifest = opened.manifest
+    task = manifest.task
+    holds_from = task.threshold if isinstance(task, Classification) and task.independent else None
     check_interpreter(interpreter, [manifest.target])
     documents: list[dict[str, Any]] = []
     skipped: list[DataError] = []
@@ -97,18 +100,19 @@ def predict(
         classes = [{"label": c.label, "index": c.index, "probability": c.probability} for c in found]
         documents.append({"image": str(path), "classes": classes})
         title, holding = str(path), [c.label for c in found if c.holds]
-        if manifest.independent:
+        if holds_from is not None:
             documents[-1]["labels"] = holding
-            title += ": " + (", ".join(holding) or f"none from {manifest.threshold:.0%} on")
+            title += ": " + (", ".join(holding) or f"none from {holds_from:.0%} on")
         rows = [(f"{c.probability:6.1%}", c.label) for c in found]
         if not talk.json:
             talk.result(f"{title}\n{table(rows, indent='  ')}", None)
     if skipped and not documents:
         message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} pictures can be read"
         raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
-    names = f"each by itself, and a label holds from {manifest.threshold:.0%} on"
-    whatever = "whatever else it sees, it names one of them"
-    knows = f"this model knows {manifest.weights.knows}; {names if manifest.independent else whatever}"
+    names = "whatever else it sees, it names one of them"
+    if holds_from is not None:
+        names = f"each by itself, and a label holds from {holds_from:.0%} on"
+    knows = f"this model knows {manifest.weights.knows}; {names}"
     if talk.json:
         unread = [error.message for error in skipped]
         talk.result("", {"knows": manifest.weights.knows, "predictions": documents, "skipped": unread})
@@ -189,6 +193,7 @@ def verify(
         overflow = f"the CPU's int8 kernels are {v.kernels_db:.1f} dB from exact arithmetic: they overflow"
         rows.append(("kernels", "ok", said) if v.kernels_exact else ("kernels", "FAIL", overflow))
     document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed, "signed": signed}
+    document["same_top1"] = document["same"]  # its name until 0.1
     if v.kernels_db is not None and not math.isfinite(v.kernels_db):
         document["kernels_db"] = None  # equal; JSON has no infinity
     talk.result(table(rows), document)
@@ -236,16 +241,17 @@ def _compare(
         (
             m.first,
             m.second,
-            f"{m.agreement:.1%}",
+            *(f"{measure.value:.1%}" for measure in m.measures),
             f"{m.max_abs:.3g}",
             f"{m.sqnr_db:.1f} dB" if math.isfinite(m.sqnr_db) else "equal",
         )
         for m in matches
     ]
-    same = "same labels" if opened[0].manifest.independent else "same top-1"
-    header = ("file", "against", same, "max |d|", "SQNR")
+    header = ("file", "against", *(measure.name for measure in matches[0].measures), "max |d|", "SQNR")
     document = [
-        {"first": m.first, "second": m.second, "pictures": m.pictures, "agreement": m.agreement, "max_abs": m.max_abs}
+        {"first": m.first, "second": m.second, "pictures": m.pictures, "max_abs": m.max_abs}
+        | {"agreement": m.measures[0].value if m.measures else None}
+        | {"measures": {measure.name: measure.value for measure in m.measures}}
         | {"ran": m.ran}
         | {"sqnr_db": m.sqnr_db if math.isfinite(m.sqnr_db) else None}
         for m in matches
@@ -269,7 +275,7 @@ def warn_of_refused(talk: Talk, artifact: "Model") -> None:
     from edgekit.parity import describe
 
     if isinstance(artifact, Artifact) and (proof := artifact.manifest.proof) and not proof.passed:
-        said = describe(proof, artifact.manifest.meaning.measure)
+        said = describe(proof)
         talk.warn(f"{artifact.folder} was refused at export, it answers differently from PyTorch: {said}")
 
 

@@ -34,9 +34,8 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
       edgekit report build/runs.jsonl laptop.jsonl -o build/report.html --title "MobileNetV2 in October"
       edgekit report -o - >> "$GITHUB_STEP_SUMMARY"
     """
-    from edgekit import places
+    from edgekit import places, runs
     from edgekit import report as room
-    from edgekit.bench import runs
     from edgekit.report.html import html
     from edgekit.report.markdown import markdown
 

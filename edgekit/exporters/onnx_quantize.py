@@ -20,10 +20,10 @@ from onnxruntime.quantization import (
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from edgekit import overflow
 from edgekit.errors import RecipeError
 from edgekit.exporters.deployed import SCOPE
 from edgekit.exporters.ranges import Range, Ranges
-from edgekit.inspection import overflow
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 

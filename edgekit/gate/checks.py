@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgekit.bench.accuracy import Learned, Paired, drop_verdict, what_decides
-from edgekit.bench.runs import percent
-from edgekit.bench.statistics import Estimate
+from edgekit.evaluation.accuracy import Paired, drop_verdict, what_decides
 from edgekit.gate import Check, Limits, Outcome
 from edgekit.gate.contract import Contract, differences
 from edgekit.gate.sequential import LAUNCHES, Decision, look
 from edgekit.inspection import Inspection
+from edgekit.runs import Learned, percent
+from edgekit.statistics.intervals import Estimate
 
 SLACK_BYTES = 1_000_000  # resident memory moves by pages and pools: 0.5 MB between equal processes
 NAMED = 4  # changes that are told one by one

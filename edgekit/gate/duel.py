@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from edgekit.bench import statistics as intervals
 from edgekit.devices import Device, Job, Memory, Ready, Worker, opened
 from edgekit.gate.sequential import LAUNCHES
+from edgekit.statistics import intervals
 
 ROUNDS = range(5, 41)
 VISITS = 3  # inferences of one file in a row; the fastest counts

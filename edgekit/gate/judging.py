@@ -10,20 +10,20 @@ import msgspec
 
 from edgekit import artifact, parity
 from edgekit.artifact import Artifact, Model
-from edgekit.bench.evaluation import STATE, evaluate
 from edgekit.bench.harness import COUNTED
-from edgekit.bench.runs import percent
-from edgekit.bench.statistics import estimate
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import RequestError, UnsupportedError
+from edgekit.evaluation import STATE, evaluate
 from edgekit.gate import Check, Limits, Outcome, Verdict, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.contract import contract
 from edgekit.gate.duel import Duel, log_ratios
 from edgekit.gate.sequential import LAUNCHES, LEVEL, boundary, decide, look
 from edgekit.inspection import Inspection, inspect
+from edgekit.runs import percent
 from edgekit.runtimes import Options
+from edgekit.statistics.intervals import estimate
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # so many steps of what; called for each
 
@@ -94,7 +94,6 @@ class Judge:
         if not isinstance(self.model, Artifact) or isinstance(base.model, artifact.LooseFile):
             return [checks.skipped("proof", "a file without an artifact carries no proof")]
         now, then = self.model.manifest.proof, base.model.manifest.proof if base.model else None
-        assert now
         if then:
             found = [checks.proof(now.sqnr_db, then.sqnr_db, self.limits)]
         elif base.known.sqnr_db is None:

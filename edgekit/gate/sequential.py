@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgekit.bench.statistics import Estimate, estimate
+from edgekit.statistics.intervals import Estimate, estimate
 
 LEVEL = 0.99  # one-sided, of every look
 LAUNCHES = range(4, 33)  # the first look, and the last

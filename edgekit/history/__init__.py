@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from edgekit.bench.runs import REFERENCE, Record, Run, comparable, ratio
 from edgekit.history.changes import Change, changes
+from edgekit.runs import REFERENCE, Record, Run, comparable, ratio
 
 FIXED = "the fixed computation"
 LEAST = 1.0  # percent

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.bench.statistics import t_quantile
+from edgekit.statistics.intervals import t_quantile
 
 Numbers = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import overflow
 from edgekit.errors import ArtifactError, UnsupportedError, kind_and_reason
-from edgekit.inspection import overflow
 
 
 class Operators(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Layer(msgspec.Struct, frozen=True):
 class Overflow(msgspec.Struct, frozen=True):
     """A layer of which `channels` of `of` output channels can overflow; worst: the pair sum farthest out.
 
-    On which CPUs, and why: edgekit/inspection/overflow.py.
+    On which CPUs, and why: edgekit/overflow.py.
     """
 
     layer: str

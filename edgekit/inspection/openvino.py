@@ -12,8 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import overflow
 from edgekit.errors import ArtifactError
-from edgekit.inspection import Inspection, Layer, Operators, Port, fitting, overflow, overflowing, tally
+from edgekit.inspection import Inspection, Layer, Operators, Port, fitting, overflowing, tally
 
 Element = ElementTree.Element
 LAYERS_WITH_WEIGHTS = ("Convolution", "GroupConvolution", "MatMul")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import msgspec
 
 from edgekit import __version__
-from edgekit.bench.runs import REFERENCE, Evaluated, Record, Run
 from edgekit.history import Series
 from edgekit.history import history as over_time
 from edgekit.report.machines import Machine, by_machine
+from edgekit.runs import REFERENCE, Evaluated, Record, Run
 
 
 @dataclass(frozen=True)

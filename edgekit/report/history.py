@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from edgekit.bench.runs import Run
 from edgekit.report import svg
 from edgekit.report.machines import Entry, Machine, time_interval
 from edgekit.report.table import ms
+from edgekit.runs import Run
 
 WIDTH, HEIGHT = 320, 150
 LEFT, TOP, RIGHT, BOTTOM = 40, 10, 12, 24

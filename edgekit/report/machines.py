@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import exp, inf, log
 
 from edgekit.bench import summary
-from edgekit.bench.proportions import Share
-from edgekit.bench.runs import Evaluated, Record, Run, comparable
-from edgekit.bench.statistics import estimate
+from edgekit.runs import Evaluated, Record, Run, comparable
+from edgekit.statistics.intervals import estimate
+from edgekit.statistics.proportions import Share
 
 Host = tuple[tuple[str, str], ...]
 

@@ -7,10 +7,10 @@ from statistics import median
 
 import numpy as np
 
-from edgekit.bench.runs import Launch
 from edgekit.report import svg
 from edgekit.report.machines import Entry, Machine
 from edgekit.report.table import megabytes, ms
+from edgekit.runs import Launch
 
 WIDTH = 1000  # of a drawing, in its own units; it is stretched
 DRAWN = 48  # samples of a launch; the quickest and the slowest are always among them

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from edgekit.bench.runs import Evaluated
 from edgekit.report import words
 from edgekit.report.machines import Entry, Machine, pictures, setting
 from edgekit.report.table import Cell, Table, megabytes, millions, ms, percent, table
+from edgekit.runs import Evaluated
 
 
 def figures(machine: Machine) -> Table:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.bench import summary
-from edgekit.bench.runs import Evaluated, Run
 from edgekit.report.machines import Entry, Machine
 from edgekit.report.table import megabytes, millions, ms, percent
+from edgekit.runs import Evaluated, Run
 
 METHOD = (
     "CPU is the CPU time of one inference, all threads together: the median over launches (fresh processes) of each "

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from edgekit.bench.proportions import Drop, agresti_min
+from edgekit.statistics.proportions import Drop, agresti_min
 from edgekit.training.batches import Batch
 from edgekit.training.world import World
 

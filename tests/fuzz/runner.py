@@ -102,7 +102,7 @@ class Runner:
 
 
 WARM = (
-    "bench.runs",
+    "runs",
     "gate.judging",
     "inspection.divergence",
     "report.html",

@@ -6,7 +6,7 @@ import kotlin.math.ln
 
 /**
  * Of the times of single inferences, in nanoseconds. Percentiles where there are samples enough to tell, as in
- * edgekit/bench/statistics.py (MLPerf Inference's rule): p90 from 64 on, p99 from 662.
+ * edgekit/statistics/intervals.py (MLPerf Inference's rule): p90 from 64 on, p99 from 662.
  *
  * medianLow, medianHigh  95 % interval of the median from order statistics, whatever the distribution; from 6 samples on.
  *                        It speaks of this launch of the app only: samples of one process are not independent.

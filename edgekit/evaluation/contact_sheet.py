@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from edgekit.bench.accuracy import Flip
 from edgekit.data import DataSet
 from edgekit.data.classes import brief
 from edgekit.errors import RequestError
+from edgekit.evaluation.accuracy import Flip
 from edgekit.places import check_place, output_errors
 
 SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; pictures in a row

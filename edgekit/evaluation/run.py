@@ -13,19 +13,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import __version__
 from edgekit.answering import Contender, contender
 from edgekit.artifact import Artifact
-from edgekit.bench.accuracy import Accuracy, Learned, Paired, Tally, pair
-from edgekit.bench.answers import Answers, Key, Record, best
-from edgekit.bench.mapping import suspicion
-from edgekit.bench.proportions import wilson
 from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, decoded
 from edgekit.devices import Device
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, RequestError, UnsupportedError
+from edgekit.evaluation.accuracy import Accuracy, Paired, Tally, pair
+from edgekit.evaluation.answers import Answers, Key, Record, best
+from edgekit.evaluation.label_check import suspicion
+from edgekit.runs import Evaluated, Learned, now, subject
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import sqnr_db
+from edgekit.statistics.proportions import wilson
+from edgekit.tasks import Classification
+from edgekit.tasks.likeness import sqnr_db
 
 STATE = Path("build/eval")
 TIMEOUT = 60.0
@@ -115,13 +118,41 @@ def evaluate(
         return _count(contenders, data, positions, answers, learned)
 
 
+def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> list[Evaluated]:
+    """The lines of an evaluation: of the candidate, and of its reference where there is one."""
+    drops = [(found.paired.reference, found.paired.drop) if found.paired else (None, None), (None, None)]
+    return [
+        Evaluated(
+            made=now(),
+            edgekit=__version__,
+            subject=subject(artifact, artifact.folder),
+            runtime=accuracy.runtime,
+            device=device,
+            cpu_class=found.cpu_class,
+            data=found.data,
+            pictures=accuracy.pictures,
+            top1=accuracy.top1,
+            top5=accuracy.top5,
+            against=against,
+            drop=drop,
+            learned=found.learned,
+        )
+        for artifact, accuracy, (against, drop) in zip(artifacts, found.accuracies, drops, strict=False)
+    ]
+
+
 def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
     """Refuse what cannot be measured, before anything runs. Raises RequestError, DataError."""
     for artifact in artifacts:
         takes, (height, width) = artifact.manifest.input, artifact.manifest.preprocess.input_size
         if takes.shape[1:] != ((3, height, width) if takes.layout == "NCHW" else (height, width, 3)):
             raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not an RGB picture")
-        if artifact.manifest.independent:
+        if not isinstance(artifact.manifest.task, Classification):
+            raise UnsupportedError(
+                f"{artifact.name} is no classifier ({artifact.manifest.task}), and accuracy is counted of classes",
+                hint="edgekit verify ARTIFACT --against ANOTHER --data DIR compares the answers of two files",
+            )
+        if artifact.manifest.task.independent:
             raise UnsupportedError(
                 f"{artifact.name} answers each label by itself, and accuracy is counted of one class a picture",
                 hint="edgekit verify ARTIFACT --against ANOTHER --data DIR compares the labels of two files",
@@ -157,7 +188,9 @@ def ask(
             if batch:
                 readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
                 together = zip(pools, contenders, which, strict=True) if readable else ()
-                asked.append((batch, [p.submit(c.scores, np.stack([f[i] for f in readable])) for p, c, i in together]))
+                asked.append(
+                    (batch, [p.submit(_scores, c, np.stack([f[i] for f in readable])) for p, c, i in together])
+                )
             if len(asked) > 1 or not batch:
                 first, futures = asked.popleft()
                 yield _records(first, contenders, [future.result() for future in futures])
@@ -187,14 +220,19 @@ def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
     )
 
 
+def _scores(asked: Contender, pixels: NDArray[np.uint8]) -> Scores:
+    """[n, classes]"""
+    return asked.values(pixels)[0]
+
+
 def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[Scores]) -> Record:
-    meanings = [c.artifact.manifest.meaning for c in contenders]
-    answers = tuple(best(s, meaning) for s, meaning in zip(scores, meanings, strict=True))
+    tasks = [task for c in contenders if isinstance(task := c.artifact.manifest.task, Classification)]  # see `check`
+    answers = tuple(best(s, task) for s, task in zip(scores, tasks, strict=True))
     noise = None
     if len(scores) > 1:
         ours, theirs = scores
-        if meanings[0] != meanings[1]:  # of different kinds: as probabilities
-            ours, theirs = (m.probabilities(s) for m, s in zip(meanings, scores, strict=True))
+        if tasks[0] != tasks[1]:  # of different kinds: as probabilities
+            ours, theirs = (t.probabilities(s) for t, s in zip(tasks, scores, strict=True))
         decibels = sqnr_db(theirs, ours)
         noise = decibels if np.isfinite(decibels) else None
     return Record(picture.position, picture.name, picture.truth, answers, noise)

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgekit.bench.answers import Record
-from edgekit.bench.proportions import Drop, Share, agresti_min, mcnemar_midp, pictures_needed, wilson
+from edgekit.evaluation.answers import Record
+from edgekit.statistics.proportions import Drop, Share, agresti_min, mcnemar_midp, pictures_needed, wilson
 
 CONFIDENT = 0.3  # a reference that gives its first class less hardly means it
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -38,22 +38,6 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confidence: float
     classes: tuple[ClassAccuracy, ...]
     schema: Literal[1] = 1
-
-
-class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many of the pictures the weights have learned from: a figure on these says nothing of others.
-
-    of      the pictures of which that can be told: all, but for weights that saw very many (see data/stamps.py)
-    others  the candidate's top-1 on those that it has not learned from; None where that cannot be told of each
-    """
-
-    pictures: int
-    of: int
-    others: Share | None = None
-
-    @property
-    def words(self) -> str:
-        return f"{self.pictures:,} of {self.of:,}" + (" pictures" if self.others else " that can be told")
 
 
 class Flip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

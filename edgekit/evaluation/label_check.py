@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from edgekit.bench.accuracy import Accuracy, Paired
 from edgekit.data.classes import brief
+from edgekit.evaluation.accuracy import Accuracy, Paired
 
 ENOUGH = 5  # pictures of a class, to believe what it is answered as
 NAMED = 3  # classes named in a message

@@ -14,17 +14,15 @@ from typing import BinaryIO, Literal
 import msgspec
 import numpy as np
 
-from edgekit import __version__, reading
+from edgekit import reading
 from edgekit.artifact import Artifact, Model
-from edgekit.bench.accuracy import Learned
-from edgekit.bench.evaluation import Evaluation
-from edgekit.bench.proportions import Drop, Share
-from edgekit.bench.statistics import Estimate, blur, estimate, percentiles
 from edgekit.devices import Memory, Phase
 from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
 from edgekit.places import output_errors
+from edgekit.statistics.intervals import Estimate, blur, estimate, percentiles
+from edgekit.statistics.proportions import Drop, Share
 
 REFERENCE = "reference"  # the runtime that is a fixed computation (edgekit/runtimes/reference.py)
 
@@ -60,6 +58,22 @@ class Subject(msgspec.Struct, frozen=True):
     bytes: int
     model: str = ""
     scheme: str = ""
+
+
+class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of the pictures the weights have learned from: a figure on these says nothing of others.
+
+    of      the pictures of which that can be told: all, but for weights that saw very many (see data/stamps.py)
+    others  the candidate's top-1 on those that it has not learned from; None where that cannot be told of each
+    """
+
+    pictures: int
+    of: int
+    others: Share | None = None
+
+    @property
+    def words(self) -> str:
+        return f"{self.pictures:,} of {self.of:,}" + (" pictures" if self.others else " that can be told")
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
@@ -214,29 +228,6 @@ def subject(model: Model, path: Path) -> Subject:
         model=told.model if told else "",
         scheme=told.scheme if told else "",
     )
-
-
-def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> list[Evaluated]:
-    """The lines of an evaluation: of the candidate, and of its reference where there is one."""
-    drops = [(found.paired.reference, found.paired.drop) if found.paired else (None, None), (None, None)]
-    return [
-        Evaluated(
-            made=now(),
-            edgekit=__version__,
-            subject=subject(artifact, artifact.folder),
-            runtime=accuracy.runtime,
-            device=device,
-            cpu_class=found.cpu_class,
-            data=found.data,
-            pictures=accuracy.pictures,
-            top1=accuracy.top1,
-            top5=accuracy.top5,
-            against=against,
-            drop=drop,
-            learned=found.learned,
-        )
-        for artifact, accuracy, (against, drop) in zip(artifacts, found.accuracies, drops, strict=False)
-    ]
 
 
 def now() -> str:

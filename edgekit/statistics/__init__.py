@@ -1,0 +1,1 @@
+"""Pure functions of counts and times, and how sure they are."""
