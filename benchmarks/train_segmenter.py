@@ -104,7 +104,7 @@ class Collage:
         return pixels / 127.5 - 1, torch.from_numpy(np.stack([m for _, m in drawn])).long()
 
     def _ground(self, rng: np.random.Generator) -> Picture:
-        photo = self.behind[rng.integers(len(self.behind))]
+        photo = self.behind[int(rng.integers(len(self.behind)))]
         side = int(min(photo.size) * rng.uniform(0.3, 1))
         x, y = (int(rng.integers(0, length - side + 1)) for length in photo.size)
         crop = photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR, (x, y, x + side, y + side))
