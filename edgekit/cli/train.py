@@ -196,4 +196,4 @@ def kept_text(run: str) -> str:
 
 def score_text(score: "Score") -> str:
     lost = f", {score.unreadable} cannot be read" if score.unreadable else ""
-    return f"top-1 {score.top1:.1%} of {score.pictures:,} pictures{lost}"
+    return f"{score} of {score.pictures:,} pictures{lost}"

@@ -25,12 +25,21 @@ WEIGHTS, PICTURES = "weights.safetensors", "calibration"
 
 
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one split. top1: a share; loss: mean cross-entropy."""
+    """Of one split. One share, by the task: top1, or miou at the input's size; loss: mean over pictures."""
 
-    top1: float
     loss: float
     pictures: int
     unreadable: int = 0
+    top1: float | None = None
+    miou: float | None = None
+
+    @property
+    def share(self) -> float:
+        """What the best epoch has most of."""
+        return self.top1 if self.top1 is not None else self.miou or 0.0
+
+    def __str__(self) -> str:
+        return f"{'mIoU' if self.top1 is None else 'top-1'} {self.share:.1%}"
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -138,7 +138,7 @@ def _cut(
         met=found.met,
         macs=(costs.macs(whole.module.cpu(), example), costs.macs(found.module, example)),
         params=(costs.params(whole.module), costs.params(found.module)),
-        val_top1=tuple(score.top1 for score in scores),  # type: ignore[arg-type]
+        val_top1=tuple(score.share for score in scores),  # type: ignore[arg-type]
         cpu_class=host.cpu_class(),
     )
     card = msgspec.structs.replace(card, pruned=pruned, finished=True)

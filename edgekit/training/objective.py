@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -62,14 +62,12 @@ def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torc
 class Objective(Protocol):
     """Of one task.
 
-    figure   that the best epoch has most of
     plain    a picture as the exported model will see it, and its truth
     random   the same, augmented
     nothing  stands for a picture that cannot be read
     counts   how many numbers `count` gives
     """
 
-    figure: ClassVar[str]
     plain: View
     random: View
     nothing: tuple[Tensor, Tensor]
@@ -86,8 +84,6 @@ class Objective(Protocol):
 
 class Classes:
     """One class for each picture."""
-
-    figure: ClassVar[str] = "top-1"
 
     def __init__(self, settings: Settings, spec: Preprocess, teacher: Teacher | None = None) -> None:
         self.settings, self.teacher = settings, teacher
@@ -122,7 +118,7 @@ class Classes:
 
     def score(self, counted: Tensor) -> Score:
         right, loss, read, unreadable = counted.tolist()
-        return Score(right / max(read, 1), loss / max(read, 1), round(read), round(unreadable))
+        return Score(loss / max(read, 1), round(read), round(unreadable), top1=right / max(read, 1))
 
 
 def _first(picture: Picture) -> Tensor:

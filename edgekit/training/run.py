@@ -202,13 +202,13 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
         raise TrainingError(f"the validation loss is {found.loss} after epoch {epoch + 1}", hint="a smaller --lr")
     unreadable = course.world.gather(standing.unreadable)
     standing.cpu_seconds += time.process_time() - clock
-    best = standing.best is None or (found.top1, -found.loss) > (standing.best["top1"], -standing.best["loss"])
+    best = standing.best is None or (found.share, -found.loss) > (standing.best["share"], -standing.best["loss"])
     line = curve.Epoch(
-        epoch + 1, standing.step, learner.rate, standing.loss / max(standing.seen, 1), found.loss, found.top1, best,
-        len(unreadable), round(standing.cpu_seconds, 2),
+        epoch + 1, standing.step, learner.rate, standing.loss / max(standing.seen, 1), found.loss, best,
+        len(unreadable), round(standing.cpu_seconds, 2), found.top1, found.miou,
     )  # fmt: skip
     if best:
-        standing.best_epoch, standing.best = epoch + 1, {"top1": found.top1, "loss": found.loss}
+        standing.best_epoch, standing.best = epoch + 1, {"share": found.share, "loss": found.loss}
     if course.world.first:
         standing.logged = folder.log(course.out, line)
         if best:
@@ -216,7 +216,7 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
             folder.keep(course.out, made, course.card(made, standing, found))
     course.say(
         f"epoch {epoch + 1}/{course.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
-        f"top-1 {found.top1:.1%}{'  best' if best else ''}"
+        f"{found}{'  best' if best else ''}"
     )
     if unreadable and epoch == 0:
         named = "; ".join(unreadable[:3])
@@ -248,7 +248,7 @@ def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
         epochs=standing.step // course.steps,
         cpu_seconds=round(standing.cpu_seconds, 2),
     )
-    if card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
+    if card.val.top1 is not None and card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
         course.say(
             f"no better than naming the most frequent class each time ({guessing:.1%} of the validation pictures):"
             " a smaller --lr, or more epochs"
