@@ -8,7 +8,7 @@ import click
 from edgekit.cli.output import Talk, common, megabytes, table
 
 
-@click.group()
+@click.group(short_help="The artifacts that the Android app carries.")
 def android() -> None:
     """Put artifacts into the Android app, and see what it carries.
 
