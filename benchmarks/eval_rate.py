@@ -53,7 +53,7 @@ def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int)
 
     def infer() -> None:
         for i in range(0, len(fitted), Local.at_once):
-            made.scores(np.stack(fitted[i : i + Local.at_once]))
+            made.values(np.stack(fitted[i : i + Local.at_once]))
 
     def together() -> None:
         for _ in evaluation.ask([made], data.read(positions), workers):

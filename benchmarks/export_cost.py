@@ -23,7 +23,7 @@ OWN = (
     ("calibration.py", "choose"),
     ("preparing.py", "prepare"),
     ("tflite_file.py", "finish"),
-    ("artifact.py", "golden_tensors"),
+    ("tensors.py", "examples"),
     ("artifact.py", "load"),
     ("weights.py", "digest"),
 )

@@ -47,7 +47,7 @@ def right(folder: Path) -> NDArray[np.bool_]:
         for i in range(0, len(labels), CHUNK):
             pictures = (Image.fromarray(image).convert("RGB") for image in images[i : i + CHUNK])
             fitted = np.stack([fit(picture, made.manifest.preprocess) for picture in pictures])
-            found[i : i + CHUNK] = opened.scores(fitted).argmax(-1) == labels[i : i + CHUNK]
+            found[i : i + CHUNK] = opened.values(fitted)[0].argmax(-1) == labels[i : i + CHUNK]
     return found
 
 

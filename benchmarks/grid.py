@@ -49,7 +49,8 @@ from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
 from edgekit.runs import Run, ratio
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import Meaning, softmax, sqnr_db
+from edgekit.tasks.classification import Classification, softmax
+from edgekit.tasks.likeness import sqnr_db
 
 CELLS = Path(__file__).resolve().parent.parent / ".cache" / "grid"
 WEIGHTS = {  # the others' are not to be had without a hub
@@ -198,7 +199,7 @@ def pictures(model: str, spec: Preprocess) -> NDArray[np.uint8]:
 
 def scores_of(cell: Artifact, fitted: NDArray[np.uint8]) -> NDArray[np.float32]:
     with contender(cell, None, Options()) as opened:
-        return opened.scores(fitted)
+        return opened.values(fitted)[0]
 
 
 def measure(
@@ -235,10 +236,10 @@ def measure(
                 "1" if row.time_ratio is None else f"{1 / row.time_ratio.value:.2f}",
                 f"{row.bytes / 1e6:.2f}",
                 "" if same else f"{sqnr_db(reference, scores[kind]):.1f}",
-                "" if same else f"{100 * Meaning().agreement(reference, scores[kind]):.1f}",
+                "" if same else f"{100 * Classification().agreement(reference, scores[kind]):.1f}",
                 ""
                 if same or not sure.any()
-                else f"{100 * Meaning().agreement(reference[sure], scores[kind][sure]):.1f}",
+                else f"{100 * Classification().agreement(reference[sure], scores[kind][sure]):.1f}",
                 *(against if kind == "int8" else ("", "")),
                 f"{spent['cpu_s']:.0f}" if spent else "",
                 f"{spent['peak_gb']:.2f}" if spent else "",

@@ -76,7 +76,10 @@ def _check_runnable(m: Manifest) -> None:
     if m.target not in TARGETS:
         hint = f"edgekit export {m.model} --target tflite"
         raise UnsupportedError(f"the app runs .tflite and .onnx files, not those of {m.target}", hint=hint)
-    for tensor, option in ((m.input, "--input uint8, int8 or float32"), (m.output, "the output float32")):
+    for tensor, option in (
+        (m.input, "--input uint8, int8 or float32"),
+        *((output, "the output float32") for output in m.outputs),
+    ):
         if tensor.dtype not in TYPES:
             hint = f"edgekit export {m.model} --target {m.target}, with {option}"
             raise UnsupportedError(f"the app knows no tensors of {tensor.dtype} ({tensor.name})", hint=hint)

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,31 +17,31 @@ from edgekit.artifact import Artifact
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import WorkerError
 from edgekit.runtimes import Options
+from edgekit.tensors import Array, Arrays, Values
 
-Tensors = NDArray[Any]
 TIMEOUT = 600.0  # seconds without an answer that mean a hang
 
 
 @dataclass(frozen=True)
 class Contender:
-    """`answer` takes tensors [n, ...] as the file has them and returns [n, ...] likewise; where: a CPU class."""
+    """`answer` takes tensors [n, ...] as the file has them and returns every output likewise; where: a CPU class."""
 
     artifact: Artifact
     runtime: str
     where: str
-    answer: Callable[[Tensors], Tensors]
+    answer: Callable[[Array], Arrays]
 
     @property
     def digest(self) -> str:
         """Of the manifest, which holds the digest of every file."""
         return hashlib.sha256(msgspec.json.encode(self.artifact.manifest, order="sorted")).hexdigest()
 
-    def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Of fitted pictures [n, h, w, 3]: float32 [n, classes]. Raises WorkerError for what is not a finite number."""
-        scores = self.artifact.decode(self.answer(self.artifact.encode(pixels)))
-        if not np.isfinite(scores).all():
+    def values(self, pixels: NDArray[np.uint8]) -> Values:
+        """Of fitted pictures [n, h, w, 3] every output's real numbers. Raises WorkerError for what is not finite."""
+        values = self.artifact.decode(self.answer(self.artifact.encode(pixels)))
+        if not all(np.isfinite(v).all() for v in values):
             raise WorkerError(f"{self.artifact.name} answers with what is not a finite number")
-        return scores
+        return values
 
 
 @contextmanager

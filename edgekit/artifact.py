@@ -3,7 +3,7 @@
     model.tflite     the exported file (or model.onnx, model.ort, model.pt2, model.xml with model.bin)
     manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
     golden.npz       pictures (none of the user's, unless asked for), tensors and answers, to prove a copy: see `Golden`
-    labels.txt       one class per line, in the order of the scores
+    labels.txt       one class per line, in the order of the scores; where the task has classes
     README.md        how to load it
 
 It holds no timestamp and no path: the same request gives the same bytes on the same kind of CPU and the same versions.
@@ -25,7 +25,7 @@ from edgekit import reading
 from edgekit.errors import ArtifactError, RequestError, as_path
 from edgekit.manifest import AGAIN, TARGETS, Manifest, check_inside, file_record, is_model, read_manifest
 from edgekit.model_files import model_files
-from edgekit.tensors import Array, decode, encode
+from edgekit.tensors import Array, Arrays, Signature, Tensor, Values, decoded_shape, thinned
 
 GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four pictures at 4096 x 4096 and their tensors
 
@@ -36,26 +36,28 @@ class Golden:
 
     images   decoded RGB pictures, uint8 [h, w, 3], before resizing
     tensors  what the file takes for each of them, [n, ...] in its dtype and layout
-    answers  what the file answered where it was made, float32 [n, classes]
+    answers  what the file answered where it was made: float32, one [n, ...] for each output, channels first, thinned
     """
 
     images: list[NDArray[np.uint8]]
     tensors: Array
-    answers: NDArray[np.float32]
+    answers: Values
 
     def save(self, path: Path) -> None:
-        pictures = {f"image_{i}": image for i, image in enumerate(self.images)}
-        np.savez_compressed(path, allow_pickle=False, tensors=self.tensors, answers=self.answers, **pictures)
+        parts: dict[str, Array] = {f"image_{i}": image for i, image in enumerate(self.images)}
+        parts |= {f"answers_{i}": answer for i, answer in enumerate(self.answers)}
+        np.savez_compressed(path, allow_pickle=False, tensors=self.tensors, **parts)
 
     @classmethod
-    def load(cls, path: Path) -> "Golden":
+    def load(cls, path: Path, outputs: int) -> "Golden":
         try:
             with zipfile.ZipFile(path) as packed:
                 if sum(part.file_size for part in packed.infolist()) > GOLDEN_LIMIT:
                     raise ValueError("too large")  # before it is unpacked
             with np.load(path, allow_pickle=False) as z:
-                images = [z[f"image_{i}"] for i in range(len(z["answers"]))]
-                return cls(images, z["tensors"], z["answers"])
+                one = "answers" in z.files  # until schema 2
+                answers = (z["answers"],) if one else tuple(z[f"answers_{i}"] for i in range(outputs))
+                return cls([z[f"image_{i}"] for i in range(len(answers[0]))], z["tensors"], answers)
         except Exception as error:  # numpy and zipfile raise whatever a damaged file leads them to
             raise ArtifactError(f"{path} is damaged", hint=AGAIN) from error
 
@@ -95,7 +97,9 @@ class Artifact:
         return _digest(self.model_files())
 
     def labels(self) -> list[str]:
-        """Raises ArtifactError."""
+        """One a class; none where the task has none. Raises ArtifactError."""
+        if not self.manifest.labels:
+            return []
         path = self.folder / "labels.txt"
         try:
             return reading.text(path).splitlines()
@@ -104,45 +108,48 @@ class Artifact:
 
     def golden(self) -> Golden:
         """Raises ArtifactError for a file that is damaged, or not of this artifact's pictures, tensors and answers."""
-        golden, takes = Golden.load(self.folder / "golden.npz"), self.manifest.input
+        m = self.manifest
+        golden = Golden.load(self.folder / "golden.npz", len(m.outputs))
         n = len(golden.images)
+        shapes = [(n, *self._thinned_shape(tensor)) for tensor in m.outputs]
         for what, fits in (
             ("pictures", n > 0 and all(_is_picture(image) for image in golden.images)),
-            ("input", (golden.tensors.shape, golden.tensors.dtype) == ((n, *takes.shape[1:]), np.dtype(takes.dtype))),
-            ("answers", golden.answers.shape == (n, self.manifest.classes) and golden.answers.dtype == np.float32),
+            (
+                "input",
+                (golden.tensors.shape, golden.tensors.dtype) == ((n, *m.input.shape[1:]), np.dtype(m.input.dtype)),
+            ),
+            (
+                "answers",
+                [a.shape for a in golden.answers] == shapes and all(a.dtype == np.float32 for a in golden.answers),
+            ),
         ):
             if not fits:
                 message = f"{self.folder}: golden.npz and manifest.json disagree about the {what}"
                 raise ArtifactError(message, hint=AGAIN)
         return golden
 
-    def check_input(self, shape: Sequence[int], dtype: str) -> None:
-        """Compare what the opened file takes (-1: any size) with the manifest. Raises ArtifactError."""
-        said = self.manifest.input
-        same = len(shape) == len(said.shape) and all(
-            -1 in sizes or len(set(sizes)) == 1 for sizes in zip(shape[1:], said.shape[1:], strict=True)
-        )
-        if not same or dtype != said.dtype:
-            takes, told = (f"{t} {'x'.join(map(str, s))}" for t, s in ((dtype, shape), (said.dtype, said.shape)))
-            raise ArtifactError(
-                f"{self.model_file} takes {takes}, but its manifest makes {told} of pictures", hint="export again"
-            )
+    def _thinned_shape(self, tensor: Tensor) -> tuple[int, ...]:
+        shape, stride = decoded_shape(tensor), self.manifest.golden.stride
+        if tensor.layout not in ("NCHW", "NHWC"):
+            return shape
+        return (*shape[:-2], *(-(-side // stride) for side in shape[-2:]))
+
+    @property
+    def signature(self) -> Signature:
+        m = self.manifest
+        return Signature(self.model_file, m.input, m.outputs, m.preprocess, m.folded)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Array:
-        """Fitted pixels, uint8 [n, h, w, 3], as the tensor the file takes."""
-        return encode(pixels, self.manifest.input, self.manifest.preprocess, folded=self.manifest.folded)
+        """As Signature.encode."""
+        return self.signature.encode(pixels)
 
-    def decode(self, raw: Array) -> NDArray[np.float32]:
-        """What the file returned, as real numbers: float32 [n, classes]. Raises ArtifactError for other answers."""
-        said = self.manifest.output
-        if raw.shape[1:] != said.shape[1:] or raw.dtype.name != said.dtype:
-            answers, told = (
-                f"{t} {'x'.join(map(str, s))}" for t, s in ((raw.dtype, raw.shape), (said.dtype, said.shape))
-            )
-            raise ArtifactError(
-                f"{self.model_file} answers {answers}, but its manifest says {told}", hint="export again"
-            )
-        return decode(raw, said)
+    def decode(self, raw: Arrays) -> Values:
+        """As Signature.decode."""
+        return self.signature.decode(raw)
+
+    def thinned(self, values: Values) -> Values:
+        """Of decoded answers what golden.npz keeps of them."""
+        return thinned(values, self.manifest.outputs, self.manifest.golden.stride)
 
     def check_files(self) -> None:
         """Compare every file with the manifest. Raises ArtifactError naming the first that differs."""
@@ -227,9 +234,9 @@ def load(folder: str | os.PathLike[str]) -> Artifact:
         if _instance(folder) == seen:
             raise
         return load(folder)  # another export took its place meanwhile
-    if len(artifact.labels()) != artifact.manifest.classes:
+    if len(artifact.labels()) != artifact.manifest.labels:
         raise ArtifactError(
-            f"{folder}: {len(artifact.labels())} labels for {artifact.manifest.classes} classes", hint=AGAIN
+            f"{folder}: {len(artifact.labels())} labels for {artifact.manifest.labels} classes", hint=AGAIN
         )
     return artifact
 

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import calibration
-from edgekit.artifact import Artifact, Golden
+from edgekit.artifact import Golden
 from edgekit.calibration import Chosen
 from edgekit.devices import Worker
 from edgekit.manifest import GoldenRecord
 from edgekit.preprocess import Pixels, Preprocess
 from edgekit.recipe import Recipe
 from edgekit.scenes import scenes
-from edgekit.tensors import golden_tensors
+from edgekit.tensors import Array, Signature, Tensor, Values, decoded_shape, thinned
 
 PICTURES = 4
+LARGEST = 65_536  # numbers of the golden answers to one picture, where they can be thinned to that
 DRAWN = 32  # of which those are kept that are answered most differently
 # Width and height in shares of the model's input, so that a copy's resize and crop are proven too.
 SHAPES = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
@@ -41,23 +42,42 @@ def choose(
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
 
 
-def make(draft: Artifact, worker: Worker, pictures: Sequence[Pixels]) -> Golden:
-    """The pictures that are answered most differently, in several sizes, with the file's answers."""
-    kept = pictures
+def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tuple[Golden, int]:
+    """The pictures that are answered most differently, in several sizes, with the file's answers; and the stride by which
+    answers with rows and columns are thinned."""
+    kept, stride = pictures, stride_for(signature.outputs)
     if len(pictures) > PICTURES:
-        kept = [pictures[i] for i in _apart(draft.decode(worker.answer(draft.encode(np.stack(pictures)))))]
+        flat = [_flat(_answers(signature, worker, signature.encode(p[None]), stride)) for p in pictures]
+        kept = [pictures[i] for i in _apart(np.concatenate(flat))]
     images = []
     for pixels, (wide, high) in zip(kept, SHAPES, strict=False):
         picture = Image.fromarray(pixels)
         size = (round(picture.width * wide), round(picture.height * high))
         images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
-    manifest = draft.manifest
-    tensors = golden_tensors(images, manifest.input, manifest.preprocess, folded=manifest.folded)
-    return Golden(images, tensors, draft.decode(worker.answer(tensors)))
+    tensors = signature.examples(images)
+    return Golden(images, tensors, _answers(signature, worker, tensors, stride)), stride
+
+
+def stride_for(outputs: Sequence[Tensor]) -> int:
+    """The smallest by which the answers to one picture stay within LARGEST values; 1 where nothing can be thinned."""
+    maps = [shape for o in outputs if o.layout in ("NCHW", "NHWC") and (shape := decoded_shape(o))]
+    stride = 1
+    while maps and sum(c * -(-h // stride) * -(-w // stride) for c, h, w in maps) > LARGEST and stride < 64:
+        stride += 1
+    return stride
+
+
+def _answers(signature: Signature, worker: Worker, tensors: Array, stride: int) -> Values:
+    return thinned(signature.decode(worker.answer(tensors)), signature.outputs, stride)
+
+
+def _flat(answers: Values) -> NDArray[np.float32]:
+    """[n, numbers] of all outputs."""
+    return np.concatenate([a.reshape(len(a), -1) for a in answers], axis=1)
 
 
 def _apart(answers: NDArray[np.float32]) -> list[int]:
-    """PICTURES of the answers [n, classes]: the largest, then always the one farthest from those that were taken."""
+    """PICTURES of the answers [n, numbers]: the largest, then always the one farthest from those that were taken."""
     taken = [int(np.abs(answers).max(-1).argmax())]
     while len(taken) < PICTURES:
         distances = np.linalg.norm(answers[:, None] - answers[taken], axis=-1).min(-1)

@@ -11,12 +11,12 @@ import msgspec
 from edgekit import reading
 from edgekit.errors import ArtifactError
 from edgekit.preprocess import Preprocess
-from edgekit.recipe import Kind
-from edgekit.tasks.classification import Meaning
+from edgekit.tasks import Classification, Task, name_of
+from edgekit.tasks.likeness import Measure
 from edgekit.tensors import Tensor
 from edgekit.zoo import RUN_CARD
 
-SCHEMA = 2  # of the manifests that this edgekit writes; older ones are read through OLDER
+SCHEMA = 3  # of the manifests that this edgekit writes; older ones are read through OLDER
 UNSEALED = "0" * 64
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 AGAIN = "copy the whole folder again, or export again"
@@ -39,26 +39,55 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     warnings: tuple[str, ...] = ()
 
 
+class Distance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one output to the PyTorch model's."""
+
+    sqnr_db: float | None  # None: equal to the last bit
+    max_abs: float | None  # None: answers that are not finite, which JSON has no number for
+
+
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file's answers in its real runtime against the PyTorch model's, on real pictures (see parity.py)."""
+    """The file's answers in its real runtime against the PyTorch model's, on real pictures (see parity.py).
+
+    measures  what the task counts: shares and cosines, each with what it had to reach
+    outputs   in the file's order
+    """
 
     runtime: str
     pictures: int
     source: str
-    max_abs: float | None  # None: answers that are not finite, which JSON has no number for
-    sqnr_db: float | None  # None: equal to the last bit
-    agreement: float
+    measures: tuple[Measure, ...]
+    outputs: Annotated[tuple[Distance, ...], msgspec.Meta(min_length=1)]
     min_sqnr_db: float
-    min_agreement: float
     passed: bool
     advisory: bool = False
 
+    @property
+    def sqnr_db(self) -> float | None:
+        """Of the noisiest output; None: all are equal to the last bit."""
+        return min((o.sqnr_db for o in self.outputs if o.sqnr_db is not None), default=None)
+
+    @property
+    def max_abs(self) -> float | None:
+        """The largest of all outputs; None: some are not finite."""
+        found = [o.max_abs for o in self.outputs]
+        return None if None in found else max(m for m in found if m is not None)
+
+    @property
+    def within_limits(self) -> bool:
+        """Also of an advisory proof, which passes either way."""
+        return all(m.reached for m in self.measures) and (self.sqnr_db is None or self.sqnr_db >= self.min_sqnr_db)
+
 
 class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose pictures golden.npz holds: own means the user's, which a published artifact would publish."""
+    """Whose pictures golden.npz holds: own means the user's, which a published artifact would publish.
+
+    stride  of answers with rows and columns, golden.npz keeps every stride-th
+    """
 
     source: str
     own: bool
+    stride: Annotated[int, msgspec.Meta(ge=1)] = 1
 
     @property
     def words(self) -> str:
@@ -94,15 +123,14 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str
     scheme: str
     scheme_reason: str
-    input: Tensor
-    output: Tensor
+    task: Task
+    inputs: Annotated[tuple[Tensor, ...], msgspec.Meta(min_length=1, max_length=1)]
+    outputs: Annotated[tuple[Tensor, ...], msgspec.Meta(min_length=1)]
     preprocess: Preprocess
     folded: bool  # True: the file takes pixels 0..255 and normalises them itself
-    scores: Kind
-    classes: int
+    labels: Annotated[int, msgspec.Meta(ge=0)]  # lines of labels.txt; 0: there is none
     weights: Weights
-    proof: Proof | None  # None only while the export is under way
-    golden_tolerance: float
+    proof: Proof
     golden: GoldenRecord
     recipe: dict[str, Any]
     recipe_digest: str
@@ -112,17 +140,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calibration: CalibrationRecord | None = None
     oldest_interpreter: dict[str, str] = {}
     notes: tuple[str, ...] = ()
-    task: Literal["classification"] = "classification"
-    independent: bool = False  # each class by itself (multi-label, binary): sigmoid in place of softmax
     trained_on: TrainedOn | None = None  # None: not known
-    # of an independent class: its label holds from this probability on
-    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
 
     @property
-    def meaning(self) -> Meaning:
-        return Meaning(self.scores, self.independent, self.threshold)
+    def input(self) -> Tensor:
+        return self.inputs[0]
 
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:
@@ -132,11 +156,34 @@ def _from_1(old: dict[str, Any]) -> dict[str, Any]:
         isinstance(weights, dict) and weights.get("source") == "trained"
     )
     source = proof.get("source") if isinstance(proof, dict) else None
-    new = {"golden": {"source": source or "unknown", "own": own}, "independent": old.get("classes") == 1}
+    new: dict[str, Any] = {
+        "golden": {"source": source or "unknown", "own": own},
+        "independent": old.get("classes") == 1,
+    }
     return old | new | {"schema": 2, "checksum": UNSEALED}
 
 
-OLDER = {1: _from_1}  # schema -> the same manifest in the words of the next
+def _from_2(old: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 knew classification alone: one input, and one output of scores."""
+    new = dict(old)
+    independent = new.pop("independent", False)
+    given, answer, tolerance = new.pop("input", None), new.pop("output", None), new.pop("golden_tolerance", None)
+    task = {"name": new.pop("task", "classification"), "scores": new.pop("scores", None), "independent": independent}
+    if "threshold" in new:
+        task["threshold"] = new.pop("threshold")
+    if isinstance(answer, dict):
+        answer = answer | {"role": "scores", "tolerance": tolerance}
+    if isinstance(proof := new.pop("proof", None), dict):
+        proof = dict(proof)
+        measure = {"name": "same labels" if independent else "top-1 agreement"}
+        measure |= {"value": proof.pop("agreement", None), "minimum": proof.pop("min_agreement", None)}
+        distance = {"sqnr_db": proof.pop("sqnr_db", None), "max_abs": proof.pop("max_abs", None)}
+        proof |= {"measures": [measure], "outputs": [distance]}
+    labels = {"labels": new.pop("classes")} if "classes" in new else {}
+    return new | labels | {"schema": 3, "task": task, "inputs": [given], "outputs": [answer], "proof": proof}
+
+
+OLDER = {1: _from_1, 2: _from_2}  # schema -> the same manifest in the words of the next
 TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".ort": "onnx", ".xml": "openvino", ".pt2": "torch"}
 
 
@@ -162,6 +209,11 @@ def read_manifest(folder: Path) -> Manifest:
             hint = "open it with the edgekit that made it, or a later one"
             raise ArtifactError(f"{path} has schema {schema}; this edgekit reads up to schema {SCHEMA}", hint=hint)
         plain = reading.json_once(blob)
+        seal = plain.get("checksum", UNSEALED if schema > 1 else None)
+        if seal is not None and seal != _seal(
+            blob, str(seal)
+        ):  # also where the schema, by damage, is one without a seal
+            raise ArtifactError(f"{path} is not what the export wrote (its checksum differs)", hint=AGAIN)
         manifest = _newest(plain)
     except FileNotFoundError:
         if (folder / RUN_CARD).is_file():
@@ -180,9 +232,6 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path}: {error.strerror}", hint="name the folder of an artifact") from None
     except (reading.Malformed, msgspec.ValidationError, RecursionError) as error:
         raise ArtifactError(f"{path}: {error}", hint=AGAIN) from None
-    seal = plain.get("checksum", None if schema in OLDER else UNSEALED)
-    if seal is not None and seal != _seal(blob, str(seal)):  # also where the schema, by damage, is one without a seal
-        raise ArtifactError(f"{path} is not what the export wrote (its checksum differs)", hint=AGAIN)
     if fault := _fault(manifest):
         raise ArtifactError(f"{path} {fault}", hint=AGAIN)
     return manifest
@@ -207,18 +256,16 @@ def _fault(m: Manifest) -> str | None:
         return f"names {len(models)} model files, not one"
     if models == ["model.xml"] and "model.bin" not in m.files:
         return "does not name model.bin"
-    for name in ("golden.npz", "labels.txt"):
+    for name in ("golden.npz", "labels.txt") if m.labels else ("golden.npz",):
         if name not in m.files:
             return f"does not name {name}"
     for name in m.files:
         if name != Path(name).name:
             return f"names a file outside its folder ({name})"
-    if m.proof is None:
-        return "holds no proof"
-    if (m.output.layout, m.output.shape[1:]) != ("NC", (m.classes,)):
-        return f"contradicts itself: {m.classes} classes, and an output of {m.output.layout} {list(m.output.shape)}"
-    if m.recipe.get("softmax") and m.scores != "probabilities":
-        return f"contradicts itself: a recipe with softmax, and {m.scores}"
+    if len(m.proof.outputs) != len(m.outputs):
+        return f"contradicts itself: {len(m.outputs)} outputs, and a proof of {len(m.proof.outputs)}"
+    if wrong := m.task.fault(m.outputs, m.labels):
+        return f"contradicts itself: {wrong}"
     quantize = m.recipe.get("quantize")
     scheme = quantize.get("scheme") if isinstance(quantize, dict) else None
     size = m.input.shape[2:] if m.input.layout == "NCHW" else m.input.shape[1:3]
@@ -233,19 +280,23 @@ def _fault(m: Manifest) -> str | None:
             return f"contradicts itself: {field} is {value} and {other}"
     if TARGETS.get(Path(models[0]).suffix) != m.target:
         return f"is for {m.target} and names {models[0]}"
-    return _score_fault(m)
+    return _task_fault(m)
 
 
-def _score_fault(m: Manifest) -> str | None:
-    """What a manifest says of its scores against its recipe."""
-    asked = m.recipe.get
+def _task_fault(m: Manifest) -> str | None:
+    """What a manifest says of its task against its recipe."""
+    asked, task = m.recipe.get, m.task
+    if asked("task", "auto") not in ("auto", name_of(task)):
+        return f"contradicts itself: its task is {name_of(task)} and {asked('task')}"
+    if not isinstance(task, Classification):
+        return None
     softmax, said = asked("softmax"), asked("scores", "auto")
     contradicts = (
-        (softmax and m.independent, "classes are independent behind a softmax"),
-        (not softmax and said not in ("auto", m.scores), f"scores are {m.scores} and {said}"),
-        (asked("multi_label") and not m.independent, "classes exclude each other and do not"),
-        (m.classes == 1 and not m.independent, "one class excludes others"),
-        (asked("threshold") not in (None, m.threshold), f"threshold is {m.threshold} and {asked('threshold')}"),
+        (softmax and task.scores != "probabilities", f"a recipe with softmax, and {task.scores}"),
+        (softmax and task.independent, "classes are independent behind a softmax"),
+        (not softmax and said not in ("auto", task.scores), f"scores are {task.scores} and {said}"),
+        (asked("multi_label") and not task.independent, "classes exclude each other and do not"),
+        (asked("threshold") not in (None, task.threshold), f"threshold is {task.threshold} and {asked('threshold')}"),
     )
     return next((f"contradicts itself: {what}" for wrong, what in contradicts if wrong), None)
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -11,125 +11,145 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import registry
-from edgekit.artifact import Artifact, Golden, load
+from edgekit.artifact import Artifact, load
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
-from edgekit.manifest import AGAIN, Proof, digest_of
+from edgekit.manifest import AGAIN, Distance, Proof, digest_of
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import LOGITS, Meaning, can_be, sqnr_db
-from edgekit.tensors import golden_tensors
-
-Scores = NDArray[np.float32]
+from edgekit.tasks import Task
+from edgekit.tasks.likeness import Measure, Noise
+from edgekit.tensors import Values
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an export must reach on its proof pictures, and how far a copy may stray from the golden answers.
+    """What an export must reach on its proof pictures besides its task's own measures, and how far a copy may be off.
 
-    min_sqnr_db    signal to noise of the scores against PyTorch
-    min_agreement  share of pictures with the same first class; of independent classes, with the same labels
-    stray          of the largest absolute golden answer: other CPUs and interpreters round differently. An int8-static
-                   CNN differs by up to 5 steps of 255 on tflite-runtime 2.14; dynamic files by 1.3 % on ARM.
+    min_sqnr_db  signal to noise of every output against PyTorch
+    tolerance    of the largest absolute golden answer: other CPUs and interpreters round differently. An int8-static CNN
+                 differs by up to 5 steps of 255 on tflite-runtime 2.14; dynamic files by 1.3 % on ARM.
     """
 
     min_sqnr_db: float
-    min_agreement: float
-    stray: float
+    tolerance: float
 
 
 LIMITS = {
-    "fp32": Limits(80, 1.0, 0.001),
-    "fp16": Limits(35, 0.95, 0.01),
-    "int8-weight-only": Limits(12, 0.85, 0.01),
-    "int8-dynamic": Limits(12, 0.85, 0.04),
-    "int8-static": Limits(13, 0.85, 0.04),
+    "fp32": Limits(80, 0.001),
+    "fp16": Limits(35, 0.01),
+    "int8-weight-only": Limits(12, 0.01),
+    "int8-dynamic": Limits(12, 0.04),
+    "int8-static": Limits(13, 0.04),
 }
 
 
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
 
+class Spread:
+    """Whether answers depend on the picture, of as many pictures as were added."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+        self.low: Values = ()
+        self.high: Values = ()
+
+    def add(self, values: Values) -> None:
+        low, high = tuple(v.min(0) for v in values), tuple(v.max(0) for v in values)
+        first = not self.pictures
+        self.low = low if first else tuple(map(np.minimum, self.low, low))
+        self.high = high if first else tuple(map(np.maximum, self.high, high))
+        self.pictures += len(values[0])
+
+    @property
+    def varies(self) -> bool:
+        """By more than STILL of the largest, in one output at least; one answer cannot tell."""
+        return self.pictures < 2 or any(_apart(low, high) for low, high in zip(self.low, self.high, strict=True))
+
+
+def _apart(low: NDArray[np.float32], high: NDArray[np.float32]) -> bool:
+    spread, largest = float((high - low).max(initial=0)), float(np.maximum(-low, high).max(initial=0))
+    return not math.isfinite(spread) or spread > STILL * largest
+
+
 def prove(
+    task: Task,
     scheme: str,
-    reference: Scores,
-    answer: Scores,
+    answers: Iterable[tuple[Values, Values]],
     *,
     runtime: str,
     source: str,
     advisory: bool,
-    meaning: Meaning = LOGITS,
 ) -> Proof:
-    """Compare the file's scores with the reference's and hold them against the scheme's limits.
+    """Compare a file's answers with the reference's and hold them against the limits of the scheme and of the task.
 
-    advisory: only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
-    scores that mean nothing).
+    answers   of PyTorch and of the file to the same pictures, [n, ...] each, some pictures at a time
+    advisory  only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
+              scores that mean nothing).
     """
-    limits = LIMITS[scheme]
-    finite = bool(np.isfinite(answer).all())
-    alive = varies(answer) or not varies(reference)
-    sqnr = sqnr_db(reference, answer) if finite else -math.inf
-    same = meaning.agreement(reference, answer) if finite else 0.0
-    return Proof(
+    limits, likeness, ours, theirs = LIMITS[scheme], None, Spread(), Spread()
+    for reference, given in answers:
+        ours.add(reference)
+        theirs.add(given)
+        alike = task.alike(reference, given)
+        likeness = likeness + alike if likeness else alike
+    assert likeness, "no pictures"
+    proof = Proof(
         runtime=runtime,
-        pictures=len(reference),
+        pictures=ours.pictures,
         source=source,
-        max_abs=float(np.abs(reference - answer).max()) if finite else None,
-        sqnr_db=None if math.isinf(sqnr) and sqnr > 0 else max(round(sqnr, 1), -999.0) if finite else -999.0,
-        agreement=round(same, 4),
+        measures=task.measures(likeness, scheme),
+        outputs=tuple(map(_distance, likeness.noise)),
         min_sqnr_db=limits.min_sqnr_db,
-        min_agreement=limits.min_agreement,
-        passed=alive and (advisory or (sqnr >= limits.min_sqnr_db and same >= limits.min_agreement)),
+        passed=False,
         advisory=advisory,
+    )
+    alive = theirs.varies or not ours.varies
+    return msgspec.structs.replace(proof, passed=alive and (advisory or proof.within_limits))
+
+
+def _distance(noise: Noise) -> Distance:
+    """As JSON can hold it."""
+    db = noise.sqnr_db
+    return Distance(
+        sqnr_db=None if db == math.inf else max(round(db, 1), -999.0),
+        max_abs=noise.max_abs if noise.finite else None,
     )
 
 
-def varies(scores: Scores) -> bool:
-    """Whether answers [n, classes] depend on the picture, by more than STILL of the largest; one answer cannot tell."""
-    spread, largest = float(np.ptp(scores, axis=0).max()), float(np.abs(scores).max())
-    return len(scores) < 2 or not math.isfinite(spread) or spread > STILL * largest
-
-
-def within_limits(proof: Proof) -> bool:
-    """Also of an advisory proof, which passes either way."""
-    equal = proof.sqnr_db is None
-    return proof.agreement >= proof.min_agreement and (equal or (proof.sqnr_db or 0.0) >= proof.min_sqnr_db)
-
-
-def describe(proof: Proof, measure: str = "top-1 agreement") -> str:
-    """ "SQNR 18.9 dB (limit 10), top-1 agreement 97 % (limit 80 %), max |d| 0.31 on 32 pictures"."""
+def describe(proof: Proof) -> str:
+    """ "SQNR 18.9 dB (limit 10), top-1 agreement 97.0% (limit 80%), max |d| 0.31, on 32 pictures"."""
     sqnr = (
         "equal to the last bit"
         if proof.sqnr_db is None
         else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
     )
     farthest = "answers that are not numbers" if proof.max_abs is None else f"max |d| {proof.max_abs:.3g}"
-    return (
-        f"{sqnr}, {measure} {proof.agreement:.1%} (limit {proof.min_agreement:.0%}), "
-        f"{farthest}, on {proof.pictures} pictures"
-    )
+    return ", ".join([sqnr, *map(str, proof.measures), farthest, f"on {proof.pictures} pictures"])
 
 
 def check_claims(artifact: Artifact) -> None:
     """Hold what a manifest says against what can be computed again. Raises ArtifactError for a contradiction, ParityError
     for an artifact that was refused when it was exported."""
     m, golden = artifact.manifest, artifact.golden()
-    assert m.proof
     if not m.proof.passed:
         raise ParityError(
-            f"{artifact.folder} answers differently from PyTorch, and was refused at export: "
-            f"{describe(m.proof, m.meaning.measure)}",
+            f"{artifact.folder} answers differently from PyTorch, and was refused at export: {describe(m.proof)}",
             hint="edgekit export makes another",
         )
     digest = digest_of(m.recipe, m.weights.sha256, m.calibration.sha256 if m.calibration else "", artifact.labels())
-    tolerance = golden_tolerance(m.scheme, golden)
+    limits = tolerances(m.scheme, golden.answers)
     for says, holds in (
-        ("a proof that passed, and figures below its limits", m.proof.advisory or within_limits(m.proof)),
-        (
-            f"a tolerance of {m.golden_tolerance:g}; {m.scheme} has {tolerance:.3g}",
-            m.golden_tolerance <= tolerance * 1.001,
+        ("a proof that passed, and figures below its limits", m.proof.advisory or m.proof.within_limits),
+        *(
+            (
+                f"a tolerance of {tensor.tolerance:g}; {m.scheme} has {limit:.3g}",
+                tensor.tolerance <= limit * 1.001,
+            )
+            for tensor, limit in zip(m.outputs, limits, strict=True)
         ),
         ("a recipe_digest that is not of its recipe, weights, calibration and labels", m.recipe_digest == digest),
-        (f"{m.scores}, and the golden answers are none", can_be(m.scores, golden.answers)),
+        (f"{m.task}, and the golden answers are none", m.task.can_be(golden.answers)),
     ):
         if not holds:
             raise ArtifactError(f"{artifact.folder / 'manifest.json'} says {says}", hint=AGAIN)
@@ -144,7 +164,9 @@ class Verification:
 
     ran            the runtime, and where it ran if that is not this machine
     tensors_equal  this machine's preprocessing gives the same tensors, to the last bit
-    max_abs        largest difference to the golden answers; tolerance: how large it may be
+    max_abs        largest difference to the golden answers, of the output nearest to its tolerance or farthest past it;
+                   tolerance: how large it may be
+    same           the task's own reading of the answers is the same: of classes the first, or all that hold
     kernels_db     the CPU's integer kernels against exact arithmetic, where the runtime has both: SQNR of the scores,
                    inf where they are equal
     """
@@ -155,7 +177,7 @@ class Verification:
     tensors_equal: bool
     max_abs: float
     tolerance: float
-    same_top1: bool
+    same: bool
     kernels_db: float | None = None
 
     @property
@@ -187,33 +209,39 @@ def verify(
     manifest, golden = artifact.manifest, artifact.golden()
     job, device = Job(str(artifact.folder), runtime, options), device or registry.device("local")
     with opened(device, job) as worker:
-        answer = artifact.decode(worker.answer(golden.tensors))
-        ready = worker.ready
-    tensors = golden_tensors(golden.images, manifest.input, manifest.preprocess, folded=manifest.folded)
+        whole = artifact.decode(worker.answer(golden.tensors))
+        answer, ready = artifact.thinned(whole), worker.ready
+    tensors = artifact.signature.examples(golden.images)
     kernels = None
     exact_too = artifact.model_file.suffix == ".onnx" and runtime == "onnxruntime"  # an .ort is fused for good
     if exact_too and manifest.scheme == "int8-static":
         kernels = _kernels_db(
-            artifact, device, msgspec.structs.replace(job, options=replace(options, exact=True)), answer
+            artifact, device, msgspec.structs.replace(job, options=replace(options, exact=True)), whole
         )
-    difference = np.abs(answer - golden.answers).max() if np.isfinite(answer).all() else np.inf
+    likeness = manifest.task.alike(golden.answers, answer)
+    max_abs, tolerance = max(
+        ((noise.max_abs, tensor.tolerance) for noise, tensor in zip(likeness.noise, manifest.outputs, strict=True)),
+        key=lambda pair: pair[0] - pair[1],
+    )
     return Verification(
         runtime=ready.facts["runtime"],
         ran=where(ready, device),
         pictures=len(golden.images),
         tensors_equal=np.array_equal(tensors, golden.tensors),
-        max_abs=float(difference),
-        tolerance=manifest.golden_tolerance,
-        same_top1=manifest.meaning.agreement(golden.answers, answer) == 1,
+        max_abs=max_abs,
+        tolerance=tolerance,
+        same=all(share == 1 for share in likeness.shares),
         kernels_db=kernels,
     )
 
 
-def _kernels_db(artifact: Artifact, device: Device, exact: Job, answer: NDArray[np.float32]) -> float | None:
+def _kernels_db(artifact: Artifact, device: Device, exact: Job, answer: Values) -> float | None:
     """SQNR of answers against those in exact arithmetic; None where the device cannot do that (a phone)."""
     try:
         with opened(device, exact) as worker:
-            return sqnr_db(artifact.decode(worker.answer(artifact.golden().tensors)), answer)
+            return artifact.manifest.task.alike(
+                artifact.decode(worker.answer(artifact.golden().tensors)), answer
+            ).sqnr_db
     except UnsupportedError:
         return None
 
@@ -226,14 +254,14 @@ def where(ready: Ready, device: Device) -> str:
 
 @dataclass(frozen=True)
 class Match:
-    """Two artifacts' scores for the same pictures, each through its own preprocessing and runtime."""
+    """Two artifacts' answers to the same pictures, each through its own preprocessing and runtime."""
 
     first: str
     second: str
     pictures: int
-    agreement: float
+    measures: tuple[Measure, ...]  # of the task, taking the first for the truth
     max_abs: float
-    sqnr_db: float  # of the second's scores, taking the first's for the truth; inf where they are equal
+    sqnr_db: float  # of the second's answers, taking the first's for the truth; inf where they are equal
     ran: tuple[str, str]  # in what, and where
 
 
@@ -250,23 +278,18 @@ def compare(
     for other, _ in artifacts[1:]:
         check_comparable(artifacts[0][0], other)
     device = device or registry.device("local")
-    scores, ran = [], []
+    values, ran = [], []
     for artifact, runtime in artifacts:
         with opened(device, Job(str(artifact.folder), runtime, options)) as worker:
-            scores.append(artifact.decode(worker.answer(artifact.encode(pixels))))
+            values.append(artifact.decode(worker.answer(artifact.encode(pixels))))
             ran.append(where(worker.ready, device))
-    return [
-        Match(
-            artifacts[i][0].name,
-            artifacts[j][0].name,
-            len(pixels),
-            artifacts[0][0].manifest.meaning.agreement(scores[i], scores[j]),
-            float(np.abs(scores[i] - scores[j]).max()),
-            sqnr_db(scores[i], scores[j]),
-            (ran[i], ran[j]),
-        )
-        for i, j in itertools.combinations(range(len(artifacts)), 2)
-    ]
+    matches, task = [], artifacts[0][0].manifest.task
+    for i, j in itertools.combinations(range(len(artifacts)), 2):
+        likeness = task.alike(values[i], values[j])
+        measures = task.measures(likeness, artifacts[j][0].manifest.scheme)
+        names = artifacts[i][0].name, artifacts[j][0].name
+        matches.append(Match(*names, len(pixels), measures, likeness.max_abs, likeness.sqnr_db, (ran[i], ran[j])))
+    return matches
 
 
 def check_comparable(first: Artifact, other: Artifact) -> None:
@@ -276,16 +299,17 @@ def check_comparable(first: Artifact, other: Artifact) -> None:
             f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
             hint="files of one model",
         )
-    here, there = first.manifest.meaning, other.manifest.meaning
+    if [t.shape[1:] for t in other.manifest.outputs] != [t.shape[1:] for t in first.manifest.outputs]:
+        raise RequestError(f"{other.name} answers other tensors than {first.name}", hint="files of one model")
+    here, there = first.manifest.task, other.manifest.task
     if there != here:
-        apart = f" from {there.threshold:g}", f" from {here.threshold:g}"
-        ours, theirs = apart if str(there) == str(here) else ("", "")
         raise RequestError(
-            f"{other.name} answers {there}{ours}, {first.name} {here}{theirs}",
-            hint="export both with --softmax, --multi-label and --threshold alike",
+            f"{other.name} answers {there}, {first.name} {here}",
+            hint="export both with --task, --softmax, --multi-label and --threshold alike",
         )
 
 
-def golden_tolerance(scheme: str, golden: Golden) -> float:
-    farthest = float(LIMITS[scheme].stray * np.abs(golden.answers).max())
-    return farthest if math.isfinite(farthest) else 0.0
+def tolerances(scheme: str, answers: Values) -> tuple[float, ...]:
+    """How far a copy's answers may be off, for each output of golden answers."""
+    farthest = (float(LIMITS[scheme].tolerance * np.abs(a).max(initial=0)) for a in answers)
+    return tuple(f if math.isfinite(f) else 0.0 for f in farthest)

@@ -1,27 +1,28 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from edgekit import __version__, artifact, calibration, golden, models, parity, publishing, registry, schemes, zoo
-from edgekit.artifact import Artifact
+from edgekit.artifact import Artifact, Golden
 from edgekit.calibration import Pictures
-from edgekit.devices import Job, host, opened
+from edgekit.devices import Job, Worker, host, opened
 from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
 from edgekit.exporters import Exported, preparing
-from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, digest_of, file_record, save_manifest
+from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, Proof, digest_of, file_record, save_manifest
 from edgekit.models import LoadedModel, answers, readying, steady
-from edgekit.preprocess import normalise
+from edgekit.preprocess import Pixels, normalise
+from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks.classification import Meaning
+from edgekit.tasks import Classification
+from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
 
@@ -102,12 +103,12 @@ def export(
         seen = preparing.first(pictures.calibration, spec)
         model = readying.settled(model, seen)
         steady.check_steady(model.module, seen[:1], model.trace.random)
-        own = _own_answers(model, pictures.proof)
+        own: Sequence[Values] = [_torch_answers(model, pixels) for pixels in pictures.proof]
         _check_varies(own, pictures.proof)
-        meaning, why = answers.meaning(answers.ending(model.trace), own, recipe, named=model.has_names)
-        say(f"scores: {meaning} ({why})")
-        model, recipe, reference = _with_softmax(model, recipe, meaning, own, say)
-        intent = replace(intent, recipe=recipe)
+        scores = np.concatenate([values[0] for values in own])
+        task, why = answers.classification(answers.ending(model.trace), scores, recipe, named=model.has_names)
+        say(f"scores: {task} ({why})")
+        model, recipe, own = _with_softmax(model, recipe, task, own, say)
         model = readying.ready(model, seen[:2])
         for note in model.notes[len(known) :]:
             say(note)
@@ -127,39 +128,35 @@ def export(
             raise failed from error
 
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
-        draft = Artifact(stage, _manifest(intent, model, exported, pictures.calibration, record))
-        if publishing.recipe_digest(out) not in (None, draft.manifest.recipe_digest):
-            say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
+        signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
-            draft.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
-            given = draft.decode(worker.answer(draft.encode(pictures.proof.array())))
-            examples = golden.make(draft, worker, shown)
-            name = worker.ready.facts["runtime"]
-        proof = parity.prove(
-            recipe.quantize.scheme,
-            reference,
-            given,
-            runtime=name,
-            source=pictures.proof.source,
-            advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
-            meaning=model.meaning,
-        )
-        manifest = msgspec.structs.replace(
-            draft.manifest, proof=proof, golden_tolerance=parity.golden_tolerance(recipe.quantize.scheme, examples)
-        )
+            signature.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            examples, stride = golden.make(signature, worker, shown)
+            proof = parity.prove(
+                model.task,
+                recipe.quantize.scheme,
+                _both(own, signature, worker, pictures.proof),
+                runtime=worker.ready.facts["runtime"],
+                source=pictures.proof.source,
+                advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
+            )
         examples.save(stage / "golden.npz")
-        (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
-        (stage / "README.md").write_text(_readme(manifest, exported), "utf-8")
+        if model.labels:
+            (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
+        record = msgspec.structs.replace(record, stride=stride)
+        manifest = _manifest(recipe, intent.reason, model, exported, pictures.calibration, record, proof, examples)
+        (stage / "README.md").write_text(readme(manifest, exported.file.name, exported.how_to_load), "utf-8")
         records = {p.name: file_record(p) for p in sorted(stage.iterdir())}
         manifest = msgspec.structs.replace(manifest, files=records)
         save_manifest(stage, manifest)
+        if publishing.recipe_digest(out) not in (None, manifest.recipe_digest):
+            say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
         if not proof.passed:
             rejected = _rejected(out)
             publishing.publish(stage, rejected)
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes)
             raise ParityError(
-                f"the {recipe.quantize.scheme} file answers differently from PyTorch: "
-                f"{parity.describe(proof, model.meaning.measure)}",
+                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)
@@ -184,46 +181,63 @@ def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
     return pictures.warnings if recipe.calibrated else ()
 
 
-def _own_answers(model: LoadedModel, pictures: Pictures) -> NDArray[np.float32]:
-    """PyTorch's scores for pictures, float32 [n, classes], without what the recipe adds."""
-    scores = []
+def _torch_answers(model: LoadedModel, pixels: Pixels) -> Values:
+    """PyTorch's to one picture, without what the recipe adds."""
+    x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
     with torch.inference_mode():
-        for pixels in pictures:
-            x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
-            scores.append(model.module(x).float().numpy())
-    return np.concatenate(scores)
+        answer = model.module(x)
+    return tuple(a.float().numpy() for a in (answer if isinstance(answer, tuple) else (answer,)))
+
+
+def _both(
+    own: Sequence[Values], signature: Signature, worker: Worker, pictures: Pictures
+) -> Iterator[tuple[Values, Values]]:
+    """PyTorch's answers and the file's to one picture after the other, so that large ones are never all in memory."""
+    for reference, pixels in zip(own, pictures, strict=True):
+        yield reference, signature.decode(worker.answer(signature.encode(pixels[None])))
 
 
 def _with_softmax(
-    model: LoadedModel, recipe: Recipe, own: Meaning, scores: NDArray[np.float32], say: Say
-) -> tuple[LoadedModel, Recipe, NDArray[np.float32]]:
-    """The model with the meaning of what its file will answer, and the reference for it. Raises RequestError."""
+    model: LoadedModel, recipe: Recipe, own: Classification, answered: Sequence[Values], say: Say
+) -> tuple[LoadedModel, Recipe, Sequence[Values]]:
+    """The model with the task that its file will have, and the reference for it. Raises RequestError."""
     if not recipe.softmax:
-        return replace(model, meaning=own), recipe, scores
+        return replace(model, task=own), recipe, answered
     if own.independent:
         raise RequestError(
             f"--softmax makes classes exclude each other, and these are {own}",
             hint="leave it out: predict and the app make each score a probability",
         )
-    if own.kind == "probabilities":
+    if own.scores == "probabilities":
         say("--softmax adds nothing: the network answers probabilities already")
         recipe = msgspec.structs.replace(recipe, softmax=False)
-    return replace(model, meaning=Meaning("probabilities")), recipe, own.probabilities(scores)
+    probabilities = [(own.probabilities(scores),) for (scores,) in answered]
+    return replace(model, task=Classification("probabilities")), recipe, probabilities
 
 
-def _check_varies(reference: NDArray[np.float32], pictures: Pictures) -> None:
+def _check_varies(own: Sequence[Values], pictures: Pictures) -> None:
     """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it."""
-    if len({p.tobytes() for p in pictures}) > 1 and not parity.varies(reference):
+    spread = parity.Spread()
+    for values in own:
+        spread.add(values)
+    if len({p.tobytes() for p in pictures}) > 1 and not spread.varies:
         raise WeightsError(
-            f"the model gives {len(reference)} pictures the same answer, so a proof of its file would prove nothing",
+            f"the model gives {spread.pictures} pictures the same answer, so a proof of its file would prove nothing",
             hint="--weights FILE, trained; or --weights random, which makes untrained ones compute",
         )
 
 
 def _manifest(
-    intent: Intent, model: LoadedModel, exported: Exported, pictures: Pictures, shown: GoldenRecord
+    recipe: Recipe,
+    reason: str,
+    model: LoadedModel,
+    exported: Exported,
+    pictures: Pictures,
+    shown: GoldenRecord,
+    proof: Proof,
+    examples: Golden,
 ) -> Manifest:
-    recipe = intent.recipe
+    """Whole but for its files, of which README.md is made from it."""
     record = CalibrationRecord(pictures.source, len(pictures), pictures.sha256, pictures.warnings)
     # The recipe without the paths of this machine; the digests of what they led to make it whole again.
     plain = full(recipe) | {
@@ -232,28 +246,29 @@ def _manifest(
         "calibration": "default" if recipe.calibration == "default" else "folder",
         "labels": "file" if recipe.labels else None,
     }
+    tolerances = parity.tolerances(recipe.quantize.scheme, examples.answers)
     return Manifest(
         model=model.name,
         architecture=model.architecture,
         family=model.family,
         target=recipe.target,
         scheme=recipe.quantize.scheme,
-        scheme_reason=intent.reason,
-        input=exported.input,
-        output=exported.output,
+        scheme_reason=reason,
+        task=model.task,
+        inputs=(exported.input,),
+        outputs=tuple(
+            msgspec.structs.replace(output, tolerance=tolerance)
+            for output, tolerance in zip(exported.outputs, tolerances, strict=True)
+        ),
         preprocess=model.preprocess,
         folded=recipe.folds,
-        scores=model.meaning.kind,
-        independent=model.meaning.independent,
-        threshold=model.meaning.threshold,
-        classes=len(model.labels),
+        labels=len(model.labels),
         weights=model.weights,
-        proof=None,
-        golden_tolerance=0.0,
+        proof=proof,
         golden=shown,
         recipe=plain,
         recipe_digest=digest_of(plain, model.weights.sha256, record.sha256 if recipe.calibrated else "", model.labels),
-        files={exported.file.name: file_record(exported.file)},
+        files={},
         made_with={"edgekit": __version__, **exported.versions},
         made_on=host.facts(),
         calibration=record if recipe.calibrated else None,
@@ -261,22 +276,3 @@ def _manifest(
         trained_on=model.trained_on,
         notes=(*model.notes, *exported.notes),
     )
-
-
-def _readme(manifest: Manifest, exported: Exported) -> str:
-    assert manifest.proof is not None
-    size = "x".join(map(str, manifest.preprocess.input_size))
-    floor = "; ".join(f"{where}: {what}" for where, what in exported.oldest_interpreter.items())
-    holds = f"; a label holds from {manifest.threshold:g} on, of several, one or none" if manifest.independent else ""
-    takes = "raw RGB pixels 0..255" if manifest.folded else "RGB normalised with the manifest's mean and std"
-    return f"""\
-# {manifest.model}, {manifest.scheme}, for {manifest.target}
-
-`{exported.file.name}` takes one {size} picture ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
-{manifest.classes} {manifest.meaning} ({manifest.output.dtype}), in the order of `labels.txt`. It knows {manifest.weights.knows}.
-Proof: {parity.describe(manifest.proof, manifest.meaning.measure)}, in {manifest.proof.runtime}.
-{f"Oldest interpreter it is right on: {floor}." if floor else ""}
-{exported.how_to_load}
-Probabilities: `{manifest.meaning.formula}`{holds}.
-`edgekit verify .` proves a copy on any machine; `manifest.json` says everything else.
-"""

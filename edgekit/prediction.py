@@ -8,9 +8,9 @@ from edgekit.answering import TIMEOUT, contender
 from edgekit.artifact import Artifact
 from edgekit.data import read_pictures
 from edgekit.devices import Device
-from edgekit.errors import DataError
+from edgekit.errors import DataError, UnsupportedError
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import top_k
+from edgekit.tasks.classification import Classification, top_k
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,15 @@ def predict(
 
     Raises as `answering.contender` does.
     """
-    labels, meaning = artifact.labels(), artifact.manifest.meaning
+    labels, task = artifact.labels(), artifact.manifest.task
+    if not isinstance(task, Classification):
+        raise UnsupportedError(f"{artifact.name} names no classes: {task}", hint="edgekit verify proves it")
     with contender(artifact, device, options, timeout) as opened:
         for path, pixels in read_pictures(images, artifact.manifest.preprocess):
             if isinstance(pixels, DataError):
                 yield path, pixels
                 continue
-            scores = opened.scores(pixels[None])
-            chances, holds = meaning.probabilities(scores)[0], meaning.holds(scores)[0]
+            (scores,) = opened.values(pixels[None])
+            chances, holds = task.probabilities(scores)[0], task.holds(scores)[0]
             best = top_k(chances, max(top, int(holds.sum())))  # every label that holds is named
             yield path, [Class(i, labels[i], p, bool(holds[i])) for i, p in best]

@@ -138,6 +138,6 @@ def _surroundings(old: Manifest, new: Manifest) -> list[str]:
 
 def _apart(then: Artifact, now: Artifact) -> float | None:
     a, b = then.golden(), now.golden()
-    if a.answers.shape != b.answers.shape or not np.array_equal(a.tensors, b.tensors):
+    if [x.shape for x in a.answers] != [x.shape for x in b.answers] or not np.array_equal(a.tensors, b.tensors):
         return None
-    return float(np.abs(a.answers - b.answers).max(initial=0))
+    return then.manifest.task.alike(a.answers, b.answers).max_abs

@@ -1,5 +1,8 @@
 """Tensors as files take and give them: their types, and real numbers from what is stored."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -7,23 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.preprocess import Positive, Preprocess, fit, normalise
+from edgekit.errors import ArtifactError
+from edgekit.preprocess import Pixels, Positive, Preprocess, fit, normalise
 
 Array = NDArray[Any]
+Arrays = tuple[Array, ...]  # what a file answers, as it is stored, in the file's order
+Values = tuple[NDArray[np.float32], ...]  # the same as real numbers, channels first: [n, c, h, w], [n, d], ...
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An input or output of the file. Real value = scale * (stored - zero_point) where scale is given."""
+    """An input or output of the file. Real value = scale * (stored - zero_point) where scale is given.
+
+    layout     N pictures, H and W rows and columns, C channels or features, T tokens; "": whatever the network gives
+    role       of an output: what the task reads there (see tasks)
+    tolerance  of an output: how far the real numbers of a copy may be off, at most
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: Annotated[str, msgspec.Meta(pattern="^(float32|float16|u?int(8|16|32|64))$")]
-    layout: Literal["NHWC", "NCHW", "NC"]
+    layout: Literal["NHWC", "NCHW", "NC", "NTC", ""]
     scale: Positive | None = None
     zero_point: int | None = None
+    role: str = ""
+    tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:
+    """Fitted pixels [n, h, w, 3] as the tensor that a file takes."""
     values: Array = pixels if folded else normalise(pixels, spec)
     if tensor.layout == "NCHW":
         values = np.ascontiguousarray(np.moveaxis(values, -1, 1))
@@ -35,11 +49,65 @@ def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folde
 
 
 def decode(raw: Array, tensor: Tensor) -> NDArray[np.float32]:
-    if tensor.scale is None:
-        return raw.astype(np.float32)
-    return ((raw.astype(np.float32) - (tensor.zero_point or 0)) * np.float32(tensor.scale)).astype(np.float32)
+    """What a file answered as real numbers, channels first."""
+    values = raw.astype(np.float32)
+    if tensor.scale is not None:
+        values = ((values - (tensor.zero_point or 0)) * np.float32(tensor.scale)).astype(np.float32)
+    return np.ascontiguousarray(np.moveaxis(values, -1, 1)) if tensor.layout == "NHWC" else values
 
 
-def golden_tensors(images: list[NDArray[np.uint8]], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:
-    """Decoded pictures through the whole preprocessing: what the file takes."""
-    return encode(np.stack([fit(Image.fromarray(i), spec) for i in images]), tensor, spec, folded=folded)
+def decoded_shape(tensor: Tensor) -> tuple[int, ...]:
+    """Of what `decode` makes of one picture's answer."""
+    sizes = tensor.shape[1:]
+    return (sizes[-1], *sizes[:-1]) if tensor.layout == "NHWC" else sizes
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a file takes and answers, and how pictures become what it takes."""
+
+    file: Path
+    input: Tensor
+    outputs: tuple[Tensor, ...]
+    preprocess: Preprocess
+    folded: bool  # the file normalises pixels itself
+
+    def check_input(self, shape: Sequence[int], dtype: str) -> None:
+        """Compare what the opened file takes (-1: any size) with what is said here. Raises ArtifactError."""
+        said = self.input
+        same = len(shape) == len(said.shape) and all(
+            -1 in sizes or len(set(sizes)) == 1 for sizes in zip(shape[1:], said.shape[1:], strict=True)
+        )
+        if not same or dtype != said.dtype:
+            takes, told = _words([(dtype, shape)]), _words([(said.dtype, said.shape)])
+            raise ArtifactError(
+                f"{self.file} takes {takes}, but its manifest makes {told} of pictures", hint="export again"
+            )
+
+    def encode(self, pixels: NDArray[np.uint8]) -> Array:
+        """Fitted pixels, uint8 [n, h, w, 3], as the tensor the file takes."""
+        return encode(pixels, self.input, self.preprocess, folded=self.folded)
+
+    def decode(self, raw: Arrays) -> Values:
+        """What the file answered, as real numbers, channels first. Raises ArtifactError for other answers."""
+        if [(a.shape[1:], a.dtype.name) for a in raw] != [(o.shape[1:], o.dtype) for o in self.outputs]:
+            answers = _words([(a.dtype.name, a.shape) for a in raw])
+            told = _words([(o.dtype, o.shape) for o in self.outputs])
+            raise ArtifactError(f"{self.file} answers {answers}, but its manifest says {told}", hint="export again")
+        return tuple(decode(a, o) for a, o in zip(raw, self.outputs, strict=True))
+
+    def examples(self, images: Sequence[Pixels]) -> Array:
+        """Decoded pictures [h, w, 3] of any size through the whole preprocessing: what the file takes."""
+        return self.encode(np.stack([fit(Image.fromarray(image), self.preprocess) for image in images]))
+
+
+def _words(ends: Sequence[tuple[str, Sequence[int]]]) -> str:
+    return " and ".join(f"{dtype} {'x'.join(map(str, shape))}" for dtype, shape in ends)
+
+
+def thinned(values: Values, outputs: Sequence[Tensor], stride: int) -> Values:
+    """Every stride-th row and column of answers that have such, so that few of them prove a copy."""
+    return tuple(
+        np.ascontiguousarray(v[..., ::stride, ::stride]) if tensor.layout in ("NCHW", "NHWC") else v
+        for v, tensor in zip(values, outputs, strict=True)
+    )

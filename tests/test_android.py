@@ -134,7 +134,7 @@ def test_the_committed_vectors_are_what_python_makes():
             expected = dict(z)
         for name, digests in vectors.tensor_digests(given, manifest).items():
             np.testing.assert_array_equal(digests, expected[name], err_msg=f"{model.name} {name}")
-        best = [top_k(p, vectors.TOP) for p in manifest.meaning.probabilities(expected["answers"])]
+        best = [top_k(p, vectors.TOP) for p in manifest.task.probabilities(expected["answers"])]
         assert [[c for c, _ in row] for row in best] == expected["classes"].tolist()
 
 

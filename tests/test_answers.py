@@ -59,7 +59,7 @@ def found(net, *, named=False, **asked):
     with torch.no_grad():
         scores = torch.cat([net(one[None]) for one in x]).numpy()
     recipe = check(Recipe(model="py:nets:tiny", target="onnx", **asked))
-    return str(answers.meaning(answers.ending(seen), scores, recipe, named=named)[0])
+    return str(answers.classification(answers.ending(seen), scores, recipe, named=named)[0])
 
 
 def pooled(x):
@@ -259,14 +259,14 @@ def predicted(made, picture, top=5):
 def test_predict_shows_what_the_network_answers(exported, picture, net, target, scheme, kind):
     made = exported(scheme, model=f"py:nets:{net}", target=target, samples=8)
     manifest = made.manifest
-    assert (manifest.scores, manifest.independent) == (kind, net == "ends_in_sigmoid")
+    assert (manifest.task.scores, manifest.task.independent) == (kind, net == "ends_in_sigmoid")
     own = own_answers(made, load_pixels(picture, manifest.preprocess), getattr(nets, net)())
     own = np.exp(own) if kind == "log-probabilities" else own
     shown = predicted(made, picture)
     np.testing.assert_allclose([c.probability for c in shown], own[[c.index for c in shown]], atol=0.05)
-    if manifest.independent:
+    if manifest.task.independent:
         assert {c.index for c in shown if c.holds} == set(np.flatnonzero(own >= 0.5).tolist())
-        assert manifest.meaning.measure in parity.describe(manifest.proof, manifest.meaning.measure)
+        assert manifest.task.measure in parity.describe(manifest.proof)
 
 
 def test_a_binary_network_answers_yes_or_no(exported, picture):
@@ -306,7 +306,7 @@ def test_softmax_is_added_once(tmp_path):
     made = export(base, tmp_path / "soft", say=said.append)
     assert "--softmax adds nothing: the network answers probabilities already" in said
     assert not made.manifest.recipe["softmax"]
-    assert made.manifest.scores == "probabilities"
+    assert made.manifest.task.scores == "probabilities"
     with pytest.raises(EdgekitError, match="and these are independent probabilities") as caught:
         export(msgspec.structs.replace(base, model="py:nets:ends_in_sigmoid"), tmp_path / "no")
     assert "leave it out" in caught.value.hint

@@ -15,6 +15,7 @@ from edgekit.errors import ArtifactError, OutputError, RequestError
 from edgekit.manifest import SCHEMA, GoldenRecord, file_record, read_manifest, save_manifest
 from edgekit.preprocess import Preprocess
 from edgekit.publishing import staging
+from edgekit.tasks import Classification
 from edgekit.tensors import Tensor, decode, encode
 
 SPEC = Preprocess((2, 2), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -29,9 +30,9 @@ def manifest(digest):
 def test_the_committed_artifact_still_loads(golden_artifact):
     assert json.loads((golden_artifact / "manifest.json").read_text())["schema"] == 1
     opened = artifact.load(golden_artifact)
-    assert (opened.manifest.schema, opened.manifest.independent) == (SCHEMA, False)
+    assert (opened.manifest.schema, opened.manifest.task) == (SCHEMA, Classification())
     assert opened.manifest.golden == GoldenRecord("the calibration pictures", own=True)
-    assert len(opened.labels()) == opened.manifest.classes
+    assert len(opened.labels()) == opened.manifest.labels
     assert opened.model_file.name == "model.tflite"
 
 
@@ -41,7 +42,7 @@ def test_the_committed_artifact_of_schema_2_still_loads():
     opened = artifact.load(folder)
     assert opened.manifest.golden == GoldenRecord("pictures drawn by edgekit", own=False)
     assert (opened.manifest.trained_on.pictures, opened.manifest.trained_on.share) == (39, 0.1)
-    assert len({tuple(answer) for answer in opened.golden().answers.tolist()}) == 4
+    assert len({tuple(answer) for answer in opened.golden().answers[0].tolist()}) == 4
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "golden.npz", "labels.txt", "README.md"])
@@ -75,15 +76,15 @@ def test_unknown_fields_are_refused_with_their_path(copied):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": 99}, "has schema 99; this edgekit reads up to schema 2"),
+        ({"schema": 99}, "has schema 99; this edgekit reads up to schema 3"),
         ({"files": {}}, "names 0 model files"),
-        ({"proof": None}, "holds no proof"),
+        ({"proof": None}, r"\$\.proof"),
         ({"target": "onnx"}, "target is onnx and tflite"),
         ({"scheme": "fp32"}, "scheme is fp32 and int8-static"),
         ({"folded": False}, "folded is False and True"),
         ({"classes": 3}, "3 classes, and an output of NC"),
-        ({"input.dtype": "foo"}, r"\$\.input\.dtype"),
-        ({"input.scale": 0}, r"\$\.input\.scale"),
+        ({"input.dtype": "foo"}, r"\$\.inputs\[0\]\.dtype"),
+        ({"input.scale": 0}, r"\$\.inputs\[0\]\.scale"),
         ({"preprocess.crop_pct": 0}, r"\$\.preprocess\.crop_pct"),
         ({"preprocess.std": [0, 0, 0]}, r"\$\.preprocess\.std"),
         ({"preprocess.input_size": [0, 0]}, r"\$\.preprocess\.input_size"),
@@ -110,10 +111,10 @@ def test_a_manifest_of_today_carries_its_own_checksum(copied):
     save_manifest(copied, read_manifest(copied))
     written = (copied / "manifest.json").read_bytes()
     assert artifact.load(copied).manifest.checksum.encode() in written
-    (copied / "manifest.json").write_bytes(written.replace(b'"golden_tolerance": 0.', b'"golden_tolerance": 9.'))
+    (copied / "manifest.json").write_bytes(written.replace(b'"tolerance": 0.', b'"tolerance": 9.'))
     with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
         artifact.load(copied)
-    (copied / "manifest.json").write_bytes(written.replace(b'"schema": 2', b'"schema": 1'))  # which had none
+    (copied / "manifest.json").write_bytes(written.replace(b'"schema": 3', b'"schema": 1'))  # which had none
     with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
         artifact.load(copied)
 

@@ -3,28 +3,35 @@ import math
 import numpy as np
 import pytest
 
-from edgekit.tasks.classification import Meaning, sqnr_db, top_k
+from edgekit.tasks.classification import Classification, top_k
+from edgekit.tasks.likeness import sqnr_db
 
 SCORES = np.array([[1000.0, 1000.0], [-1.0, 2.0]], np.float32)
 
 
 def test_softmax_survives_large_scores():
-    np.testing.assert_allclose(Meaning().probabilities(SCORES[:1]), [[0.5, 0.5]])
+    np.testing.assert_allclose(Classification().probabilities(SCORES[:1]), [[0.5, 0.5]])
 
 
 def test_probabilities_of_every_kind_of_scores():
     odds = 1 / (1 + np.exp([1.0, -2.0]))
-    np.testing.assert_allclose(Meaning("logits", True).probabilities(SCORES)[1], odds, rtol=1e-6)
-    np.testing.assert_allclose(Meaning("logits", True).probabilities(SCORES * -1)[0], [0, 0])
+    np.testing.assert_allclose(Classification("logits", True).probabilities(SCORES)[1], odds, rtol=1e-6)
+    np.testing.assert_allclose(Classification("logits", True).probabilities(SCORES * -1)[0], [0, 0])
     logs = np.log(np.array([[0.25, 0.75]], np.float32))
     for independent in (False, True):
-        np.testing.assert_allclose(Meaning("log-probabilities", independent).probabilities(logs), [[0.25, 0.75]])
-        assert Meaning("probabilities", independent).probabilities(logs) is not None
-        np.testing.assert_array_equal(Meaning("probabilities", independent).probabilities(logs), logs)
+        np.testing.assert_allclose(Classification("log-probabilities", independent).probabilities(logs), [[0.25, 0.75]])
+        assert Classification("probabilities", independent).probabilities(logs) is not None
+        np.testing.assert_array_equal(Classification("probabilities", independent).probabilities(logs), logs)
 
 
 @pytest.mark.parametrize(
-    "meaning", [Meaning(), Meaning("logits", True), Meaning("log-probabilities"), Meaning("probabilities")]
+    "meaning",
+    [
+        Classification(),
+        Classification("logits", True),
+        Classification("log-probabilities"),
+        Classification("probabilities"),
+    ],
 )
 def test_the_formula_in_words_is_what_is_computed(meaning):
     scores = np.array([[-1.5, -0.25, -3.0]], np.float32)
@@ -44,12 +51,12 @@ def test_sqnr():
 
 
 def test_agreement_of_classes_that_exclude_each_other():
-    assert Meaning().agreement(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)[[0, 1, 2, 0]]) == 0.75
+    assert Classification().agreement(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)[[0, 1, 2, 0]]) == 0.75
 
 
 def test_agreement_of_independent_classes_is_of_whole_sets():
     first = np.array([[0.6, 0.9], [0.1, 0.2], [0.5, 0.4], [0.7, 0.7]], np.float32)
     second = np.array([[0.9, 0.6], [0.2, 0.1], [0.5, 0.6], [0.7, 0.4]], np.float32)
-    assert Meaning("probabilities", True).agreement(first, second) == 0.5
-    assert Meaning("probabilities", True, 0.3).agreement(first, second) == 1
-    assert Meaning("logits", True).agreement(np.array([[-4.0]], np.float32), np.array([[4.0]], np.float32)) == 0
+    assert Classification("probabilities", True).agreement(first, second) == 0.5
+    assert Classification("probabilities", True, 0.3).agreement(first, second) == 1
+    assert Classification("logits", True).agreement(np.array([[-4.0]], np.float32), np.array([[4.0]], np.float32)) == 0

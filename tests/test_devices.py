@@ -36,7 +36,8 @@ def test_a_worker_answers_as_the_runtime_does(start, golden_artifact):
     assert worker.ready.host["cpu_class"]
     answers = worker.answer(golden.tensors)
     session = registry.runtime("litert").open(artifact.load(golden_artifact))
-    np.testing.assert_array_equal(answers, np.concatenate([session.run(t[None]) for t in golden.tensors]))
+    (ours,) = answers
+    np.testing.assert_array_equal(ours, np.concatenate([session.run(t[None])[0] for t in golden.tensors]))
     samples = worker.infer(3)
     assert len(samples.wall_ns) == len(samples.cpu_ns) == 3
     assert min(samples.cpu_ns) > 0
@@ -71,7 +72,7 @@ def test_a_batch_that_the_file_does_not_take(start, golden_artifact):
 def test_a_file_that_takes_other_pictures_than_its_manifest_says(start, copied):
     manifest = artifact.load(copied).manifest
     larger = {
-        "input": msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),
+        "inputs": (msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),),
         "preprocess": msgspec.structs.replace(manifest.preprocess, input_size=(64, 64)),
     }
     save_manifest(copied, msgspec.structs.replace(manifest, **larger))

@@ -13,7 +13,7 @@ from edgekit.evaluation.accuracy import Flip, Tally, drop_verdict, needed, pair
 from edgekit.evaluation.answers import Answer, Record, best
 from edgekit.evaluation.label_check import suspicion
 from edgekit.evaluation.words import sentence
-from edgekit.tasks.classification import Meaning
+from edgekit.tasks.classification import Classification
 
 LABELS = [f"class {i}" for i in range(10)]
 
@@ -104,7 +104,7 @@ def test_the_best_five_of_scores():
     assert head.classes == (1, 3, 5, 2, 6)
     assert head.scores == (3, 3, 2, 1, 0.5)
     assert head.margin == 0
-    assert best(np.array([0.25, 0.75], np.float32), Meaning("probabilities")).margin == 0.5
+    assert best(np.array([0.25, 0.75], np.float32), Classification("probabilities")).margin == 0.5
 
 
 def suspect(rows, reference=True):

@@ -60,7 +60,7 @@ def test_the_file_takes_pixels_as_decoders_give_them(exported, scheme):
     assert made.manifest.input == Tensor("image", (1, 32, 32, 3), "uint8", "NHWC")
     assert model.input("image").element_type == openvino.Type.u8
     assert list(model.input("image").shape) == [1, 32, 32, 3]
-    assert list(model.output(made.manifest.output.name).shape) == [1, 5]
+    assert list(model.output(made.manifest.outputs[0].name).shape) == [1, 5]
 
 
 def test_model_and_weights_are_two_files(exported, tmp_path):

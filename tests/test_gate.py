@@ -28,6 +28,7 @@ from edgekit.manifest import file_record, read_manifest, save_manifest
 from edgekit.runtimes import Takes
 from edgekit.statistics.intervals import blur
 from edgekit.statistics.proportions import agresti_min, mcnemar_midp, wilson
+from edgekit.tasks import Classification
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
 
@@ -212,7 +213,7 @@ class Worker:
         return (self.cost,) * times
 
     def answer(self, tensors):
-        return artifact.load(Path(self.job.model)).golden().answers + self.machine.off
+        return tuple(a + self.machine.off for a in artifact.load(Path(self.job.model)).golden().answers)
 
     def end(self):
         return Memory(0, 10, 20, 30_000_000, 0, 30_000_010)
@@ -486,18 +487,18 @@ def test_an_artifact_takes_the_place_of_its_baseline(tmp_path):
 
 def test_the_reference_is_a_fixed_computation(golden_artifact):
     session = registry.runtime("reference").open(artifact.load(golden_artifact))
-    first, second = (session.run(None) for _ in range(2))
+    (first,), (second,) = (session.run(None) for _ in range(2))
     assert (first == second).all()
     assert first.shape == (1, 24)
 
 
-def seal(folder, labels=None, **fields):
+def seal(folder, names=None, **fields):
     """The artifact with other labels and other fields in its manifest, as an export would have written them."""
     manifest = read_manifest(folder)
-    if labels:
-        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
+    if names:
+        (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
         listed = manifest.files | {"labels.txt": file_record(folder / "labels.txt")}
-        fields |= {"files": listed, "classes": len(labels)}
+        fields |= {"files": listed, "labels": len(names)}
     save_manifest(folder, msgspec.structs.replace(manifest, **fields))
     return folder
 
@@ -506,21 +507,21 @@ GOLDEN_MANIFEST = read_manifest(TFLITE)
 LABELS = artifact.load(TFLITE).labels()
 OTHER_SPEC = msgspec.structs.replace(GOLDEN_MANIFEST.preprocess, mean=(0.1, 0.2, 0.3), interpolation="nearest")
 CHANGES = {
-    "renamed": ({"labels": [*LABELS[:-1], "boot"]}, f"class {len(LABELS) - 1} '{LABELS[-1]}' to 'boot'"),
-    "in another order": ({"labels": [LABELS[1], LABELS[0], *LABELS[2:]]}, "the same classes in another order"),
+    "renamed": ({"names": [*LABELS[:-1], "boot"]}, f"class {len(LABELS) - 1} '{LABELS[-1]}' to 'boot'"),
+    "in another order": ({"names": [LABELS[1], LABELS[0], *LABELS[2:]]}, "the same classes in another order"),
     "another number": (
         {
-            "labels": LABELS[:-1],
-            "output": msgspec.structs.replace(GOLDEN_MANIFEST.output, shape=(1, len(LABELS) - 1)),
+            "names": LABELS[:-1],
+            "outputs": (msgspec.structs.replace(GOLDEN_MANIFEST.outputs[0], shape=(1, len(LABELS) - 1)),),
         },
         f"{len(LABELS)} classes to {len(LABELS) - 1}",
     ),
-    "scores": ({"scores": "probabilities"}, "scores logits to probabilities"),
-    "independent": ({"independent": True}, "independent no to yes"),
-    "threshold": ({"threshold": 0.25}, "threshold 0.5 to 0.25"),
+    "scores": ({"task": Classification("probabilities")}, "scores logits to probabilities"),
+    "independent": ({"task": Classification(independent=True)}, "independent no to yes"),
+    "threshold": ({"task": Classification(threshold=0.25)}, "threshold 0.5 to 0.25"),
     "preprocessing": ({"preprocess": OTHER_SPEC}, "interpolation bicubic to nearest; mean 0.5x0.5x0.5 to 0.1x0.2x0.3"),
     "layout": (
-        {"input": msgspec.structs.replace(GOLDEN_MANIFEST.input, scale=0.5, zero_point=3)},
+        {"inputs": (msgspec.structs.replace(GOLDEN_MANIFEST.input, scale=0.5, zero_point=3),)},
         "input scale",
     ),
 }
@@ -545,7 +546,7 @@ def test_another_contract_fails_and_is_named(what, slower, tmp_path):
 
 
 def test_another_contract_fails_the_gate(slower):
-    seal(slower, threshold=0.25)
+    seal(slower, task=Classification(threshold=0.25))
     machine = Machine({str(TFLITE): 10**6, str(slower): 10**6})
     with baseline.opened(str(TFLITE)) as base:
         verdict = judge(machine, slower).judge(base)

@@ -9,12 +9,14 @@ from edgekit import artifact, parity, registry
 from edgekit.errors import RequestError, WorkerError
 from edgekit.manifest import Proof, read_manifest
 from edgekit.runtimes import Options
+from edgekit.tasks.classification import LOGITS
 
 REFERENCE = np.random.default_rng(0).normal(0, 3, (32, 10)).astype(np.float32)
 
 
 def prove(answer, scheme="fp32", *, advisory=False):
-    return parity.prove(scheme, REFERENCE, answer, runtime="r", source="s", advisory=advisory)
+    batches = [((REFERENCE[i : i + 8],), (answer[i : i + 8],)) for i in range(0, 32, 8)]
+    return parity.prove(LOGITS, scheme, batches, runtime="r", source="s", advisory=advisory)
 
 
 def test_equal_answers_pass_and_small_noise_passes_for_int8_only():
@@ -36,8 +38,8 @@ def test_wrong_and_broken_answers_fail():
 def test_advisory_limits_refuse_nothing():
     wrong = prove(REFERENCE[::-1].copy(), "int8-static", advisory=True)
     assert wrong.passed
-    assert not parity.within_limits(wrong)
-    assert parity.within_limits(prove(REFERENCE))
+    assert not wrong.within_limits
+    assert prove(REFERENCE).within_limits
 
 
 @pytest.mark.parametrize("name", ["tiny-tflite-int8", "tiny-onnx-int8", "tiny2-tflite-int8"])
@@ -70,7 +72,7 @@ def test_files_of_one_model_are_compared_pair_by_pair(golden_artifact):
     real, fake = (opened, "litert"), (opened, "null")
     pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     same, against_zeros, again = parity.compare([real, real, fake], pixels, Options())
-    assert (same.pictures, same.agreement, same.max_abs, same.sqnr_db) == (6, 1.0, 0.0, np.inf)
+    assert (same.pictures, same.measures[0].value, same.max_abs, same.sqnr_db) == (6, 1.0, 0.0, np.inf)
     assert against_zeros == again
     assert against_zeros.max_abs > 0
     assert against_zeros.sqnr_db == pytest.approx(0)

@@ -162,7 +162,7 @@ def test_a_pruned_run_is_a_model(run, photos, tmp_path):
     further = train(asked(photos, out, epochs=1), tmp_path / "further")
     assert further.pruned == card.pruned
     artifact = edgekit.export(Recipe(str(tmp_path / "further"), "torch"), tmp_path / "made")
-    assert artifact.manifest.classes == 3
+    assert artifact.manifest.labels == 3
 
 
 def test_without_fine_tuning_the_cut_is_the_run(run, photos, tmp_path):

@@ -60,8 +60,8 @@ def test_other_weights_are_no_matter_of_versions(then):
 
 
 def test_a_field_that_differs_is_named(then):
-    found = compare(then, changed(then, golden_tolerance=0.5))
-    assert found.fields == (("golden_tolerance", then.manifest.golden_tolerance, 0.5),)
+    found = compare(then, changed(then, family="attention"))
+    assert found.fields == (("family", then.manifest.family, "attention"),)
     assert compare(then, changed(then, scheme_reason="as asked")).identical
 
 

@@ -83,18 +83,18 @@ class Phone:
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
             return said[0].removeprefix("ERROR: ").partition(". ")[0] if said else f"exit code {done.returncode}"
-        output = model.manifest.output
-        return model.decode(np.fromfile(raw, output.dtype).reshape(len(tensors), *output.shape[1:]))
+        (output,) = model.manifest.outputs
+        return model.decode((np.fromfile(raw, output.dtype).reshape(len(tensors), *output.shape[1:]),))[0]
 
 
 def judge(phone: Phone, model: Artifact) -> tuple[Verdict, str]:
     """How the file is there, and in words."""
-    golden, tolerance = model.golden(), model.manifest.golden_tolerance
+    golden, tolerance = model.golden(), model.manifest.outputs[0].tolerance
     answers = phone.answers(model, golden.tensors)
     if isinstance(answers, str):
         return "refused", answers
-    off = float(np.abs(answers - golden.answers).max())
-    same = bool((answers.argmax(1) == golden.answers.argmax(1)).all())
+    likeness = model.manifest.task.alike(golden.answers, (answers,))
+    off, same = likeness.max_abs, min(likeness.shares) == 1
     verdict: Verdict = "right" if off <= tolerance else "strays" if off <= STRAY * tolerance and same else "wrong"
     return verdict, f"max |d| {off:.3g}, tolerance {tolerance:.3g}"
 

@@ -103,8 +103,8 @@ def write(folder: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("manifest.json", "labels.txt"):
         shutil.copy(folder / name, out / name)
-    answers = opened.golden().answers[:4]
-    probabilities = opened.manifest.meaning.probabilities(answers)
+    answers = opened.golden().answers[0][:4]
+    probabilities = opened.manifest.task.probabilities(answers)
     best = [top_k(p, TOP) for p in probabilities]
     np.savez_compressed(
         out / "expected.npz",

@@ -20,6 +20,7 @@ from edgekit.bundle.figures import Figure
 from edgekit.errors import RequestError
 from edgekit.runs import Evaluated, Record
 from edgekit.statistics.proportions import wilson
+from edgekit.tasks import Classification
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say
 
@@ -69,10 +70,13 @@ def write(
 def figures(made: Artifact, records: Sequence[Record] = ()) -> list[Figure]:
     """The proof's, and the newest accuracy of the same bytes on each data set and CPU class."""
     proof = made.manifest.proof
-    assert proof
-    same = wilson(round(proof.agreement * proof.pictures), proof.pictures)
     of = f"{proof.pictures} pictures of {proof.source}, {proof.runtime}, CPU class {made.manifest.made_on['cpu_class']}"
-    told = [Figure("top-1 agreement with PyTorch", same.value, same.low, same.high, of)]
+    told = []
+    for measure in proof.measures:
+        counted = isinstance(made.manifest.task, Classification)
+        share = wilson(round(measure.value * proof.pictures), proof.pictures) if counted else None
+        low, high = (share.low, share.high) if share else (None, None)
+        told.append(Figure(f"{measure.name} with PyTorch", measure.value, low, high, of))
     if proof.sqnr_db is not None:
         told.append(Figure("SQNR against PyTorch in dB", proof.sqnr_db, None, None, of))
     digest = made.digest()

@@ -11,6 +11,7 @@ from edgekit.artifact import Artifact
 from edgekit.bundle.figures import Figure
 from edgekit.bundle.licences import spdx
 from edgekit.manifest import FileRecord, file_record
+from edgekit.tasks import Classification
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.7.schema.json"
 
@@ -70,7 +71,7 @@ def _model(made: Artifact, figures: Sequence[Figure]) -> dict[str, Any]:
 
 def _card(made: Artifact, figures: Sequence[Figure]) -> dict[str, Any]:
     manifest = made.manifest
-    takes, gives = manifest.input, manifest.output
+    takes = manifest.input
     return {
         "modelParameters": {
             "task": "image-classification",
@@ -78,7 +79,9 @@ def _card(made: Artifact, figures: Sequence[Figure]) -> dict[str, Any]:
             "modelArchitecture": manifest.architecture,
             "datasets": [{"ref": part["bom-ref"]} for part in _data(made) if part["type"] == "data"],
             "inputs": [{"format": f"image, {takes.dtype} {_shape(takes.shape)} {takes.layout}"}],
-            "outputs": [{"format": f"{manifest.meaning}, {gives.dtype} {_shape(gives.shape)}"}],
+            "outputs": [
+                {"format": f"{manifest.task}, {gives.dtype} {_shape(gives.shape)}"} for gives in manifest.outputs
+            ],
         },
         "quantitativeAnalysis": {"performanceMetrics": [_metric(figure) for figure in figures]},
         "considerations": {"technicalLimitations": limits(made)},
@@ -89,7 +92,7 @@ def limits(made: Artifact) -> list[str]:
     """What a user must not expect, in sentences."""
     manifest = made.manifest
     said = [f"It knows {manifest.weights.knows} and names one of them, whatever a picture shows."]
-    if manifest.independent:
+    if isinstance(manifest.task, Classification) and manifest.task.independent:
         said = [f"It knows {manifest.weights.knows}; each class is judged by itself."]
     said += [
         f"Oldest interpreter it is right on, {where}: {what}." for where, what in manifest.oldest_interpreter.items()

@@ -9,12 +9,12 @@ from edgekit.bundle.bom import limits
 from edgekit.bundle.figures import Figure
 from edgekit.bundle.licences import spdx
 from edgekit.parity import describe
+from edgekit.readme import answers
 from edgekit.report.table import markdown_table, markdown_text
 
 
 def card(made: Artifact, figures: Sequence[Figure]) -> str:
     manifest = made.manifest
-    assert manifest.proof
     rows = [(figure.name, _value(figure), figure.where) for figure in figures]
     size = "x".join(map(str, manifest.preprocess.input_size))
     lines = [
@@ -25,11 +25,11 @@ def card(made: Artifact, figures: Sequence[Figure]) -> str:
         f"{markdown_text(manifest.model)} for {manifest.target}, {manifest.scheme}. It knows {markdown_text(manifest.weights.knows)}.",
         "",
         f"`{made.name}/{made.model_file.name}` takes one picture of {size} pixels ({manifest.input.dtype}, {manifest.input.layout}) and "
-        f"gives {manifest.classes} {manifest.meaning}; `{made.name}/README.md` shows how to load it.",
+        f"gives {answers(manifest)}; `{made.name}/README.md` shows how to load it.",
         "",
         "## Figures",
         "",
-        f"Proof at export: {describe(manifest.proof, manifest.meaning.measure)}.",
+        f"Proof at export: {describe(manifest.proof)}.",
         "",
         markdown_table(("figure", "value, with its 95 % interval", "measured on"), rows),
         "",

@@ -1,11 +1,14 @@
 """edgekit android add, edgekit android list: the models that the Android app carries."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli.output import Talk, common, megabytes, table
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Artifact
 
 
 @click.group(short_help="The artifacts that the Android app carries.")
@@ -59,6 +62,12 @@ def add(talk: Talk, artifact: str, app: str) -> int:
     return 0
 
 
+def _of(made: "Artifact") -> str:
+    from edgekit.readme import answers
+
+    return f"{made.manifest.labels} classes" if made.manifest.labels else answers(made.manifest)
+
+
 @android.command("list")
 @app_option
 @common
@@ -78,13 +87,11 @@ def list_(talk: Talk, app: str) -> int:
             "name": a.name,
             "target": a.target,
             "scheme": a.manifest.scheme,
-            "classes": a.manifest.classes,
+            "classes": a.manifest.labels,
             "bytes": a.model_bytes,
         }
         for a in found
     ]
-    rows = [
-        (a.name, a.target, a.manifest.scheme, f"{a.manifest.classes} classes", megabytes(a.model_bytes)) for a in found
-    ]
+    rows = [(a.name, a.target, a.manifest.scheme, _of(a), megabytes(a.model_bytes)) for a in found]
     talk.result(table(rows) if rows else "no models: edgekit android add ARTIFACT puts one in", document)
     return 0

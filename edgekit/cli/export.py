@@ -304,13 +304,13 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     lines = [
         f"{artifact.model_file}  {megabytes(size)}",
         f"  {m.scheme}: {m.scheme_reason}",
-        f"  proof: {parity.describe(m.proof, m.meaning.measure)}",
+        f"  proof: {parity.describe(m.proof)}",
         f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
     ]
     missed = []
     if m.proof.advisory:
         lines.append("  the weights are random: the limits above were advisory")
-        if not parity.within_limits(m.proof):
+        if not m.proof.within_limits:
             missed.append("its answers miss these limits; with trained weights such a file is refused")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu)
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)

@@ -148,6 +148,7 @@ def _document(artifact: "Artifact | None", seen: "Inspection", run: "Kernels | N
 def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
     """What the manifest says."""
     from edgekit import parity
+    from edgekit.readme import answers
 
     m = artifact.manifest
     size = "x".join(map(str, m.preprocess.input_size))
@@ -156,8 +157,8 @@ def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
         ("model", f"{m.model} ({m.architecture}), {m.scheme} for {m.target}: {m.scheme_reason}"),
         ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
         ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
-        ("output", f"{m.output.dtype} {m.classes} {m.scores}"),
-        ("proof", f"{parity.describe(m.proof, m.meaning.measure)}, in {m.proof.runtime}" if m.proof else "none"),
+        ("output", f"{m.outputs[0].dtype}, {answers(m)}"),
+        ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
         ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
         ("golden", m.golden.words),
         ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),

@@ -73,21 +73,29 @@ def predict(
 
 def _document(artifact: "Artifact", path: Path, found: "Sequence[Class]") -> dict[str, Any]:
     classes = [{"label": c.label, "index": c.index, "probability": c.probability} for c in found]
-    holding = {"labels": [c.label for c in found if c.holds]} if artifact.manifest.independent else {}
+    holding = {} if _threshold(artifact) is None else {"labels": [c.label for c in found if c.holds]}
     return {"image": str(path), "classes": classes, **holding}
 
 
 def _text(artifact: "Artifact", path: Path, found: "Sequence[Class]") -> str:
-    title, manifest = str(path), artifact.manifest
-    if manifest.independent:
+    title, threshold = str(path), _threshold(artifact)
+    if threshold is not None:
         holding = ", ".join(c.label for c in found if c.holds)
-        title += ": " + (holding or f"none from {manifest.threshold:.0%} on")
+        title += ": " + (holding or f"none from {threshold:.0%} on")
     return f"{title}\n{table([(f'{c.probability:6.1%}', c.label) for c in found], indent='  ')}"
 
 
 def _knows(artifact: "Artifact") -> str:
     """What the model can say at all: a reader may take a guess among its labels for a find."""
-    manifest = artifact.manifest
-    names = f"each by itself, and a label holds from {manifest.threshold:.0%} on"
-    whatever = "whatever else it sees, it names one of them"
-    return f"this model knows {manifest.weights.knows}; {names if manifest.independent else whatever}"
+    names, threshold = "whatever else it sees, it names one of them", _threshold(artifact)
+    if threshold is not None:
+        names = f"each by itself, and a label holds from {threshold:.0%} on"
+    return f"this model knows {artifact.manifest.weights.knows}; {names}"
+
+
+def _threshold(artifact: "Artifact") -> float | None:
+    """Of labels that do not exclude each other: the probability from which one holds."""
+    from edgekit.tasks import Classification
+
+    task = artifact.manifest.task
+    return task.threshold if isinstance(task, Classification) and task.independent else None

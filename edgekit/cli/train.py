@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 QAT = {"epochs": 3, "lr": 1e-4}
+FREEZE = {"augment": "none", "epochs": 50}
 LESSON = (
     click.option(
         "--data",
@@ -105,7 +106,13 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
     "--weights", metavar="W", help="Start from: auto, imagenet, package, bundled, a file or a run.  [default: auto]"
 )
 @click.option("--scratch", is_flag=True, help="Start from random weights.")
-@click.option("--freeze", flag_value=True, default=None, type=bool, help="Train the new head alone.")
+@click.option(
+    "--freeze",
+    flag_value=True,
+    default=None,
+    type=bool,
+    help="Train the new head alone. Without --augment the body sees each picture once, and 50 epochs take seconds.",
+)
 @click.option(
     "--qat",
     flag_value=True,
@@ -149,8 +156,8 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     from edgekit.training import Settings, folder
     from edgekit.training import train as run
 
-    if flags["qat"]:
-        flags = flags | {k: flags[k] or v for k, v in QAT.items()}
+    for unsaid in [QAT] * bool(flags["qat"]) + [FREEZE] * bool(flags["freeze"]):
+        flags = flags | {k: flags[k] or v for k, v in unsaid.items()}
     asked = {k: v for k, v in flags.items() if v is not None} | ({"weights": "random"} if scratch else {})
     try:
         card = run(

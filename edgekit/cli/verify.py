@@ -101,6 +101,7 @@ def _rows(artifact: "Artifact", v: "Verification") -> list[tuple[str, str, str]]
 
 def _document(v: "Verification") -> dict[str, Any]:
     document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed}
+    document["same_top1"] = v.same  # its name until 0.1
     if v.kernels_db is not None and not math.isfinite(v.kernels_db):
         document["kernels_db"] = None  # equal; JSON has no infinity
     return document
@@ -130,9 +131,12 @@ def _compare(
     pixels = pictures_for(talk, opened[0], data)
     pairs = [(a, registry.runtime_for(a.target).name) for a in opened]
     matches = parity.compare(pairs, pixels, Options(threads, interpreter), device)
-    same = "same labels" if opened[0].manifest.independent else "same top-1"
-    rows = [(m.first, m.second, f"{m.agreement:.1%}", f"{m.max_abs:.3g}", _sqnr(m)) for m in matches]
-    shown = table(rows, header=("file", "against", same, "max |d|", "SQNR"))
+    rows = [
+        (m.first, m.second, *(f"{measure.value:.1%}" for measure in m.measures), f"{m.max_abs:.3g}", _sqnr(m))
+        for m in matches
+    ]
+    named = (measure.name for measure in matches[0].measures)
+    shown = table(rows, header=("file", "against", *named, "max |d|", "SQNR"))
     ran = sorted({name for m in matches for name in m.ran})
     talk.result(f"{shown}\non {len(pixels)} pictures, in {', '.join(ran)}", [_match(m) for m in matches])
     return 0
@@ -143,5 +147,8 @@ def _sqnr(match: "Match") -> str:
 
 
 def _match(match: "Match") -> dict[str, Any]:
-    finite = match.sqnr_db if math.isfinite(match.sqnr_db) else None
-    return {field: getattr(match, field) for field in match.__dataclass_fields__} | {"sqnr_db": finite}
+    return {field: getattr(match, field) for field in match.__dataclass_fields__} | {
+        "agreement": match.measures[0].value if match.measures else None,
+        "measures": {measure.name: measure.value for measure in match.measures},
+        "sqnr_db": match.sqnr_db if math.isfinite(match.sqnr_db) else None,
+    }

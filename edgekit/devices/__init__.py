@@ -5,16 +5,17 @@ instructions, answer tensors. What breaks there (a crash, a hang, no memory) bre
 messages below are what passes between the two, as JSON lines; tensors follow their line as raw bytes.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError
 from edgekit.runtimes import OperatorTime, Options, Takes
+from edgekit.tensors import Array, Arrays
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -73,11 +74,21 @@ class Count(msgspec.Struct, frozen=True, tag=True):
     times: int
 
 
-class Answer(msgspec.Struct, frozen=True, tag=True):
-    """Answer the tensors that follow, `shape[0]` of them, one batch at a time."""
+class Packed(msgspec.Struct, frozen=True):
+    """A tensor whose raw bytes follow."""
 
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """Answer the tensors that follow, `shape[0]` of them, one batch at a time."""
+
+    tensor: Packed
 
 
 class Profile(msgspec.Struct, frozen=True, tag=True):
@@ -121,10 +132,9 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
 
 
 class Tensors(msgspec.Struct, frozen=True, tag=True):
-    """Raw bytes of answers follow."""
+    """Raw bytes of answers follow, one output after the other."""
 
-    shape: tuple[int, ...]
-    dtype: str
+    outputs: tuple[Packed, ...]
 
 
 class Operators(msgspec.Struct, frozen=True, tag=True):
@@ -161,7 +171,9 @@ class Worker(Protocol):
     def ready(self) -> Ready: ...
     def infer(self, times: int) -> Samples: ...
     def count(self, times: int) -> tuple[int, ...]: ...
-    def answer(self, tensors: NDArray[Any]) -> NDArray[Any]: ...
+    def answer(
+        self, tensors: Array
+    ) -> Arrays: ...  # [n, ...] to one [n, ...] for each output, all as the file has them
     def profile(self, times: int) -> tuple[OperatorTime, ...]: ...
     def end(self) -> Memory | None: ...
     def kill(self) -> None: ...
@@ -196,15 +208,18 @@ def opened(device: Device, job: Job, timeout: float = 600.0) -> Iterator[Worker]
         worker.kill()
 
 
-def pack(tensors: NDArray[Any]) -> bytes:
+def packed(tensor: Array) -> Packed:
+    return Packed(tensor.shape, tensor.dtype.name)
+
+
+def pack(tensors: Iterable[Array]) -> bytes:
     """The raw bytes that follow an Answer or Tensors."""
-    return np.ascontiguousarray(tensors).tobytes()
+    return b"".join(np.ascontiguousarray(tensor).tobytes() for tensor in tensors)
 
 
-def packed_size(head: Answer | Tensors) -> int:
-    """How many bytes follow it."""
-    return int(np.prod(head.shape)) * np.dtype(head.dtype).itemsize
-
-
-def unpack(head: Answer | Tensors, payload: bytes) -> NDArray[Any]:
-    return np.frombuffer(payload, head.dtype).reshape(head.shape)
+def unpack(heads: Sequence[Packed], payload: bytes) -> Arrays:
+    found, at = [], 0
+    for head in heads:
+        found.append(np.frombuffer(payload[at : at + head.size], head.dtype).reshape(head.shape))
+        at += head.size
+    return tuple(found)

@@ -21,7 +21,7 @@ Started with `am start -W -S -n dev.edgekit.demo/.BenchmarkActivity` and these e
 The activity is exported, and stays until the answer is written, so that Android keeps the process alive.
 
 Answered in files/bench/R.json of the app's own folder, which is written under another name and renamed, and read with
-`run-as`: the app must be a debuggable build. With outputs, files/bench/R.out holds the raw answers, one after the other,
+`run-as`: the app must be a debuggable build. With outputs, files/bench/R.out holds the raw answers, one after the other (of several outputs, all of a picture's first),
 little-endian, before R.json appears. See `Report` in app.py for the JSON; more may stand in it. All times are System.nanoTime
 differences: a phone tells wall time only. `runs` holds every timed inference, in the order they ran.
 """
@@ -30,10 +30,8 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit import artifact
 from edgekit.artifact import Artifact
@@ -43,6 +41,7 @@ from edgekit.devices.phone import Phone, passed
 from edgekit.devices.worker import feed
 from edgekit.errors import DeviceError, ParityError, UnsupportedError, WorkerError
 from edgekit.runtimes import OperatorTime, Takes
+from edgekit.tensors import Array, Arrays
 
 ENGINES = {"litert": "tflite", "onnxruntime": "onnxruntime"}  # runtime -> the app's engine for its files
 
@@ -124,8 +123,8 @@ class AdbWorker:
         taken, self.timed = self.timed[:times], self.timed[times:]
         return Samples(tuple(taken))
 
-    def answer(self, tensors: NDArray[Any]) -> NDArray[Any]:
-        """Raw answers to raw tensors, [n, ...] to [n, ...], as the file has them."""
+    def answer(self, tensors: Array) -> Arrays:
+        """As ProcessWorker.answer."""
         return self._launch(tensors, runs=0)
 
     def count(self, times: int) -> tuple[int, ...]:
@@ -147,15 +146,16 @@ class AdbWorker:
 
     def _time(self, runs: int) -> None:
         golden, manifest = self.artifact.golden(), self.artifact.manifest
-        answers = self.artifact.decode(self._launch(golden.tensors, runs))
-        off = np.abs(answers - golden.answers).max() if np.isfinite(answers).all() else np.inf
-        if off > manifest.golden_tolerance:
-            self.timed = []
-            raise ParityError(
-                f"{self.artifact.name} answers wrongly on {self.phone.name}, so its times mean nothing: "
-                f"max |d| {off:.3g} to the golden answers, tolerance {manifest.golden_tolerance:.3g}",
-                hint=f"edgekit verify {self.job.model} --on {self.device.name}",
-            )
+        answers = self.artifact.thinned(self.artifact.decode(self._launch(golden.tensors, runs)))
+        likeness = manifest.task.alike(golden.answers, answers)
+        for noise, output in zip(likeness.noise, manifest.outputs, strict=True):
+            if noise.max_abs > output.tolerance:
+                self.timed = []
+                raise ParityError(
+                    f"{self.artifact.name} answers wrongly on {self.phone.name}, so its times mean nothing: "
+                    f"max |d| {noise.max_abs:.3g} to the golden answers, tolerance {output.tolerance:.3g}",
+                    hint=f"edgekit verify {self.job.model} --on {self.device.name}",
+                )
 
     def _copy(self) -> None:
         """The artifact onto the phone."""
@@ -163,7 +163,7 @@ class AdbWorker:
         files = [self.artifact.folder / name for name in ("manifest.json", *self.artifact.manifest.files)]
         self.phone.push(files, self.folder, self.timeout)
 
-    def _launch(self, tensors: NDArray[Any], runs: int) -> NDArray[Any]:
+    def _launch(self, tensors: Array, runs: int) -> Arrays:
         """Start the app: it opens the file, answers the tensors, and times `runs` inferences of the first."""
         self.asked += 1
         run_id = f"{self.folder.rpartition('/')[2]}-{self.asked}"
@@ -188,7 +188,7 @@ class AdbWorker:
         self._accept(report, runs, passed(before, after))
         return self._answers(raw, len(tensors))
 
-    def _give(self, tensors: NDArray[Any]) -> None:
+    def _give(self, tensors: Array) -> None:
         """The input onto the phone."""
         with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
             file = Path(scratch) / "input"
@@ -221,15 +221,17 @@ class AdbWorker:
         host = self.phone.facts() | conditions
         self._ready = Ready(None, Phase(times.load), Phase(times.first), self.takes, facts, host, self.source)
 
-    def _answers(self, raw: bytes, count: int) -> NDArray[Any]:
-        output = self.artifact.manifest.output
-        shape, dtype = (count, *output.shape[1:]), np.dtype(output.dtype).newbyteorder("<")
-        if len(raw) != int(np.prod(shape)) * dtype.itemsize:
+    def _answers(self, raw: bytes, count: int) -> Arrays:
+        """The app writes picture after picture, of each its outputs in the manifest's order."""
+        outputs = self.artifact.manifest.outputs
+        row = np.dtype([(str(i), np.dtype(o.dtype).newbyteorder("<"), o.shape[1:]) for i, o in enumerate(outputs)])
+        if len(raw) != count * row.itemsize:
+            told = " and ".join(f"{list(o.shape[1:])} {o.dtype}" for o in outputs)
             raise WorkerError(
-                f"the app on {self.phone.name} answered {len(raw)} bytes, not {count} times {list(output.shape[1:])} {output.dtype}",
-                hint=app.SET_UP,
+                f"the app on {self.phone.name} answered {len(raw)} bytes, not {count} times {told}", hint=app.SET_UP
             )
-        return np.frombuffer(raw, dtype).reshape(shape).astype(output.dtype)
+        rows = np.frombuffer(raw, row)
+        return tuple(rows[str(i)].astype(o.dtype) for i, o in enumerate(outputs))
 
 
 def _artifact(job: Job, device: str) -> Artifact:

@@ -9,10 +9,9 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 import msgspec
-from numpy.typing import NDArray
 
 from edgekit import errors
 from edgekit.devices import (
@@ -32,11 +31,12 @@ from edgekit.devices import (
     Samples,
     Tensors,
     pack,
-    packed_size,
+    packed,
     unpack,
 )
 from edgekit.errors import EdgekitError, WorkerError
 from edgekit.runtimes import OperatorTime
+from edgekit.tensors import Array, Arrays
 
 R = TypeVar("R", bound=Reply)
 
@@ -77,10 +77,10 @@ class ProcessWorker:
     def profile(self, times: int) -> tuple[OperatorTime, ...]:
         return self._ask(Profile(times), Operators)[0].operators
 
-    def answer(self, tensors: NDArray[Any]) -> NDArray[Any]:
-        """Raw answers to raw tensors, [n, ...] to [n, ...], as the file has them."""
-        reply, payload = self._ask(Answer(tensors.shape, tensors.dtype.name), Tensors, pack(tensors))
-        return unpack(reply, payload)
+    def answer(self, tensors: Array) -> Arrays:
+        """Raw answers to raw tensors [n, ...], one [n, ...] for each output, as the file has them."""
+        reply, payload = self._ask(Answer(packed(tensors)), Tensors, pack([tensors]))
+        return unpack(reply.outputs, payload)
 
     def end(self) -> Memory | None:
         """Close the file and end the process."""
@@ -134,7 +134,7 @@ class ProcessWorker:
                     reply = msgspec.json.decode(line, type=Reply)
                 except msgspec.DecodeError:
                     break
-                payload = stream.read(packed_size(reply)) if isinstance(reply, Tensors) else b""
+                payload = stream.read(sum(p.size for p in reply.outputs)) if isinstance(reply, Tensors) else b""
                 self.replies.put((reply, payload))
         self.replies.put(None)
 

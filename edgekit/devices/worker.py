@@ -39,13 +39,13 @@ from edgekit.devices import (
     counting,
     host,
     pack,
-    packed_size,
+    packed,
     unpack,
 )
 from edgekit.devices.clock import cpu_clock
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.runtimes import Runtime, Session, Takes
-from edgekit.tensors import Array
+from edgekit.tensors import Array, Arrays
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     used.append(host.memory())
     takes = session.takes()
     if isinstance(model, Artifact) and model.target in runtime.targets:  # the yardstick takes anything
-        model.check_input(takes.shape, takes.dtype)
+        model.signature.check_input(takes.shape, takes.dtype)
     tensor, source = feed(model, takes, job)
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
@@ -87,7 +87,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
         request: Request = msgspec.json.decode(line, type=Request)
         tensors = tensor
         if isinstance(request, Answer):
-            tensors = unpack(request, requests.read(packed_size(request)))
+            (tensors,) = unpack([request.tensor], requests.read(request.tensor.size))
         try:
             reply(*answer(session, request, tensors, used))
         except EdgekitError as error:
@@ -100,7 +100,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
 def answer(
     session: Session, request: Request, tensors: Array, used: list[host.Resident | None]
 ) -> tuple[Reply] | tuple[Reply, bytes]:
-    def run() -> Array:
+    def run() -> Arrays:
         return session.run(tensors)
 
     match request:
@@ -114,8 +114,9 @@ def answer(
             return (End(_memory(used)),)
         case Answer():
             batch = max(session.takes().shape[0], 1)  # -1: open
-            answers = np.concatenate([session.run(tensors[i : i + batch]) for i in range(0, len(tensors), batch)])
-            return Tensors(answers.shape, answers.dtype.name), pack(answers)
+            batches = [session.run(tensors[i : i + batch]) for i in range(0, len(tensors), batch)]
+            answers = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+            return Tensors(tuple(map(packed, answers))), pack(answers)
 
 
 def timed(call: Callable[[], T]) -> tuple[T, Phase]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgekit import reading
 from edgekit.errors import OutputError
 from edgekit.places import output_errors
-from edgekit.tasks.classification import LOGITS, Meaning
+from edgekit.tasks.classification import LOGITS, Classification
 
 BEST = 5
 ELSEWHERE = "--state another/folder"
@@ -71,9 +71,9 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, data=""))).hexdigest()[:12]
 
 
-def best(scores: NDArray[np.float32], meaning: Meaning = LOGITS) -> Answer:
+def best(scores: NDArray[np.float32], task: Classification = LOGITS) -> Answer:
     """The head of one picture's scores [classes]; of equal scores the lower class comes first."""
-    probabilities = meaning.probabilities(scores)
+    probabilities = task.probabilities(scores)
     order = np.argsort(-scores, kind="stable")[:BEST]
     return Answer(
         tuple(order.tolist()),

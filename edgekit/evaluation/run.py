@@ -27,7 +27,8 @@ from edgekit.evaluation.label_check import suspicion
 from edgekit.runs import Evaluated, Learned, now, subject
 from edgekit.runtimes import Options
 from edgekit.statistics.proportions import wilson
-from edgekit.tasks.classification import sqnr_db
+from edgekit.tasks import Classification
+from edgekit.tasks.likeness import sqnr_db
 
 STATE = Path("build/eval")
 TIMEOUT = 60.0
@@ -146,7 +147,12 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
         takes, (height, width) = artifact.manifest.input, artifact.manifest.preprocess.input_size
         if takes.shape[1:] != ((3, height, width) if takes.layout == "NCHW" else (height, width, 3)):
             raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not an RGB picture")
-        if artifact.manifest.independent:
+        if not isinstance(artifact.manifest.task, Classification):
+            raise UnsupportedError(
+                f"{artifact.name} is no classifier ({artifact.manifest.task}), and accuracy is counted of classes",
+                hint="edgekit verify ARTIFACT --against ANOTHER --data DIR compares the answers of two files",
+            )
+        if artifact.manifest.task.independent:
             raise UnsupportedError(
                 f"{artifact.name} answers each label by itself, and accuracy is counted of one class a picture",
                 hint="edgekit verify ARTIFACT --against ANOTHER --data DIR compares the labels of two files",
@@ -182,7 +188,9 @@ def ask(
             if batch:
                 readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
                 together = zip(pools, contenders, which, strict=True) if readable else ()
-                asked.append((batch, [p.submit(c.scores, np.stack([f[i] for f in readable])) for p, c, i in together]))
+                asked.append(
+                    (batch, [p.submit(_scores, c, np.stack([f[i] for f in readable])) for p, c, i in together])
+                )
             if len(asked) > 1 or not batch:
                 first, futures = asked.popleft()
                 yield _records(first, contenders, [future.result() for future in futures])
@@ -212,14 +220,19 @@ def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
     )
 
 
+def _scores(asked: Contender, pixels: NDArray[np.uint8]) -> Scores:
+    """[n, classes]"""
+    return asked.values(pixels)[0]
+
+
 def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[Scores]) -> Record:
-    meanings = [c.artifact.manifest.meaning for c in contenders]
-    answers = tuple(best(s, meaning) for s, meaning in zip(scores, meanings, strict=True))
+    tasks = [task for c in contenders if isinstance(task := c.artifact.manifest.task, Classification)]  # see `check`
+    answers = tuple(best(s, task) for s, task in zip(scores, tasks, strict=True))
     noise = None
     if len(scores) > 1:
         ours, theirs = scores
-        if meanings[0] != meanings[1]:  # of different kinds: as probabilities
-            ours, theirs = (m.probabilities(s) for m, s in zip(meanings, scores, strict=True))
+        if tasks[0] != tasks[1]:  # of different kinds: as probabilities
+            ours, theirs = (t.probabilities(s) for t, s in zip(tasks, scores, strict=True))
         decibels = sqnr_db(theirs, ours)
         noise = decibels if np.isfinite(decibels) else None
     return Record(picture.position, picture.name, picture.truth, answers, noise)

@@ -1,9 +1,9 @@
 """An Exporter turns a loaded model into one file. Each module here is one target; exporters do not know each other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgekit.calibration import Pictures
 from edgekit.recipe import Recipe
@@ -27,11 +27,23 @@ class Exported:
 
     file: Path
     input: Tensor
-    output: Tensor
+    outputs: tuple[Tensor, ...]
     versions: dict[str, str]
     oldest_interpreter: dict[str, str]
     how_to_load: str = ""
     notes: tuple[str, ...] = ()
+
+
+def answers(model: "LoadedModel", names: Sequence[str], batch: int) -> tuple[Tensor, ...]:
+    """The outputs of a file that answers as the module does, float32, channels first. names: as the file has them."""
+    roles = model.task.roles
+    return tuple(
+        Tensor(name, (batch, *shape[1:]), "float32", LAYOUTS.get(len(shape), "") if roles else "", role=role)
+        for name, role, shape in zip(names, model.outputs, model.answer_shapes, strict=True)
+    )
+
+
+LAYOUTS: dict[int, Literal["NC", "NTC", "NCHW"]] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of axes
 
 
 class Exporter(Protocol):

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError, reason
-from edgekit.exporters import Exported, Say
+from edgekit.exporters import Exported, Say, answers
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
-from edgekit.tensors import Tensor
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
 
@@ -61,7 +60,7 @@ class OnnxExporter:
         else:
             file.write_bytes(blob)
         shape = made.input.shape
-        answer = Tensor(made.graph.graph.output[0].name, (shape[0], len(model.labels)), "float32", "NC")
+        outputs = answers(model, [output.name for output in made.graph.graph.output], shape[0])
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(file=file.name, shape=[1, *shape[1:]], dtype=recipe.input_type)
         runtime = _oldest(made.graph.opset_import[0].version)
@@ -70,7 +69,7 @@ class OnnxExporter:
         floor = {"any CPU" if recipe.quantize.int8_for == "any" else "ARM, and x86-64 with VNNI": runtime}
         floats = recipe.ort and recipe.quantize.scheme != "int8-static" and model.family != "attention"
         notes = (*made.notes, *([SLOWER_FLOATS] if floats else []))
-        return Exported(file, made.input, answer, versions, floor, how, notes)
+        return Exported(file, made.input, outputs, versions, floor, how, notes)
 
 
 def _oldest(opset: int) -> str:

@@ -13,6 +13,7 @@ from edgekit.exporters.blame import blame
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tasks import Classification, Task
 
 
 def build(
@@ -127,15 +128,21 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
     spec = loaded.preprocess
     mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
     scale = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
-    last = next(n.op_type for n in graph.graph.node if graph.graph.output[0].name in n.output)
-    told = {"model_type": "Classification"} if loaded.meaning.kind != "probabilities" or last == "Softmax" else {}
-    if loaded.meaning.independent:
-        told = {"multilabel": "True", "confidence_threshold": f"{loaded.meaning.threshold:g}"}
-        told |= {"model_type": "Classification"} if loaded.meaning.kind == "logits" else {}
-    return told | {
+    return _kind(loaded.task, graph) | {
         "labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
         "mean_values": " ".join(f"{v:.9g}" for v in mean),
         "scale_values": " ".join(f"{v:.9g}" for v in scale),
         "resize_type": "crop" if spec.crop_mode == "center" else "standard",
         "reverse_input_channels": "NO",
     }
+
+
+def _kind(task: Task, graph: onnx.ModelProto) -> dict[str, str]:
+    """What the Model API may make of the answers."""
+    if not isinstance(task, Classification):
+        return {}
+    last = next(n.op_type for n in graph.graph.node if graph.graph.output[0].name in n.output)
+    if task.independent:
+        told = {"multilabel": "True", "confidence_threshold": f"{task.threshold:g}"}
+        return told | ({"model_type": "Classification"} if task.scores == "logits" else {})
+    return {"model_type": "Classification"} if task.scores != "probabilities" or last == "Softmax" else {}

@@ -18,6 +18,7 @@ from edgekit.exporters.preparing import Prepared, prepare
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
+from edgekit.tasks import Classification
 from edgekit.tensors import Tensor, encode
 
 
@@ -45,7 +46,7 @@ def make(
     prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
-    answer = model.meaning.kind.replace("-", "_")
+    answer = model.task.scores.replace("-", "_") if isinstance(model.task, Classification) else model.outputs[0]
     graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.input_size, answer, log)
     log.unlink()
     shape = (-1 if recipe.dynamic_batch else 1, 3, *model.preprocess.input_size)

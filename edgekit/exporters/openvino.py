@@ -10,7 +10,7 @@ from openvino.preprocess import PrePostProcessor
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError
-from edgekit.exporters import Exported, Say
+from edgekit.exporters import Exported, Say, answers
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
@@ -60,12 +60,12 @@ class OpenvinoExporter:
         batch, _, height, width = made.input.shape
         shape = (batch, height, width, 3) if recipe.folds else made.input.shape
         given = Tensor(made.input.name, shape, recipe.input_type, "NHWC" if recipe.folds else "NCHW")
-        answer = Tensor(made.graph.graph.output[0].name, (batch, len(model.labels)), "float32", "NC")
+        outputs = answers(model, [output.name for output in made.graph.graph.output], batch)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(shape=[1, *shape[1:]], dtype=recipe.input_type)
         cpus = "x86-64" if recipe.quantize.int8_for == "any" else "x86-64 with VNNI"
         floor = {cpus: f"OpenVINO {versions['openvino']} (none older was tried)"}
-        return Exported(file, given, answer, versions, floor, how, (*notes, *made.notes))
+        return Exported(file, given, outputs, versions, floor, how, (*notes, *made.notes))
 
 
 def _inner(recipe: Recipe, family: str) -> tuple[Recipe, tuple[str, ...]]:

@@ -1,8 +1,9 @@
 """PyTorch to TFLite: litert-torch converts, ai-edge-quantizer quantizes; edgekit chooses, corrects and finishes."""
 
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.calibration import Pictures
 from edgekit.errors import MissingExtraError
-from edgekit.exporters import Exported, Say
+from edgekit.exporters import Exported, Say, answers
 from edgekit.exporters.deployed import Deployed
 from edgekit.exporters.preparing import prepare
 from edgekit.extras import installed
@@ -74,6 +75,7 @@ class TfliteExporter:
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         converted = tflite_convert.convert(deployed, traced, model.preprocess.input_size, out / "converter.log")
+        converted = tflite_file.mend_transposed(converted)
         tflite_file.check_kernels(converted)
         if scheme != "fp32":
             say(f"quantizing: {scheme}")
@@ -86,10 +88,12 @@ class TfliteExporter:
         file = out / "model.tflite"
         file.write_bytes(finished)
         (out / "converter.log").unlink()
-        given, answer = _tensors(file)
+        interpreter = Interpreter(str(file))
+        given = _input(interpreter.get_input_details()[0])
+        outputs = answers(model, [output["name"] for output in interpreter.get_output_details()], 1)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype)
-        return Exported(file, given, answer, versions, floor, how, prepared.notes)
+        return Exported(file, given, outputs, versions, floor, how, prepared.notes)
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
@@ -98,23 +102,13 @@ def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[ND
         yield (pixels.astype(np.float32) if recipe.folds else normalise(pixels, model.preprocess))[None]
 
 
-def _tensors(file: Path) -> tuple[Tensor, Tensor]:
-    interpreter = Interpreter(str(file))
-    made = []
-    for details, layout in ((interpreter.get_input_details()[0], "NHWC"), (interpreter.get_output_details()[0], "NC")):
-        scale, zero_point = details["quantization"]
-        quantized = bool(scale) and details["dtype"] != np.float32
-        # an integer input that the graph casts itself carries no scale: it is the pixel, or the pixel minus 128
-        cast = layout == "NHWC" and not quantized and details["dtype"] != np.float32
-        dtype = np.dtype(details["dtype"]).name
-        made.append(
-            Tensor(
-                details["name"],
-                tuple(int(n) for n in details["shape"]),
-                dtype,
-                "NHWC" if layout == "NHWC" else "NC",
-                float(scale) if quantized else 1.0 if cast else None,
-                int(zero_point) if quantized else (-128 if dtype == "int8" else 0) if cast else None,
-            )
-        )
-    return made[0], made[1]
+def _input(details: Mapping[str, Any]) -> Tensor:
+    """What an interpreter tells of the file's input."""
+    dtype, (scale, zero_point) = np.dtype(details["dtype"]).name, details["quantization"]
+    if dtype == "float32":
+        scale, zero_point = None, None
+    elif not scale:  # the graph casts it itself: it is the pixel, or the pixel minus 128
+        scale, zero_point = 1.0, -128 if dtype == "int8" else 0
+    else:
+        scale, zero_point = float(scale), int(zero_point)
+    return Tensor(details["name"], tuple(map(int, details["shape"])), dtype, "NHWC", scale, zero_point)

@@ -16,6 +16,7 @@ from edgekit.exporters.deployed import SCOPE
 from edgekit.inspection.tflite import kind, module_paths
 from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe
+from edgekit.tasks import Classification
 
 BECOMES = {"STABLEHLO_SORT": " (torch's topk, sort and argsort become it)"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
@@ -30,6 +31,26 @@ def finish(model: bytes, loaded: LoadedModel, recipe: Recipe) -> tuple[bytes, di
     attach(graph, describe(loaded, recipe))
     packed = pack(graph, b"TFL3")
     return with_labels(packed, loaded.labels), floor(recipe.quantize.scheme, per_channel=per_channel)
+
+
+def mend_transposed(model: bytes) -> bytes:
+    """Give the bias of every TRANSPOSE_CONV one axis.
+
+    litert-torch leaves [1, 1, 1, n] where it folds a BatchNorm: ai-edge-quantizer then writes n scales along an axis of 1,
+    which no interpreter opens.
+    """
+    graph = tflite.ModelT.InitFromPackedBuf(model, 0)
+    mended = False
+    for sub in graph.subgraphs:
+        for operator in sub.operators:
+            if kind(graph, operator) == "TRANSPOSE_CONV" and len(operator.inputs) > 3 and operator.inputs[3] >= 0:
+                bias = sub.tensors[operator.inputs[3]]
+                mended |= len(bias.shape) > 1
+                bias.shape = np.asarray([np.prod(bias.shape)], np.int32)
+    if not mended:
+        return model
+    inline_buffers(graph, model)
+    return pack(graph, b"TFL3")
 
 
 def check_kernels(model: bytes) -> None:
@@ -144,27 +165,33 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     image.stats.min = [-m / s for m, s in zip(mean, std, strict=True)]
     image.stats.max = [(255 - m) / s for m, s in zip(mean, std, strict=True)]
 
-    each = ", each by itself" if loaded.meaning.independent else ""
-    labels = metadata.AssociatedFileT()
-    labels.name, labels.type = "labels.txt", metadata.AssociatedFileType.TENSOR_AXIS_LABELS
-    scores = metadata.TensorMetadataT()
-    scores.name = {"logits": "logit", "probabilities": "probability"}.get(loaded.meaning.kind, "log-probability")
-    scores.description = f"one per class{each}: {loaded.weights.knows}"
-    if loaded.meaning.independent and loaded.meaning.kind == "probabilities":
-        scores.processUnits = [_threshold(loaded.meaning.threshold)]
-    scores.associatedFiles = [labels]
-    scores.content = metadata.ContentT()
-    scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
-    scores.content.contentProperties = metadata.FeaturePropertiesT()
-
     graph = metadata.SubGraphMetadataT()
-    graph.inputTensorMetadata, graph.outputTensorMetadata = [image], [scores]
+    graph.inputTensorMetadata = [image]
+    if isinstance(loaded.task, Classification):
+        graph.outputTensorMetadata = [_scores(loaded, loaded.task)]
     model = metadata.ModelMetadataT()
     model.name, model.version, model.minParserVersion = loaded.name, "1", "1.0.0"
     model.description = f"{loaded.architecture}, {recipe.quantize.scheme}"
     model.license = loaded.weights.licence
     model.subgraphMetadata = [graph]
     return model
+
+
+def _scores(loaded: LoadedModel, task: Classification) -> Any:
+    """What the output of a classifier is."""
+    each = ", each by itself" if task.independent else ""
+    labels = metadata.AssociatedFileT()
+    labels.name, labels.type = "labels.txt", metadata.AssociatedFileType.TENSOR_AXIS_LABELS
+    scores = metadata.TensorMetadataT()
+    scores.name = {"logits": "logit", "probabilities": "probability"}.get(task.scores, "log-probability")
+    scores.description = f"one per class{each}: {loaded.weights.knows}"
+    if task.independent and task.scores == "probabilities":
+        scores.processUnits = [_threshold(task.threshold)]
+    scores.associatedFiles = [labels]
+    scores.content = metadata.ContentT()
+    scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
+    scores.content.contentProperties = metadata.FeaturePropertiesT()
+    return scores
 
 
 def _threshold(probability: float) -> Any:

@@ -8,7 +8,7 @@ import torch
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, reason
-from edgekit.exporters import Exported, Say
+from edgekit.exporters import Exported, Say, answers
 from edgekit.exporters.deployed import Deployed
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
@@ -48,7 +48,7 @@ class TorchExporter:
         )
         versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
         how = HOW_TO_LOAD.format(shape=list(shape), dtype=recipe.input_type)
-        return Exported(file, given, Tensor("scores", (1, len(model.labels)), "float32", "NC"), versions, {}, how)
+        return Exported(file, given, answers(model, model.outputs, 1), versions, {}, how)
 
 
 def _forget_sources(program: torch.export.ExportedProgram) -> None:

@@ -52,7 +52,7 @@ class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str | None = None
     contract: Contract | None = None
     score_within: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
     def differences(self, host: dict[str, str]) -> list[str]:
         """What is not as it was, in words."""
@@ -66,7 +66,18 @@ def _from_1(old: dict[str, Any]) -> dict[str, Any]:
     return old | untold | {"memory_bytes": old.get("memory_bytes") or None, "schema": 2}
 
 
-OLDER = {1: _from_1}  # schema -> the same numbers in the words of the next
+def _from_2(old: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 knew classification alone."""
+    contract = old.get("contract")
+    meaning = contract.get("meaning") if isinstance(contract, dict) else None
+    if isinstance(contract, dict) and isinstance(meaning, dict):
+        scores = {name: meaning[name] for name in ("scores", "independent", "threshold") if name in meaning}
+        kept = {name: value for name, value in meaning.items() if name not in scores}
+        contract = contract | {"meaning": kept | {"task": {"name": meaning.get("task")} | scores}}
+    return old | {"contract": contract, "schema": 3}
+
+
+OLDER = {1: _from_1, 2: _from_2}  # schema -> the same numbers in the words of the next
 
 
 class Baseline(msgspec.Struct, frozen=True):

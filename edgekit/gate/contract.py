@@ -12,6 +12,7 @@ import msgspec
 from edgekit.artifact import Artifact, Model
 from edgekit.inspection import Inspection, Port
 from edgekit.preprocess import Preprocess
+from edgekit.tasks import Task, name_of
 from edgekit.tensors import Tensor
 
 
@@ -28,14 +29,11 @@ class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields of the manifest (see Manifest), and the names of the classes in the order of the scores."""
+    """Fields of the manifest (see Manifest), and the names of the classes in their order."""
 
-    task: str
+    task: Task
     preprocess: Preprocess
     folded: bool
-    scores: str
-    independent: bool
-    threshold: float
     labels: tuple[str, ...]
 
 
@@ -52,25 +50,30 @@ def contract(model: Model, seen: Inspection | None) -> Contract:
     """Of a model of which inspection has `seen` so much; None for a format that it does not read."""
     manifest = model.manifest if isinstance(model, Artifact) else None
     ports = (seen.inputs, seen.outputs) if seen and seen.inputs and seen.outputs else None
-    told = (manifest.input, manifest.output) if manifest else (None, None)
+    told = (manifest.inputs, manifest.outputs) if manifest else ((), ())
     takes, answers = (_ends(found, tensor) for found, tensor in zip(ports or (None, None), told, strict=True))
     meaning = None
     if isinstance(model, Artifact):
-        fields = {name: getattr(model.manifest, name) for name in Meaning.__struct_fields__ if name != "labels"}
-        meaning = Meaning(**fields, labels=tuple(model.labels()))
+        m = model.manifest
+        meaning = Meaning(m.task, m.preprocess, m.folded, tuple(model.labels()))
     return Contract(model.target, takes, answers, meaning)
 
 
-def _ends(ports: Sequence[Port] | None, told: Tensor | None) -> tuple[End, ...] | None:
-    """By the file; where an artifact tells of the one there is, with what it tells besides, or by it alone."""
+def _ends(ports: Sequence[Port] | None, told: Sequence[Tensor]) -> tuple[End, ...] | None:
+    """By the file, with what an artifact tells besides; by the artifact alone where nothing reads the file."""
     if ports is None:
-        sizes = tuple(None if n < 0 else n for n in told.shape) if told else ()
-        return (End(told.name, told.dtype, sizes, told.scale, told.zero_point, told.layout),) if told else None
-    ends = [End(port.name, port.dtype, port.shape, port.scale, port.zero_point) for port in ports]
-    if told and len(ends) == 1:
-        quantized = {} if told.scale is None else {"scale": told.scale, "zero_point": told.zero_point}
-        ends = [msgspec.structs.replace(ends[0], layout=told.layout, **quantized)]
-    return tuple(ends)
+        sizes = [tuple(None if n < 0 else n for n in t.shape) for t in told]
+        ends = (End(t.name, t.dtype, s, t.scale, t.zero_point, t.layout) for t, s in zip(told, sizes, strict=True))
+        return tuple(ends) or None
+    found = [End(port.name, port.dtype, port.shape, port.scale, port.zero_point) for port in ports]
+    if len(told) != len(found):
+        return tuple(found)
+    return tuple(
+        msgspec.structs.replace(
+            end, layout=t.layout, **({} if t.scale is None else {"scale": t.scale, "zero_point": t.zero_point})
+        )
+        for end, t in zip(found, told, strict=True)
+    )
 
 
 def differences(now: Contract, then: Contract) -> list[str]:
@@ -102,8 +105,10 @@ def _of_meaning(now: Meaning, then: Meaning) -> Iterator[str]:
     yield from _of_labels(now.labels, then.labels)
     for name in Meaning.__struct_fields__:
         a, b = getattr(now, name), getattr(then, name)
-        if name == "preprocess":
-            for field in Preprocess.__struct_fields__:
+        if name == "task" and type(a) is not type(b):
+            yield f"task {name_of(b)} to {name_of(a)}"
+        elif name in ("preprocess", "task"):
+            for field in a.__struct_fields__:
                 if (x := getattr(a, field)) != (y := getattr(b, field)):
                     yield f"{field} {_said(y)} to {_said(x)}"
         elif name != "labels" and a != b:

@@ -20,7 +20,8 @@ from edgekit.models.tracing import Trace, trace
 from edgekit.models.trained import Pruned
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
-from edgekit.tasks.classification import LOGITS, Meaning
+from edgekit.tasks import Task
+from edgekit.tasks.classification import LOGITS
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class LoadedModel:
     """
     module   float32, eval mode, takes normalised RGB [n, 3, h, w], answers scores [n, classes]
     trace    what it computes, seen on an empty picture
-    meaning  of the scores that the exported file will give, once it is known from the answers to pictures
+    task     what the answers of the exported file mean, once it is known from the answers to pictures
+    outputs  names of the module's answers: it answers one tensor, or a tuple of them
     """
 
     name: str
@@ -43,7 +45,14 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     pruned: Pruned | None = None
     trained_on: TrainedOn | None = None
-    meaning: Meaning = LOGITS
+    task: Task = LOGITS
+    outputs: tuple[str, ...] = ("scores",)
+
+    @property
+    def answer_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of what the module answers to one picture."""
+        answer = self.trace.answer
+        return tuple(tuple(a.shape) for a in (answer if isinstance(answer, tuple) else (answer,)))
 
     @property
     def has_names(self) -> bool:

@@ -14,7 +14,7 @@ import torch
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.models.tracing import Node, Trace
 from edgekit.recipe import Kind, Recipe
-from edgekit.tasks.classification import Meaning, Scores, add_up, shares, unit_length
+from edgekit.tasks.classification import Classification, Scores, add_up, shares, unit_length
 
 OURS = "this version exports classifiers: [1, classes]"
 
@@ -143,7 +143,7 @@ def _instead(shape: Sequence[int]) -> str:
     return "a function that wraps the model and returns its scores alone"
 
 
-def meaning(end: End, scores: Scores, recipe: Recipe, *, named: bool) -> tuple[Meaning, str]:
+def classification(end: End, scores: Scores, recipe: Recipe, *, named: bool) -> tuple[Classification, str]:
     """What a network's scores mean, and why: from what computed them, from the answers, and from the user's word.
 
     scores  of pictures, float32 [n, classes]: the network's own, before any softmax that the recipe adds
@@ -170,7 +170,7 @@ def meaning(end: End, scores: Scores, recipe: Recipe, *, named: bool) -> tuple[M
             f"threshold {recipe.threshold:g} means nothing: the classes exclude each other",
             hint="--multi-label, or drop it",
         )
-    return Meaning(kind, independent, 0.5 if recipe.threshold is None else recipe.threshold), why
+    return Classification(kind, independent, 0.5 if recipe.threshold is None else recipe.threshold), why
 
 
 def _found(end: End, scores: Scores, multi_label: bool, *, named: bool) -> tuple[Kind, bool, str]:
@@ -247,7 +247,7 @@ def _check_word(kind: Kind, independent: bool, end: End, scores: Scores) -> None
 
 
 def _exp(scores: Scores) -> Scores:
-    return Meaning("log-probabilities").probabilities(scores.clip(max=80))
+    return Classification("log-probabilities").probabilities(scores.clip(max=80))
 
 
 def _logs(scores: Scores) -> bool:

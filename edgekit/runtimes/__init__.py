@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from edgekit.errors import UnsupportedError
+from edgekit.tensors import Arrays
 
 if TYPE_CHECKING:
     from edgekit.artifact import Model
@@ -62,14 +63,14 @@ def sole(found: Sequence[T], what: str, file: Path) -> T:
 
 
 class Session(Protocol):
-    """An opened file. `run` takes the whole input tensor and returns the raw output tensor, both as the file has them.
+    """An opened file. `run` takes the whole input tensor and returns every output, all as the file has them, in its order.
 
     `facts` says what really runs (runtime and version, threads, precision, delegate). A session that can time its
     operators also has `profile() -> list[OperatorTime]`, of the inferences since it was opened.
     """
 
     def takes(self) -> Takes: ...
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]: ...
+    def run(self, tensor: NDArray[Any]) -> Arrays: ...
     def facts(self) -> dict[str, str]: ...
     def close(self) -> None: ...
 

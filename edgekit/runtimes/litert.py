@@ -13,6 +13,7 @@ from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError, rea
 from edgekit.extras import EXTRAS, installed
 from edgekit.quiet import quiet
 from edgekit.runtimes import Options, Takes, sole
+from edgekit.tensors import Arrays
 
 # name of the interpreter (= its distribution) -> where its Interpreter class is; the first installed one serves
 INTERPRETERS = {
@@ -68,14 +69,14 @@ class LitertSession:
         self.details = sole(self.interpreter.get_input_details(), "input", artifact.model_file)
         self.input = self.details["index"]
         self.shape = tuple(self.details["shape"])
-        self.output = self.interpreter.get_output_details()[0]["index"]
+        self.outputs = [output["index"] for output in self.interpreter.get_output_details()]
 
     def takes(self) -> Takes:
         scale, zero_point = self.details["quantization"]
         shape, dtype = tuple(map(int, self.details["shape_signature"])), np.dtype(self.details["dtype"]).name
         return Takes(shape, dtype, float(scale), int(zero_point)) if scale else Takes(shape, dtype)
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def run(self, tensor: NDArray[Any]) -> Arrays:
         try:
             if tensor.shape != self.shape:  # a size that the file leaves open
                 self.interpreter.resize_tensor_input(self.input, tensor.shape, strict=True)
@@ -85,8 +86,7 @@ class LitertSession:
             self.interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise WorkerError(f"{version(self.interpreter_name)}: {reason(error)}") from error
-        answer: NDArray[Any] = self.interpreter.get_tensor(self.output)
-        return answer
+        return tuple(map(self.interpreter.get_tensor, self.outputs))
 
     def facts(self) -> dict[str, str]:
         facts = {"runtime": version(self.interpreter_name), "threads": str(self.threads)}

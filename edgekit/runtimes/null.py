@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from edgekit.artifact import Artifact, Model
 from edgekit.errors import UnsupportedError
 from edgekit.runtimes import Options, Takes
+from edgekit.tensors import Arrays
 
 
 class NullSession:
@@ -18,8 +19,8 @@ class NullSession:
         tensor = self.manifest.input
         return Takes(tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        return np.zeros((len(tensor), self.manifest.classes), self.manifest.output.dtype)
+    def run(self, tensor: NDArray[Any]) -> Arrays:
+        return tuple(np.zeros((len(tensor), *output.shape[1:]), output.dtype) for output in self.manifest.outputs)
 
     def facts(self) -> dict[str, str]:
         return {"runtime": "null"}

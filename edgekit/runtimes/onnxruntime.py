@@ -13,6 +13,7 @@ from edgekit.artifact import Model
 from edgekit.errors import WorkerError, reason
 from edgekit.extras import needs
 from edgekit.runtimes import OperatorTime, Options, Takes, sole
+from edgekit.tensors import Arrays
 
 with needs("run-onnx"):
     import onnxruntime
@@ -49,18 +50,17 @@ class OnnxSession:
             hint = f"this file needs {'; '.join(f'{v} on {k}' for k, v in floor.items())} or later" if floor else ""
             raise WorkerError(f"{VERSION} cannot open {artifact.model_file}: {reason(error)}", hint=hint) from error
         self.details = sole(self.session.get_inputs(), "input", artifact.model_file)
-        self.input, self.outputs = self.details.name, [self.session.get_outputs()[0].name]
+        self.input = self.details.name
 
     def takes(self) -> Takes:
         shape = tuple(size if isinstance(size, int) else -1 for size in self.details.shape)
         return Takes(shape, DTYPES.get(self.details.type, self.details.type))
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def run(self, tensor: NDArray[Any]) -> Arrays:
         try:
-            answer: NDArray[Any] = self.session.run(self.outputs, {self.input: tensor})[0]
+            return tuple(self.session.run(None, {self.input: tensor}))
         except Exception as error:  # as above
             raise WorkerError(f"{VERSION}: {reason(error)}") from error
-        return answer
 
     def facts(self) -> dict[str, str]:
         return {

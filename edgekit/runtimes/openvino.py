@@ -12,6 +12,7 @@ from edgekit.artifact import Model
 from edgekit.errors import UnsupportedError, WorkerError
 from edgekit.extras import needs
 from edgekit.runtimes import OperatorTime, Options, Takes, sole
+from edgekit.tensors import Arrays
 
 with needs("run-openvino"):
     import openvino
@@ -54,14 +55,14 @@ class OpenvinoSession:
         shape = tuple(-1 if size.is_dynamic else size.get_length() for size in self.input.partial_shape)
         return Takes(shape, np.dtype(self.input.element_type.to_dtype()).name)
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def run(self, tensor: NDArray[Any]) -> Arrays:
         """Raises WorkerError for a tensor that the file does not take."""
         try:
             answers = self.request.infer([tensor], share_inputs=True)
         except RuntimeError as error:
             raise WorkerError(f"{VERSION} cannot run this file: {_reason(error)}") from error
-        answer: NDArray[Any] = answers[0].copy()  # the request's own memory is written again by the next run
-        return answer
+        # copies: the request's own memory is written again by the next run
+        return tuple(answers[output].copy() for output in self.compiled.outputs)
 
     def facts(self) -> dict[str, str]:
         """Threads and precision as the compiled model reports them, not as they were asked for."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from edgekit.artifact import Model
 from edgekit.errors import UnsupportedError, WorkerError
 from edgekit.runtimes import Options, Takes, sole
+from edgekit.tensors import Arrays
 
 
 class TorchSession:
@@ -25,10 +26,10 @@ class TorchSession:
     def takes(self) -> Takes:
         return Takes(tuple(self.example.shape), str(self.example.dtype).removeprefix("torch."))
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def run(self, tensor: NDArray[Any]) -> Arrays:
         with torch.inference_mode():
-            answer: NDArray[Any] = self.module(torch.from_numpy(tensor)).numpy()
-        return answer
+            answer = self.module(torch.from_numpy(tensor))
+        return tuple(a.numpy() for a in (answer if isinstance(answer, tuple) else (answer,)))
 
     def facts(self) -> dict[str, str]:
         return {"runtime": f"torch {torch.__version__}", "precision": "float32"}

@@ -1,1 +1,46 @@
-"""What a model's numbers mean. One module per task; classification is the first."""
+"""What the answers of a file mean. A Task is data in the manifest, with methods that read answers; numpy only.
+
+Files of one task answer the same named tensors, whatever network made them:
+
+    classification  scores [n, c]
+    embedding       embedding [n, d], and on request tokens [n, t, d]
+    segmentation    scores [n, c, h, w], at the head's size
+    raw             any tensors
+
+No other room knows what a score is.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from edgekit.tasks.classification import Classification as Classification
+from edgekit.tasks.embedding import Embedding as Embedding
+from edgekit.tasks.likeness import Likeness as Likeness
+from edgekit.tasks.likeness import Measure as Measure
+from edgekit.tasks.raw import Raw as Raw
+from edgekit.tasks.segmentation import Segmentation as Segmentation
+from edgekit.tensors import Tensor, Values
+
+Task = Classification | Embedding | Segmentation | Raw  # closed: the name in a manifest gives the class
+NAMES = ("classification", "embedding", "segmentation", "raw")
+
+
+class Reads(Protocol):
+    """What every task can do.
+
+    fault     what contradicts the task in a file's outputs and number of labels, in words; None where nothing does
+    alike     compares answers to the same pictures, [n, ...] each, with a reference's; adds up over batches
+    measures  what such a likeness must reach under a scheme, besides its SQNR
+    can_be    whether answers can be what the task calls them
+    """
+
+    roles: ClassVar[tuple[str, ...]]
+
+    def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None: ...
+    def alike(self, reference: Values, values: Values) -> Likeness: ...
+    def measures(self, likeness: Likeness, scheme: str) -> tuple[Measure, ...]: ...
+    def can_be(self, answers: Values) -> bool: ...
+
+
+def name_of(task: Task) -> str:
+    return str(task.__struct_config__.tag)

@@ -3,35 +3,69 @@
 The only place that knows when a softmax, a sigmoid or nothing makes probabilities of scores.
 """
 
-import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.recipe import Kind
+from edgekit.tasks.likeness import Likeness, Measure, noise
+from edgekit.tensors import Tensor, Values
 
 Scores = NDArray[np.float32]  # [pictures, classes], or [classes] of one
 SUM = 1e-3  # how far from 1 probabilities may add up: halves inside a network cost as much
 
 
-@dataclass(frozen=True)
-class Meaning:
+# Share of pictures with the same first label; of independent classes, with the same labels.
+MINIMUM = {"fp32": 1.0, "fp16": 0.95, "int8-weight-only": 0.85, "int8-dynamic": 0.85, "int8-static": 0.85}
+
+
+class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="classification"):
     """How scores are to be read.
 
+    scores       what a score is
     independent  each class by itself (multi-label; one score of a binary network): its label holds from a probability of
                  `threshold` on. Otherwise a picture is of one class, and the probabilities add up to 1
     """
 
-    kind: Kind = "logits"
+    scores: Kind = "logits"
     independent: bool = False
-    threshold: float = 0.5
+    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+
+    roles: ClassVar[tuple[str, ...]] = ("scores",)
+
+    def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
+        """What contradicts this task, in words."""
+        if len(outputs) != 1 or outputs[0].role != "scores":
+            return f"scores of classes, and {len(outputs)} outputs"
+        if (outputs[0].layout, outputs[0].shape[1:]) != ("NC", (labels,)):
+            return f"{labels} classes, and an output of {outputs[0].layout} {list(outputs[0].shape)}"
+        return "one class excludes others" if labels == 1 and not self.independent else None
+
+    def alike(self, reference: Values, values: Values) -> Likeness:
+        same = (self.holds(reference[0]) == self.holds(values[0])).all(-1)
+        return Likeness(noise(reference, values), tuple(map(float, same)))
+
+    def measures(self, likeness: Likeness, scheme: str) -> tuple[Measure, ...]:
+        share = sum(likeness.shares) / len(likeness.shares) if likeness.finite else 0.0
+        return (Measure(self.measure, round(share, 4), MINIMUM[scheme]),)
+
+    def can_be(self, answers: Values) -> bool:
+        """Whether scores [n, c] can be what the task calls them. Integers inside a file round probabilities to 1/256."""
+        (scores,) = answers
+        if self.scores == "probabilities":
+            return bool((scores >= -0.01).all() and (scores <= 1.01).all())
+        if self.scores == "log-probabilities":
+            return bool((scores <= 0.01).all())
+        return scores.shape[-1] == 1 or not add_up(scores)
 
     def probabilities(self, scores: Scores) -> Scores:
         """Of the same shape, float32."""
-        if self.kind == "log-probabilities":
+        if self.scores == "log-probabilities":
             return np.exp(scores, dtype=np.float32)
-        if self.kind == "probabilities":
+        if self.scores == "probabilities":
             return np.asarray(scores, np.float32)
         return sigmoid(scores) if self.independent else softmax(scores)
 
@@ -53,12 +87,12 @@ class Meaning:
 
     def __str__(self) -> str:
         """ "independent logits"."""
-        return f"independent {self.kind}" if self.independent else self.kind
+        return f"independent {self.scores}" if self.independent else self.scores
 
     @property
     def formula(self) -> str:
         """Python that makes probabilities of `scores` with numpy."""
-        match self.kind, self.independent:
+        match self.scores, self.independent:
             case "probabilities", _:
                 return "scores"
             case "log-probabilities", _:
@@ -68,7 +102,7 @@ class Meaning:
         return "numpy.exp(scores - scores.max()) / numpy.exp(scores - scores.max()).sum()"
 
 
-LOGITS = Meaning()
+LOGITS = Classification()
 
 
 def softmax(logits: Scores) -> Scores:
@@ -100,19 +134,3 @@ def top_k(probabilities: NDArray[np.float32], k: int) -> list[tuple[int, float]]
     """The k most probable classes of one answer [classes], best first; ties by the lower class."""
     order = np.argsort(-probabilities, kind="stable")[:k]
     return [(int(i), float(probabilities[i])) for i in order]
-
-
-def sqnr_db(reference: NDArray[np.float32], answer: NDArray[np.float32]) -> float:
-    """Signal to quantization noise in decibels over all values; inf where they are equal."""
-    noise = float(np.square(reference.astype(np.float64) - answer).sum())
-    signal = float(np.square(reference.astype(np.float64)).sum())
-    return math.inf if noise == 0 else -math.inf if signal == 0 else 10 * math.log10(signal / noise)
-
-
-def can_be(kind: Kind, scores: Scores) -> bool:
-    """Whether scores [n, classes] can be what a manifest calls them. Integers inside a file round probabilities to 1/256."""
-    if kind == "probabilities":
-        return bool((scores >= -0.01).all() and (scores <= 1.01).all())
-    if kind == "log-probabilities":
-        return bool((scores <= 0.01).all())
-    return scores.shape[-1] == 1 or not add_up(scores)

@@ -1,0 +1,64 @@
+"""README.md of an artifact: how to load the file, and what its answers are."""
+
+from edgekit import parity
+from edgekit.manifest import Manifest
+from edgekit.tasks import Classification, Embedding, Raw, Segmentation
+from edgekit.tensors import decoded_shape
+
+
+def readme(manifest: Manifest, file: str, how_to_load: str) -> str:
+    """file: the model's name; how_to_load: Markdown of the exporter."""
+    size = "x".join(map(str, manifest.preprocess.input_size))
+    floor = "; ".join(f"{where}: {what}" for where, what in manifest.oldest_interpreter.items())
+    takes = "raw RGB pixels 0..255" if manifest.folded else "RGB normalised with the manifest's mean and std"
+    return f"""\
+# {manifest.model}, {manifest.scheme}, for {manifest.target}
+
+`{file}` takes one {size} picture ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
+{answers(manifest)} ({manifest.outputs[0].dtype}){_order(manifest)}.
+Proof: {parity.describe(manifest.proof)}, in {manifest.proof.runtime}.
+{f"Oldest interpreter it is right on: {floor}." if floor else ""}
+{how_to_load}
+{_reading(manifest)}`edgekit verify .` proves a copy on any machine; `manifest.json` says everything else.
+"""
+
+
+def answers(m: Manifest) -> str:
+    """What the file gives, in words: "10 logits"."""
+    match m.task:
+        case Classification():
+            return f"{m.labels} {m.task}"
+        case Embedding():
+            more = f" and tokens {list(m.outputs[1].shape[1:])}" if len(m.outputs) > 1 else ""
+            return f"an embedding of {m.outputs[0].shape[1]} numbers{more}"
+        case Segmentation():
+            return f"{m.task.scores} of {m.labels} labels for each of {'x'.join(map(str, _map(m)))} pixels"
+        case Raw():
+            return " and ".join(f"`{o.name}` {list(o.shape[1:])}" for o in m.outputs)
+
+
+def _map(m: Manifest) -> tuple[int, ...]:
+    """Rows and columns."""
+    return decoded_shape(m.outputs[0])[1:]
+
+
+def _order(m: Manifest) -> str:
+    return f", in the order of `labels.txt`. It knows {m.weights.knows}" if m.labels else ""
+
+
+def _reading(m: Manifest) -> str:
+    """How numbers become what they mean, in Python."""
+    match m.task:
+        case Classification(independent=independent, threshold=threshold, formula=formula):
+            holds = f"; a label holds from {threshold:g} on, of several, one or none" if independent else ""
+            return f"Probabilities: `{formula}`{holds}.\n"
+        case Embedding(normalized=False):
+            return "Similarity of two: `a @ b / numpy.linalg.norm(a) / numpy.linalg.norm(b)`.\n"
+        case Embedding():
+            return "Similarity of two: `a @ b`.\n"
+        case Segmentation():
+            up = m.task.upsample
+            corners = ", corners aligned" if up.align_corners else ""
+            size = "x".join(map(str, m.preprocess.input_size))
+            return f"The mask: scores are resized to {size} ({up.mode}{corners}), and the largest names the label.\n"
+    return ""

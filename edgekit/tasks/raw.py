@@ -1,0 +1,33 @@
+"""Any tensors, named: what fits no other task."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+from edgekit.tasks.likeness import Likeness, Measure, noise
+from edgekit.tensors import Tensor, Values
+
+
+class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="raw"):
+    """Nothing is known of what the answers mean; a copy is proven by its numbers."""
+
+    roles: ClassVar[tuple[str, ...]] = ()
+
+    def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
+        """What contradicts this task, in words."""
+        if labels:
+            return f"raw answers, and {labels} labels"
+        return None if outputs else "raw answers, and no outputs"
+
+    def alike(self, reference: Values, values: Values) -> Likeness:
+        return Likeness(noise(reference, values))
+
+    def measures(self, likeness: Likeness, scheme: str) -> tuple[Measure, ...]:
+        return ()
+
+    def can_be(self, answers: Values) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return "raw"

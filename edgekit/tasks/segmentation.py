@@ -1,0 +1,105 @@
+"""A class for every pixel: scores at the head's size, a mask at the picture's."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.tasks.likeness import Floats, Likeness, Measure, noise
+from edgekit.tensors import Tensor, Values
+
+Mask = NDArray[np.uint8]  # [h, w], the number of a label
+Colour = tuple[Annotated[int, msgspec.Meta(ge=0, le=255)], ...]
+
+# Share of pixels of the same class, over all pictures and in the worst of them. fp32: ties flip, in random networks 0.003 %.
+MINIMUM = {
+    "fp32": (0.9999, 0.999),
+    "fp16": (0.995, 0.98),
+    "int8-weight-only": (0.95, 0.90),
+    "int8-dynamic": (0.95, 0.90),
+    "int8-static": (0.95, 0.90),
+}
+
+
+class Upsample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How scores at the head's size become scores at the input's."""
+
+    mode: Literal["bilinear", "nearest"] = "bilinear"
+    align_corners: bool = False
+
+
+class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="segmentation"):
+    """
+    scores      what the file answers for each class and pixel
+    threshold   of one channel (two labels: background and what is sought): a pixel is the second's from this probability on
+    background  number of the label that means nothing in particular
+    ignore      value of masks that no evaluation counts
+    palette     a colour for each label
+    """
+
+    scores: Literal["logits", "probabilities"] = "logits"
+    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+    background: int | None = None
+    ignore: int | None = 255
+    palette: tuple[tuple[int, int, int], ...] = ()
+    upsample: Upsample = Upsample()
+
+    roles: ClassVar[tuple[str, ...]] = ("scores",)
+
+    def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
+        """What contradicts this task, in words."""
+        if [tensor.role for tensor in outputs] != ["scores"] or outputs[0].layout not in ("NHWC", "NCHW"):
+            return "a segmentation, and outputs that are not one map of scores"
+        sizes = outputs[0].shape
+        channels = sizes[-1 if outputs[0].layout == "NHWC" else 1]
+        if labels != max(channels, 2):
+            return f"{labels} labels, and {channels} channels of scores"
+        if labels > 255:
+            return f"{labels} labels, and a mask holds 255"
+        if self.palette and len(self.palette) != labels:
+            return f"{labels} labels, and {len(self.palette)} colours"
+        if self.background is not None and not 0 <= self.background < labels:
+            return f"{labels} labels, and a background of number {self.background}"
+        return None
+
+    def classes(self, scores: Floats) -> NDArray[np.uint8]:
+        """Of scores [n, c, h, w] the label of every pixel, [n, h, w]; of equal scores the first."""
+        if scores.shape[1] == 1:
+            from_logit = np.float32(np.log(self.threshold / (1 - self.threshold)))
+            limit = from_logit if self.scores == "logits" else np.float32(self.threshold)
+            return (scores[:, 0] >= limit).astype(np.uint8)
+        return np.asarray(scores.argmax(1), np.uint8)
+
+    def alike(self, reference: Values, values: Values) -> Likeness:
+        same = self.classes(reference[0]) == self.classes(values[0])
+        return Likeness(noise(reference, values), tuple(map(float, same.mean((1, 2)))))
+
+    def measures(self, likeness: Likeness, scheme: str) -> tuple[Measure, ...]:
+        shares = likeness.shares if likeness.finite else (0.0,)
+        found = (sum(shares) / len(shares), min(shares))
+        names = ("pixels", "pixels of the worst picture")
+        return tuple(Measure(n, round(v, 6), m) for n, v, m in zip(names, found, MINIMUM[scheme], strict=True))
+
+    def can_be(self, answers: Values) -> bool:
+        """Whether what is said to be probabilities lies in 0..1, but for the rounding of integers."""
+        (scores,) = answers
+        return self.scores == "logits" or bool((scores >= -0.01).all() and (scores <= 1.01).all())
+
+    def __str__(self) -> str:
+        return f"segmentation, {self.scores}"
+
+
+def palette(labels: int) -> tuple[tuple[int, int, int], ...]:
+    """The colours of PASCAL VOC's masks, by reversal of bits: label 0 is black."""
+
+    def colour(label: int) -> tuple[int, int, int]:
+        rgb = [0, 0, 0]
+        for place in range(7, -1, -1):
+            for channel in range(3):
+                rgb[channel] |= (label >> channel & 1) << place
+            label >>= 3
+        return rgb[0], rgb[1], rgb[2]
+
+    return tuple(colour(label) for label in range(labels))
