@@ -63,6 +63,11 @@ def test_a_padded_pool_has_finite_ranges(exported):
     assert exported("int8-static", model="py:nets:padded_pool").manifest.proof.passed
 
 
+@pytest.mark.parametrize("scheme", ["int8-static", "int8-dynamic"])
+def test_a_transposed_convolution_with_batch_norm_opens(exported, scheme):
+    assert exported(scheme, model="py:nets:upsampling").manifest.proof.passed
+
+
 def test_a_network_with_attention(exported):
     made = exported("int8", model="py:nets:tiny_attention")
     assert made.manifest.scheme == "int8-dynamic"

@@ -6,6 +6,7 @@ contract.py    what a program that uses the file relies on
 dashboards.py  what Bencher and github-action-benchmark read
 baseline.py    what is compared with: another file, or numbers written down earlier
 judging.py     which checks can be made, and making them
+outputs.py     the files that a verdict is written to
 """
 
 from fnmatch import fnmatch

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from edgekit.artifact import Artifact, Model
 from edgekit.bench.harness import COUNTED
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
-from edgekit.errors import RequestError, UnsupportedError
+from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.evaluation import STATE, evaluate
-from edgekit.gate import Check, Limits, Outcome, Verdict, checks
+from edgekit.gate import Check, Limits, Outcome, Verdict, baseline, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.contract import contract
 from edgekit.gate.duel import Duel, log_ratios
@@ -121,11 +121,11 @@ class Judge:
             return self._paired(base.path)
         return self._against_numbers(base.known)
 
-    def _paired(self, baseline: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
+    def _paired(self, other: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         limits = self.limits
         edge = boundary(limits.max_slowdown / 100, detect=limits.detect)
         with self.progress(LAUNCHES[-1], "timing candidate and baseline, at most") as tick:
-            duel = self._duel(self.job(baseline), tick)
+            duel = self._duel(self.job(other), tick)
             decision = decide(duel.launch, edge, go_on=duel.go_on, blur=lambda: duel.blur(duel.times))
             found = checks.latency(decision, limits, "paired", limits.max_slowdown, duel.seconds, duel.clock)
             rest = self._of_opening(duel)
@@ -291,6 +291,34 @@ class Judge:
     def _with_counts(self, numbers: Numbers) -> Numbers:
         count, facts, _ = self._count(self.path)
         return msgspec.structs.replace(numbers, instructions={f"{self.device.name} {facts['runtime']}": count})
+
+
+@dataclass(frozen=True)
+class Update:
+    """A baseline that was replaced: what changed, in words. `numbers`: of a .json; `untold`: without the times it should
+    hold."""
+
+    changes: list[str]
+    numbers: Numbers | None = None
+    untold: bool = False
+
+
+def update(judge: Judge, where: str, source: str | None = None, *, times: bool = True) -> Update:
+    """The candidate becomes the baseline `where`: a .json of numbers, or a file. Raises as `Judge.numbers` and
+    `baseline.replace` do."""
+    if where.endswith(".json"):
+        old = baseline.read(Path(where)) if Path(where).exists() else None
+        new = judge.numbers(source or (old.source if old else None), times=times)
+        untold = times and judge.device.timed and new.cpu_ms is None
+        new = baseline.complete(new, old, counted=not judge.device.timed)
+        baseline.write(Path(where), new)
+        return Update(baseline.changes(old, new), new, untold)
+    before = "nothing"
+    with suppress(EdgekitError), baseline.opened(where) as base:
+        if base.model:
+            before = f"{base.model.digest()[:12]}, {base.model.model_bytes:,} bytes"
+    baseline.replace(where, judge.model)
+    return Update([f"{before} -> {judge.model.digest()[:12]}, {judge.model.model_bytes:,} bytes"])
 
 
 def facts_of(duel: Duel, device: Device) -> dict[str, str]:
