@@ -1,6 +1,7 @@
 """Is a file slower, larger or worse than the one before it? Checks with an outcome each, and what they come to.
 
 sequential.py  the test that decides between two files launch by launch
+paired.py      launches of both files, side by side
 checks.py      one function per check
 contract.py    what a program that uses the file relies on
 dashboards.py  what Bencher and github-action-benchmark read
