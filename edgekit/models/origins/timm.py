@@ -36,7 +36,7 @@ class BundledCard(msgspec.Struct, frozen=True):
 
     @property
     def knows(self) -> str:
-        return f"{len(self.labels)} kinds of clothes ({self.data})"
+        return f"{len(set(self.labels) - {'background'})} kinds of clothes ({self.data})"
 
 
 def plan(recipe: Recipe) -> Plan:
@@ -58,7 +58,8 @@ def plan(recipe: Recipe) -> Plan:
         kind = family(timm.create_model(architecture, num_classes=1), spec.input_size)
     pictures = None
     if choice.source == "bundled":
-        spec, pictures = read_card(bundled).preprocess, zoo.BUNDLED / "fashion-mnist.png"
+        own = bundled.with_suffix(".webp")
+        spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
     return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures)
 
 
