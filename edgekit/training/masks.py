@@ -1,7 +1,6 @@
 """A class for every pixel: cross-entropy and Dice, half and half. Crops and flips move the mask with the picture."""
 
 import random
-from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -36,15 +35,16 @@ class Masks:
 
     def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
         """The whole picture."""
-        nearest = msgspec.structs.replace(self.spec, interpolation="nearest", pad=IGNORE)
-        mask = fit(Image.fromarray(self._mask(picture)).convert("RGB"), nearest)[..., 0]
-        return self._image(fit(picture.open(), self.spec)), _truth(mask)
+        image, nearest = picture.open(), msgspec.structs.replace(self.spec, interpolation="nearest", pad=IGNORE)
+        mask = fit(self._mask(picture, image.size).convert("RGB"), nearest)[..., 0]
+        return self._image(fit(image, self.spec)), _truth(mask)
 
     def random(self, picture: Picture) -> tuple[Tensor, Tensor]:
         """A part of it, squashed, mirrored half of the time."""
         if self.settings.augment == "none":
             return self.plain(picture)
-        image, mask = picture.open(), Image.fromarray(self._mask(picture))
+        image = picture.open()
+        mask = self._mask(picture, image.size)
         top, left, height, width = RandomResizedCrop.get_params(image, list(SCALE[self.settings.augment]), list(RATIO))
         box, (rows, columns) = (left, top, left + width, top + height), self.spec.input_size
         image = self.jitter(resize(image.crop(box), (columns, rows), self.spec.interpolation))
@@ -90,9 +90,10 @@ class Masks:
         corners = rule.align_corners if rule.mode == "bilinear" else None
         return functional.interpolate(answers, truth.shape[1:], mode=rule.mode, align_corners=corners)
 
-    def _mask(self, picture: Picture) -> NDArray[np.uint8]:
-        mask = picture.mask()
-        return mask if self.task.ignore in (None, IGNORE) else np.where(mask == self.task.ignore, IGNORE, mask)
+    def _mask(self, picture: Picture, size: tuple[int, int]) -> Image.Image:
+        assert picture.mask
+        mask, ignored = picture.mask(size), self.settings.ignore
+        return Image.fromarray(mask if ignored is None else np.where(mask == ignored, np.uint8(IGNORE), mask))
 
     def _image(self, pixels: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(normalise(pixels, self.spec).transpose(2, 0, 1).copy())

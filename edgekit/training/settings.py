@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warmup          share of all steps in which the rate rises
     smoothing       of labels, 0..1
     ema             decay of the averaged weights, which are then the ones kept; 0: none
+    ignore          of masks: the value of pixels that nobody labelled
     freeze          train the head alone
     qat             quantization-aware: learn with numbers rounded as an int8 file rounds them
     val_share       of the training pictures, where the data have no split "val"
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flip: bool = True
     smoothing: float = 0.1
     ema: float = 0.0
+    ignore: int | None = 255
     freeze: bool = False
     qat: bool = False
     val_share: float = 0.1
