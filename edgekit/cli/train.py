@@ -28,33 +28,38 @@ LESSON = (
     ),
     click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
-    click.option("--temperature", type=float, metavar="T", help="That softens both answers.  [default: 3]"),
+    click.option("--temperature", type=float, metavar="T", help="Temperature that softens both answers.  [default: 3]"),
     click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt."),
     click.option("--classes", metavar="FILE", help="Names of the classes, in their order: lines, JSON or YAML."),
     click.option(
-        "--val-share", type=float, metavar="S", help="Of the training pictures, to select on.  [default: 0.1]"
+        "--val-share",
+        type=float,
+        metavar="S",
+        help="Share of the training pictures to select the best epoch on.  [default: 0.1]",
     ),
     click.option("--batch", type=int, metavar="N", help="Pictures in a step.  [default: 64]"),
     click.option("--lr", type=float, metavar="R", help="Peak learning rate.  [default: 0.001]"),
-    click.option("--optimizer", metavar="NAME", help="One of timm's.  [default: adamw]"),
-    click.option("--weight-decay", type=float, metavar="D", help="[default: 0.05]"),
+    click.option("--optimizer", metavar="NAME", help="An optimizer of timm.  [default: adamw]"),
+    click.option("--weight-decay", type=float, metavar="D", help="Weight decay.  [default: 0.05]"),
     click.option(
         "--schedule",
         type=click.Choice(["cosine", "poly", "tanh", "none"]),
-        help="Of the rate.  [default: cosine]",
+        help="How the learning rate falls.  [default: cosine]",
     ),
-    click.option("--warmup", type=float, metavar="S", help="Share of steps in which the rate rises.  [default: 0.05]"),
+    click.option(
+        "--warmup", type=float, metavar="S", help="Share of steps in which the learning rate rises.  [default: 0.05]"
+    ),
     click.option(
         "--augment",
         type=click.Choice(["none", "light", "strong"]),
         help="Crops; strong: RandAugment.  [default: light]",
     ),
     click.option("--flip/--no-flip", default=None, help="Mirror half of the pictures; not for text.  [default: flip]"),
-    click.option("--smoothing", type=float, metavar="S", help="Of labels.  [default: 0.1]"),
+    click.option("--smoothing", type=float, metavar="S", help="Label smoothing.  [default: 0.1]"),
     click.option(
         "--ema", type=float, metavar="D", help="Keep averaged weights, decay such as 0.999.  [default: 0, none]"
     ),
-    click.option("--seed", type=int, metavar="N", help="[default: 0]"),
+    click.option("--seed", type=int, metavar="N", help="Seed of weights, order and augmentation.  [default: 0]"),
     click.option(
         "--no-keep-pictures",
         "keep_pictures",
@@ -64,7 +69,7 @@ LESSON = (
         help="Leave no training pictures in RUN; exports of it then want --calibration.",
     ),
     click.option("--workers", type=int, metavar="N", help="Processes that read pictures.  [default: 2]"),
-    click.option("--threads", type=int, metavar="N", help="That compute.  [default: as torch decides]"),
+    click.option("--threads", type=int, metavar="N", help="Threads that compute.  [default: as torch decides]"),
     click.option("--save-every", type=int, metavar="N", help="Steps between two saves of the state.  [default: 200]"),
     click.option("--resume", is_flag=True, help="Go on with the run in -o, with the same settings."),
     click.option("--fresh", is_flag=True, help="Replace the run in -o."),
@@ -93,7 +98,7 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
             raise RequestError(f"--{name.replace('_', '-')} means nothing without --distill", hint="--distill as well")
 
 
-@click.command()
+@click.command(short_help="Train a model on your own images.")
 @click.argument("model")
 @lesson_options
 @click.option("--epochs", type=int, metavar="N", help="Times through the pictures.  [default: 10]")
@@ -120,7 +125,10 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
     "--patience", type=int, metavar="N", help="Stop after so many epochs without a better one.  [default: 0, never]"
 )
 @click.option(
-    "--layer-decay", type=float, metavar="D", help="Of the rate, from layer to layer; 0.75 suits a pretrained ViT."
+    "--layer-decay",
+    type=float,
+    metavar="D",
+    help="Decay of the learning rate from layer to layer; 0.75 suits a pretrained ViT.",
 )
 @common
 def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fresh: bool, **flags: Any) -> int:
