@@ -46,7 +46,9 @@ class Contender:
         if not all(np.isfinite(v).all() for v in values):
             raise WorkerError(f"{self.artifact.name} answers with what is not a finite number")
         if not task.can_be(values):
-            raise WorkerError(f"{self.artifact.name}: its manifest calls its answers {task}, and they are not", hint=AGAIN)
+            raise WorkerError(
+                f"{self.artifact.name}: its manifest calls its answers {task}, and they are not", hint=AGAIN
+            )
         return values
 
 

@@ -134,7 +134,9 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
     except FileNotFoundError:
         raise DataError(f"there is no picture {file}") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)") from None
+        raise DataError(
+            f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)"
+        ) from None
     except UnidentifiedImageError:
         if kind := _of_phones(file):
             raise DataError(f"{name}: a {kind} picture, which needs pillow-heif", hint=install("heic")) from None
