@@ -23,6 +23,8 @@ from edgekit.recipe import Recipe
 from edgekit.tasks import Task
 from edgekit.tasks.classification import LOGITS
 
+UNNAMED = "no names are known for the classes; --labels FILE names them"
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -157,4 +159,4 @@ def _labels(recipe: Recipe, known: tuple[str, ...], classes: int) -> tuple[tuple
     if len(known) == classes:
         return known, ""
     unnamed = tuple(f"class {i}" for i in range(classes))
-    return unnamed, "no names are known for the classes; --labels FILE names them"
+    return unnamed, UNNAMED
