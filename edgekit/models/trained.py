@@ -88,6 +88,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings      as `edgekit.training.Settings` has them
     finished      False: later epochs may be better
     pruned        its layers are narrower than the architecture's: the weights' shapes say how wide
+    task          of the architecture's answers
+    features      of a `py:` network that answers features, and has a head of ours behind it: how many; else 0
     """
 
     architecture: str
@@ -108,6 +110,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pruned: Pruned | None = None
     licence: str = ""
     trained_on: TrainedOn | None = None
+    task: Literal["classification", "segmentation"] = "classification"
+    features: int = 0
     schema: Literal[1] = 1
 
     @property
@@ -142,7 +146,10 @@ def encode(card: Card) -> bytes:
 def bare(card: Card) -> nn.Module:
     """The module without its numbers."""
     if card.architecture.startswith("py:"):
-        return heads.set_classes(functions.make(card.architecture), len(card.labels))
+        made = functions.make(card.architecture)
+        if card.features:
+            return heads.Headed(made, card.features, len(card.labels))
+        return made if card.task == "segmentation" else heads.set_classes(made, len(card.labels))
     return networks.create(card.architecture, card.preprocess.input_size, num_classes=len(card.labels))
 
 

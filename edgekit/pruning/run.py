@@ -69,7 +69,12 @@ def prune_run(
     folder.check_destination(out, resume=False, fresh=fresh or resume)
     kept = Steps(out)
     kept.check(settings.model, resume=resume, fresh=fresh)
-    lessons, whole = lessons_of(settings), _load(settings)
+    lessons = lessons_of(settings)
+    if lessons.train.masks is not None:
+        raise RequestError(
+            "edgekit prune cuts classifiers, and --data holds masks", hint="edgekit train with a narrower network"
+        )
+    whole = _load(settings)
     _check_classes(whole, lessons, settings.model)
     wish = {
         **plain(settings),

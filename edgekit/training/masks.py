@@ -93,7 +93,7 @@ class Masks:
     def _mask(self, picture: Picture, size: tuple[int, int]) -> Image.Image:
         assert picture.mask
         mask, ignored = picture.mask(size), self.settings.ignore
-        return Image.fromarray(mask if ignored is None else np.where(mask == ignored, np.uint8(IGNORE), mask))
+        return Image.fromarray(np.where(mask == ignored, np.uint8(IGNORE), mask))
 
     def _image(self, pixels: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(normalise(pixels, self.spec).transpose(2, 0, 1).copy())
