@@ -111,6 +111,33 @@ def bottlenecks() -> nn.Module:
     return net
 
 
+class Upsampling(nn.Module):
+    """The ways that segmenters go: a transposed convolution with BatchNorm, a join, a BatchNorm of its own, PReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.up = nn.ConvTranspose2d(8, 6, 2, 2, bias=False)
+        self.up_norm = nn.BatchNorm2d(6)
+        self.norm, self.act = nn.BatchNorm2d(9), nn.PReLU(9)
+        self.head = nn.Conv2d(9, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        up = self.up_norm(self.up(self.down(x))).relu()
+        return self.head(self.act(self.norm(torch.cat([x, up], 1)))).mean((2, 3))
+
+
+def upsampling() -> nn.Module:
+    """`Upsampling`, 32 x 32 pixels, 5 classes."""
+    torch.manual_seed(7)
+    net = Upsampling()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.2, 1.5)
+    return net
+
+
 class Shared(nn.Module):
     """One convolution that runs twice."""
 

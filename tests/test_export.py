@@ -63,6 +63,11 @@ def test_a_padded_pool_has_finite_ranges(exported):
     assert exported("int8-static", model="py:nets:padded_pool").manifest.proof.passed
 
 
+@pytest.mark.parametrize("scheme", ["int8-static", "int8-dynamic"])
+def test_a_transposed_convolution_with_batch_norm_opens(exported, scheme):
+    assert exported(scheme, model="py:nets:upsampling").manifest.proof.passed
+
+
 def test_a_network_with_attention(exported):
     made = exported("int8", model="py:nets:tiny_attention")
     assert made.manifest.scheme == "int8-dynamic"
@@ -93,7 +98,7 @@ def test_other_input_and_output_contracts_answer_alike(exported, pictures, schem
     scores = []
     for made in (plain, other):
         session = registry.runtime("litert").open(made)
-        scores.append(made.decode(np.concatenate([session.run(t[None]) for t in made.encode(pixels)])))
+        scores.append(np.concatenate([made.decode(session.run(t[None]))[0] for t in made.encode(pixels)]))
         session.close()
     if options.get("softmax"):
         np.testing.assert_allclose(scores[1].sum(-1), 1, atol=1e-5)

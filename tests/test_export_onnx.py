@@ -14,7 +14,7 @@ from conftest import run_edgekit
 from edgekit import inspection, parity
 from edgekit.cli import main
 from edgekit.errors import ExportError, RecipeError
-from edgekit.exporters.blame import blame
+from edgekit.exporters.diagnose import diagnose
 from edgekit.pipeline import export
 from edgekit.preprocess import normalise
 from edgekit.recipe import Quantize, Recipe, check
@@ -178,7 +178,7 @@ def test_an_operator_is_found_in_its_module():
             return self.model(x)
 
     def found(text):
-        return blame(RuntimeError(text), Network(), torch.zeros(1, 3, 4, 4))
+        return diagnose(RuntimeError(text), Network(), torch.zeros(1, 3, 4, 4))
 
     assert found("no aten.gelu.default here\nmore") == "no aten.gelu.default here; gelu stands in 1.0 (GELU)"
     assert found("no aten.celu.default") == "no aten.celu.default"

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgekit.exporters import rounding
 from edgekit.exporters.equalizing import equalize
-from edgekit.exporters.folding import SMALLEST, fold_batch_norm
+from edgekit.exporters.folding import SMALLEST, alike, fold_batch_norm
 from edgekit.exporters.rounding import round_weights
 
 pytestmark = pytest.mark.full
@@ -32,6 +32,114 @@ def test_folding_keeps_the_answers_and_leaves_the_original(pictures):
     assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     torch.testing.assert_close(folded(pictures), net(pictures), atol=1e-4, rtol=1e-4)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_a_transposed_convolution_takes_its_batch_norm_in_and_a_lone_one_becomes_a_convolution(pictures):
+    net = nets.upsampling().eval()
+    folded = fold_batch_norm(net, pictures)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    assert folded.up.bias is not None
+    assert (folded.norm[0].groups, folded.norm[0].kernel_size) == (9, (1, 1))
+    torch.testing.assert_close(folded(pictures), net(pictures), atol=1e-4, rtol=1e-4)
+
+
+class Reads(nn.Module):
+    """A BatchNorm registered behind a convolution whose answer it does not read as it is."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.conv, self.norm, self.between = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), between
+        self.norm.running_mean.fill_(0.3)
+
+    def forward(self, x):
+        return self.norm(self.between(self.conv(x), x))
+
+
+@pytest.mark.parametrize(
+    "between", [lambda y, x: y + x, lambda y, x: y.add_(x), lambda y, x: y.relu_()], ids=["sum", "in place", "relu"]
+)
+def test_what_a_batch_norm_reads_decides_not_the_order_of_registration(pictures, between):
+    net = Reads(between).eval()
+    folded = fold_batch_norm(net, pictures)
+    assert isinstance(folded.norm[0], nn.Conv2d)
+    torch.testing.assert_close(folded(pictures), net(pictures), atol=1e-4, rtol=1e-4)
+
+
+def test_a_batch_norm_registered_elsewhere_is_folded_and_statistics_of_the_picture_are_left(pictures):
+    net = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4), nn.BatchNorm2d(4, track_running_stats=False)
+    )
+    net[1].running_mean.fill_(0.3)
+    folded = fold_batch_norm(net.eval(), pictures)
+    assert len(folded[1]) == 0
+    assert isinstance(folded[2], nn.BatchNorm2d)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@torch.no_grad()
+def test_a_transposed_convolution_lies_on_a_grid_for_each_output(pictures, groups):
+    """Its weights are [inputs, outputs of a group, ...]."""
+    seen = pictures[:, [0, 0, 1, 1]] + 0.1 * torch.randn(8, 4, 32, 32, generator=torch.Generator().manual_seed(2))
+    layer = nn.ConvTranspose2d(4, 6, 3, 2, groups=groups, bias=False)
+    before, expected = layer.weight.clone(), layer(seen)
+    scale = round_weights(layer, seen, static=False).scales[""]
+    along = scale.view(groups, 1, 6 // groups, 1).expand(-1, 4 // groups, -1, -1).reshape(4, -1, 1, 1)
+    steps = layer.weight / along
+    torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
+    by_output = steps.view(groups, 4 // groups, 6 // groups, -1).transpose(1, 2).reshape(6, -1)
+    torch.testing.assert_close(by_output.abs().amax(1), torch.full((6,), 127.0))
+    error = (layer(seen) - expected).square().sum()
+    layer.weight.copy_((before / along).round() * along)
+    assert error < (layer(seen) - expected).square().sum()
+
+
+@torch.no_grad()
+def test_a_transposed_convolution_that_is_told_its_size_is_rounded(pictures):
+    class Sized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up = nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1)
+
+        def forward(self, x):
+            return self.up(x, output_size=[64, 64])
+
+    net = Sized()
+    assert net(pictures).shape == (8, 4, 64, 64)
+    assert list(round_weights(net, pictures, static=True, pair_safe=True).scales) == ["up"]
+
+
+def test_answers_are_compared_whatever_holds_them(pictures):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+            self.norm.running_mean.fill_(0.3)
+
+        def forward(self, x):
+            y = self.norm(self.conv(x))
+            return {"out": y, "more": (y.mean((2, 3)),)}
+
+    folded = fold_batch_norm(Two().eval(), pictures)
+    assert len(folded.norm) == 0
+    one = torch.ones(2)
+    assert alike({"a": one, "b": (one,)}, {"a": one, "b": (one,)})
+    assert not alike({"a": one, "b": (one,)}, {"a": one, "b": (one * 2,)})
+
+
+@torch.no_grad()
+def test_channels_before_a_transposed_convolution_and_behind_prelu_are_evened_out(pictures):
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 1, bias=False), nn.ConvTranspose2d(4, 4, 2, 2, bias=False), nn.PReLU(4),
+        nn.Conv2d(4, 4, 3, groups=4),
+    )  # fmt: skip
+    for layer in net[:2]:
+        layer.weight *= torch.tensor([1.0, 0.1, 0.02, 1.0]).view((1, -1, 1, 1) if layer is net[1] else (-1, 1, 1, 1))
+    expected = net(pictures)
+    reach = lambda: [net[:n](pictures).abs().amax((0, 2, 3)) for n in (1, 3)]  # noqa: E731
+    before = [float(r.max() / r.min()) for r in reach()]
+    assert equalize(net, pictures)
+    torch.testing.assert_close(net(pictures), expected, atol=1e-3, rtol=1e-3)
+    assert all(float(r.max() / r.min()) < b / 1.5 for r, b in zip(reach(), before, strict=True))
 
 
 def test_a_layer_that_runs_twice_is_left_and_the_others_are_not(pictures):

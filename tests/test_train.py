@@ -31,7 +31,7 @@ from edgekit.errors import (
     WeightsError,
 )
 from edgekit.models import trained
-from edgekit.preprocess import Preprocess
+from edgekit.preprocess import Preprocess, normalise
 from edgekit.recipe import Recipe
 from edgekit.training import Settings, batches, curve, folder, objective, train
 from edgekit.training.settings import check, differences, plain
@@ -367,6 +367,27 @@ def test_a_frozen_body_stays_as_it_was(photos, tmp_path):
         name for name in before if before[name].shape != after[name].shape or (before[name] != after[name]).any()
     ]
     assert changed == ["11.weight", "11.bias"]
+
+
+def test_a_frozen_body_is_asked_once_about_each_picture(photos, tmp_path, monkeypatch):
+    """And the head is the one that it would be if the body were asked in every step."""
+    import shutil
+
+    data = Path(shutil.copytree(photos, tmp_path / "data"))
+    (data / "train" / "red" / "0.png").write_bytes(b"not a picture")
+    asked = settings(data, model="py:nets:tiny", freeze=True, augment="none", epochs=3)
+    looked = []
+    with monkeypatch.context() as patched:
+        patched.setattr(batches, "normalise", lambda *given: looked.append(1) or normalise(*given))
+        once = train(asked, tmp_path / "once")
+    assert len(looked) == sum(1 for _ in data.rglob("*.png")) - 1
+    monkeypatch.setattr("edgekit.training.run.ends_in_its_head", lambda *_: False)
+    each = train(asked, tmp_path / "each")
+    assert (once.val, once.test) == (each.val, each.test)
+    assert [line.unreadable for line in lines(tmp_path / "once")] == [1, 1, 1]
+    one, other = (loaded(tmp_path / name).module.state_dict() for name in ("once", "each"))
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=1e-5, rtol=1e-5)
 
 
 def test_a_timm_network_gets_a_new_head(photos, tmp_path):

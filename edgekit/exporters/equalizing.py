@@ -1,8 +1,8 @@
 """Spread every channel over the 8-bit grid of its tensor, before any converter sees the weights.
 
 A static int8 tensor has one scale for all channels, so a channel that spans a tenth of the largest keeps a tenth of the
-steps. Where nothing but ReLU or ReLU6 lies between two layers, a channel can be multiplied in the first and divided in
-the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), here by what activations reach on calibration pictures:
+steps. Where nothing but a ReLU (also ReLU6, LeakyReLU, PReLU) lies between two layers, a channel can be multiplied in the first
+and divided in the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), here by what activations reach on calibration pictures:
 
 - before a depthwise convolution this is free, because both layers have a scale of their own for each channel. A ReLU6
   then clips a raised channel earlier, as its range in the file would; MARGIN leaves room above the calibration pictures;
@@ -17,7 +17,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from edgekit.exporters.folding import alike
+from edgekit.exporters.folding import Convolution, Layer, alike, by_output, put_by_output
 
 MARGIN = 3.0
 CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
@@ -25,7 +25,7 @@ CAP = 64.0  # a channel that is silent on the calibration pictures may speak on 
 SHARE = 0.75  # of a factor, in decibels, that linear bottlenecks get
 
 ADDITIONS = (operator.add, operator.iadd, torch.add)
-RECTIFIERS = (functional.relu, functional.relu6, torch.relu)
+RECTIFIERS = (functional.relu, functional.relu6, functional.leaky_relu, torch.relu)
 
 
 @torch.no_grad()
@@ -54,7 +54,8 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
         for producer in members & set(network.convolutions):
             _multiply(network.convolution(producer), factor)
         for consumer in consumers:
-            network.convolution(consumer).weight /= factor.view(1, -1, 1, 1)
+            layer = network.convolution(consumer)
+            layer.weight /= factor.view((-1, 1, 1, 1) if isinstance(layer, nn.ConvTranspose2d) else (1, -1, 1, 1))
     if alike(wanted, folded(pictures[:2])):
         return True
     folded.load_state_dict(before)
@@ -63,7 +64,7 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.Conv2d | nn.Linear) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, Layer) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Network:
@@ -74,21 +75,21 @@ class _Network:
         self.modules = dict(module.named_modules())
         runs = Counter(n.target for n in graph.nodes if n.op == "call_module")
         # one that runs more than once has one set of weights for several places
-        self.convolutions = [n for n in graph.nodes if isinstance(self._called(n), nn.Conv2d) and runs[n.target] == 1]
+        self.convolutions = [n for n in graph.nodes if isinstance(self._called(n), Convolution) and runs[n.target] == 1]
 
     def _called(self, node: fx.Node) -> nn.Module | None:
         return self.modules[str(node.target)] if node.op == "call_module" else None
 
-    def convolution(self, node: fx.Node) -> nn.Conv2d:
+    def convolution(self, node: fx.Node) -> Convolution:
         layer = self._called(node)
-        assert isinstance(layer, nn.Conv2d)
+        assert isinstance(layer, Convolution)
         return layer
 
     def _passes(self, node: fx.Node) -> bool:
         return isinstance(self._called(node), nn.Identity | nn.Dropout)
 
     def _rectifies(self, node: fx.Node) -> bool:
-        called = isinstance(self._called(node), nn.ReLU | nn.ReLU6)
+        called = isinstance(self._called(node), nn.ReLU | nn.ReLU6 | nn.LeakyReLU | nn.PReLU)
         return called or (node.op == "call_function" and node.target in RECTIFIERS)
 
     def _joins(self, node: fx.Node) -> bool:
@@ -118,7 +119,7 @@ class _Network:
                 if (
                     rectified
                     and reader in self.convolutions
-                    and isinstance(layer, nn.Conv2d)
+                    and isinstance(layer, Convolution)
                     and layer.groups == layer.in_channels == layer.out_channels
                 ):
                     pairs.append((producer, node, reader))
@@ -166,7 +167,8 @@ def _reach(network: _Network, nodes: set[fx.Node], pictures: torch.Tensor) -> di
     return reach
 
 
-def _multiply(layer: nn.Conv2d, factor: torch.Tensor) -> None:
-    layer.weight *= factor.view(-1, 1, 1, 1)
+def _multiply(layer: Convolution, factor: torch.Tensor) -> None:
+    weights = by_output(layer)
+    put_by_output(layer, weights * factor.view(*weights.shape[:2], 1, 1))
     if layer.bias is not None:
         layer.bias *= factor

@@ -30,7 +30,7 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit import overflow
-from edgekit.exporters.folding import run_once
+from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
 PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands
@@ -39,7 +39,7 @@ CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
 
 SingularError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
-Forward = Callable[[torch.Tensor], torch.Tensor]
+Forward = Callable[..., torch.Tensor]
 Neighbours = tuple[torch.Tensor, torch.Tensor]  # the input before, and the one after, each input
 
 
@@ -70,8 +70,12 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool, pa
     names = {layer: name for name, layer in folded.named_modules()}
     generator = torch.Generator().manual_seed(0)
 
-    def visit(layer: nn.Conv2d | nn.Linear, forward: Forward, both: torch.Tensor) -> torch.Tensor:
+    def visit(layer: Layer, runs: Forward, both: torch.Tensor, *size: object, **named: object) -> torch.Tensor:
         """In place of a layer's forward. The batch holds the pictures twice: as the float network and as the rounded one see them."""
+
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            return runs(x, *size, **named)  # a transposed convolution may be told the size of its answer
+
         if len(both) % (2 * len(pictures)):  # the first axis is not the pictures': the nearest will do
             return forward(both)
         exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
@@ -80,17 +84,17 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool, pa
             rounded = _as_int8(rounded, exact)
         neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
         scale = _scale(layer, neighbours)
-        scales[names[layer]] = scale.flatten()
+        scales[names[layer]] = scale[:, :: _rows(layer)].flatten()
         try:
-            weight = _rounded(layer, exact, rounded, scale, neighbours, generator)
+            matrix = _rounded(layer, exact, rounded, scale, neighbours, generator)
         except SingularError:
-            weight = _gptq(_matrix(layer), None, scale, neighbours=neighbours).reshape(layer.weight.shape)
+            matrix = _gptq(_matrix(layer), None, scale, neighbours=neighbours)
             nearest.append(names[layer])
-        layer.weight.copy_(weight)
+        _put_matrix(layer, matrix)
         if layer.bias is None:
-            layer.bias = nn.Parameter(torch.zeros(len(layer.weight)))
+            layer.bias = nn.Parameter(torch.zeros_like(scales[names[layer]]))
         got = forward(rounded)
-        channel = 1 if isinstance(layer, nn.Conv2d) else got.ndim - 1
+        channel = got.ndim - 1 if isinstance(layer, nn.Linear) else 1
         over = [d for d in range(got.ndim) if d != channel]
         error = (wanted - got).mean(over, keepdim=True).nan_to_num(0, 0, 0)
         layer.bias += error.flatten()
@@ -117,7 +121,7 @@ def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _rounded(
-    layer: nn.Conv2d | nn.Linear,
+    layer: Layer,
     exact: torch.Tensor,
     rounded: torch.Tensor,
     scale: torch.Tensor,
@@ -141,18 +145,40 @@ def _rounded(
         if not (covariance.isfinite().all() and left.isfinite().all()):
             raise SingularError("activations too large for a covariance")
         target = weight + CARRIED * torch.linalg.solve(covariance, left.mT).mT
-    largest = weight.abs().argmax(2) if neighbours is None else None
-    return _gptq(target, covariance, scale, largest=largest, neighbours=neighbours).reshape(layer.weight.shape)
+    largest = _largest(layer) if neighbours is None else None
+    return _gptq(target, covariance, scale, largest=largest, neighbours=neighbours)
 
 
-def _matrix(layer: nn.Conv2d | nn.Linear) -> torch.Tensor:
-    """The weights as [groups, outputs, inputs]."""
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    return layer.weight.reshape(groups, len(layer.weight) // groups, -1)
+def _rows(layer: Layer) -> int:
+    """The rows of the weight matrix that an output channel has: a transposed convolution answers each tap elsewhere."""
+    return math.prod(layer.kernel_size) if isinstance(layer, nn.ConvTranspose2d) else 1
 
 
-def _scale(layer: nn.Conv2d | nn.Linear, neighbours: Neighbours | None) -> torch.Tensor:
-    """The step of every output channel's grid: [groups, outputs, 1]."""
+def _matrix(layer: Layer) -> torch.Tensor:
+    """The weights as [groups, outputs, inputs]; of a transposed convolution, [groups, outputs x taps, inputs]."""
+    weights = by_output(layer)
+    if isinstance(layer, nn.ConvTranspose2d):
+        return weights.transpose(2, 3).flatten(1, 2)
+    return weights.flatten(2)
+
+
+def _put_matrix(layer: Layer, matrix: torch.Tensor) -> None:
+    weights = by_output(layer)
+    groups, outputs, inputs, taps = weights.shape
+    if isinstance(layer, nn.ConvTranspose2d):
+        matrix = matrix.reshape(groups, outputs, taps, inputs).transpose(2, 3)
+    put_by_output(layer, matrix.reshape(weights.shape))
+
+
+def _by_channel(layer: Layer, rows: torch.Tensor) -> torch.Tensor:
+    """The largest of the rows of every output channel, for each of its rows: [groups, rows, 1] both."""
+    groups, count, _ = rows.shape
+    largest = rows.reshape(groups, -1, _rows(layer)).amax(2, keepdim=True)
+    return largest.expand(-1, -1, _rows(layer)).reshape(groups, count, 1)
+
+
+def _scale(layer: Layer, neighbours: Neighbours | None) -> torch.Tensor:
+    """The step of every output channel's grid, for each of its rows: [groups, rows, 1]."""
     weight = _matrix(layer)
     largest = weight.abs().amax(2, keepdim=True)
     if neighbours is not None:
@@ -160,20 +186,26 @@ def _scale(layer: nn.Conv2d | nn.Linear, neighbours: Neighbours | None) -> torch
         padded = functional.pad(weight, (0, 1))
         pair = torch.maximum(*((sign * weight).relu() + (sign * padded[:, :, before]).relu() for sign in (1, -1)))
         largest = torch.maximum(largest, pair.amax(2, keepdim=True) * 127 / overflow.LIMIT)
-    return (largest / 127).clamp_min(1e-12)
+    return (_by_channel(layer, largest) / 127).clamp_min(1e-12)
 
 
-def _in_pairs(layer: nn.Conv2d | nn.Linear) -> bool:
+def _largest(layer: Layer) -> torch.Tensor:
+    """The input of the largest weight of every output channel, in its row; -1 in its other rows: [groups, rows]."""
+    most, where = _matrix(layer).abs().max(2)
+    return torch.where(most == _by_channel(layer, most[:, :, None])[:, :, 0], where, -1)
+
+
+def _in_pairs(layer: Layer) -> bool:
     """Whether kernels add this layer's products in pairs: not those of depthwise convolutions."""
     return isinstance(layer, nn.Linear) or layer.in_channels != layer.groups
 
 
-def _neighbours(layer: nn.Conv2d | nn.Linear) -> Neighbours:
+def _neighbours(layer: Layer) -> Neighbours:
     """The inputs that kernels add before and after each input; the number of inputs itself where there is none.
 
     Kernels go through the channels of a tap before the next tap.
     """
-    inputs = layer.weight[0].numel()
+    inputs = _matrix(layer).shape[2]
     taps = math.prod(layer.kernel_size) if isinstance(layer, nn.Conv2d) else 1
     path = torch.arange(inputs).view(-1, taps).T.flatten()  # the inputs, in the order in which kernels visit them
     before, after = torch.full((inputs,), inputs), torch.full((inputs,), inputs)
@@ -192,7 +224,7 @@ def _gptq(
     """Round [groups, outputs, inputs] to the grid, carrying each error over to the inputs still to come.
 
     covariance  [groups, inputs, inputs] of the inputs; None: they know nothing of each other, so nothing is carried over
-    largest     the input of each output that is put on +-127, so that whoever looks at the weights finds their scale
+    largest     the input of each output that is put on +-127, so that whoever looks at the weights finds their scale; or -1
     neighbours  inputs before and after each, whose sum stays within overflow.LIMIT
     """
     inputs = weight.shape[2]
@@ -231,12 +263,13 @@ def _gptq(
     return grid[:, :, :inputs] * scale
 
 
-def _patches(layer: nn.Conv2d | nn.Linear, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """What the rows of the weight matrix are multiplied with: a sample of [groups, inputs, columns]."""
-    wanted = min(COLUMNS, PER_INPUT * layer.weight[0].numel())
-    if isinstance(layer, nn.Linear):
-        columns = x.reshape(-1, x.shape[-1])
-        return columns[torch.randperm(len(columns), generator=generator)[:wanted]].T[None]
+    wanted = min(COLUMNS, PER_INPUT * _matrix(layer).shape[2])
+    if not isinstance(layer, nn.Conv2d):
+        columns = x.reshape(-1, x.shape[-1]) if isinstance(layer, nn.Linear) else x.transpose(0, 1).flatten(1).T
+        chosen = columns[torch.randperm(len(columns), generator=generator)[:wanted]].T
+        return chosen.reshape(1 if isinstance(layer, nn.Linear) else layer.groups, -1, chosen.shape[1])
     x = _padded(layer, x)
     n, channels, height, width = x.shape
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation

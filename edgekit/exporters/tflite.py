@@ -75,6 +75,7 @@ class TfliteExporter:
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         converted = tflite_convert.convert(deployed, traced, model.preprocess.input_size, out / "converter.log")
+        converted = tflite_file.mend_transposed(converted)
         tflite_file.check_kernels(converted)
         if scheme != "fp32":
             say(f"quantizing: {scheme}")

@@ -33,6 +33,26 @@ def finish(model: bytes, loaded: LoadedModel, recipe: Recipe) -> tuple[bytes, di
     return with_labels(packed, loaded.labels), floor(recipe.quantize.scheme, per_channel=per_channel)
 
 
+def mend_transposed(model: bytes) -> bytes:
+    """Give the bias of every TRANSPOSE_CONV one axis.
+
+    litert-torch leaves [1, 1, 1, n] where it folds a BatchNorm: ai-edge-quantizer then writes n scales along an axis of 1,
+    which no interpreter opens.
+    """
+    graph = tflite.ModelT.InitFromPackedBuf(model, 0)
+    mended = False
+    for sub in graph.subgraphs:
+        for operator in sub.operators:
+            if kind(graph, operator) == "TRANSPOSE_CONV" and len(operator.inputs) > 3 and operator.inputs[3] >= 0:
+                bias = sub.tensors[operator.inputs[3]]
+                mended |= len(bias.shape) > 1
+                bias.shape = np.asarray([np.prod(bias.shape)], np.int32)
+    if not mended:
+        return model
+    inline_buffers(graph, model)
+    return pack(graph, b"TFL3")
+
+
 def check_kernels(model: bytes) -> None:
     """Raises ExportError for an operator that the converter writes and the interpreter has no kernel for."""
     try:
