@@ -21,7 +21,7 @@ from edgekit.models import LoadedModel, answers, readying, steady
 from edgekit.preprocess import Pixels, normalise
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks import Classification
+from edgekit.tasks import Classification, name_of
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -75,7 +75,7 @@ def export(
 ) -> Artifact:
     """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
 
-    module  any classifier of your own, float32 [n, 3, h, w] -> [n, classes]; recipe.model is then merely its name. The
+    module  any network of your own that takes float32 [n, 3, h, w]; recipe.model is then merely its name. The
             recipe says what it wants to see (input_size, crop_pct, mean, std) and where pictures are (calibration)
 
     Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
@@ -87,6 +87,7 @@ def export(
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
     say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
     model = models.load(recipe, intent.plan)
+    say(f"task: {name_of(model.task)} ({model.why})")
     known = model.notes
     with calibration.scratch_folder() as scratch, publishing.staging(out) as stage:
         spec = model.preprocess
@@ -105,10 +106,13 @@ def export(
         steady.check_steady(model.module, seen[:1], model.trace.random)
         own: Sequence[Values] = [_torch_answers(model, pixels) for pixels in pictures.proof]
         _check_varies(own, pictures.proof)
-        scores = np.concatenate([values[0] for values in own])
-        task, why = answers.classification(answers.ending(model.trace), scores, recipe, named=model.has_names)
-        say(f"scores: {task} ({why})")
-        model, recipe, own = _with_softmax(model, recipe, task, own, say)
+        if isinstance(model.task, Classification):
+            scores = np.concatenate([values[0] for values in own])
+            task, why = answers.classification(
+                answers.ending(model.trace), scores, recipe, named=model.has_names or recipe.task == "classification"
+            )
+            say(f"scores: {task} ({why})")
+            model, recipe, own = _with_softmax(model, recipe, task, own, say)
         model = readying.ready(model, seen[:2])
         for note in model.notes[len(known) :]:
             say(note)

@@ -5,10 +5,11 @@ needs the numbers of a real module only where its code looks at them.
 """
 
 import math
+import re
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from edgekit.errors import UnsupportedError, reason
 
 MACHINERY = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
@@ -91,6 +94,51 @@ def trace(module: nn.Module, size: tuple[int, int]) -> Trace:
         answer = module(picture)
     last = recorder.made.get(answer) if isinstance(answer, torch.Tensor) else None
     return Trace(tuple(recorder.nodes), answer, last)
+
+
+def look(module: nn.Module, size: tuple[int, int]) -> Trace:
+    """`trace`, with what the model raises said in words; nothing but its answer, where it runs and cannot be watched.
+
+    Raises UnsupportedError.
+    """
+    try:
+        with suppress(Exception):
+            return trace(module, size)
+        return Trace((), _answer(module, size), None)
+    except Exception as error:  # whatever the model's code raises
+        message, hint = _refusal(module, size, error)
+        raise UnsupportedError(message, hint=hint) from error
+
+
+@torch.no_grad()
+def _answer(module: nn.Module, size: tuple[int, int]) -> Any:
+    return module(torch.zeros(1, 3, *size))
+
+
+def _refusal(module: nn.Module, size: tuple[int, int], error: Exception) -> tuple[str, str]:
+    """What is wrong where a model does not take a picture, and what to do."""
+    said = str(error)
+    if channels := re.search(r"to have (\d+) channels, but got 3 channels", said):
+        hint = f"a function that wraps the model and makes {channels[1]} of the 3 channels, or trains it on RGB"
+        return f"edgekit feeds RGB pictures, 3 channels; the model takes {channels[1]}", hint
+    if isinstance(error, TypeError) and "required positional argument" in said:
+        hint = "a function that wraps the model and gives it the rest"
+        return f"edgekit feeds one picture, and the model wants more: {reason(error)}", hint
+    trouble = f"the model does not take a {size[0]}x{size[1]} picture: {reason(error)}"
+    if larger := _next(module, size):
+        return trouble, f"--input-size {larger[0]}x{larger[1]}, the next that it takes"
+    return trouble, "--input-size N or HxW, as the model was trained; --debug shows the whole traceback"
+
+
+def _next(module: nn.Module, size: tuple[int, int]) -> tuple[int, int] | None:
+    """The next size that it takes, of those with sides in steps of 4 to 64: a U-Net halves them several times."""
+    for step in (4, 8, 16, 32, 64):
+        height, width = (math.ceil(side / step) * step for side in size)
+        with suppress(Exception):
+            if (height, width) != size:
+                _answer(module, (height, width))
+                return height, width
+    return None
 
 
 @contextmanager
