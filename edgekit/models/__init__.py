@@ -22,6 +22,8 @@ from edgekit.recipe import Recipe
 from edgekit.tasks import Segmentation, Task
 from edgekit.tasks.classification import LOGITS
 
+UNNAMED = "no names are known for the classes; --labels FILE names them"
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -98,7 +100,7 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     known = names.names if names else made.labels
     adapted = adapting.adapt(module, look(module, size, channels), size, recipe, channels, known, made.task)
     labels = _labels(recipe, names, known, adapted)
-    unnamed = "no names are known for the classes; --labels FILE names them" if labels[:1] == ("class 0",) else ""
+    unnamed = UNNAMED if labels[:1] == ("class 0",) else ""
     said = names.said(Path(str(recipe.labels)).name) if names else unnamed
     return LoadedModel(
         name=planned.name,
