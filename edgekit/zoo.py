@@ -7,7 +7,7 @@ from edgekit.errors import UnknownNameError
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 RUN_CARD = "run.toml"
 
-# alias -> timm architecture and pretrained tag; the last two are edgekit's own (models/micro.py), no one else trained them
+# alias -> timm architecture and pretrained tag; the last three are edgekit's own (models/micro.py, unet.py), no one else trained them
 ALIASES = {
     "mobilenetv2": "mobilenetv2_100.ra_in1k",
     "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
@@ -35,6 +35,7 @@ ALIASES = {
     "swin_small": "swin_small_patch4_window7_224.ms_in22k_ft_in1k",
     "vit_micro": "vit_micro",
     "swin_micro": "swin_micro",
+    "unet_micro": "unet_micro",
 }
 
 # timm architecture -> Python package that carries ImageNet weights for it (extra `weights`)
@@ -60,13 +61,13 @@ def timm_name(model: str) -> str:
         "model",
         model,
         ALIASES,
-        hint="edgekit list models; any other: timm:NAME, py:package.module:function, or a folder of edgekit train",
+        hint="edgekit list models; any other: timm:NAME, smp:NET/ENCODER, py:package.module:function, or a folder of edgekit train",
     )
 
 
 def check_name(model: str) -> None:
-    """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function and no run."""
-    if not (model.startswith("py:") or is_run(model)):
+    """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function, no smp: segmenter and no run."""
+    if not (model.startswith(("py:", "smp:")) or is_run(model)):
         timm_name(model)
 
 

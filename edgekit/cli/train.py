@@ -76,7 +76,7 @@ LESSON = (
 )
 
 
-class Ignored(click.ParamType):
+class Ignored(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """0 to 255, or none: -1."""
 
     name = "number or none"

@@ -26,13 +26,14 @@ class Headed(nn.Module):
 
     def __init__(self, body: nn.Module, features: int, classes: int) -> None:
         super().__init__()
-        self.body, self.head = body, nn.Linear(features, classes)
+        self.body, self.features = body, features
+        self.head: nn.Module = nn.Linear(features, classes)
 
     def get_classifier(self) -> nn.Module:
         return self.head
 
     def reset_classifier(self, classes: int) -> None:
-        self.head = nn.Linear(self.head.in_features, classes)
+        self.head = nn.Linear(self.features, classes) if classes else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.head(self.body(x))
@@ -51,7 +52,7 @@ def give(module: nn.Module, features: int, classes: int, *, seed: int = 0) -> nn
 
 def features(module: nn.Module) -> int:
     """How many features a head of ours is given; 0 where the network has its own."""
-    return module.head.in_features if isinstance(module, Headed) else 0
+    return module.features if isinstance(module, Headed) else 0
 
 
 def set_classes(module: nn.Module, classes: int, *, seed: int = 0, anew: bool = False) -> nn.Module:
@@ -75,4 +76,15 @@ def set_classes(module: nn.Module, classes: int, *, seed: int = 0, anew: bool = 
     if not name:
         raise UnsupportedError("the model is one linear layer", hint="a module that holds it")
     setattr(module.get_submodule(parent), last, new)
+    return module
+
+
+def remove(module: nn.Module) -> nn.Module:
+    """Take the head off, so that the module answers what it sees. In place. Raises UnsupportedError where there is none."""
+    old, reset = head(module), getattr(module, "reset_classifier", None)
+    if callable(reset):
+        reset(0)
+        return module
+    name = next(name for name, m in module.named_modules() if m is old)
+    module.set_submodule(name, nn.Identity())
     return module

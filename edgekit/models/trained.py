@@ -146,7 +146,7 @@ def encode(card: Card) -> bytes:
 def bare(card: Card) -> nn.Module:
     """The module without its numbers."""
     if card.architecture.startswith("py:"):
-        made = functions.make(card.architecture)
+        made = functions.make(card.architecture, empty=True)
         if card.features:
             return heads.Headed(made, card.features, len(card.labels))
         return made if card.task == "segmentation" else heads.set_classes(made, len(card.labels))

@@ -32,20 +32,24 @@ default_cfgs = generate_default_cfgs(
 class UNet(nn.Module):
     """Pictures [n, 3, h, w] to scores [n, classes, h / 2, w / 2]; h and w are multiples of 32."""
 
+    task = "segmentation"
+
     def __init__(self, num_classes: int = 6, in_chans: int = 3, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
+        self.num_classes, self.width = num_classes, widths[0]
         pairs = list(pairwise(widths))
         self.stem = nn.Sequential(convolution(in_chans, widths[0], stride=2), convolution(widths[0], widths[0]))
         self.down = nn.ModuleList(twice(fine, coarse) for fine, coarse in pairs)
         self.up = nn.ModuleList(twice(fine + coarse, fine) for fine, coarse in reversed(pairs))
         self.pool = nn.MaxPool2d(2)
-        self.head = nn.Conv2d(widths[0], num_classes, 1)
+        self.head: nn.Module = nn.Conv2d(widths[0], num_classes, 1)
 
     def get_classifier(self) -> nn.Module:
         return self.head
 
     def reset_classifier(self, num_classes: int) -> None:
-        self.head = nn.Conv2d(self.head.in_channels, num_classes, 1)
+        self.num_classes = num_classes
+        self.head = nn.Conv2d(self.width, num_classes, 1) if num_classes else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         levels = [self.stem(x)]

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import nn
 
-from edgekit import __version__, tasks, zoo
+from edgekit import __version__, zoo
 from edgekit.data import DataSet, Lessons, open_lessons, stamps
 from edgekit.data.labels import read_names
 from edgekit.data.learning import open_masked_lessons
@@ -20,6 +20,7 @@ from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
+from edgekit.tasks import Segmentation
 from edgekit.training import batches, randomness
 from edgekit.training.batches import Batch
 from edgekit.training.frozen import Frozen
@@ -176,6 +177,6 @@ class Course:
             pruned=model.pruned,
             licence=model.weights.licence,
             trained_on=self.trained_on,
-            task=tasks.name(model.task),
+            task="segmentation" if isinstance(model.task, Segmentation) else "classification",
             features=heads.features(model.module),
         )

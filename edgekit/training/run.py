@@ -112,7 +112,8 @@ def _model(settings: Settings, lessons: Lessons, say: Say) -> LoadedModel:
     say(f"weights: {planned.choice.source} ({planned.choice.why})")
     model = models.load(recipe, planned)
     for note in model.notes:
-        say(note)
+        if note != models.UNNAMED:  # the pictures' folders or table name them
+            say(note)
     if isinstance(model.module, Pick | WithoutInterpolation):
         raise UnsupportedError(
             f"{settings.model} answers more than train can learn from",
