@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from edgekit import artifact, recipe
-from edgekit.manifest import UNSEALED, digest_of, file_record, read_manifest, save_manifest
+from edgekit import recipe
+from edgekit.manifest import UNSEALED, _seal, digest_of, file_record, read_manifest, save_manifest
 from fuzz.damage import change_object, changed_bytes, changed_document, changed_json, put
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -100,7 +100,7 @@ def reseal(folder: Path) -> None:
             document["files"][name] = {"bytes": record.bytes, "sha256": record.sha256}
         document["checksum"] = UNSEALED
         blob = json.dumps(document, indent=2).encode()
-        path.write_bytes(blob.replace(UNSEALED.encode(), artifact._seal(blob, UNSEALED).encode()))
+        path.write_bytes(blob.replace(UNSEALED.encode(), _seal(blob, UNSEALED).encode()))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return  # what cannot be sealed again stays as it is
 
