@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgekit import artifact, registry
 from edgekit.devices import Job, host
-from edgekit.gate.duel import Duel
+from edgekit.gate.paired import PairedLaunches
 from edgekit.gate.sequential import Decision, boundary, decide
 
 RESULTS = Path(__file__).parent / "results"
@@ -47,12 +47,14 @@ def main() -> None:
         live(arguments.artifact, arguments.slower, arguments.same, arguments.changed)
 
 
-def duel(candidate: Path, baseline: Path, budget: float = 60) -> Duel:
+def side_by_side(candidate: Path, baseline: Path, budget: float = 60) -> PairedLaunches:
     runtime = registry.runtime_for(artifact.open_model(candidate).target).name
-    return Duel(Job(str(candidate), runtime), Job(str(baseline), runtime), registry.device("local"), budget, 120)
+    return PairedLaunches(
+        Job(str(candidate), runtime), Job(str(baseline), runtime), registry.device("local"), budget, 120
+    )
 
 
-def gate(pair: Duel) -> Decision:
+def gate(pair: PairedLaunches) -> Decision:
     return decide(pair.launch, boundary(LIMIT, detect=True), go_on=pair.go_on, blur=lambda: pair.blur(pair.times))
 
 
@@ -60,7 +62,7 @@ def record(artifacts: list[Path], launches: int) -> None:
     """Log ratios of a file against itself, a launch each; kept after every file."""
     recorded = json.loads(recordings().read_text("utf-8")) if recordings().is_file() else {}
     for path in artifacts:
-        pair = duel(path, path)
+        pair = side_by_side(path, path)
         ratios = [round(pair.launch(), 5) for _ in range(launches)]
         assert pair.ready
         name = f"{path.name} in {pair.ready.facts['runtime']}"
@@ -103,7 +105,7 @@ def live(same: Path, slower: Path, repeats: int, changed: int) -> None:
     for what, candidate, count in (("against itself", same, repeats), ("slower", slower, changed)):
         outcomes, estimates, seconds = [], [], []
         for i in range(count):
-            pair = duel(candidate, same)
+            pair = side_by_side(candidate, same)
             pair.seed = i
             found = gate(pair)
             outcomes.append(found.outcome)

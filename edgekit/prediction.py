@@ -1,47 +1,100 @@
-"""Pictures in, labelled classes out: what `edgekit predict` calls."""
+"""Pictures in, what their answers mean out: what `edgekit predict` calls."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.answering import TIMEOUT, contender
+import numpy as np
+
+from edgekit.answering import TIMEOUT, Contender, contender
 from edgekit.artifact import Artifact
-from edgekit.data import read_pictures
+from edgekit.data import picture_files
 from edgekit.devices import Device
-from edgekit.errors import DataError, UnsupportedError
+from edgekit.errors import DataError, RequestError
+from edgekit.preprocess import fit, open_picture, placement
 from edgekit.runtimes import Options
-from edgekit.tasks.classification import Classification, top_k
+from edgekit.tasks import Embedding, Prediction, Vector
 
 
 @dataclass(frozen=True)
-class Class:
-    index: int
-    label: str
-    probability: float
-    holds: bool  # of independent classes: from the threshold on; else: the first
+class Nearest:
+    """The pictures of a gallery that are most like one picture, with the cosine of their embeddings, best first."""
+
+    vector: Vector
+    found: tuple[tuple[Path, float], ...]
 
 
 def predict(
     artifact: Artifact,
     options: Options,
     images: Sequence[Path],
-    top: int,
     device: Device | None = None,
     timeout: float = TIMEOUT,
-) -> Iterator[tuple[Path, list[Class] | DataError]]:
+) -> Iterator[tuple[Path, Prediction | DataError]]:
     """Answer one picture at a time; what cannot be read comes as the error that says why.
 
     Raises as `answering.contender` does.
     """
-    labels, task = artifact.labels(), artifact.manifest.task
-    if not isinstance(task, Classification):
-        raise UnsupportedError(f"{artifact.name} names no classes: {task}", hint="edgekit verify proves it")
     with contender(artifact, device, options, timeout) as opened:
-        for path, pixels in read_pictures(images, artifact.manifest.preprocess):
-            if isinstance(pixels, DataError):
-                yield path, pixels
+        yield from _answers(opened, images)
+
+
+def nearest(
+    artifact: Artifact,
+    options: Options,
+    images: Sequence[Path],
+    gallery: Path,
+    top: int,
+    device: Device | None = None,
+    timeout: float = TIMEOUT,
+) -> Iterator[tuple[Path, Nearest | DataError]]:
+    """For each picture the `top` most similar ones of a folder, which are embedded first; a picture that is in the folder
+    itself is left out.
+
+    Raises RequestError for a file that embeds nothing, DataError for a folder without pictures, and as `predict` does.
+    """
+    if not isinstance(artifact.manifest.task, Embedding):
+        raise RequestError(
+            f"--gallery is for embeddings, and {artifact.name} is a {artifact.manifest.task}",
+            hint="edgekit export MODEL --task embedding",
+        )
+    files = picture_files(gallery)
+    with contender(artifact, device, options, timeout) as opened:
+        known = [(path, v.values) for path, v in _answers(opened, files) if isinstance(v, Vector)]
+        if not known:
+            raise DataError(f"none of the {len(files)} pictures in {gallery} can be read", hint="--gallery elsewhere")
+        vectors = np.stack([values for _, values in known])
+        for path, vector in _answers(opened, images):
+            if isinstance(vector, DataError):
+                yield path, vector
                 continue
-            (scores,) = opened.values(pixels[None])
-            chances, holds = task.probabilities(scores)[0], task.holds(scores)[0]
-            best = top_k(chances, max(top, int(holds.sum())))  # every label that holds is named
-            yield path, [Class(i, labels[i], p, bool(holds[i])) for i, p in best]
+            assert isinstance(vector, Vector)
+            near = vector.similarity(vectors)
+            best = (int(i) for i in np.argsort(-near, kind="stable"))
+            others = (i for i in best if not _same(known[i][0], path))
+            yield path, Nearest(vector, tuple((known[i][0], float(near[i])) for i in itertools.islice(others, top)))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _answers(opened: Contender, images: Sequence[Path]) -> Iterator[tuple[Path, Prediction | DataError]]:
+    for path in images:
+        try:
+            yield path, _answer(opened, path)
+        except DataError as error:
+            yield path, error
+
+
+def _answer(opened: Contender, path: Path) -> Prediction:
+    """Of one picture file. Raises DataError for what cannot be read, WorkerError."""
+    manifest = opened.artifact.manifest
+    spec, picture = manifest.preprocess, open_picture(path)
+    try:
+        pixels = fit(picture, spec)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error.message}") from None
+    values = tuple(v[0] for v in opened.values(pixels[None]))
+    return manifest.task.read(values, placement(picture.size, spec), spec.input_size)

@@ -6,8 +6,12 @@ and WebP differ between platforms by a step or so; that lies before this definit
 1. Orientation: the EXIF orientation is applied. Embedded colour profiles are ignored, as phones and timm do.
 2. Colour: 8-bit RGB. Grey is copied to three channels; 16-bit grey is divided by 256 (floor); transparent pixels are
    laid over white (`Image.alpha_composite`); CMYK is converted by Pillow; of an animation the first frame is taken.
+   Where the model takes one channel, the RGB pixels become grey as Pillow's L (ITU-R 601-2):
+   (19595 * R + 38470 * G + 7471 * B + 32768) >> 16.
 3. Resize: let S = floor(side / crop_pct) for each side of the input size. `center`: the shorter side of the picture
    becomes S (for square inputs), the longer becomes floor(S * longer / shorter). `squash`: both sides become S.
+   `letterbox`: both sides are multiplied by the smaller of input height / height and input width / width, in float64, and
+   rounded, halves to the even neighbour, but to 1 at least; crop_pct is 1.
    The filter is Pillow's: separable convolution, first horizontally, then vertically, each pass rounded to 8 bits. For an
    output size n of an input size m: s = m / n, f = max(s, 1), support = f * a (a = 1 bilinear, 2 bicubic, 3 lanczos),
    c = (i + 0.5) * s, taps from floor(c - support + 0.5) to floor(c + support + 0.5) inside the picture, tap weights
@@ -15,7 +19,8 @@ and WebP differ between platforms by a step or so; that lies before this definit
    (half away from zero); each output value is clip((2**21 + sum(pixel * weight)) >> 22). bicubic is Keys' kernel with
    a = -0.5. `tests/test_preprocess.py` holds this paragraph as 30 lines of integer numpy and compares them with Pillow.
    A picture so long and narrow that MAX_PIXELS would not hold it when resized is refused.
-4. Crop: the centre; top = round((height - input height) / 2), halves to the even neighbour; left alike.
+4. Crop: the centre; top = round((height - input height) / 2), halves to the even neighbour; left alike. `letterbox`: the
+   picture is laid on a sheet of the grey `pad`, with floor((input height - height) / 2) rows above; left alike.
 5. Normalise (only where the file does not do it itself): float32 (pixel - 255 * mean) / (255 * std), with 255 * mean
    and 255 * std each rounded to float32 first.
 
@@ -26,6 +31,7 @@ all this in Kotlin, and its tests hold it to vectors made here (android_demo/ver
 import math
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
@@ -36,9 +42,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekit.errors import DataError
+from edgekit.recipe import CropMode
 from edgekit_vision import install
 
-Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
+Pixels = NDArray[np.uint8]  # [height, width, 3], RGB; fitted for a grey model: [height, width, 1]
 Plane = NDArray[np.uint8]  # [height, width]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 # checked where a manifest is read
@@ -53,20 +60,53 @@ FILTERS = {
 }
 MAX_PIXELS = 178_000_000  # of what a picture becomes when it is resized: 0.7 GB in Pillow
 MAX_DECODED = 128_000_000  # of a picture file: 0.5 GB in Pillow, and as much again where its colours are converted
+ROW = 2  # pixels that a row counts besides its own: Pillow keeps a pointer to it
 # What Pillow may open. Left out: formats for which it starts other programs (EPS), or that hold no photographs.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 STRIP = 4_000_000  # pixels that are converted at a time
 
 
 class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model wants to see. Sizes in pixels (height, width); mean and std on the 0..1 scale, RGB."""
+    """What a model wants to see. Sizes in pixels (height, width); mean and std on the 0..1 scale, one for each channel: RGB,
+    or grey."""
 
     input_size: tuple[Side, Side]
     crop_pct: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.875  # above 1: a frame of zeros, as timm's volo wants it
-    crop_mode: Literal["center", "squash"] = "center"
+    crop_mode: CropMode = "center"
     interpolation: Interpolation = "bicubic"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[Positive, ...] = (0.229, 0.224, 0.225)
+    pad: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+
+    def __post_init__(self) -> None:
+        if len(self.mean) not in (1, 3) or len(self.mean) != len(self.std):
+            raise ValueError(f"{len(self.mean)} means and {len(self.std)} deviations, not one or three of each")
+        if self.crop_mode == "letterbox" and self.crop_pct != 1:
+            raise ValueError("a letterbox shows the whole picture, so crop_pct is 1")
+
+    @property
+    def channels(self) -> int:
+        """3: RGB; 1: grey."""
+        return len(self.mean)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture lies in the input: a point of the input is scale * point of the picture + offset, in pixels from the
+    upper left corner, (x, y). size: of the picture, (width, height). Another language follows it in float64."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+    size: tuple[int, int]
+
+    def back(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points [..., 2] of the input as points of the picture."""
+        return np.asarray((points - np.asarray(self.offset)) / np.asarray(self.scale))
+
+    def pixels(self, axis: int, side: int) -> NDArray[np.intp]:
+        """For every column (axis 0) or row (axis 1) of the picture, the one of an input of `side` under its centre."""
+        at = (np.arange(self.size[axis]) + 0.5) * self.scale[axis] + self.offset[axis]
+        return np.asarray(np.floor(at).clip(0, side - 1), np.intp)
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -85,7 +125,7 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
         if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would be waited for
             raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not a picture file")
         with Image.open(file, formats=formats()) as picture:
-            if math.prod(picture.size) > MAX_DECODED:
+            if (picture.width + ROW) * picture.height > MAX_DECODED:
                 raise Image.DecompressionBombError
             ImageOps.exif_transpose(picture, in_place=True)
             return to_rgb(picture)
@@ -94,7 +134,9 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
     except FileNotFoundError:
         raise DataError(f"there is no picture {file}") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels)") from None
+        raise DataError(
+            f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)"
+        ) from None
     except UnidentifiedImageError:
         if kind := _of_phones(file):
             raise DataError(f"{name}: a {kind} picture, which needs pillow-heif", hint=install("heic")) from None
@@ -175,23 +217,52 @@ def yuv_to_rgb(y: Plane, u: Plane, v: Plane) -> Pixels:
 
 
 def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
-    """Resize and crop an RGB picture to the input size (steps 3 and 4): uint8 [height, width, 3]. Raises DataError."""
+    """Resize and crop an RGB picture to the input size (steps 3 and 4): uint8 [height, width, channels]. Raises DataError."""
     height, width = spec.input_size
-    scale = (math.floor(height / spec.crop_pct), math.floor(width / spec.crop_pct))
     w, h = picture.size
-    if spec.crop_mode == "squash":
-        size = (scale[1], scale[0])
-    elif scale[0] == scale[1]:
-        short = scale[0]
-        size = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
-    else:  # not square: the picture just covers the box
-        factor = max(scale[0] / h, scale[1] / w)
-        size = (max(round(w * factor), scale[1]), max(round(h * factor), scale[0]))
+    size = _resized(w, h, spec)
     if max(math.prod(size), size[0] * h) > MAX_PIXELS:  # also half-way: first across, then down
         raise DataError(f"{w} x {h} pixels is too long and narrow for an input of {height} x {width}")
-    picture = resize(picture, size, spec.interpolation)
-    left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
-    return np.asarray(picture.crop((left, top, left + width, top + height)))
+    picture = resize(picture if spec.channels == 3 else picture.convert("L"), size, spec.interpolation)
+    left, top = _corner(size, spec)
+    if spec.crop_mode == "letterbox":
+        sheet = Image.new(picture.mode, (width, height), (spec.pad,) * spec.channels)
+        sheet.paste(picture, (-left, -top))
+        picture = sheet
+    else:
+        picture = picture.crop((left, top, left + width, top + height))
+    return np.asarray(picture).reshape(height, width, spec.channels)
+
+
+def placement(size: tuple[int, int], spec: Preprocess) -> Placement:
+    """Where `fit` lays a picture of (width, height)."""
+    resized = _resized(*size, spec)
+    left, top = _corner(resized, spec)
+    return Placement((resized[0] / size[0], resized[1] / size[1]), (float(-left), float(-top)), size)
+
+
+def _corner(size: tuple[int, int], spec: Preprocess) -> tuple[int, int]:
+    """Where the input's upper left corner lies in a resized picture (left, top): below zero in a letterbox."""
+    height, width = spec.input_size
+    if spec.crop_mode == "letterbox":
+        return -((width - size[0]) // 2), -((height - size[1]) // 2)
+    return round((size[0] - width) / 2), round((size[1] - height) / 2)
+
+
+def _resized(w: int, h: int, spec: Preprocess) -> tuple[int, int]:
+    """What step 3 makes of a width and a height."""
+    height, width = spec.input_size
+    scale = (math.floor(height / spec.crop_pct), math.floor(width / spec.crop_pct))
+    if spec.crop_mode == "letterbox":
+        factor = min(height / h, width / w)
+        return max(round(w * factor), 1), max(round(h * factor), 1)
+    if spec.crop_mode == "squash":
+        return scale[1], scale[0]
+    if scale[0] == scale[1]:
+        short = scale[0]
+        return (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
+    factor = max(scale[0] / h, scale[1] / w)  # not square: the picture just covers the box
+    return max(round(w * factor), scale[1]), max(round(h * factor), scale[0])
 
 
 def resize(picture: Image.Image, size: tuple[int, int], interpolation: Interpolation) -> Image.Image:
@@ -202,7 +273,7 @@ def resize(picture: Image.Image, size: tuple[int, int], interpolation: Interpola
 
 
 def load_pixels(path: Path, spec: Preprocess) -> Pixels:
-    """A picture file as the pixels a model sees: uint8 [height, width, 3]."""
+    """A picture file as the pixels a model sees: uint8 [height, width, channels]."""
     picture = open_picture(path)
     try:
         return fit(picture, spec)
@@ -211,7 +282,7 @@ def load_pixels(path: Path, spec: Preprocess) -> Pixels:
 
 
 def normalise(pixels: NDArray[np.generic], spec: Preprocess) -> NDArray[np.float32]:
-    """Step 5, over the last axis: [..., 3] of any number type to float32."""
+    """Step 5, over the last axis: [..., channels] of any number type to float32."""
     mean = (np.asarray(spec.mean, np.float64) * 255).astype(np.float32)
     std = (np.asarray(spec.std, np.float64) * 255).astype(np.float32)
     return (pixels.astype(np.float32) - mean) / std

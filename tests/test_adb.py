@@ -128,7 +128,7 @@ def test_litert_in_a_jvm_answers_as_in_python(desktop, tmp_path):
     report = json.loads((tmp_path / "files/bench/r.json").read_text())
     assert report["status"] == "ok", report["error"]
     session = registry.runtime("litert").open(model, Options())
-    here = np.concatenate([session.run(tensor[None]) for tensor in golden.tensors])
+    here = np.concatenate([session.run(tensor[None])[0] for tensor in golden.tensors])
     np.testing.assert_array_equal(np.fromfile(tmp_path / "files/bench/r.out", here.dtype).reshape(here.shape), here)
 
 

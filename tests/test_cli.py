@@ -1,18 +1,23 @@
+import ast
+import inspect
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
+import click
 import pytest
 from conftest import HERE, run_edgekit, start
 
 import edgekit_vision
+from edgekit.cli import main
 
-COMMANDS = ("export", "predict", "bench", "eval", "gate", "inspect", "verify", "android", "list", "doctor")
+COMMANDS = tuple(main.commands)
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
 
 
@@ -26,6 +31,35 @@ def test_help_imports_nothing_heavy_and_shows_examples(arguments):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "Examples:" in done.stdout
     assert not HEAVY & set(done.stderr.split())
+
+
+def leaves(group):
+    """Every command that does something, those of groups too."""
+    for command in group.commands.values():
+        yield from leaves(command) if isinstance(command, click.Group) else [command]
+
+
+@pytest.mark.parametrize("command", list(leaves(main)), ids=lambda command: command.name)
+def test_a_command_parses_calls_the_library_and_prints(command):
+    function = inspect.unwrap(command.callback)
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    first = tree.body[1 if ast.get_docstring(tree) else 0]
+    assert tree.end_lineno - first.lineno + 1 < 50
+
+
+@pytest.mark.parametrize("command", list(leaves(main)), ids=lambda command: command.name)
+def test_every_option_says_what_it_is(command):
+    for option in command.params:
+        if isinstance(option, click.Option):
+            said = (option.help or "").partition("[default")[0]
+            assert said.strip(), option.name
+            assert said.split()[0] not in ("Of", "That"), f"{option.name}: a sentence, not the end of one"
+
+
+def test_help_lists_the_commands_in_the_order_of_work_and_cuts_nothing_off():
+    listed = run_edgekit("--help").stdout.partition("Commands:")[2].strip().splitlines()
+    assert [line.split()[0] for line in listed] == list(main.commands)
+    assert not [line for line in listed if line.endswith("...")]
 
 
 def test_version():

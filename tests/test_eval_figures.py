@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.cli.evaluate import sentence
 from edgekit.data import open_data
 from edgekit.errors import RequestError
 from edgekit.evaluation import Evaluation, contact_sheet
 from edgekit.evaluation.accuracy import Flip, Tally, drop_verdict, needed, pair
 from edgekit.evaluation.answers import Answer, Record, best
 from edgekit.evaluation.label_check import suspicion
+from edgekit.evaluation.words import sentence
 from edgekit.tasks.classification import Classification
 
 LABELS = [f"class {i}" for i in range(10)]

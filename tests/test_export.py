@@ -98,7 +98,7 @@ def test_other_input_and_output_contracts_answer_alike(exported, pictures, schem
     scores = []
     for made in (plain, other):
         session = registry.runtime("litert").open(made)
-        scores.append(made.decode(np.concatenate([session.run(t[None]) for t in made.encode(pixels)])))
+        scores.append(np.concatenate([made.decode(session.run(t[None]))[0] for t in made.encode(pixels)]))
         session.close()
     if options.get("softmax"):
         np.testing.assert_allclose(scores[1].sum(-1), 1, atol=1e-5)

@@ -12,8 +12,8 @@ from conftest import GOLDEN, ROOT
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from edgekit.cli.look import verify as verify_command
 from edgekit.cli.sign import sign as sign_command
+from edgekit.cli.verify import verify as verify_command
 from edgekit.errors import ArtifactError, RequestError
 from edgekit.signing import sign, verify
 

@@ -31,7 +31,7 @@ from edgekit.errors import (
     WeightsError,
 )
 from edgekit.models import trained
-from edgekit.preprocess import Preprocess
+from edgekit.preprocess import Preprocess, normalise
 from edgekit.recipe import Recipe
 from edgekit.training import Settings, batches, curve, folder, objective, train
 from edgekit.training.settings import check, differences, plain
@@ -369,9 +369,33 @@ def test_a_frozen_body_stays_as_it_was(photos, tmp_path):
     assert changed == ["11.weight", "11.bias"]
 
 
+def test_a_frozen_body_is_asked_once_about_each_picture(photos, tmp_path, monkeypatch):
+    """And the head is the one that it would be if the body were asked in every step."""
+    import shutil
+
+    data = Path(shutil.copytree(photos, tmp_path / "data"))
+    (data / "train" / "red" / "0.png").write_bytes(b"not a picture")
+    asked = settings(data, model="py:nets:tiny", freeze=True, augment="none", epochs=3)
+    looked = []
+    with monkeypatch.context() as patched:
+        patched.setattr(batches, "normalise", lambda *given: looked.append(1) or normalise(*given))
+        once = train(asked, tmp_path / "once")
+    assert len(looked) == sum(1 for _ in data.rglob("*.png")) - 1
+    monkeypatch.setattr("edgekit.training.run.ends_in_its_head", lambda *_: False)
+    each = train(asked, tmp_path / "each")
+    assert (once.val, once.test) == (each.val, each.test)
+    assert [line.unreadable for line in lines(tmp_path / "once")] == [1, 1, 1]
+    one, other = (loaded(tmp_path / name).module.state_dict() for name in ("once", "each"))
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=1e-5, rtol=1e-5)
+
+
 def test_a_timm_network_gets_a_new_head(photos, tmp_path):
     asked = settings(photos, model="timm:test_vit", weights="random", epochs=1, layer_decay=0.7, optimizer="lion")
-    train(asked, tmp_path / "run")
+    said: list[str] = []
+    train(asked, tmp_path / "run", say=said.append)
+    assert "a new head for 3 classes" in said
+    assert not [line for line in said if "no names are known" in line]  # the folders name them
     assert trained.read(tmp_path / "run").architecture == "test_vit"
     model = loaded(tmp_path / "run")
     assert (model.family, model.module(torch.zeros(1, 3, 32, 32)).shape) == ("attention", (1, 3))

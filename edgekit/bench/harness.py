@@ -81,6 +81,10 @@ class Entry:
     host: dict[str, str] = field(default_factory=dict)
     failure: EdgekitError | None = None
 
+    def again(self) -> "Entry":
+        """The same file, of which nothing is measured yet."""
+        return Entry(self.model, self.path, self.runtime, self.options, self.batch)
+
     def attempt(self, act: Callable[..., None], *arguments: Any) -> None:
         """Do it, unless something failed before; keep what fails."""
         if self.failure is None:

@@ -91,3 +91,9 @@ def figures(made: Artifact, records: Sequence[Record] = ()) -> list[Figure]:
             if share:
                 told.append(Figure(name, share.value, share.low, share.high, where, run.data))
     return told
+
+
+def unpacked(folder: Path) -> Path:
+    """The artifact in the folder that a bundle was unpacked to; any other folder itself."""
+    inside = [path.parent for path in folder.glob("*/manifest.json")]
+    return inside[0] if len(inside) == 1 and not (folder / "manifest.json").exists() else folder

@@ -11,14 +11,15 @@ from edgekit.cli.export import export
 from edgekit.cli.gate import gate
 from edgekit.cli.history import history
 from edgekit.cli.inspect import inspect
-from edgekit.cli.look import predict, verify
 from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
+from edgekit.cli.predict import predict
 from edgekit.cli.prune import prune
 from edgekit.cli.report import report
 from edgekit.cli.reproduce import reproduce
 from edgekit.cli.sign import sign
 from edgekit.cli.train import train
+from edgekit.cli.verify import verify
 
 __all__ = ["main"]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edgekit.artifact import Artifact
 
 
-@click.group()
+@click.group(short_help="The artifacts that the Android app carries.")
 def android() -> None:
     """Put artifacts into the Android app, and see what it carries.
 

@@ -2,19 +2,19 @@
 
 import csv
 import io
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import check_interpreter, interpreter_option, on_option, warn_of_refused
+from edgekit.cli.artifacts import check_interpreter, warn_of_refused
+from edgekit.cli.options import interpreter_option, on_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
-    from edgekit.bench.harness import Entry
+    from edgekit.bench.measuring import Measured
     from edgekit.bench.summary import Row
     from edgekit.devices import Device
     from edgekit.runs import Run
@@ -37,14 +37,23 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return numbers
 
 
-@click.command()
+@click.command(short_help="Time files against each other.")
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT|FILE...")
 @click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="litert, onnxruntime, openvino; repeatable.")
-@click.option("--threads", type=Numbers(), default="1", show_default=True, metavar="N[,N]", help="Of the runtime.")
+@click.option(
+    "--threads",
+    type=Numbers(),
+    default="1",
+    show_default=True,
+    metavar="N[,N]",
+    help="Threads that the runtime may use.",
+)
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
 @click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Timed inferences of each.")
 @click.option("--launches", type=click.IntRange(1), default=5, show_default=True, help="Fresh processes of each.")
-@click.option("--warmup", type=click.IntRange(0), default=5, show_default=True, help="Uncounted, in each process.")
+@click.option(
+    "--warmup", type=click.IntRange(0), default=5, show_default=True, help="Uncounted inferences in each process."
+)
 @click.option("--budget", type=click.FloatRange(min=0), default=120, show_default=True, help="Seconds to stop after.")
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds that mean a hang."
@@ -96,97 +105,56 @@ def bench(
       edgekit bench build/*-int8 --on arm64:cortex-a76
       edgekit bench build/*-int8 --on adb --warmup 50
     """
-    import msgspec
-
     from edgekit import registry, runs
-    from edgekit.bench import harness, summary
-    from edgekit.runs import REFERENCE
+    from edgekit.bench import harness, measuring, summary
     from edgekit.runtimes import Options
 
     if as_csv and (talk.json or profile):
         raise RequestError(f"--csv and {'--json' if talk.json else '--profile'} both want stdout", hint="leave one out")
-    where = registry.device(device)
-    if profile and (count or not where.timed):
-        raise RequestError("--profile is about times", hint="--on local, without --count")
-    if benchmark_binary and (count or profile or not isinstance(where, harness.Benchmarking)):
-        raise RequestError("--benchmark-binary runs on a phone and tells times alone", hint="--on adb")
-    if reference and (device != "local" or profile):
-        raise RequestError("--reference is timed on this machine", hint="--on local, without --profile")
-    counter = _counter(where) if count or not where.timed else None
-    if counter and threads != (1,):  # how long they wait for each other is chance
-        raise RequestError("instructions are counted of one thread", hint="--threads 1")
-    chosen = harness.Plan(**plan)
-
-    def entries() -> "list[Entry]":
-        return harness.entries([Path(a) for a in artifacts], runtimes, threads, Options(interpreter=interpreter), batch)
-
-    made = entries()
+    tool = Path(benchmark_binary) if benchmark_binary else None
+    where, chosen = registry.device(device), harness.Plan(**plan)
+    request = measuring.Request(where, chosen, count, tool, reference, profile)
+    request.check(threads)
+    paths, options = [Path(a) for a in artifacts], Options(interpreter=interpreter)
+    made = harness.entries(paths, runtimes, threads, options, batch)
     for one in {entry.model.name: entry.model for entry in made}.values():
         warn_of_refused(talk, one)
     check_interpreter(interpreter, (entry.model.target for entry in made))
     if profile:
         return _profile(talk, made, where, chosen)
-    things = _things(len(made))
-    if reference:
-        made.append(harness.fixed(made[0]))
-    if not no_save:
-        runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
-    sessions, cut = [], False
-    try:
-        if benchmark_binary and isinstance(where, harness.Benchmarking):
-            with talk.progress(len(made), f"timing {things} with {benchmark_binary}", "files") as tick:
-                sessions.append(harness.by_tool(made, where, Path(benchmark_binary), chosen, tick=tick))
-        elif where.timed:
-            with talk.progress(chosen.launches * chosen.rounds, f"timing {things}") as tick:
-                sessions.append(harness.compare(made, where, chosen, tick=tick))
-        if counter:
-            counted = entries()
-            with talk.progress(len(made), f"counting instructions on {counter.name}", "files") as tick:
-                sessions.append(harness.count(counted, counter, chosen, tick=tick))
-            made = made + counted
-    except harness.CutShort as stop:
-        sessions.append(stop.runs)
-        cut = True
-    measured = [run for session in sessions for run in session]
-    sessions = [[run for run in session if run.runtime != REFERENCE] for session in sessions]
-    failures = [entry.failure for entry in made if entry.failure]
-    rows = [row for session in sessions for row in summary.rows(session)]
-    if not any(run.measured for run in measured):
+    save = None if no_save else Path(output)
+    if save:
+        runs.append(save, [])  # a place that cannot be written is said before anything is measured
+    found = measuring.measure(made, request, talk.progress)
+    rows = [row for session in found.of_files for row in summary.rows(session)]
+    if not any(run.measured for run in found.runs):
         for row in rows[1:]:
             talk.warn(f"{row.name}: {row.error}")
-        raise KeyboardInterrupt if cut else failures[0]
-    if not no_save:
-        runs.append(Path(output), measured)
+        raise KeyboardInterrupt if found.cut else found.failures[0]
+    if save:
+        runs.append(save, found.runs)
     if as_csv:
         talk.result(_csv(rows), None)
     else:
-        document = {
-            "rows": msgspec.to_builtins(rows),
-            "runs": msgspec.to_builtins(measured),
-            "saved": None if no_save else output,
-            "interrupted": cut,
-        }
-        talk.result("\n\n".join(_told(session) for session in sessions if session), document)
-    if cut:
-        kept = "" if no_save else f", and {output} keeps it"
+        talk.result("\n\n".join(map(_told, found.of_files)), _document(found, rows, save))
+    if found.cut:
+        kept = f", and {save} keeps it" if save else ""
         talk.warn(f"interrupted; this is what was measured until then{kept}")
         return INTERRUPTED
-    if not no_save:
-        talk.detail(f"appended to {output}")
-    return failures[0].exit_code if failures else 0
+    if save:
+        talk.detail(f"appended to {save}")
+    return found.failures[0].exit_code if found.failures else 0
 
 
-def _counter(where: "Device") -> "Device":
-    """What counts instructions for a device: an emulated CPU where it cannot. Raises RequestError, DeviceError."""
-    from edgekit import registry
+def _document(found: "Measured", rows: Sequence["Row"], save: Path | None) -> dict[str, Any]:
+    import msgspec
 
-    if where.counts:
-        return where
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise RequestError(f"{where.name} cannot count instructions", hint="--on arm64:cortex-a76 can")
-    counter = registry.device("x86")
-    counter.state()
-    return counter
+    return {
+        "rows": msgspec.to_builtins(rows),
+        "runs": msgspec.to_builtins(found.runs),
+        "saved": str(save) if save else None,
+        "interrupted": found.cut,
+    }
 
 
 def _told(session: "Sequence[Run]") -> str:
@@ -270,7 +238,3 @@ def _profile(talk: Talk, made: Sequence[Any], device: "Device", plan: Any) -> in
     if talk.json:
         talk.result("", documents)
     return 0
-
-
-def _things(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"

@@ -8,9 +8,11 @@ from edgekit.cli.output import Talk, common
 from edgekit.errors import RequestError
 
 
-@click.command()
+@click.command(short_help="Pack an artifact with its papers.")
 @click.argument("artifact")
-@click.option("-o", "--output", metavar="FILE.zip", help="[default: beside the artifact, NAME.zip]")
+@click.option(
+    "-o", "--output", metavar="FILE.zip", help="Where the bundle goes.  [default: beside the artifact, NAME.zip]"
+)
 @click.option("--runs", metavar="FILE", help="Runs with the file's accuracy, as edgekit eval appends them.")
 @common
 def bundle(talk: Talk, artifact: str, output: str | None, runs: str | None) -> int:
@@ -23,8 +25,8 @@ def bundle(talk: Talk, artifact: str, output: str | None, runs: str | None) -> i
       edgekit bundle build/mobilenetv2-tflite-int8 -o mobilenetv2.zip
       edgekit bundle build/mobilenetv2-tflite-int8 --runs build/runs.jsonl
     """
-    from edgekit import bundle as room
-    from edgekit.artifact import load
+    from edgekit import artifact as artifacts
+    from edgekit.bundle import figures, write
     from edgekit.runs import read
 
     folder = Path(artifact)
@@ -32,9 +34,9 @@ def bundle(talk: Talk, artifact: str, output: str | None, runs: str | None) -> i
     records, warnings = read([Path(runs)]) if runs else ([], [])
     for warning in warnings:
         talk.warn(warning)
-    if runs and not any(figure.data for figure in room.figures(load(folder), records)):
+    if runs and not any(figure.data for figure in figures(artifacts.load(folder), records)):
         raise RequestError(f"{runs} holds no accuracy of this very file", hint=f"edgekit eval {artifact} --data DIR")
-    names = room.write(folder, out, records, warn=talk.warn)
+    names = write(folder, out, records, warn=talk.warn)
     size = out.stat().st_size
     document = {"written": str(out), "bytes": size, "files": names}
     talk.result(

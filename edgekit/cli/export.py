@@ -56,7 +56,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(short_help="Turn a model into a file for a device, and prove it.")
 @click.argument("model")
 @click.option(
     "--target",
@@ -86,6 +86,13 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     default=None,
     help="Take pixels and normalise inside, or take normalised floats.  [default: fold; no-fold for onnx]",
 )
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "classification", "embedding", "segmentation", "raw"]),
+    help="What the answers mean.  [default: auto, from the network and its answers]",
+)
+@click.option("--tokens", flag_value=True, default=None, type=bool, help="Embeddings: answer the patches' vectors too.")
+@click.option("--l2", flag_value=True, default=None, type=bool, help="Embeddings: vectors of length 1.")
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
 @click.option(
     "--scores",
@@ -113,10 +120,18 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="onnx, openvino: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
 )
 @preprocessing
+@click.option(
+    "--crop-mode",
+    type=click.Choice(["center", "squash", "letterbox"]),
+    help="Crop the middle, or show the whole picture: squashed, or with bars.",
+)
+@click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey pictures.  [default: 3]")
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
-@click.option("--seed", type=int, metavar="N", help="Of random weights and of the choice of pictures.  [default: 0]")
+@click.option(
+    "--seed", type=int, metavar="N", help="Seed of random weights and of the choice of pictures.  [default: 0]"
+)
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")
-@click.option("-o", "--output", metavar="DIR", help="Where to.  [default: build/MODEL-TARGET-SCHEME]")
+@click.option("-o", "--output", metavar="DIR", help="Where the artifact goes.  [default: build/MODEL-TARGET-SCHEME]")
 @click.option(
     "--strict",
     is_flag=True,
@@ -155,6 +170,8 @@ def export(
       edgekit export mobilenetv2 --int8 --target tflite
       edgekit export efficientnet_lite0 --int8 --calibration my_photos/
       edgekit export timm:resnet18 --fp16 --dry-run
+      edgekit export timm:vit_small_patch14_dinov2 --int8
+      edgekit export py:nets:unet --task segmentation --labels roads.txt --int8
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
       edgekit export export_recipes/mobilenetv2-tflite-int8.toml
     """
@@ -175,38 +192,45 @@ def export(
         registry.exporter(recipe.target)  # says which extra is missing, before the import below would
     # torch's idle threads spin: on a busy machine that can cost more than the export itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from edgekit import pipeline, schemes
     from edgekit.devices import host
 
-    documents: list[dict[str, Any]] = []
-    for recipe in recipes:
-        if dry_run:
-            intent = pipeline.plan(recipe, out)
-            rows = [
-                ("model", f"{recipe.model} ({intent.plan.architecture})"),
-                ("weights", f"{intent.plan.choice.source}: {intent.plan.choice.why}"),
-                ("scheme", f"{intent.recipe.quantize.scheme}: {intent.reason}"),
-                ("pictures", intent.pictures),
-                ("input", f"{intent.recipe.input_type} {intent.plan.preprocess.input_size}"),
-                ("output", str(intent.out)),
-            ]
-            known, quantize, cpu = intent.plan, intent.recipe.quantize, for_cpu or host.cpu_class()
-            advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu)
-            missed = _reservations(advice, quantize.int8_for, cpu)
-            documents.append(dict(rows) | {"missed": missed})
-            if not talk.json:
-                talk.result(table([*rows, *(("but", line) for line in missed)]), None)
-            continue
-        talk.say(f"exporting {recipe.model} to {recipe.target}")
-        talk.detail(f"recipe digest {recipe.digest()}")
-        artifact = pipeline.export(recipe, out, say=talk.say)
-        documents.append(_report(talk, artifact, for_cpu or host.cpu_class()))
+    cpu, make = for_cpu or host.cpu_class(), _intend if dry_run else _make
+    documents = [make(talk, recipe, out, cpu) for recipe in recipes]
     if talk.json:
         talk.result("", documents[0] if len(documents) == 1 else documents)
     against = [(line, d.get("artifact")) for d in documents for line in d["missed"] if strict]
     for line, folder in against:
         talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
     return 1 if against else 0
+
+
+def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str, Any]:
+    """Print what would be made; return the same as data."""
+    from edgekit import pipeline, schemes
+
+    intent = pipeline.plan(recipe, out)
+    known, quantize = intent.plan, intent.recipe.quantize
+    rows = [
+        ("model", f"{recipe.model} ({known.architecture})"),
+        ("weights", f"{known.choice.source}: {known.choice.why}"),
+        ("scheme", f"{quantize.scheme}: {intent.reason}"),
+        ("pictures", intent.pictures),
+        ("input", f"{intent.recipe.input_type} {known.preprocess.input_size}"),
+        ("output", str(intent.out)),
+    ]
+    advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu)
+    missed = _reservations(advice, quantize.int8_for, cpu)
+    if not talk.json:
+        talk.result(table([*rows, *(("but", line) for line in missed)]), None)
+    return dict(rows) | {"missed": missed}
+
+
+def _make(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str, Any]:
+    from edgekit import pipeline
+
+    talk.say(f"exporting {recipe.model} to {recipe.target}")
+    talk.detail(f"recipe digest {recipe.digest()}")
+    return _report(talk, pipeline.export(recipe, out, say=talk.say), cpu)
 
 
 def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
@@ -269,6 +293,11 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
         changes["target"] = target
     if scheme is not None:
         quantize["scheme"] = scheme
+    if "channels" in changes:
+        changes["channels"] = int(changes["channels"])
+        for name in ("mean", "std"):  # of one number three were made
+            if changes["channels"] == 1 and len(set(changes.get(name, ()))) == 1:
+                changes[name] = changes[name][:1]
     changes["quantize"] = msgspec.structs.replace(base.quantize, **quantize)
     if "samples" in changes and not changes["quantize"].scheme.startswith("int8"):
         raise RecipeError(
@@ -289,6 +318,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     import msgspec
 
     from edgekit import parity, schemes
+    from edgekit.readme import answers
 
     m = artifact.manifest
     size = artifact.model_bytes
@@ -296,7 +326,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         f"{artifact.model_file}  {megabytes(size)}",
         f"  {m.scheme}: {m.scheme_reason}",
         f"  proof: {parity.describe(m.proof)}",
-        f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
+        f"  {f'knows {m.weights.knows}' if m.labels else answers(m)}; weights: {m.weights.source} ({m.weights.why})",
     ]
     missed = []
     if m.proof.advisory:

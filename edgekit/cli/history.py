@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edgekit.history import Series
 
 
-@click.command()
+@click.command(short_help="When a file became slower or quicker.")
 @click.argument("files", nargs=-1, metavar="[RUNS]...")
 @click.option(
     "--at-least",
@@ -35,12 +35,12 @@ def history(talk: Talk, files: tuple[str, ...], at_least: float) -> int:
       edgekit history runs.jsonl
       edgekit history runs.jsonl laptop.jsonl --at-least 3 --json
     """
-    from edgekit import history as room
     from edgekit import runs
+    from edgekit.history import history as find
     from edgekit.history import words
 
     records, warnings = runs.read([Path(file) for file in files or ("build/runs.jsonl",)])
-    found = room.history(records, at_least)
+    found = find(records, at_least)
     for warning in warnings:
         talk.warn(warning)
     if found.alone:

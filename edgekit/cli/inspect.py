@@ -1,24 +1,26 @@
 """edgekit inspect: what is inside a file, and where two files of one model part."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.look import pictures_for, warn_of_refused, warn_of_strangers
+from edgekit.cli.artifacts import pictures_for, warn_of_refused, warn_of_strangers
 from edgekit.cli.output import Talk, common, echo, megabytes, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
+    from edgekit.artifact import Artifact
     from edgekit.inspection import Inspection
     from edgekit.inspection.divergence import Divergence
+    from edgekit.inspection.kernels import Kernels
 
 BELOW = 8.0  # dB: the layers of int8 files that answer well lie above it, those of files that do not below
-
 HEAVIEST = 10
+UNMATCHED = 5  # layers without a partner that are named without -v
 
 
-@click.command()
+@click.command(short_help="Operators, precision and size of a file.")
 @click.argument("files", nargs=-1, required=True, metavar="ARTIFACT|FILE...")
 @click.option("--layers", is_flag=True, help=f"The {HEAVIEST} layers with the most weights.")
 @click.option("--kernels", is_flag=True, help="Open it in its runtime: what that makes of the operators on this CPU.")
@@ -62,7 +64,7 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
     import msgspec
 
     from edgekit.artifact import Artifact, open_model
-    from edgekit.inspection import divergence
+    from edgekit.inspection import divergence, words
 
     a, b = open_model(Path(first)), open_model(Path(second))
     artifacts = [x for x in (a, b) if isinstance(x, Artifact)]
@@ -75,123 +77,101 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
     if talk.json:
         talk.result("", msgspec.to_builtins(found))
         return 0
-    rows = [
+    echo(f"A  {found.first}\nB  {found.second}")
+    echo(table(_layers(found), header=("SQNR", "layer of A", "layer of B", "")))
+    echo(f"on {found.fed}; each channel up to a factor, which int8 files may have moved to the next layer")
+    for name in found.unmatched[: None if talk.verbose else UNMATCHED]:
+        echo(f"no partner: {name}")
+    if len(found.unmatched) > UNMATCHED and not talk.verbose:
+        echo(f"no partner: {len(found.unmatched) - UNMATCHED} more (-v names them)")
+    echo(words.verdict(found))
+    return 0
+
+
+def _layers(found: "Divergence") -> list[tuple[str, str, str, str]]:
+    marks = {found.steepest: ["largest drop"]}
+    marks.setdefault(found.first_below, []).append(f"first below {found.below:g} dB")
+    return [
         (
             "equal" if layer.sqnr_db is None else f"{layer.sqnr_db:.1f} dB",
             layer.first,
             layer.second,
-            "largest drop" * (i == found.steepest)
-            + ", " * (i == found.steepest == found.first_below)
-            + f"first below {below:g} dB" * (i == found.first_below),
+            ", ".join(marks.get(i, [])),
         )
         for i, layer in enumerate(found.layers)
     ]
-    echo(f"A  {found.first}\nB  {found.second}")
-    echo(table(rows, header=("SQNR", "layer of A", "layer of B", "")))
-    echo(f"on {found.fed}; each channel up to a factor, which int8 files may have moved to the next layer")
-    for name in found.unmatched[: None if talk.verbose else 5]:
-        echo(f"no partner: {name}")
-    if len(found.unmatched) > 5 and not talk.verbose:
-        echo(f"no partner: {len(found.unmatched) - 5} more (-v names them)")
-    echo(verdict(found))
-    return 0
-
-
-def verdict(found: "Divergence") -> str:
-    """In plain words, where the files part."""
-
-    def said(index: int) -> str:
-        layer = found.layers[index]
-        return f"{layer.second} ({layer.sqnr_db:g} dB)"
-
-    if found.steepest is None:
-        which = "every layer that has a partner" if found.unmatched else "every layer"
-        return f"the files do not part: {which} agrees but for roundings"
-    drop = f"the largest drop is at {said(found.steepest)}"
-    if found.first_below is None:
-        return f"no layer falls below {found.below:g} dB; {drop}"
-    first = f"the answers first part at {said(found.first_below)}, below {found.below:g} dB"
-    return f"{first}, which is also the largest drop" if found.steepest == found.first_below else f"{first}; {drop}"
 
 
 def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
-    import msgspec
-
-    from edgekit import inspection, parity
+    from edgekit import inspection
     from edgekit.artifact import Artifact, open_model
-    from edgekit.inspection import kernels as room
-    from edgekit.readme import answers
+    from edgekit.inspection.kernels import kernels as run_by
+    from edgekit.inspection.words import int8_lines
 
     given = open_model(Path(name))
     warn_of_refused(talk, given)
     opened = given if isinstance(given, Artifact) else None
-    file = given.model_file
-    seen = inspection.inspect(file)
-    run = room.kernels(file) if kernels else None
+    seen = inspection.inspect(given.model_file)
+    run = run_by(given.model_file) if kernels else None
     if talk.json:
-        manifest = msgspec.to_builtins(opened.manifest) if opened else None
-        talk.result("", {"file": msgspec.to_builtins(seen), "kernels": msgspec.to_builtins(run), "manifest": manifest})
+        talk.result("", _document(opened, seen, run))
         return 0
     if opened:
-        m = opened.manifest
-        size = "x".join(map(str, m.preprocess.input_size))
-        facts = [
-            ("model", f"{m.model} ({m.architecture}), {m.scheme} for {m.target}: {m.scheme_reason}"),
-            ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
-            ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
-            ("output", f"{m.outputs[0].dtype}, {answers(m)}"),
-            ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
-            ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
-            ("golden", m.golden.words),
-            ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
-            (
-                "made on",
-                f"{m.made_on.get('cpu_class', 'an unknown CPU class')}, "
-                + ", ".join(f"{k} {v}" for k, v in m.made_with.items()),
-            ),
-        ]
-        echo(table(facts) + "\n")
-    echo(f"{file}  {megabytes(seen.bytes)}")
+        echo(table(_facts(opened)) + "\n")
+    echo(f"{given.model_file}  {megabytes(seen.bytes)}")
     ports = [("takes", port) for port in seen.inputs] + [("answers", port) for port in seen.outputs]
     if ports and not opened:
         echo(table([(what, port.name, port.dtype, port.size) for what, port in ports], indent="  "))
-    rows = [
-        (o.name, o.precision, str(o.count), megabytes(o.weight_bytes) if o.weight_bytes else "") for o in seen.operators
-    ]
-    if rows:
-        echo(table(rows, header=("operator", "computes in", "count", "weights"), indent="  "))
+    if seen.operators:
+        echo(table(_operators(seen), header=("operator", "computes in", "count", "weights"), indent="  "))
     for line in int8_lines(seen):
         echo(line)
     if layers and seen.layers:
-        heaviest = sorted(seen.layers, key=lambda layer: -layer.weight_bytes)[:HEAVIEST]
-        rows = [(x.name, x.operator, x.precision, megabytes(x.weight_bytes)) for x in heaviest]
-        echo(table(rows, header=("layer", "operator", "computes in", "weights"), indent="  "))
+        echo(table(_heaviest(seen), header=("layer", "operator", "computes in", "weights"), indent="  "))
     if run:
-        echo(
-            f"in {run.runtime}: "
-            + ", ".join(f"{k.name} {k.precision} {k.count}".replace("  ", " ") for k in run.kernels)
-        )
+        named = (f"{k.name} {k.precision} {k.count}".replace("  ", " ") for k in run.kernels)
+        echo(f"in {run.runtime}: {', '.join(named)}")
     for name in seen.stays_float:
         talk.detail(f"stays float: {name}")
     return 0
 
 
-def int8_lines(seen: "Inspection") -> list[str]:
-    """How much of the work is done in int8, and whether its additions fit everywhere."""
-    lines = []
-    if seen.int8_macs:
-        rest = f"; layers in float: {len(seen.stays_float)} (-v names them)" if seen.stays_float else ""
-        lines.append(f"{seen.int8_macs:.1%} of the multiply-adds in int8{rest}")
-    elif seen.overflow is not None and seen.int8_macs is None:
-        lines.append("share of the multiply-adds in int8: not known, the file does not tell all sizes")
-    if seen.overflow == ():
-        lines.append("int8 additions cannot overflow: safe on every CPU")
-    if seen.overflow:
-        lines.append(
-            f"can overflow on CPUs with AVX2 and without VNNI, where answers are wrong then: {len(seen.overflow)} layers"
-        )
-        lines += [
-            f"  {o.channels} of {o.of} channels of {o.layer} (worst pair sum {o.worst}, limit 128)"
-            for o in seen.overflow
-        ]
-    return lines
+def _document(artifact: "Artifact | None", seen: "Inspection", run: "Kernels | None") -> dict[str, Any]:
+    import msgspec
+
+    manifest = artifact.manifest if artifact else None
+    return {
+        name: msgspec.to_builtins(part) for name, part in (("file", seen), ("kernels", run), ("manifest", manifest))
+    }
+
+
+def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
+    """What the manifest says."""
+    from edgekit import parity
+    from edgekit.readme import answers
+
+    m = artifact.manifest
+    size = "x".join(map(str, m.preprocess.input_size))
+    where = m.made_on.get("cpu_class", "an unknown CPU class")
+    return [
+        ("model", f"{m.model} ({m.architecture}), {m.scheme} for {m.target}: {m.scheme_reason}"),
+        ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
+        ("input", f"{m.input.dtype} {size} {m.input.layout}, {'raw pixels 0..255' if m.folded else 'normalised'}"),
+        ("output", f"{m.outputs[0].dtype}, {answers(m)}"),
+        ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
+        ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
+        ("golden", m.golden.words),
+        ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
+        ("made on", ", ".join([where, *(f"{k} {v}" for k, v in m.made_with.items())])),
+    ]
+
+
+def _operators(seen: "Inspection") -> list[tuple[str, ...]]:
+    return [
+        (o.name, o.precision, str(o.count), megabytes(o.weight_bytes) if o.weight_bytes else "") for o in seen.operators
+    ]
+
+
+def _heaviest(seen: "Inspection") -> list[tuple[str, ...]]:
+    heaviest = sorted(seen.layers, key=lambda layer: -layer.weight_bytes)[:HEAVIEST]
+    return [(x.name, x.operator, x.precision, megabytes(x.weight_bytes)) for x in heaviest]

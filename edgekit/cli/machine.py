@@ -5,7 +5,7 @@ import click
 from edgekit.cli.output import Talk, common, table
 
 
-@click.command("list")
+@click.command("list", short_help="Models, targets, runtimes, schemes, recipes.")
 @click.argument("what", type=click.Choice(["models", "targets", "runtimes", "schemes", "recipes"]), default="models")
 @common
 def list_(talk: Talk, what: str) -> int:
@@ -34,7 +34,7 @@ def list_(talk: Talk, what: str) -> int:
     return 0
 
 
-@click.command()
+@click.command(short_help="What works on this machine.")
 @click.option(
     "--setup",
     "kind",

@@ -20,20 +20,28 @@ EPOCHS = 5
 FILE = ("target", "int8", "scheme", "on")  # what only --keep-latency has a use for
 
 
-@click.command()
+@click.command(short_help="Make a model smaller, then fine-tune it.")
 @click.argument("model")
 @click.option("--keep-latency", type=float, metavar="R", help="Share of the time that the exported file may take.")
 @click.option("--keep-macs", type=float, metavar="R", help="Share of the multiplications.")
 @click.option("--keep-params", type=float, metavar="R", help="Share of the parameters, near that of the file's size.")
 @click.option("--target", metavar="NAME", help="--keep-latency: tflite, onnx or openvino.  [default: tflite]")
-@click.option("--int8", flag_value=True, default=None, type=bool, help="--keep-latency: of the int8 file.")
-@click.option("--scheme", type=click.Choice(SCHEMES), help="--keep-latency: of that file.  [default: fp32]")
+@click.option("--int8", flag_value=True, default=None, type=bool, help="--keep-latency: measure the int8 file.")
+@click.option(
+    "--scheme", type=click.Choice(SCHEMES), help="--keep-latency: measure the file of this scheme.  [default: fp32]"
+)
 @click.option(
     "--on", metavar="DEVICE", help="--keep-latency: where; arm64:cortex-a76 counts instructions.  [default: local]"
 )
-@click.option("--steps", type=click.IntRange(1, 20), default=1, show_default=True, help="Cut and fine-tune so often.")
 @click.option(
-    "--epochs", type=click.IntRange(0), default=EPOCHS, show_default=True, help="Of each fine-tuning; 0: none at all."
+    "--steps", type=click.IntRange(1, 20), default=1, show_default=True, help="How often to cut and fine-tune."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(0),
+    default=EPOCHS,
+    show_default=True,
+    help="Epochs of each fine-tuning; 0: none at all.",
 )
 @click.option("--distill", is_flag=True, help="Learn from the whole network as well; MODEL must be a run.")
 @lesson_options
@@ -66,17 +74,7 @@ def prune(
       edgekit prune runs/vit --data my_photos/ --keep-macs 0.6 --steps 3 --epochs 2 --distill -o runs/small
       edgekit prune runs/student --data my_photos/ --keep-latency 0.5 --on arm64:cortex-a76 --int8 -o runs/small
     """
-    asked = {"latency": keep_latency, "macs": keep_macs, "params": keep_params}
-    said = {of: keep for of, keep in asked.items() if keep is not None}
-    if len(said) != 1:
-        raise RequestError("how small?", hint="one of --keep-latency 0.65, --keep-macs 0.5 and --keep-params 0.5")
-    file = {name: value for name in FILE if (value := flags.pop(name)) is not None}
-    if file and keep_latency is None:
-        raise RequestError(f"--{next(iter(file))} means nothing without --keep-latency", hint="--keep-latency 0.65")
-    if "int8" in file:
-        if "scheme" in file:
-            raise RequestError("--int8 and --scheme exclude each other", hint="keep one of them")
-        file["scheme"] = "int8" if file.pop("int8") else "fp32"
+    goal = _goal(flags, latency=keep_latency, macs=keep_macs, params=keep_params)
     check_places(output, resume=resume, fresh=fresh)
     if not distill:
         check_teaching(flags)
@@ -88,11 +86,10 @@ def prune(
     from edgekit.pruning.steps import WISH, Steps
     from edgekit.training import Settings, folder
 
-    ((of, keep),) = said.items()
     settings = {k: v for k, v in flags.items() if v is not None} | {"epochs": max(epochs, 1)}
     try:
         card = prune_run(
-            Goal(keep, of, **file),  # type: ignore[arg-type]
+            Goal(**goal),
             Settings(model=model, **settings),
             Path(output),
             steps=steps,
@@ -112,8 +109,24 @@ def prune(
     if not card.pruned.met:
         talk.warn(f"the goal cannot be met: this is the smallest, {card.pruned.reached:.3g} of the {card.pruned.how}")
     kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
-    talk.result(text(output, card, file.get("target", "tflite")), msgspec.to_builtins(card) | kept)
+    talk.result(text(output, card, goal.get("target", "tflite")), msgspec.to_builtins(card) | kept)
     return 0 if card.pruned.met else 1
+
+
+def _goal(flags: dict[str, Any], **shares: float | None) -> dict[str, Any]:
+    """What is asked for, as `pruning.Goal` takes it; the options about the file are taken out of `flags`."""
+    said = {of: keep for of, keep in shares.items() if keep is not None}
+    if len(said) != 1:
+        raise RequestError("how small?", hint="one of --keep-latency 0.65, --keep-macs 0.5 and --keep-params 0.5")
+    file = {name: value for name in FILE if (value := flags.pop(name)) is not None}
+    if file and "latency" not in said:
+        raise RequestError(f"--{next(iter(file))} means nothing without --keep-latency", hint="--keep-latency 0.65")
+    if "int8" in file:
+        if "scheme" in file:
+            raise RequestError("--int8 and --scheme exclude each other", hint="keep one of them")
+        file["scheme"] = "int8" if file.pop("int8") else "fp32"
+    ((of, keep),) = said.items()
+    return {"keep": keep, "of": of, **file}
 
 
 def text(run: str, card: "Card", target: str) -> str:

@@ -10,7 +10,7 @@ from edgekit.errors import RequestError
 KINDS = (".html", ".htm", ".md")
 
 
-@click.command()
+@click.command(short_help="Draw what was measured, as a page.")
 @click.argument("files", nargs=-1, metavar="[RUNS]...")
 @click.option(
     "-o",
@@ -20,7 +20,7 @@ KINDS = (".html", ".htm", ".md")
     metavar="FILE",
     help="An .html page, or .md; - is Markdown on stdout.",
 )
-@click.option("--title", default="edgekit report", show_default=True, metavar="TEXT", help="What it is headed by.")
+@click.option("--title", default="edgekit report", show_default=True, metavar="TEXT", help="Heading of the page.")
 @common
 def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
     """Draw what edgekit bench and edgekit eval measured: one page that needs no network, or Markdown.
@@ -35,7 +35,7 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
       edgekit report -o - >> "$GITHUB_STEP_SUMMARY"
     """
     from edgekit import places, runs
-    from edgekit import report as room
+    from edgekit.report import report as make
     from edgekit.report.html import html
     from edgekit.report.markdown import markdown
 
@@ -53,7 +53,7 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
     records, warnings = runs.read(sources)
     for warning in warnings:
         talk.warn(warning)
-    made = room.report(records, warnings, title)
+    made = make(records, warnings, title)
     if to_stdout:
         talk.result(markdown(made).rstrip("\n"), None)
         return 0

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edgekit.reproduction import Reproduction
 
 
-@click.command()
+@click.command(short_help="Make an artifact again from its manifest.")
 @click.argument("artifact")
 @click.option("--model", metavar="RUN|py:...", help="Where the model is, if it is a run or a function of yours.")
 @click.option("--weights", metavar="FILE", help="Where the weights are, if they came from a file.")

@@ -7,7 +7,7 @@ import click
 from edgekit.cli.output import Talk, common
 
 
-@click.command()
+@click.command(short_help="Sign every file of an artifact.")
 @click.argument("folder")
 @click.option("--key", required=True, metavar="FILE", help="An EC private key in PEM (P-256, P-384 or P-521).")
 @click.option("--signature", metavar="FILE", help="Where to write it.  [default: model.sig in the folder]")

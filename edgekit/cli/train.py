@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 QAT = {"epochs": 3, "lr": 1e-4}
+FREEZE = {"augment": "none", "epochs": 50}
 LESSON = (
     click.option(
         "--data",
@@ -27,33 +28,38 @@ LESSON = (
     ),
     click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
-    click.option("--temperature", type=float, metavar="T", help="That softens both answers.  [default: 3]"),
+    click.option("--temperature", type=float, metavar="T", help="Temperature that softens both answers.  [default: 3]"),
     click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt."),
     click.option("--classes", metavar="FILE", help="Names of the classes, in their order: lines, JSON or YAML."),
     click.option(
-        "--val-share", type=float, metavar="S", help="Of the training pictures, to select on.  [default: 0.1]"
+        "--val-share",
+        type=float,
+        metavar="S",
+        help="Share of the training pictures to select the best epoch on.  [default: 0.1]",
     ),
     click.option("--batch", type=int, metavar="N", help="Pictures in a step.  [default: 64]"),
     click.option("--lr", type=float, metavar="R", help="Peak learning rate.  [default: 0.001]"),
-    click.option("--optimizer", metavar="NAME", help="One of timm's.  [default: adamw]"),
-    click.option("--weight-decay", type=float, metavar="D", help="[default: 0.05]"),
+    click.option("--optimizer", metavar="NAME", help="An optimizer of timm.  [default: adamw]"),
+    click.option("--weight-decay", type=float, metavar="D", help="Weight decay.  [default: 0.05]"),
     click.option(
         "--schedule",
         type=click.Choice(["cosine", "poly", "tanh", "none"]),
-        help="Of the rate.  [default: cosine]",
+        help="How the learning rate falls.  [default: cosine]",
     ),
-    click.option("--warmup", type=float, metavar="S", help="Share of steps in which the rate rises.  [default: 0.05]"),
+    click.option(
+        "--warmup", type=float, metavar="S", help="Share of steps in which the learning rate rises.  [default: 0.05]"
+    ),
     click.option(
         "--augment",
         type=click.Choice(["none", "light", "strong"]),
         help="Crops; strong: RandAugment.  [default: light]",
     ),
     click.option("--flip/--no-flip", default=None, help="Mirror half of the pictures; not for text.  [default: flip]"),
-    click.option("--smoothing", type=float, metavar="S", help="Of labels.  [default: 0.1]"),
+    click.option("--smoothing", type=float, metavar="S", help="Label smoothing.  [default: 0.1]"),
     click.option(
         "--ema", type=float, metavar="D", help="Keep averaged weights, decay such as 0.999.  [default: 0, none]"
     ),
-    click.option("--seed", type=int, metavar="N", help="[default: 0]"),
+    click.option("--seed", type=int, metavar="N", help="Seed of weights, order and augmentation.  [default: 0]"),
     click.option(
         "--no-keep-pictures",
         "keep_pictures",
@@ -63,7 +69,7 @@ LESSON = (
         help="Leave no training pictures in RUN; exports of it then want --calibration.",
     ),
     click.option("--workers", type=int, metavar="N", help="Processes that read pictures.  [default: 2]"),
-    click.option("--threads", type=int, metavar="N", help="That compute.  [default: as torch decides]"),
+    click.option("--threads", type=int, metavar="N", help="Threads that compute.  [default: as torch decides]"),
     click.option("--save-every", type=int, metavar="N", help="Steps between two saves of the state.  [default: 200]"),
     click.option("--resume", is_flag=True, help="Go on with the run in -o, with the same settings."),
     click.option("--fresh", is_flag=True, help="Replace the run in -o."),
@@ -92,7 +98,7 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
             raise RequestError(f"--{name.replace('_', '-')} means nothing without --distill", hint="--distill as well")
 
 
-@click.command()
+@click.command(short_help="Train a model on your own images.")
 @click.argument("model")
 @lesson_options
 @click.option("--epochs", type=int, metavar="N", help="Times through the pictures.  [default: 10]")
@@ -100,7 +106,13 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
     "--weights", metavar="W", help="Start from: auto, imagenet, package, bundled, a file or a run.  [default: auto]"
 )
 @click.option("--scratch", is_flag=True, help="Start from random weights.")
-@click.option("--freeze", flag_value=True, default=None, type=bool, help="Train the new head alone.")
+@click.option(
+    "--freeze",
+    flag_value=True,
+    default=None,
+    type=bool,
+    help="Train the new head alone. Without --augment the body sees each picture once, and 50 epochs take seconds.",
+)
 @click.option(
     "--qat",
     flag_value=True,
@@ -113,7 +125,10 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
     "--patience", type=int, metavar="N", help="Stop after so many epochs without a better one.  [default: 0, never]"
 )
 @click.option(
-    "--layer-decay", type=float, metavar="D", help="Of the rate, from layer to layer; 0.75 suits a pretrained ViT."
+    "--layer-decay",
+    type=float,
+    metavar="D",
+    help="Decay of the learning rate from layer to layer; 0.75 suits a pretrained ViT.",
 )
 @common
 def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fresh: bool, **flags: Any) -> int:
@@ -141,8 +156,8 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     from edgekit.training import Settings, folder
     from edgekit.training import train as run
 
-    if flags["qat"]:
-        flags = flags | {k: flags[k] or v for k, v in QAT.items()}
+    for unsaid in [QAT] * bool(flags["qat"]) + [FREEZE] * bool(flags["freeze"]):
+        flags = flags | {k: flags[k] or v for k, v in unsaid.items()}
     asked = {k: v for k, v in flags.items() if v is not None} | ({"weights": "random"} if scratch else {})
     try:
         card = run(

@@ -10,7 +10,7 @@ import torch
 from onnx import numpy_helper
 
 from edgekit.errors import ExportError
-from edgekit.exporters.blame import blame
+from edgekit.exporters.diagnose import diagnose
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
@@ -48,7 +48,7 @@ def build(
         model = program.model_proto
     except Exception as error:  # whatever the tracer and its passes raise
         with quiet():
-            why = blame(error, module, example)
+            why = diagnose(error, module, example)
         raise ExportError(f"torch.onnx cannot export this model: {why}") from error
     _tidy(model)
     _pool(model)

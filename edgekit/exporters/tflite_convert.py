@@ -7,7 +7,7 @@ import litert_torch
 import torch
 
 from edgekit.errors import ExportError
-from edgekit.exporters.blame import blame
+from edgekit.exporters.diagnose import diagnose
 from edgekit.quiet import quiet
 
 
@@ -24,5 +24,5 @@ def convert(
             channel_last = litert_torch.to_channel_last_io(module, args=[0], outputs=list(last)).eval()
             return bytes(litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).model_content())
         except Exception as error:  # whatever the converter and its passes raise
-            why = blame(error, module, torch.zeros(1, 3, *size, dtype=dtype))
+            why = diagnose(error, module, torch.zeros(1, 3, *size, dtype=dtype))
             raise ExportError(f"litert-torch cannot convert this model: {why}") from error

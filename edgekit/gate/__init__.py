@@ -1,11 +1,13 @@
 """Is a file slower, larger or worse than the one before it? Checks with an outcome each, and what they come to.
 
 sequential.py  the test that decides between two files launch by launch
+paired.py      launches of both files, side by side
 checks.py      one function per check
 contract.py    what a program that uses the file relies on
 dashboards.py  what Bencher and github-action-benchmark read
 baseline.py    what is compared with: another file, or numbers written down earlier
 judging.py     which checks can be made, and making them
+outputs.py     the files that a verdict is written to
 """
 
 from fnmatch import fnmatch

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from edgekit.artifact import Artifact, Model
 from edgekit.bench.harness import COUNTED
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
-from edgekit.errors import RequestError, UnsupportedError
+from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.evaluation import STATE, evaluate
-from edgekit.gate import Check, Limits, Outcome, Verdict, checks
+from edgekit.gate import Check, Limits, Outcome, Verdict, baseline, checks
 from edgekit.gate.baseline import Baseline, Numbers
 from edgekit.gate.contract import contract
-from edgekit.gate.duel import Duel, log_ratios
+from edgekit.gate.paired import PairedLaunches, log_ratios
 from edgekit.gate.sequential import LAUNCHES, LEVEL, boundary, decide, look
 from edgekit.inspection import Inspection, inspect
 from edgekit.runs import percent
@@ -121,27 +121,27 @@ class Judge:
             return self._paired(base.path)
         return self._against_numbers(base.known)
 
-    def _paired(self, baseline: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
+    def _paired(self, other: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         limits = self.limits
         edge = boundary(limits.max_slowdown / 100, detect=limits.detect)
         with self.progress(LAUNCHES[-1], "timing candidate and baseline, at most") as tick:
-            duel = self._duel(self.job(baseline), tick)
-            decision = decide(duel.launch, edge, go_on=duel.go_on, blur=lambda: duel.blur(duel.times))
-            found = checks.latency(decision, limits, "paired", limits.max_slowdown, duel.seconds, duel.clock)
-            rest = self._of_opening(duel)
+            pair = self._pair(self.job(other), tick)
+            decision = decide(pair.launch, edge, go_on=pair.go_on, blur=lambda: pair.blur(pair.times))
+            found = checks.latency(decision, limits, "paired", limits.max_slowdown, pair.seconds, pair.clock)
+            rest = self._of_opening(pair)
             # without an estimate the clock cannot tell, however often
-            while any(c.outcome == "inconclusive" and c.estimate is not None for c in rest) and duel.may_open():
-                duel.open_both()
-                rest = self._of_opening(duel)
-        assert duel.ready
-        return duel.ready.facts, duel.ready.host, [found, *rest]
+            while any(c.outcome == "inconclusive" and c.estimate is not None for c in rest) and pair.may_open():
+                pair.open_both()
+                rest = self._of_opening(pair)
+        assert pair.ready
+        return pair.ready.facts, pair.ready.host, [found, *rest]
 
-    def _of_opening(self, duel: Duel) -> list[Check]:
-        memory = [(ours.needed, theirs.needed) for ours, theirs in duel.memories]
-        blur = duel.blur(duel.loads)
+    def _of_opening(self, pair: PairedLaunches) -> list[Check]:
+        memory = [(ours.needed, theirs.needed) for ours, theirs in pair.memories]
+        blur = pair.blur(pair.loads)
         return [
             *([checks.memory(memory, "paired", self.limits)] if memory else []),
-            checks.load(log_ratios(duel.loads), self.limits, duel.clock, blur=blur),
+            checks.load(log_ratios(pair.loads), self.limits, pair.clock, blur=blur),
         ]
 
     def _against_numbers(self, numbers: Numbers) -> tuple[dict[str, str], dict[str, str], list[Check]]:
@@ -153,31 +153,31 @@ class Judge:
         score = numbers.score
         then = math.log(score) if score else 0.0
         with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
-            duel = self._duel(self.job(self.path, "reference"), tick)
+            pair = self._pair(self.job(self.path, "reference"), tick)
             decision = decide(
-                lambda: duel.launch() - then,
+                lambda: pair.launch() - then,
                 math.log1p(limit / 100),
-                go_on=duel.go_on,
-                blur=lambda: duel.blur(duel.times) + (numbers.score_within or 0.0),
+                go_on=pair.go_on,
+                blur=lambda: pair.blur(pair.times) + (numbers.score_within or 0.0),
             )
-        assert duel.ready
-        differ = numbers.differences(facts_of(duel, self.device))
+        assert pair.ready
+        differ = numbers.differences(facts_of(pair, self.device))
         if score and not differ:
-            found = [checks.latency(decision, self.limits, "calibrated", limit, duel.seconds, duel.clock)]
+            found = [checks.latency(decision, self.limits, "calibrated", limit, pair.seconds, pair.clock)]
         else:
-            found = [self._absolute(duel, numbers.cpu_ms, differ)]
-        if numbers.memory_bytes and duel.memories and not differ:
-            pairs = [(ours.needed, numbers.memory_bytes) for ours, _ in duel.memories]
+            found = [self._absolute(pair, numbers.cpu_ms, differ)]
+        if numbers.memory_bytes and pair.memories and not differ:
+            pairs = [(ours.needed, numbers.memory_bytes) for ours, _ in pair.memories]
             found.append(checks.memory(pairs, "stored", self.limits))
-        return duel.ready.facts, duel.ready.host, found
+        return pair.ready.facts, pair.ready.host, found
 
-    def _absolute(self, duel: Duel, cpu_ms: float, differ: Sequence[str]) -> Check:
+    def _absolute(self, pair: PairedLaunches, cpu_ms: float, differ: Sequence[str]) -> Check:
         """Milliseconds against those of another machine: told, and judged only on request."""
-        logs = [math.log(max(ours, 1) / (cpu_ms * 1e6)) for ours, _ in duel.times]
-        found = look(logs, math.log1p(self.limits.max_slowdown / 100), duel.blur(duel.times))
-        check = checks.latency(found, self.limits, "absolute", self.limits.max_slowdown, duel.seconds, duel.clock)
+        logs = [math.log(max(ours, 1) / (cpu_ms * 1e6)) for ours, _ in pair.times]
+        found = look(logs, math.log1p(self.limits.max_slowdown / 100), pair.blur(pair.times))
+        check = checks.latency(found, self.limits, "absolute", self.limits.max_slowdown, pair.seconds, pair.clock)
         reason = "; ".join(differ) or "the baseline holds no score"
-        why = f"{cpu_ms:.2f} to {duel.ns / 1e6:.2f} ms, but not comparable: {reason}"
+        why = f"{cpu_ms:.2f} to {pair.ns / 1e6:.2f} ms, but not comparable: {reason}"
         outcome: Outcome = check.outcome if self.allow_absolute else "skipped"
         return msgspec.structs.replace(check, outcome=outcome, why=why)
 
@@ -224,8 +224,10 @@ class Judge:
         with opened(self.device, self.job(self.path), self.timeout) as worker:
             return worker.ready.facts, worker.ready.host
 
-    def _duel(self, other: Job, tick: Callable[[], None]) -> Duel:
-        return Duel(self.job(self.path), other, self.device, self.limits.budget, self.timeout, self.seed, tick)
+    def _pair(self, other: Job, tick: Callable[[], None]) -> PairedLaunches:
+        return PairedLaunches(
+            self.job(self.path), other, self.device, self.limits.budget, self.timeout, self.seed, tick
+        )
 
     def numbers(self, source: str | None = None, *, times: bool = True) -> Numbers:
         """The candidate as the next baseline; without `times`, only what is the same on every machine.
@@ -258,14 +260,14 @@ class Judge:
         """Without times, and a warning, where the machine is too noisy or its clock too coarse to hold another day against them."""
         logs: list[float] = []
         with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
-            duel = self._duel(self.job(self.path, "reference"), tick)
+            pair = self._pair(self.job(self.path, "reference"), tick)
             while True:
-                logs.append(duel.launch())
+                logs.append(pair.launch())
                 if len(logs) < LAUNCHES.start:
                     continue
-                score = estimate(logs, LEVEL, duel.blur(duel.times))
+                score = estimate(logs, LEVEL, pair.blur(pair.times))
                 within = score.high - score.value
-                spent = len(logs) >= LAUNCHES[-1] or not duel.go_on(len(logs))
+                spent = len(logs) >= LAUNCHES[-1] or not pair.go_on(len(logs))
                 if within <= checks.SCORE_WITHIN or spent or math.isinf(score.blur):
                     break
         if math.isinf(score.blur):
@@ -281,11 +283,11 @@ class Judge:
             return numbers
         return msgspec.structs.replace(
             numbers,
-            cpu_ms=round(duel.ns / 1e6, 4),
+            cpu_ms=round(pair.ns / 1e6, 4),
             score=round(math.exp(score.value), 5),
             score_within=round(within, 5),
-            memory_bytes=duel.memory if duel.memories else None,
-            host=facts_of(duel, self.device),
+            memory_bytes=pair.memory if pair.memories else None,
+            host=facts_of(pair, self.device),
         )
 
     def _with_counts(self, numbers: Numbers) -> Numbers:
@@ -293,9 +295,37 @@ class Judge:
         return msgspec.structs.replace(numbers, instructions={f"{self.device.name} {facts['runtime']}": count})
 
 
-def facts_of(duel: Duel, device: Device) -> dict[str, str]:
-    assert duel.ready
-    return {**duel.ready.host, **duel.ready.facts, "device": device.name}
+@dataclass(frozen=True)
+class Update:
+    """A baseline that was replaced: what changed, in words. `numbers`: of a .json; `untold`: without the times it should
+    hold."""
+
+    changes: list[str]
+    numbers: Numbers | None = None
+    untold: bool = False
+
+
+def update(judge: Judge, where: str, source: str | None = None, *, times: bool = True) -> Update:
+    """The candidate becomes the baseline `where`: a .json of numbers, or a file. Raises as `Judge.numbers` and
+    `baseline.replace` do."""
+    if where.endswith(".json"):
+        old = baseline.read(Path(where)) if Path(where).exists() else None
+        new = judge.numbers(source or (old.source if old else None), times=times)
+        untold = times and judge.device.timed and new.cpu_ms is None
+        new = baseline.complete(new, old, counted=not judge.device.timed)
+        baseline.write(Path(where), new)
+        return Update(baseline.changes(old, new), new, untold)
+    before = "nothing"
+    with suppress(EdgekitError), baseline.opened(where) as base:
+        if base.model:
+            before = f"{base.model.digest()[:12]}, {base.model.model_bytes:,} bytes"
+    baseline.replace(where, judge.model)
+    return Update([f"{before} -> {judge.model.digest()[:12]}, {judge.model.model_bytes:,} bytes"])
+
+
+def facts_of(pair: PairedLaunches, device: Device) -> dict[str, str]:
+    assert pair.ready
+    return {**pair.ready.host, **pair.ready.facts, "device": device.name}
 
 
 def _seen(model: Model) -> Inspection | None:

@@ -14,6 +14,7 @@ What one layer loses the next ones inherit: the layer at which the SQNR drops mo
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from edgekit.artifact import Artifact, Model
 from edgekit.devices.apart import apart
 from edgekit.errors import RequestError
-from edgekit.inspection.activations import Layers, Values, open_layers
+from edgekit.inspection.activations import Layers, Values, channels_last, open_layers
 from edgekit.parity import check_comparable
 
 SEEDED = 4  # tensors for files that do not say what they take
@@ -72,15 +73,16 @@ def _compare(first: Model, second: Model, pixels: NDArray[np.uint8] | None, belo
     pairs: list[tuple[int, int]] = []
     sums: list[_Sums] = []
     for given_a, given_b in tensors:
-        values_a, values_b = a.run(given_a), b.run(given_b)
-        if not pairs:
-            pairs = match(values_a, values_b)
-            if not pairs:
-                raise RequestError(f"no layer of {files[0]} is like one of {files[1]}", hint="files of one model")
-            sums = [_Sums(values_a[i].shape[1]) for i, _ in pairs]
-        for (i, j), one in zip(pairs, sums, strict=True):
-            one.add(values_a[i], values_b[j])
-    found = tuple(Compared(a.names[i], b.names[j], s.sqnr_db()) for (i, j), s in zip(pairs, sums, strict=True))
+        seen_a, seen_b = a.run(given_a), b.run(given_b)
+        answers = alike_shaped(seen_a.answers, seen_b.answers, files)
+        if not sums:
+            pairs = match(seen_a.layers, seen_b.layers)
+            sums = [_Sums(seen_a.layers[i].shape[1]) for i, _ in pairs] + [_Sums(x.shape[1]) for x, _ in answers]
+        together = [(seen_a.layers[i], seen_b.layers[j]) for i, j in pairs] + answers
+        for (x, y), one in zip(together, sums, strict=True):
+            one.add(x, y)
+    names = [(a.names[i], b.names[j]) for i, j in pairs] + list(zip(a.outputs, b.outputs, strict=True))
+    found = tuple(Compared(*pair, s.sqnr_db()) for pair, s in zip(names, sums, strict=True))
     alone = [
         *(f"{files[0]}: {name}" for i, name in enumerate(a.names) if i not in {i for i, _ in pairs}),
         *(f"{files[1]}: {name}" for j, name in enumerate(b.names) if j not in {j for _, j in pairs}),
@@ -124,6 +126,29 @@ def _noise(shape: tuple[int, ...], kind: str) -> list[NDArray[np.generic]]:
         return [rng.normal(0, 1, shape).astype(kind) for _ in range(SEEDED)]
     limits = np.iinfo(kind)
     return [rng.integers(limits.min, limits.max, shape, kind, endpoint=True) for _ in range(SEEDED)]
+
+
+def alike_shaped(
+    first: Sequence[NDArray[np.float32]], second: Sequence[NDArray[np.float32]], files: Sequence[Path]
+) -> list[tuple[Values, Values]]:
+    """Outputs side by side, [positions, channels] each; of maps the channels come last in one format and second in another.
+
+    Raises RequestError for files that answer other tensors.
+    """
+    told = [" and ".join(str(list(x.shape)) for x in side) for side in (first, second)]
+    other = RequestError(
+        f"{files[0]} answers {told[0]}, {files[1]} answers {told[1]}", hint="files of one model, with the same outputs"
+    )
+    if len(first) != len(second):
+        raise other
+    found = []
+    for x, y in zip(first, second, strict=True):
+        if x.shape != y.shape and x.ndim == 4:
+            x, y = (x, np.moveaxis(y, -1, 1)) if np.moveaxis(y, -1, 1).shape == x.shape else (np.moveaxis(x, -1, 1), y)
+        if x.shape != y.shape:
+            raise other
+        found.append((channels_last(x, 1), channels_last(y, 1)))
+    return found
 
 
 def match(a: Sequence[Values], b: Sequence[Values]) -> list[tuple[int, int]]:

@@ -13,14 +13,20 @@ No other room knows what a score is.
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from edgekit.preprocess import Placement
+from edgekit.tasks.classification import Classes as Classes
 from edgekit.tasks.classification import Classification as Classification
 from edgekit.tasks.embedding import Embedding as Embedding
+from edgekit.tasks.embedding import Vector as Vector
 from edgekit.tasks.likeness import Likeness as Likeness
 from edgekit.tasks.likeness import Measure as Measure
 from edgekit.tasks.raw import Raw as Raw
+from edgekit.tasks.raw import Tensors as Tensors
+from edgekit.tasks.segmentation import Mask as Mask
 from edgekit.tasks.segmentation import Segmentation as Segmentation
 from edgekit.tensors import Tensor, Values
 
+Prediction = Classes | Vector | Mask | Tensors
 Task = Classification | Embedding | Segmentation | Raw  # closed: the name in a manifest gives the class
 NAMES = ("classification", "embedding", "segmentation", "raw")
 
@@ -29,6 +35,7 @@ class Reads(Protocol):
     """What every task can do.
 
     fault     what contradicts the task in a file's outputs and number of labels, in words; None where nothing does
+    read      what the answer to one picture, without its first axis, says of that picture; input_size: height, width
     alike     compares answers to the same pictures, [n, ...] each, with a reference's; adds up over batches
     measures  what such a likeness must reach under a scheme, besides its SQNR
     can_be    whether answers can be what the task calls them
@@ -37,6 +44,7 @@ class Reads(Protocol):
     roles: ClassVar[tuple[str, ...]]
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None: ...
+    def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Prediction": ...
     def alike(self, reference: Values, values: Values) -> Likeness: ...
     def measures(self, likeness: Likeness, scheme: str) -> tuple[Measure, ...]: ...
     def can_be(self, answers: Values) -> bool: ...

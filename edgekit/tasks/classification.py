@@ -4,12 +4,14 @@ The only place that knows when a softmax, a sigmoid or nothing makes probabiliti
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.preprocess import Placement
 from edgekit.recipe import Kind
 from edgekit.tasks.likeness import Likeness, Measure, noise
 from edgekit.tensors import Tensor, Values
@@ -44,6 +46,11 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
             return f"{labels} classes, and an output of {outputs[0].layout} {list(outputs[0].shape)}"
         return "one class excludes others" if labels == 1 and not self.independent else None
 
+    def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Classes":
+        """Of the answer to one picture, scores [c]."""
+        (scores,) = values
+        return Classes(self.probabilities(scores[None])[0], self.holds(scores[None])[0])
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         same = (self.holds(reference[0]) == self.holds(values[0])).all(-1)
         return Likeness(noise(reference, values), tuple(map(float, same)))
@@ -53,13 +60,16 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
         return (Measure(self.measure, round(share, 4), MINIMUM[scheme]),)
 
     def can_be(self, answers: Values) -> bool:
-        """Whether scores [n, c] can be what the task calls them. Integers inside a file round probabilities to 1/256."""
+        """Whether scores [n, c] can be what the task calls them. Integers inside a file round probabilities to 1/256.
+
+        Logits of one picture, of two classes above all, may add up to 1 by chance; those of several do not.
+        """
         (scores,) = answers
         if self.scores == "probabilities":
             return bool((scores >= -0.01).all() and (scores <= 1.01).all())
         if self.scores == "log-probabilities":
             return bool((scores <= 0.01).all())
-        return scores.shape[-1] == 1 or not add_up(scores)
+        return 1 in scores.shape or not add_up(scores)
 
     def probabilities(self, scores: Scores) -> Scores:
         """Of the same shape, float32."""
@@ -103,6 +113,18 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 
 
 LOGITS = Classification()
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A classifier's answer to one picture, one value a class: the probability, and whether the label holds."""
+
+    probabilities: NDArray[np.float32]
+    holds: NDArray[np.bool_]
+
+    def best(self, k: int) -> list[tuple[int, float]]:
+        """The k most probable classes and every one that holds, best first."""
+        return top_k(self.probabilities, max(k, int(self.holds.sum())))
 
 
 def softmax(logits: Scores) -> Scores:

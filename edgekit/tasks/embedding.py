@@ -1,12 +1,14 @@
 """One vector a picture, near to those of like pictures: what features of a network without classes mean."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.preprocess import Placement
 from edgekit.tasks.likeness import Floats, Likeness, Measure, noise
 from edgekit.tensors import Tensor, Values
 
@@ -46,6 +48,10 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
             return f"an embedding, and an output of {outputs[0].layout} {list(outputs[0].shape)}"
         return None
 
+    def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Vector":
+        """Of the answer to one picture, [d]."""
+        return Vector(values[0])
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         return Likeness(noise(reference, values), vectors=(reference[0], values[0]))
 
@@ -63,6 +69,17 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
 
     def __str__(self) -> str:
         return "embedding of length 1" if self.normalized else "embedding"
+
+
+@dataclass(frozen=True)
+class Vector:
+    """The embedding of one picture, float32 [d]."""
+
+    values: Floats
+
+    def similarity(self, gallery: Floats) -> Floats:
+        """The cosine with each row of a gallery [n, d]."""
+        return np.asarray(unit(gallery) @ unit(self.values[None])[0])
 
 
 def resemblance(reference: Floats, values: Floats) -> tuple[float, float, float]:

@@ -1,10 +1,12 @@
 """Any tensors, named: what fits no other task."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
 
+from edgekit.preprocess import Placement
 from edgekit.tasks.likeness import Likeness, Measure, noise
 from edgekit.tensors import Tensor, Values
 
@@ -20,6 +22,10 @@ class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="na
             return f"raw answers, and {labels} labels"
         return None if outputs else "raw answers, and no outputs"
 
+    def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Tensors":
+        """Of the answer to one picture, all as they are."""
+        return Tensors(values)
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         return Likeness(noise(reference, values))
 
@@ -31,3 +37,10 @@ class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="na
 
     def __str__(self) -> str:
         return "raw"
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """A file's answers to one picture, float32, channels first, in the order of its outputs."""
+
+    values: Values

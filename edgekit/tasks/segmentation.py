@@ -1,17 +1,19 @@
 """A class for every pixel: scores at the head's size, a mask at the picture's."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.preprocess import Placement
 from edgekit.tasks.likeness import Floats, Likeness, Measure, noise
 from edgekit.tensors import Tensor, Values
 
-Mask = NDArray[np.uint8]  # [h, w], the number of a label
-Colour = tuple[Annotated[int, msgspec.Meta(ge=0, le=255)], ...]
+Part = Annotated[int, msgspec.Meta(ge=0, le=255)]  # of a colour
+Palette = tuple[tuple[Part, Part, Part], ...]  # red, green and blue for each label
 
 # Share of pixels of the same class, over all pictures and in the worst of them. fp32: ties flip, in random networks 0.003 %.
 MINIMUM = {
@@ -43,7 +45,7 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     background: int | None = None
     ignore: int | None = 255
-    palette: tuple[tuple[int, int, int], ...] = ()
+    palette: Palette = ()
     upsample: Upsample = Upsample()
 
     roles: ClassVar[tuple[str, ...]] = ("scores",)
@@ -72,6 +74,17 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
             return (scores[:, 0] >= limit).astype(np.uint8)
         return np.asarray(scores.argmax(1), np.uint8)
 
+    def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Mask":
+        """Of the answer to one picture, scores [c, h, w]: the mask at the picture's own size.
+
+        Scores are resized to the input's size, classes are taken there, and each pixel of the picture has the class of the
+        input pixel under its centre.
+        """
+        scores = upsampled(values[0], input_size, self.upsample)
+        labels = self.classes(scores[None])[0]
+        rows, columns = at.pixels(1, input_size[0]), at.pixels(0, input_size[1])
+        return Mask(labels[rows[:, None], columns[None]])
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         same = self.classes(reference[0]) == self.classes(values[0])
         return Likeness(noise(reference, values), tuple(map(float, same.mean((1, 2)))))
@@ -91,7 +104,45 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
         return f"segmentation, {self.scores}"
 
 
-def palette(labels: int) -> tuple[tuple[int, int, int], ...]:
+@dataclass(frozen=True)
+class Mask:
+    """The number of a label for every pixel of a picture, uint8 [height, width]."""
+
+    labels: NDArray[np.uint8]
+
+    def shares(self, labels: int) -> NDArray[np.float64]:
+        """Of the picture that each label covers."""
+        return np.bincount(self.labels.ravel(), minlength=labels) / self.labels.size
+
+
+def upsampled(scores: Floats, size: tuple[int, int], how: Upsample) -> Floats:
+    """Scores [c, h, w] at (height, width), as torch's interpolate makes them.
+
+    The places are computed in float64, the shares in float32: rows first, a + (b - a) * share, then columns. Kotlin follows it.
+    """
+    if scores.shape[1:] == size:
+        return scores
+    for axis, side in ((1, size[0]), (2, size[1])):
+        low, high, share = _between(scores.shape[axis], side, how)
+        a, b = scores.take(low, axis), scores.take(high, axis)
+        scores = a + (b - a) * share.reshape((-1, 1) if axis == 1 else (-1,))
+    return scores
+
+
+def _between(old: int, new: int, how: Upsample) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each new place the two old ones it lies between, and how near it is to the second."""
+    places = np.arange(new, dtype=np.float64)
+    if how.mode == "nearest":
+        at = np.floor(places * (old / new))
+    elif how.align_corners:
+        at = places * ((old - 1) / max(new - 1, 1))
+    else:
+        at = ((places + 0.5) * (old / new) - 0.5).clip(0, None)
+    low = np.floor(at).clip(0, old - 1).astype(np.intp)
+    return low, np.minimum(low + 1, old - 1), (at - low).astype(np.float32)
+
+
+def palette(labels: int) -> Palette:
     """The colours of PASCAL VOC's masks, by reversal of bits: label 0 is black."""
 
     def colour(label: int) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ course.py      what does not change in a run, and where it stands
 resuming.py    the saved state, and whether it is of the run that is asked for
 learner.py     a step, a score, and the state between two steps
 batches.py     pictures streamed from a data set, augmented by timm
+frozen.py      what a frozen body makes of each picture, once
 quantized.py   the network as its int8 file will see it
 objective.py   what a task means: truths, loss, counts; a teacher
 randomness.py  why a resumed run draws what it would have drawn

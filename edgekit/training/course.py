@@ -15,11 +15,12 @@ from edgekit.data import DataSet, Lessons, open_lessons, stamps
 from edgekit.data.labels import read_names
 from edgekit.errors import DataError
 from edgekit.manifest import TrainedOn
-from edgekit.models import LoadedModel, trained
+from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
 from edgekit.training import batches, randomness
 from edgekit.training.batches import Batch
+from edgekit.training.frozen import Frozen
 from edgekit.training.learner import score
 from edgekit.training.objective import Objective
 from edgekit.training.settings import Settings, plain
@@ -63,7 +64,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Course:
-    """What does not change in a run."""
+    """What does not change in a run.
+
+    frozen  of a body that does not learn: it is asked once about each picture
+    """
 
     settings: Settings
     out: Path
@@ -73,6 +77,7 @@ class Course:
     command: str
     world: World
     say: Say
+    frozen: Frozen | None = None
 
     @property
     def steps(self) -> int:
@@ -92,6 +97,8 @@ class Course:
         asked, train, objective = self.settings, self.lessons.train, self.objective
         parts = batches.lessons_of(len(train), asked, epoch)[skip:]
         mine = [part[self.world.rank :: self.world.size] for part in parts]
+        if self.frozen:
+            return self.frozen.batches(train, mine)
         seed = (asked.seed, randomness.VIEW, epoch)
         return batches.stream(train, mine, objective.random, objective.nothing, asked.workers, seed)
 
@@ -102,11 +109,14 @@ class Course:
         mine = parts[self.world.rank :: self.world.size]
         if not mine:
             return iter(())
+        if self.frozen:
+            return self.frozen.batches(data, mine)
         return batches.stream(data, mine, objective.plain, objective.nothing, asked.workers, (asked.seed,))
 
     def measure(self, module: nn.Module, data: DataSet) -> Score:
         self.world.agree(module)
-        found = score(module, self.objective, self.looks(data), self.world)
+        judged = heads.head(module) if self.frozen else module
+        found = score(judged, self.objective, self.looks(data), self.world)
         if not found.pictures:
             raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
         return found

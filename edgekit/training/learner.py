@@ -28,11 +28,21 @@ class Learner:
     """
     module  what is trained and saved; float32
     kept    what is kept: its moving average where there is one, else the module itself
-    grid    of quantization-aware training: the module through the int8 grid, which is what learns
+    grid    of quantization-aware training: the module through the int8 grid
+    whole   what learns: the grid, the head alone where it is given features, else the module
     """
 
-    def __init__(self, module: nn.Module, objective: Objective, settings: Settings, steps: int, world: World) -> None:
-        """`steps`: in an epoch."""
+    def __init__(
+        self,
+        module: nn.Module,
+        objective: Objective,
+        settings: Settings,
+        steps: int,
+        world: World,
+        *,
+        of_features: bool = False,
+    ) -> None:
+        """steps: in an epoch; of_features: the batches hold what the head is given, not images."""
         self.module, self.objective, self.settings, self.world = world.place(module), objective, settings, world
         self.head = heads.head(module) if settings.freeze else None
         if self.head is not None:
@@ -52,13 +62,14 @@ class Learner:
         )
         self.average = ModelEmaV3(module, settings.ema, use_warmup=True) if settings.ema else None
         self.grid = FakeQuantized(module).to(world.device) if settings.qat else None
-        self.net = world.spread(self.grid or module)
+        self.whole = self.head if self.head is not None and of_features else self.grid or module
+        self.net = world.spread(self.whole)
         gpu = world.device.type == "cuda"
         self.half = gpu and torch.cuda.is_bf16_supported()
 
     def close(self) -> None:
         """Let go of what spreads it over processes: see world.join."""
-        self.net = self.grid or self.module
+        self.net = self.whole
 
     @property
     def kept(self) -> nn.Module:

@@ -20,6 +20,7 @@ from edgekit.models import LoadedModel, answers, heads, trained
 from edgekit.models.trained import Card
 from edgekit.training import curve, folder, objective, quantized, resuming, world
 from edgekit.training.course import Course, Say, Standing, lessons_of
+from edgekit.training.frozen import Frozen, ends_in_its_head
 from edgekit.training.learner import Learner, in_plain_words
 from edgekit.training.settings import Settings, check
 
@@ -75,10 +76,13 @@ def train(
             else None
         )
         asked = objective.Classes(settings, model.preprocess, teacher)
-        course = Course(settings, out, lessons, model, asked, command, here, say)
+        frozen = _frozen(settings, model, asked, here)
+        course = Course(settings, out, lessons, model, asked, command, here, say, frozen)
         with (
             folder.alone(out) if here.first else nullcontext(),
-            closing(Learner(model.module, asked, settings, course.steps, here)) as learner,
+            closing(
+                Learner(model.module, asked, settings, course.steps, here, of_features=frozen is not None)
+            ) as learner,
         ):
             for line in (*lessons.notes, _parts(lessons)):
                 say(line)
@@ -105,7 +109,8 @@ def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel
     model = models.load(recipe, planned)
     answers.check_logits(model.trace, settings.model)
     for note in model.notes:
-        say(note)
+        if note != models.UNNAMED:  # the pictures' folders or table name them
+            say(note)
     if not model.knows(labels):
         if settings.qat:
             raise RequestError(
@@ -115,6 +120,14 @@ def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel
         heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
         say(f"a new head for {len(labels)} classes")
     return model
+
+
+def _frozen(settings: Settings, model: LoadedModel, asked: objective.Objective, here: world.World) -> Frozen | None:
+    """Where neither body nor views change, and nothing follows the head, the body is asked once about each picture."""
+    once = settings.freeze and settings.augment == "none" and not settings.distill
+    if not once or not ends_in_its_head(model.module, model.preprocess.input_size):
+        return None
+    return Frozen(model.module, asked, settings, here)
 
 
 def _check_size(pictures: int, settings: Settings, here: world.World) -> None:

@@ -20,16 +20,30 @@ from edgekit.inspection import fitting
 Values = NDArray[np.float32]  # one layer's answer to one picture: [positions, channels]
 
 
+class Seen(NamedTuple):
+    """What one picture makes of an opened file.
+
+    layers   of every layer the answer, in the order of `Layers.names`
+    answers  of every output, as real numbers in the file's own shape
+    """
+
+    layers: list[Values]
+    answers: list[NDArray[np.float32]]
+
+
 class Layers(Protocol):
-    """An opened file. `run` takes the input tensor of one picture and returns what every layer answers, in the order of
-    `names`, and last what the file answers, unless that is the last layer's. how: the runtime, and what it computes
-    otherwise than when nobody looks."""
+    """An opened file. A layer whose answer is an output's is told as that output alone.
+
+    names    of the layers; outputs: what the file's outputs are called here, the name of the layer where it is one's
+    how      the runtime, and what it computes otherwise than when nobody looks
+    """
 
     names: tuple[str, ...]
+    outputs: tuple[str, ...]
     how: str
 
     def takes(self) -> tuple[tuple[int, ...], str]: ...
-    def run(self, tensor: NDArray[Any]) -> list[Values]: ...
+    def run(self, tensor: NDArray[Any]) -> Seen: ...
 
 
 class Operator(NamedTuple):
@@ -42,10 +56,24 @@ class Operator(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where a layer's answer is read; layer None: the file's own answer."""
+    """Where an answer is read: a layer's, or an output's, which is a layer's too or none's."""
 
     layer: Operator | None
     tensor: Any
+
+
+class Points(NamedTuple):
+    layers: list[Point]
+    outputs: list[Point]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(point.layer.name for point in self.layers if point.layer)
+
+    def output_names(self, files: Sequence[str]) -> tuple[str, ...]:
+        """files: what the file calls its outputs; of a single one that tells a user nothing."""
+        called = ["the answer"] if len(self.outputs) == 1 else [f"output {name}" for name in files]
+        return tuple(p.layer.name if p.layer else name for p, name in zip(self.outputs, called, strict=True))
 
 
 SHAPES = {"SHAPE", "Shape", "ShapeOf"}  # what they answer does not depend on the picture
@@ -54,11 +82,11 @@ SHAPES = {"SHAPE", "Shape", "ShapeOf"}  # what they answer does not depend on th
 def points(
     operators: Iterable[Operator],
     given: Hashable,
-    answer: Hashable,
+    answers: Sequence[Hashable],
     layers: Collection[str],
     passes: Collection[str],
-) -> list[Point]:
-    """Every layer's point, the shallowest layer first: formats order parallel branches differently.
+) -> Points:
+    """Every layer's point, the shallowest layer first: formats order parallel branches differently. And every output's.
 
     operators  in an order in which what is read was made before
     layers     kinds that multiply with weights; products of two activations do not count
@@ -80,7 +108,7 @@ def points(
 
     def settled(tensor: Hashable) -> Hashable:
         passed = set()
-        while tensor != answer and len(readers[tensor]) == 1:
+        while tensor not in answers and len(readers[tensor]) == 1:
             if tensor in passed:
                 raise ValueError(f"what reads {tensor} makes it")
             passed.add(tensor)
@@ -92,11 +120,11 @@ def points(
 
     found.sort(key=lambda pair: pair[0])
     known = [Point(operator, settled(operator.makes[0])) for _, operator in found]
-    return known if known and known[-1].tensor == answer else [*known, Point(None, answer)]
-
-
-def names(found: Sequence[Point]) -> tuple[str, ...]:
-    return tuple(point.layer.name if point.layer else "the answer" for point in found)
+    last = {point.tensor: point for point in known}
+    return Points(
+        [point for point in known if point.tensor not in answers],
+        [last.get(answer, Point(None, answer)) for answer in answers],
+    )
 
 
 def channels_last(values: NDArray[Any], axis: int) -> Values:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edgekit.errors import WorkerError, reason
 from edgekit.extras import needs
 from edgekit.inspection import tflite
-from edgekit.inspection.activations import Operator, Values, channels_last, names, points
+from edgekit.inspection.activations import Operator, Seen, channels_last, points
 from edgekit.quiet import quiet
 from edgekit.runtimes.litert import version
 
@@ -35,31 +35,33 @@ class LitertLayers:
         except (ValueError, RuntimeError) as error:
             raise WorkerError(f"{version('ai-edge-litert')} cannot open {file}: {reason(error)}") from error
         self.given = self.interpreter.get_input_details()[0]
-        answer = self.interpreter.get_output_details()[0]["index"]
-        found = points(operators, int(self.given["index"]), int(answer), tflite.LAYERS, PASSES)
-        self.names = names(found)
+        outputs = self.interpreter.get_output_details()
+        answers = [int(output["index"]) for output in outputs]
+        found = points(operators, int(self.given["index"]), answers, tflite.LAYERS, PASSES)
+        self.names, self.outputs = found.names, found.output_names([output["name"] for output in outputs])
         self.how = f"{version('ai-edge-litert')} without XNNPACK"
         self._details = {int(t["index"]): t for t in self.interpreter.get_tensor_details()}
-        self._tensors = [point.tensor for point in found]
+        self._found = found
 
     def takes(self) -> tuple[tuple[int, ...], str]:
         return tuple(int(n) for n in self.given["shape"]), np.dtype(self.given["dtype"]).name
 
-    def run(self, tensor: NDArray[Any]) -> list[Values]:
+    def run(self, tensor: NDArray[Any]) -> Seen:
         try:
             self.interpreter.set_tensor(self.given["index"], tensor)
             self.interpreter.invoke()
-            return [self._real(index) for index in self._tensors]
+            # NHWC: the channels are last already
+            layers = [channels_last(self._real(point.tensor), -1) for point in self._found.layers]
+            return Seen(layers, [self._real(point.tensor) for point in self._found.outputs])
         except (ValueError, RuntimeError) as error:
             raise WorkerError(f"{version('ai-edge-litert')}: {reason(error)}") from error
 
-    def _real(self, index: int) -> Values:
-        """NHWC: the channels are last already."""
-        values = self.interpreter.get_tensor(index)
+    def _real(self, index: int) -> NDArray[np.float32]:
+        values: NDArray[Any] = self.interpreter.get_tensor(index)
         grid = self._details[index]["quantization_parameters"]
         if len(grid["scales"]) == 1 and values.dtype.kind in "iu":
             values = (values.astype(np.float32) - grid["zero_points"][0]) * grid["scales"][0]
-        return channels_last(values, -1)
+        return values.astype(np.float32, copy=False)
 
 
 def _operators(file: Path) -> list[Operator]:

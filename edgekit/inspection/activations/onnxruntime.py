@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekit.errors import ArtifactError, WorkerError, reason
 from edgekit.extras import needs
 from edgekit.inspection import onnx as reader
-from edgekit.inspection.activations import Operator, Point, Values, channels_last, names, points
+from edgekit.inspection.activations import Operator, Point, Seen, channels_last, points
 from edgekit.inspection.onnx_graph import CONVOLUTIONS, WEIGHTS_AT
 
 CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
@@ -35,12 +35,14 @@ class OnnxLayers:
         given = [value for value in model.graph.input if value.name not in stored]
         if len(given) != 1:
             raise ArtifactError(f"{file} takes {len(given)} tensors, not one picture")
-        found = points(map(_operator, nodes), given[0].name, model.graph.output[0].name, set(WEIGHTS_AT), PASSES)
+        answers = [value.name for value in model.graph.output]
+        found = points(map(_operator, nodes), given[0].name, answers, set(WEIGHTS_AT), PASSES)
         makers = {tensor: node for node in nodes for tensor in node.output}
         constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if math.prod(t.dims) == 1}
-        self._points = [_Asked(point, makers.get(point.tensor), constants) for point in found]
-        outputs = {value.name for value in model.graph.output}
-        for asked in self._points:
+        self._layers = [_Asked(point, makers.get(point.tensor), constants) for point in found.layers]
+        self._answers = [_Asked(point, makers.get(point.tensor), constants) for point in found.outputs]
+        outputs = set(answers)
+        for asked in (*self._layers, *self._answers):
             if asked.tensor not in outputs:
                 model.graph.output.add(name=asked.tensor)
                 outputs.add(asked.tensor)
@@ -54,20 +56,23 @@ class OnnxLayers:
             )
         except Exception as error:  # ONNX Runtime's exceptions have no common class of their own
             raise WorkerError(f"{self.how} cannot open {file}: {reason(error)}") from error
-        self.names = names(found)
+        self.names, self.outputs = found.names, found.output_names(answers)
 
     def takes(self) -> tuple[tuple[int, ...], str]:
         given = self.session.get_inputs()[0]
         shape = tuple(n if isinstance(n, int) else 1 for n in given.shape)
         return shape, {"float": "float32", "double": "float64"}.get(kind := given.type[7:-1], kind)
 
-    def run(self, tensor: NDArray[Any]) -> list[Values]:
+    def run(self, tensor: NDArray[Any]) -> Seen:
+        asked = (*self._layers, *self._answers)
         try:
-            wanted = [asked.tensor for asked in self._points]
-            answers = self.session.run(wanted, {self.session.get_inputs()[0].name: tensor})
+            wanted = [one.tensor for one in asked]
+            values = self.session.run(wanted, {self.session.get_inputs()[0].name: tensor})
         except Exception as error:  # as above
             raise WorkerError(f"{self.how}: {reason(error)}") from error
-        return [asked.real(values) for asked, values in zip(self._points, answers, strict=True)]
+        real = [one.real(found) for one, found in zip(asked, values, strict=True)]
+        layers, answers = real[: len(self._layers)], real[len(self._layers) :]
+        return Seen([channels_last(v, one.axis) for one, v in zip(self._layers, layers, strict=True)], answers)
 
 
 class _Asked:
@@ -81,11 +86,11 @@ class _Asked:
             if all(n is not None for n in numbers):
                 self.tensor, self.grid = str(maker.input[0]), numbers
 
-    def real(self, values: NDArray[Any]) -> Values:
+    def real(self, values: NDArray[Any]) -> NDArray[np.float32]:
         if self.grid:
             scale, *zero = (n.astype(np.float32) for n in self.grid if n is not None)
             values = (values.astype(np.float32) - (zero[0] if zero else 0)) * scale
-        return channels_last(values, self.axis)
+        return values.astype(np.float32, copy=False)
 
 
 def _operator(node: Any) -> Operator:

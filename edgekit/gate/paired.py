@@ -22,7 +22,7 @@ Pair = tuple[float, float]  # of the candidate, of the baseline
 
 
 @dataclass
-class Duel:
+class PairedLaunches:
     """What the launches showed, one pair each: nanoseconds of an inference, of opening the file, and memory where it is told."""
 
     candidate: Job

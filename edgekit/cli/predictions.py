@@ -1,0 +1,192 @@
+"""What predictions look like: in words, in JSON, and as files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from edgekit.cli.output import table
+from edgekit.errors import RequestError
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Artifact
+    from edgekit.prediction import Nearest
+    from edgekit.tasks import Prediction
+
+    Answer = Union[Prediction, Nearest]  # noqa: UP007  a string elsewhere
+
+COVERED = 0.0005  # of a picture: a label that covers less is not told
+
+
+def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
+    """As JSON has it."""
+    from edgekit.prediction import Nearest
+    from edgekit.tasks import Classes, Mask, Vector
+
+    labels = artifact.labels()
+    match found:
+        case Classes():
+            best = [{"label": labels[i], "index": i, "probability": p} for i, p in found.best(top)]
+            holding = {} if _threshold(artifact) is None else {"labels": _holding(found, labels)}
+            return {"classes": best, **holding}
+        case Nearest(vector, near):
+            return {
+                "nearest": [{"image": str(p), "similarity": s} for p, s in near],
+                "embedding": vector.values.tolist(),
+            }
+        case Vector():
+            return {"embedding": found.values.tolist()}
+        case Mask():
+            shares = found.shares(len(labels))
+            height, width = found.labels.shape
+            covered = [{"label": labels[i], "index": i, "share": float(s)} for i, s in enumerate(shares) if s]
+            return {"width": width, "height": height, "labels": covered}
+    return {"outputs": [{"name": n, "shape": list(v.shape)} | _range(v) for n, v in _named(artifact, found)]}
+
+
+def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: dict[str, Any]) -> str:
+    """The picture's name, and a row for each thing to say."""
+    from edgekit.prediction import Nearest
+    from edgekit.tasks import Classes, Mask, Vector
+
+    labels, title = artifact.labels(), str(path)
+    rows: list[tuple[str, ...]]
+    match found:
+        case Classes():
+            if (threshold := _threshold(artifact)) is not None:
+                title += ": " + (", ".join(_holding(found, labels)) or f"none from {threshold:.0%} on")
+            rows = [(f"{p:6.1%}", labels[i]) for i, p in found.best(top)]
+        case Nearest(_, near):
+            rows = [(f"{similarity:6.3f}", str(other)) for other, similarity in near]
+        case Vector(values):
+            shown = " ".join(f"{v:.3g}" for v in values[:4])
+            rows = [("embedding", f"{len(values)} numbers: {shown} ...")]
+        case Mask():
+            shares = found.shares(len(labels))
+            order = sorted(range(len(labels)), key=lambda i: -shares[i])
+            rows = [(f"{shares[i]:6.1%}", labels[i]) for i in order if shares[i] >= COVERED]
+        case _:
+            rows = [
+                (name, "x".join(map(str, v.shape)), "{min:.4g} to {max:.4g}, mean {mean:.4g}".format(**_range(v)))
+                for name, v in _named(artifact, found)
+            ]
+    told = "".join(f"\n  written to {file}" for file in written.values())
+    return f"{title}\n{table(rows, indent='  ')}{told}"
+
+
+def limits(artifact: "Artifact") -> str:
+    """What the model can say at all: a reader may take a guess among its labels for a find."""
+    knows = artifact.manifest.weights.knows
+    if not artifact.manifest.labels:
+        return ""
+    names, threshold = "whatever else it sees, it names one of them", _threshold(artifact)
+    if threshold is not None:
+        names = f"each by itself, and a label holds from {threshold:.0%} on"
+    return f"this model knows {knows}; {names}"
+
+
+def _threshold(artifact: "Artifact") -> float | None:
+    """Of labels that do not exclude each other: the probability from which one holds."""
+    from edgekit.tasks import Classification
+
+    task = artifact.manifest.task
+    return task.threshold if isinstance(task, Classification) and task.independent else None
+
+
+def _holding(found: Any, labels: Sequence[str]) -> list[str]:
+    """The labels that hold, the most probable first."""
+    return [labels[i] for i, _ in found.best(0) if found.holds[i]]
+
+
+def _named(artifact: "Artifact", found: Any) -> list[tuple[str, Any]]:
+    names = [output.role or output.name for output in artifact.manifest.outputs]
+    return list(zip(names, found.values, strict=True))
+
+
+def _range(values: Any) -> dict[str, float]:
+    return {"min": float(values.min()), "max": float(values.max()), "mean": float(values.mean())}
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where files of each picture go: places by option ("drawn", "mask", "values") and picture."""
+
+    artifact: "Artifact"
+    places: dict[str, dict[Path, Path]]
+
+    @classmethod
+    def check(
+        cls, artifact: "Artifact", images: Sequence[Path], *, draw: str | None, mask: str | None, output: str | None
+    ) -> "Writing":
+        """Raises RequestError for what a task cannot write, OutputError."""
+        from edgekit.tasks import Classification, Segmentation
+
+        task = artifact.manifest.task
+        for option, asked, fits, of in (
+            ("--draw", draw, isinstance(task, Segmentation), "masks"),
+            ("--mask", mask, isinstance(task, Segmentation), "masks"),
+            ("--output", output, not isinstance(task, Classification | Segmentation), "embeddings and raw answers"),
+        ):
+            if asked and not fits:
+                raise RequestError(f"{option} is for {of}, and {artifact.name} answers {task}", hint="leave it out")
+        places = {}
+        for kind, option, asked, suffix in (
+            ("drawn", "--draw", draw, ".png"),
+            ("mask", "--mask", mask, ".png"),
+            ("values", "-o", output, ".npz"),
+        ):
+            if asked:
+                places[kind] = _places(Path(asked), images, option, suffix)
+        return cls(artifact, places)
+
+    def write(self, image: Path, found: "Answer") -> dict[str, Any]:
+        """What was written, by kind."""
+        return {kind: str(self._written(kind, places[image], image, found)) for kind, places in self.places.items()}
+
+    def _written(self, kind: str, place: Path, image: Path, found: Any) -> Path:
+        import numpy as np
+
+        from edgekit import drawing
+        from edgekit.places import output_errors, replacing
+        from edgekit.preprocess import open_picture
+        from edgekit.tasks import segmentation
+
+        with output_errors():
+            place.parent.mkdir(parents=True, exist_ok=True)
+        labels, task = self.artifact.labels(), self.artifact.manifest.task
+        with replacing(place) as partial:
+            if kind == "values":
+                named = (
+                    _named(self.artifact, found) if isinstance(found.values, tuple) else [("embedding", found.values)]
+                )
+                with partial.open("wb") as file:
+                    np.savez(file, **dict(named))
+                return place
+            assert isinstance(task, segmentation.Segmentation)
+            palette = task.palette or segmentation.palette(len(labels))
+            if kind == "mask":
+                drawing.mask_picture(found, palette).save(partial, "PNG")
+            else:
+                drawing.over(open_picture(image), found, palette, labels, task.background).save(partial, "PNG")
+        return place
+
+
+def _places(asked: Path, images: Sequence[Path], option: str, suffix: str) -> dict[Path, Path]:
+    """One file, or one in a folder for each picture."""
+    from edgekit.places import check_place
+
+    if len(images) == 1 and not asked.is_dir():
+        if asked.suffix.lower() != suffix:
+            raise RequestError(
+                f"{option} {asked} does not end in {suffix}", hint=f"{option} {asked.with_suffix(suffix)}"
+            )
+        places = {images[0]: asked}
+    else:
+        if asked.is_file() or asked.suffix.lower() == suffix:
+            raise RequestError(f"{option} {asked} is one file for {len(images)} pictures", hint=f"{option} a/folder")
+        places = {image: asked / f"{image.stem}{suffix}" for image in images}
+        if len(set(places.values())) < len(places):
+            raise RequestError(f"two pictures have one name, and {option} names files after them", hint="one at a time")
+    for place in places.values():
+        check_place(place, f"{option} elsewhere")
+    return places

@@ -1,0 +1,154 @@
+"""edgekit verify"""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgekit.cli.artifacts import check_interpreter, load, pictures_for, warn_of_strangers
+from edgekit.cli.options import on_option, runtime_options
+from edgekit.cli.output import Talk, common, table
+from edgekit.errors import ParityError, RequestError
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Artifact
+    from edgekit.parity import Match, Verification
+
+
+@click.command(short_help="Prove a copy of an artifact where it runs.")
+@click.argument("artifact")
+@click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
+@click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
+@click.option("--key", metavar="FILE", help="A public key in PEM: check first that its owner signed the folder.")
+@click.option("--signature", metavar="FILE", help="Where the signature is.  [default: model.sig in the folder]")
+@on_option
+@runtime_options
+@common
+def verify(
+    talk: Talk,
+    artifact: str,
+    against: tuple[str, ...],
+    data: str | None,
+    key: str | None,
+    signature: str | None,
+    device: str,
+    threads: int,
+    interpreter: str | None,
+) -> int:
+    """Prove a copy of an artifact where it runs: checksums, preprocessing to the last bit, answers. Needs no torch.
+    With --against: how far the answers of several files of one model, for any targets, lie apart.
+
+    \b
+    Examples:
+      edgekit verify build/mobilenetv2-tflite-int8
+      edgekit verify build/mobilenetv2-tflite-int8 --interpreter tflite-runtime
+      edgekit verify build/mobilenetv2-tflite-int8 --on arm64:cortex-a76
+      edgekit verify build/mobilenetv2-tflite-int8 --key public.pem
+      edgekit verify build/mobilenetv2-tflite-int8 --against build/mobilenetv2-onnx-int8 --data photos/
+    """
+    if data and not against:
+        raise RequestError("--data is for --against", hint="--against ARTIFACT")
+    if signature and not key:
+        raise RequestError("--signature wants the public key of whoever signed", hint="--key public.pem")
+    if key and against:
+        raise RequestError("--key is about one folder", hint="leave --against out")
+    if against:
+        return _compare(talk, [artifact, *against], data, device, threads, interpreter)
+    from edgekit import artifact as artifacts
+    from edgekit import parity, registry
+    from edgekit.bundle import unpacked
+    from edgekit.runtimes import Options
+
+    place = registry.device(device)
+    signed = _signed(artifact, key, signature) if key else None
+    opened = artifacts.load(unpacked(Path(artifact)) if key else Path(artifact))
+    check_interpreter(interpreter, [opened.target])
+    runtime = registry.runtime_for(opened.target).name
+    v = parity.verify(opened, runtime, Options(threads, interpreter), place)
+    rows = [("signature", "ok", f"{signed} files are those that the owner of {key} signed")] if signed else []
+    talk.result(table(rows + _rows(opened, v)), _document(v) | {"signed": signed})
+    if not v.passed:
+        raise _refusal(artifact, opened, v)
+    return 0
+
+
+def _signed(folder: str, key: str, signature: str | None) -> int:
+    """How many files the owner of the key signed. Raises SignatureError."""
+    from edgekit import signing
+
+    return len(signing.verify(Path(folder), Path(key), Path(signature) if signature else None))
+
+
+def _rows(artifact: "Artifact", v: "Verification") -> list[tuple[str, str, str]]:
+    def row(what: str, good: bool, said: str) -> tuple[str, str, str]:
+        return what, "ok" if good else "FAIL", said
+
+    answers = f"max |d| {v.max_abs:.3g}, tolerance {v.tolerance:.3g}, {v.ran}"
+    rows = [
+        row("files", True, f"{len(artifact.manifest.files)} files have the checksums of the manifest"),
+        row("pixels", v.tensors_equal, "pictures become the same tensors, to the last bit"),
+        row("answers", v.max_abs <= v.tolerance, answers),
+    ]
+    if v.kernels_db is not None:
+        roundings = f" but for roundings: {v.kernels_db:.1f} dB" if math.isfinite(v.kernels_db) else ""
+        exact = f"the CPU's int8 kernels give exact arithmetic{roundings}"
+        overflow = f"the CPU's int8 kernels are {v.kernels_db:.1f} dB from exact arithmetic: they overflow"
+        rows.append(row("kernels", v.kernels_exact, exact if v.kernels_exact else overflow))
+    return rows
+
+
+def _document(v: "Verification") -> dict[str, Any]:
+    document = {f: getattr(v, f) for f in v.__dataclass_fields__} | {"passed": v.passed}
+    document["same_top1"] = v.same  # its name until 0.1
+    if v.kernels_db is not None and not math.isfinite(v.kernels_db):
+        document["kernels_db"] = None  # equal; JSON has no infinity
+    return document
+
+
+def _refusal(folder: str, artifact: "Artifact", v: "Verification") -> ParityError:
+    if not v.kernels_exact:
+        hint = "edgekit inspect names the layers; --int8-for any makes a file that is right here"
+        return ParityError(f"{folder}: int8 additions overflow there", hint=hint)
+    what = "does not give the same answers" if v.tensors_equal else "does not give the same tensors"
+    floor = artifact.manifest.oldest_interpreter
+    hint = f"oldest interpreter it is right on: {json.dumps(floor, separators=(',', ':'))}" if floor else ""
+    return ParityError(f"{folder} {what} in {v.ran}", hint=hint)
+
+
+def _compare(
+    talk: Talk, folders: list[str], data: str | None, where: str, threads: int, interpreter: str | None
+) -> int:
+    """The matrix of agreement."""
+    from edgekit import parity, registry
+    from edgekit.runtimes import Options
+
+    device = registry.device(where)
+    opened = [load(talk, folder) for folder in folders]
+    check_interpreter(interpreter, (a.target for a in opened))
+    warn_of_strangers(talk, opened)
+    pixels = pictures_for(talk, opened[0], data)
+    pairs = [(a, registry.runtime_for(a.target).name) for a in opened]
+    matches = parity.compare(pairs, pixels, Options(threads, interpreter), device)
+    rows = [
+        (m.first, m.second, *(f"{measure.value:.1%}" for measure in m.measures), f"{m.max_abs:.3g}", _sqnr(m))
+        for m in matches
+    ]
+    named = (measure.name for measure in matches[0].measures)
+    shown = table(rows, header=("file", "against", *named, "max |d|", "SQNR"))
+    ran = sorted({name for m in matches for name in m.ran})
+    talk.result(f"{shown}\non {len(pixels)} pictures, in {', '.join(ran)}", [_match(m) for m in matches])
+    return 0
+
+
+def _sqnr(match: "Match") -> str:
+    return f"{match.sqnr_db:.1f} dB" if math.isfinite(match.sqnr_db) else "equal"
+
+
+def _match(match: "Match") -> dict[str, Any]:
+    return {field: getattr(match, field) for field in match.__dataclass_fields__} | {
+        "agreement": match.measures[0].value if match.measures else None,
+        "measures": {measure.name: measure.value for measure in match.measures},
+        "sqnr_db": match.sqnr_db if math.isfinite(match.sqnr_db) else None,
+    }

@@ -1,0 +1,44 @@
+"""Where a verdict goes besides the terminal: what CI systems and dashboards read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit import places
+from edgekit.gate import Verdict
+from edgekit.gate.dashboards import benchmark_action, bmf
+from edgekit.gate.rendering import junit, markdown
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files, by the flag that names them; None leaves one out. Markdown is appended, as $GITHUB_STEP_SUMMARY wants it."""
+
+    markdown: str | None = None
+    junit: str | None = None
+    bmf: str | None = None
+    benchmark_action: str | None = None
+
+    def check(self) -> None:
+        """Refuse a place that cannot be written, before anything runs. Raises RequestError, OutputError."""
+        for name, place in vars(self).items():
+            if place:
+                places.check_place(Path(place), _hint(name))
+
+    def write(self, verdict: Verdict) -> None:
+        """Raises OutputError."""
+        texts = {
+            "markdown": markdown(verdict),
+            "junit": junit([verdict]),
+            "bmf": bmf(verdict),
+            "benchmark_action": benchmark_action(verdict),
+        }
+        for name, place in vars(self).items():
+            if place:
+                with places.output_errors(_hint(name)):
+                    Path(place).parent.mkdir(parents=True, exist_ok=True)
+                    with Path(place).open("a" if name == "markdown" else "w", encoding="utf-8") as file:
+                        file.write(texts[name])
+
+
+def _hint(name: str) -> str:
+    return f"--{name.replace('_', '-')} another/file"
