@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -17,11 +18,16 @@ from edgekit.tasks import Classification, Task
 
 
 def build(
-    module: torch.nn.Module, dtype: torch.dtype, recipe: Recipe, size: tuple[int, int], answer: str, log: Path
+    module: torch.nn.Module,
+    dtype: torch.dtype,
+    recipe: Recipe,
+    size: tuple[int, int],
+    names: Sequence[str],
+    log: Path,
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    answer: the output's name. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
+    names: of the outputs. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
     one for a constant.
     """
     example = torch.zeros(2 if recipe.dynamic_batch else 1, 3, *size).to(dtype)
@@ -35,7 +41,7 @@ def build(
                 verbose=False,
                 opset_version=recipe.opset,
                 input_names=["image"],
-                output_names=[answer],
+                output_names=list(names),
                 dynamic_shapes=({0: torch.export.Dim("batch")},) if recipe.dynamic_batch else None,
             )
         assert program is not None
