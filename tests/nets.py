@@ -53,6 +53,14 @@ def takes_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+def grey() -> nn.Module:
+    """The first network that read digits goes this way: one channel, tanh, 5 classes."""
+    torch.manual_seed(5)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, 2), nn.Tanh(), nn.Conv2d(6, 8, 5, 2), nn.Tanh(), nn.Flatten(), nn.Linear(200, 5)
+    )
+
+
 class Spectrum(nn.Module):
     """What litert-torch cannot convert: a spectrum."""
 

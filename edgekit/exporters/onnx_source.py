@@ -48,9 +48,9 @@ def make(
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
     names = [model.task.scores.replace("-", "_")] if isinstance(model.task, Classification) else model.outputs
-    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.input_size, names, log)
+    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.shape, names, log)
     log.unlink()
-    shape = (-1 if recipe.dynamic_batch else 1, 3, *model.preprocess.input_size)
+    shape = (-1 if recipe.dynamic_batch else 1, *model.preprocess.shape)
     shifted = recipe.input_type == "int8"
     given = Tensor("image", shape, recipe.input_type, "NCHW", 1.0 if shifted else None, -128 if shifted else None)
     notes = prepared.notes
@@ -78,6 +78,6 @@ def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.fl
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:
-    """The calibration pictures as the graph takes them: [1, 3, h, w]."""
+    """The calibration pictures as the graph takes them: [1, channels, h, w]."""
     for pixels in pictures:
         yield encode(np.asarray(pixels)[None], given, model.preprocess, folded=recipe.folds)

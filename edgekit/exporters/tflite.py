@@ -76,8 +76,8 @@ class TfliteExporter:
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         last = _channels_last(model)
-        size = model.preprocess.input_size
-        converted = tflite_convert.convert(deployed, traced, size, out / "converter.log", last=last)
+        shape = model.preprocess.shape
+        converted = tflite_convert.convert(deployed, traced, shape, out / "converter.log", last=last)
         converted = tflite_file.mend_transposed(converted)
         tflite_file.check_kernels(converted)
         if scheme != "fp32":
