@@ -128,9 +128,9 @@ def upsampled(scores: Floats, size: tuple[int, int], how: Upsample, rows: slice 
     if scores.shape[1:] == size:
         return scores[:, rows]
     for axis, side, wanted in ((1, size[0], rows), (2, size[1], slice(None))):
-        low, high, share = (part[wanted] for part in _between(scores.shape[axis], side, how))
-        a, b = scores.take(low, axis), scores.take(high, axis)
-        scores = a + (b - a) * share.reshape((-1, 1) if axis == 1 else (-1,))
+        low, high, share = _between(scores.shape[axis], side, how)
+        a, b = scores.take(low[wanted], axis), scores.take(high[wanted], axis)
+        scores = a + (b - a) * share[wanted].reshape((-1, 1) if axis == 1 else (-1,))
     return scores
 
 
