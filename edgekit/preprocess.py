@@ -42,12 +42,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekit.errors import DataError
+from edgekit.recipe import CropMode
 from edgekit_vision import install
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB; fitted for a grey model: [height, width, 1]
 Plane = NDArray[np.uint8]  # [height, width]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-CropMode = Literal["center", "squash", "letterbox"]
 # checked where a manifest is read
 Side = Annotated[int, msgspec.Meta(ge=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
