@@ -9,7 +9,7 @@ import java.nio.ByteBuffer
 internal object Given {
     private val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "tests/golden").isDirectory }
 
-    val artifacts = listOf("tiny-tflite-int8", "tiny-onnx-int8")
+    val artifacts = listOf("tiny-tflite-int8", "tiny-onnx-int8", "tiny3-segmentation-tflite-int8", "tiny3-embedding-onnx")
     val models = File(javaClass.getResource("/vectors/inputs.npz")!!.toURI()).parentFile.listFiles()!!.filter { it.isDirectory }
 
     /** Artifacts that `-Dedgekit.models=FOLDER` brings. */

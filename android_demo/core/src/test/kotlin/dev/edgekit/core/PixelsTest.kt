@@ -85,7 +85,7 @@ class PixelsTest {
             val place = Fit(Fit.Size(w, h), fitting(height, width, mode, Filter.BILINEAR, 1.0)).placement
             val mask = task.read(listOf(head), place)
             assertEquals(what, masks.getValue("masks").line(i), digest(ByteBuffer.wrap(mask.whole())))
-            val shares = mask.shares().associate { it.index to it.probability }
+            val shares = mask.shares().associate { it.index to it.part }
             assertEquals(what, doubles("shares", i, 5).map { it.toFloat() }, (0 until 5).map { shares[it] ?: 0f })
             val corners = listOf(place.back(0.0, 0.0), place.back(width.toDouble(), height.toDouble())).flatMap { it.toList() }
             assertEquals(what, doubles("back", i, 4), corners)
