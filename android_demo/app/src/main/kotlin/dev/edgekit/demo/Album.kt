@@ -2,6 +2,7 @@ package dev.edgekit.demo
 
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
+import dev.edgekit.core.DamagedFile
 import java.io.File
 
 /** Photos that a person keeps, so that a model of embeddings finds the most alike: small copies in the app's own folder. */
@@ -19,7 +20,10 @@ class Album(private val folder: File) {
         partial.renameTo(File(folder, "%05d".format(number) + KIND))
     }
 
-    fun picture(name: String): Bitmap = checkNotNull(BitmapFactory.decodeFile(File(folder, name).path)) { "$name cannot be read" }
+    fun picture(name: String): Bitmap {
+        val bytes = File(folder, name).readBytes()
+        return BitmapFactory.decodeByteArray(bytes, 0, bytes.size) ?: throw DamagedFile(name, "it is no picture")
+    }
 
     /** To be shown beside a line of text. Of the main thread. */
     fun small(name: String): Bitmap = small.getOrPut(name) { fitted(picture(name), SMALL) }

@@ -16,7 +16,7 @@ class OverlayView(context: Context, attributes: AttributeSet?) : View(context, a
     private var mask: Answer.Mask? = null
     private var covers = false
     private var colours: Bitmap? = null
-    private val paint = Paint()  // without a filter: nothing lies between two labels
+    private val paint = Paint().apply { isFilterBitmap = false }  // nothing lies between two labels
 
     /** covers: the picture fills the view and is cut off, as a camera's is; else all of it lies in the middle. */
     fun show(answer: Answer?, covers: Boolean) {

@@ -86,7 +86,10 @@ fun Activity.showNothing() {
 /** An answer in lines, the most telling first. */
 fun Activity.rows(said: Said): List<Row> = when (val answer = said.answer) {
     is Answer.Classes -> answer.top(TOP).map { percent(label(it), it.probability) }
-    is Answer.Mask -> answer.shares().filter { it.part >= LEAST }.map { percent(it.label, it.part, answer.colours[it.index]) }
+    is Answer.Mask -> answer.shares().filter { it.part >= LEAST }.map {
+        val drawn = it.index != answer.background
+        percent(it.label, it.part, if (drawn) answer.colours[it.index] else getColor(R.color.ink_soft))
+    }
     is Answer.Vector -> neighbours(answer, said.nearest)
     is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × ")) }
 }

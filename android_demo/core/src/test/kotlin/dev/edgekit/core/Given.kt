@@ -9,7 +9,8 @@ import java.nio.ByteBuffer
 internal object Given {
     private val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "tests/golden").isDirectory }
 
-    val artifacts = listOf("tiny-tflite-int8", "tiny-onnx-int8", "tiny3-segmentation-tflite-int8", "tiny3-embedding-onnx")
+    val artifacts = listOf("tiny-tflite-int8", "tiny-onnx-int8") +
+        listOf("segmentation-tflite-int8", "embedding-onnx", "raw-onnx", "grey-tflite-int8").map { "tiny3-$it" }
     val models = File(javaClass.getResource("/vectors/inputs.npz")!!.toURI()).parentFile.listFiles()!!.filter { it.isDirectory }
 
     /** Artifacts that `-Dedgekit.models=FOLDER` brings. */

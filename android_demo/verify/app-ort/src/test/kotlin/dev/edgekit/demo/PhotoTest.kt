@@ -66,6 +66,7 @@ class PhotoTest : AppTest() {
         assertFalse(first.shown(R.id.forget))
         first.press(R.id.keep)
         settle()
+        assertEquals("", first.notice())
         assertEquals(listOf("Kept photo 1"), first.answers())
         for (other in pictures.drop(1)) shared(other).get().run { press(R.id.keep); settle() }
         for (i in pictures.indices) {
