@@ -14,23 +14,23 @@ from edgekit.exporters.diagnose import diagnose
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification, Task
+from edgekit.tasks import Classification, Segmentation, Task
 
 
 def build(
     module: torch.nn.Module,
     dtype: torch.dtype,
     recipe: Recipe,
-    size: tuple[int, int],
+    shape: tuple[int, int, int],
     names: Sequence[str],
     log: Path,
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    names: of the outputs. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
+    shape: of a picture, [c, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
     one for a constant.
     """
-    example = torch.zeros(2 if recipe.dynamic_batch else 1, 3, *size).to(dtype)
+    example = torch.zeros(2 if recipe.dynamic_batch else 1, *shape).to(dtype)
     try:
         with quiet(log):
             program = torch.onnx.export(
@@ -118,7 +118,8 @@ def settle_versions(model: onnx.ModelProto) -> None:
 def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> None:
     """Everything of `model_info`, the labels as they are, and what made the file."""
     entries = {f"model_info {key}": value for key, value in model_info(loaded, recipe, model).items()}
-    entries["labels"] = json.dumps(loaded.labels, ensure_ascii=False)
+    if loaded.labels:
+        entries["labels"] = json.dumps(loaded.labels, ensure_ascii=False)
     entries["edgekit"] = f"{loaded.name}, {recipe.quantize.scheme}"
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
@@ -132,19 +133,25 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
     not end in one. Of a file that it would squash twice it is not told the kind, and refuses it.
     """
     spec = loaded.preprocess
-    mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
-    scale = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
-    return _kind(loaded.task, graph) | {
-        "labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
-        "mean_values": " ".join(f"{v:.9g}" for v in mean),
-        "scale_values": " ".join(f"{v:.9g}" for v in scale),
-        "resize_type": "crop" if spec.crop_mode == "center" else "standard",
-        "reverse_input_channels": "NO",
-    }
+    mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
+    scale = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
+    labels = {"labels": " ".join(label.replace(" ", "_") for label in loaded.labels)} if loaded.labels else {}
+    return (
+        _kind(loaded.task, graph)
+        | labels
+        | {
+            "mean_values": " ".join(f"{v:.9g}" for v in mean),
+            "scale_values": " ".join(f"{v:.9g}" for v in scale),
+            "resize_type": "crop" if spec.crop_mode == "center" else "standard",
+            "reverse_input_channels": "NO",
+        }
+    )
 
 
 def _kind(task: Task, graph: onnx.ModelProto) -> dict[str, str]:
-    """What the Model API may make of the answers."""
+    """What the Model API may make of the answers. A map of one channel it takes for classes, so it is not told of one."""
+    if isinstance(task, Segmentation) and graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value > 1:
+        return {"model_type": "Segmentation"}
     if not isinstance(task, Classification):
         return {}
     last = next(n.op_type for n in graph.graph.node if graph.graph.output[0].name in n.output)

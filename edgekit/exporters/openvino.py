@@ -57,8 +57,8 @@ class OpenvinoExporter:
         _name(converted)
         file = out / "model.xml"
         openvino.save_model(converted, file, compress_to_fp16=recipe.quantize.scheme == "fp16")
-        batch, _, height, width = made.input.shape
-        shape = (batch, height, width, 3) if recipe.folds else made.input.shape
+        batch, channels, height, width = made.input.shape
+        shape = (batch, height, width, channels) if recipe.folds else made.input.shape
         given = Tensor(made.input.name, shape, recipe.input_type, "NHWC" if recipe.folds else "NCHW")
         outputs = answers(model, [output.name for output in made.graph.graph.output], batch)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}

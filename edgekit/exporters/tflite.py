@@ -76,8 +76,8 @@ class TfliteExporter:
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         last = _channels_last(model)
-        size = model.preprocess.input_size
-        converted = tflite_convert.convert(deployed, traced, size, out / "converter.log", last=last)
+        shape = (*model.preprocess.input_size, model.preprocess.channels)
+        converted = tflite_convert.convert(deployed, traced, shape, out / "converter.log", last=last)
         converted = tflite_file.mend_transposed(converted)
         tflite_file.check_kernels(converted)
         if scheme != "fp32":
@@ -118,7 +118,7 @@ def _turned(tensor: Tensor) -> Tensor:
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
-    """The calibration pictures as the float file takes them: [1, h, w, 3]."""
+    """The calibration pictures as the float file takes them: [1, h, w, c]."""
     for pixels in pictures:
         yield (pixels.astype(np.float32) if recipe.folds else normalise(pixels, model.preprocess))[None]
 

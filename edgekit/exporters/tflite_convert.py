@@ -12,17 +12,17 @@ from edgekit.quiet import quiet
 
 
 def convert(
-    module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], log: Path, *, last: Sequence[int] = ()
+    module: torch.nn.Module, dtype: torch.dtype, shape: tuple[int, int, int], log: Path, *, last: Sequence[int] = ()
 ) -> bytes:
     """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log.
 
-    last: positions of the answers [n, c, h, w] that become [n, h, w, c].
+    shape: of a picture, [h, w, c]. last: positions of the answers [n, c, h, w] that become [n, h, w, c].
     The file is made in memory: the converter's own writer ends the process when the disk is full.
     """
     with quiet(log):
         try:
             channel_last = litert_torch.to_channel_last_io(module, args=[0], outputs=list(last)).eval()
-            return bytes(litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).model_content())
+            return bytes(litert_torch.convert(channel_last, (torch.zeros(1, *shape, dtype=dtype),)).model_content())
         except Exception as error:  # whatever the converter and its passes raise
-            why = diagnose(error, module, torch.zeros(1, 3, *size, dtype=dtype))
+            why = diagnose(error, module, torch.zeros(1, *shape, dtype=dtype).movedim(-1, 1))
             raise ExportError(f"litert-torch cannot convert this model: {why}") from error

@@ -148,19 +148,20 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     Follows https://ai.google.dev/edge/litert/models/metadata, so that readers of any make find it.
     """
     spec = loaded.preprocess
-    mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
-    std = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
+    mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
+    std = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
     norm = metadata.NormalizationOptionsT()
     norm.mean, norm.std = mean, std
     unit = metadata.ProcessUnitT()
     unit.optionsType, unit.options = metadata.ProcessUnitOptions.NormalizationOptions, norm
     image = metadata.TensorMetadataT()
-    image.name, image.description = "image", "RGB picture, resized and cropped as the manifest says"
+    image.name, image.description = "image", "picture, resized and cropped as the manifest says"
     image.processUnits = [unit]
     image.content = metadata.ContentT()
     image.content.contentPropertiesType = metadata.ContentProperties.ImageProperties
     image.content.contentProperties = metadata.ImagePropertiesT()
-    image.content.contentProperties.colorSpace = metadata.ColorSpaceType.RGB
+    colours = metadata.ColorSpaceType
+    image.content.contentProperties.colorSpace = colours.RGB if spec.channels == 3 else colours.GRAYSCALE
     image.stats = metadata.StatsT()
     image.stats.min = [-m / s for m, s in zip(mean, std, strict=True)]
     image.stats.max = [(255 - m) / s for m, s in zip(mean, std, strict=True)]
@@ -213,7 +214,9 @@ def attach(graph: Any, description: Any) -> None:
 
 
 def with_labels(packed: bytes, labels: tuple[str, ...]) -> bytes:
-    """Associated files are a zip archive behind the flatbuffer."""
+    """Associated files are a zip archive behind the flatbuffer: none where there are no labels."""
+    if not labels:
+        return packed
     out = io.BytesIO(packed)
     out.seek(0, io.SEEK_END)
     with zipfile.ZipFile(out, "a", zipfile.ZIP_STORED) as archive:
