@@ -86,6 +86,15 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     default=None,
     help="Take pixels and normalise inside, or take normalised floats.  [default: fold; no-fold for onnx]",
 )
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "classification", "embedding", "segmentation", "raw"]),
+    help="What the answers mean.  [default: auto, from the network and its answers]",
+)
+@click.option(
+    "--tokens", flag_value=True, default=None, type=bool, help="embedding: vectors of the image's patches, too."
+)
+@click.option("--l2", flag_value=True, default=None, type=bool, help="embedding: vectors of length 1.")
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
 @click.option(
     "--scores",
@@ -149,14 +158,15 @@ def export(
 ) -> int:
     """Turn MODEL into a file for a device, and prove that it answers alike.
 
-    MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, a folder of `edgekit train`, or a
-    recipe file (.toml).
+    MODEL is a name from `edgekit list models`, timm:NAME, smp:NET/ENCODER, py:package.module:function, a folder of
+    `edgekit train`, or a recipe file (.toml).
 
     \b
     Examples:
       edgekit export mobilenetv2 --int8 --target tflite
       edgekit export efficientnet_lite0 --int8 --calibration my_photos/
       edgekit export timm:resnet18 --fp16 --dry-run
+      edgekit export timm:vit_small_patch14_dinov2 --int8 --l2
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
       edgekit export export_recipes/mobilenetv2-tflite-int8.toml
     """
