@@ -1,7 +1,7 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -104,9 +104,11 @@ def export(
         seen = preparing.first(pictures.calibration, spec)
         model = readying.settled(model, seen)
         steady.check_steady(model.module, seen[:1], model.trace.random)
-        own: Sequence[Values] = [_torch_answers(model, pixels) for pixels in pictures.proof]
-        _check_varies(own, pictures.proof)
+        answered = (_torch_answers(model, pixels) for pixels in pictures.proof)
+        own: Sequence[Values] | None = list(answered) if _is_small(model) else None
+        _check_varies(own or answered, pictures.proof)
         if isinstance(model.task, Classification):
+            assert own
             scores = np.concatenate([values[0] for values in own])
             task, why = answers.classification(
                 answers.ending(model.trace), scores, recipe, named=model.has_names or recipe.task == "classification"
@@ -139,7 +141,7 @@ def export(
             proof = parity.prove(
                 model.task,
                 recipe.quantize.scheme,
-                _both(own, signature, worker, pictures.proof),
+                _both(model, own, signature, worker, pictures.proof),
                 runtime=worker.ready.facts["runtime"],
                 source=pictures.proof.source,
                 advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
@@ -193,11 +195,17 @@ def _torch_answers(model: LoadedModel, pixels: Pixels) -> Values:
     return tuple(a.float().numpy() for a in (answer if isinstance(answer, tuple) else (answer,)))
 
 
+def _is_small(model: LoadedModel) -> bool:
+    """Whether PyTorch's answers to all proof pictures are kept; of maps they would take gigabytes."""
+    return all(len(shape) == 2 for shape in model.answer_shapes)
+
+
 def _both(
-    own: Sequence[Values], signature: Signature, worker: Worker, pictures: Pictures
+    model: LoadedModel, own: Sequence[Values] | None, signature: Signature, worker: Worker, pictures: Pictures
 ) -> Iterator[tuple[Values, Values]]:
     """PyTorch's answers and the file's to one picture after the other, so that large ones are never all in memory."""
-    for reference, pixels in zip(own, pictures, strict=True):
+    for i, pixels in enumerate(pictures):
+        reference = own[i] if own else _torch_answers(model, pixels)
         yield reference, signature.decode(worker.answer(signature.encode(pixels[None])))
 
 
@@ -219,12 +227,14 @@ def _with_softmax(
     return replace(model, task=Classification("probabilities")), recipe, probabilities
 
 
-def _check_varies(own: Sequence[Values], pictures: Pictures) -> None:
+def _check_varies(answers: Iterable[Values], pictures: Pictures) -> None:
     """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it."""
     spread = parity.Spread()
-    for values in own:
+    for values in answers:
         spread.add(values)
-    if len({p.tobytes() for p in pictures}) > 1 and not spread.varies:
+        if spread.pictures > 1 and spread.varies:
+            return
+    if len({p.tobytes() for p in pictures}) > 1:
         raise WeightsError(
             f"the model gives {spread.pictures} pictures the same answer, so a proof of its file would prove nothing",
             hint="--weights FILE, trained; or --weights random, which makes untrained ones compute",

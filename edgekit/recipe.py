@@ -17,6 +17,7 @@ SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "i
 OPSETS = range(18, 24)  # of ONNX: what torch.onnx writes and ONNX Runtime runs
 Kind = Literal["logits", "probabilities", "log-probabilities"]  # of scores
 TaskName = Literal["classification", "embedding", "segmentation", "raw"]
+CropMode = Literal["center", "squash", "letterbox"]  # how a picture becomes as large as the input (see preprocess.py)
 InputType = Literal["auto", "uint8", "int8", "float32"]
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
@@ -85,8 +86,9 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     task         what the answers mean; "auto" finds it out from the network and its answers, and says why.
     tokens       embedding: answer the vectors of the picture's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
-    input_size, crop_pct, mean, std, labels   for `py:` models and overrides: pixels (height, width), a share of the
-                 picture's side, the 0..1 scale, a text file.
+    input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
+                 share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
+                 (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
     """
 
     model: str
@@ -109,8 +111,10 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     l2: bool = False
     input_size: tuple[int, int] | None = None
     crop_pct: float | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    crop_mode: CropMode | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: Literal[1, 3] | None = None
     labels: str | None = None
     dynamic_batch: bool = False
     ort: bool = False
@@ -216,12 +220,7 @@ def check(recipe: Recipe) -> Recipe:
         raise RecipeError(f"an input of {height}x{width} pixels", hint=f"sides of 1 to {MAX_SIDE}: --input-size 224")
     if recipe.crop_pct is not None and not 0.1 <= recipe.crop_pct <= 1:
         raise RecipeError(f"crop_pct is {recipe.crop_pct:g}", hint="from 0.1 to 1, which looks at all of a picture")
-    for value in recipe.mean or ():
-        _check_scale("mean", value)
-    for value in recipe.std or ():
-        _check_scale("std", value)
-        if value == 0:
-            raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
+    _check_colours(recipe)
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
         raise RecipeError("keep_float has nothing to keep: scheme fp32 quantizes nothing", hint="drop it, or a scheme")
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp16" and recipe.target == "openvino":
@@ -238,6 +237,21 @@ def check(recipe: Recipe) -> Recipe:
         except (re.error, OverflowError, RecursionError) as error:
             raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
     return recipe
+
+
+def _check_colours(recipe: Recipe) -> None:
+    """Refuse what does not go together in channels, mean, std and crop. Raises RecipeError."""
+    for name, said in (("mean", recipe.mean), ("std", recipe.std)):
+        for value in said or ():
+            _check_scale(name, value)
+        fits = (1, recipe.channels or 3)
+        if said is not None and len(said) not in fits:
+            of = "1 channel" if recipe.channels == 1 else "3 channels"
+            raise RecipeError(f"{name} has {len(said)} numbers, for {of}", hint="one number for each channel")
+    if 0 in (recipe.std or ()):
+        raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
+    if recipe.crop_mode == "letterbox" and recipe.crop_pct not in (None, 1):
+        raise RecipeError("a letterbox shows the whole picture, and crop_pct a share of it", hint="drop one of the two")
 
 
 MEANT_FOR: dict[str, tuple[TaskName, ...]] = {

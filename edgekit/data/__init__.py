@@ -10,6 +10,7 @@ folders.py   class folders, a folder with a table of labels, a plain folder
 tables.py    labels in .csv, .json, .jsonl, .txt
 idx.py       the files of MNIST and Fashion-MNIST
 parquet.py   the files of the Hugging Face hub
+masks.py     pictures with a label for every pixel
 labels.py    the names of a model's classes
 classes.py   which class of a model a name means
 decoding.py  pictures decoded ahead by a few threads
@@ -18,6 +19,17 @@ decoding.py  pictures decoded ahead by a few threads
 from edgekit.data.dataset import DataSet, Picture
 from edgekit.data.files import SUFFIXES, picture_files, read_pictures
 from edgekit.data.learning import Lessons, open_lessons
+from edgekit.data.masks import open_masks
 from edgekit.data.opening import open_data
 
-__all__ = ["SUFFIXES", "DataSet", "Lessons", "Picture", "open_data", "open_lessons", "picture_files", "read_pictures"]
+__all__ = [
+    "SUFFIXES",
+    "DataSet",
+    "Lessons",
+    "Picture",
+    "open_data",
+    "open_lessons",
+    "open_masks",
+    "picture_files",
+    "read_pictures",
+]

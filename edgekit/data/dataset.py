@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data.classes import few, match
@@ -11,6 +12,8 @@ from edgekit.errors import DataError
 
 Opener = Callable[[], Image.Image]  # decodes to RGB; raises DataError
 Content = Callable[[], bytes]  # as it is on disk; raises OSError, DataError
+# of a picture (width, height) the number of a label, or of none, for every pixel: uint8 [height, width]; raises DataError
+MaskOpener = Callable[[tuple[int, int]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Picture:
-    """`truth`: the classes of the model that count as right; empty where the picture is not labelled."""
+    """`truth`: the classes of the model that count as right; empty where the picture is not labelled. `mask`: where it has one."""
 
     position: int
     name: str
     truth: tuple[int, ...]
     open: Opener
     content: Content
+    mask: MaskOpener | None = None
 
     def blamed(self, error: DataError) -> DataError:
         """The error, with the picture's name in it."""
@@ -61,6 +65,7 @@ class DataSet:
     stamp      changes when the pictures or their labels change
     positions  of the pictures that can be asked about, ascending
     labelled   False: nothing is known of what is on them
+    masks      opens that of a position
     notes      what was left out and what does not fit, in sentences
     """
 
@@ -71,6 +76,7 @@ class DataSet:
     notes: tuple[str, ...]
     source: Source
     truths: Sequence[tuple[int, ...]] | None  # of every picture of the source
+    masks: Callable[[int], MaskOpener] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -85,7 +91,9 @@ class DataSet:
     def read(self, positions: Sequence[int]) -> Iterator[Picture]:
         """The pictures at these ascending positions, one at a time and not decoded yet."""
         for position, (name, opener, content) in zip(positions, self.source.read(positions), strict=True):
-            yield Picture(position, name, self.truths[position] if self.truths is not None else (), opener, content)
+            truth = self.truths[position] if self.truths is not None else ()
+            mask = self.masks(position) if self.masks is not None else None
+            yield Picture(position, name, truth, opener, content, mask)
 
 
 def without_labels(source: Source) -> DataSet:

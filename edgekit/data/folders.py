@@ -26,7 +26,7 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
     of = f"{split} pictures of {titled(folder, 2 if split else 1)}".strip()
     classified = [path for path in files if len(path.parts) > 1]
     if unlabelled or not classified:
-        return _files(f"{of} (not labelled)", folder, files, None, unread(folder))
+        return of_files(f"{of} (not labelled)", folder, files, None, unread(folder))
     notes = unread(folder)
     if len(classified) < len(files):
         notes += (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
@@ -36,7 +36,7 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
     }
     if empty:
         notes += (f"{len(empty)} class folders hold no picture: {few(sorted(empty))}",)
-    return _files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
+    return of_files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
 
 
 def with_table(folder: Path, table: Path) -> Source:
@@ -51,16 +51,18 @@ def with_table(folder: Path, table: Path) -> Source:
     rest = len(there - {str(Path(name)) for name in rows})
     notes = (f"{rest} of {len(there)} pictures in {folder} have no label in {table.name}: left out",) if rest else ()
     what = f"pictures of {titled(folder)} (labels of {harmless(table.name)})"
-    return _files(what, folder, [Path(name) for name in rows], list(rows.values()), notes)
+    return of_files(what, folder, [Path(name) for name in rows], list(rows.values()), notes)
 
 
-def _files(
+def of_files(
     what: str,
     folder: Path,
     files: Sequence[Path],
     names: Sequence[tuple[str, ...]] | None,
     notes: tuple[str, ...] = (),
 ) -> Source:
+    """Files below a folder, by their paths in it."""
+
     def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener, Content]]:
         for position in positions:
             path = folder / files[position]

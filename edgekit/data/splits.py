@@ -17,11 +17,11 @@ def split_of(name: str) -> str | None:
 
 
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
-    """Train and val: a seeded share of each class that has two pictures or more, and at least one of it."""
-    assert data.truths is not None
+    """Train and val: a seeded share of each class that has two pictures or more, and at least one of it; of pictures
+    without classes a share of all."""
     by_class: dict[int, list[int]] = {}
     for position in data.positions:
-        by_class.setdefault(data.truths[position][0], []).append(position)
+        by_class.setdefault(data.truths[position][0] if data.truths is not None else 0, []).append(position)
     rng, taken = np.random.default_rng(seed), set()
     for _, positions in sorted(by_class.items()):
         if len(positions) > 1:

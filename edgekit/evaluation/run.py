@@ -144,9 +144,10 @@ def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> 
 def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
     """Refuse what cannot be measured, before anything runs. Raises RequestError, DataError."""
     for artifact in artifacts:
-        takes, (height, width) = artifact.manifest.input, artifact.manifest.preprocess.input_size
-        if takes.shape[1:] != ((3, height, width) if takes.layout == "NCHW" else (height, width, 3)):
-            raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not an RGB picture")
+        takes, spec = artifact.manifest.input, artifact.manifest.preprocess
+        (height, width), c = spec.input_size, spec.channels
+        if takes.shape[1:] != ((c, height, width) if takes.layout == "NCHW" else (height, width, c)):
+            raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not a picture")
         if not isinstance(artifact.manifest.task, Classification):
             raise UnsupportedError(
                 f"{artifact.name} is no classifier ({artifact.manifest.task}), and accuracy is counted of classes",

@@ -22,6 +22,8 @@ from edgekit.recipe import Recipe
 from edgekit.tasks import Segmentation, Task
 from edgekit.tasks.classification import LOGITS
 
+UNNAMED = "no names are known for the classes; --labels FILE names them"
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -93,12 +95,12 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     module = made.module.float().eval()
     _check_numbers(recipe.model, module)
     sha256 = weights.digest(module)
-    size = planned.preprocess.input_size
+    size, channels = planned.preprocess.input_size, planned.preprocess.channels
     names = read_names(Path(recipe.labels)) if recipe.labels else None
     known = names.names if names else made.labels
-    adapted = adapting.adapt(module, look(module, size), size, recipe, known, made.task)
+    adapted = adapting.adapt(module, look(module, size, channels), size, recipe, channels, known, made.task)
     labels = _labels(recipe, names, known, adapted)
-    unnamed = "no names are known for the classes; --labels FILE names them" if labels[:1] == ("class 0",) else ""
+    unnamed = UNNAMED if labels[:1] == ("class 0",) else ""
     said = names.said(Path(str(recipe.labels)).name) if names else unnamed
     return LoadedModel(
         name=planned.name,

@@ -51,7 +51,7 @@ class Adapted:
 
     def preprocess(self, spec: Preprocess) -> Preprocess:
         """What it wants to see: a mask covers the whole picture."""
-        whole = isinstance(self.task, Segmentation)
+        whole = isinstance(self.task, Segmentation) and spec.crop_mode == "center"
         return msgspec.structs.replace(spec, crop_mode="squash", crop_pct=1.0) if whole else spec
 
 
@@ -83,18 +83,19 @@ def adapt(
     seen: Trace,
     size: tuple[int, int],
     recipe: Recipe,
+    channels: int = 3,
     labels: tuple[str, ...] = (),
     own: TaskName | None = None,
 ) -> Adapted:
     """Decide on the task, and make the module that answers its outputs.
 
-    seen    what the module does with an empty picture of `size` [height, width]; labels, own: see Found
+    seen    what the module does with an empty picture of `size` [height, width] and `channels`; labels, own: see Found
     Raises RequestError, UnsupportedError for answers that are no task's, or contradict the one that was asked for.
     """
     net = module
     if recipe.tokens and has_tokens(net):
         module = Tokens(net)
-        seen = look(module, size)
+        seen = look(module, size, channels)
     given = tensors(seen.answer)
     found = Found(net, seen, given, _main(given), labels, own)
     task, why = decide(found, recipe)
@@ -105,7 +106,7 @@ def adapt(
     notes = (f"the file leaves out what the model answers beside {chosen[0]}: {', '.join(left)}{keep}",) if left else ()
     if recipe.l2 or not _is_plain(seen.answer, chosen):
         module = Pick(module, [answer.path for answer in chosen], unit=recipe.l2)
-        seen = look(module, size)
+        seen = look(module, size, channels)
     adapted = Adapted(module, seen, Raw(), why, _names(chosen), notes=notes)
     match task:
         case "classification":
@@ -115,7 +116,7 @@ def adapt(
             vectors = Embedding(pooling(net), patches, normalized=_is_unit(seen))
             return replace(adapted, task=vectors, outputs=("embedding", "tokens")[: len(chosen)])
         case "segmentation":
-            return _segmenter(adapted, size, recipe, labels)
+            return _segmenter(adapted, size, channels, recipe, labels)
         case "raw":
             return adapted
 
@@ -245,11 +246,12 @@ def _is_unit(seen: Trace) -> bool:
     return unit_length(first.detach().numpy())
 
 
-def _segmenter(adapted: Adapted, size: tuple[int, int], recipe: Recipe, labels: tuple[str, ...]) -> Adapted:
-    channels = adapted.trace.answer.shape[1]
-    module, rule = at_heads_size(adapted.module, adapted.trace, size)
+def _segmenter(
+    adapted: Adapted, size: tuple[int, int], channels: int, recipe: Recipe, labels: tuple[str, ...]
+) -> Adapted:
+    module, rule = at_heads_size(adapted.module, adapted.trace, size, channels)
     task, said = segmentation(adapted.trace, recipe, labels, rule or Upsample())
-    trace = look(module, size) if rule else adapted.trace
+    trace = look(module, size, channels) if rule else adapted.trace
     return replace(
         adapted,
         module=module,
@@ -257,5 +259,5 @@ def _segmenter(adapted: Adapted, size: tuple[int, int], recipe: Recipe, labels: 
         task=task,
         why=f"{adapted.why}; {said}",
         outputs=("scores",),
-        channels=channels,
+        channels=adapted.trace.answer.shape[1],
     )

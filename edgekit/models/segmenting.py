@@ -60,7 +60,9 @@ def _scores(seen: Trace, recipe: Recipe) -> tuple[Literal["logits", "probabiliti
 
 
 @torch.no_grad()
-def at_heads_size(module: nn.Module, seen: Trace, size: tuple[int, int]) -> tuple[nn.Module, Upsample | None]:
+def at_heads_size(
+    module: nn.Module, seen: Trace, size: tuple[int, int], channels: int = 3
+) -> tuple[nn.Module, Upsample | None]:
     """The segmenter without an upsampling at its end, and the rule that makes up for it; as it is where it has none.
 
     Whoever reads the answers does it: for 21 classes it can cost more than the network. Knows an nn.Upsample, which is
@@ -69,7 +71,7 @@ def at_heads_size(module: nn.Module, seen: Trace, size: tuple[int, int]) -> tupl
     last = seen.last
     if last is None or not last.op.startswith(("upsample_bilinear2d", "upsample_nearest2d")):
         return module, None
-    picture = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    picture = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     whole, place = module(picture), module.get_submodule(last.place)
     smaller = module
     if isinstance(place, nn.Upsample) and last.place:

@@ -64,5 +64,13 @@ class Plan:
 
 def override(spec: Preprocess, recipe: Recipe) -> Preprocess:
     """A model's own preprocessing with what the recipe says otherwise."""
-    asked = {k: getattr(recipe, k) for k in ("input_size", "crop_pct", "mean", "std") if getattr(recipe, k) is not None}
+    names = ("input_size", "crop_pct", "crop_mode", "mean", "std")
+    asked = {k: getattr(recipe, k) for k in names if getattr(recipe, k) is not None}
+    if recipe.crop_mode == "letterbox":
+        asked["crop_pct"] = 1.0
+    channels = recipe.channels or spec.channels
+    for name in ("mean", "std"):
+        values = asked.get(name, getattr(spec, name))
+        if len(values) != channels:  # grey: as timm has it for networks that were trained on three
+            asked[name] = (round(sum(values) / len(values), 6),) * channels
     return msgspec.structs.replace(spec, **asked)
