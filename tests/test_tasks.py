@@ -6,7 +6,7 @@ from PIL import Image
 
 from edgekit import drawing
 from edgekit.preprocess import Placement, Preprocess, fit, placement
-from edgekit.tasks import Classification, Embedding, Mask, Raw, Segmentation, Vector
+from edgekit.tasks import Classification, Embedding, Mask, Raw, Segmentation, Vector, segmentation
 from edgekit.tasks.segmentation import Upsample, palette, upsampled
 from edgekit.tensors import Tensor
 
@@ -119,6 +119,14 @@ def test_a_mask_has_the_size_of_its_picture():
     assert (mask.labels[:2, 4:] == 1).all()
     assert (mask.labels[3:] == 0).all()
     np.testing.assert_allclose(mask.shares(3), [1 - mask.labels.mean(), mask.labels.mean(), 0])
+
+
+@pytest.mark.parametrize("size", [(4, 6), (9, 5), (33, 48)])
+def test_a_mask_is_the_same_strip_by_strip(monkeypatch, size):
+    scores, at = normal(5, 4, 6), placement((48, 33), Preprocess(size, crop_pct=1, crop_mode="squash"))
+    whole = Segmentation().read((scores,), at, size)
+    monkeypatch.setattr(segmentation, "AT_ONCE", 600)
+    np.testing.assert_array_equal(Segmentation().read((scores,), at, size).labels, whole.labels)
 
 
 def test_one_channel_is_background_and_what_is_sought():
