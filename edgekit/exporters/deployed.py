@@ -12,7 +12,7 @@ SCOPE = "model"  # the attribute of Deployed that holds the network
 class Deployed(nn.Module):
     """Raw pixels (or normalised floats) in; out comes what the network answers, a tensor or a tuple of them.
 
-    Takes [n, c, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded, normalised float32 when not.
+    Takes [n, channels, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded, normalised float32 when not.
     """
 
     scale: torch.Tensor
@@ -23,7 +23,6 @@ class Deployed(nn.Module):
         self.model = module
         self.folded = recipe.folds
         self.softmax = recipe.softmax
-        self.channels = spec.channels
         self.traced_type = traced_type
         mean, std = torch.tensor(spec.mean).double(), torch.tensor(spec.std).double()
         # (pixel - 255 * mean) / (255 * std) as a multiplication and an addition over whole rows of a picture, because
@@ -39,7 +38,7 @@ class Deployed(nn.Module):
             x = x + 128
         if self.folded:
             rows = x.permute(0, 2, 3, 1).flatten(2) * self.scale + self.shift
-            x = rows.reshape(x.shape[0], *x.shape[2:], self.channels).permute(0, 3, 1, 2)
+            x = rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
         answer: torch.Tensor | tuple[torch.Tensor, ...] = self.model(x)
         return _probabilities(answer) if self.softmax and isinstance(answer, torch.Tensor) else answer
 

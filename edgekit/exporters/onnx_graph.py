@@ -27,8 +27,8 @@ def build(
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    shape: of a picture, [c, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
-    one for a constant.
+    shape: of a picture, [c, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic:
+    the tracer takes a batch of one for a constant.
     """
     example = torch.zeros(2 if recipe.dynamic_batch else 1, *shape).to(dtype)
     try:
@@ -125,6 +125,10 @@ def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> Non
         model.metadata_props.add(key=key, value=value)
 
 
+# OpenVINO's Model API's names of how a picture becomes as large as the input
+RESIZES = {"center": "crop", "squash": "standard", "letterbox": "fit_to_window_letterbox"}
+
+
 def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> dict[str, str]:
     """Labels and the normalisation that REMAINS to be done, under the names that OpenVINO's Model API reads.
 
@@ -135,17 +139,15 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
     spec = loaded.preprocess
     mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
     scale = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
-    labels = {"labels": " ".join(label.replace(" ", "_") for label in loaded.labels)} if loaded.labels else {}
-    return (
-        _kind(loaded.task, graph)
-        | labels
-        | {
-            "mean_values": " ".join(f"{v:.9g}" for v in mean),
-            "scale_values": " ".join(f"{v:.9g}" for v in scale),
-            "resize_type": "crop" if spec.crop_mode == "center" else "standard",
-            "reverse_input_channels": "NO",
-        }
-    )
+    told = _kind(loaded.task, graph)
+    if loaded.labels:
+        told["labels"] = " ".join(label.replace(" ", "_") for label in loaded.labels)
+    return told | {
+        "mean_values": " ".join(f"{v:.9g}" for v in mean),
+        "scale_values": " ".join(f"{v:.9g}" for v in scale),
+        "resize_type": RESIZES[spec.crop_mode],
+        "reverse_input_channels": "NO",
+    }
 
 
 def _kind(task: Task, graph: onnx.ModelProto) -> dict[str, str]:

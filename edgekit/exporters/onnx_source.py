@@ -42,16 +42,15 @@ def make(
 ) -> Made:
     """Prepare, convert, quantize. log: is left behind where torch.onnx fails. Raises ExportError, RecipeError."""
     dtype = getattr(torch, recipe.input_type)
-    picture = (model.preprocess.channels, *model.preprocess.input_size)
     # weight-only layers compute in float, or in pairs that cannot overflow
     pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
     prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
     names = [model.task.scores.replace("-", "_")] if isinstance(model.task, Classification) else model.outputs
-    graph = onnx_graph.build(deployed, dtype, recipe, picture, names, log)
+    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.shape, names, log)
     log.unlink()
-    shape = (-1 if recipe.dynamic_batch else 1, *picture)
+    shape = (-1 if recipe.dynamic_batch else 1, *model.preprocess.shape)
     shifted = recipe.input_type == "int8"
     given = Tensor("image", shape, recipe.input_type, "NCHW", 1.0 if shifted else None, -128 if shifted else None)
     notes = prepared.notes
@@ -79,6 +78,6 @@ def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.fl
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:
-    """The calibration pictures as the graph takes them: [1, c, h, w]."""
+    """The calibration pictures as the graph takes them: [1, channels, h, w]."""
     for pixels in pictures:
         yield encode(np.asarray(pixels)[None], given, model.preprocess, folded=recipe.folds)

@@ -68,8 +68,9 @@ def pixel_range(pictures: Iterable[Pixels], spec: Preprocess) -> tuple[Range, st
     """
     found = np.array([(p.min((0, 1)), p.max((0, 1))) for p in pictures])
     ends = np.stack([found[:, 0].min(0), found[:, 1].max(0)]).astype(np.uint8)[:, None, None]
-    whole = np.array([[0], [255]], np.uint8).repeat(spec.channels, 1)[:, None, None]
-    reached, possible = normalise(ends, spec), normalise(whole, spec)
+    reached, possible = (
+        normalise(e, spec) for e in (ends, np.array([0, 255], np.uint8).repeat(spec.channels).reshape(2, 1, 1, -1))
+    )
     low, high = float(reached.min()), float(reached.max())
     least, most = float(possible.min()), float(possible.max())
     said = ""

@@ -76,7 +76,7 @@ class TfliteExporter:
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         last = _channels_last(model)
-        shape = (*model.preprocess.input_size, model.preprocess.channels)
+        shape = model.preprocess.shape
         converted = tflite_convert.convert(deployed, traced, shape, out / "converter.log", last=last)
         converted = tflite_file.mend_transposed(converted)
         tflite_file.check_kernels(converted)

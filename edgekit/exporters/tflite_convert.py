@@ -16,13 +16,15 @@ def convert(
 ) -> bytes:
     """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log.
 
-    shape: of a picture, [h, w, c]. last: positions of the answers [n, c, h, w] that become [n, h, w, c].
+    shape: channels, height, width. last: positions of the answers [n, c, h, w] that become [n, h, w, c].
     The file is made in memory: the converter's own writer ends the process when the disk is full.
     """
     with quiet(log):
         try:
             channel_last = litert_torch.to_channel_last_io(module, args=[0], outputs=list(last)).eval()
-            return bytes(litert_torch.convert(channel_last, (torch.zeros(1, *shape, dtype=dtype),)).model_content())
+            return bytes(
+                litert_torch.convert(channel_last, (torch.zeros(1, *shape[1:], shape[0], dtype=dtype),)).model_content()
+            )
         except Exception as error:  # whatever the converter and its passes raise
-            why = diagnose(error, module, torch.zeros(1, *shape, dtype=dtype).movedim(-1, 1))
+            why = diagnose(error, module, torch.zeros(1, *shape, dtype=dtype))
             raise ExportError(f"litert-torch cannot convert this model: {why}") from error

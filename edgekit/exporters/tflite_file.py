@@ -155,13 +155,15 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     unit = metadata.ProcessUnitT()
     unit.optionsType, unit.options = metadata.ProcessUnitOptions.NormalizationOptions, norm
     image = metadata.TensorMetadataT()
-    image.name, image.description = "image", "picture, resized and cropped as the manifest says"
+    colours = "RGB" if spec.channels == 3 else "grey"
+    image.name, image.description = "image", f"{colours} picture, resized and cropped as the manifest says"
     image.processUnits = [unit]
     image.content = metadata.ContentT()
     image.content.contentPropertiesType = metadata.ContentProperties.ImageProperties
     image.content.contentProperties = metadata.ImagePropertiesT()
-    colours = metadata.ColorSpaceType
-    image.content.contentProperties.colorSpace = colours.RGB if spec.channels == 3 else colours.GRAYSCALE
+    image.content.contentProperties.colorSpace = (
+        metadata.ColorSpaceType.RGB if spec.channels == 3 else metadata.ColorSpaceType.GRAYSCALE
+    )
     image.stats = metadata.StatsT()
     image.stats.min = [-m / s for m, s in zip(mean, std, strict=True)]
     image.stats.max = [(255 - m) / s for m, s in zip(mean, std, strict=True)]

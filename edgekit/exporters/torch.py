@@ -30,7 +30,7 @@ class TorchExporter:
 
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
         dtype = getattr(torch, recipe.input_type)
-        shape = (1, model.preprocess.channels, *model.preprocess.input_size)
+        shape = (1, *model.preprocess.shape)
         say("exporting with torch.export")
         deployed = Deployed(model.module, model.preprocess, recipe, traced_type=dtype).eval()
         try:
