@@ -16,6 +16,7 @@ from edgekit import registry
 from edgekit.artifact import Artifact
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import WorkerError
+from edgekit.manifest import AGAIN
 from edgekit.runtimes import Options
 from edgekit.tensors import Array, Arrays, Values
 
@@ -37,10 +38,17 @@ class Contender:
         return hashlib.sha256(msgspec.json.encode(self.artifact.manifest, order="sorted")).hexdigest()
 
     def values(self, pixels: NDArray[np.uint8]) -> Values:
-        """Of fitted pictures [n, h, w, 3] every output's real numbers. Raises WorkerError for what is not finite."""
-        values = self.artifact.decode(self.answer(self.artifact.encode(pixels)))
+        """Of fitted pictures [n, h, w, 3] every output's real numbers.
+
+        Raises WorkerError for what is not finite, and for what cannot be what the manifest calls it (its task).
+        """
+        values, task = self.artifact.decode(self.answer(self.artifact.encode(pixels))), self.artifact.manifest.task
         if not all(np.isfinite(v).all() for v in values):
             raise WorkerError(f"{self.artifact.name} answers with what is not a finite number")
+        if not task.can_be(values):
+            raise WorkerError(
+                f"{self.artifact.name}: its manifest calls its answers {task}, and they are not", hint=AGAIN
+            )
         return values
 
 

@@ -18,6 +18,7 @@ EXTRAS = {
     "timm": "models",
     "safetensors": "models",
     "torch_pruning": "prune",
+    "segmentation_models_pytorch": "smp",
     "litert_torch": "tflite",
     "ai_edge_quantizer": "tflite",
     "flatbuffers": "tflite",

@@ -51,7 +51,9 @@ def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tu
         kept = [pictures[i] for i in _apart(np.concatenate(flat))]
     images = []
     for pixels, (wide, high) in zip(kept, SHAPES, strict=False):
-        picture = Image.fromarray(pixels)
+        picture = Image.fromarray(
+            np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+        )  # of a grey model: grey in three channels
         size = (round(picture.width * wide), round(picture.height * high))
         images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
     tensors = signature.examples(images)

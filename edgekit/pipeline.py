@@ -1,7 +1,7 @@
 """export(recipe) -> Artifact: one straight function, to be read aloud."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from edgekit.models import LoadedModel, answers, readying, steady
 from edgekit.preprocess import Pixels, normalise
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks import Classification
+from edgekit.tasks import Classification, name_of
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -75,7 +75,7 @@ def export(
 ) -> Artifact:
     """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
 
-    module  any classifier of your own, float32 [n, 3, h, w] -> [n, classes]; recipe.model is then merely its name. The
+    module  any network of your own that takes float32 [n, 3, h, w]; recipe.model is then merely its name. The
             recipe says what it wants to see (input_size, crop_pct, mean, std) and where pictures are (calibration)
 
     Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
@@ -87,6 +87,7 @@ def export(
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
     say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
     model = models.load(recipe, intent.plan)
+    say(f"task: {name_of(model.task)} ({model.why})")
     known = model.notes
     with calibration.scratch_folder() as scratch, publishing.staging(out) as stage:
         spec = model.preprocess
@@ -103,12 +104,17 @@ def export(
         seen = preparing.first(pictures.calibration, spec)
         model = readying.settled(model, seen)
         steady.check_steady(model.module, seen[:1], model.trace.random)
-        own: Sequence[Values] = [_torch_answers(model, pixels) for pixels in pictures.proof]
-        _check_varies(own, pictures.proof)
-        scores = np.concatenate([values[0] for values in own])
-        task, why = answers.classification(answers.ending(model.trace), scores, recipe, named=model.has_names)
-        say(f"scores: {task} ({why})")
-        model, recipe, own = _with_softmax(model, recipe, task, own, say)
+        answered = (_torch_answers(model, pixels) for pixels in pictures.proof)
+        own: Sequence[Values] | None = list(answered) if _is_small(model) else None
+        _check_varies(own or answered, pictures.proof)
+        if isinstance(model.task, Classification):
+            assert own
+            scores = np.concatenate([values[0] for values in own])
+            task, why = answers.classification(
+                answers.ending(model.trace), scores, recipe, named=model.has_names or recipe.task == "classification"
+            )
+            say(f"scores: {task} ({why})")
+            model, recipe, own = _with_softmax(model, recipe, task, own, say)
         model = readying.ready(model, seen[:2])
         for note in model.notes[len(known) :]:
             say(note)
@@ -135,7 +141,7 @@ def export(
             proof = parity.prove(
                 model.task,
                 recipe.quantize.scheme,
-                _both(own, signature, worker, pictures.proof),
+                _both(model, own, signature, worker, pictures.proof),
                 runtime=worker.ready.facts["runtime"],
                 source=pictures.proof.source,
                 advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
@@ -189,11 +195,17 @@ def _torch_answers(model: LoadedModel, pixels: Pixels) -> Values:
     return tuple(a.float().numpy() for a in (answer if isinstance(answer, tuple) else (answer,)))
 
 
+def _is_small(model: LoadedModel) -> bool:
+    """Whether PyTorch's answers to all proof pictures are kept; of maps they would take gigabytes."""
+    return all(len(shape) == 2 for shape in model.answer_shapes)
+
+
 def _both(
-    own: Sequence[Values], signature: Signature, worker: Worker, pictures: Pictures
+    model: LoadedModel, own: Sequence[Values] | None, signature: Signature, worker: Worker, pictures: Pictures
 ) -> Iterator[tuple[Values, Values]]:
     """PyTorch's answers and the file's to one picture after the other, so that large ones are never all in memory."""
-    for reference, pixels in zip(own, pictures, strict=True):
+    for i, pixels in enumerate(pictures):
+        reference = own[i] if own else _torch_answers(model, pixels)
         yield reference, signature.decode(worker.answer(signature.encode(pixels[None])))
 
 
@@ -215,12 +227,14 @@ def _with_softmax(
     return replace(model, task=Classification("probabilities")), recipe, probabilities
 
 
-def _check_varies(own: Sequence[Values], pictures: Pictures) -> None:
+def _check_varies(answers: Iterable[Values], pictures: Pictures) -> None:
     """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it."""
     spread = parity.Spread()
-    for values in own:
+    for values in answers:
         spread.add(values)
-    if len({p.tobytes() for p in pictures}) > 1 and not spread.varies:
+        if spread.pictures > 1 and spread.varies:
+            return
+    if len({p.tobytes() for p in pictures}) > 1:
         raise WeightsError(
             f"the model gives {spread.pictures} pictures the same answer, so a proof of its file would prove nothing",
             hint="--weights FILE, trained; or --weights random, which makes untrained ones compute",

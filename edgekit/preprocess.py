@@ -42,12 +42,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekit.errors import DataError
+from edgekit.recipe import CropMode
 from edgekit_vision import install
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB; fitted for a grey model: [height, width, 1]
 Plane = NDArray[np.uint8]  # [height, width]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-CropMode = Literal["center", "squash", "letterbox"]
 # checked where a manifest is read
 Side = Annotated[int, msgspec.Meta(ge=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -60,6 +60,7 @@ FILTERS = {
 }
 MAX_PIXELS = 178_000_000  # of what a picture becomes when it is resized: 0.7 GB in Pillow
 MAX_DECODED = 128_000_000  # of a picture file: 0.5 GB in Pillow, and as much again where its colours are converted
+ROW = 2  # pixels that a row counts besides its own: Pillow keeps a pointer to it
 # What Pillow may open. Left out: formats for which it starts other programs (EPS), or that hold no photographs.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 STRIP = 4_000_000  # pixels that are converted at a time
@@ -124,7 +125,7 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
         if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would be waited for
             raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not a picture file")
         with Image.open(file, formats=formats()) as picture:
-            if math.prod(picture.size) > MAX_DECODED:
+            if (picture.width + ROW) * picture.height > MAX_DECODED:
                 raise Image.DecompressionBombError
             ImageOps.exif_transpose(picture, in_place=True)
             return to_rgb(picture)
@@ -133,7 +134,9 @@ def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
     except FileNotFoundError:
         raise DataError(f"there is no picture {file}") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels)") from None
+        raise DataError(
+            f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)"
+        ) from None
     except UnidentifiedImageError:
         if kind := _of_phones(file):
             raise DataError(f"{name}: a {kind} picture, which needs pillow-heif", hint=install("heic")) from None

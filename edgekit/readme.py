@@ -34,7 +34,7 @@ def answers(m: Manifest) -> str:
         case Segmentation():
             return f"{m.task.scores} of {m.labels} labels for each of {'x'.join(map(str, _map(m)))} pixels"
         case Raw():
-            return " and ".join(f"`{o.name}` {list(o.shape[1:])}" for o in m.outputs)
+            return " and ".join(f"`{o.role or o.name}` {list(o.shape[1:])}" for o in m.outputs)
 
 
 def _map(m: Manifest) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-onl
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 OPSETS = range(18, 24)  # of ONNX: what torch.onnx writes and ONNX Runtime runs
 Kind = Literal["logits", "probabilities", "log-probabilities"]  # of scores
+TaskName = Literal["classification", "embedding", "segmentation", "raw"]
+CropMode = Literal["center", "squash", "letterbox"]  # how a picture becomes as large as the input (see preprocess.py)
 InputType = Literal["auto", "uint8", "int8", "float32"]
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
@@ -81,8 +83,12 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     scores       what the network answers; "auto" finds it out from its operators and its answers.
     multi_label  its classes do not exclude each other: each is answered by itself, yes or no; also of one score.
     threshold    multi-label: the probability from which a label holds; unsaid: 0.5.
-    input_size, crop_pct, mean, std, labels   for `py:` models and overrides: pixels (height, width), a share of the
-                 picture's side, the 0..1 scale, a text file.
+    task         what the answers mean; "auto" finds it out from the network and its answers, and says why.
+    tokens       embedding: answer the vectors of the picture's patches too.
+    l2           embedding: vectors of length 1, so that their product is their cosine.
+    input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
+                 share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
+                 (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
     """
 
     model: str
@@ -100,10 +106,15 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     scores: Literal["auto"] | Kind = "auto"
     multi_label: bool = False
     threshold: float | None = None
+    task: Literal["auto"] | TaskName = "auto"
+    tokens: bool = False
+    l2: bool = False
     input_size: tuple[int, int] | None = None
     crop_pct: float | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
+    crop_mode: CropMode | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: Literal[1, 3] | None = None
     labels: str | None = None
     dynamic_batch: bool = False
     ort: bool = False
@@ -114,6 +125,11 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         if self.fold is not None:
             return self.fold
         return self.target != "onnx" or self.input in ("uint8", "int8")
+
+    @property
+    def asks(self) -> Literal["auto"] | TaskName:
+        """The task that was asked for, also by what means something for one alone."""
+        return "embedding" if self.task == "auto" and (self.tokens or self.l2) else self.task
 
     @property
     def input_type(self) -> Literal["uint8", "int8", "float32"]:
@@ -140,8 +156,10 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     @property
     def folder_name(self) -> str:
         """Named by the request: mobilenetv2-tflite-int8."""
-        name = self.model.rstrip("/").rpartition("/")[2]  # of a run's folder
-        model = re.sub(r"[^\w.-]+", "-", name.removeprefix("timm:").removeprefix("py:"))
+        name = (
+            self.model if self.model.startswith("smp:") else self.model.rstrip("/").rpartition("/")[2]
+        )  # a run's folder
+        model = re.sub(r"[^\w.-]+", "-", name.removeprefix("timm:").removeprefix("py:").removeprefix("smp:"))
         return f"{model}-{self.target}-{self.quantize.scheme}"
 
     def digest(self) -> str:
@@ -187,6 +205,8 @@ def check(recipe: Recipe) -> Recipe:
             "--softmax makes the classes exclude each other, and --multi-label says that they do not",
             hint="--multi-label alone: predict and the app make each score a probability",
         )
+    if recipe.asks != "auto":
+        check_task(recipe, recipe.asks)
     if recipe.threshold is not None and not 0 < recipe.threshold < 1:
         raise RecipeError(f"threshold is {recipe.threshold:g}", hint="a probability between 0 and 1, such as 0.5")
     if recipe.opset is not None and recipe.opset not in OPSETS:
@@ -200,12 +220,7 @@ def check(recipe: Recipe) -> Recipe:
         raise RecipeError(f"an input of {height}x{width} pixels", hint=f"sides of 1 to {MAX_SIDE}: --input-size 224")
     if recipe.crop_pct is not None and not 0.1 <= recipe.crop_pct <= 1:
         raise RecipeError(f"crop_pct is {recipe.crop_pct:g}", hint="from 0.1 to 1, which looks at all of a picture")
-    for value in recipe.mean or ():
-        _check_scale("mean", value)
-    for value in recipe.std or ():
-        _check_scale("std", value)
-        if value == 0:
-            raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
+    _check_colours(recipe)
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
         raise RecipeError("keep_float has nothing to keep: scheme fp32 quantizes nothing", hint="drop it, or a scheme")
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp16" and recipe.target == "openvino":
@@ -222,6 +237,46 @@ def check(recipe: Recipe) -> Recipe:
         except (re.error, OverflowError, RecursionError) as error:
             raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
     return recipe
+
+
+def _check_colours(recipe: Recipe) -> None:
+    """Refuse what does not go together in channels, mean, std and crop. Raises RecipeError."""
+    for name, said in (("mean", recipe.mean), ("std", recipe.std)):
+        for value in said or ():
+            _check_scale(name, value)
+        fits = (1, recipe.channels or 3)
+        if said is not None and len(said) not in fits:
+            of = "1 channel" if recipe.channels == 1 else "3 channels"
+            raise RecipeError(f"{name} has {len(said)} numbers, for {of}", hint="one number for each channel")
+    if 0 in (recipe.std or ()):
+        raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
+    if recipe.crop_mode == "letterbox" and recipe.crop_pct not in (None, 1):
+        raise RecipeError("a letterbox shows the whole picture, and crop_pct a share of it", hint="drop one of the two")
+
+
+MEANT_FOR: dict[str, tuple[TaskName, ...]] = {
+    "labels": ("classification", "segmentation"),
+    "scores": ("classification", "segmentation"),
+    "softmax": ("classification",),
+    "multi_label": ("classification",),
+    "threshold": ("classification", "segmentation"),
+    "tokens": ("embedding",),
+    "l2": ("embedding",),
+}
+
+
+def meant(recipe: Recipe) -> dict[str, tuple[TaskName, ...]]:
+    """The flags that are set and mean something for some tasks only: these tasks."""
+    said = {name: tasks for name, tasks in MEANT_FOR.items() if getattr(recipe, name) not in (None, False, "auto")}
+    return {f"--{name.replace('_', '-')}": tasks for name, tasks in said.items()}
+
+
+def check_task(recipe: Recipe, task: TaskName) -> None:
+    """Refuse what means nothing for a task. Raises RecipeError."""
+    for flag, tasks in meant(recipe).items():
+        if task not in tasks:
+            hint = f"drop it, or --task {' or '.join(tasks)}"
+            raise RecipeError(f"{flag} means nothing for the task {task}", hint=hint)
 
 
 def _check_scale(name: str, value: float) -> None:

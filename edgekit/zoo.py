@@ -60,13 +60,13 @@ def timm_name(model: str) -> str:
         "model",
         model,
         ALIASES,
-        hint="edgekit list models; any other: timm:NAME, py:package.module:function, or a folder of edgekit train",
+        hint="edgekit list models; any other: timm:NAME, smp:NET/ENCODER, py:package.module:function, or a folder of edgekit train",
     )
 
 
 def check_name(model: str) -> None:
-    """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function and no run."""
-    if not (model.startswith("py:") or is_run(model)):
+    """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function, no smp: segmenter and no run."""
+    if not (model.startswith(("py:", "smp:")) or is_run(model)):
         timm_name(model)
 
 

@@ -237,3 +237,49 @@ class Dying(nn.Module):
 
 def dying() -> nn.Module:
     return Dying()
+
+
+def embedder() -> nn.Module:
+    """`tiny` without its classes: 16 features of a picture."""
+    torch.manual_seed(11)
+    convolutions = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU6())
+    return nn.Sequential(convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class Roads(nn.Module):
+    """A segmenter of colours, 3 classes at half the size: its scores follow what is red, green or blue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(12)
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6())
+        self.head = nn.Conv2d(8, 3, 1)
+        with torch.no_grad():
+            self.body[0].weight.mul_(0.2)
+            for channel in range(3):
+                self.body[0].weight[channel, channel] += 0.5
+            self.head.weight.copy_(4 * torch.eye(3, 8)[..., None, None])
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self.head(self.body(x)), "aux": x.mean((2, 3))}
+
+
+def roads() -> nn.Module:
+    return Roads()
+
+
+class Depth(nn.Module):
+    """A map, and how sure it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(13)
+        self.body, self.head = nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(6, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.body(x).relu()
+        return {"depth": self.head(features)[:, 0], "sure": features.mean((2, 3)).sigmoid()}
+
+
+def depth() -> nn.Module:
+    return Depth()

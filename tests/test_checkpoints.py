@@ -207,7 +207,7 @@ def test_averaged_weights_are_preferred_and_said(state, other, tmp_path, place, 
 @pytest.mark.parametrize(
     ("wrap", "says", "hint"),
     [
-        (lambda s, o: {**under("student.", s), **under("teacher.", o)}, "more than once.*'student'; 'teacher'", "save"),
+        (lambda s, o: {**under("student.", s), **under("teacher.", o)}, "more than once.*'student'; 'teacher'", "one of them alone, such as 'student'"),
         (lambda s, o: {"a": {"conv.weight": torch.ones(3)}}, "none of the model's 16 tensors .* but a.conv.weight", "name"),
         (lambda s, o: under("m.", dict(list(s.items())[1:])), "under 'm' does not .*: 0.weight is not in the file$", "name"),
         (lambda s, o: {**s, "more.weight": torch.ones(2)}, "more.weight is not in the model$", "name"),

@@ -14,9 +14,10 @@ from conftest import run_edgekit
 from edgekit import inspection, parity
 from edgekit.cli import main
 from edgekit.errors import ExportError, RecipeError
+from edgekit.exporters import onnx_quantize
 from edgekit.exporters.diagnose import diagnose
 from edgekit.pipeline import export
-from edgekit.preprocess import normalise
+from edgekit.preprocess import Preprocess, normalise
 from edgekit.recipe import Quantize, Recipe, check
 
 pytestmark = pytest.mark.full
@@ -152,6 +153,29 @@ def test_no_two_neighbouring_weights_overflow_16_bits(exported, model, scheme):
     assert len(inspection.inspect(free.model_file).overflow) > 1
     assert list(safe.manifest.oldest_interpreter) == ["any CPU"]
     assert list(free.manifest.oldest_interpreter) == ["ARM, and x86-64 with VNNI"]
+
+
+def test_a_copy_of_a_shared_bias_takes_no_other_tensors_name(tmp_path):
+    """As GroupNorms of one size have it: the quantizer calls its copy of `b` `b0`."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 18]>
+        g (float[1,3,4,4] image) => (float[1,3,4,4] scores)
+        <float[3] one = {1, 1, 1}, float[3] b = {0, 0, 0}, int64[4] same = {1, 3, 4, 4}>
+        { first = InstanceNormalization(image, one, b)  b0 = Reshape(first, same)
+          second = InstanceNormalization(b0, one, b)  scores = Relu(second) }"""
+    )
+    for node in model.graph.node:
+        node.name = f"model/{node.op_type}_{node.output[0]}"
+    pictures = [np.random.default_rng(i).random((1, 3, 4, 4), np.float32) for i in range(4)]
+    recipe = Recipe("m", "onnx", quantize=Quantize("int8-static"))
+    grids = onnx_quantize.Grids([], pair_safe=True)
+    float_file = model.SerializeToString()
+    int8 = onnx_quantize.quantize(model, recipe, Preprocess((4, 4)), lambda: iter(pictures), grids, tmp_path)
+    answers = [
+        onnxruntime.InferenceSession(file).run(None, {"image": pictures[0]})[0]
+        for file in (float_file, int8.SerializeToString())
+    ]
+    np.testing.assert_allclose(*answers, atol=0.1)
 
 
 def test_a_layer_can_stay_float(exported):

@@ -466,7 +466,7 @@ def png(width, height, rows=b""):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("size", [(1, 178_000_000), (178_000_000, 1), (13_000, 13_000)])
+@pytest.mark.parametrize("size", [(1, 178_000_000), (178_000_000, 1), (13_000, 13_000), (1, 43_000_000)])
 def test_a_picture_that_claims_more_than_memory_is_refused_before_it_is_decoded(
     tmp_path, golden_artifact, monkeypatch, size
 ):
@@ -503,6 +503,12 @@ def test_a_refused_artifact_can_be_looked_at_but_not_without_a_word(copied, pict
     for command in (["predict", copied, picture], ["inspect", copied]):
         code, said = run(*command)
         assert (code, "warning: " in said, "was refused at export" in said) == (0, True, True), said
+
+
+def test_answers_that_are_not_what_a_manifest_calls_them_are_not_shown(copied, picture):
+    says(copied, {"scores": "probabilities"})
+    code, said = run("predict", copied, picture)
+    assert (code, one_line(said), "calls its answers probabilities, and they are not" in said) == (4, True, True), said
 
 
 def test_answers_that_were_never_given_are_refused(tmp_path, golden_artifact):

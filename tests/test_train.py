@@ -392,7 +392,10 @@ def test_a_frozen_body_is_asked_once_about_each_picture(photos, tmp_path, monkey
 
 def test_a_timm_network_gets_a_new_head(photos, tmp_path):
     asked = settings(photos, model="timm:test_vit", weights="random", epochs=1, layer_decay=0.7, optimizer="lion")
-    train(asked, tmp_path / "run")
+    said: list[str] = []
+    train(asked, tmp_path / "run", say=said.append)
+    assert "a new head for 3 classes" in said
+    assert not [line for line in said if "no names are known" in line]  # the folders name them
     assert trained.read(tmp_path / "run").architecture == "test_vit"
     model = loaded(tmp_path / "run")
     assert (model.family, model.module(torch.zeros(1, 3, 32, 32)).shape) == ("attention", (1, 3))

@@ -86,6 +86,13 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     default=None,
     help="Take pixels and normalise inside, or take normalised floats.  [default: fold; no-fold for onnx]",
 )
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "classification", "embedding", "segmentation", "raw"]),
+    help="What the answers mean.  [default: auto, from the network and its answers]",
+)
+@click.option("--tokens", flag_value=True, default=None, type=bool, help="Embeddings: answer the patches' vectors too.")
+@click.option("--l2", flag_value=True, default=None, type=bool, help="Embeddings: vectors of length 1.")
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
 @click.option(
     "--scores",
@@ -113,6 +120,12 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="onnx, openvino: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
 )
 @preprocessing
+@click.option(
+    "--crop-mode",
+    type=click.Choice(["center", "squash", "letterbox"]),
+    help="Crop the middle, or show the whole picture: squashed, or with bars.",
+)
+@click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey pictures.  [default: 3]")
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @click.option(
     "--seed", type=int, metavar="N", help="Seed of random weights and of the choice of pictures.  [default: 0]"
@@ -157,6 +170,8 @@ def export(
       edgekit export mobilenetv2 --int8 --target tflite
       edgekit export efficientnet_lite0 --int8 --calibration my_photos/
       edgekit export timm:resnet18 --fp16 --dry-run
+      edgekit export timm:vit_small_patch14_dinov2 --int8
+      edgekit export py:nets:unet --task segmentation --labels roads.txt --int8
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
       edgekit export export_recipes/mobilenetv2-tflite-int8.toml
     """
@@ -278,6 +293,11 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
         changes["target"] = target
     if scheme is not None:
         quantize["scheme"] = scheme
+    if "channels" in changes:
+        changes["channels"] = int(changes["channels"])
+        for name in ("mean", "std"):  # of one number three were made
+            if changes["channels"] == 1 and len(set(changes.get(name, ()))) == 1:
+                changes[name] = changes[name][:1]
     changes["quantize"] = msgspec.structs.replace(base.quantize, **quantize)
     if "samples" in changes and not changes["quantize"].scheme.startswith("int8"):
         raise RecipeError(
@@ -298,6 +318,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     import msgspec
 
     from edgekit import parity, schemes
+    from edgekit.readme import answers
 
     m = artifact.manifest
     size = artifact.model_bytes
@@ -305,7 +326,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         f"{artifact.model_file}  {megabytes(size)}",
         f"  {m.scheme}: {m.scheme_reason}",
         f"  proof: {parity.describe(m.proof)}",
-        f"  knows {m.weights.knows}; weights: {m.weights.source} ({m.weights.why})",
+        f"  {f'knows {m.weights.knows}' if m.labels else answers(m)}; weights: {m.weights.source} ({m.weights.why})",
     ]
     missed = []
     if m.proof.advisory:

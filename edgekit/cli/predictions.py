@@ -70,8 +70,8 @@ def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: d
                 (name, "x".join(map(str, v.shape)), "{min:.4g} to {max:.4g}, mean {mean:.4g}".format(**_range(v)))
                 for name, v in _named(artifact, found)
             ]
-    rows += [("written", file) for file in written.values()]
-    return f"{title}\n{table(rows, indent='  ')}"
+    told = "".join(f"\n  written to {file}" for file in written.values())
+    return f"{title}\n{table(rows, indent='  ')}{told}"
 
 
 def limits(artifact: "Artifact") -> str:

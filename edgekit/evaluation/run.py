@@ -159,8 +159,8 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
     """Refuse what cannot be measured, before anything runs. Raises RequestError, DataError."""
     for artifact in artifacts:
         takes, spec = artifact.manifest.input, artifact.manifest.preprocess
-        picture = (*spec.input_size, spec.channels)
-        if takes.shape[1:] != ((picture[2], *picture[:2]) if takes.layout == "NCHW" else picture):
+        (height, width), c = spec.input_size, spec.channels
+        if takes.shape[1:] != ((c, height, width) if takes.layout == "NCHW" else (height, width, c)):
             raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not a picture")
         _check_task(artifact)
     first, *others = artifacts
@@ -170,11 +170,11 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
                 f"{other.name} is a {name_of(other.manifest.task)}, {first.name} a {name_of(first.manifest.task)}",
                 hint="two files of one model",
             )
+        if other.labels() != first.labels():
+            raise RequestError(f"{other.name} knows other classes than {first.name}", hint="two files of one model")
         here, there = (list(map(decoded_shape, a.manifest.outputs)) for a in (first, other))
         if here != there:
             raise RequestError(f"{other.name} answers {there}, {first.name} {here}", hint="two files of one model")
-        if other.labels() != first.labels():
-            raise RequestError(f"{other.name} knows other classes than {first.name}", hint="two files of one model")
     masks = isinstance(first.manifest.task, Segmentation)
     if data.labelled and masks != (data.masks is not None):
         raise RequestError(

@@ -147,6 +147,7 @@ def _static(
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
         kept += _without_weights(model)
+    _name_apart(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -162,6 +163,19 @@ def _static(
         extra_options=options,
     )
     return _loaded(source, target)
+
+
+def _name_apart(model: onnx.ModelProto) -> None:
+    """No constant's name with a number behind it is a tensor's: the quantizer names copies of a bias that several
+    operators share so, and asks nobody whether the name is taken (`val_11`, `val_116`)."""
+    made = [name for node in model.graph.node for name in node.output]
+    taken = {name[:end] for name in made for end in range(len(name)) if name[end:].isdigit()}
+    renamed = {i.name: f"{i.name}_constant" for i in model.graph.initializer if i.name in taken}
+    for tensor in model.graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = renamed.get(name, name)
 
 
 def _without_weights(model: onnx.ModelProto) -> list[str]:

@@ -1,7 +1,5 @@
 """From a name to a model that is ready to export: module, preprocessing, labels, and what its weights know."""
 
-import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,28 +7,33 @@ import torch
 from torch import nn
 
 from edgekit import zoo
-from edgekit.data.labels import FORM, read_names
-from edgekit.errors import DataError, UnsupportedError, WeightsError, reason
+from edgekit.data.labels import FORM, Names, read_names
+from edgekit.errors import DataError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
-from edgekit.models import answers, weights
+from edgekit.models import adapting, weights
+from edgekit.models.adapting import Adapted
 from edgekit.models.origins import Plan as Plan
 from edgekit.models.origins import function, run, timm
 from edgekit.models.origins import module as given
-from edgekit.models.tracing import Trace, trace
+from edgekit.models.tracing import Trace, look
 from edgekit.models.trained import Pruned
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
-from edgekit.tasks import Task
+from edgekit.tasks import Segmentation, Task
 from edgekit.tasks.classification import LOGITS
+
+UNNAMED = "no names are known for the classes; --labels FILE names them"
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """
-    module   float32, eval mode, takes normalised RGB [n, 3, h, w], answers scores [n, classes]
+    module   float32, eval mode, takes normalised RGB [n, 3, h, w], answers one tensor, or a tuple of them
+    labels   of classes; () for a task without
     trace    what it computes, seen on an empty picture
-    task     what the answers of the exported file mean, once it is known from the answers to pictures
-    outputs  names of the module's answers: it answers one tensor, or a tuple of them
+    task     what the answers of the exported file mean; a classifier's scores once it has answered pictures
+    why      it was taken for one of this task
+    outputs  names of the module's answers
     """
 
     name: str
@@ -46,6 +49,7 @@ class LoadedModel:
     pruned: Pruned | None = None
     trained_on: TrainedOn | None = None
     task: Task = LOGITS
+    why: str = ""
     outputs: tuple[str, ...] = ("scores",)
 
     @property
@@ -57,7 +61,7 @@ class LoadedModel:
     @property
     def has_names(self) -> bool:
         """Whether its classes have names of their own."""
-        return self.labels[0] != "class 0"
+        return self.labels[:1] != ("class 0",)
 
     def knows(self, labels: tuple[str, ...]) -> bool:
         """Whether its classes are these, or as many without names."""
@@ -77,6 +81,10 @@ def plan(recipe: Recipe, module: nn.Module | None = None) -> Plan:
         return run.plan(recipe)
     if recipe.model.startswith("py:"):
         return function.plan(recipe)
+    if recipe.model.startswith("smp:"):
+        from edgekit.models.origins import smp  # of an extra that the others do without
+
+        return smp.plan(recipe)
     return timm.plan(recipe)
 
 
@@ -86,27 +94,36 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     made = planned.make()
     module = made.module.float().eval()
     _check_numbers(recipe.model, module)
-    seen = _look(module, planned.preprocess)
-    labels, said = _labels(recipe, made.labels, answers.classes(seen.answer))
+    sha256 = weights.digest(module)
+    size, channels = planned.preprocess.input_size, planned.preprocess.channels
+    names = read_names(Path(recipe.labels)) if recipe.labels else None
+    known = names.names if names else made.labels
+    adapted = adapting.adapt(module, look(module, size, channels), size, recipe, channels, known, made.task)
+    labels = _labels(recipe, names, known, adapted)
+    unnamed = UNNAMED if labels[:1] == ("class 0",) else ""
+    said = names.said(Path(str(recipe.labels)).name) if names else unnamed
     return LoadedModel(
         name=planned.name,
         architecture=planned.architecture,
         family=planned.family,
-        module=module,
-        preprocess=planned.preprocess,
+        module=adapted.module,
+        preprocess=adapted.preprocess(planned.preprocess),
         labels=labels,
         weights=Weights(
             source=planned.choice.source,
             why=planned.choice.why,
             knows=made.knows,
-            sha256=weights.digest(module),
+            sha256=sha256,
             licence=made.licence,
         ),
-        trace=seen,
+        trace=adapted.trace,
         pictures=planned.pictures,
-        notes=tuple(filter(None, (*made.notes, said))),
+        notes=tuple(filter(None, (*made.notes, said, *adapted.notes))),
         pruned=made.pruned,
         trained_on=made.trained_on,
+        task=adapted.task,
+        why=adapted.why,
+        outputs=adapted.outputs,
     )
 
 
@@ -122,39 +139,20 @@ def _check_numbers(model: str, module: nn.Module) -> None:
         )
 
 
-def _look(module: nn.Module, spec: Preprocess) -> Trace:
-    """What the model does with an empty picture; nothing but its answer, where it runs and cannot be watched."""
-    try:
-        with suppress(Exception):
-            return trace(module, spec.input_size)
-        with torch.no_grad():
-            return Trace((), module(torch.zeros(1, 3, *spec.input_size)), None)
-    except Exception as error:  # whatever the model's code raises
-        channels = re.search(r"to have (\d+) channels, but got 3 channels", str(error))
-        if channels:
-            raise UnsupportedError(
-                f"edgekit feeds RGB pictures, 3 channels; the model takes {channels[1]}",
-                hint=f"a function that wraps the model and makes {channels[1]} of the 3 channels, or trains it on RGB",
-            ) from error
-        size = "x".join(map(str, spec.input_size))
-        raise UnsupportedError(
-            f"the model does not take a {size} picture: {reason(error)}",
-            hint="--input-size N or HxW, as the model was trained; --debug shows the whole traceback",
-        ) from error
-
-
-def _labels(recipe: Recipe, known: tuple[str, ...], classes: int) -> tuple[tuple[str, ...], str]:
-    """The names of the classes, from the user's file or from where the weights are; and what to say of them."""
-    if recipe.labels:
-        found = read_names(Path(recipe.labels))
-        if len(found.names) != classes:
-            form = "the one name of what its score is the probability of" if classes == 1 else FORM
-            raise DataError(
-                f"{recipe.labels} has {len(found.names)} labels, {found.span}, the model {classes} class{'' if classes == 1 else 'es'}",
-                hint=f"--labels FILE: {form}",
-            )
-        return found.names, found.said(Path(recipe.labels).name)
-    if len(known) == classes:
-        return known, ""
-    unnamed = tuple(f"class {i}" for i in range(classes))
-    return unnamed, "no names are known for the classes; --labels FILE names them"
+def _labels(recipe: Recipe, said: Names | None, known: tuple[str, ...], adapted: Adapted) -> tuple[str, ...]:
+    """The names of the classes: of a map with one channel, of what is there and what is not. Raises DataError."""
+    if not adapted.channels:
+        return ()
+    binary = adapted.channels == 1 and isinstance(adapted.task, Segmentation)
+    if len(known) == adapted.channels:
+        return ("background", *known) if binary else known
+    if binary and len(known) in (0, 2):
+        return known or ("background", "foreground")
+    if said:
+        form = "the one name of what its score is the probability of" if adapted.channels == 1 else FORM
+        raise DataError(
+            f"{recipe.labels} has {len(said.names)} labels, {said.span}, the model {adapted.channels} "
+            f"class{'' if adapted.channels == 1 else 'es'}",
+            hint=f"--labels FILE: {form}",
+        )
+    return tuple(f"class {i}" for i in range(adapted.channels))

@@ -7,7 +7,6 @@ dropout in eval mode, a mean over places) passes it on.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -15,8 +14,6 @@ from edgekit.errors import RequestError, UnsupportedError
 from edgekit.models.tracing import Node, Trace
 from edgekit.recipe import Kind, Recipe
 from edgekit.tasks.classification import Classification, Scores, add_up, shares, unit_length
-
-OURS = "this version exports classifiers: [1, classes]"
 
 
 @dataclass(frozen=True)
@@ -68,79 +65,23 @@ def ending(seen: Trace) -> End:
     return ends.get(seen.last, End("other", "operator that cannot be seen"))
 
 
-def classes(answer: Any) -> int:
-    """How many scores a network gives, from its answer to one picture. Raises UnsupportedError for what are no scores."""
-    if not isinstance(answer, torch.Tensor):
-        raise UnsupportedError(
-            f"the model answers {_several(answer)}; {OURS}",
-            hint="a function that wraps the model and returns the tensor of its scores alone",
-        )
-    shape = list(answer.shape)
-    if answer.ndim != 2 or len(answer) != 1 or not shape[1]:
-        raise UnsupportedError(f"the model answers {shape}{_like(shape)}; {OURS}", hint=_instead(shape))
-    kind = str(answer.dtype).removeprefix("torch.")
-    if not answer.is_floating_point():
-        raise UnsupportedError(
-            f"the model answers {kind} values {shape}, as an argmax does; {OURS}",
-            hint="a function that wraps the model and returns the scores themselves",
-        )
-    if kind != "float32":
-        raise UnsupportedError(
-            f"the model answers {kind} scores, and files answer float32",
-            hint="a function that wraps the model and adds .float()",
-        )
-    return shape[1]
-
-
 def check_logits(seen: Trace, name: str) -> None:
     """Refuse to learn with, or from, what is no logits: its answers would be squashed twice. Raises UnsupportedError.
 
     Log-probabilities are logits too: their softmax is the same.
     """
+    if not isinstance(seen.answer, torch.Tensor) or seen.answer.ndim != 2:
+        raise UnsupportedError(
+            f"{name} does not answer one score for each class",
+            hint="a classifier: float32 [n, 3, h, w] -> [n, classes]",
+        )
     last = ending(seen)
     squashed = PROBABLE.get(last.what) == "probabilities" or last.what == "log-sigmoid"
-    if squashed or (classes(seen.answer) > 1 and add_up(seen.answer.float().numpy())):
+    if squashed or (seen.answer.shape[1] > 1 and add_up(seen.answer.float().numpy())):
         raise UnsupportedError(
             f"{name} ends in {last} and answers probabilities; cross-entropy wants logits",
             hint="a function that returns the network without its last step; export adds it: --softmax, or --multi-label",
         )
-
-
-def _several(answer: Any) -> str:
-    """What a model gives in place of one tensor."""
-    if isinstance(answer, dict):
-        return (
-            f"several tensors ({', '.join(map(str, answer))})"
-            if len(answer) > 1
-            else f"a dict ({next(iter(answer), '')})"
-        )
-    if isinstance(answer, (tuple, list)):
-        inside = ", ".join(str(list(a.shape)) if isinstance(a, torch.Tensor) else type(a).__name__ for a in answer)
-        return f"several tensors ({inside})" if len(answer) > 1 else f"a {type(answer).__name__} ({inside})"
-    return f"{type(answer).__name__}, which is no tensor"
-
-
-def _like(shape: Sequence[int]) -> str:
-    match len(shape):
-        case 4 if shape[2:] == [1, 1]:
-            return ", scores that were not flattened"
-        case 4:
-            return f", a map of {shape[1]} values for each of {shape[2]}x{shape[3]} places"
-        case 3:
-            return f", {shape[2]} values for each of {shape[1]} tokens or boxes"
-        case 1:
-            return ", a row without its batch"
-        case 0:
-            return ", one number"
-    return f", {shape[0]} rows for one picture" if shape[0] != 1 else ""
-
-
-def _instead(shape: Sequence[int]) -> str:
-    if len(shape) == 4 and shape[2:] == [1, 1]:
-        return "a function that wraps the model and adds .flatten(1)"
-    if len(shape) <= 1:
-        return "a function that wraps the model and keeps the batch: .flatten(1) in place of .squeeze() or .flatten()"
-    return "a function that wraps the model and returns its scores alone"
 
 
 def classification(end: End, scores: Scores, recipe: Recipe, *, named: bool) -> tuple[Classification, str]:
@@ -200,15 +141,14 @@ def _found(end: End, scores: Scores, multi_label: bool, *, named: bool) -> tuple
         return "logits", True, "--multi-label"
     if classes == 1:
         raise UnsupportedError(
-            f"the model answers one number, {_range(scores)}: the logit of a yes-or-no network, or a measure; "
-            "this version exports classifiers",
-            hint="--multi-label if a sigmoid makes a probability of it, or a module that ends in the sigmoid",
+            f"the model answers one number, {_range(scores)}: the logit of a yes-or-no network, or a measure",
+            hint="--multi-label if a sigmoid makes a probability of it; --task raw if it is a measure",
         )
     if not named and (end.features or unit_length(scores)):
         of = "are of length 1" if unit_length(scores) else f"are what {end} gives"
         raise UnsupportedError(
-            f"the model's {classes} answers {of}: an embedding, not the scores of classes; {OURS}",
-            hint="a module with the layer that scores classes; --scores logits if these are scores",
+            f"the model's {classes} answers {of}: an embedding, not the scores of classes",
+            hint="--task embedding; --task classification if these are scores",
         )
     if end.what == "linear":
         return "logits", False, ends
@@ -288,6 +228,7 @@ _MOVES = {
     "dropout", "native_dropout", "lift_fresh", "index_select", "index", "gather", "cat", "stack", "split",
     "split_with_sizes", "unbind", "chunk", "as_strided", "view_as", "expand_as", "flip", "roll", "clamp", "clip",
     "clamp_min", "clamp_max", "nan_to_num", "copy", "resolve_conj", "resolve_neg", "view_copy", "squeeze_copy",
+    "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_nearest_exact2d",
     "where", "masked_fill", "fill", "zero", "index_fill", "index_put", "index_copy", "maximum", "minimum",
 }  # fmt: skip
 _SCALES = {"add", "sub", "rsub", "mul", "div"}

@@ -57,11 +57,11 @@ class Family:
         )
 
 
-def family(module: nn.Module, size: tuple[int, int]) -> Family:
+def family(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Family:
     """Of a module, for pictures of this size [height, width], on the device of its weights."""
     training = [m for m in module.modules() if m.training]
     try:
-        nodes = trace(module.eval(), size).nodes
+        nodes = trace(module.eval(), size, channels).nodes
     except Exception as error:  # whatever the network's own code raises
         return _by_classes(module, reason(error))
     finally:

@@ -1,11 +1,15 @@
 """`py:package.module:function`: importing a function of the user's own, calling it, and saying what went wrong in it."""
 
 import importlib
+import inspect
 import sys
 import sysconfig
 import traceback
+import urllib.error
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -16,8 +20,11 @@ EDGEKIT = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
-def make(model: str) -> nn.Module:
-    """Import `py:package.module:function` and call it. Raises RequestError, which names the user's line that failed."""
+def make(model: str, *, empty: bool = False) -> nn.Module:
+    """Import `py:package.module:function` and call it. Raises RequestError, which names the user's line that failed.
+
+    empty  its weights do not matter: torchvision's segmenters would fetch those of their backbone
+    """
     module_name, _, name = model.removeprefix("py:").partition(":")
     if "/" in module_name or module_name.endswith(".py"):
         dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
@@ -33,7 +40,7 @@ def make(model: str) -> nn.Module:
     if not callable(function):
         raise RequestError(f"{module_name} has no function '{name}'", hint=_functions(module))
     try:
-        made = function()
+        made = function(**({"weights_backbone": None} if empty and _fetches(function) else {}))
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         if isinstance(error, TypeError) and not _frames(error):  # no line of it ran: it wants arguments
             raise RequestError(
@@ -45,6 +52,13 @@ def make(model: str) -> nn.Module:
             f"{model} returned {type(made).__name__}, not a torch.nn.Module", hint="a function that returns the model"
         )
     return made.eval()
+
+
+def _fetches(function: Callable[..., Any]) -> bool:
+    try:
+        return "weights_backbone" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # one that tells nothing of its arguments
+        return False
 
 
 def _import(name: str) -> ModuleType:
@@ -80,9 +94,12 @@ def _functions(module: ModuleType) -> str:
 
 def _failed(what: str, error: BaseException) -> RequestError:
     place = _place(error)
+    fetched = isinstance(error, urllib.error.URLError)
     return RequestError(
         f"{what} failed{f' at {place}' if place else ''}: {kind_and_reason(error)}",
-        hint="--debug shows the whole traceback",
+        hint="it fetches weights: --weights FILE, or --weights random"
+        if fetched
+        else "--debug shows the whole traceback",
     )
 
 

@@ -43,3 +43,14 @@ def set_classes(module: nn.Module, classes: int, *, seed: int = 0, anew: bool = 
         raise UnsupportedError("the model is one linear layer", hint="a module that holds it")
     setattr(module.get_submodule(parent), last, new)
     return module
+
+
+def remove(module: nn.Module) -> nn.Module:
+    """Take the head off, so that the module answers what it sees. In place. Raises UnsupportedError where there is none."""
+    old, reset = head(module), getattr(module, "reset_classifier", None)
+    if callable(reset):
+        reset(0)
+        return module
+    name = next(name for name, m in module.named_modules() if m is old)
+    module.set_submodule(name, nn.Identity())
+    return module

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from edgekit.errors import WeightsError
-from edgekit.models.checkpoints import STATE_ALONE, State, printable
+from edgekit.models.checkpoints import State, printable
 
 DEEP = 12  # dots in the longest prefix
 MANY = 64  # prefixes that are looked at, the likeliest first
@@ -130,7 +130,7 @@ def _choose(whole: list[_Place], state: State, origin: str) -> Found:
     if other:
         raise WeightsError(
             f"{origin} holds such a model more than once, with other numbers: {_list([str(p) for p in taken])}",
-            hint=STATE_ALONE,
+            hint=f"save one of them alone, such as {printable(str(taken[0]))}: safetensors.torch.save_file(its state dict, ...)",
         )
     rest = [place for place in exact if place not in taken]
     note = f"the averaged weights of the file were taken, {taken[0]}, not {_list(list(map(str, rest)))}" if rest else ""

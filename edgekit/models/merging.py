@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from edgekit.models.picking import joined
+
 METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # of timm, and of the networks' own authors
 CLOSE = 1e-4  # of the largest answer
 MERGED = "the branches that it was trained with were merged first (reparameterised); its answers are the same"
@@ -36,7 +38,7 @@ def merge(module: nn.Module, pictures: torch.Tensor) -> tuple[nn.Module, str]:
 
 
 def _answers(module: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
-    return torch.cat([module(picture[None]) for picture in pictures])
+    return torch.cat([joined(module(picture[None])) for picture in pictures])
 
 
 def _merge(parent: nn.Module) -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import PatchEmbed
+from timm.layers import PatchEmbed, resample_abs_pos_embed
 from torch import nn
 
 from edgekit.errors import UnsupportedError, reason
 from edgekit.models import micro as micro  # registers its networks with timm
+from edgekit.models.checkpoints import State
 
 Size = tuple[int, int]  # height, width
 
@@ -24,6 +25,21 @@ def create(name: str, size: Size | None, **options: Any) -> nn.Module:
             raise
         made = timm.create_model(name, **options)
     return made
+
+
+def with_positions(state: State, network: nn.Module) -> tuple[State, str]:
+    """A checkpoint whose table of positions is resampled to the network's grid of patches, and what to say of it."""
+    own, embed = getattr(network, "pos_embed", None), getattr(network, "patch_embed", None)
+    names = [name for name in state if name.rpartition(".")[2] == "pos_embed"]
+    if not (isinstance(own, torch.Tensor) and isinstance(embed, PatchEmbed) and own.ndim == 3 and len(names) == 1):
+        return state, ""
+    table, prefix = state[names[0]], own.shape[1] - math.prod(embed.grid_size)
+    side = math.isqrt(table.shape[1] - prefix) if table.ndim == 3 else 0
+    if table.shape == own.shape or table.shape[2:] != own.shape[2:] or side * side != table.shape[1] - prefix:
+        return state, ""
+    resampled = resample_abs_pos_embed(table.float(), list(embed.grid_size), num_prefix_tokens=prefix)
+    rows, columns = embed.grid_size
+    return {**state, names[0]: resampled}, f"positions of {side}x{side} patches resampled to {rows}x{columns}"
 
 
 def check_size(architecture: str, asked: Size, own: Size) -> None:

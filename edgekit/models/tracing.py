@@ -5,10 +5,11 @@ needs the numbers of a real module only where its code looks at them.
 """
 
 import math
+import re
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from edgekit.errors import UnsupportedError, reason
 
 MACHINERY = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
@@ -80,17 +83,65 @@ class Trace:
 
 
 @torch.no_grad()
-def trace(module: nn.Module, size: tuple[int, int]) -> Trace:
-    """Run a module in eval mode on an empty picture, float32 [1, 3, *size], and write down what it does.
+def trace(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
+    """Run a module in eval mode on an empty picture, float32 [1, channels, *size], and write down what it does.
 
     On the device of its weights. Raises whatever the module raises.
     """
     tensors = (*module.parameters(), *module.buffers())
-    picture = torch.zeros(1, 3, *size, device=tensors[0].device if tensors else "cpu")
+    picture = torch.zeros(1, channels, *size, device=tensors[0].device if tensors else "cpu")
     with _plainly(), _Recorder(module, picture) as recorder:
         answer = module(picture)
     last = recorder.made.get(answer) if isinstance(answer, torch.Tensor) else None
     return Trace(tuple(recorder.nodes), answer, last)
+
+
+def look(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
+    """`trace`, with what the model raises said in words; nothing but its answer, where it runs and cannot be watched.
+
+    Raises UnsupportedError.
+    """
+    try:
+        with suppress(Exception):
+            return trace(module, size, channels)
+        return Trace((), _answer(module, size, channels), None)
+    except Exception as error:  # whatever the model's code raises
+        message, hint = _refusal(module, size, channels, error)
+        raise UnsupportedError(message, hint=hint) from error
+
+
+@torch.no_grad()
+def _answer(module: nn.Module, size: tuple[int, int], channels: int) -> Any:
+    return module(torch.zeros(1, channels, *size))
+
+
+def _refusal(module: nn.Module, size: tuple[int, int], channels: int, error: Exception) -> tuple[str, str]:
+    """What is wrong where a model does not take a picture, and what to do."""
+    said = str(error)
+    if wanted := re.search(rf"to have (\d+) channels, but got {channels} channels", said):
+        hint = f"a function that wraps the model and makes {wanted[1]} of the 3 channels, or trains it on RGB"
+        if int(wanted[1]) in (1, 3):
+            hint = f"--channels {wanted[1]}"
+        fed = "RGB pictures, 3 channels" if channels == 3 else "grey pictures, 1 channel"
+        return f"edgekit feeds {fed}; the model takes {wanted[1]}", hint
+    if isinstance(error, TypeError) and "required positional argument" in said:
+        hint = "a function that wraps the model and gives it the rest"
+        return f"edgekit feeds one picture, and the model wants more: {reason(error)}", hint
+    trouble = f"the model does not take a {size[0]}x{size[1]} picture: {reason(error)}"
+    if larger := _next(module, size, channels):
+        return trouble, f"--input-size {larger[0]}x{larger[1]}, the next that it takes"
+    return trouble, "--input-size N or HxW, as the model was trained; --debug shows the whole traceback"
+
+
+def _next(module: nn.Module, size: tuple[int, int], channels: int) -> tuple[int, int] | None:
+    """The next size that it takes, of those with sides in steps of 4 to 64: a U-Net halves them several times."""
+    for step in (4, 8, 16, 32, 64):
+        height, width = (math.ceil(side / step) * step for side in size)
+        with suppress(Exception):
+            if (height, width) != size:
+                _answer(module, (height, width), channels)
+                return height, width
+    return None
 
 
 @contextmanager

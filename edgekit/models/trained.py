@@ -133,7 +133,7 @@ def encode(card: Card) -> bytes:
 def bare(card: Card) -> nn.Module:
     """The module without its numbers."""
     if card.architecture.startswith("py:"):
-        return heads.set_classes(functions.make(card.architecture), len(card.labels))
+        return heads.set_classes(functions.make(card.architecture, empty=True), len(card.labels))
     return networks.create(card.architecture, card.preprocess.input_size, num_classes=len(card.labels))
 
 

@@ -60,13 +60,16 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
         return (Measure(self.measure, round(share, 4), MINIMUM[scheme]),)
 
     def can_be(self, answers: Values) -> bool:
-        """Whether scores [n, c] can be what the task calls them. Integers inside a file round probabilities to 1/256."""
+        """Whether scores [n, c] can be what the task calls them. Integers inside a file round probabilities to 1/256.
+
+        Logits of one picture, of two classes above all, may add up to 1 by chance; those of several do not.
+        """
         (scores,) = answers
         if self.scores == "probabilities":
             return bool((scores >= -0.01).all() and (scores <= 1.01).all())
         if self.scores == "log-probabilities":
             return bool((scores <= 0.01).all())
-        return scores.shape[-1] == 1 or not add_up(scores)
+        return 1 in scores.shape or not add_up(scores)
 
     def probabilities(self, scores: Scores) -> Scores:
         """Of the same shape, float32."""

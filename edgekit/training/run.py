@@ -109,7 +109,8 @@ def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel
     model = models.load(recipe, planned)
     answers.check_logits(model.trace, settings.model)
     for note in model.notes:
-        say(note)
+        if note != models.UNNAMED:  # the pictures' folders or table name them
+            say(note)
     if not model.knows(labels):
         if settings.qat:
             raise RequestError(

@@ -1,4 +1,4 @@
-"""Where models come from, a file each: timm (by name), run (of `edgekit train`), function (`py:`), module (one that is there).
+"""Where models come from, a file each: timm and smp (by name), run (of `edgekit train`), function (`py:`), module (given).
 
 Each has `plan(...)`, which decides without loading anything, and `make(...)`, which the Plan holds and which does it.
 """
@@ -15,7 +15,7 @@ from edgekit.models.family import Family
 from edgekit.models.trained import Pruned
 from edgekit.models.weights import Choice
 from edgekit.preprocess import Preprocess
-from edgekit.recipe import Recipe
+from edgekit.recipe import Recipe, TaskName
 
 UNTRAINED = "nothing: its weights are random"
 
@@ -26,6 +26,7 @@ class Made:
 
     knows    what they were trained for, in words
     labels   of its classes, where they are known
+    task     that it is made for, where its origin tells
     notes    to be said to the user; empty ones are not
     """
 
@@ -36,6 +37,7 @@ class Made:
     licence: str = ""
     pruned: Pruned | None = None
     trained_on: TrainedOn | None = None
+    task: TaskName | None = None
 
 
 @dataclass(frozen=True)
@@ -62,5 +64,13 @@ class Plan:
 
 def override(spec: Preprocess, recipe: Recipe) -> Preprocess:
     """A model's own preprocessing with what the recipe says otherwise."""
-    asked = {k: getattr(recipe, k) for k in ("input_size", "crop_pct", "mean", "std") if getattr(recipe, k) is not None}
+    names = ("input_size", "crop_pct", "crop_mode", "mean", "std")
+    asked = {k: getattr(recipe, k) for k in names if getattr(recipe, k) is not None}
+    if recipe.crop_mode == "letterbox":
+        asked["crop_pct"] = 1.0
+    channels = recipe.channels or spec.channels
+    for name in ("mean", "std"):
+        values = asked.get(name, getattr(spec, name))
+        if len(values) != channels:  # grey: as timm has it for networks that were trained on three
+            asked[name] = (round(sum(values) / len(values), 6),) * channels
     return msgspec.structs.replace(spec, **asked)

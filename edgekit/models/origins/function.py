@@ -12,12 +12,13 @@ from edgekit.recipe import Recipe
 def plan(recipe: Recipe) -> Plan:
     """Calls the function once, to see what it makes. Raises RequestError, WeightsError."""
     choice = _choose(recipe)
-    return module.plan_own(recipe, functions.make(recipe.model), choice, partial(make, recipe.model, choice))
+    made = functions.make(recipe.model, empty=choice.source != "code")
+    return module.plan_own(recipe, made, choice, partial(make, recipe.model, choice))
 
 
 def make(model: str, choice: Choice) -> Made:
     """Calls the function again, after the seed is set. Raises WeightsError for a file that does not fit."""
-    made = functions.make(model)
+    made = functions.make(model, empty=choice.source != "code")
     if choice.path is None:
         return Made(made, module.knows(choice))
     note = weights.load_into(made, checkpoints.read_state(choice.path), choice.path.name)

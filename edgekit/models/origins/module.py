@@ -47,7 +47,7 @@ def plan_own(recipe: Recipe, module: nn.Module, choice: Choice, make: Callable[[
     """For a module of the user's own, of which only the recipe says what it wants to see. Raises RequestError."""
     check(recipe.model, module)
     spec = override(Preprocess((224, 224), crop_pct=1.0), recipe)
-    return Plan(recipe.model, recipe.model, family(module, spec.input_size), choice, spec, make)
+    return Plan(recipe.model, recipe.model, family(module, spec.input_size, spec.channels), choice, spec, make)
 
 
 def check(model: str, module: nn.Module) -> None:

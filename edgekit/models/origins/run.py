@@ -7,7 +7,7 @@ import torch
 
 from edgekit import zoo
 from edgekit.errors import RequestError, WeightsError
-from edgekit.models import trained
+from edgekit.models import heads, trained
 from edgekit.models.family import family
 from edgekit.models.origins import Made, Plan, override
 from edgekit.models.weights import Choice
@@ -33,10 +33,12 @@ def plan(recipe: Recipe) -> Plan:
     return planned
 
 
-def make(folder: Path, card: trained.Card) -> Made:
-    """The best epoch so far. Raises WeightsError for weights that are not the card's."""
+def make(folder: Path, card: trained.Card, recipe: Recipe) -> Made:
+    """The best epoch so far, of an embedding without its head. Raises WeightsError for weights that are not the card's."""
     module = trained.bare(card)
     trained.fill(module, folder, card)
+    if recipe.asks == "embedding":
+        heads.remove(module)
     unfinished = f"the run is not finished: this is its best epoch so far, {card.epoch}"
     return Made(
         module,
@@ -59,6 +61,6 @@ def _plan(folder: Path, recipe: Recipe) -> Plan:
         kind,
         Choice("trained", "as asked", folder),
         override(card.preprocess, recipe),
-        partial(make, folder, card),
+        partial(make, folder, card, recipe),
         folder / trained.PICTURES,
     )

@@ -1,6 +1,7 @@
 """timm's networks by name, with weights of the hub, of an installed package, bundled with edgekit, or of a file."""
 
 import tomllib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from edgekit import zoo
 from edgekit.errors import UnknownNameError, UnsupportedError, WeightsError
 from edgekit.extras import needs
 from edgekit.manifest import TrainedOn
-from edgekit.models import checkpoints, hub, matching, networks, trained, weights
+from edgekit.models import checkpoints, heads, hub, matching, networks, trained, weights
 from edgekit.models.checkpoints import State
 from edgekit.models.family import family
+from edgekit.models.matching import Shapes
 from edgekit.models.origins import UNTRAINED, Made, Plan, override
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
@@ -40,22 +42,23 @@ class BundledCard(msgspec.Struct, frozen=True):
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Raises UnknownNameError, UnsupportedError for what is no classifier or takes no such size, WeightsError."""
+    """Raises UnknownNameError, UnsupportedError for no classes to score or a size that it does not take, WeightsError."""
     name = zoo.timm_name(recipe.model)
     config = _config(name)
     architecture = name.partition(".")[0]
     spec = _preprocess(config)
-    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
+    if config.num_classes == 0 and recipe.asks == "classification" and recipe.weights in weights.SOURCES:
         raise UnsupportedError(
             f"{name} has no classes: it answers features",
-            hint=f"--weights FILE of a {architecture} trained to classify",
+            hint=f"--task embedding, or --weights FILE of a {architecture} trained to classify",
         )
+    spec = msgspec.structs.replace(spec, input_size=_usual(architecture) or spec.input_size)
     if recipe.input_size:
         networks.check_size(architecture, recipe.input_size, spec.input_size)
     bundled = zoo.BUNDLED / f"{recipe.model}.safetensors"
     choice = weights.choose(recipe.weights, architecture, config.hf_hub_id, bundled if bundled.is_file() else None)
     with torch.device("meta"):
-        kind = family(timm.create_model(architecture, num_classes=1), spec.input_size)
+        kind = family(networks.create(architecture, _usual(architecture), num_classes=1), spec.input_size)
     pictures = None
     if choice.source == "bundled":
         spec, pictures = read_card(bundled).preprocess, zoo.BUNDLED / "fashion-mnist.png"
@@ -63,17 +66,34 @@ def plan(recipe: Recipe) -> Plan:
 
 
 def make(recipe: Recipe, choice: Choice) -> Made:
-    """Raises WeightsError."""
-    name, size = zoo.timm_name(recipe.model), recipe.input_size
+    """An embedding comes without the head that scores classes. Raises WeightsError."""
+    made = _filled(recipe, choice)
+    if recipe.asks != "embedding":
+        return made
+    if made.module.num_classes:  # else it has none
+        heads.remove(made.module)
+    return replace(made, knows=f"features, from {made.knows}", labels=())
+
+
+def _filled(recipe: Recipe, choice: Choice) -> Made:
+    name = zoo.timm_name(recipe.model)
     config, bare = _config(name), name.partition(".")[0]
+    size = recipe.input_size or _usual(bare)
+    smaller = (
+        "pictures of 224x224; its own 518x518 cost ten times as much: --input-size 518"
+        if not recipe.input_size and size
+        else ""
+    )
     match choice.source:
         case "random":
-            return Made(networks.create(bare, size), UNTRAINED)
+            none = {"num_classes": 0} if config.num_classes == 0 else {}  # also where only the tag has none
+            return Made(networks.create(bare, size, **none), UNTRAINED, notes=(smaller,))
         case "imagenet":
             path = choice.path or hub.download(str(config.hf_hub_id), choice.instead)
             _check_cached(path, choice.instead)
             model = networks.create(name, size, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
-            return Made(model, f"{config.num_classes:,} ImageNet classes", _imagenet(config.num_classes))
+            known = f"{config.num_classes:,} ImageNet classes" if config.num_classes else "pictures without classes"
+            return Made(model, known, _imagenet(config.num_classes), (smaller,))
         case "package":
             model = networks.create(bare, size)
             assert choice.path is not None
@@ -81,13 +101,17 @@ def make(recipe: Recipe, choice: Choice) -> Made:
             weights.load_into(model, state, choice.path.name)
             return Made(model, "1,000 ImageNet classes", _imagenet(1000))
     assert choice.path is not None
-    state = checkpoints.read_state(choice.path)
-    model = networks.create(bare, size, **_classes_of(state, config.classifier, bare, size, choice.path.name))
-    note = weights.load_into(model, state, choice.path.name)
+    with torch.device("meta"):
+        empty = networks.create(bare, size, num_classes=1)
+    state, moved = networks.with_positions(checkpoints.read_state(choice.path), empty)
+    optional = config.num_classes == 0 or recipe.asks == "embedding"
+    classes = _classes_of(state, config.classifier, matching.shapes(empty.state_dict()), choice.path.name, optional)
+    model = networks.create(bare, size, **classes)
+    notes = (smaller, moved, weights.load_into(model, state, choice.path.name))
     if choice.source == "bundled":
         card = read_card(choice.path)
-        return Made(model, card.knows, card.labels, (note,), card.licence, trained_on=_fashion())
-    return Made(model, "what it was trained for", notes=(note,), trained_on=trained.beside(choice.path))
+        return Made(model, card.knows, card.labels, notes, card.licence, trained_on=_fashion())
+    return Made(model, "what it was trained for", notes=notes, trained_on=trained.beside(choice.path))
 
 
 def read_card(checkpoint: Path) -> BundledCard:
@@ -113,6 +137,11 @@ def _config(name: str) -> Any:
     return config
 
 
+def _usual(architecture: str) -> networks.Size | None:
+    """The size that a network is used at, where that is not its own: DINOv2's 518 x 518 costs ten times as much."""
+    return (224, 224) if "dinov2" in architecture else None
+
+
 def _preprocess(config: Any) -> Preprocess:
     """timm's own configuration. `border` crops and random interpolation have no definition here: the usual ones serve."""
     return Preprocess(
@@ -125,15 +154,20 @@ def _preprocess(config: Any) -> Preprocess:
     )
 
 
-def _classes_of(state: State, classifier: Any, bare: str, size: networks.Size | None, origin: str) -> dict[str, int]:
-    """The options of a network that has as many classes as the head in a checkpoint, or both its heads. Raises WeightsError."""
-    heads = [classifier] if isinstance(classifier, str) else classifier or []
-    if not heads:
+def _classes_of(state: State, classifier: Any, own: Shapes, origin: str, optional: bool) -> dict[str, int]:
+    """The options of a network that has as many classes as the head in a checkpoint, or both its heads. Raises WeightsError.
+
+    own       names and shapes of the network with one class
+    optional  a file without a head is one of features
+    """
+    names = [classifier] if isinstance(classifier, str) else classifier or []
+    if not names:
         return {}
-    with torch.device("meta"):
-        own = matching.shapes(networks.create(bare, size, num_classes=1).state_dict())
-    found = matching.find(state, own, origin, free=tuple(f"{head}." for head in heads)).state
-    return {"num_classes": len(found[f"{heads[0]}.weight"])}
+    first = f"{names[0]}.weight"
+    if optional and not any(f".{name}".endswith(f".{first}") for name in state):
+        return {"num_classes": 0}
+    found = matching.find(state, own, origin, free=tuple(f"{name}." for name in names)).state
+    return {"num_classes": len(found[first])}
 
 
 def _check_cached(path: Path, instead: str) -> None:

@@ -20,7 +20,7 @@ import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.Spinner
 import android.widget.TextView
-import dev.edgekit.core.ClassScore
+import dev.edgekit.core.Answer
 import dev.edgekit.core.Summary
 import dev.edgekit.core.YuvFrame
 
@@ -107,7 +107,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         choice = wanted
         runs = false
         recent.forget()
-        show(emptyList())
+        showRows(emptyList())
         for (id in listOf(R.id.timing, R.id.golden)) view<TextView>(id).text = ""
         view<TextView>(R.id.running).text = getString(R.string.opening, wanted.model)
         app.session.use(wanted, { it }) { result ->
@@ -124,7 +124,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private fun opened(model: Opened) {
         runs = true
         showRuntime(model)
-        show(model.golden)
+        showGolden(model)
         startCamera()
     }
 
@@ -179,20 +179,20 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         val clock = app.clock
         val result = app.session.now(wanted) { opened ->
             val start = clock.nanos()
-            val tensor = opened.classifier.preprocessor.yuv(frame)
+            val tensor = opened.model.preprocessor.yuv(frame)
             val ready = clock.nanos()
-            val scores = opened.classifier.scores(tensor)
+            val values = opened.model.values(tensor)
             val done = clock.nanos()
-            Answer(opened.classifier.postprocessor.top(scores, TOP), ready - start, done - ready)
+            Seen(opened.model.read(values), ready - start, done - ready)
         }
         app.main.execute { if (started && choice == wanted) result.fold(::show) { failed(it) } }
     }
 
-    private class Answer(val top: List<ClassScore>, val preprocessing: Long, val inference: Long)
+    private class Seen(val answer: Answer, val preprocessing: Long, val inference: Long)
 
-    private fun show(answer: Answer) {
-        show(answer.top)
-        recent.add(answer.preprocessing, answer.inference)
+    private fun show(seen: Seen) {
+        show(seen.answer)
+        recent.add(seen.preprocessing, seen.inference)
         view<TextView>(R.id.timing).text = getString(R.string.timing, recent.inference / 1e6, recent.preprocessing / 1e6)
     }
 
@@ -272,6 +272,5 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private companion object {
         const val PICK = 1
         const val PERMISSION = 2
-        const val TOP = 5
     }
 }

@@ -8,7 +8,7 @@ import android.view.View
 import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
-import dev.edgekit.core.ClassScore
+import dev.edgekit.core.Answer
 
 /** One photo, picked here or shared from elsewhere, and what the chosen model says of it. */
 class PhotoActivity : Activity() {
@@ -50,18 +50,18 @@ class PhotoActivity : Activity() {
     private inner class Look(val opened: Opened, val photo: Photo) {
         val preprocessing: Double
         val inference: Double
-        val answers: List<ClassScore>
+        val answer: Answer
 
         init {
             val clock = app.clock
             val pixels = photo.argb()
             val start = clock.nanos()
-            val tensor = opened.classifier.preprocessor.argb(pixels, photo.bitmap.width, photo.bitmap.height)
+            val tensor = opened.model.preprocessor.argb(pixels, photo.bitmap.width, photo.bitmap.height)
             val ready = clock.nanos()
-            val scores = opened.classifier.scores(tensor)
+            val values = opened.model.values(tensor)
             inference = (clock.nanos() - ready) / 1e6
             preprocessing = (ready - start) / 1e6
-            answers = opened.classifier.postprocessor.top(scores, TOP)
+            answer = opened.model.read(values)
         }
     }
 
@@ -69,10 +69,10 @@ class PhotoActivity : Activity() {
         noNotice()
         view<ImageView>(R.id.photo).run {
             setImageBitmap(look.photo.bitmap)
-            contentDescription = look.answers.firstOrNull()?.label
+            contentDescription = rows(look.answer).firstOrNull()?.label ?: getString(R.string.photo)
         }
-        show(look.answers)
-        show(look.opened.golden)
+        show(look.answer)
+        showGolden(look.opened)
         view<TextView>(R.id.timing).text = getString(R.string.timing, look.inference, look.preprocessing)
         view<TextView>(R.id.running).text = look.opened.choice.model
         view<TextView>(R.id.sampled).run {
@@ -86,7 +86,7 @@ class PhotoActivity : Activity() {
             setImageDrawable(null)
             contentDescription = getString(R.string.photo)
         }
-        show(emptyList())
+        showRows(emptyList())
         for (id in listOf(R.id.timing, R.id.golden, R.id.running)) view<TextView>(id).text = ""
         view<View>(R.id.sampled).visibility = View.GONE
         notice(trouble.what, getString(R.string.do_this, trouble.hint))
@@ -94,7 +94,6 @@ class PhotoActivity : Activity() {
 
     private companion object {
         const val PICK = 1
-        const val TOP = 5
 
         fun given(intent: Intent): Uri? = intent.data ?: intent.extras?.uri(Intent.EXTRA_STREAM)
 

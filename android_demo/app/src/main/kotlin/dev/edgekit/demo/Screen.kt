@@ -11,9 +11,13 @@ import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.TextView
+import dev.edgekit.core.Answer
 import dev.edgekit.core.ClassScore
+import dev.edgekit.core.Classification
 import dev.edgekit.core.EdgekitException
-import dev.edgekit.core.GoldenReport
+import dev.edgekit.core.Embedding
+import dev.edgekit.core.Raw
+import dev.edgekit.core.Segmentation
 
 /** What the screens have in common. */
 
@@ -61,37 +65,65 @@ fun Activity.noNotice() {
     view<View>(R.id.notice).visibility = View.GONE
 }
 
-/** The best classes, one row each; rows are made once and filled again. */
-fun Activity.show(answers: List<ClassScore>) {
+/** A line of an answer. share: of 1, the length of its bar. */
+class Row(val label: String, val figure: String, val share: Float)
+
+fun Activity.show(answer: Answer) = showRows(rows(answer))
+
+/** An answer in lines, the most telling first. */
+fun Context.rows(answer: Answer): List<Row> = when (answer) {
+    is Answer.Classes -> answer.top(TOP).map { percent(label(it), it.probability) }
+    is Answer.Mask -> answer.shares().map { percent(it.label, it.probability) }
+    is Answer.Vector -> listOf(Row(resources.getQuantityString(R.plurals.vector, answer.numbers.size, answer.numbers.size), "", 0f))
+    is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × "), 0f) }
+}
+
+private fun Context.label(of: ClassScore) = when (of.holds) {
+    null -> of.label
+    true -> getString(R.string.holds, of.label)
+    false -> getString(R.string.holds_not, of.label)
+}
+
+private fun Context.percent(label: String, share: Float) = Row(label, getString(R.string.percent, 100 * share), share)
+
+/** Rows are made once and filled again. */
+fun Activity.showRows(rows: List<Row>) {
     val list = view<LinearLayout>(R.id.answers)
-    while (list.childCount > answers.size) list.removeViewAt(list.childCount - 1)
-    while (list.childCount < answers.size) layoutInflater.inflate(R.layout.answer, list)
-    for ((i, answer) in answers.withIndex()) {
-        val row = list.getChildAt(i)
-        val percent = getString(R.string.percent, 100 * answer.probability)
-        row.findViewById<TextView>(R.id.label)!!.text = when (answer.holds) {
-            null -> answer.label
-            true -> getString(R.string.holds, answer.label)
-            false -> getString(R.string.holds_not, answer.label)
-        }
-        row.findViewById<TextView>(R.id.percent)!!.text = percent
-        row.findViewById<ProgressBar>(R.id.bar)!!.progress = (1000 * answer.probability).toInt()
-        row.contentDescription = getString(R.string.answer_spoken, answer.label, percent)
+    while (list.childCount > rows.size) list.removeViewAt(list.childCount - 1)
+    while (list.childCount < rows.size) layoutInflater.inflate(R.layout.answer, list)
+    for ((i, row) in rows.withIndex()) list.getChildAt(i).run {
+        findViewById<TextView>(R.id.label)!!.text = row.label
+        findViewById<TextView>(R.id.percent)!!.text = row.figure
+        findViewById<ProgressBar>(R.id.bar)!!.progress = (1000 * row.share).toInt()
+        contentDescription = if (row.figure.isEmpty()) row.label else getString(R.string.answer_spoken, row.label, row.figure)
     }
 }
 
-fun Activity.show(golden: GoldenReport) = view<TextView>(R.id.golden).run {
+private const val TOP = 5
+
+fun Activity.showGolden(opened: Opened) = view<TextView>(R.id.golden).run {
+    val golden = opened.golden
     text = when {
         !golden.tensorsEqual -> getString(R.string.golden_tensors, golden.equalTensors, golden.pictures)
-        golden.passed -> getString(R.string.golden_right, golden.pictures, golden.maxAbs, golden.tolerance)
-        else -> getString(R.string.golden_wrong, golden.maxAbs, golden.tolerance, golden.sameTop1, golden.pictures)
+        golden.passed -> golden.worst.run { getString(R.string.golden_right, golden.pictures, maxAbs, tolerance) }
+        else -> golden.worst.run { getString(R.string.golden_wrong, maxAbs, tolerance, alike(opened)) }
     }
     setTextColor(getColor(if (golden.passed) R.color.ink_soft else R.color.wrong))
 }
 
+/** How alike the answers are that are wrong, in the task's words. */
+private fun Context.alike(opened: Opened): String = opened.golden.run {
+    when (opened.spec.task) {
+        is Classification -> getString(R.string.golden_labels, alike.count { it == 1.0 }, pictures)
+        is Segmentation -> getString(R.string.golden_pixels, 100 * alike.min())
+        is Embedding -> getString(R.string.golden_cosine, alike.min())
+        is Raw -> ""
+    }
+}
+
 /** The runtime, and how it really runs. */
 fun Activity.showRuntime(opened: Opened) {
-    val engine = opened.classifier.engine
+    val engine = opened.model.engine
     view<TextView>(R.id.running).text = runtime(engine.name, engine.version, engine.facts)
 }
 

@@ -1,8 +1,8 @@
 package dev.edgekit.demo
 
-import dev.edgekit.core.Classifier
 import dev.edgekit.core.Golden
 import dev.edgekit.core.GoldenReport
+import dev.edgekit.core.Model
 import dev.edgekit.core.ModelSpec
 import dev.edgekit.core.UnsupportedModel
 import dev.edgekit.core.check
@@ -11,8 +11,8 @@ import dev.edgekit.demo.engine.EngineOptions
 import java.nio.ByteBuffer
 
 /** A model that is open, and what its golden examples say of this phone. */
-class Opened(val choice: Choice, val classifier: Classifier, val golden: GoldenReport) {
-    val spec get() = classifier.spec
+class Opened(val choice: Choice, val model: Model, val golden: GoldenReport) {
+    val spec get() = model.spec
 }
 
 /** A model's artifact, checked against its manifest's checksums, and the runtime for it. */
@@ -58,17 +58,17 @@ class Session(private val app: DemoApp, private val abi: String) {
     private fun open(choice: Choice): Opened {
         close()
         val artifact = artifact(choice.model)
-        val classifier = Classifier(artifact.spec, artifact.kind.open(artifact.spec, artifact.bytes, options(choice)))
+        val model = Model(artifact.spec, artifact.kind.open(artifact.spec, artifact.bytes, options(choice)))
         return try {
-            Opened(choice, classifier, artifact.golden.check(classifier)).also { opened = it }
+            Opened(choice, model, artifact.golden.check(model)).also { opened = it }
         } catch (error: Throwable) {
-            classifier.close()
+            model.close()
             throw error
         }
     }
 
     private fun close() {
-        opened?.classifier?.close()
+        opened?.model?.close()
         opened = null
     }
 }

@@ -17,8 +17,8 @@ class AppFacts(val version: String, val engine: String, val engineVersion: Strin
 
 class MemoryFacts(val pssKb: Long, val nativeHeapKb: Long)
 
-/** Of the last answer: sha256 of the output's bytes, and its first five classes. */
-class OutputFacts(val sha256: String, val top5: List<ClassScore>)
+/** Of the last answer: the sha256 of an output's bytes. */
+class OutputFacts(val name: String, val sha256: String)
 
 /**
  * A benchmark, as the file that `edgekit bench --on adb` fetches. Raw nanoseconds: statistics are made where it is read.
@@ -36,7 +36,7 @@ class BenchReport(
     val applied: Map<String, String>,
     val result: BenchResult,
     val memory: MemoryFacts? = null,
-    val outputs: OutputFacts? = null,
+    val outputs: List<OutputFacts>? = null,
     val golden: GoldenReport? = null,
 ) {
     val status = if (result.failure != null) "error" else if (result.cancelled) "cancelled" else "ok"
@@ -48,7 +48,7 @@ class BenchReport(
             "device" to device(), "app" to app(), "model" to model(),
             "config" to config, "applied" to applied,
             "timing_ns" to timing(), "memory" to memory?.let { linkedMapOf("pss_kb" to it.pssKb, "native_heap_kb" to it.nativeHeapKb) },
-            "outputs" to outputs(), "golden" to golden?.toMap(),
+            "outputs" to outputs?.map { linkedMapOf("name" to it.name, "sha256" to it.sha256) }, "golden" to golden?.toMap(),
         ),
     )
 
@@ -71,22 +71,15 @@ class BenchReport(
         val record = it.files.getValue(it.file)
         linkedMapOf(
             "file" to it.file, "bytes" to record.bytes, "sha256" to record.sha256,
-            "input" to tensor(it.input), "output" to tensor(it.output),
+            "input" to tensor(it.input), "outputs" to it.outputs.map(::tensor),
         )
     }
 
-    private fun tensor(t: TensorSpec) = linkedMapOf(
-        "name" to t.name, "shape" to t.shape, "dtype" to t.type.name.lowercase(), "layout" to t.layout.name,
-    )
+    private fun tensor(t: Port) = linkedMapOf("name" to t.name, "shape" to t.shape, "dtype" to t.type.name.lowercase(), "layout" to t.layout.name)
 
     private fun timing() = result.timing.let {
         if (it.first == null) return@let null
         linkedMapOf("load" to it.load, "first" to it.first, "warmup" to it.warmup, "runs" to it.runs, "preprocess" to it.preprocess)
-    }
-
-    private fun outputs() = outputs?.let { o ->
-        val top5 = o.top5.map { linkedMapOf("index" to it.index, "label" to it.label, "probability" to it.probability) }
-        linkedMapOf("sha256" to o.sha256, "top5" to top5)
     }
 
     companion object {

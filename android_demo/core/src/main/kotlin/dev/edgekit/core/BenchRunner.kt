@@ -34,7 +34,7 @@ class BenchResult(val timing: BenchTiming, val failure: BenchFailure?, val cance
 class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boolean = { true }) {
     /** `answers` is called once, untimed, after the first inference: for answers to other tensors. */
     fun run(
-        plan: BenchPlan, spec: ModelSpec, open: () -> Engine, answers: (Classifier) -> Unit = {},
+        plan: BenchPlan, spec: ModelSpec, open: () -> Engine, answers: (Model) -> Unit = {},
         frame: (Preprocessor) -> ByteBuffer,
     ): BenchResult = Course(plan, spec, frame).run(open, answers)
 
@@ -46,14 +46,14 @@ class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boole
         private val preprocess = Samples()
         private var stage = "load"
 
-        fun run(open: () -> Engine, answers: (Classifier) -> Unit): BenchResult {
+        fun run(open: () -> Engine, answers: (Model) -> Unit): BenchResult {
             var failure: BenchFailure? = null
             var finished = false
             try {
                 val start = clock.nanos()
-                Classifier(spec, open()).use { classifier ->
+                Model(spec, open()).use { model ->
                     load = clock.nanos() - start
-                    finished = measure(classifier, answers)
+                    finished = measure(model, answers)
                 }
             } catch (error: Throwable) {  // also a library that does not link, or memory that ran out: a result, not a crash
                 failure = BenchFailure(stage, error)
@@ -63,29 +63,29 @@ class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boole
         }
 
         /** False where a person ended it. */
-        private fun measure(classifier: Classifier, answers: (Classifier) -> Unit): Boolean {
-            first = once("first", classifier)
+        private fun measure(model: Model, answers: (Model) -> Unit): Boolean {
+            first = once("first", model)
             stage = "answers"
-            answers(classifier)
+            answers(model)
             repeat(plan.warmup) {
                 if (!progress(0)) return false
-                warmup.add(once("warmup", classifier))
+                warmup.add(once("warmup", model))
             }
             val least = plan.minMillis * 1_000_000
             while (runs.count < plan.runs || runs.sum < least) {
                 if (!progress(runs.count)) return false
-                runs.add(once("runs", classifier))
+                runs.add(once("runs", model))
             }
             return true
         }
 
-        private fun once(name: String, classifier: Classifier): Long {
+        private fun once(name: String, model: Model): Long {
             stage = "preprocess"
             val start = clock.nanos()
-            val tensor = frame(classifier.preprocessor)
+            val tensor = frame(model.preprocessor)
             val ready = clock.nanos()
             stage = name
-            classifier.engine.run(tensor, classifier.output())
+            model.engine.run(tensor, model.outputs())
             val done = clock.nanos()
             if (name == "runs") preprocess.add(ready - start)
             return done - ready

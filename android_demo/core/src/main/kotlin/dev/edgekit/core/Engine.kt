@@ -17,8 +17,11 @@ interface Engine : AutoCloseable {
     /** What really runs, not what was asked for: threads, accelerator, ... */
     val facts: Map<String, String>
 
-    /** One inference. Both buffers are direct, in native order, whole tensors as the manifest says; both are rewound. */
-    fun run(input: ByteBuffer, output: ByteBuffer)
+    /**
+     * One inference. Buffers are direct, in native order, whole tensors as the manifest says, and are rewound; `outputs` in
+     * its order, the same list each time.
+     */
+    fun run(input: ByteBuffer, outputs: List<ByteBuffer>)
 
     override fun close()
 }

@@ -16,11 +16,11 @@ class BadManifest(what: String) : EdgekitException("manifest.json: $what", COPY_
 
 class NewerSchema(schema: Long) : EdgekitException(
     "this model was exported with schema $schema; this app reads up to schema ${ModelSpec.SCHEMA}",
-    "update the app, or export with the edgekit that the app came with",
+    "build the app of the edgekit that exported it, or export with the one that this app came with",
 )
 
-class LabelsDoNotMatch(labels: Int, classes: Int) :
-    EdgekitException("$labels labels for $classes classes", COPY_AGAIN)
+class LabelsDoNotMatch(lines: Int, labels: Int) :
+    EdgekitException("labels.txt has $lines lines for $labels labels", COPY_AGAIN)
 
 class UnsupportedModel(what: String, hint: String = "edgekit export MODEL --target tflite makes one that this app runs") :
     EdgekitException(what, hint)

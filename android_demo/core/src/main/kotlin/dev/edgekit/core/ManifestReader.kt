@@ -2,77 +2,102 @@ package dev.edgekit.core
 
 import java.security.MessageDigest
 
-/** manifest.json, schema 1 or 2, field by field; see edgekit/artifact.py. Throws BadManifest, NewerSchema, ... */
+/** manifest.json field by field, of any schema: see edgekit/manifest.py. Throws BadManifest, NewerSchema, ... */
 internal class ManifestReader(text: String) {
-    private val root = Fields("", Json.parse(text))
+    private val root = newest(Json.parse(text))
 
-    fun spec(labelFile: String): ModelSpec {
-        val schema = root.long("schema")
-        if (schema > ModelSpec.SCHEMA) throw NewerSchema(schema)
-        if (schema < 1) throw BadManifest("schema is $schema")
-        if (root.string("task") != "classification") throw UnsupportedModel("a model for ${root.string("task")}")
+    /** labels  the text of labels.txt, which a model without classes has not */
+    fun spec(labels: () -> String): ModelSpec {
         val target = root.string("target")
         if (target !in RUNNABLE) throw UnsupportedModel("a file for $target")
         val files = root.fields("files").each { FileRecord(it.long("bytes"), it.string("sha256")) }
         val models = files.keys.filter { it.startsWith("model.") }
         if (models.size != 1) throw BadManifest("names ${models.size} model files, not one")
-        val classes = root.int("classes")
-        val labels = labelFile.lines().dropLastWhile { it.isEmpty() }
-        if (labels.size != classes) throw LabelsDoNotMatch(labels.size, classes)
-        val input = tensor(root.fields("input"))
-        val output = tensor(root.fields("output"))
+        val input = root.objects("inputs").let { if (it.size == 1) port(it[0]) else throw UnsupportedModel("a model of ${it.size} inputs") }
+        val outputs = root.objects("outputs").map { output(it) }
         val preprocess = preprocess(root.fields("preprocess"))
         val pixels = listOf(preprocess.height, preprocess.width)
-        val expected = if (input.layout == Layout.NCHW) listOf(1, 3) + pixels else listOf(1) + pixels + 3
-        if (input.shape != expected) throw BadManifest("input.shape is ${input.shape}, and the picture is $pixels")
-        if (output.elements != classes) throw BadManifest("output.shape is ${output.shape} for $classes classes")
+        val channels = preprocess.channels
+        val expected = if (input.layout == Layout.NCHW) listOf(1, channels) + pixels else listOf(1) + pixels + channels
+        if (input.shape != expected) throw BadManifest("inputs[0].shape is ${input.shape}, and the picture is $pixels")
+        val known = labels(labels)
         val weights = root.fields("weights")
         return ModelSpec(
             root.string("model"), target, root.string("scheme"), weights.string("knows"), weights.string("licence", ""),
-            models.single(), files, input, output, preprocess, root.boolean("folded"),
-            root.choice("scores", SCORES), independent(schema, classes), threshold(schema), labels, root.double("golden_tolerance"),
-            root.fields("oldest_interpreter", emptyMap<String, Any>()).strings(),
+            models.single(), files, input, outputs, preprocess, root.boolean("folded"), TaskReader(root, outputs, known).task(), known,
+            stride(root.fields("golden")), root.fields("oldest_interpreter", emptyMap<String, Any>()).strings(),
         )
     }
 
-    /** Schema 1 did not say: one score was then, as now, of one label. */
-    private fun independent(schema: Long, classes: Int) = if (schema < 2) classes == 1 else root.boolean("independent")
-
-    private fun threshold(schema: Long): Float {
-        val threshold = if (schema < 2) 0.5 else root.double("threshold")
-        return if (threshold > 0 && threshold < 1) threshold.toFloat() else root.bad("threshold", threshold)
+    private fun labels(file: () -> String): List<String> {
+        val count = root.int("labels")
+        val labels = if (count == 0) emptyList() else file().lines().dropLastWhile { it.isEmpty() }
+        return if (labels.size == count) labels else throw LabelsDoNotMatch(labels.size, count)
     }
 
-    private fun tensor(f: Fields): TensorSpec {
+    private fun output(f: Fields) = port(f, f.string("role"), f.double("tolerance"))
+
+    private fun port(f: Fields, role: String = "", tolerance: Double = 0.0): Port {
         val shape = f.list("shape").mapIndexed { i, side ->
             // a batch of any size is a batch of one here
             if (i == 0) 1 else (side as? Long)?.takeIf { it in 1..65536 }?.toInt() ?: f.bad("shape", side)
         }
         val type = TYPES[f.string("dtype")] ?: throw UnsupportedModel("a tensor of type ${f.string("dtype")}")
-        return TensorSpec(
-            f.string("name"), shape, type, f.choice("layout", Layout.values().associateBy { it.name }),
-            f.optional("scale")?.let { f.double("scale").toFloat() }, f.optional("zero_point")?.let { f.int("zero_point") } ?: 0,
+        val layout = f.choice("layout", LAYOUTS)
+        if (layout != Layout.UNKNOWN && layout.name.length != shape.size) f.bad("layout", "$layout for $shape")
+        return Port(
+            f.string("name"), shape, type, layout, f.optional("scale")?.let { f.double("scale").toFloat() },
+            f.optional("zero_point")?.let { f.int("zero_point") } ?: 0, role, tolerance,
         )
     }
 
     private fun preprocess(f: Fields): PreprocessSpec {
         val size = f.doubles("input_size", 2).map { it.toInt() }
-        val std = f.doubles("std", 3)
+        val mean = f.list("mean").let { f.doubles("mean", if (it.size == 1) 1 else 3) }  // one of grey, three of RGB
+        val std = f.doubles("std", mean.size)
         val cropPct = f.double("crop_pct")
         if (size.any { it !in 1..16384 }) f.bad("input_size", size)
         if (std.any { !(it > 0) }) f.bad("std", std)
         if (!(cropPct > 0)) f.bad("crop_pct", cropPct)
         return PreprocessSpec(
             size[0], size[1], cropPct, f.choice("crop_mode", CROPS),
-            f.choice("interpolation", Filter.values().associateBy { it.name.lowercase() }), f.doubles("mean", 3), std,
+            f.choice("interpolation", Filter.values().associateBy { it.name.lowercase() }), mean, std, f.optional("pad")?.let { f.int("pad") } ?: 0,
         )
     }
 
+    private fun stride(golden: Fields) = golden.int("stride").also { if (it < 1) golden.bad("stride", it) }
+
     companion object {
         private val RUNNABLE = setOf("tflite", "onnx")
-        private val SCORES = Scores.values().associateBy { it.name.lowercase().replace('_', '-') }
-        private val CROPS = mapOf("center" to false, "squash" to true)
+        private val CROPS = CropMode.values().associateBy { it.name.lowercase() }
         private val TYPES = ElementType.values().associateBy { it.name.lowercase() }
+        private val LAYOUTS = Layout.values().associateBy { if (it == Layout.UNKNOWN) "" else it.name }
+
+        /** schema -> the same manifest in the words of the next */
+        private val OLDER = mapOf(1L to ::from1, 2L to ::from2)
+
+        private fun newest(plain: Any?): Fields {
+            val schema = Fields("", plain).long("schema")
+            if (schema > ModelSpec.SCHEMA) throw NewerSchema(schema)
+            if (schema == ModelSpec.SCHEMA.toLong()) return Fields("", plain)
+            val upgrade = OLDER[schema] ?: throw BadManifest("schema is $schema")
+            @Suppress("UNCHECKED_CAST")
+            return newest(upgrade(plain as Map<String, Any?>))
+        }
+
+        /** Schema 1 knew scores of one label a picture alone; one score was then, as now, of one label. */
+        private fun from1(old: Map<String, Any?>): Map<String, Any?> =
+            old + mapOf("schema" to 2L, "independent" to (old["classes"] == 1L), "threshold" to 0.5)
+
+        /** Schema 2 knew one task, one input and one output. */
+        private fun from2(old: Map<String, Any?>): Map<String, Any?> {
+            val meaning = listOf("scores", "independent", "threshold").associateWith { old[it] }
+            val output = (old["output"] as? Map<*, *>)?.plus(mapOf("role" to "scores", "tolerance" to old["golden_tolerance"]))
+            return old + mapOf(
+                "schema" to 3L, "task" to meaning + ("name" to old["task"]), "inputs" to listOf(old["input"]), "outputs" to listOf(output),
+                "labels" to old["classes"], "golden" to mapOf("stride" to 1L),
+            )
+        }
 
         /** The manifest's own checksum is that of the file with zeros in its place; schema 1 had none. Throws DamagedFile. */
         fun checkSeal(manifest: ByteArray) {
@@ -87,38 +112,56 @@ internal class ManifestReader(text: String) {
     }
 }
 
-/** An object of the manifest, whose errors name the field. */
-internal class Fields(private val path: String, value: Any?) {
-    @Suppress("UNCHECKED_CAST")
-    private val map = value as? Map<String, Any?> ?: throw BadManifest("${path.ifEmpty { "the file" }} is not an object")
+/** The manifest's task, held against its outputs and labels as the `check` of edgekit/tasks does. */
+internal class TaskReader(private val root: Fields, private val outputs: List<Port>, private val labels: List<String>) {
+    private val fields = root.fields("task")
 
-    fun optional(name: String): Any? = map[name]
-
-    fun string(name: String, default: String? = null) = typed<String>(name, default)
-    fun boolean(name: String) = typed<Boolean>(name)
-    fun long(name: String) = typed<Long>(name)
-    fun int(name: String) = long(name).let { if (it in Int.MIN_VALUE..Int.MAX_VALUE) it.toInt() else bad(name, it) }
-    fun double(name: String) = typed<Number>(name).toDouble()
-    fun list(name: String) = typed<List<Any?>>(name)
-    fun fields(name: String, default: Any? = null) = Fields(inside(name), typed<Map<*, *>>(name, default as? Map<*, *>))
-
-    fun doubles(name: String, count: Int): List<Double> {
-        val numbers = list(name).filterIsInstance<Number>().map { it.toDouble() }
-        return if (numbers.size == count && list(name).size == count) numbers else bad(name, list(name))
+    fun task(): Task = when (val name = fields.string("name")) {
+        "classification" -> classification()
+        "embedding" -> Embedding(outputs.indexOf(sole("embedding")), fields.boolean("normalized"))
+        "segmentation" -> segmentation()
+        "raw" -> Raw(outputs)
+        else -> throw UnsupportedModel("a model for $name")
     }
 
-    fun <T : Any> choice(name: String, known: Map<String, T>): T = known[string(name)] ?: bad(name, string(name))
-
-    fun <T> each(read: (Fields) -> T): Map<String, T> = map.mapValues { (name, value) -> read(Fields(inside(name), value)) }
-
-    fun strings(): Map<String, String> = map.mapValues { (name, _) -> string(name) }
-
-    fun bad(name: String, value: Any?): Nothing = throw BadManifest("${inside(name)} is $value")
-
-    private inline fun <reified T : Any> typed(name: String, default: T? = null): T {
-        val value = map[name] ?: default ?: throw BadManifest("${inside(name)} is missing")
-        return value as? T ?: bad(name, value)
+    private fun classification(): Classification {
+        val output = only("scores")
+        if (output.elements != labels.size) throw BadManifest("outputs[0].shape is ${output.shape} for ${labels.size} labels")
+        return Classification(labels, fields.choice("scores", SCORES), fields.boolean("independent"), threshold().toFloat())
     }
 
-    private fun inside(name: String) = if (path.isEmpty()) name else "$path.$name"
+    private fun segmentation(): Segmentation {
+        val output = only("scores")
+        val channels = output.sides[0]
+        val binary = channels == 1 && labels.size == 2
+        if (output.sides.size != 3 || !(binary || channels == labels.size)) {
+            throw BadManifest("outputs[0].shape is ${output.shape} for ${labels.size} labels")
+        }
+        val upsample = fields.fields("upsample")
+        val size = root.fields("preprocess").doubles("input_size", 2).map { it.toInt() }
+        return Segmentation(
+            labels, fields.choice("scores", SCORES), threshold(), fields.optional("background")?.let { fields.int("background") }, palette(),
+            Upsampling(channels, output.sides[1], output.sides[2], size[0], size[1], upsample.choice("mode", SMOOTH), upsample.boolean("align_corners")),
+        )
+    }
+
+    /** A colour a label: opaque ARGB. */
+    private fun palette(): IntArray {
+        val colours = fields.list("palette").map { rgb -> fields.numbers("palette", rgb, 3).map { it.toInt() and 255 } }
+        if (colours.isEmpty()) return Segmentation.colours(labels.size)
+        if (colours.size != labels.size) fields.bad("palette", "${colours.size} colours for ${labels.size} labels")
+        return IntArray(colours.size) { i -> colours[i].fold(255) { argb, part -> argb shl 8 or part } }
+    }
+
+    private fun threshold() = fields.double("threshold").let { if (it > 0 && it < 1) it else fields.bad("threshold", it) }
+
+    private fun only(role: String): Port = sole(role).also { if (outputs.size != 1) throw BadManifest("${outputs.size} outputs of scores, not one") }
+
+    private fun sole(role: String): Port =
+        outputs.singleOrNull { it.role == role } ?: throw BadManifest("outputs: ${outputs.count { it.role == role }} of role $role, not one")
+
+    private companion object {
+        val SCORES = Scores.values().associateBy { it.name.lowercase().replace('_', '-') }
+        val SMOOTH = mapOf("bilinear" to true, "nearest" to false)
+    }
 }

@@ -16,7 +16,11 @@ class Preprocessor(private val spec: ModelSpec) {
     private val argb = ArgbRows()
     private val rgba = RgbaRows()
     private val yuv = YuvRows()
+    private val grey = if (spec.preprocess.channels == 1) GreyRows() else null
     private var resizer: Resizer? = null
+
+    /** Where on the last picture the tensor lies. */
+    val placement: Placement get() = checkNotNull(resizer) { "no picture yet" }.placement
 
     /** Of `Bitmap.getPixels`: not premultiplied, [height * width] from the top left. */
     fun argb(pixels: IntArray, width: Int, height: Int): ByteBuffer {
@@ -41,7 +45,7 @@ class Preprocessor(private val spec: ModelSpec) {
             made = Resizer(picture.width, picture.height, spec.preprocess)
             resizer = made
         }
-        made.run(picture, writer)
+        made.run(grey?.of(picture) ?: picture, writer)
         tensor.rewind()
         return tensor
     }
@@ -55,13 +59,14 @@ class Preprocessor(private val spec: ModelSpec) {
 /** Stores the fitted picture as the file wants it. */
 private abstract class RowWriter(spec: ModelSpec) : RowSink {
     protected val width = spec.preprocess.width
+    protected val channels = spec.preprocess.channels
     private val plane = if (spec.input.layout == Layout.NCHW) width * spec.preprocess.height else 0
 
     override fun write(row: Int, pixels: IntArray) {
         if (plane == 0) {
-            for (c in 0..2) look(c, pixels, c, 3)
-            put(3 * row * width, 0, 3 * width)
-        } else for (c in 0..2) {
+            for (c in 0 until channels) look(c, pixels, c, channels)
+            put(channels * row * width, 0, channels * width)
+        } else for (c in 0 until channels) {
             look(c, pixels, c * width, 1)
             put(c * plane + row * width, c * width, width)
         }
@@ -83,8 +88,8 @@ private fun values(spec: ModelSpec, channel: Int): FloatArray {
 
 private class FloatWriter(spec: ModelSpec, tensor: ByteBuffer) : RowWriter(spec) {
     private val out = tensor.asFloatBuffer()
-    private val tables = Array(3) { values(spec, it) }
-    private val line = FloatArray(3 * width)
+    private val tables = Array(channels) { values(spec, it) }
+    private val line = FloatArray(channels * width)
 
     override fun look(channel: Int, pixels: IntArray, start: Int, step: Int) {
         val table = tables[channel]
@@ -98,8 +103,8 @@ private class FloatWriter(spec: ModelSpec, tensor: ByteBuffer) : RowWriter(spec)
 }
 
 private class ByteWriter(spec: ModelSpec, private val out: ByteBuffer) : RowWriter(spec) {
-    private val tables = Array(3) { stored(spec.input, values(spec, it)) }
-    private val line = ByteArray(3 * width)
+    private val tables = Array(channels) { stored(spec.input, values(spec, it)) }
+    private val line = ByteArray(channels * width)
 
     override fun look(channel: Int, pixels: IntArray, start: Int, step: Int) {
         val table = tables[channel]
@@ -112,7 +117,7 @@ private class ByteWriter(spec: ModelSpec, private val out: ByteBuffer) : RowWrit
     }
 
     /** `encode` of edgekit/artifact.py. */
-    private fun stored(input: TensorSpec, values: FloatArray): ByteArray {
+    private fun stored(input: Port, values: FloatArray): ByteArray {
         val limits = if (input.type == ElementType.UINT8) 0..255 else -128..127
         return ByteArray(256) {
             val number = if (input.scale == null) values[it].toInt() else round(values[it] / input.scale).toInt() + input.zeroPoint

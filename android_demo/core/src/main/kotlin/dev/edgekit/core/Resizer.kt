@@ -11,8 +11,9 @@ internal fun interface RowSink {
  */
 internal class Resizer(val width: Int, val height: Int, private val spec: PreprocessSpec) {
     private val fit = Fit(Fit.Size(width, height), spec)
+    val placement = fit.placement
 
-    // what of the input lies inside the resized picture: all of it, but for crop_pct above 1
+    // what of the input lies inside the resized picture: all of it, but for a letterbox and crop_pct above 1
     private val left = maxOf(-fit.left, 0)
     private val top = maxOf(-fit.top, 0)
     private val across = Axis(width, fit.size.width, spec.filter, maxOf(fit.left, 0), minOf(spec.width, fit.size.width))
@@ -21,15 +22,16 @@ internal class Resizer(val width: Int, val height: Int, private val spec: Prepro
     private val source = IntArray(3 * (across.highest - across.lowest))
     private val ring = Array(down.taps.max()) { IntArray(3 * across.count) }
     private val sums = IntArray(3 * across.count)
-    private val out = IntArray(3 * spec.width)
-    private val black = IntArray(3 * spec.width)
+    private val pad = if (spec.cropMode == CropMode.LETTERBOX) spec.pad else 0
+    private val out = IntArray(3 * spec.width) { pad }
+    private val frame = out.copyOf()
 
     fun run(picture: Rows, writer: RowSink) {
         var next = 0  // source row that the ring lacks
         for (y in 0 until spec.height) {
             val i = y - top
             if (i < 0 || i >= down.count) {
-                writer.write(y, black)
+                writer.write(y, frame)
                 continue
             }
             val first = down.first[i]

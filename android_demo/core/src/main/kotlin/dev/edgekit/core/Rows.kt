@@ -77,6 +77,27 @@ internal class RgbaRows : Rows() {
     }
 }
 
+/** Another's pixels in grey, three times the same: Pillow's L (ITU-R 601-2), in fixed point. */
+internal class GreyRows : Rows() {
+    private var picture: Rows = this
+
+    fun of(picture: Rows) = apply {
+        this.picture = picture
+        width = picture.width
+        height = picture.height
+    }
+
+    override fun read(row: Int, from: Int, to: Int, out: IntArray) {
+        picture.read(row, from, to, out)
+        for (i in 0 until 3 * (to - from) step 3) {
+            val grey = out[i] * 19595 + out[i + 1] * 38470 + out[i + 2] * 7471 + 0x8000 shr 16
+            out[i] = grey
+            out[i + 1] = grey
+            out[i + 2] = grey
+        }
+    }
+}
+
 /** Pillow's `alpha_composite` over white (AlphaComposite.c): 7 extra bits, division by 255 rounded. */
 internal fun overWhite(value: Int, alpha: Int): Int {
     val over = value * (alpha shl 7) + 255 * (255 - alpha shl 7) + (128 shl 7)

@@ -41,10 +41,10 @@ class BenchTest {
     fun `it goes on for as long as asked, and answers other tensors in between`() {
         assertEquals(1500, run(BenchPlan(0, 3, 1500)).timing.runs.size)
         var answered = 0
-        val result = BenchRunner(clock).run(BenchPlan(0, 0, 0), spec, { PlaybackEngine(golden) }, { classifier ->
+        val result = BenchRunner(clock).run(BenchPlan(0, 0, 0), spec, { PlaybackEngine(golden) }, { model ->
             for (tensor in golden.tensors) {
-                classifier.scores(ByteBuffer.wrap(tensor))
-                answered += classifier.output().remaining()
+                model.values(ByteBuffer.wrap(tensor))
+                answered += model.outputs().sumOf { it.remaining() }
             }
         }, ::frame)
         assertEquals(golden.tensors.size * 20, answered)
@@ -56,7 +56,7 @@ class BenchTest {
     fun `what was measured before a failure is kept`() {
         var left = 4
         val dying = object : Engine by PlaybackEngine(golden) {
-            override fun run(input: ByteBuffer, output: ByteBuffer) {
+            override fun run(input: ByteBuffer, outputs: List<ByteBuffer>) {
                 if (left-- == 0) throw EngineFailed("the accelerator went away")
             }
         }
@@ -87,8 +87,8 @@ class BenchTest {
 
     private fun report(result: BenchResult, spec: ModelSpec? = this.spec) = BenchReport(
         "run-1", phone, AppFacts("0.1", "tflite", "2.16.1"), spec, mapOf("threads" to 4), mapOf("threads" to "2"), result,
-        MemoryFacts(1, 2), OutputFacts("00ff", listOf(ClassScore(3, "cat", 0.75f))),
-        GoldenReport(2, 2, 0.1, 0.2, 2),
+        MemoryFacts(1, 2), listOf(OutputFacts("scores", "00ff")),
+        GoldenReport(2, 2, listOf(Distance("scores", 0.1, 0.2)), listOf(1.0, 1.0)),
     )
 
     @Test
@@ -103,7 +103,7 @@ class BenchTest {
         assertEquals(setOf("load", "first", "warmup", "runs", "preprocess"), timing.keys)
         assertEquals(null, (json["device"] as Map<String, Any?>)["soc"])
         assertEquals("45d0e5ff70344de4cbcece9b3f77e30c16a89bf21a13b35098acdc3385be9e1d", (json["model"] as Map<String, Any?>)["sha256"])
-        assertEquals(mapOf("sha256" to "00ff", "top5" to listOf(mapOf("index" to 3L, "label" to "cat", "probability" to 0.75))), json["outputs"])
+        assertEquals(listOf(mapOf("name" to "scores", "sha256" to "00ff")), json["outputs"])
         assertEquals(mapOf("pss_kb" to 1L, "native_heap_kb" to 2L), json["memory"])
         assertEquals(true, (json["golden"] as Map<String, Any?>)["passed"])
     }

@@ -34,6 +34,21 @@ internal object Given {
 
     fun spec(change: (String) -> String = { it }) = ModelSpec.parse(change(manifest()), labels())
 
+    /** A manifest of schema 3, with what tells tasks apart. Its input is 8 pixels high and 12 wide. */
+    fun third(
+        task: String, outputs: List<String>, labels: Int = 0, stride: Int = 1, input: String = port("pixels", "[1, 8, 12, 3]", "NHWC", "uint8"),
+    ) = """{
+        "schema": 3, "model": "py:nets:some", "target": "onnx", "scheme": "fp32", "weights": {"knows": "nothing", "licence": ""},
+        "files": {"model.onnx": {"bytes": 1, "sha256": "00"}}, "inputs": [$input], "outputs": [${outputs.joinToString()}],
+        "preprocess": {"input_size": [8, 12], "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "bilinear",
+            "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
+        "folded": true, "task": $task, "labels": $labels, "golden": {"source": "drawn", "own": false, "stride": $stride}
+    }"""
+
+    fun port(name: String, shape: String, layout: String, type: String = "float32", role: String = "", tolerance: Double = 0.01) =
+        """{"name": "$name", "shape": $shape, "dtype": "$type", "layout": "$layout", "scale": null, "zero_point": null,
+            "role": "$role", "tolerance": $tolerance}"""
+
     fun vectors(model: File) = Npz.read("expected.npz", File(model, "expected.npz").inputStream())
 }
 
@@ -43,11 +58,13 @@ internal class PlaybackEngine(private val golden: Golden, private val change: (F
     override val facts = mapOf("threads" to "1")
     var closed = false
 
-    override fun run(input: ByteBuffer, output: ByteBuffer) {
+    override fun run(input: ByteBuffer, outputs: List<ByteBuffer>) {
         val bytes = ByteArray(input.remaining()).also { input.get(it) }
         val known = golden.tensors.indexOfFirst { it.contentEquals(bytes) }
         if (known < 0) throw EngineFailed("a tensor that is not golden")
-        golden.answers[known].forEachIndexed { i, score -> output.putFloat(4 * i, change(score)) }
+        golden.answers[known].zip(outputs).forEach { (numbers, output) ->
+            numbers.forEachIndexed { i, number -> output.putFloat(4 * i, change(number)) }
+        }
         input.rewind()
     }
 
@@ -64,3 +81,5 @@ internal inline fun <reified E : Throwable> thrown(act: () -> Unit): E {
     }
     throw AssertionError("nothing was thrown")
 }
+
+internal fun ModelSpec.classification() = task as Classification

@@ -1,6 +1,8 @@
 package dev.edgekit.core
 
 import java.io.ByteArrayOutputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import java.util.zip.ZipEntry
 import java.util.zip.ZipOutputStream
 import org.junit.Assert.assertEquals
@@ -13,15 +15,15 @@ class GoldenTest {
     private val golden = Golden.read(Given.tiny(), spec)
 
     private fun checked(given: Golden = golden, change: (Float) -> Float = { it }) =
-        Classifier(spec, PlaybackEngine(golden, change)).use { given.check(it) }
+        Model(spec, PlaybackEngine(golden, change)).use { given.check(it) }
 
     @Test
     fun `right answers pass, and the report says how right`() {
         val report = checked { it + 0.01f }
         assertTrue(report.passed)
         assertEquals(golden.pictures.size, report.equalTensors)
-        assertEquals(0.01, report.maxAbs, 1e-6)
-        assertEquals(report.pictures, report.sameTop1)
+        assertEquals(0.01, report.worst.maxAbs, 1e-6)
+        assertEquals(List(report.pictures) { 1.0 }, report.alike)
         assertEquals(true, report.toMap()["passed"])
     }
 
@@ -30,8 +32,8 @@ class GoldenTest {
         assertFalse(checked { it + 0.02f }.passed)
         val none = checked { Float.NaN }
         assertFalse(none.passed)
-        assertEquals(Double.POSITIVE_INFINITY, none.maxAbs, 0.0)
-        assertTrue(checked { -it }.sameTop1 < golden.pictures.size)
+        assertEquals(Double.POSITIVE_INFINITY, none.worst.maxAbs, 0.0)
+        assertTrue(0.0 in checked { -it }.alike)
     }
 
     @Test
@@ -76,6 +78,43 @@ class GoldenTest {
             npz("tensors" to "hello, this is no array".toByteArray()),
         )) thrown<DamagedFile> { Golden.read(Given.tiny("golden.npz" to bad), spec) }
     }
+
+    @Test
+    fun `each of several outputs has its own tolerance, and maps are thinned`() {
+        val spec = ModelSpec.parse(
+            Given.third(
+                """{"name": "raw"}""",
+                listOf(Given.port("map", "[1, 2, 3, 5]", "NCHW", tolerance = 0.01), Given.port("pose", "[1, 2]", "NC", tolerance = 1.0)), stride = 2,
+            ),
+            "",
+        )
+        val thinned = FloatArray(2 * 2 * 3) { 100f * (it / 6) + 10 * (it / 3 % 2 * 2) + it % 3 * 2 }  // channel, row, column as digits
+        val arrays = arrayOf(
+            "tensors" to npy("|u1", "(1, 8, 12, 3)", 288), "answers_0" to npy("<f4", "(1, 2, 2, 3)", thinned),
+            "answers_1" to npy("<f4", "(1, 2)", floatArrayOf(7f, 8f)), "image_0" to npy("|u1", "(1, 1, 3)", 3),
+        )
+        fun golden(vararg changed: Pair<String, ByteArray>) =
+            npz(*(arrays.toMap() + changed).toList().toTypedArray()).let { bytes -> Golden.read({ bytes.inputStream() }, spec) }
+        val given = golden()
+        fun off(map: Float, pose: Float) = Model(spec, object : Engine by PlaybackEngine(given) {
+            override fun run(input: ByteBuffer, outputs: List<ByteBuffer>) {
+                for (i in 0 until 30) outputs[0].putFloat(4 * i, map + 100 * (i / 15) + 10 * (i / 5 % 3) + i % 5)
+                for (i in 0 until 2) outputs[1].putFloat(4 * i, pose + 7 + i)
+            }
+        }).use { given.check(it) }
+        assertTrue(off(0f, 0.5f).passed)
+        assertEquals("pose" to 2.0, off(0f, 2f).worst.run { output to maxAbs })
+        assertFalse(off(0f, 2f).passed || off(0.5f, 0f).passed)
+        assertEquals(emptyList<Double>(), off(0f, 0f).alike)
+        for (bad in listOf("(1, 2, 3, 5)" to FloatArray(30), "(2, 2, 2, 3)" to FloatArray(24))) {
+            thrown<DamagedFile> { golden("answers_0" to npy("<f4", bad.first, bad.second)) }
+        }
+        val error = thrown<DamagedFile> { npz(*arrays.filter { it.first != "answers_1" }.toTypedArray()).let { bytes -> Golden.read({ bytes.inputStream() }, spec) } }
+        assertEquals("golden.npz is damaged: it holds no answers_1", error.message)
+    }
+
+    private fun npy(type: String, shape: String, numbers: FloatArray) =
+        npy(type, shape, 0) + ByteBuffer.allocate(4 * numbers.size).order(ByteOrder.LITTLE_ENDIAN).apply { numbers.forEach { putFloat(it) } }.array()
 
     private fun npy(type: String, shape: String, bytes: Int): ByteArray {
         val header = "{'descr': '$type', 'fortran_order': False, 'shape': $shape, }\n".toByteArray()

@@ -13,11 +13,11 @@ class ModelSpecTest {
         assertEquals(listOf(1, 32, 32, 3), spec.input.shape)
         assertEquals(ElementType.UINT8 to Layout.NHWC, spec.input.type to spec.input.layout)
         assertEquals(1f to 0, spec.input.scale to spec.input.zeroPoint)
-        assertEquals(5, spec.classes)
-        assertEquals(20, spec.output.bytes)
+        assertEquals(5, spec.labels.size)
+        assertEquals(20, spec.outputs.single().bytes)
         assertTrue(spec.folded)
-        assertEquals(Scores.LOGITS to false, spec.scores to spec.independent)
-        assertEquals(0.011810524389147758, spec.tolerance, 0.0)
+        assertEquals(Scores.LOGITS to false, spec.classification().run { scores to independent })
+        assertEquals("scores" to 0.011810524389147758, spec.outputs.single().run { role to tolerance })
         assertEquals("TFLite 2.16.1", spec.oldest["arm64"])
         assertEquals("what its author trained it for", spec.knows)
         spec.checkFiles(Given.tiny())
@@ -43,15 +43,16 @@ class ModelSpecTest {
 
     @Test
     fun `a newer schema is refused before anything else of it is read`() {
-        val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 3}""", "") }
-        assertEquals("this model was exported with schema 3; this app reads up to schema 2", error.message)
+        val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 4}""", "") }
+        assertEquals("this model was exported with schema 4; this app reads up to schema 3", error.message)
+        assertEquals("build the app of the edgekit that exported it, or export with the one that this app came with", error.hint)
         thrown<BadManifest> { Given.spec { it.replace("\"schema\": 1,\n  \"scheme\"", "\"schema\": 0,\n  \"scheme\"") } }
     }
 
     @Test
     fun `schema 2 says what scores are, and carries its own checksum`() {
         val models = Given.models.associateBy({ it.name }, { ModelSpec.read(ModelFiles.folder(it)) })
-        fun said(name: String) = models.getValue("py-nets-$name").run { Triple(scores, independent, threshold) }
+        fun said(name: String) = models.getValue("py-nets-$name").classification().run { Triple(scores, independent, threshold) }
         assertEquals(Triple(Scores.PROBABILITIES, true, 0.5f), said("ends_in_sigmoid"))
         assertEquals(Triple(Scores.LOG_PROBABILITIES, false, 0.5f), said("ends_in_log_softmax"))
         assertEquals(Triple(Scores.LOGITS, true, 0.9f), said("one_logit"))
@@ -66,13 +67,40 @@ class ModelSpecTest {
         thrown<BadManifest> { ModelSpec.read(changed("\"threshold\": 0.9", "\"threshold\": 1.5")) }
         thrown<BadManifest> { ModelSpec.read(changed("\"scores\": \"logits\"", "\"scores\": \"odds\"")) }
         val one = Given.spec { it.replace("\"scores\": \"logits\"", "\"scores\": \"log-probabilities\"") }
-        assertEquals(Scores.LOG_PROBABILITIES, one.scores)
+        assertEquals(Scores.LOG_PROBABILITIES, one.classification().scores)
+    }
+
+    @Test
+    fun `schema 3 says what answers mean, and a task contradicts neither its outputs nor its labels`() {
+        fun refused(task: String, labels: String, vararg outputs: String) =
+            thrown<EdgekitException> { ModelSpec.parse(Given.third(task, outputs.asList(), labels.lines().size - 1), labels) }.message
+        fun scores(shape: String, layout: String) = Given.port("o", shape, layout, role = "scores")
+        val classes = """{"name": "classification", "scores": "logits", "independent": false, "threshold": 0.5}"""
+        val mask = """{"name": "segmentation", "scores": "logits", "threshold": 0.5, "background": null, "palette": [[1, 2, 3]],
+            "upsample": {"mode": "nearest", "align_corners": false}}"""
+        val vector = """{"name": "embedding", "normalized": true}"""
+        assertEquals("a model for detection", refused("""{"name": "detection"}""", "", Given.port("o", "[1, 2]", "NC")))
+        assertEquals("manifest.json: outputs[0].shape is [1, 3] for 2 labels", refused(classes, "a\nb\n", scores("[1, 3]", "NC")))
+        assertEquals("manifest.json: outputs: 2 of role scores, not one", refused(classes, "a\n", scores("[1, 1]", "NC"), scores("[1, 1]", "NC")))
+        assertEquals("manifest.json: 2 outputs of scores, not one", refused(classes, "a\n", scores("[1, 1]", "NC"), Given.port("o", "[1]", "")))
+        assertEquals("manifest.json: outputs[0].shape is [1, 2, 4, 6] for 3 labels", refused(mask, "a\nb\nc\n", scores("[1, 2, 4, 6]", "NCHW")))
+        assertEquals("manifest.json: outputs[0].shape is [1, 2] for 2 labels", refused(mask, "a\nb\n", scores("[1, 2]", "NC")))
+        assertEquals("manifest.json: task.palette is 1 colours for 2 labels", refused(mask, "a\nb\n", scores("[1, 1, 4, 6]", "NCHW")))
+        assertEquals("manifest.json: task.palette is [1, 2]", refused(mask.replace("[1, 2, 3]", "[1, 2]"), "a\nb\n", scores("[1, 1, 4, 6]", "NCHW")))
+        assertEquals("manifest.json: outputs: 0 of role embedding, not one", refused(vector, "", Given.port("o", "[1, 2]", "NC")))
+        assertEquals("manifest.json: outputs[0].layout is NCHW for [1, 2]", refused(vector, "", Given.port("o", "[1, 2]", "NCHW")))
+        val two = Given.third("""{"name": "raw"}""", emptyList(), input = "{}, {}")
+        assertEquals("a model of 2 inputs", thrown<UnsupportedModel> { ModelSpec.parse(two, "") }.message)
+        val thin = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", "")), stride = 0)
+        assertEquals("manifest.json: golden.stride is 0", thrown<BadManifest> { ModelSpec.parse(thin, "") }.message)
+        val none = ModelFiles { name -> if (name == "manifest.json") thin.replace("\"stride\": 0", "\"stride\": 4").byteInputStream() else throw java.io.FileNotFoundException(name) }
+        assertEquals("manifest.json: checksum is missing", thrown<BadManifest> { ModelSpec.read(none) }.message)  // no labels.txt is asked for
     }
 
     @Test
     fun `labels that do not match the outputs are counted`() {
         val error = thrown<LabelsDoNotMatch> { ModelSpec.parse(Given.manifest(), "a\nb\n") }
-        assertEquals("2 labels for 5 classes", error.message)
+        assertEquals("labels.txt has 2 lines for 5 labels", error.message)
         thrown<BadManifest> { ModelSpec.parse(Given.manifest().replace("\"classes\": 5", "\"classes\": 2"), "a\nb\n") }
     }
 
@@ -94,7 +122,7 @@ class ModelSpecTest {
             ("\"crop_pct\": 1.0" to "\"crop_pct\": 0") to "manifest.json: preprocess.crop_pct is 0.0",
             ("\"crop_pct\": 1.0" to "\"crop_pct\": \"1\"") to "manifest.json: preprocess.crop_pct is 1",
             ("\"model.tflite\"" to "\"other.tflite\"") to "manifest.json: names 0 model files, not one",
-            ("\"classes\": 5" to "\"classes\": 5000000000") to "manifest.json: classes is 5000000000",
+            ("\"classes\": 5" to "\"classes\": 5000000000") to "manifest.json: labels is 5000000000",
             ("\"bytes\": 13757" to "\"bytes\": -1.5") to "manifest.json: files.model.tflite.bytes is -1.5",
         )
         for ((change, message) in faults) {
@@ -104,10 +132,10 @@ class ModelSpecTest {
         fun flat(change: (String) -> String) = thrown<BadManifest> { Given.spec { change(it.replace(Regex("\\s+"), " ")) } }.message
         assertEquals("manifest.json: preprocess.input_size is [0, 32]", flat { it.replace("\"input_size\": [ 32, 32 ], \"interp", "\"input_size\": [ 0, 32 ], \"interp") })
         assertEquals("manifest.json: preprocess.std is [0.25, 0.0, 0.25]", flat { it.replace("\"std\": [ 0.25, 0.25, 0.25 ] }", "\"std\": [ 0.25, 0.0, 0.25 ] }") })
-        assertEquals("manifest.json: preprocess.mean is [0.5]", flat { it.replace("\"mean\": [ 0.5, 0.5, 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }", "\"mean\": [ 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }") })
-        assertEquals("manifest.json: input.shape is [1, 32, 31, 3], and the picture is [32, 32]", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, 32, 31, 3 ]") })
-        assertEquals("manifest.json: input.shape is -1", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, -1, 31, 3 ]") })
-        assertEquals("manifest.json: output.shape is [1, 6] for 5 classes", flat { it.replace("[ 1, 5 ]", "[ 1, 6 ]") })
+        assertEquals("manifest.json: preprocess.mean is [0.5, 0.5]", flat { it.replace("\"mean\": [ 0.5, 0.5, 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }", "\"mean\": [ 0.5, 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }") })
+        assertEquals("manifest.json: inputs[0].shape is [1, 32, 31, 3], and the picture is [32, 32]", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, 32, 31, 3 ]") })
+        assertEquals("manifest.json: inputs[0].shape is -1", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, -1, 31, 3 ]") })
+        assertEquals("manifest.json: outputs[0].shape is [1, 6] for 5 labels", flat { it.replace("[ 1, 5 ]", "[ 1, 6 ]") })
         assertEquals("manifest.json: the file is not an object", thrown<BadManifest> { ModelSpec.parse("[1]", "") }.message)
     }
 

@@ -9,6 +9,7 @@ import org.junit.Test
 
 /** Pixels to tensors, and scores to names, as Python makes them (android_demo/verify/vectors.py), to the last bit. */
 class PixelsTest {
+    private val pad = 114  // of vectors.py
     private val inputs = Npz.read("inputs.npz", javaClass.getResourceAsStream("/vectors/inputs.npz")!!)
 
     private fun each(test: (name: String, spec: ModelSpec, expected: Map<String, NpyArray>) -> Unit) {
@@ -37,14 +38,14 @@ class PixelsTest {
         val picture = Golden.picture(inputs.getValue("image_0"))
         for (i in 0 until fits.getValue("pixels").shape[0]) {
             val (w, h, height, width) = (0..3).map { fits.getValue("sizes").data.getInt(16 * i + 4 * it) }
-            val (filter, squash) = (0..1).map { fits.getValue("ways").data.getInt(8 * i + 4 * it) }
+            val (filter, mode) = (0..1).map { fits.getValue("ways").data.getInt(8 * i + 4 * it) }
             val crop = fits.getValue("crop_pct").data.getDouble(8 * i)
-            val spec = PreprocessSpec(height, width, crop, squash == 1, Filter.values()[filter], emptyList(), emptyList())
+            val spec = PreprocessSpec(height, width, crop, CropMode.values()[mode], Filter.values()[filter], emptyList(), emptyList(), pad)
             val part = IntArray(w * h) { picture.argb[it / w * picture.width + it % w] }
             val out = ByteBuffer.allocate(3 * height * width)
             Resizer(w, h, spec).run(ArgbRows().of(part, w, h)) { _, pixels -> pixels.forEach { out.put(it.toByte()) } }
             out.rewind()
-            val what = "$w x $h to $width x $height, ${spec.filter}, crop_pct $crop, squash $squash"
+            val what = "$w x $h to $width x $height, ${spec.filter}, crop_pct $crop, ${spec.cropMode}"
             assertEquals(what, fits.getValue("pixels").line(i), digest(out))
         }
         val all = ByteBuffer.allocate(65536)
@@ -71,12 +72,14 @@ class PixelsTest {
         val classes = expected.getValue("classes")
         val k = classes.shape[1]
         for (i in 0 until classes.shape[0]) {
-            val top = Postprocessor(spec).top(answers.copyOfRange(i * spec.classes, (i + 1) * spec.classes), k)
+            val count = spec.labels.size
+            val task = spec.classification()
+            val top = task.read(answers.copyOfRange(i * count, (i + 1) * count)).top(k)
             assertEquals((0 until k).map { classes.data.getInt(4 * (i * k + it)) }, top.map { it.index })
             assertEquals(top.map { spec.labels[it.index] }, top.map { it.label })
             // Python's exp and Java's differ in the last bits
             for (j in 0 until k) assertEquals(probabilities[i * k + j], top[j].probability, 1e-6f)
-            if (spec.independent) assertEquals(top.map { it.probability >= spec.threshold }, top.map { it.holds })
+            if (task.independent) assertEquals(top.map { it.probability >= task.threshold }, top.map { it.holds })
         }
     }
 

@@ -101,6 +101,34 @@ class PreprocessorTest {
     }
 
     @Test
+    fun `a grey input takes Pillow's L, once`() {
+        val grey = spec {
+            it.replace(Regex("\"mean\": \\[[^]]*]"), "\"mean\": [0.5]").replace(Regex("\"std\": \\[[^]]*]"), "\"std\": [0.25]")
+                .replace(Regex("1,\\s*32,\\s*32,\\s*3"), "1,32,32,1")
+        }
+        // Image.new("RGB", (1, 1), colour).convert("L")
+        for ((colour, expected) in listOf(0xFF0000 to 76, 0x00FF00 to 150, 0x0000FF to 29, 0xFFFFFF to 255, 0x0A141E to 18)) {
+            val tensor = Preprocessor(grey).argb(intArrayOf(black or colour), 1, 1)
+            assertEquals(32 * 32, tensor.remaining())
+            assertEquals(setOf(expected), (0 until 32 * 32).map { tensor.get(it).toInt() and 255 }.toSet())
+        }
+        thrown<BadManifest> { spec { it.replace(Regex("\"mean\": \\[[^]]*]"), "\"mean\": [0.5]") } }
+    }
+
+    @Test
+    fun `a letterbox shows the whole picture, in a frame`() {
+        val letterbox = spec { it.replace("\"crop_mode\": \"center\"", "\"crop_mode\": \"letterbox\", \"pad\": 114") }
+        val preprocessor = Preprocessor(letterbox)
+        val pixels = preprocessor.pixels(IntArray(8 * 3) { red }, 8, 3)  // 32 x 12 of 32 x 32
+        for (y in 0 until 32) assertEquals(setOf(if (y in 10 until 22) listOf(255, 0, 0) else listOf(114, 114, 114)), pixels.subList(32 * y, 32 * y + 32).toSet())
+        assertEquals(Pair(0.0, 0.0), preprocessor.placement.back(0.0, 10.0))
+        assertEquals(Pair(8.0, 3.0), preprocessor.placement.back(32.0, 22.0))
+        val tall = preprocessor.pixels(IntArray(2 * 64) { red }, 2, 64)
+        assertEquals(listOf(114, 255, 114), listOf(14, 15, 16).map { tall[it][0] })
+        assertEquals(Preprocessor(letterbox).let { runCatching { it.placement }.isFailure }, true)
+    }
+
+    @Test
     fun `planes that are too small, and odd rotations, are refused`() {
         fun frame(y: Int = 16, row: Int = 4, chroma: Int = 4, pixelStride: Int = 1, turn: Int = 0) = YuvFrame(
             4, 4, turn, ByteBuffer.allocate(y), row, ByteBuffer.allocate(chroma), ByteBuffer.allocate(4), 2, pixelStride,

@@ -4,8 +4,8 @@ import dev.edgekit.core.BadRequest
 import dev.edgekit.core.Engine
 import dev.edgekit.core.EngineFailed
 import dev.edgekit.core.ModelSpec
+import dev.edgekit.core.Port
 import dev.edgekit.core.RuntimeVersion
-import dev.edgekit.core.TensorSpec
 import dev.edgekit.core.UnsupportedModel
 import dev.edgekit.core.checkRuntime
 import java.io.File
@@ -67,7 +67,7 @@ fun mapped(file: File): ByteBuffer = file.inputStream().channel.use {
 }
 
 /** What the file itself says of a tensor must be what its manifest says. Throws EngineFailed. */
-internal fun TensorSpec.compare(what: String, shape: List<Int>, type: String) {
+internal fun Port.compare(what: String, shape: List<Int>, type: String) {
     val one = if ((shape.firstOrNull() ?: 1) < 1) listOf(1) + shape.drop(1) else shape  // a batch of any size
     val found = "$one ${type.lowercase()}"
     val wanted = "${this.shape} ${this.type.name.lowercase()}"
@@ -77,6 +77,19 @@ internal fun TensorSpec.compare(what: String, shape: List<Int>, type: String) {
 /** Throws EngineFailed. */
 internal fun sole(count: Int, what: String) {
     if (count != 1) throw EngineFailed("the file has $count ${what}s, not one")
+}
+
+/**
+ * Where the manifest's outputs are among the file's, by their names; a sole one needs none. Throws EngineFailed.
+ *
+ * names  of the file's outputs, in its order
+ */
+internal fun ModelSpec.outputPlaces(names: List<String>): IntArray {
+    if (names.size != outputs.size) throw EngineFailed("the file has ${names.size} outputs, and its manifest says ${outputs.size}")
+    if (names.size == 1) return intArrayOf(0)
+    return IntArray(names.size) { i ->
+        names.indexOf(outputs[i].name).also { if (it < 0) throw EngineFailed("the file has no output ${outputs[i].name}: ${names.joinToString()}") }
+    }
 }
 
 /** The first line of what a runtime says. */

@@ -8,11 +8,11 @@ import dev.edgekit.core.BenchReport
 import dev.edgekit.core.BenchResult
 import dev.edgekit.core.BenchRunner
 import dev.edgekit.core.BenchTiming
-import dev.edgekit.core.Classifier
 import dev.edgekit.core.Clock
 import dev.edgekit.core.DeviceFacts
 import dev.edgekit.core.Engine
 import dev.edgekit.core.MemoryFacts
+import dev.edgekit.core.Model
 import dev.edgekit.core.ModelFiles
 import dev.edgekit.core.ModelSpec
 import dev.edgekit.core.OutputFacts
@@ -64,7 +64,7 @@ class Headless(
         private var spec: ModelSpec? = null
         private var kind: EngineKind? = null
         private var applied = emptyMap<String, String>()
-        private var outputs: OutputFacts? = null
+        private var outputs: List<OutputFacts>? = null
         private var held: MemoryFacts? = null
 
         fun report(): BenchReport {
@@ -84,35 +84,32 @@ class Headless(
             kind = chosen
             val options = EngineOptions(device.abi, asked.int("threads", 1), asked.string("accelerator", "cpu"))
             val plan = asked.plan()
-            val model = File(asked.string("model"))
+            val file = File(asked.string("model"))
             val opened = ModelSpec.read(ModelFiles.folder(File(asked.string("spec")).absoluteFile.parentFile!!))
-            opened.files.getValue(opened.file).check(model.name) { model.inputStream() }
+            opened.files.getValue(opened.file).check(file.name) { file.inputStream() }
             spec = opened
             val tensors = Tensors(opened, asked.optional("input")?.let { File(it) })
             val result = BenchRunner(clock, progress).run(
-                plan, opened, { chosen.open(opened, mapped(model), options).also { applied = it.facts } },
-                { classifier -> answer(classifier, tensors) },
+                plan, opened, { chosen.open(opened, mapped(file), options).also { applied = it.facts } },
+                { model -> answer(model, tensors) },
             ) { tensors.at(0) }
             return BenchResult(result.timing.withoutPreparing(), result.failure, result.cancelled)
         }
 
-        private fun answer(classifier: Classifier, tensors: Tensors) {
+        /** Raw outputs in the manifest's order, tensor after tensor. */
+        private fun answer(model: Model, tensors: Tensors) {
             val keep = if (asked.boolean("outputs")) FileOutputStream(File(folder, "$runId.out")).channel else null
             keep.use {
                 for (i in 0 until tensors.count) {
-                    val scores = classifier.scores(tensors.at(i))
-                    val raw = classifier.output()
-                    while (keep != null && raw.hasRemaining()) keep.write(raw)
-                    if (i == tensors.count - 1) outputs = outputs(classifier, scores)
+                    model.engine.run(tensors.at(i), model.outputs())
+                    if (keep != null) for (raw in model.outputs()) while (raw.hasRemaining()) keep.write(raw)
                 }
             }
+            outputs = model.outputs().zip(model.spec.outputs) { raw, port -> OutputFacts(port.name, sha256(raw)) }
             held = memory()
         }
 
-        private fun outputs(classifier: Classifier, scores: FloatArray): OutputFacts {
-            val digest = MessageDigest.getInstance("SHA-256").apply { update(classifier.output()) }.digest()
-            return OutputFacts(digest.hex(), classifier.postprocessor.top(scores, 5))
-        }
+        private fun sha256(raw: ByteBuffer) = MessageDigest.getInstance("SHA-256").apply { update(raw) }.digest().hex()
     }
 
     private companion object {

@@ -26,28 +26,29 @@ class TfliteEngine private constructor(spec: ModelSpec, model: ByteBuffer, optio
         Interpreter(model, Interpreter.Options().setNumThreads(options.threads).setUseXNNPACK(xnnpack))
     }
     private val inputs = arrayOfNulls<Any>(1)
-    private val outputs = HashMap<Int, Any>(2)
+    private val outputs = HashMap<Int, Any>()
+    private val places: IntArray  // of the manifest's outputs among the file's
 
     init {
         try {
             sole(interpreter.inputTensorCount, "input")
-            sole(interpreter.outputTensorCount, "output")
             interpreter.getInputTensor(0).let { spec.input.compare("input", it.shape().asList(), it.dataType().name) }
-            interpreter.getOutputTensor(0).let { spec.output.compare("output", it.shape().asList(), it.dataType().name) }
+            places = spec.outputPlaces((0 until interpreter.outputTensorCount).map { interpreter.getOutputTensor(it).name() })
+            for ((i, port) in spec.outputs.withIndex()) {
+                interpreter.getOutputTensor(places[i]).let { port.compare("output", it.shape().asList(), it.dataType().name) }
+            }
         } catch (error: Throwable) {
             close()
             throw error
         }
     }
 
-    override fun run(input: ByteBuffer, output: ByteBuffer) {
+    override fun run(input: ByteBuffer, outputs: List<ByteBuffer>) {
+        inputs[0] = input.apply { rewind() }
+        for (i in places.indices) this.outputs[places[i]] = outputs[i].apply { rewind() }
+        refusing("this input") { interpreter.runForMultipleInputsOutputs(inputs, this.outputs) }
         input.rewind()
-        output.rewind()
-        inputs[0] = input
-        if (outputs[0] !== output) outputs[0] = output
-        refusing("this input") { interpreter.runForMultipleInputsOutputs(inputs, outputs) }
-        input.rewind()
-        output.rewind()
+        for (output in outputs) output.rewind()
     }
 
     override fun close() = interpreter.close()

@@ -10,8 +10,8 @@ import dev.edgekit.core.ElementType
 import dev.edgekit.core.Engine
 import dev.edgekit.core.EngineFailed
 import dev.edgekit.core.ModelSpec
+import dev.edgekit.core.Port
 import dev.edgekit.core.RuntimeVersion
-import dev.edgekit.core.TensorSpec
 import java.nio.ByteBuffer
 
 /** ONNX Runtime on the CPU, with its own kernels (CPUExecutionProvider), set up as edgekit/runtimes/onnxruntime.py does. */
@@ -29,24 +29,24 @@ class OrtEngine private constructor(spec: ModelSpec, model: ByteBuffer, options:
             environment.createSession(model, it)
         }
     }
-    private val input = Bound(spec.input, if (session.numInputs == 1L) session.inputNames.first() else "")
-    private val output = Bound(spec.output, if (session.numOutputs == 1L) session.outputNames.first() else "")
+    private val input = Bound(listOf(spec.input))
+    private val output = Bound(spec.outputs)
     private var closed = false
 
     init {
         try {
             sole(session.numInputs.toInt(), "input")
-            sole(session.numOutputs.toInt(), "output")
-            compare("input", spec.input, session.inputInfo.values.first())
-            compare("output", spec.output, session.outputInfo.values.first())
+            input.named("input", session.inputInfo.values.toList())
+            val places = spec.outputPlaces(session.outputNames.toList())
+            output.named("output", session.outputInfo.values.toList().let { found -> places.map { found[it] } })
         } catch (error: Throwable) {
             close()
             throw error
         }
     }
 
-    override fun run(input: ByteBuffer, output: ByteBuffer) {
-        refusing("this input") { session.run(this.input.to(input), this.output.to(output)).close() }
+    override fun run(input: ByteBuffer, outputs: List<ByteBuffer>) {
+        refusing("this input") { session.run(this.input.to(listOf(input)), output.to(outputs)).close() }
     }
 
     override fun close() {
@@ -57,31 +57,36 @@ class OrtEngine private constructor(spec: ModelSpec, model: ByteBuffer, options:
         session.close()
     }
 
-    private fun compare(what: String, wanted: TensorSpec, found: NodeInfo) {
-        val info = found.info as? TensorInfo ?: throw EngineFailed("the file's $what is no tensor")
-        wanted.compare(what, info.shape.map { it.toInt() }, if (info.type == OnnxJavaType.FLOAT) "float32" else info.type.name)
-    }
+    /** Tensors over a caller's buffers, made anew only where a buffer is another. */
+    private class Bound(private val ports: List<Port>) : AutoCloseable {
+        private val over = arrayOfNulls<ByteBuffer>(ports.size)
+        private val bound = HashMap<String, OnnxTensor>()
+        private var names = emptyList<String>()
 
-    /** A tensor over a caller's buffer, made anew only where the buffer is another. */
-    private class Bound(private val spec: TensorSpec, private val name: String) : AutoCloseable {
-        private val shape = LongArray(spec.shape.size) { spec.shape[it].toLong() }
-        private var over: ByteBuffer? = null
-        private var bound = emptyMap<String, OnnxTensor>()
+        /** The file's tensors for the ports, in their order. Throws EngineFailed where they are others. */
+        fun named(what: String, found: List<NodeInfo>) {
+            for ((port, node) in ports.zip(found)) {
+                val info = node.info as? TensorInfo ?: throw EngineFailed("the file's $what is no tensor")
+                port.compare(what, info.shape.map { it.toInt() }, if (info.type == OnnxJavaType.FLOAT) "float32" else info.type.name)
+            }
+            names = found.map { it.name }
+        }
 
-        fun to(buffer: ByteBuffer): Map<String, OnnxTensor> {
-            buffer.rewind()
-            if (over !== buffer) {
-                close()
-                bound = mapOf(name to OnnxTensor.createTensor(environment, buffer, shape, TYPES.getValue(spec.type)))
-                over = buffer
+        fun to(buffers: List<ByteBuffer>): Map<String, OnnxTensor> {
+            for (i in ports.indices) {
+                val buffer = buffers[i].apply { rewind() }
+                if (over[i] === buffer) continue
+                val shape = LongArray(ports[i].shape.size) { ports[i].shape[it].toLong() }
+                bound.put(names[i], OnnxTensor.createTensor(environment, buffer, shape, TYPES.getValue(ports[i].type)))?.close()
+                over[i] = buffer
             }
             return bound
         }
 
         override fun close() {
             bound.values.forEach { it.close() }
-            bound = emptyMap()
-            over = null
+            bound.clear()
+            over.fill(null)
         }
     }
 

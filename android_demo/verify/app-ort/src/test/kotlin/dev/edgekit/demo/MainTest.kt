@@ -95,7 +95,7 @@ class MainTest : AppTest() {
         shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
         val main = started().get()
         val golden = golden(REAL)
-        val best = golden.answers[0].indices.maxByOrNull { golden.answers[0][it] }!!
+        val best = golden.answers[0][0].run { indices.maxByOrNull { this[it] }!! }
         val picture = golden.pictures[0]
         repeat(40) { main.look(frame(picture)) }
         settle()
@@ -191,9 +191,9 @@ class MainTest : AppTest() {
             "model.tflite is damaged: it ends after 1000 of 13757 bytes" to ("model.tflite" to { it.copyOf(1000) }),
             "golden.npz is missing" to ("golden.npz" to { null }),
             "labels.txt is damaged" to ("labels.txt" to { it.clone().apply { set(0, 35) } }),
-            "6 labels for 5 classes" to ("labels.txt" to { it + "more\n".toByteArray() }),
+            "labels.txt has 6 lines for 5 labels" to ("labels.txt" to { it + "more\n".toByteArray() }),
             "manifest.json: not JSON: the file ends too early" to manifest { it.take(100) },
-            "this model was exported with schema 7; this app reads up to schema 2" to manifest { it.replace("\"schema\": 1", "\"schema\": 7") },
+            "this model was exported with schema 7; this app reads up to schema 3" to manifest { it.replace("\"schema\": 1", "\"schema\": 7") },
             "this file needs LiteRT 9.9 or later on arm64, and this app has TFLite 2.16.1" to manifest {
                 it.replace(Regex("\"oldest_interpreter\": \\{[^}]*\\}"), "\"oldest_interpreter\": {\"arm64\": \"LiteRT 9.9\"}")
             },

@@ -1,12 +1,17 @@
 package dev.edgekit.demo.engine
 
+import dev.edgekit.core.Answer
 import dev.edgekit.core.BadRequest
 import dev.edgekit.core.EngineFailed
 import dev.edgekit.core.Golden
+import dev.edgekit.core.Model
+import dev.edgekit.core.ModelSpec
 import dev.edgekit.core.RuntimeTooOld
 import dev.edgekit.core.UnsupportedModel
 import dev.edgekit.core.check
 import java.io.File
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import java.lang.management.ManagementFactory
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
@@ -23,21 +28,23 @@ class EnginesTest {
 
     @Test
     fun `golden pictures become golden tensors, and those golden answers, within the artifact's tolerance`() {
-        for (artifact in Given.runnable) for (threads in 1..2) artifact.open(threads = threads).use { classifier ->
-            val report = Golden.read(artifact.files, artifact.spec).check(classifier)
-            assertTrue("$artifact: ${report.toMap()}", report.tensorsEqual && report.maxAbs <= artifact.stray * report.tolerance)
-            assertEquals("$threads", classifier.engine.facts["threads"])
+        for (artifact in Given.runnable) for (threads in 1..2) artifact.open(threads = threads).use { opened ->
+            val report = Golden.read(artifact.files, artifact.spec).check(opened)
+            val near = report.outputs.all { it.maxAbs <= artifact.stray * it.tolerance }
+            assertTrue("$artifact: ${report.toMap()}", report.tensorsEqual && near)
+            assertEquals("$threads", opened.engine.facts["threads"])
         }
     }
 
     @Test
     fun `from pixels to names`() {
-        for (artifact in Given.runnable) artifact.open().use { classifier ->
+        for (artifact in Given.runnable) artifact.open().use { opened ->
             val golden = Golden.read(artifact.files, artifact.spec)
             for ((picture, answers) in golden.pictures.zip(golden.answers)) {
-                val top = classifier.top(classifier.preprocessor.argb(picture.argb, picture.width, picture.height), 3)
-                val best = answers.indices.maxByOrNull { answers[it] }!!
-                val close = answers[best] - answers[top[0].index] <= 2 * artifact.stray * artifact.spec.tolerance
+                val values = opened.values(opened.preprocessor.argb(picture.argb, picture.width, picture.height))
+                val top = (opened.read(values) as Answer.Classes).top(3)
+                val best = answers[0].indices.maxByOrNull { answers[0][it] }!!
+                val close = answers[0][best] - answers[0][top[0].index] <= 2 * artifact.stray * artifact.spec.outputs[0].tolerance
                 assertTrue("$artifact: ${top[0]}, and the golden answer is $best", close)
                 assertEquals(artifact.spec.labels[top[0].index], top[0].label)
                 assertTrue(top.zipWithNext().all { (a, b) -> a.probability >= b.probability })
@@ -53,25 +60,67 @@ class EnginesTest {
 
     @Test
     fun `another buffer is another answer`() {
-        for (artifact in listOf(Given.tflite, Given.onnx)) artifact.open().use { classifier ->
+        for (artifact in listOf(Given.tflite, Given.onnx)) artifact.open().use { opened ->
             val golden = Golden.read(artifact.files, artifact.spec)
             val tensors = golden.tensors.map { direct(it) }
-            val first = tensors.map { classifier.scores(it).copyOf() }
-            for (i in tensors.indices.reversed()) assertArrayEquals(first[i], classifier.scores(tensors[i]), 0f)
-            assertSame(classifier.output(), classifier.output())
-            assertEquals(artifact.spec.output.bytes, classifier.output().remaining())
+            val first = tensors.map { opened.values(it)[0].copyOf() }
+            for (i in tensors.indices.reversed()) assertArrayEquals(first[i], opened.values(tensors[i])[0], 0f)
+            assertSame(opened.outputs(), opened.outputs())
+            assertEquals(artifact.spec.outputs.map { it.bytes }, opened.outputs().map { it.remaining() })
         }
+    }
+
+    /** Of pixels [1, 2, 4, 3]: their mean, their negatives, and the largest of each colour; resources/several.py made the files. */
+    @Test
+    fun `several outputs come in the manifest's order, found by their names`() {
+        val pixels = FloatArray(24) { (it * 7 % 24).toFloat() }
+        val colours = (0..2).map { c -> pixels.filterIndexed { i, _ -> i % 3 == c } }
+        val largest = colours.map { it.max() }
+        val tensor = ByteBuffer.allocateDirect(96).order(ByteOrder.nativeOrder()).apply { pixels.forEach { putFloat(it) } }
+        for ((kind, names) in listOf(
+            TfliteEngine to (0..2).map { "serving_default_output_${it}_output" }, OrtEngine to listOf("mean", "negative", "largest"),
+        )) {
+            val file = direct(javaClass.getResourceAsStream("/several.${kind.target}")!!.readBytes())
+            fun open(vararg outputs: Pair<String, String>) = several(kind, *outputs).let { Model(it, kind.open(it, file, EngineOptions(Desktop.ABI))) }
+            open(names[2] to "[1, 3]", names[1] to "[1, 2, 4, 3]", names[0] to "[1, 3]").use { opened ->
+                repeat(2) {
+                    val (first, second, third) = opened.values(tensor)
+                    assertEquals(largest, first.asList())
+                    assertEquals(pixels.map { -it }, second.asList())
+                    for (c in 0..2) assertEquals(colours[c].average(), third[c].toDouble(), 1e-4)
+                }
+            }
+            fun refused(vararg outputs: Pair<String, String>) = thrown<EngineFailed> { open(*outputs).close() }.message
+            assertEquals("the file has 3 outputs, and its manifest says 1", refused(names[0] to "[1, 3]"))
+            assertEquals("the file has no output other: ${names.joinToString()}", refused(names[0] to "[1, 3]", names[1] to "[1, 2, 4, 3]", "other" to "[1, 3]"))
+            val swapped = refused(names[1] to "[1, 3]", names[0] to "[1, 2, 4, 3]", names[2] to "[1, 3]")
+            assertEquals("the file's output is [1, 2, 4, 3] float32, and its manifest says [1, 3] float32", swapped)
+        }
+    }
+
+    private fun several(kind: EngineKind, vararg outputs: Pair<String, String>): ModelSpec {
+        fun port(name: String, shape: String) =
+            """{"name": "$name", "shape": $shape, "dtype": "float32", "layout": "", "scale": null, "zero_point": null, "role": "", "tolerance": 0.0}"""
+        val input = port("pixels", "[1, 2, 4, 3]").replace("\"layout\": \"\"", "\"layout\": \"NHWC\"")
+        return ModelSpec.parse(
+            """{"schema": 3, "model": "several", "target": "${kind.target}", "scheme": "fp32", "weights": {"knows": ""}, "folded": true,
+                "files": {"model.${kind.target}": {"bytes": 1, "sha256": ""}}, "task": {"name": "raw"}, "labels": 0,
+                "inputs": [$input], "outputs": [${outputs.joinToString { (name, shape) -> port(name, shape) }}], "golden": {"stride": 1},
+                "preprocess": {"input_size": [2, 4], "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "bilinear",
+                    "mean": [0, 0, 0], "std": [1, 1, 1]}}""",
+            "",
+        )
     }
 
     @Test
     fun `an inference leaves next to nothing for the garbage collector`() {
         val threads = ManagementFactory.getThreadMXBean() as com.sun.management.ThreadMXBean
-        for (artifact in listOf(Given.tflite, Given.onnx)) artifact.open().use { classifier ->
+        for (artifact in listOf(Given.tflite, Given.onnx)) artifact.open().use { opened ->
             val tensor = direct(Golden.read(artifact.files, artifact.spec).tensors[0])
             val id = Thread.currentThread().id
-            repeat(200) { classifier.scores(tensor) }
+            repeat(200) { opened.values(tensor) }
             val before = threads.getThreadAllocatedBytes(id)
-            repeat(100) { classifier.scores(tensor) }
+            repeat(100) { opened.values(tensor) }
             val each = (threads.getThreadAllocatedBytes(id) - before) / 100
             assertTrue("$artifact: $each bytes", each < 1024)  // of the runtimes' own Java: 104 of TFLite, 440 of ONNX Runtime
         }
@@ -80,9 +129,9 @@ class EnginesTest {
     @Test
     fun `a closed engine says so`() {
         for (artifact in listOf(Given.tflite, Given.onnx)) {
-            val classifier = artifact.open()
-            repeat(2) { classifier.close() }
-            thrown<EngineFailed> { classifier.scores(direct(ByteArray(artifact.spec.input.bytes))) }
+            val opened = artifact.open()
+            repeat(2) { opened.close() }
+            thrown<EngineFailed> { opened.values(direct(ByteArray(artifact.spec.input.bytes))) }
         }
     }
 

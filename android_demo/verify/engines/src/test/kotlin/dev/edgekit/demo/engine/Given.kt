@@ -1,6 +1,6 @@
 package dev.edgekit.demo.engine
 
-import dev.edgekit.core.Classifier
+import dev.edgekit.core.Model
 import dev.edgekit.core.ModelFiles
 import dev.edgekit.core.ModelSpec
 import dev.edgekit.core.RuntimeTooOld
@@ -38,7 +38,7 @@ internal class Artifact(val folder: File) {
         ModelSpec.parse(change(File(folder, "manifest.json").readText()), File(folder, "labels.txt").readText() + labels)
 
     fun open(spec: ModelSpec = this.spec, model: ByteBuffer = this.model, threads: Int = 1, abi: String = Desktop.ABI) =
-        Classifier(spec, kind.open(spec, model, EngineOptions(abi, threads)))
+        Model(spec, kind.open(spec, model, EngineOptions(abi, threads)))
 
     override fun toString(): String = folder.name
 }

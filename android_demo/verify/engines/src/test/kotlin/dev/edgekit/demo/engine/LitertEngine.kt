@@ -26,30 +26,33 @@ internal class LitertEngine private constructor(spec: ModelSpec, model: ByteBuff
     private val compiled = made("LiteRtCreateCompiledModel", environment, file, made("LiteRtCreateOptions").also {
         call("LiteRtSetOptionsHardwareAccelerators", it, CPU)
     })
-    private val input = buffer("Input", spec.input.bytes)
-    private val output = buffer("Output", spec.output.bytes)
+    private val input = buffer("Input", 0, spec.input.bytes)
+    private val outputs = Array(spec.outputs.size) { buffer("Output", it, spec.outputs[it].bytes) }  // in the file's order
 
-    override fun run(input: ByteBuffer, output: ByteBuffer) {
+    override fun run(input: ByteBuffer, outputs: List<ByteBuffer>) {
         input.rewind()
-        output.rewind()
         locked(this.input, WRITE, input.remaining()) { it.put(input) }
-        call("LiteRtRunCompiledModel", compiled, 0L, 1L, arrayOf(this.input), 1L, arrayOf(this.output))
-        locked(this.output, READ, output.remaining()) { output.put(it) }
+        call("LiteRtRunCompiledModel", compiled, 0L, 1L, arrayOf(this.input), this.outputs.size.toLong(), this.outputs)
+        for ((i, output) in outputs.withIndex()) {
+            output.rewind()
+            locked(this.outputs[i], READ, output.remaining()) { output.put(it) }
+            output.rewind()
+        }
         input.rewind()
-        output.rewind()
     }
 
     override fun close() {
-        for ((kind, what) in listOf("TensorBuffer" to input, "TensorBuffer" to output, "CompiledModel" to compiled, "Model" to file, "Environment" to environment)) {
+        for (buffer in outputs) api.getFunction("LiteRtDestroyTensorBuffer").invokeVoid(arrayOf(buffer))
+        for ((kind, what) in listOf("TensorBuffer" to input, "CompiledModel" to compiled, "Model" to file, "Environment" to environment)) {
             api.getFunction("LiteRtDestroy$kind").invokeVoid(arrayOf(what))
         }
     }
 
-    private fun buffer(side: String, size: Int): Pointer {
-        val tensor = made("LiteRtGetSubgraph$side", made("LiteRtGetModelSubgraph", file, 0L), 0L)
+    private fun buffer(side: String, place: Int, size: Int): Pointer {
+        val tensor = made("LiteRtGetSubgraph$side", made("LiteRtGetModelSubgraph", file, 0L), place.toLong())
         val type = Memory(72)  // element type, rank and dimensions, strides
         call("LiteRtGetRankedTensorType", tensor, type)
-        val needs = made("LiteRtGetCompiledModel${side}BufferRequirements", compiled, 0L, 0L)
+        val needs = made("LiteRtGetCompiledModel${side}BufferRequirements", compiled, 0L, place.toLong())
         return made("LiteRtCreateManagedTensorBufferFromRequirements", environment, type, needs)
             .also { locked(it, READ, size) { } }
     }

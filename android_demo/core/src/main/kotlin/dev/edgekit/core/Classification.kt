@@ -1,0 +1,46 @@
+package dev.edgekit.core
+
+import kotlin.math.abs
+import kotlin.math.exp
+
+/** What the numbers of a class are; see edgekit/tasks/classification.py. */
+enum class Scores { LOGITS, PROBABILITIES, LOG_PROBABILITIES }
+
+/**
+ * One score a class.
+ *
+ * independent  each class by itself: its label holds from a probability of `threshold` on; else a picture is of one class
+ */
+class Classification(val labels: List<String>, val scores: Scores, val independent: Boolean, val threshold: Float) : Task {
+    override fun read(values: Values, at: Placement): Answer.Classes = read(values[0])
+
+    fun read(scores: FloatArray) = Answer.Classes(labels, probabilities(scores), if (independent) named(scores) else null)
+
+    override fun alike(golden: Values, values: Values) = if (named(golden[0]) == named(values[0])) 1.0 else 0.0
+
+    /** Of scores of any kind: themselves, their powers, a sigmoid of each, or their softmax. A new array. */
+    fun probabilities(scores: FloatArray): FloatArray = when (this.scores) {
+        Scores.PROBABILITIES -> scores.copyOf()
+        Scores.LOG_PROBABILITIES -> FloatArray(scores.size) { exp(scores[it]) }
+        Scores.LOGITS -> if (independent) FloatArray(scores.size) { sigmoid(scores[it]) } else softmax(scores)
+    }
+
+    /** The labels that hold, by their classes: those of independent classes, or the best one. */
+    fun named(scores: FloatArray): Set<Int> {
+        if (!independent) return setOfNotNull(scores.indices.maxByOrNull { scores[it] })
+        val probabilities = probabilities(scores)
+        return probabilities.indices.filter { probabilities[it] >= threshold }.toSet()
+    }
+
+    private fun sigmoid(logit: Float): Float {
+        val power = exp(-abs(logit))  // of the absolute value: it cannot overflow
+        return (if (logit >= 0) 1f else power) / (1 + power)
+    }
+
+    private fun softmax(scores: FloatArray): FloatArray {
+        val largest = scores.max()
+        val powers = FloatArray(scores.size) { exp(scores[it] - largest) }
+        val sum = powers.sum()
+        return FloatArray(scores.size) { powers[it] / sum }
+    }
+}

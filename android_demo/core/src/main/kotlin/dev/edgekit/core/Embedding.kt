@@ -1,0 +1,31 @@
+package dev.edgekit.core
+
+import kotlin.math.sqrt
+
+/** A picture's place among others; edgekit/tasks/embedding.py. `output`: which one is the embedding; `normalized`: of length 1 already. */
+class Embedding(private val output: Int, val normalized: Boolean) : Task {
+    override fun read(values: Values, at: Placement) = Answer.Vector(unit(values[output]))
+
+    override fun alike(golden: Values, values: Values) = cosine(unit(golden[output]), unit(values[output])).toDouble()
+
+    companion object {
+        /** Of length 1, summed in Double; zeros stay zeros. A new array. */
+        fun unit(numbers: FloatArray): FloatArray {
+            val length = sqrt(numbers.sumOf { it.toDouble() * it })
+            return if (length == 0.0) numbers.copyOf() else FloatArray(numbers.size) { (numbers[it] / length).toFloat() }
+        }
+
+        /** Of two of length 1. */
+        fun cosine(a: FloatArray, b: FloatArray): Float = a.indices.sumOf { a[it].toDouble() * b[it] }.toFloat()
+    }
+}
+
+/** Pictures by their embeddings. */
+class Gallery(private val embeddings: Map<String, FloatArray>) {
+    class Neighbour(val name: String, val similarity: Float)
+
+    /** The k nearest, the most alike first; ties in the gallery's order. */
+    fun nearest(to: Answer.Vector, k: Int): List<Neighbour> =
+        embeddings.map { (name, numbers) -> Neighbour(name, Embedding.cosine(numbers, to.numbers)) }
+            .sortedByDescending { it.similarity }.take(k)
+}

@@ -1,0 +1,25 @@
+package dev.edgekit.core
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+
+/** Pictures to answers: preprocessing, an engine, the task. Of one thread; closing it closes the engine. */
+class Model(val spec: ModelSpec, val engine: Engine) : AutoCloseable {
+    val preprocessor = Preprocessor(spec)
+    private val decoder = Decoder(spec.outputs)
+    private val outputs = spec.outputs.map { ByteBuffer.allocateDirect(it.bytes).order(ByteOrder.nativeOrder()) }
+
+    /** Real numbers for a tensor of the preprocessor; the same arrays each time. Throws EngineFailed. */
+    fun values(tensor: ByteBuffer): Values {
+        engine.run(tensor, outputs)
+        return decoder.decode(outputs)
+    }
+
+    /** The raw outputs of the last run, rewound. */
+    fun outputs(): List<ByteBuffer> = outputs.onEach { it.rewind() }
+
+    /** What the last picture of the preprocessor shows, whose tensor was answered by `values`. */
+    fun read(values: Values): Answer = spec.task.read(values, preprocessor.placement)
+
+    override fun close() = engine.close()
+}

@@ -1,0 +1,71 @@
+package dev.edgekit.core
+
+/** Real numbers of one answer, an array for each output in the manifest's order: channels first, without the batch. */
+typealias Values = List<FloatArray>
+
+/** What a model's answers mean; the same four as in edgekit/tasks. Of one thread, as the Model that holds it. */
+sealed interface Task {
+    /** `at`: where on the picture its input lies. */
+    fun read(values: Values, at: Placement): Answer
+
+    /** How alike two answers to one picture are, 1 where they say the same; null where the task has no measure. */
+    fun alike(golden: Values, values: Values): Double?
+}
+
+/** What a model says of one picture. */
+sealed interface Answer {
+    /** `probabilities` of the labels; `holding`: the classes that hold, each by itself; null where one excludes the others. */
+    class Classes(val labels: List<String>, val probabilities: FloatArray, val holding: Set<Int>?) : Answer {
+        /** The k most probable classes, and every one that holds by itself, best first; ties by the lower class. */
+        fun top(k: Int): List<ClassScore> =
+            probabilities.indices.sortedByDescending { probabilities[it] }.take(maxOf(k, holding?.size ?: 0))  // stable
+                .map { ClassScore(it, labels[it], probabilities[it], holding?.contains(it)) }
+    }
+
+    /**
+     * A class for each pixel of the model's input, [height, width].
+     *
+     * colours  ARGB for each class; background: the class that is no thing, where there is one
+     * at       where on the picture the input lies
+     */
+    class Mask(
+        val width: Int, val height: Int, val classes: ByteArray, val labels: List<String>, val colours: IntArray, val background: Int?,
+        val at: Placement,
+    ) : Answer {
+        /** The same for each of the picture's own pixels: the class of the input's pixel under its centre. */
+        fun whole(): ByteArray {
+            val columns = at.columns(width)
+            val rows = at.rows(height)
+            return ByteArray(at.width * at.height) { classes[rows[it / at.width] * width + columns[it % at.width]] }
+        }
+
+        /** Each label's share of the picture, the largest first, of those that are there. */
+        fun shares(): List<ClassScore> {
+            val columns = IntArray(width).also { counts -> for (x in at.columns(width)) counts[x]++ }
+            val rows = IntArray(height).also { counts -> for (y in at.rows(height)) counts[y]++ }
+            val counts = LongArray(labels.size)
+            for (y in 0 until height) for (x in 0 until width) counts[classes[y * width + x].toInt() and 255] += rows[y].toLong() * columns[x]
+            return counts.indices.filter { counts[it] > 0 }.sortedByDescending { counts[it] }
+                .map { ClassScore(it, labels[it], (counts[it].toDouble() / counts.sum()).toFloat()) }
+        }
+    }
+
+    /** An embedding of length 1. */
+    class Vector(val numbers: FloatArray) : Answer
+
+    /** Tensors that nothing is known about but their names and sides. */
+    class Raw(val tensors: List<RawTensor>) : Answer
+}
+
+/** One class of an answer. holds: of classes that do not exclude each other, whether it is on the picture; else null. */
+data class ClassScore(val index: Int, val label: String, val probability: Float, val holds: Boolean? = null)
+
+class RawTensor(val name: String, val sides: List<Int>, val numbers: FloatArray)
+
+/** Any other network: its tensors as they are. */
+class Raw(private val outputs: List<Port>) : Task {
+    override fun read(values: Values, at: Placement) =
+        Answer.Raw(outputs.mapIndexed { i, port -> RawTensor(port.name, port.sides, values[i].copyOf()) })
+
+    override fun alike(golden: Values, values: Values): Double? = null
+}
