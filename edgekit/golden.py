@@ -16,7 +16,7 @@ from edgekit.artifact import Golden
 from edgekit.calibration import Chosen
 from edgekit.devices import Worker
 from edgekit.manifest import GoldenRecord
-from edgekit.preprocess import Pixels, Preprocess
+from edgekit.preprocess import Pixels, Preprocess, in_channels
 from edgekit.recipe import Recipe
 from edgekit.scenes import scenes
 from edgekit.tensors import Array, Signature, Tensor, Values, decoded_shape, thinned
@@ -37,7 +37,8 @@ def choose(
     """
     if chosen.own and recipe.golden == "public":
         if sheet is None or not sheet.is_file():
-            return GoldenRecord("pictures drawn by edgekit", own=False), list(scenes(DRAWN, *spec.input_size))
+            drawn = [in_channels(picture, spec.channels) for picture in scenes(DRAWN, *spec.input_size)]
+            return GoldenRecord("pictures drawn by edgekit", own=False), drawn
         chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, scratch)
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
 

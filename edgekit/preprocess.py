@@ -89,6 +89,11 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """3: RGB; 1: grey."""
         return len(self.mean)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return self.channels, *self.input_size
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -232,6 +237,11 @@ def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
     else:
         picture = picture.crop((left, top, left + width, top + height))
     return np.asarray(picture).reshape(height, width, spec.channels)
+
+
+def in_channels(pixels: Pixels, channels: int) -> Pixels:
+    """RGB pixels [h, w, 3] as a model of so many channels takes them (step 2)."""
+    return pixels if channels == 3 else np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
 
 
 def placement(size: tuple[int, int], spec: Preprocess) -> Placement:

@@ -28,6 +28,14 @@ def tiny() -> nn.Module:
     return net
 
 
+def features() -> nn.Module:
+    """32 features of a picture, and no classes."""
+    torch.manual_seed(7)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+
+
 def tiny_attention() -> nn.Module:
     """A Vision Transformer: 32 x 32 pixels, 5 classes."""
     from timm.models import VisionTransformer
@@ -51,6 +59,14 @@ def segmenter() -> nn.Module:
 
 def takes_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def grey() -> nn.Module:
+    """The first network that read digits goes this way: one channel, tanh, 5 classes."""
+    torch.manual_seed(5)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, 2), nn.Tanh(), nn.Conv2d(6, 8, 5, 2), nn.Tanh(), nn.Flatten(), nn.Linear(200, 5)
+    )
 
 
 class Spectrum(nn.Module):

@@ -2,6 +2,7 @@
 
 import json
 
+import nets
 import numpy as np
 import pytest
 from conftest import run_edgekit
@@ -9,9 +10,11 @@ from PIL import Image
 
 from edgekit import artifact, parity, registry
 from edgekit.errors import EdgekitError, RequestError
+from edgekit.pipeline import export
 from edgekit.prediction import nearest, predict
+from edgekit.recipe import Quantize, Recipe
 from edgekit.runtimes import Options
-from edgekit.tasks import Embedding, Mask, Raw, Segmentation, Tensors, Vector
+from edgekit.tasks import Classes, Embedding, Mask, Raw, Segmentation, Tensors, Vector
 
 pytestmark = pytest.mark.full
 LABELS = "red\ngreen\nblue\n"
@@ -106,6 +109,33 @@ def test_what_fits_no_task_is_raw(exported, photo, tmp_path):
     with np.load(tmp_path / "answers.npz") as kept:
         np.testing.assert_allclose(kept["depth"], found.values[0], atol=1e-6)
     assert parity.verify(made).passed
+
+
+@pytest.mark.parametrize(("target", "scheme"), [("tflite", "int8-static"), ("onnx", "fp32"), ("openvino", "fp32")])
+def test_a_grey_network_takes_one_channel(pictures, photo, tmp_path, target, scheme):
+    import torch
+
+    made = export(
+        Recipe(
+            "py:nets:grey", target, quantize=Quantize(scheme), calibration=str(pictures), samples=8, input_size=(32, 32),
+            channels=1, mean=(0.5,), std=(0.25,),
+        ),
+        tmp_path / "grey",
+    )  # fmt: skip
+    assert made.manifest.preprocess.channels == 1
+    assert 1 in made.manifest.input.shape[1:]
+    pixels = np.asarray(Image.open(photo).convert("L").resize((32, 32), Image.Resampling.BICUBIC))
+    own = nets.grey().eval()(torch.from_numpy((pixels[None, None] / 255 - 0.5).astype(np.float32) / 0.25))
+    ((_, found),) = predict(made, Options(), [photo])
+    assert isinstance(found, Classes)
+    np.testing.assert_allclose(found.probabilities, own.softmax(-1).detach().numpy()[0], atol=0.05)
+    assert parity.verify(made).passed
+
+
+def test_a_network_of_another_number_of_channels_names_the_option(tmp_path):
+    with pytest.raises(EdgekitError, match="the model takes 1") as refused:
+        export(Recipe("py:nets:grey", "onnx", input_size=(32, 32)), tmp_path / "no")
+    assert refused.value.hint == "--channels 1"
 
 
 def test_two_files_of_a_segmenter_are_compared(exported, labels):

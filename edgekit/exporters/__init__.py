@@ -1,5 +1,6 @@
 """An Exporter turns a loaded model into one file. Each module here is one target; exporters do not know each other."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,12 @@ def answers(model: "LoadedModel", names: Sequence[str], batch: int) -> tuple[Ten
         Tensor(name, (batch, *shape[1:]), "float32", LAYOUTS.get(len(shape), "") if roles else "", role=role)
         for name, role, shape in zip(names, model.outputs, model.answer_shapes, strict=True)
     )
+
+
+def assigned(outputs: Sequence[Tensor]) -> str:
+    """What a listing assigns a list of the answers to: `scores,`"""
+    names = [re.sub(r"\W", "_", tensor.role) or f"answer_{i}" for i, tensor in enumerate(outputs)]
+    return f"{names[0]}," if len(names) == 1 else ", ".join(names)
 
 
 LAYOUTS: dict[int, Literal["NC", "NTC", "NCHW"]] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of axes

@@ -10,9 +10,9 @@ SCOPE = "model"  # the attribute of Deployed that holds the network
 
 
 class Deployed(nn.Module):
-    """Raw pixels (or normalised floats) in, scores out.
+    """Raw pixels (or normalised floats) in; out comes what the network answers, a tensor or a tuple of them.
 
-    Takes [n, 3, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded, normalised float32 when not.
+    Takes [n, channels, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded, normalised float32 when not.
     """
 
     scale: torch.Tensor
@@ -31,13 +31,18 @@ class Deployed(nn.Module):
         self.register_buffer("scale", (1 / (255 * std)).float().repeat(width))
         self.register_buffer("shift", (-mean / std).float().repeat(width))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         if self.traced_type != torch.float32:
             x = x.float()
         if self.traced_type == torch.int8:
             x = x + 128
         if self.folded:
             rows = x.permute(0, 2, 3, 1).flatten(2) * self.scale + self.shift
-            x = rows.reshape(x.shape[0], *x.shape[2:], 3).permute(0, 3, 1, 2)
-        scores: torch.Tensor = self.model(x)
-        return scores.softmax(-1) if self.softmax else scores
+            x = rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+        answer: torch.Tensor | tuple[torch.Tensor, ...] = self.model(x)
+        return _probabilities(answer) if self.softmax and isinstance(answer, torch.Tensor) else answer
+
+
+def _probabilities(scores: torch.Tensor) -> torch.Tensor:
+    """Over the channels, which TFLite has last, as its softmax wants them."""
+    return scores.movedim(1, -1).softmax(-1).movedim(-1, 1) if scores.ndim > 2 else scores.softmax(-1)

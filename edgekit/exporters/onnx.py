@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError, reason
-from edgekit.exporters import Exported, Say, answers
+from edgekit.exporters import Exported, Say, answers, assigned
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
@@ -27,7 +27,7 @@ import numpy
 import onnxruntime                                            # pip install onnxruntime
 session = onnxruntime.InferenceSession("{file}")
 picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and normalisation
-scores = session.run(None, {{"image": picture}})[0]
+{answers} = session.run(None, {{"image": picture}})
 ```
 """
 
@@ -62,7 +62,9 @@ class OnnxExporter:
         shape = made.input.shape
         outputs = answers(model, [output.name for output in made.graph.graph.output], shape[0])
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        how = HOW_TO_LOAD.format(file=file.name, shape=[1, *shape[1:]], dtype=recipe.input_type)
+        how = HOW_TO_LOAD.format(
+            file=file.name, shape=[1, *shape[1:]], dtype=recipe.input_type, answers=assigned(outputs)
+        )
         runtime = _oldest(made.graph.opset_import[0].version)
         if recipe.ort:
             runtime = f"ONNX Runtime {versions['onnxruntime']} (none older was tried)"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -17,14 +18,19 @@ from edgekit.tasks import Classification, Task
 
 
 def build(
-    module: torch.nn.Module, dtype: torch.dtype, recipe: Recipe, size: tuple[int, int], answer: str, log: Path
+    module: torch.nn.Module,
+    dtype: torch.dtype,
+    recipe: Recipe,
+    shape: tuple[int, int, int],
+    names: Sequence[str],
+    log: Path,
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    answer: the output's name. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
+    names: of the outputs. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
     one for a constant.
     """
-    example = torch.zeros(2 if recipe.dynamic_batch else 1, 3, *size).to(dtype)
+    example = torch.zeros(2 if recipe.dynamic_batch else 1, *shape).to(dtype)
     try:
         with quiet(log):
             program = torch.onnx.export(
@@ -35,7 +41,7 @@ def build(
                 verbose=False,
                 opset_version=recipe.opset,
                 input_names=["image"],
-                output_names=[answer],
+                output_names=list(names),
                 dynamic_shapes=({0: torch.export.Dim("batch")},) if recipe.dynamic_batch else None,
             )
         assert program is not None
@@ -118,6 +124,10 @@ def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> Non
         model.metadata_props.add(key=key, value=value)
 
 
+# OpenVINO's Model API's names of how a picture becomes as large as the input
+RESIZES = {"center": "crop", "squash": "standard", "letterbox": "fit_to_window_letterbox"}
+
+
 def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> dict[str, str]:
     """Labels and the normalisation that REMAINS to be done, under the names that OpenVINO's Model API reads.
 
@@ -126,13 +136,13 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
     not end in one. Of a file that it would squash twice it is not told the kind, and refuses it.
     """
     spec = loaded.preprocess
-    mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
-    scale = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
+    mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
+    scale = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
     return _kind(loaded.task, graph) | {
         "labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
         "mean_values": " ".join(f"{v:.9g}" for v in mean),
         "scale_values": " ".join(f"{v:.9g}" for v in scale),
-        "resize_type": "crop" if spec.crop_mode == "center" else "standard",
+        "resize_type": RESIZES[spec.crop_mode],
         "reverse_input_channels": "NO",
     }
 

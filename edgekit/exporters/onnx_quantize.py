@@ -1,5 +1,6 @@
 """The schemes, in ONNX Runtime's terms."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,13 +25,13 @@ from edgekit import overflow
 from edgekit.errors import RecipeError
 from edgekit.exporters.deployed import SCOPE
 from edgekit.exporters.ranges import Range, Ranges
-from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
 Grid = NDArray[np.float32]
-LAYERS = ["Conv", "Gemm", "MatMul"]
-Placement = Literal["every operator", "layers' inputs"]
+LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+FETCHED = 256 * 2**20  # bytes of activations that are looked at in one run: a U-Net of 512 x 512 has gigabytes
+Placement = Literal["every operator", "layers", "layers' inputs"]
 
 
 class Grids:
@@ -43,11 +44,12 @@ class Grids:
         self.layers = layers
         self.pair_safe = pair_safe
 
-    def find(self, weight: NDArray[np.float32], *, by_column: bool, depthwise: bool) -> Grid:
-        """The scales of a weight: [out, in, kh, kw], [out, in], or [in, out] where outputs are columns."""
-        rows = weight.T if by_column else weight
+    def find(self, weight: NDArray[np.float32], axis: int, *, depthwise: bool) -> Grid:
+        """The scales of a weight with its outputs along an axis, else as torch has it: [out, in, kh, kw], [out, in];
+        [in, out, kh, kw] where transposed."""
+        rows = np.moveaxis(weight, axis, 0)
         for known, steps in self.layers:
-            if known.shape == rows.shape and np.array_equal(known, rows):
+            if any(known.shape == w.shape and np.array_equal(known, w) for w in (weight, rows)):
                 return steps
         largest = np.abs(rows).reshape(len(rows), -1).max(1)
         if self.pair_safe and not depthwise:
@@ -69,7 +71,7 @@ class _OnePicture(CalibrationDataReader):  # type: ignore[misc]
 def quantize(
     model: onnx.ModelProto,
     recipe: Recipe,
-    spec: Preprocess,
+    pixels: Range | None,
     feed: Feed,
     grids: Grids,
     work: Path,
@@ -77,6 +79,7 @@ def quantize(
 ) -> onnx.ModelProto:
     """A float graph as the recipe's scheme.
 
+    pixels     int8-static: the range of what the graph takes, where that is normalised
     work       a folder for the quantizer's files
     placement  int8-static: what gets integers. ONNX Runtime runs an operator in integers where all around it is;
                OpenVINO fuses what follows a layer into it, in float, and wants nothing but the layers' inputs.
@@ -91,7 +94,7 @@ def quantize(
         case "int8-weight-only":
             return _weight_only(model, recipe, grids)
         case _:
-            return _static(model, recipe, spec, feed, grids, work, placement)
+            return _static(model, recipe, pixels, feed, grids, work, placement)
 
 
 def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
@@ -114,26 +117,31 @@ def _squashing(model: onnx.ModelProto) -> list[str]:
     """What lies between the last layer and the answers, if it makes probabilities: 256 steps are too few for them."""
     makers = {name: node for node in model.graph.node for name in node.output}
     constants = {i.name for i in model.graph.initializer}
-    node, passed = makers.get(model.graph.output[0].name), []
-    while node is not None and node.op_type not in LAYERS:
-        passed.append(node)
-        given = [name for name in node.input if name not in constants]
-        node = makers.get(given[0]) if len(given) == 1 else None
-    squashes = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid"} & {n.op_type for n in passed}
-    return [n.name for n in passed] if squashes else []
+    found = []
+    for output in model.graph.output:
+        node, passed = makers.get(output.name), []
+        while node is not None and node.op_type not in LAYERS:
+            passed.append(node)
+            given = [name for name in node.input if name not in constants]
+            node = makers.get(given[0]) if len(given) == 1 else None
+        if {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid"} & {n.op_type for n in passed}:
+            found += [n.name for n in passed]
+    return found
 
 
 def _static(
     model: onnx.ModelProto,
     recipe: Recipe,
-    spec: Preprocess,
+    pixels: Range | None,
     feed: Feed,
     grids: Grids,
     work: Path,
     placement: Placement,
 ) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
-    ranges = collect_ranges(model, recipe, spec, feed)
+    ranges = collect_ranges(model, recipe, feed)
+    if pixels:
+        ranges[model.graph.input[0].name] = pixels
     overrides: dict[str, list[dict[str, Any]]] = {
         name: [{"rmin": np.float32(min(low, 0)), "rmax": np.float32(max(high, 0))}]
         for name, (low, high) in ranges.items()
@@ -146,6 +154,7 @@ def _static(
     kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
+    if placement != "every operator":
         kept += _without_weights(model)
     _name_apart(model)
     source, target = work / "float.onnx", work / "int8.onnx"
@@ -158,7 +167,7 @@ def _static(
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        op_types_to_quantize=LAYERS if placement == "layers' inputs" else None,
+        op_types_to_quantize=None if placement == "every operator" else LAYERS,
         nodes_to_exclude=kept,
         extra_options=options,
     )
@@ -275,50 +284,56 @@ def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int,
         if node.op_type not in LAYERS or node.input[1] not in constants:
             continue
         weight = numpy_helper.to_array(constants[node.input[1]])
-        if weight.ndim < 2:
-            continue
         attributes = {a.name: a.i for a in node.attribute}
+        if weight.ndim < 2 or (
+            node.op_type == "ConvTranspose" and attributes.get("group", 1) > 1
+        ):  # groups share axis 1
+            continue
         by_column = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attributes.get("transB", 0))
+        axis = weight.ndim - 1 if by_column else 1 if node.op_type == "ConvTranspose" else 0
         depthwise = node.op_type == "Conv" and attributes.get("group", 1) > 1 and weight.shape[1] == 1
-        scales[node.input[1]] = (
-            (weight.ndim - 1 if by_column else 0),
-            grids.find(weight, by_column=by_column, depthwise=depthwise),
-        )
+        scales[node.input[1]] = axis, grids.find(weight, axis, depthwise=depthwise)
     return scales
 
 
-def collect_ranges(model: onnx.ModelProto, recipe: Recipe, spec: Preprocess, feed: Feed) -> dict[str, Range]:
-    """The range of every float activation over the calibration pictures, read from the float graph."""
+def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed) -> dict[str, Range]:
+    """The range of every float activation over the calibration pictures, read from the float graph.
+
+    A picture runs as often as it takes to fetch all of them, FETCHED bytes at a time.
+    """
     shown = onnx.shape_inference.infer_shapes(model)
     computed = {name for node in shown.graph.node for name in node.output}  # value_info lists constants too
     floats = [
         v
-        for v in shown.graph.value_info
+        for v in (*shown.graph.output, *shown.graph.value_info)
         if v.name in computed and v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     ]
-    pooled = {v.name for v in (*floats, *shown.graph.output) if _pooled(v)}
-    del shown.graph.output[1:]
+    pooled = {v.name for v in floats if _pooled(v)}
+    del shown.graph.output[:]
     shown.graph.output.extend(floats)
-    names = [o.name for o in shown.graph.output]
+    batches = _batches(floats)
     session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
     given = model.graph.input[0].name
     seen = Ranges()
     for tensor in feed():
-        for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
-            seen.see(name, values, pooled=name in pooled)
-    ranges = seen.found(recipe.quantize.ranges)
-    return ranges if recipe.folds else ranges | {given: _pixel_range(spec)}
+        for names in batches:
+            for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
+                seen.see(name, values, pooled=name in pooled)
+    return seen.found(recipe.quantize.ranges)
 
 
-def _pixel_range(spec: Preprocess) -> Range:
-    """The range of normalised pixels, a step wider than they need.
-
-    With mean = std = 0.5 every pixel would lie half way between two of 256 steps, and rounding to even would merge
-    pairs of them: 7-bit pictures.
-    """
-    low = min(-m / s for m, s in zip(spec.mean, spec.std, strict=True))
-    high = max((1 - m) / s for m, s in zip(spec.mean, spec.std, strict=True))
-    return low, low + (high - low) * 255 / 254
+def _batches(values: list[onnx.ValueInfoProto]) -> list[list[str]]:
+    """Names of float tensors, so that those of a batch have FETCHED bytes at most, or are one."""
+    batches: list[list[str]] = []
+    left = 0
+    for value in values:
+        size = 4 * math.prod(max(d.dim_value, 1) for d in value.type.tensor_type.shape.dim)
+        if size > left:
+            batches.append([])
+            left = FETCHED
+        batches[-1].append(value.name)
+        left -= size
+    return batches
 
 
 def _pooled(value: onnx.ValueInfoProto) -> bool:

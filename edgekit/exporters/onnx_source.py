@@ -15,6 +15,7 @@ from edgekit.calibration import Pictures
 from edgekit.exporters import Say, onnx_graph, onnx_quantize
 from edgekit.exporters.deployed import Deployed
 from edgekit.exporters.preparing import Prepared, prepare
+from edgekit.exporters.ranges import pixel_range
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
 from edgekit.recipe import Recipe
@@ -46,19 +47,26 @@ def make(
     prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
-    answer = model.task.scores.replace("-", "_") if isinstance(model.task, Classification) else model.outputs[0]
-    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.input_size, answer, log)
+    names = [model.task.scores.replace("-", "_")] if isinstance(model.task, Classification) else model.outputs
+    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.shape, names, log)
     log.unlink()
-    shape = (-1 if recipe.dynamic_batch else 1, 3, *model.preprocess.input_size)
+    shape = (-1 if recipe.dynamic_batch else 1, *model.preprocess.shape)
     shifted = recipe.input_type == "int8"
     given = Tensor("image", shape, recipe.input_type, "NCHW", 1.0 if shifted else None, -128 if shifted else None)
+    notes = prepared.notes
     if recipe.quantize.scheme != "fp32":
         say(f"quantizing: {recipe.quantize.scheme}")
         feed = lambda: _feed(calibration, model, recipe, given)  # noqa: E731
+        pixels, said = None, ""
+        if recipe.quantize.scheme == "int8-static" and not recipe.folds:
+            pixels, said = pixel_range(calibration, model.preprocess)
+        if said:
+            say(said)
+            notes = (*notes, said)
         grids = onnx_quantize.Grids(_layers(prepared), pair_safe=pair_safe)
         with quiet(), tempfile.TemporaryDirectory(prefix="edgekit-") as work:
-            graph = onnx_quantize.quantize(graph, recipe, model.preprocess, feed, grids, Path(work), placement)
-    return Made(graph, given, prepared.notes)
+            graph = onnx_quantize.quantize(graph, recipe, pixels, feed, grids, Path(work), placement)
+    return Made(graph, given, notes)
 
 
 def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -70,6 +78,6 @@ def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.fl
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:
-    """The calibration pictures as the graph takes them: [1, 3, h, w]."""
+    """The calibration pictures as the graph takes them: [1, channels, h, w]."""
     for pixels in pictures:
         yield encode(np.asarray(pixels)[None], given, model.preprocess, folded=recipe.folds)

@@ -10,7 +10,7 @@ from openvino.preprocess import PrePostProcessor
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError
-from edgekit.exporters import Exported, Say, answers
+from edgekit.exporters import Exported, Say, answers, assigned
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
@@ -27,7 +27,7 @@ import openvino                                               # pip install open
 f32 = {{"INFERENCE_PRECISION_HINT": "f32"}}                     # the default is bfloat16 on CPUs that have it
 model = openvino.Core().compile_model("model.xml", "CPU", f32)  # model.bin, the weights, lies beside it
 picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size and crop
-scores = model([picture])[0]
+{answers} = model([picture]).values()
 ```
 """
 
@@ -57,12 +57,12 @@ class OpenvinoExporter:
         _name(converted)
         file = out / "model.xml"
         openvino.save_model(converted, file, compress_to_fp16=recipe.quantize.scheme == "fp16")
-        batch, _, height, width = made.input.shape
-        shape = (batch, height, width, 3) if recipe.folds else made.input.shape
+        batch, channels, height, width = made.input.shape
+        shape = (batch, height, width, channels) if recipe.folds else made.input.shape
         given = Tensor(made.input.name, shape, recipe.input_type, "NHWC" if recipe.folds else "NCHW")
         outputs = answers(model, [output.name for output in made.graph.graph.output], batch)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        how = HOW_TO_LOAD.format(shape=[1, *shape[1:]], dtype=recipe.input_type)
+        how = HOW_TO_LOAD.format(shape=[1, *shape[1:]], dtype=recipe.input_type, answers=assigned(outputs))
         cpus = "x86-64" if recipe.quantize.int8_for == "any" else "x86-64 with VNNI"
         floor = {cpus: f"OpenVINO {versions['openvino']} (none older was tried)"}
         return Exported(file, given, outputs, versions, floor, how, (*notes, *made.notes))

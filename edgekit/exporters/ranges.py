@@ -1,15 +1,19 @@
 """Ranges of activations over calibration pictures, for whichever quantizer asks."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgekit.preprocess import Pixels, Preprocess, normalise
 
 SAMPLED = 2048  # values of one tensor and picture that the search for a range looks at
 PICTURES = 128  # whose sampled values are kept: 1 MB a tensor, and a Swin has hundreds
 SHRINK = np.linspace(0.3, 1, 15)
 
 Range = tuple[float, float]
+HALF = 0.5  # of what pixels can be: pictures that reach less are said
 
 
 class Ranges:
@@ -54,6 +58,28 @@ class Ranges:
             k: clip_range(np.concatenate(self._sampled[k]), low, high) if k in clipped else (low, high)
             for k, (low, high) in self._extremes.items()
         }
+
+
+def pixel_range(pictures: Iterable[Pixels], spec: Preprocess) -> tuple[Range, str]:
+    """The range of normalised pictures, a step wider than they need; and what is to be said of it, or "".
+
+    With mean = std = 0.5 every pixel would lie half way between two of 256 steps, and rounding to even would merge
+    pairs of them: 7-bit pictures.
+    """
+    found = np.array([(p.min((0, 1)), p.max((0, 1))) for p in pictures])
+    ends = np.stack([found[:, 0].min(0), found[:, 1].max(0)]).astype(np.uint8)[:, None, None]
+    reached, possible = (
+        normalise(e, spec) for e in (ends, np.array([0, 255], np.uint8).repeat(spec.channels).reshape(2, 1, 1, -1))
+    )
+    low, high = float(reached.min()), float(reached.max())
+    least, most = float(possible.min()), float(possible.max())
+    said = ""
+    if high - low < HALF * (most - least):
+        said = (
+            f"the calibration pictures reach {low:.3g} to {high:.3g} of the {least:.3g} to {most:.3g} that mean and std make "
+            "of pixels: what lies beyond is clipped. Is it these pictures that the network will see?"
+        )
+    return (low, max(low + (high - low) * 255 / 254, low + 1e-6)), said
 
 
 def clip_range(values: NDArray[np.float32], low: float, high: float) -> Range:

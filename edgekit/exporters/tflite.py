@@ -1,10 +1,11 @@
 """PyTorch to TFLite: litert-torch converts, ai-edge-quantizer quantizes; edgekit chooses, corrects and finishes."""
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.calibration import Pictures
 from edgekit.errors import MissingExtraError
-from edgekit.exporters import Exported, Say, answers
+from edgekit.exporters import Exported, Say, answers, assigned
 from edgekit.exporters.deployed import Deployed
 from edgekit.exporters.preparing import prepare
 from edgekit.extras import installed
@@ -43,14 +44,14 @@ interpreter.allocate_tensors()
 picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and pixels
 interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
 interpreter.invoke()
-scores = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+{answers} = [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
 ```
 
 ```kotlin
 // app/build.gradle.kts: implementation("com.google.ai.edge.litert:litert:2.1.0"), aaptOptions.noCompress("tflite")
 val interpreter = org.tensorflow.lite.Interpreter(modelBuffer)  // the mapped asset model.tflite
-val scores = Array(1) {{ FloatArray(labels.size) }}
-interpreter.run(pixels, scores)                                // pixels: direct ByteBuffer, native order, NHWC
+val answers = mapOf<Int, Any>({arrays})
+interpreter.runForMultipleInputsOutputs(arrayOf(pixels), answers)  // pixels: direct ByteBuffer, native order, NHWC
 ```
 """
 
@@ -74,7 +75,9 @@ class TfliteExporter:
         say("converting with litert-torch")
         with quiet():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
-        converted = tflite_convert.convert(deployed, traced, model.preprocess.input_size, out / "converter.log")
+        last = _channels_last(model)
+        shape = model.preprocess.shape
+        converted = tflite_convert.convert(deployed, traced, shape, out / "converter.log", last=last)
         converted = tflite_file.mend_transposed(converted)
         tflite_file.check_kernels(converted)
         if scheme != "fp32":
@@ -91,9 +94,27 @@ class TfliteExporter:
         interpreter = Interpreter(str(file))
         given = _input(interpreter.get_input_details()[0])
         outputs = answers(model, [output["name"] for output in interpreter.get_output_details()], 1)
+        outputs = tuple(_turned(tensor) if i in last else tensor for i, tensor in enumerate(outputs))
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        how = HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype)
+        arrays = ", ".join(f"{i} to {_kotlin_array(tensor.shape)}" for i, tensor in enumerate(outputs))
+        how = HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype, answers=assigned(outputs), arrays=arrays)
         return Exported(file, given, outputs, versions, floor, how, prepared.notes)
+
+
+def _kotlin_array(shape: Sequence[int]) -> str:
+    """`Array(1) { FloatArray(5) }`"""
+    *outer, last = shape
+    return "".join(f"Array({n}) {{ " for n in outer) + f"FloatArray({last})" + " }" * len(outer)
+
+
+def _channels_last(model: LoadedModel) -> list[int]:
+    """Which answers the file gives as [n, h, w, c], as apps read them: those that a task knows the axes of."""
+    return [i for i, shape in enumerate(model.answer_shapes) if len(shape) == 4 and model.task.roles]
+
+
+def _turned(tensor: Tensor) -> Tensor:
+    n, c, h, w = tensor.shape
+    return msgspec.structs.replace(tensor, shape=(n, h, w, c), layout="NHWC")
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:

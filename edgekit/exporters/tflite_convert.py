@@ -1,5 +1,6 @@
 """litert-torch, kept apart because importing it takes ten seconds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import litert_torch
@@ -10,15 +11,20 @@ from edgekit.exporters.diagnose import diagnose
 from edgekit.quiet import quiet
 
 
-def convert(module: torch.nn.Module, dtype: torch.dtype, size: tuple[int, int], log: Path) -> bytes:
+def convert(
+    module: torch.nn.Module, dtype: torch.dtype, shape: tuple[int, int, int], log: Path, *, last: Sequence[int] = ()
+) -> bytes:
     """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log.
 
+    shape: channels, height, width. last: positions of the answers [n, c, h, w] that become [n, h, w, c].
     The file is made in memory: the converter's own writer ends the process when the disk is full.
     """
     with quiet(log):
         try:
-            channel_last = litert_torch.to_channel_last_io(module, args=[0]).eval()
-            return bytes(litert_torch.convert(channel_last, (torch.zeros(1, *size, 3, dtype=dtype),)).model_content())
+            channel_last = litert_torch.to_channel_last_io(module, args=[0], outputs=list(last)).eval()
+            return bytes(
+                litert_torch.convert(channel_last, (torch.zeros(1, *shape[1:], shape[0], dtype=dtype),)).model_content()
+            )
         except Exception as error:  # whatever the converter and its passes raise
-            why = diagnose(error, module, torch.zeros(1, 3, *size, dtype=dtype))
+            why = diagnose(error, module, torch.zeros(1, *shape, dtype=dtype))
             raise ExportError(f"litert-torch cannot convert this model: {why}") from error

@@ -148,19 +148,22 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     Follows https://ai.google.dev/edge/litert/models/metadata, so that readers of any make find it.
     """
     spec = loaded.preprocess
-    mean = [0.0] * 3 if recipe.folds else [255 * v for v in spec.mean]
-    std = [1.0] * 3 if recipe.folds else [255 * v for v in spec.std]
+    mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
+    std = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
     norm = metadata.NormalizationOptionsT()
     norm.mean, norm.std = mean, std
     unit = metadata.ProcessUnitT()
     unit.optionsType, unit.options = metadata.ProcessUnitOptions.NormalizationOptions, norm
     image = metadata.TensorMetadataT()
-    image.name, image.description = "image", "RGB picture, resized and cropped as the manifest says"
+    colours = "RGB" if spec.channels == 3 else "grey"
+    image.name, image.description = "image", f"{colours} picture, resized and cropped as the manifest says"
     image.processUnits = [unit]
     image.content = metadata.ContentT()
     image.content.contentPropertiesType = metadata.ContentProperties.ImageProperties
     image.content.contentProperties = metadata.ImagePropertiesT()
-    image.content.contentProperties.colorSpace = metadata.ColorSpaceType.RGB
+    image.content.contentProperties.colorSpace = (
+        metadata.ColorSpaceType.RGB if spec.channels == 3 else metadata.ColorSpaceType.GRAYSCALE
+    )
     image.stats = metadata.StatsT()
     image.stats.min = [-m / s for m, s in zip(mean, std, strict=True)]
     image.stats.max = [(255 - m) / s for m, s in zip(mean, std, strict=True)]

@@ -87,13 +87,17 @@ def _squashing(float_file: Path) -> list[str]:
     model = flatbuffer.read_model(str(float_file))
     graph = model.subgraphs[0]
     makers = {i: operator for operator in graph.operators for i in operator.outputs}
-    operator, passed = makers.get(graph.outputs[0]), []
-    while operator is not None:
-        passed.append(operator)
-        given = [i for i in operator.inputs if i >= 0 and model.buffers[graph.tensors[i].buffer].data is None]
-        operator = makers.get(given[0]) if len(given) == 1 and _kind(model, operator) in _SHAPES | _SQUASHES else None
-    squashed = [i for i, o in enumerate(passed) if _kind(model, o) in _SQUASHES]
-    return [flatbuffer.get_op_scope(o, graph.tensors) for o in passed[: squashed[-1] + 1]] if squashed else []
+    found = []
+    for output in graph.outputs:
+        operator, passed = makers.get(output), []
+        while operator is not None:
+            passed.append(operator)
+            given = [i for i in operator.inputs if i >= 0 and model.buffers[graph.tensors[i].buffer].data is None]
+            follow = len(given) == 1 and _kind(model, operator) in _SHAPES | _SQUASHES
+            operator = makers.get(given[0]) if follow else None
+        squashed = [i for i, o in enumerate(passed) if _kind(model, o) in _SQUASHES]
+        found += [flatbuffer.get_op_scope(o, graph.tensors) for o in passed[: squashed[-1] + 1]] if squashed else []
+    return found
 
 
 def _kind(model: Any, operator: Any) -> int:

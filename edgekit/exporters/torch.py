@@ -8,7 +8,7 @@ import torch
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, reason
-from edgekit.exporters import Exported, Say, answers
+from edgekit.exporters import Exported, Say, answers, assigned
 from edgekit.exporters.deployed import Deployed
 from edgekit.models import LoadedModel
 from edgekit.quiet import quiet
@@ -19,7 +19,7 @@ HOW_TO_LOAD = """\
 ```python
 import torch
 module = torch.export.load("model.pt2").module()
-scores = module(torch.zeros({shape}, dtype=torch.{dtype}))
+{answers} = module(torch.zeros({shape}, dtype=torch.{dtype}))
 ```
 """
 
@@ -30,7 +30,7 @@ class TorchExporter:
 
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
         dtype = getattr(torch, recipe.input_type)
-        shape = (1, 3, *model.preprocess.input_size)
+        shape = (1, *model.preprocess.shape)
         say("exporting with torch.export")
         deployed = Deployed(model.module, model.preprocess, recipe, traced_type=dtype).eval()
         try:
@@ -47,8 +47,10 @@ class TorchExporter:
             "x", shape, recipe.input_type, "NCHW", *((1.0, -128) if recipe.input_type == "int8" else (None, None))
         )
         versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
-        how = HOW_TO_LOAD.format(shape=list(shape), dtype=recipe.input_type)
-        return Exported(file, given, answers(model, model.outputs, 1), versions, {}, how)
+        outputs = answers(model, model.outputs, 1)
+        named = assigned(outputs).removesuffix(",")
+        how = HOW_TO_LOAD.format(shape=list(shape), dtype=recipe.input_type, answers=named)
+        return Exported(file, given, outputs, versions, {}, how)
 
 
 def _forget_sources(program: torch.export.ExportedProgram) -> None:
