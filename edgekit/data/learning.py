@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgekit.data import folders
 from edgekit.data.classes import few
-from edgekit.data.dataset import DataSet, Source, with_labels
+from edgekit.data.dataset import DataSet, Source, own_classes, with_labels
 from edgekit.data.masks import masked_in, open_masks
 from edgekit.data.opening import splits_in, unsplit
 from edgekit.data.splits import hold_out
@@ -105,8 +105,7 @@ def open_masked_lessons(
 def _labels(source: Source) -> tuple[str, ...]:
     if source.names is None:
         raise DataError(f"nothing says what is on the {source.what}", hint=f"{ENOUGH}; or --labels FILE")
-    found = {name for names in source.names for name in names}
-    return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    return own_classes(source)
 
 
 def _matched(source: Source, labels: Sequence[str]) -> DataSet:
