@@ -23,7 +23,11 @@ from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 PROOF_PICTURES = 32
 FEW = 32
-SHEET_SIDE = 28  # pixels of one picture of a contact sheet
+ACROSS = 16  # square pictures side by side in a contact sheet
+SHEETS = {
+    "fashion-mnist": "Fashion-MNIST training pictures",
+    "unet_micro": "collages of Fashion-MNIST training pictures",
+}
 ADVICE = "your own pictures calibrate better: --calibration DIR"
 
 # Photographs (public domain or CC0, see each package's README) that come inside packages of the extra `tflite`.
@@ -154,8 +158,8 @@ def describe(calibration: str, samples: int, sheet: Path | None) -> str:
         return f"{min(samples, len(picture_files(sheet)))} training pictures that come with the model"
     if sheet is not None:
         with Image.open(sheet) as picture:
-            there = picture.width // SHEET_SIDE * (picture.height // SHEET_SIDE) - PROOF_PICTURES
-        return f"{min(samples, there)} Fashion-MNIST training pictures that come with the model"
+            there = picture.height * ACROSS // picture.width * ACROSS - PROOF_PICTURES
+        return f"{min(samples, there)} {SHEETS[sheet.stem]} that come with the model"
     return f"{samples} crops of {len(_photographs())} photographs of scikit-image and scikit-learn"
 
 
@@ -191,15 +195,15 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
 
 
 def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> Chosen:
-    """28 x 28 pictures side by side; the last ones are kept for the proof."""
+    """Square pictures side by side; the last ones are kept for the proof."""
     with Image.open(sheet) as picture:
-        grey = picture.convert("RGB")
-    side = SHEET_SIDE
-    boxes = [(x, y, x + side, y + side) for y in range(0, grey.height, side) for x in range(0, grey.width, side)]
-    pictures = [fit(grey.crop(box), spec) for box in boxes]
+        whole = picture.convert("RGB")
+    side, name = whole.width // ACROSS, SHEETS[sheet.stem]
+    boxes = [(x, y, x + side, y + side) for y in range(0, whole.height, side) for x in range(0, whole.width, side)]
+    pictures = [fit(whole.crop(box), spec) for box in boxes]
     rest = len(pictures) - PROOF_PICTURES
-    calibration = _spool(iter(pictures[:rest]), samples, scratch / "calibration", "Fashion-MNIST training pictures")
-    proof = _spool(iter(pictures[rest:]), PROOF_PICTURES, scratch / "proof", "other Fashion-MNIST training pictures")
+    calibration = _spool(iter(pictures[:rest]), samples, scratch / "calibration", name)
+    proof = _spool(iter(pictures[rest:]), PROOF_PICTURES, scratch / "proof", f"other {name}")
     return Chosen(_with(calibration, _short(samples, len(calibration)) + few(len(calibration))), proof, own=False)
 
 

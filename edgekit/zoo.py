@@ -7,7 +7,7 @@ from edgekit.errors import UnknownNameError
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 RUN_CARD = "run.toml"
 
-# alias -> timm architecture and pretrained tag; the last two are edgekit's own (models/micro.py), no one else trained them
+# alias -> timm architecture and pretrained tag; the last three are edgekit's own (models/micro.py, unet.py), no one else trained them
 ALIASES = {
     "mobilenetv2": "mobilenetv2_100.ra_in1k",
     "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
@@ -35,6 +35,7 @@ ALIASES = {
     "swin_small": "swin_small_patch4_window7_224.ms_in22k_ft_in1k",
     "vit_micro": "vit_micro",
     "swin_micro": "swin_micro",
+    "unet_micro": "unet_micro",
 }
 
 # timm architecture -> Python package that carries ImageNet weights for it (extra `weights`)

@@ -28,6 +28,14 @@ def tiny() -> nn.Module:
     return net
 
 
+def features() -> nn.Module:
+    """32 features of a picture, and no classes."""
+    torch.manual_seed(7)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+
+
 def tiny_attention() -> nn.Module:
     """A Vision Transformer: 32 x 32 pixels, 5 classes."""
     from timm.models import VisionTransformer

@@ -96,7 +96,7 @@ def kotlin(desktop, monkeypatch):
         (TFLITE, "litert", "tflite 2.16.1"),
         (ONNX, "onnxruntime", "onnxruntime 1.29.0"),
         (GOLDEN_FILES / "tiny3-segmentation-tflite-int8", "litert", "tflite 2.16.1"),
-        (GOLDEN_FILES / "tiny3-raw-onnx", "onnxruntime", "onnxruntime 1.29.0"),  # two outputs
+        (GOLDEN_FILES / "depth-onnx-fp32", "onnxruntime", "onnxruntime 1.29.0"),  # two outputs
     ],
 )
 def test_the_apps_own_code_answers(make, kotlin, model, runtime, engine):

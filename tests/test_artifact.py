@@ -48,14 +48,14 @@ def test_the_committed_artifact_of_schema_2_still_loads():
 @pytest.mark.parametrize(
     ("name", "task", "labels"),
     [
-        ("segmentation-tflite-int8", Segmentation, 3),
-        ("embedding-onnx", Embedding, 0),
-        ("raw-onnx", Raw, 0),
-        ("grey-tflite-int8", Classification, 2),
+        ("tiny3-segmentation-tflite-int8", Segmentation, 3),
+        ("tiny3-embedding-onnx", Embedding, 0),
+        ("tiny3-grey-tflite-int8", Classification, 2),
+        ("depth-onnx-fp32", Raw, 0),
     ],
 )
 def test_the_committed_artifacts_of_schema_3_load(name, task, labels):
-    folder = GOLDEN_FILES / f"tiny3-{name}"
+    folder = GOLDEN_FILES / name
     assert json.loads((folder / "manifest.json").read_text())["schema"] == 3
     opened = artifact.load(folder)
     assert isinstance(opened.manifest.task, task)

@@ -8,6 +8,7 @@ SHARE = {
     "recipes": 40,
     "manifests": 40,
     "golden": 6,
+    "tasks": 12,
     "models-tflite": 16,
     "models-onnx": 5,
     "models-ort": 2,

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from fuzz.corpus import reseal
 from PIL import Image, ImageFile
 
 from edgekit import artifact, places, preprocess
 from edgekit.cli import main
 from edgekit.errors import WorkerError
 from edgekit.inspection.kernels import kernels
-from edgekit.manifest import _seal, file_record, read_manifest, save_manifest
+from edgekit.manifest import file_record, read_manifest, save_manifest
 
 
 def run(*arguments):
@@ -199,7 +200,7 @@ SAID_WRONGLY = {
     "digest": ({"recipe_digest": "0" * 64}, "recipe_digest"),
     "output type": ({"output.dtype": "int8"}, "its manifest says int8"),
     "classes": ({"output.shape": [1, 7]}, "contradicts itself: 5 classes"),
-    "layout": ({"output.layout": "NHWC"}, "contradicts itself: 5 classes"),
+    "layout": ({"output.layout": "NHWC"}, "has a tensor of NHWC [1, 5]"),
     "model": ({"model": "another"}, "contradicts itself: model is another"),
     "crop": ({"preprocess.crop_pct": 1e9}, "crop_pct"),
 }
@@ -243,14 +244,41 @@ def test_what_a_manifest_says_is_held_against_what_can_be_computed(copied, app, 
         assert run("verify", copied)[0] == 0
     says(copied, changes)
     if sealed:
-        path = copied / "manifest.json"
-        blob = path.read_bytes()
-        old = json.loads(blob)["checksum"]
-        path.write_bytes(blob.replace(old.encode(), _seal(blob, old).encode()))
+        reseal(copied)
     for command in (["verify", copied], ["android", "add", copied, "--app", app]):
         code, said = run(*command)
         assert (code, one_line(said), message in said) == (4, True, True), said
     assert not list(app.rglob("*.tflite"))
+
+
+@pytest.mark.parametrize("shape", [[1], [], [1, 0, 8, 8], [1, 5]], ids=str)
+def test_a_shape_that_is_none_of_its_layout_is_refused(copied, shape):
+    save_manifest(copied, read_manifest(copied))
+    says(copied, {"task": {"name": "segmentation"}, "output.layout": "NCHW", "output.shape": shape})
+    reseal(copied)
+    code, said = run("inspect", copied)
+    assert (code, one_line(said), f"has a tensor of NCHW {shape}" in said) == (4, True, True), said
+
+
+def test_tensors_are_written_under_whatever_name_a_manifest_gives_them(tmp_path, copied, picture):
+    save_manifest(copied, read_manifest(copied))
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (output,) = manifest["outputs"]
+    manifest |= {"task": {"name": "raw"}, "labels": 0, "outputs": [output | {"name": "file", "role": ""}]}
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    reseal(copied)
+    code, said = run("predict", copied, picture, "-o", tmp_path / "answers.npz")
+    assert code == 0, said
+    with np.load(tmp_path / "answers.npz") as kept:
+        assert {name: kept[name].shape for name in kept} == {"file": (5,)}
+    twice = {
+        "outputs": manifest["outputs"] * 2,
+        "proof": manifest["proof"] | {"outputs": manifest["proof"]["outputs"] * 2},
+    }
+    (copied / "manifest.json").write_text(json.dumps(manifest | twice))
+    reseal(copied)
+    code, said = run("predict", copied, picture)
+    assert (code, "names two outputs alike" in said) == (4, True), said
 
 
 def test_a_changed_manifest_is_noticed_by_its_checksum(copied):
@@ -526,7 +554,7 @@ def test_answers_that_were_never_given_are_refused(tmp_path, golden_artifact):
         Record(0, "p", (0,), (Answer((0, 1), (1.0,), (1.0,)),)),
     )
     for number, record in enumerate(damaged):
-        with Answers(tmp_path, str(number), key, classes=5) as answers:
+        with Answers(tmp_path, str(number), key, Record, classes=5) as answers:
             answers.append([record])
         with pytest.raises(OutputError, match=r"line 2: p has"):
-            Answers(tmp_path, str(number), key, classes=5)
+            Answers(tmp_path, str(number), key, Record, classes=5)

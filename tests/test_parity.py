@@ -42,7 +42,18 @@ def test_advisory_limits_refuse_nothing():
     assert prove(REFERENCE).within_limits
 
 
-@pytest.mark.parametrize("name", ["tiny-tflite-int8", "tiny-onnx-int8", "tiny2-tflite-int8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tiny-tflite-int8",
+        "tiny-onnx-int8",
+        "tiny2-tflite-int8",
+        "tiny3-tflite-int8",
+        "roads-tflite-int8",
+        "embedder-tflite-int8",
+        "depth-onnx-fp32",
+    ],
+)
 def test_a_copy_is_verified_in_the_real_runtime(name):
     copy = artifact.load(GOLDEN / name)
     v = parity.verify(copy, registry.runtime_for(copy.manifest.target).name)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from edgekit import drawing
 from edgekit.preprocess import Placement, Preprocess, fit, placement
-from edgekit.tasks import Classification, Embedding, Mask, Raw, Segmentation, Vector
+from edgekit.tasks import Classification, Embedding, Mask, Raw, Segmentation, Vector, segmentation
 from edgekit.tasks.segmentation import Upsample, palette, upsampled
 from edgekit.tensors import Tensor
 
@@ -121,6 +121,14 @@ def test_a_mask_has_the_size_of_its_picture():
     np.testing.assert_allclose(mask.shares(3), [1 - mask.labels.mean(), mask.labels.mean(), 0])
 
 
+@pytest.mark.parametrize("size", [(4, 6), (9, 5), (33, 48)])
+def test_a_mask_is_the_same_strip_by_strip(monkeypatch, size):
+    scores, at = normal(5, 4, 6), placement((48, 33), Preprocess(size, crop_pct=1, crop_mode="squash"))
+    whole = Segmentation().read((scores,), at, size)
+    monkeypatch.setattr(segmentation, "AT_ONCE", 600)
+    np.testing.assert_array_equal(Segmentation().read((scores,), at, size).labels, whole.labels)
+
+
 def test_one_channel_is_background_and_what_is_sought():
     logits = np.array([-1.0, 0.5, 2.0], np.float32).reshape(1, 1, 1, 3)
     assert Segmentation().classes(logits).tolist() == [[[0, 1, 1]]]
@@ -149,7 +157,9 @@ def test_grey_is_pillows_l_to_the_bit():
     np.testing.assert_array_equal(fit(Image.fromarray(picture), spec)[..., 0], wanted)
 
 
-def test_a_mask_is_drawn_over_its_picture_and_kept_as_numbers():
+@pytest.mark.parametrize("strip", [drawing.STRIP, 100])
+def test_a_mask_is_drawn_over_its_picture_and_kept_as_numbers(monkeypatch, strip):
+    monkeypatch.setattr(drawing, "STRIP", strip)
     labels = np.zeros((60, 80), np.uint8)
     labels[:, 40:] = 2
     mask, colours = Mask(labels), palette(3)

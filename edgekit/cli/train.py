@@ -24,7 +24,7 @@ LESSON = (
         "--data",
         required=True,
         metavar="DIR",
-        help="Class folders, idx or parquet files; with train/val/test or without.",
+        help="Class folders, idx or parquet files, or images/ beside masks/; with train/val/test or without.",
     ),
     click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
@@ -76,6 +76,19 @@ LESSON = (
 )
 
 
+class Ignored(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """0 to 255, or none: -1."""
+
+    name = "number or none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "none":
+            return -1
+        if not str(value).isdecimal() or int(value) > 255:
+            self.fail(f"{value} is not a number from 0 to 255, or none", param, ctx)
+        return int(value)
+
+
 def lesson_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a run learns from and how: the options of train, and of the fine-tuning after a cut."""
     command = preprocessing(command)
@@ -125,6 +138,12 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
     "--patience", type=int, metavar="N", help="Stop after so many epochs without a better one.  [default: 0, never]"
 )
 @click.option(
+    "--ignore",
+    type=Ignored(),
+    metavar="N",
+    help="Of masks: the value of pixels without a label, or none.  [default: 255]",
+)
+@click.option(
     "--layer-decay",
     type=float,
     metavar="D",
@@ -132,7 +151,7 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
 )
 @common
 def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fresh: bool, **flags: Any) -> int:
-    """Train MODEL on your own classes: transfer learning, or from scratch.
+    """Train MODEL on your own classes, of pictures or, with masks, of pixels: transfer learning, or from scratch.
 
     MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, or an earlier run. The folder RUN
     is then a model: `edgekit export RUN`. A killed run goes on where it was saved, bit for bit on a CPU.
@@ -141,6 +160,8 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     Examples:
       edgekit train efficientnet_lite0 --data my_photos/ --epochs 5 -o runs/teacher
       edgekit train mobilenetv2_050 --data my_photos/ --distill runs/teacher -o runs/student
+      edgekit train timm:vit_small_patch14_dinov2 --data my_photos/ --freeze -o runs/head
+      edgekit train unet_micro --data roads/ --classes roads.txt --epochs 50 -o runs/roads
       edgekit train vit_tiny --data my_photos/ --layer-decay 0.75 --augment strong --ema 0.999 -o runs/vit
       torchrun --nproc-per-node 2 -m edgekit train mobilenetv2 --data my_photos/ -o runs/two
     """
@@ -204,4 +225,4 @@ def kept_text(run: str) -> str:
 
 def score_text(score: "Score") -> str:
     lost = f", {score.unreadable} cannot be read" if score.unreadable else ""
-    return f"top-1 {score.top1:.1%} of {score.pictures:,} pictures{lost}"
+    return f"{score} of {score.pictures:,} pictures{lost}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from edgekit.data import folders
 from edgekit.data.classes import few
-from edgekit.data.dataset import DataSet, Source, with_labels
+from edgekit.data.dataset import DataSet, Source, own_classes, with_labels
+from edgekit.data.masks import masked_in, open_masks
 from edgekit.data.opening import splits_in, unsplit
 from edgekit.data.splits import hold_out
 from edgekit.errors import DataError
@@ -77,11 +78,34 @@ def open_lessons(
     return Lessons(labels, train, val, test, tuple(notes))
 
 
+def open_masked_lessons(
+    folder: Path, labels: Sequence[str], *, ignore: int | None = 255, val_share: float = 0.1, seed: int = 0
+) -> Lessons:
+    """Pictures with masks, as `open_masks` reads them, as parts of their own. Raises DataError."""
+    there = masked_in(folder)
+    first = unsplit(there)
+    if first is None:
+        raise DataError(
+            f"{folder} has no training pictures with masks, only {', '.join(there)}", hint="a folder 'train' beside it"
+        )
+    if len(labels) < 2:
+        raise DataError(f"masks of one label: {few(labels)}", hint="--classes FILE: the background is a label too")
+    parts = {
+        name: open_masks(folder, labels, ignore=ignore, split=name or None)
+        for name in (first, "val", "test")
+        if name in there
+    }
+    train, val = (parts[first], parts["val"]) if "val" in parts else hold_out(parts[first], val_share, seed)
+    if not len(val) or not len(train):
+        raise DataError(f"{len(train)} pictures to learn from and {len(val)} to select on", hint="more pictures")
+    notes = tuple(note for part in parts.values() for note in part.notes)
+    return Lessons(tuple(labels), train, val, parts.get("test"), notes)
+
+
 def _labels(source: Source) -> tuple[str, ...]:
     if source.names is None:
         raise DataError(f"nothing says what is on the {source.what}", hint=f"{ENOUGH}; or --labels FILE")
-    found = {name for names in source.names for name in names}
-    return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    return own_classes(source)
 
 
 def _matched(source: Source, labels: Sequence[str]) -> DataSet:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgekit.evaluation.accuracy import Paired, drop_verdict, what_decides
+from edgekit.evaluation.accuracy import Paired, drop_verdict
+from edgekit.evaluation.results import Change, what_decides
 from edgekit.gate import Check, Limits, Outcome
 from edgekit.gate.contract import Contract, differences
 from edgekit.gate.sequential import LAUNCHES, Decision, look
@@ -153,6 +154,21 @@ def accuracy(paired: Paired, limits: Limits, learned: Learned | None = None) -> 
     why += careful
     estimate, low, high = (100 * x for x in (paired.drop.estimate, paired.drop.low, paired.drop.high))
     return Check("top-1", "paired", outcome, why, "points", limits.max_drop, estimate, low, high)
+
+
+def figure(change: Change, limits: Limits, learned: Learned | None = None) -> Check:
+    """The headline figure of any task on the same pictures, as `accuracy`."""
+    limit = limits.max_drop / 100
+    outcome: Outcome = change.verdict(limit)
+    careful = f"; careful: {learned.words} were trained on" if learned and learned.pictures else ""
+    alike = ", ".join(f"{a.name} {a.value:.2%}" for a in change.alike)
+    if change.drop is None:
+        return Check(change.figure, "paired", outcome, f"not labelled; {alike}{careful}", "points", limits.max_drop)
+    why = f"{alike} of {change.pictures:,} pictures"
+    if outcome == "inconclusive":
+        why += f", which do not decide: {what_decides(change, limit)}"
+    estimate, low, high = (100 * x for x in (change.drop.estimate, change.drop.low, change.drop.high))
+    return Check(change.figure, "paired", outcome, why + careful, "points", limits.max_drop, estimate, low, high)
 
 
 def _brief(changes: list[str]) -> list[str]:

@@ -21,6 +21,40 @@ def head(module: nn.Module) -> nn.Module:
     return found
 
 
+class Headed(nn.Module):
+    """A network that answers features [n, d], and a head that makes scores of them."""
+
+    def __init__(self, body: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.body, self.features = body, features
+        self.head: nn.Module = nn.Linear(features, classes)
+
+    def get_classifier(self) -> nn.Module:
+        return self.head
+
+    def reset_classifier(self, classes: int) -> None:
+        self.head = nn.Linear(self.features, classes) if classes else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(self.body(x))
+        return scores
+
+
+def give(module: nn.Module, features: int, classes: int, *, seed: int = 0) -> nn.Module:
+    """The network, which answers features [n, d], with a head drawn with `seed`: timm's own, or one behind it."""
+    torch.manual_seed(seed)
+    reset = getattr(module, "reset_classifier", None)
+    if not callable(reset):
+        return Headed(module, features, classes)
+    reset(classes)
+    return module
+
+
+def features(module: nn.Module) -> int:
+    """How many features a head of ours is given; 0 where the network has its own."""
+    return module.features if isinstance(module, Headed) else 0
+
+
 def set_classes(module: nn.Module, classes: int, *, seed: int = 0, anew: bool = False) -> nn.Module:
     """Give the module a new head, drawn with `seed`, where it answers another number of classes or `anew`. In place.
 

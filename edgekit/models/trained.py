@@ -25,12 +25,21 @@ WEIGHTS, PICTURES = "weights.safetensors", "calibration"
 
 
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one split. top1: a share; loss: mean cross-entropy."""
+    """Of one split. One share, by the task: top1, or miou at the input's size; loss: mean over pictures."""
 
-    top1: float
     loss: float
     pictures: int
     unreadable: int = 0
+    top1: float | None = None
+    miou: float | None = None
+
+    @property
+    def share(self) -> float:
+        """What the best epoch has most of."""
+        return self.top1 if self.top1 is not None else self.miou or 0.0
+
+    def __str__(self) -> str:
+        return f"{'mIoU' if self.top1 is None else 'top-1'} {self.share:.1%}"
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +88,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings      as `edgekit.training.Settings` has them
     finished      False: later epochs may be better
     pruned        its layers are narrower than the architecture's: the weights' shapes say how wide
+    task          of the architecture's answers
+    features      of a `py:` network that answers features, and has a head of ours behind it: how many; else 0
     """
 
     architecture: str
@@ -99,6 +110,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pruned: Pruned | None = None
     licence: str = ""
     trained_on: TrainedOn | None = None
+    task: Literal["classification", "segmentation"] = "classification"
+    features: int = 0
     schema: Literal[1] = 1
 
     @property
@@ -133,7 +146,10 @@ def encode(card: Card) -> bytes:
 def bare(card: Card) -> nn.Module:
     """The module without its numbers."""
     if card.architecture.startswith("py:"):
-        return heads.set_classes(functions.make(card.architecture, empty=True), len(card.labels))
+        made = functions.make(card.architecture, empty=True)
+        if card.features:
+            return heads.Headed(made, card.features, len(card.labels))
+        return made if card.task == "segmentation" else heads.set_classes(made, len(card.labels))
     return networks.create(card.architecture, card.preprocess.input_size, num_classes=len(card.labels))
 
 

@@ -69,7 +69,12 @@ def prune_run(
     folder.check_destination(out, resume=False, fresh=fresh or resume)
     kept = Steps(out)
     kept.check(settings.model, resume=resume, fresh=fresh)
-    lessons, whole = lessons_of(settings), _load(settings)
+    lessons = lessons_of(settings)
+    if lessons.train.masks is not None:
+        raise RequestError(
+            "edgekit prune cuts classifiers, and --data holds masks", hint="edgekit train with a narrower network"
+        )
+    whole = _load(settings)
     _check_classes(whole, lessons, settings.model)
     wish = {
         **plain(settings),
@@ -138,7 +143,7 @@ def _cut(
         met=found.met,
         macs=(costs.macs(whole.module.cpu(), example), costs.macs(found.module, example)),
         params=(costs.params(whole.module), costs.params(found.module)),
-        val_top1=tuple(score.top1 for score in scores),  # type: ignore[arg-type]
+        val_top1=tuple(score.share for score in scores),  # type: ignore[arg-type]
         cpu_class=host.cpu_class(),
     )
     card = msgspec.structs.replace(card, pruned=pruned, finished=True)

@@ -24,6 +24,8 @@ MINIMUM = {
     "int8-static": (0.95, 0.90),
 }
 
+AT_ONCE = 1 << 24  # scores at the input's size, which are many: 150 classes of 1024 x 1024 pixels take 0.6 GB
+
 
 class Upsample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How scores at the head's size become scores at the input's."""
@@ -80,9 +82,12 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
         Scores are resized to the input's size, classes are taken there, and each pixel of the picture has the class of the
         input pixel under its centre.
         """
-        scores = upsampled(values[0], input_size, self.upsample)
-        labels = self.classes(scores[None])[0]
-        rows, columns = at.pixels(1, input_size[0]), at.pixels(0, input_size[1])
+        height, width = input_size
+        step = max(1, AT_ONCE // (len(values[0]) * width))
+        strips = (slice(top, top + step) for top in range(0, height, step))
+        scores = (upsampled(values[0], input_size, self.upsample, strip) for strip in strips)
+        labels = np.concatenate([self.classes(strip[None])[0] for strip in scores])
+        rows, columns = at.pixels(1, height), at.pixels(0, width)
         return Mask(labels[rows[:, None], columns[None]])
 
     def alike(self, reference: Values, values: Values) -> Likeness:
@@ -112,20 +117,21 @@ class Mask:
 
     def shares(self, labels: int) -> NDArray[np.float64]:
         """Of the picture that each label covers."""
-        return np.bincount(self.labels.ravel(), minlength=labels) / self.labels.size
+        rows = (np.bincount(row, minlength=labels) for row in self.labels)  # one by one: it counts in 64 bits
+        return np.asarray(sum(rows) / np.float64(self.labels.size))
 
 
-def upsampled(scores: Floats, size: tuple[int, int], how: Upsample) -> Floats:
-    """Scores [c, h, w] at (height, width), as torch's interpolate makes them.
+def upsampled(scores: Floats, size: tuple[int, int], how: Upsample, rows: slice = slice(None)) -> Floats:
+    """Scores [c, h, w] at (height, width), as torch's interpolate makes them; of that, some rows.
 
     The places are computed in float64, the shares in float32: rows first, a + (b - a) * share, then columns. Kotlin follows it.
     """
     if scores.shape[1:] == size:
-        return scores
-    for axis, side in ((1, size[0]), (2, size[1])):
+        return scores[:, rows]
+    for axis, side, wanted in ((1, size[0], rows), (2, size[1], slice(None))):
         low, high, share = _between(scores.shape[axis], side, how)
-        a, b = scores.take(low, axis), scores.take(high, axis)
-        scores = a + (b - a) * share.reshape((-1, 1) if axis == 1 else (-1,))
+        a, b = scores.take(low[wanted], axis), scores.take(high[wanted], axis)
+        scores = a + (b - a) * share[wanted].reshape((-1, 1) if axis == 1 else (-1,))
     return scores
 
 

@@ -8,7 +8,8 @@ learner.py     a step, a score, and the state between two steps
 batches.py     pictures streamed from a data set, augmented by timm
 frozen.py      what a frozen body makes of each picture, once
 quantized.py   the network as its int8 file will see it
-objective.py   what a task means: truths, loss, counts; a teacher
+objective.py   what a task means: truths, loss, counts; a class a picture, a teacher
+masks.py       a class a pixel
 randomness.py  why a resumed run draws what it would have drawn
 world.py       one process, or several under torchrun
 folder.py      the files of a run

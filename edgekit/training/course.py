@@ -10,14 +10,17 @@ import timm
 import torch
 from torch import nn
 
-from edgekit import __version__
+from edgekit import __version__, zoo
 from edgekit.data import DataSet, Lessons, open_lessons, stamps
 from edgekit.data.labels import read_names
-from edgekit.errors import DataError
+from edgekit.data.learning import open_masked_lessons
+from edgekit.data.masks import masked_in
+from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
+from edgekit.tasks import Segmentation
 from edgekit.training import batches, randomness
 from edgekit.training.batches import Batch
 from edgekit.training.frozen import Frozen
@@ -30,17 +33,36 @@ Say = Callable[[str], None]
 
 
 def lessons_of(settings: Settings) -> Lessons:
-    """The pictures that the settings name. Raises DataError, RequestError."""
+    """The pictures that the settings name, with a class or a mask each. Raises DataError, RequestError."""
     named = read_names(Path(settings.classes), "--classes") if settings.classes else None
-    lessons = open_lessons(
-        Path(settings.data),
-        labels_file=Path(settings.labels) if settings.labels else None,
-        classes=named.names if named else None,
-        val_share=settings.val_share,
-        seed=settings.seed,
-    )
     said = (named.said(str(settings.classes)),) if named else ()
+    data = Path(settings.data)
+    if settings.labels is None and data.is_dir() and masked_in(data):
+        lessons = open_masked_lessons(
+            data,
+            named.names if named else _names_of_masks(settings.model),
+            ignore=settings.ignore if settings.ignore >= 0 else None,
+            val_share=settings.val_share,
+            seed=settings.seed,
+        )
+    else:
+        lessons = open_lessons(
+            data,
+            labels_file=Path(settings.labels) if settings.labels else None,
+            classes=named.names if named else None,
+            val_share=settings.val_share,
+            seed=settings.seed,
+        )
     return replace(lessons, notes=(*said, *lessons.notes))
+
+
+def _names_of_masks(model: str) -> tuple[str, ...]:
+    """Those of an earlier run. Raises RequestError."""
+    if zoo.is_run(model):
+        return trained.read(Path(model)).labels
+    raise RequestError(
+        "masks hold the numbers of classes, and nothing names them", hint="--classes FILE: of 0, 1, 2 ... a line each"
+    )
 
 
 @dataclass
@@ -155,4 +177,6 @@ class Course:
             pruned=model.pruned,
             licence=model.weights.licence,
             trained_on=self.trained_on,
+            task="segmentation" if isinstance(model.task, Segmentation) else "classification",
+            features=heads.features(model.module),
         )

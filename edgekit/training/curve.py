@@ -1,4 +1,4 @@
-"""The learning curve as an SVG: losses on the left, top-1 on the validation pictures on the right."""
+"""The learning curve as an SVG: losses on the left, top-1 or mIoU on the validation pictures on the right."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,19 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lr: float
     train_loss: float
     val_loss: float
-    val_top1: float
     best: bool
     unreadable: int
     cpu_seconds: float
+    val_top1: float | None = None
+    val_miou: float | None = None
 
 
 def draw(epochs: Sequence[Epoch]) -> str:
     """The whole file."""
     loss = {"training": [e.train_loss for e in epochs], "validation": [e.val_loss for e in epochs]}
-    top1 = {"validation": [100 * e.val_top1 for e in epochs]}
-    panels = _panel("loss", loss, 0) + _panel("top-1, %", top1, WIDTH)
+    name = "mIoU" if epochs[0].val_top1 is None else "top-1"
+    shares = {"validation": [100 * (e.val_top1 if e.val_top1 is not None else e.val_miou or 0) for e in epochs]}
+    panels = _panel("loss", loss, 0) + _panel(f"{name}, %", shares, WIDTH)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}" font-family="sans-serif" '
         f'font-size="11">\n<rect width="100%" height="100%" fill="white"/>\n{panels}</svg>\n'

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from edgekit.models import answers
 from edgekit.models.trained import Score
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
-from edgekit.training.batches import Batch, View, plain_view, random_view
+from edgekit.training.batches import Batch, plain_view, random_view
 from edgekit.training.settings import Settings
 
 
@@ -62,18 +62,18 @@ def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torc
 class Objective(Protocol):
     """Of one task.
 
-    figure   that the best epoch has most of
-    plain    a picture as the exported model will see it, and its truth
-    random   the same, augmented
-    nothing  stands for a picture that cannot be read
+    nothing  stands for the views of a picture that cannot be read
     counts   how many numbers `count` gives
     """
 
-    figure: ClassVar[str]
-    plain: View
-    random: View
     nothing: tuple[Tensor, Tensor]
     counts: int
+
+    def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
+        """As the exported model will see it, and its truth. Raises DataError."""
+
+    def random(self, picture: Picture) -> tuple[Tensor, Tensor]:
+        """The same, augmented; seeded by the caller."""
 
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
         """Of each picture [n]."""
@@ -87,15 +87,17 @@ class Objective(Protocol):
 class Classes:
     """One class for each picture."""
 
-    figure: ClassVar[str] = "top-1"
-
     def __init__(self, settings: Settings, spec: Preprocess, teacher: Teacher | None = None) -> None:
         self.settings, self.teacher = settings, teacher
         self.nothing = torch.zeros(3, *spec.input_size), torch.tensor(0)
         self.counts = 4
-        plain, random = plain_view(spec), random_view(spec, settings)
-        self.plain: View = lambda picture: (plain(picture.open()), _first(picture))
-        self.random: View = lambda picture: (random(picture.open()), _first(picture))
+        self.look, self.glance = plain_view(spec), random_view(spec, settings)
+
+    def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
+        return self.look(picture.open()), torch.tensor(picture.truth[0])
+
+    def random(self, picture: Picture) -> tuple[Tensor, Tensor]:
+        return self.glance(picture.open()), torch.tensor(picture.truth[0])
 
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
         """Of each picture [n]. Distillation as Hinton, Vinyals and Dean (2015), https://arxiv.org/abs/1503.02531:
@@ -122,8 +124,4 @@ class Classes:
 
     def score(self, counted: Tensor) -> Score:
         right, loss, read, unreadable = counted.tolist()
-        return Score(right / max(read, 1), loss / max(read, 1), round(read), round(unreadable))
-
-
-def _first(picture: Picture) -> Tensor:
-    return torch.tensor(picture.truth[0])
+        return Score(loss / max(read, 1), round(read), round(unreadable), top1=right / max(read, 1))

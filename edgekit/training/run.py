@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,13 +16,19 @@ from PIL import Image
 
 from edgekit import models
 from edgekit.data import DataSet, Lessons
-from edgekit.errors import RequestError, TrainingError
+from edgekit.data.classes import few
+from edgekit.errors import RequestError, TrainingError, UnsupportedError
 from edgekit.models import LoadedModel, answers, heads, trained
+from edgekit.models.picking import Pick
+from edgekit.models.segmenting import WithoutInterpolation
 from edgekit.models.trained import Card
+from edgekit.tasks import Classification, Embedding, Segmentation
+from edgekit.tasks.classification import LOGITS
 from edgekit.training import curve, folder, objective, quantized, resuming, world
 from edgekit.training.course import Course, Say, Standing, lessons_of
 from edgekit.training.frozen import Frozen, ends_in_its_head
 from edgekit.training.learner import Learner, in_plain_words
+from edgekit.training.masks import Masks
 from edgekit.training.settings import Settings, check
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
@@ -69,13 +76,8 @@ def train(
         warnings.filterwarnings("ignore", "This DataLoader will create")  # more readers than cores: as asked
         say = say if here.first else lambda line: None
         _check_size(len(lessons.train), settings, here)
-        model = _model(settings, lessons.labels, say)
-        teacher = (
-            objective.teacher(settings.distill, lessons.labels, model.preprocess, here.device)
-            if settings.distill
-            else None
-        )
-        asked = objective.Classes(settings, model.preprocess, teacher)
+        model = _model(settings, lessons, say)
+        asked = _objective(settings, model, lessons, here)
         frozen = _frozen(settings, model, asked, here)
         course = Course(settings, out, lessons, model, asked, command, here, say, frozen)
         with (
@@ -101,16 +103,41 @@ def train(
             return _finish(course, learner, standing)
 
 
-def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel:
+def _model(settings: Settings, lessons: Lessons, say: Say) -> LoadedModel:
     """The model with a head for these classes; its own where it already knows them."""
-    recipe = settings.recipe()
+    masked = lessons.train.masks is not None
+    _check_masked(settings) if masked else None
+    recipe = settings.recipe("segmentation" if masked else "auto")
     planned = models.plan(recipe)
     say(f"weights: {planned.choice.source} ({planned.choice.why})")
     model = models.load(recipe, planned)
-    answers.check_logits(model.trace, settings.model)
     for note in model.notes:
         if note != models.UNNAMED:  # the pictures' folders or table name them
             say(note)
+    if isinstance(model.module, Pick | WithoutInterpolation):
+        raise UnsupportedError(
+            f"{settings.model} answers more than train can learn from",
+            hint="a function that wraps the model and returns one tensor",
+        )
+    return (
+        _segmenter(settings, model, lessons.labels, say)
+        if masked
+        else _classifier(settings, model, lessons.labels, say)
+    )
+
+
+def _classifier(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
+    if isinstance(model.task, Embedding):
+        width = model.answer_shapes[0][1]
+        module = heads.give(model.module, width, len(labels), seed=settings.seed)
+        say(f"a head for {len(labels)} classes on {width} features")
+        return replace(model, module=module, task=LOGITS)
+    if not isinstance(model.task, Classification):
+        raise RequestError(
+            f"{settings.model} is a {model.task}, and --data shows a class for each picture",
+            hint="pictures with masks: images/ beside masks/",
+        )
+    answers.check_logits(model.trace, settings.model)
     if not model.knows(labels):
         if settings.qat:
             raise RequestError(
@@ -120,6 +147,44 @@ def _model(settings: Settings, labels: tuple[str, ...], say: Say) -> LoadedModel
         heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
         say(f"a new head for {len(labels)} classes")
     return model
+
+
+def _segmenter(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
+    assert isinstance(model.task, Segmentation)
+    if model.task.scores != "logits":
+        raise UnsupportedError(
+            f"{settings.model} answers probabilities; cross-entropy wants logits",
+            hint="a function that returns the network without its last step",
+        )
+    channels = model.answer_shapes[0][1]
+    if (channels == 1 and len(labels) == 2) or model.knows(labels):
+        return model
+    if not hasattr(model.module, "reset_classifier"):
+        if channels != len(labels):
+            raise RequestError(
+                f"{settings.model} answers {channels} classes, and there are {len(labels)} ({few(labels)})",
+                hint=f"a function that makes a network of {len(labels)} channels",
+            )
+        return model
+    heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
+    say(f"a new head for {len(labels)} classes")
+    return model
+
+
+def _check_masked(settings: Settings) -> None:
+    """Refuse what train does for classifiers alone. Raises RequestError."""
+    for name in ("qat", "distill", "freeze"):
+        if getattr(settings, name):
+            raise RequestError(f"--{name} is for classifiers, and --data holds masks", hint="leave it out")
+
+
+def _objective(settings: Settings, model: LoadedModel, lessons: Lessons, here: world.World) -> objective.Objective:
+    if isinstance(model.task, Segmentation):
+        return Masks(settings, model.preprocess, model.task, len(lessons.labels))
+    teacher = (
+        objective.teacher(settings.distill, lessons.labels, model.preprocess, here.device) if settings.distill else None
+    )
+    return objective.Classes(settings, model.preprocess, teacher)
 
 
 def _frozen(settings: Settings, model: LoadedModel, asked: objective.Objective, here: world.World) -> Frozen | None:
@@ -203,13 +268,13 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
         raise TrainingError(f"the validation loss is {found.loss} after epoch {epoch + 1}", hint="a smaller --lr")
     unreadable = course.world.gather(standing.unreadable)
     standing.cpu_seconds += time.process_time() - clock
-    best = standing.best is None or (found.top1, -found.loss) > (standing.best["top1"], -standing.best["loss"])
+    best = standing.best is None or (found.share, -found.loss) > (standing.best["share"], -standing.best["loss"])
     line = curve.Epoch(
-        epoch + 1, standing.step, learner.rate, standing.loss / max(standing.seen, 1), found.loss, found.top1, best,
-        len(unreadable), round(standing.cpu_seconds, 2),
+        epoch + 1, standing.step, learner.rate, standing.loss / max(standing.seen, 1), found.loss, best,
+        len(unreadable), round(standing.cpu_seconds, 2), found.top1, found.miou,
     )  # fmt: skip
     if best:
-        standing.best_epoch, standing.best = epoch + 1, {"top1": found.top1, "loss": found.loss}
+        standing.best_epoch, standing.best = epoch + 1, {"share": found.share, "loss": found.loss}
     if course.world.first:
         standing.logged = folder.log(course.out, line)
         if best:
@@ -217,7 +282,7 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
             folder.keep(course.out, made, course.card(made, standing, found))
     course.say(
         f"epoch {epoch + 1}/{course.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
-        f"top-1 {found.top1:.1%}{'  best' if best else ''}"
+        f"{found}{'  best' if best else ''}"
     )
     if unreadable and epoch == 0:
         named = "; ".join(unreadable[:3])
@@ -249,7 +314,7 @@ def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
         epochs=standing.step // course.steps,
         cpu_seconds=round(standing.cpu_seconds, 2),
     )
-    if card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
+    if card.val.top1 is not None and card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
         course.say(
             f"no better than naming the most frequent class each time ({guessing:.1%} of the validation pictures):"
             " a smaller --lr, or more epochs"

@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warmup          share of all steps in which the rate rises
     smoothing       of labels, 0..1
     ema             decay of the averaged weights, which are then the ones kept; 0: none
+    ignore          of masks: the value of pixels that nobody labelled; -1: there are none
     freeze          train the head alone
     qat             quantization-aware: learn with numbers rounded as an int8 file rounds them
     val_share       of the training pictures, where the data have no split "val"
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flip: bool = True
     smoothing: float = 0.1
     ema: float = 0.0
+    ignore: int = 255
     freeze: bool = False
     qat: bool = False
     val_share: float = 0.1
@@ -74,11 +76,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int = 0
     save_every: int = 200
 
-    def recipe(self) -> Recipe:
+    def recipe(self, task: Literal["auto", "segmentation"] = "auto") -> Recipe:
         """The model that the first step begins with."""
         return Recipe(
             model=self.model,
             target="torch",
+            task=task,
             weights=self.weights,
             seed=self.seed,
             input_size=self.input_size,
@@ -92,7 +95,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, math.inf), "batch": (2, math.inf), "lr": (1e-12, 100), "weight_decay": (0, 100),
     "layer_decay": (1e-6, 1), "warmup": (0, 0.9), "smoothing": (0, 0.99), "ema": (0, 0.999999), "val_share": (1e-6, 0.9),
     "patience": (0, math.inf), "seed": (0, 2**32 - 1), "distill_weight": (0, 1), "temperature": (1e-3, 1000),
-    "workers": (0, 64), "threads": (0, 1024), "save_every": (1, math.inf),
+    "workers": (0, 64), "threads": (0, 1024), "save_every": (1, math.inf), "ignore": (-1, 255),
 }  # fmt: skip
 
 

@@ -14,8 +14,11 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from edgekit import artifact, recipe
-from edgekit.manifest import UNSEALED, digest_of, file_record, read_manifest, save_manifest
+from edgekit import parity, recipe
+from edgekit.artifact import Golden
+from edgekit.manifest import UNSEALED, _seal, digest_of, file_record, read_manifest, save_manifest
+from edgekit.tasks import Embedding, Raw, Segmentation, Task, name_of
+from edgekit.tensors import Tensor
 from fuzz.damage import change_object, changed_bytes, changed_document, changed_json, put
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -31,7 +34,8 @@ class Case:
 
 
 def artifacts(folder: Path) -> dict[str, Path]:
-    """Whole artifacts of four formats, of schema 2, by the suffix of their model. Needs runtimes, no torch."""
+    """Whole artifacts of the newest schema: of four formats, by the suffix of their model; of the tasks besides
+    classification, by their name. Needs runtimes, no torch."""
     made = {}
     for suffix, golden in ((".tflite", "tiny-tflite-int8"), (".onnx", "tiny-onnx-int8")):
         made[suffix] = Path(shutil.copytree(GOLDEN / golden, folder / suffix[1:]))
@@ -39,7 +43,59 @@ def artifacts(folder: Path) -> dict[str, Path]:
     model = made[".onnx"] / "model.onnx"
     made[".ort"] = _of_onnx(made[".onnx"], folder / "ort", "onnx", {"model.ort": _ort(model)})
     made[".xml"] = _of_onnx(made[".onnx"], folder / "openvino", "openvino", _openvino(model))
+    for task, graph in GRAPHS.items():
+        made[name_of(task)] = _of_task(made[".onnx"], folder / name_of(task), task, graph)
     return made
+
+
+GRAPHS = {  # what small files of the other tasks compute
+    Segmentation(): "(float[1,3,32,32] image) => (float[1,3,8,8] scores) "
+    "{ scores = AveragePool<kernel_shape = [4, 4], strides = [4, 4]>(image) }",
+    Embedding(): "(float[1,3,32,32] image) => (float[1,3] embedding) "
+    "{ all = GlobalAveragePool(image) embedding = Flatten(all) }",
+    Raw(): "(float[1,3,32,32] image) => (float[1,3,1,1] mean, float[1,3,1,1] most) "
+    "{ mean = GlobalAveragePool(image) most = GlobalMaxPool(image) }",
+}
+
+
+def _of_task(source: Path, place: Path, task: Task, graph: str) -> Path:
+    import onnx
+    import onnxruntime
+
+    shutil.copytree(source, place)
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 18]> g {graph}')
+    onnx.save(model, place / "model.onnx")
+    session, golden = onnxruntime.InferenceSession(place / "model.onnx"), Golden.load(place / "golden.npz", 1)
+    answers = [session.run(None, {"image": x[None]}) for x in golden.tensors]
+    golden = Golden(golden.images, golden.tensors, tuple(map(np.concatenate, zip(*answers, strict=True))))
+    golden.save(place / "golden.npz")
+    labels = ["road", "sky", "tree"] if isinstance(task, Segmentation) else []
+    (place / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
+    manifest = read_manifest(source)
+    layouts = {2: "NC", 4: "NCHW"}
+    outputs = tuple(
+        Tensor(o.name, tuple(o.shape), "float32", layouts[len(o.shape)], role=role, tolerance=tolerance)
+        for o, role, tolerance in zip(
+            session.get_outputs(),
+            (*task.roles[:1], "", ""),
+            parity.tolerances(manifest.scheme, golden.answers),
+            strict=False,
+        )
+    )
+    proof = msgspec.structs.replace(manifest.proof, outputs=manifest.proof.outputs * len(outputs))
+    calibration = manifest.calibration.sha256 if manifest.calibration else ""
+    names = [name for name in manifest.files if labels or name != "labels.txt"]
+    manifest = msgspec.structs.replace(
+        manifest,
+        task=task,
+        outputs=outputs,
+        labels=len(labels),
+        proof=proof,
+        recipe_digest=digest_of(manifest.recipe, manifest.weights.sha256, calibration, labels),
+        files={name: file_record(place / name) for name in names},
+    )
+    save_manifest(place, manifest)
+    return place
 
 
 def _of_onnx(source: Path, place: Path, target: str, files: dict[str, bytes]) -> Path:
@@ -100,7 +156,7 @@ def reseal(folder: Path) -> None:
             document["files"][name] = {"bytes": record.bytes, "sha256": record.sha256}
         document["checksum"] = UNSEALED
         blob = json.dumps(document, indent=2).encode()
-        path.write_bytes(blob.replace(UNSEALED.encode(), artifact._seal(blob, UNSEALED).encode()))
+        path.write_bytes(blob.replace(UNSEALED.encode(), _seal(blob, UNSEALED).encode()))
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return  # what cannot be sealed again stays as it is
 
@@ -152,8 +208,8 @@ def _no_none(value):
     return [_no_none(v) for v in value if v is not None] if isinstance(value, list) else value
 
 
-def manifests(bases: dict[str, Path], random: Random) -> Case:
-    folder = _copy(bases, random)
+def manifests(bases: dict[str, Path], random: Random, base: str | None = None) -> Case:
+    folder = _copy(bases, random, base)
     path = folder / "manifest.json"
     before = path.read_bytes()
     blob = changed_json(json.loads(before), random)
@@ -165,8 +221,15 @@ def manifests(bases: dict[str, Path], random: Random) -> Case:
     return Case(command, refused=not sealed and blob != before)
 
 
-def golden(bases: dict[str, Path], random: Random) -> Case:
-    folder = _copy(bases, random)
+def tasks(bases: dict[str, Path], random: Random) -> Case:
+    """Manifests and golden answers of what is no classifier."""
+    return random.choice((manifests, manifests, golden))(
+        bases, random, random.choice([name_of(task) for task in GRAPHS])
+    )
+
+
+def golden(bases: dict[str, Path], random: Random, base: str | None = None) -> Case:
+    folder = _copy(bases, random, base)
     path = folder / "golden.npz"
     before = path.read_bytes()
     if random.random() < 0.5:
@@ -421,6 +484,7 @@ KINDS = {
     "recipes": (recipes, 2400, False),
     "manifests": (manifests, 2800, False),
     "golden": (golden, 700, False),
+    "tasks": (tasks, 600, False),
     "models-tflite": (model(".tflite"), 2600, False),
     "models-onnx": (model(".onnx"), 800, False),
     "models-ort": (model(".ort"), 400, False),

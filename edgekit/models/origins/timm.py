@@ -38,7 +38,7 @@ class BundledCard(msgspec.Struct, frozen=True):
 
     @property
     def knows(self) -> str:
-        return f"{len(self.labels)} kinds of clothes ({self.data})"
+        return f"{len(set(self.labels) - {'background'})} kinds of clothes ({self.data})"
 
 
 def plan(recipe: Recipe) -> Plan:
@@ -61,13 +61,15 @@ def plan(recipe: Recipe) -> Plan:
         kind = family(networks.create(architecture, _usual(architecture), num_classes=1), spec.input_size)
     pictures = None
     if choice.source == "bundled":
-        spec, pictures = read_card(bundled).preprocess, zoo.BUNDLED / "fashion-mnist.png"
+        own = bundled.with_suffix(".webp")
+        spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
     return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures)
 
 
 def make(recipe: Recipe, choice: Choice) -> Made:
     """An embedding comes without the head that scores classes. Raises WeightsError."""
     made = _filled(recipe, choice)
+    made = replace(made, task=getattr(made.module, "task", None))  # of edgekit's own
     if recipe.asks != "embedding":
         return made
     if made.module.num_classes:  # else it has none

@@ -15,7 +15,10 @@ internal object Given {
     val tflite = artifact("tiny-tflite-int8")
     val onnx = artifact("tiny-onnx-int8")
     private val more = System.getProperty("edgekit.models")?.let { File(it).listFiles() }.orEmpty().filter { File(it, "manifest.json").isFile }
-    private val tasks = listOf("segmentation-tflite-int8", "embedding-onnx", "raw-onnx", "grey-tflite-int8").map { artifact("tiny3-$it") }
+    private val tasks = (
+        listOf("tiny3-segmentation-tflite-int8", "tiny3-embedding-onnx", "tiny3-grey-tflite-int8") +
+        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32")
+    ).map { artifact(it) }
     private val all = listOf(tflite, onnx) + tasks + more.map { Artifact(it) }
 
     /** Those that the runtimes here are said to be too old for. */
