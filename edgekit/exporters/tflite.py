@@ -118,7 +118,7 @@ def _turned(tensor: Tensor) -> Tensor:
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
-    """The calibration pictures as the float file takes them: [1, h, w, 3]."""
+    """The calibration pictures as the float file takes them: [1, h, w, c]."""
     for pixels in pictures:
         yield (pixels.astype(np.float32) if recipe.folds else normalise(pixels, model.preprocess))[None]
 
