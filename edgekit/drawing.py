@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edgekit.tasks.segmentation import Mask, Palette
 
 OPAQUE = 0.55  # of a label's colour over the picture
+STRIP = 4_000_000  # pixels that are mixed at a time, in float
 LEGEND = 0.01  # of the picture: a label that covers less is not named
 
 
@@ -25,11 +26,14 @@ def over(
 
     The background stays as it is.
     """
-    pixels = np.asarray(picture.convert("RGB")).astype(np.float32)
-    colours = np.asarray(palette, np.float32)[mask.labels]
-    shown = (mask.labels != background)[..., None] if background is not None else np.ones((*mask.labels.shape, 1), bool)
-    mixed = np.where(shown, (1 - OPAQUE) * pixels + OPAQUE * colours, pixels)
-    drawn = Image.fromarray(np.rint(mixed).astype(np.uint8))
+    drawn, colours = picture.convert("RGB"), np.asarray(palette, np.float32)
+    rows = max(1, STRIP // picture.width)
+    for top in range(0, picture.height, rows):
+        here = mask.labels[top : top + rows]
+        pixels = np.asarray(drawn.crop((0, top, picture.width, top + len(here)))).astype(np.float32)
+        shown = np.ones((*here.shape, 1), bool) if background is None else (here != background)[..., None]
+        mixed = np.where(shown, (1 - OPAQUE) * pixels + OPAQUE * colours[here], pixels)
+        drawn.paste(Image.fromarray(np.rint(mixed).astype(np.uint8)), (0, top))
     shares = mask.shares(len(labels))
     named = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= LEGEND and i != background]
     _legend(drawn, [(labels[i], palette[i]) for i in named])

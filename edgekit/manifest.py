@@ -266,6 +266,8 @@ def _fault(m: Manifest) -> str | None:
         named = len(tensor.layout) in (0, len(tensor.shape))
         if not (named and tensor.shape and min(tensor.shape[1:], default=1) >= 1):  # the batch alone may be open
             return f"has a tensor of {tensor.layout} {list(tensor.shape)}"
+    if len({tensor.role or tensor.name for tensor in m.outputs}) < len(m.outputs):
+        return "names two outputs alike"
     if len(m.proof.outputs) != len(m.outputs):
         return f"contradicts itself: {len(m.outputs)} outputs, and a proof of {len(m.proof.outputs)}"
     if wrong := m.task.fault(m.outputs, m.labels):

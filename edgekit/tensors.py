@@ -26,13 +26,13 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerance  of an output: how far the real numbers of a copy may be off, at most
     """
 
-    name: str
+    name: Annotated[str, msgspec.Meta(max_length=1000)]
     shape: tuple[int, ...]
     dtype: Annotated[str, msgspec.Meta(pattern="^(float32|float16|u?int(8|16|32|64))$")]
     layout: Literal["NHWC", "NCHW", "NC", "NTC", ""]
     scale: Positive | None = None
     zero_point: int | None = None
-    role: str = ""
+    role: Annotated[str, msgspec.Meta(max_length=1000)] = ""
     tolerance: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 

@@ -55,7 +55,6 @@ class Places(nn.Module):
 def found(net, *, named=False, **asked):
     net, x = net.eval(), torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     seen = trace(net, (32, 32))
-    answers.classes(seen.answer)
     with torch.no_grad():
         scores = torch.cat([net(one[None]) for one in x]).numpy()
     recipe = check(Recipe(model="py:nets:tiny", target="onnx", **asked))
@@ -147,37 +146,11 @@ REFUSED = {
         "of independent classes, or",
         "--multi-label",
     ),
-    "unit length": (Then(functional.normalize), "an embedding", "--scores logits"),
-    "layer norm": (
-        Then(lambda x: functional.layer_norm(x, (5,))),
-        "a normalisation gives: an embedding",
-        "--scores logits",
-    ),
-    "cut after its pooling": (
-        Places(lambda x: pooled(THREE(x).relu())),
-        "a relu gives: an embedding",
-        "--scores logits",
-    ),
-    "cut inside its head": (Then(torch.relu), "a relu gives: an embedding", "--scores logits"),
-    "a residual sum": (Then(lambda x: x + x.relu().sqrt()), "a sum gives: an embedding", "--scores logits"),
-    "a map": (Places(ONE), r"\[1, 5, 15, 15\], a map of 5 values for each of 15x15 places", "wraps"),
-    "not flattened": (Places(lambda x: pooled(ONE(x))[:, :, None, None]), "not flattened", "flatten"),
-    "tokens": (Then(lambda x: x[:, None]), "5 values for each of 1 tokens", "wraps"),
-    "no batch": (Then(lambda x: x.squeeze()), "a row without its batch", "keeps the batch"),
-    "a loss": (Then(lambda x: x.sum()), "one number", "wraps"),
     "sigmoids beside logits": (
         Then(lambda x: torch.cat([x[:, :2].sigmoid(), x[:, 2:]], 1)),
         "cat of probabilities and other numbers, between",
         "--scores logits",
     ),
-    "halves": (Then(lambda x: x.half()), "float16 scores, and files answer float32", ".float()"),
-    "doubles": (Then(lambda x: x.double()), "float64 scores, and files answer float32", ".float()"),
-    "no batch of one": (Then(lambda x: x.sigmoid().squeeze(), 1), "one number", "keeps the batch"),
-    "several rows": (Then(lambda x: x.repeat(2, 1)), "2 rows for one picture", "wraps"),
-    "a tuple": (Then(lambda x: (x, x)), r"several tensors \(\[1, 5\], \[1, 5\]\)", "wraps"),
-    "a dict": (Then(lambda x: {"logits": x, "features": x}), r"several tensors \(logits, features\)", "wraps"),
-    "an argmax": (Then(lambda x: x.argmax(1, keepdim=True)), "int64 values", "the scores themselves"),
-    "nothing at all": (Then(lambda x: None), "NoneType, which is no tensor", "wraps"),
 }
 
 

@@ -260,6 +260,27 @@ def test_a_shape_that_is_none_of_its_layout_is_refused(copied, shape):
     assert (code, one_line(said), f"has a tensor of NCHW {shape}" in said) == (4, True, True), said
 
 
+def test_tensors_are_written_under_whatever_name_a_manifest_gives_them(tmp_path, copied, picture):
+    save_manifest(copied, read_manifest(copied))
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (output,) = manifest["outputs"]
+    manifest |= {"task": {"name": "raw"}, "labels": 0, "outputs": [output | {"name": "file", "role": ""}]}
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    reseal(copied)
+    code, said = run("predict", copied, picture, "-o", tmp_path / "answers.npz")
+    assert code == 0, said
+    with np.load(tmp_path / "answers.npz") as kept:
+        assert {name: kept[name].shape for name in kept} == {"file": (5,)}
+    twice = {
+        "outputs": manifest["outputs"] * 2,
+        "proof": manifest["proof"] | {"outputs": manifest["proof"]["outputs"] * 2},
+    }
+    (copied / "manifest.json").write_text(json.dumps(manifest | twice))
+    reseal(copied)
+    code, said = run("predict", copied, picture)
+    assert (code, "names two outputs alike" in said) == (4, True), said
+
+
 def test_a_changed_manifest_is_noticed_by_its_checksum(copied):
     save_manifest(copied, read_manifest(copied))
     says(copied, {"notes": ["all is well"]})
@@ -533,7 +554,7 @@ def test_answers_that_were_never_given_are_refused(tmp_path, golden_artifact):
         Record(0, "p", (0,), (Answer((0, 1), (1.0,), (1.0,)),)),
     )
     for number, record in enumerate(damaged):
-        with Answers(tmp_path, str(number), key, classes=5) as answers:
+        with Answers(tmp_path, str(number), key, Record, classes=5) as answers:
             answers.append([record])
         with pytest.raises(OutputError, match=r"line 2: p has"):
-            Answers(tmp_path, str(number), key, classes=5)
+            Answers(tmp_path, str(number), key, Record, classes=5)

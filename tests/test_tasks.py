@@ -157,7 +157,9 @@ def test_grey_is_pillows_l_to_the_bit():
     np.testing.assert_array_equal(fit(Image.fromarray(picture), spec)[..., 0], wanted)
 
 
-def test_a_mask_is_drawn_over_its_picture_and_kept_as_numbers():
+@pytest.mark.parametrize("strip", [drawing.STRIP, 100])
+def test_a_mask_is_drawn_over_its_picture_and_kept_as_numbers(monkeypatch, strip):
+    monkeypatch.setattr(drawing, "STRIP", strip)
     labels = np.zeros((60, 80), np.uint8)
     labels[:, 40:] = 2
     mask, colours = Mask(labels), palette(3)

@@ -162,8 +162,8 @@ def export(
 ) -> int:
     """Turn MODEL into a file for a device, and prove that it answers alike.
 
-    MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, a folder of `edgekit train`, or a
-    recipe file (.toml).
+    MODEL is a name from `edgekit list models`, timm:NAME, smp:NET/ENCODER, py:package.module:function, a folder of
+    `edgekit train`, or a recipe file (.toml).
 
     \b
     Examples:

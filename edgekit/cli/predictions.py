@@ -1,5 +1,6 @@
 """What predictions look like: in words, in JSON, and as files."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,8 +160,10 @@ class Writing:
                 named = (
                     _named(self.artifact, found) if isinstance(found.values, tuple) else [("embedding", found.values)]
                 )
-                with partial.open("wb") as file:
-                    np.savez(file, **dict(named))
+                with zipfile.ZipFile(partial, "w") as packed:  # np.savez takes no tensor that is called "file"
+                    for name, values in named:
+                        with packed.open(f"{name}.npy", "w") as file:
+                            np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)
                 return place
             assert isinstance(task, segmentation.Segmentation)
             palette = task.palette or segmentation.palette(len(labels))

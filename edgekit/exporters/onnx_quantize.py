@@ -139,6 +139,7 @@ def _static(
     placement: Placement,
 ) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
+    _name_apart(model)
     ranges = collect_ranges(model, recipe, feed)
     if pixels:
         ranges[model.graph.input[0].name] = pixels
@@ -156,7 +157,6 @@ def _static(
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
     if placement != "every operator":
         kept += _without_weights(model)
-    _name_apart(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(

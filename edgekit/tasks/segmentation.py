@@ -117,7 +117,8 @@ class Mask:
 
     def shares(self, labels: int) -> NDArray[np.float64]:
         """Of the picture that each label covers."""
-        return np.bincount(self.labels.ravel(), minlength=labels) / self.labels.size
+        rows = (np.bincount(row, minlength=labels) for row in self.labels)  # one by one: it counts in 64 bits
+        return np.asarray(sum(rows) / np.float64(self.labels.size))
 
 
 def upsampled(scores: Floats, size: tuple[int, int], how: Upsample, rows: slice = slice(None)) -> Floats:
