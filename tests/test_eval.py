@@ -86,7 +86,9 @@ def test_pictures_that_were_trained_on_are_counted_apart(folder, opened, tmp_pat
     assert (sketch.pictures, sketch.others) == (4, None)
     assert 4 <= sketch.of < 39
     paired = evaluate([opened[1], model], data, state=tmp_path)
-    assert checks.accuracy(paired.paired, Limits(), paired.learned).why.endswith("11 of 39 pictures were trained on")
+    assert checks.accuracy(paired.paired, "top-1", Limits(), paired.learned).why.endswith(
+        "11 of 39 pictures were trained on"
+    )
     assert "careful: 11 of 39" in text(paired)
 
 
