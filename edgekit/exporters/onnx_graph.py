@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from edgekit.errors import ExportError
 from edgekit.exporters.diagnose import diagnose
 from edgekit.models import LoadedModel
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.tasks import Classification, Segmentation, Task
 
@@ -32,7 +32,7 @@ def build(
     """
     example = torch.zeros(2 if recipe.dynamic_batch else 1, *shape).to(dtype)
     try:
-        with quiet(log):
+        with silenced(log):
             program = torch.onnx.export(
                 module,
                 (example,),
@@ -47,7 +47,7 @@ def build(
         assert program is not None
         model = program.model_proto
     except Exception as error:  # whatever the tracer and its passes raise
-        with quiet():
+        with silenced():
             why = diagnose(error, module, example)
         raise ExportError(f"torch.onnx cannot export this model: {why}") from error
     _tidy(model)

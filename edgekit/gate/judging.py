@@ -32,7 +32,7 @@ Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # s
 class Judge:
     """A candidate on a device in a runtime, ready to be compared.
 
-    data            pictures for the top-1 check; None leaves it out
+    data            pictures for the check of accuracy; None leaves it out
     allow_absolute  times of another machine may fail the candidate too
     """
 
@@ -219,7 +219,7 @@ class Judge:
         )
         assert found.change
         if found.paired:  # of classes, pictures that flip tell more
-            return [checks.accuracy(found.paired, self.limits, found.learned)]
+            return [checks.accuracy(found.paired, found.change.figure, self.limits, found.learned)]
         return [checks.figure(found.change, self.limits, found.learned)]
 
     def _facts(self) -> tuple[dict[str, str], dict[str, str]]:

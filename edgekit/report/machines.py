@@ -72,7 +72,7 @@ class Entry:
 @dataclass(frozen=True)
 class Machine:
     """Where runs are comparable. `entries`: cheapest first. `failed`: the newest runs that ended in an error. `data`: what
-    top-1 was counted on."""
+    accuracy was counted on."""
 
     device: str
     timed: bool
@@ -136,7 +136,7 @@ class Machine:
     @property
     def figure(self) -> str:
         """What accuracy is here."""
-        return next((e.headline.name for e in self.entries if e.headline), "top-1")
+        return next((e.headline.name for e in self.entries if e.headline), "accuracy")
 
     def worth(self, entry: Entry) -> float:
         if self.by_accuracy:
