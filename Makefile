@@ -64,7 +64,8 @@ android-models: .venv/.ready
 	.venv/bin/python android_demo/verify/tflite_arm64.py $$(echo "$$models" | grep -- -tflite-)
 
 # Damaged and hostile input: 16,000 inputs and 200 kills, in hours; goes on where it stopped. `fast` has a share of it.
-fuzz: .venv/.ready
+fuzz: .venv/.ready .venv-run/.ready
+	PYTHONPATH=tests .venv-run/bin/python -m fuzz
 	PYTHONPATH=tests .venv/bin/python -m fuzz
 	PYTHONPATH=tests .venv/bin/python -m fuzz.kills
 

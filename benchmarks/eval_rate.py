@@ -47,7 +47,9 @@ def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int)
     positions, spec = data.sample(count), [made.artifact.manifest.preprocess]
 
     def decode() -> list[tuple[Pixels, ...]]:
-        return [f for _, f in decoded(data.read(positions), spec, workers, count) if not isinstance(f, DataError)]
+        return [
+            f.pixels for _, f in decoded(data.read(positions), spec, workers, count) if not isinstance(f, DataError)
+        ]
 
     fitted = [pixels for (pixels,) in decode()]
 
@@ -56,7 +58,7 @@ def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int)
             made.values(np.stack(fitted[i : i + Local.at_once]))
 
     def together() -> None:
-        for _ in evaluation.ask([made], data.read(positions), workers):
+        for _ in evaluation.ask(evaluation.counting([made], data), data.read(positions), workers):
             pass
 
     phases = [[timed(stage)[1] for stage in (decode, infer, together)] for _ in range(rounds)]

@@ -45,7 +45,7 @@ from edgekit.devices import host
 from edgekit.evaluation.accuracy import CONFIDENT, Paired
 from edgekit.manifest import file_record, save_manifest
 from edgekit.preprocess import Preprocess, fit
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.runs import Run, ratio
 from edgekit.runtimes import Options
@@ -124,7 +124,7 @@ def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
     folder = CELLS / f"{model}-{target}-default"
     if not folder.is_dir():
         float_cell, scheme = artifact.load(plain), artifact.load(ours).manifest.scheme
-        with tempfile.TemporaryDirectory(dir=CELLS) as work, quiet():
+        with tempfile.TemporaryDirectory(dir=CELLS) as work, silenced():
             copy = Path(shutil.copytree(plain, Path(work, "copy")))
             file = copy / float_cell.model_file.name
             DEFAULTS[target](float_cell.model_file, file, scheme, list(calibrating(model, float_cell)))

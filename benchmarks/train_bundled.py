@@ -31,7 +31,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
 from edgekit import pipeline, registry
-from edgekit.data import open_lessons, stamps
+from edgekit.data import open_splits, stamps
 from edgekit.devices import host
 from edgekit.models import trained
 from edgekit.recipe import SCHEMES, Quantize, Recipe, Scheme
@@ -182,8 +182,8 @@ def pictures() -> None:
     sheet = images[chosen].view(16, 16, 28, 28).permute(0, 2, 1, 3).reshape(448, 448)
     Image.fromarray(sheet.numpy()).save(BUNDLED / "fashion-mnist.png", optimize=True)
     Image.fromarray(fashion.read("test")[0][0]).save(BUNDLED / "sample.png", optimize=True)
-    lessons = open_lessons(ROOT / ".cache" / "data" / "fashion-mnist", classes=LABELS, val_share=0.05)
-    known = stamps.stamp(lessons.train, lessons.val, 0.05, 0, kept=2048)
+    splits = open_splits(ROOT / ".cache" / "data" / "fashion-mnist", classes=LABELS, val_share=0.05)
+    known = stamps.stamp(splits.train, splits.val, 0.05, 0, kept=2048)
     (BUNDLED / "fashion-mnist.json").write_bytes(msgspec.json.format(msgspec.json.encode(known)) + b"\n")
 
 

@@ -17,7 +17,7 @@ import torch
 from timm.optim import create_optimizer_v2
 from torch.nn import functional
 
-from edgekit.data import open_lessons
+from edgekit.data import open_splits
 from edgekit.devices import host
 from edgekit.preprocess import Preprocess
 from edgekit.training import Settings, batches
@@ -64,8 +64,8 @@ def step_ratio() -> float:
 
 def reading_rate(augment: Any) -> float:
     """Pictures of Fashion-MNIST in a CPU second, made ready for SIZE."""
-    asked, data, spec = Settings(model="", data="", augment=augment), open_lessons(DATA).train, Preprocess(SIZE, 1.0)
-    parts, learned = batches.lessons_of(len(data), asked, 0)[:20], Classes(asked, spec)
+    asked, data, spec = Settings(model="", data="", augment=augment), open_splits(DATA).train, Preprocess(SIZE, 1.0)
+    parts, learned = batches.epoch_batches(len(data), asked, 0)[:20], Classes(asked, spec)
     stream = batches.stream(data, parts, learned.random, learned.nothing, 0, (0,))
     return sum(map(len, parts)) / seconds(lambda: list(stream))
 

@@ -81,9 +81,14 @@ def _flat(answers: Values) -> NDArray[np.float32]:
 
 def _apart(answers: NDArray[np.float32]) -> list[int]:
     """PICTURES of the answers [n, numbers]: the largest, then always the one farthest from those that were taken."""
-    taken = [int(np.abs(answers).max(-1).argmax())]
+    taken = [_largest(np.abs(answers).max(-1))]
     while len(taken) < PICTURES:
         distances = np.linalg.norm(answers[:, None] - answers[taken], axis=-1).min(-1)
         distances[taken] = -1  # also where all answers are equal
-        taken.append(int(distances.argmax()))
+        taken.append(_largest(distances))
     return taken
+
+
+def _largest(numbers: NDArray[np.float32]) -> int:
+    """Where the first of the largest stands."""
+    return int(np.flatnonzero(numbers == numbers.max())[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def quiet(log: Path | None = None) -> Iterator[None]:
+def silenced(log: Path | None = None) -> Iterator[None]:
     """Send what a library prints, from Python and from C++, to a file (or nowhere)."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # closed

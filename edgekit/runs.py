@@ -21,6 +21,7 @@ from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
 from edgekit.places import output_errors
+from edgekit.statistics.figures import Figure
 from edgekit.statistics.intervals import Estimate, blur, estimate, percentiles
 from edgekit.statistics.proportions import Drop, Share
 
@@ -90,16 +91,28 @@ class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
     cpu_class: str
     data: str
     pictures: int
-    top1: Share
+    top1: Share | None  # of classifiers
     top5: Share | None
     against: str | None = None
     drop: Drop | None = None
     learned: Learned | None = None
+    figures: tuple[Figure, ...] = ()  # of every task; lines of edgekit 0.1 have those above alone
     schema: Literal[1] = 1
 
     @property
     def name(self) -> str:
         return self.subject.name
+
+    @property
+    def every_figure(self) -> tuple[Figure, ...]:
+        """Those of lines that name only top-1 and top-5, too."""
+        named = (("top-1", self.top1), ("top-5", self.top5))
+        return self.figures or tuple(Figure.counted(name, share) for name, share in named if share)
+
+    @property
+    def headline(self) -> Figure | None:
+        """What the file is judged by: "top-1", "mIoU", "1-NN"."""
+        return next(iter(self.every_figure), None)
 
 
 class Run(msgspec.Struct, frozen=True, tag_field="kind", tag="latency"):

@@ -92,15 +92,21 @@ def kotlin(desktop, monkeypatch):
 
 @pytest.mark.parametrize(
     ("model", "runtime", "engine"),
-    [(TFLITE, "litert", "tflite 2.16.1"), (ONNX, "onnxruntime", "onnxruntime 1.29.0")],
+    [
+        (TFLITE, "litert", "tflite 2.16.1"),
+        (ONNX, "onnxruntime", "onnxruntime 1.29.0"),
+        (GOLDEN_FILES / "tiny3-segmentation-tflite-int8", "litert", "tflite 2.16.1"),
+        (GOLDEN_FILES / "depth-onnx-fp32", "onnxruntime", "onnxruntime 1.29.0"),  # two outputs
+    ],
 )
 def test_the_apps_own_code_answers(make, kotlin, model, runtime, engine):
     folder = make()
     given = artifact.load(model)
     golden = given.golden()
     worker = opened(model=model, runtime=runtime, ahead=5, threads=2)
-    (answers,) = given.decode(worker.answer(golden.tensors[::-1]))
-    assert np.abs(answers - golden.answers[0][::-1]).max() <= given.manifest.outputs[0].tolerance
+    answers = given.decode(worker.answer(golden.tensors[::-1]))
+    for answer, known, output in zip(answers, golden.answers, given.manifest.outputs, strict=True):
+        assert np.abs(answer - known[::-1]).max() <= output.tolerance
     assert min(worker.infer(5).wall_ns) > 0
     facts = worker.ready.facts
     assert (facts["runtime"], facts["threads"], facts["accelerator"]) == (engine, "2", "cpu")

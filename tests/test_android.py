@@ -120,9 +120,13 @@ def test_the_committed_vectors_are_what_python_makes():
     made = vectors.inputs()
     assert given.keys() == made.keys()
     assert all(np.array_equal(given[name], made[name]) for name in given)
-    with np.load(vectors.VECTORS / "fits.npz") as z:
-        for name, array in vectors.fits(given["image_0"]).items():
-            np.testing.assert_array_equal(z[name], array, err_msg=name)
+    for file, found in (("fits", vectors.fits(given["image_0"])), ("masks", vectors.masks())):
+        with np.load(vectors.VECTORS / f"{file}.npz") as z:
+            for name, array in found.items():
+                np.testing.assert_array_equal(z[name], array, err_msg=f"{file} {name}")
+    with np.load(vectors.VECTORS / "vectors.npz") as z:
+        for name, array in vectors.embeddings().items():
+            np.testing.assert_allclose(z[name], array, atol=1e-6, err_msg=name)  # sums of another order
     models = sorted(p for p in vectors.VECTORS.iterdir() if p.is_dir())
     assert [m.name for m in models] == [
         *("efficientnet_lite0", "mobilenetv2", "py-nets-ends_in_log_softmax", "py-nets-ends_in_sigmoid"),

@@ -15,7 +15,7 @@ from edgekit.errors import ArtifactError, OutputError, RequestError
 from edgekit.manifest import SCHEMA, GoldenRecord, file_record, read_manifest, save_manifest
 from edgekit.preprocess import Preprocess
 from edgekit.publishing import staging
-from edgekit.tasks import Classification
+from edgekit.tasks import Classification, Embedding, Raw, Segmentation
 from edgekit.tensors import Tensor, decode, encode
 
 SPEC = Preprocess((2, 2), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -43,6 +43,24 @@ def test_the_committed_artifact_of_schema_2_still_loads():
     assert opened.manifest.golden == GoldenRecord("pictures drawn by edgekit", own=False)
     assert (opened.manifest.trained_on.pictures, opened.manifest.trained_on.share) == (39, 0.1)
     assert len({tuple(answer) for answer in opened.golden().answers[0].tolist()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "labels"),
+    [
+        ("tiny3-segmentation-tflite-int8", Segmentation, 3),
+        ("tiny3-embedding-onnx", Embedding, 0),
+        ("tiny3-grey-tflite-int8", Classification, 2),
+        ("depth-onnx-fp32", Raw, 0),
+    ],
+)
+def test_the_committed_artifacts_of_schema_3_load(name, task, labels):
+    folder = GOLDEN_FILES / name
+    assert json.loads((folder / "manifest.json").read_text())["schema"] == 3
+    opened = artifact.load(folder)
+    assert isinstance(opened.manifest.task, task)
+    assert len(opened.golden().images) == 4
+    assert len(opened.labels()) == opened.manifest.labels == labels
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "golden.npz", "labels.txt", "README.md"])

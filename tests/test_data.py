@@ -232,7 +232,7 @@ def test_decoding_keeps_the_order_and_says_what_it_cannot_read(tmp_path):
             assert isinstance(fitted, DataError)
             assert "ant/07.png: not a picture" in fitted.message
         else:
-            assert [f.shape for f in fitted] == [(4, 4, 3)] * 2
+            assert [f.shape for f in fitted.pixels] == [(4, 4, 3)] * 2
     assert read == list(range(30))
 
 

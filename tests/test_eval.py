@@ -18,7 +18,7 @@ from edgekit.cli.evaluate import text
 from edgekit.data import open_data, stamps
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, OutputError, RequestError, WorkerError
-from edgekit.evaluation.run import ask, evaluate, evaluated
+from edgekit.evaluation.run import ask, counting, evaluate, evaluated
 from edgekit.gate import Limits, checks
 from edgekit.report.machines import pictures
 
@@ -86,7 +86,9 @@ def test_pictures_that_were_trained_on_are_counted_apart(folder, opened, tmp_pat
     assert (sketch.pictures, sketch.others) == (4, None)
     assert 4 <= sketch.of < 39
     paired = evaluate([opened[1], model], data, state=tmp_path)
-    assert checks.accuracy(paired.paired, Limits(), paired.learned).why.endswith("11 of 39 pictures were trained on")
+    assert checks.accuracy(paired.paired, "top-1", Limits(), paired.learned).why.endswith(
+        "11 of 39 pictures were trained on"
+    )
     assert "careful: 11 of 39" in text(paired)
 
 
@@ -189,11 +191,11 @@ def test_pictures_that_all_cannot_be_read(opened, tmp_path):
 
 def test_answers_that_are_no_numbers_end_the_run(folder, opened):
     def nothing(tensors):
-        return np.full((len(tensors), 5), np.nan, np.float32)
+        return (np.full((len(tensors), 5), np.nan, np.float32),)
 
     data = data_for(opened, folder)
     with pytest.raises(WorkerError, match="not a finite number"):
-        list(ask([Contender(opened[0], "none", "none", nothing)], data.read(data.positions), workers=2))
+        list(ask(counting([Contender(opened[0], "none", "none", nothing)], data), data.read(data.positions), workers=2))
 
 
 def test_flips_and_margins(folder, opened):
@@ -202,9 +204,9 @@ def test_flips_and_margins(folder, opened):
     def answers(dark):
         def answer(tensors):
             scores = np.zeros((len(tensors), 5), np.float32)
-            scores[:, 3] = 1
+            scores[:, 3] = 1.5
             scores[tensors.reshape(len(tensors), -1).mean(1) < dark, 0] = 2
-            return scores
+            return (scores,)
 
         return answer
 
@@ -213,7 +215,7 @@ def test_flips_and_margins(folder, opened):
         Contender(opened[0], "ours", "here", answers(125)),
         Contender(opened[0], "theirs", "here", answers(0)),
     ]
-    records = [r for batch in ask(contenders, data.read(data.positions), workers=2) for r in batch]
+    records = [r for batch in ask(counting(contenders, data), data.read(data.positions), workers=2) for r in batch]
     assert [r.position for r in records] == list(data.positions)
     differ = [r for r in records if r.answers and r.answers[0].first != r.answers[1].first]
     assert differ
@@ -221,8 +223,8 @@ def test_flips_and_margins(folder, opened):
         ours, theirs = record.answers
         assert (ours.classes[:2], theirs.classes[0]) == ((0, 3), 3)
         e = np.exp
-        assert ours.margin == pytest.approx((e(2) - e(1)) / (e(2) + e(1) + 3), abs=1e-5)
-        assert record.sqnr_db == pytest.approx(10 * np.log10(1 / 4))
+        assert ours.margin == pytest.approx((e(2) - e(1.5)) / (e(2) + e(1.5) + 3), abs=1e-5)
+        assert record.sqnr_db == pytest.approx(10 * np.log10(1.5**2 / 4))
 
 
 def test_the_command(folder, tmp_path):

@@ -9,8 +9,9 @@ from PIL import Image
 from edgekit.data import open_data
 from edgekit.errors import RequestError
 from edgekit.evaluation import Evaluation, contact_sheet
-from edgekit.evaluation.accuracy import Flip, Tally, drop_verdict, needed, pair
+from edgekit.evaluation.accuracy import Flip, Tally, drop_verdict, pair
 from edgekit.evaluation.answers import Answer, Record, best
+from edgekit.evaluation.classes import changed
 from edgekit.evaluation.label_check import suspicion
 from edgekit.evaluation.words import sentence
 from edgekit.tasks.classification import Classification
@@ -36,7 +37,7 @@ def paired(*groups, labelled=True):
 
 
 def evaluation(found):
-    return Evaluation("data", (), found.pictures, (), (), found, None, "x86", "")
+    return Evaluation("data", (), found.pictures, (), (), found, None, "x86", "", change=changed(found))
 
 
 def tally(rows):
@@ -78,7 +79,7 @@ def test_lost_won_and_flips():
     assert found.discordance == pytest.approx(5 / 59)
     assert found.midp == pytest.approx((6 + 10 / 2) / 32)
     assert [f.kind for f in found.flips].count("both wrong") == 4
-    assert needed(found, 0.01) > needed(found, 0.02)
+    assert found.needed(0.01) > found.needed(0.02)
 
 
 def test_agreement_where_the_reference_is_sure():

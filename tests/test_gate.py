@@ -175,11 +175,11 @@ def paired(lost, won, pictures):
 
 
 def test_top_1():
-    assert checks.accuracy(paired(10, 8, 10_000), Limits()).outcome == "pass"
-    assert checks.accuracy(paired(300, 100, 10_000), Limits()).outcome == "fail"
-    near = checks.accuracy(paired(180, 100, 10_000), Limits())  # 0.8 points are lost, and perhaps 0.47
+    assert checks.accuracy(paired(10, 8, 10_000), "top-1", Limits()).outcome == "pass"
+    assert checks.accuracy(paired(300, 100, 10_000), "top-1", Limits()).outcome == "fail"
+    near = checks.accuracy(paired(180, 100, 10_000), "top-1", Limits())  # 0.8 points are lost, and perhaps 0.47
     assert (near.outcome, near.low < near.limit < near.estimate) == ("inconclusive", True)
-    open_ = checks.accuracy(paired(3, 2, 100), Limits())
+    open_ = checks.accuracy(paired(3, 2, 100), "top-1", Limits())
     assert open_.outcome == "inconclusive"
     assert open_.why.endswith("of 100 pictures, which do not decide: about 12,364 would")
 
@@ -637,5 +637,8 @@ def test_times_that_the_clock_does_not_tell_are_not_written_down(costs):
 def test_signs_say_what_is_gained(tmp_path):
     assert rendering.change(checks.proof(21.5, 20.4, Limits())) == "+1.1 dB, better"
     assert rendering.change(checks.proof(20.4, 21.5, Limits())) == "-1.1 dB, worse"
-    assert rendering.change(checks.accuracy(paired(300, 100, 10_000), Limits())) == "-2.0 points [-2.4, -1.6], worse"
+    assert (
+        rendering.change(checks.accuracy(paired(300, 100, 10_000), "top-1", Limits()))
+        == "-2.0 points [-2.4, -1.6], worse"
+    )
     assert rendering.change(checks.size(900, 1000, Limits())) == "-10.0 %"

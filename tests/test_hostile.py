@@ -554,7 +554,7 @@ def test_answers_that_were_never_given_are_refused(tmp_path, golden_artifact):
         Record(0, "p", (0,), (Answer((0, 1), (1.0,), (1.0,)),)),
     )
     for number, record in enumerate(damaged):
-        with Answers(tmp_path, str(number), key, classes=5) as answers:
+        with Answers(tmp_path, str(number), key, Record, classes=5) as answers:
             answers.append([record])
         with pytest.raises(OutputError, match=r"line 2: p has"):
-            Answers(tmp_path, str(number), key, classes=5)
+            Answers(tmp_path, str(number), key, Record, classes=5)

@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_from_its_last_step(run, photos, tmp_path):
     said = []
     with pytest.raises(KeyboardInterrupt):
         prune_run(Goal(0.5), settings, tmp_path / "small", steps=2, progress=stop)
-    with pytest.raises(RequestError, match=r"begun with other wishes: keep was 0\.5, now 0\.4"):
+    with pytest.raises(RequestError, match=r"begun with other settings: keep was 0\.5, now 0\.4"):
         prune_run(Goal(0.4), settings, tmp_path / "small", steps=2, resume=True)
     with pytest.raises(RequestError, match="holds a prune that was cut short"):
         prune_run(Goal(0.5), settings, tmp_path / "small", steps=2)

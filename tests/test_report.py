@@ -139,7 +139,7 @@ def test_accuracy_belongs_to_the_same_bytes_runtime_class_and_pictures():
     assert any("No accuracy is drawn" in said for said in words.sentences(machine))
     assert "CPU time against size" in html(report([a, b]))
     fitting = only([a, b, evaluated(a, 900), evaluated(b, 800), *strangers])
-    assert [entry.top1.hits for entry in fitting.entries] == [900, 800]
+    assert [entry.headline.value for entry in fitting.entries] == [0.9, 0.8]
     assert fitting.data == "1,000 of clothes"
 
 

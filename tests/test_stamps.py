@@ -11,7 +11,7 @@ import pytest
 from conftest import paint
 from PIL import Image
 
-from edgekit.data import open_data, open_lessons, stamps
+from edgekit.data import open_data, open_splits, stamps
 from edgekit.errors import DataError
 
 LABELS = ["blue", "green", "red"]
@@ -23,8 +23,8 @@ def folder(tmp_path):
 
 
 def stamped(folder, kept=stamps.KEPT, **options):
-    lessons = open_lessons(folder, val_share=0.2, seed=3, **options)
-    return lessons, stamps.stamp(lessons.train, lessons.val, 0.2, 3, kept)
+    splits = open_splits(folder, val_share=0.2, seed=3, **options)
+    return splits, stamps.stamp(splits.train, splits.val, 0.2, 3, kept)
 
 
 def known(stamp, folder, **options):
@@ -37,23 +37,23 @@ def names(data):
 
 
 def test_copies_are_found_under_any_name_and_pictures_made_anew_are_not(folder, tmp_path):
-    lessons, trained = stamped(folder)
+    splits, trained = stamped(folder)
     told = known(trained, folder)
-    assert [p for p, learned in told.items() if learned] == list(lessons.train.positions)
+    assert [p for p, learned in told.items() if learned] == list(splits.train.positions)
     (tmp_path / "others" / "red").mkdir(parents=True)
-    first = next(lessons.train.read(lessons.train.positions))
+    first = next(splits.train.read(splits.train.positions))
     shutil.copy(folder / first.name, tmp_path / "others" / "red" / "renamed.png")
     first.open().save(tmp_path / "others" / "red" / "again.bmp")
     assert known(trained, tmp_path / "others") == {0: False, 1: True}  # again.bmp, renamed.png
 
 
 def test_what_was_held_out_is_what_training_selected_on(folder):
-    lessons, trained = stamped(folder)
+    splits, trained = stamped(folder)
     val = open_data(folder, LABELS, split="val", trained=trained)
-    assert names(val) == names(lessons.val)
+    assert names(val) == names(splits.val)
     assert "held out of training" in val.what
     assert "chose the epoch" in val.notes[-1]
-    assert names(open_data(folder, LABELS, split="train", trained=trained)) == names(lessons.train)
+    assert names(open_data(folder, LABELS, split="train", trained=trained)) == names(splits.train)
     assert not any(known(trained, folder, split="val", trained=trained).values())
 
 
@@ -61,14 +61,14 @@ def test_a_table_of_labels_is_drawn_from_like_class_folders(folder, tmp_path):
     table = tmp_path / "labels.csv"
     rows = [f"{p.relative_to(folder)},{p.parent.name}" for p in sorted(folder.rglob("*.png"))]
     table.write_text("file_name,label\n" + "\n".join(rows))
-    lessons, trained = stamped(folder, labels_file=table)
+    splits, trained = stamped(folder, labels_file=table)
     val = open_data(folder, LABELS, labels_file=table, split="val", trained=trained)
-    assert names(val) == names(lessons.val)
+    assert names(val) == names(splits.val)
 
 
 def test_of_a_folder_that_has_changed_what_was_not_learned_from_is_held_out(folder):
-    lessons, trained = stamped(folder)
-    held = names(lessons.val)
+    splits, trained = stamped(folder)
+    held = names(splits.val)
     Image.new("RGB", (30, 30), "red").save(folder / "red" / "00-new.png")  # the first: every position moves
     val = open_data(folder, LABELS, split="val", trained=trained)
     assert sorted(names(val)) == sorted([*held, "red/00-new.png"])
@@ -87,12 +87,12 @@ def test_what_cannot_be_told_is_refused(folder):
 
 
 def test_many_pictures_are_known_by_a_fair_sample(folder):
-    lessons, sketch = stamped(folder, kept=8)
+    splits, sketch = stamped(folder, kept=8)
     told = known(sketch, folder)
     learned = {p for p, yes in told.items() if yes}
     assert len(learned) == 8
-    assert learned <= set(lessons.train.positions)
-    assert {p for p, yes in told.items() if not yes} <= set(lessons.val.positions)
+    assert learned <= set(splits.train.positions)
+    assert {p for p, yes in told.items() if not yes} <= set(splits.val.positions)
     assert len(sketch.hashes) == 56  # 8 x 5 bytes in base64
 
 
@@ -109,10 +109,10 @@ def test_a_student_has_seen_what_its_teacher_saw(folder, tmp_path):
 
 
 def test_a_split_of_its_own_is_drawn_from_nothing(photos):
-    lessons, trained = stamped(photos)
+    splits, trained = stamped(photos)
     assert trained.share is None
     assert all(known(trained, photos, split="train", trained=trained).values())
-    assert names(open_data(photos, LABELS, split="val", trained=trained)) == names(lessons.val)
+    assert names(open_data(photos, LABELS, split="val", trained=trained)) == names(splits.val)
 
 
 def test_pictures_of_idx_files_are_known_by_their_pixels(tmp_path):
@@ -122,9 +122,9 @@ def test_pictures_of_idx_files_are_known_by_their_pixels(tmp_path):
         (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
         labels = struct.pack(">2I", 0x801, 12) + bytes(i % 3 for i in range(12))
         (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(labels)
-    lessons, trained = stamped(tmp_path)
+    splits, trained = stamped(tmp_path)
     told = known(trained, tmp_path, split="test")
-    assert [p for p, learned in told.items() if learned] == list(lessons.train.positions)
+    assert [p for p, learned in told.items() if learned] == list(splits.train.positions)
 
 
 def test_a_damaged_stamp_and_what_is_no_file_are_said(folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tflite_arm64
-from conftest import GOLDEN
+from conftest import GOLDEN, GOLDEN_FILES
 
 from edgekit import artifact
 from edgekit.devices.cache import part
@@ -22,7 +22,27 @@ def phone(tmp_path_factory):
 def test_the_committed_file_answers_as_on_x86_64(phone):
     model = artifact.load(GOLDEN)
     golden = model.golden()
-    np.testing.assert_array_equal(phone.answers(model, golden.tensors), golden.answers[0])  # integers from end to end
+    np.testing.assert_array_equal(
+        phone.answers(model, golden.tensors)[0], golden.answers[0]
+    )  # integers from end to end
+
+
+def test_a_segmenter_is_judged_by_its_map(phone):
+    model = artifact.load(GOLDEN_FILES / "tiny3-segmentation-tflite-int8")
+    (answers,) = phone.answers(model, model.golden().tensors)
+    assert answers.shape == (4, 3, 16, 24)
+    verdict, words = tflite_arm64.judge(phone, model)
+    assert verdict == "right", words
+
+
+def test_several_outputs_come_one_after_the_other(phone):
+    file = tflite_arm64.HERE / "engines/src/test/resources/several.tflite"
+    pixels = np.arange(2 * 24, dtype=np.float32).reshape(2, 1, 2, 4, 3)
+    found = np.frombuffer(phone.run(file, pixels), np.float32).reshape(2, 3 + 24 + 3)
+    flat = pixels.reshape(2, 8, 3)
+    np.testing.assert_allclose(found[:, :3], flat.mean(1), rtol=1e-5)
+    np.testing.assert_array_equal(found[:, 3:27], -flat.reshape(2, 24))
+    np.testing.assert_array_equal(found[:, 27:], flat.max(1))
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "fp16", "int8-static", "int8-weight-only"])
@@ -48,5 +68,5 @@ def test_dynamic_integers_are_refused_there_and_would_be_wrong(phone, exported, 
     lowered = tmp_path / "lowered.tflite"
     lowered.write_bytes(pack(graph, b"TFL3"))
     golden = model.golden()
-    answers = phone.answers(model, golden.tensors, lowered)
+    (answers,) = phone.answers(model, golden.tensors, lowered)
     assert np.abs(answers - golden.answers[0]).max() > 100 * model.manifest.outputs[0].tolerance

@@ -20,7 +20,7 @@ from PIL import Image
 
 from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
-from edgekit.data import open_data, open_lessons, stamps
+from edgekit.data import open_data, open_splits, stamps
 from edgekit.errors import (
     ArtifactError,
     DataError,
@@ -149,9 +149,9 @@ def test_a_folder_without_splits_holds_out_the_same_pictures_again(tmp_path):
     assert not (out / "calibration").exists()
     with pytest.raises(DataError, match="keeps no pictures of its training"):
         pipeline.plan(Recipe(str(out), "torch"))
-    lessons = open_lessons(data, val_share=0.25, seed=5)
-    held = open_data(data, lessons.labels, split="val", trained=trained.read(out).trained_on)
-    assert held.positions == lessons.val.positions
+    splits = open_splits(data, val_share=0.25, seed=5)
+    held = open_data(data, splits.labels, split="val", trained=trained.read(out).trained_on)
+    assert held.positions == splits.val.positions
 
 
 def test_a_run_keeps_the_pixels_of_its_pictures_alone(tmp_path):
@@ -161,8 +161,8 @@ def test_a_run_keeps_the_pixels_of_its_pictures_alone(tmp_path):
         path = tmp_path / "mine" / f"{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30)).save(path, comment=b"SECRET", exif=exif)
-    lessons = open_lessons(tmp_path / "mine")
-    folder.save_pictures(tmp_path, lessons.train, Preprocess((32, 32)), settings(tmp_path / "mine"))
+    splits = open_splits(tmp_path / "mine")
+    folder.save_pictures(tmp_path, splits.train, Preprocess((32, 32)), settings(tmp_path / "mine"))
     kept = list((tmp_path / "calibration").iterdir())
     assert len(kept) == 2
     assert not any(b"SECRET" in path.read_bytes() + path.name.encode() for path in kept)
@@ -456,30 +456,30 @@ def test_a_teacher_knows_the_same_classes(run, photos, tmp_path):
 def test_data_that_cannot_be_learned_from(tmp_path):
     one = paint(tmp_path / "one", 3, {"blue": (0, 0, 200)})
     with pytest.raises(DataError, match="are of one class: blue"):
-        open_lessons(one)
+        open_splits(one)
     with pytest.raises(DataError, match="nothing says what is on"):
-        open_lessons(one / "blue")
+        open_splits(one / "blue")
     (one / "red").mkdir()
     with pytest.raises(DataError, match="of one class"):
-        open_lessons(one)
+        open_splits(one)
     two = paint(tmp_path / "two", 10, {"9": (0, 0, 200), "10": (200, 0, 0)})
     (two / "empty").mkdir()
-    lessons = open_lessons(two, val_share=0.3)
-    assert lessons.labels == ("9", "10")
-    assert "1 class folders hold no picture: empty" in lessons.notes
-    assert [lessons.val.truths[p] for p in lessons.val.positions] == [(1,)] * 3 + [(0,)] * 3
-    assert sorted([*lessons.train.positions, *lessons.val.positions]) == list(range(20))
-    assert open_lessons(two, val_share=0.3, seed=1).val.positions != lessons.val.positions
+    splits = open_splits(two, val_share=0.3)
+    assert splits.labels == ("9", "10")
+    assert "1 class folders hold no picture: empty" in splits.notes
+    assert [splits.val.truths[p] for p in splits.val.positions] == [(1,)] * 3 + [(0,)] * 3
+    assert sorted([*splits.train.positions, *splits.val.positions]) == list(range(20))
+    assert open_splits(two, val_share=0.3, seed=1).val.positions != splits.val.positions
     parted = tmp_path / "parted"
     paint(parted / "train", 2)
     paint(parted / "val", 2, {"cyan": (0, 200, 200)})
     with pytest.raises(DataError, match="none of the 1 classes") as error:
-        open_lessons(parted)
+        open_splits(parted)
     assert "in every split" in error.value.hint
     only = tmp_path / "only"
     paint(only / "test", 2)
     with pytest.raises(DataError, match="has no training pictures, only test"):
-        open_lessons(only)
+        open_splits(only)
 
 
 def test_idx_files_and_a_table_can_be_learned_from(tmp_path):
@@ -488,14 +488,14 @@ def test_idx_files_and_a_table_can_be_learned_from(tmp_path):
     (tmp_path / "idx").mkdir()
     for split, count in (("train", 20), ("t10k", 4)):
         write_idx(tmp_path / "idx", split, [i % 2 for i in range(count)])
-    lessons = open_lessons(tmp_path / "idx", classes=("boot", "shirt"))
-    assert (len(lessons.train), len(lessons.val), len(lessons.test)) == (18, 2, 4)
+    splits = open_splits(tmp_path / "idx", classes=("boot", "shirt"))
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (18, 2, 4)
     with pytest.raises(DataError, match="of 2 classes, the model knows 3"):
-        open_lessons(tmp_path / "idx", classes=("boot", "shirt", "bag"))
+        open_splits(tmp_path / "idx", classes=("boot", "shirt", "bag"))
     mixed = paint(tmp_path / "mixed", 4, {"all": (9, 9, 9)})
     table = tmp_path / "what.csv"
     table.write_text("".join(f"all/{i}.png,{'ab'[i % 2]}\n" for i in range(4)))
-    assert open_lessons(mixed, labels_file=table).labels == ("a", "b")
+    assert open_splits(mixed, labels_file=table).labels == ("a", "b")
 
 
 def test_a_place_that_holds_something_else_is_refused(photos, tmp_path):
@@ -533,15 +533,15 @@ def test_an_unknown_optimizer(photos):
 
 
 def test_an_epoch_shows_every_picture_once_in_batches_of_nearly_one_size(photos):
-    parts = batches.lessons_of(21, settings(photos), epoch=3)
+    parts = batches.epoch_batches(21, settings(photos), epoch=3)
     assert sorted(np.concatenate(parts).tolist()) == list(range(21))
     assert [len(part) for part in parts] == [7, 7, 7]
-    assert not np.array_equal(parts[0], batches.lessons_of(21, settings(photos), epoch=4)[0])
+    assert not np.array_equal(parts[0], batches.epoch_batches(21, settings(photos), epoch=4)[0])
 
 
 def test_workers_do_not_change_the_batches(photos):
-    data, asked = open_lessons(photos).train, settings(photos, augment="strong")
-    parts, learned = batches.lessons_of(len(data), asked, 0), objective.Classes(asked, Preprocess((32, 32)))
+    data, asked = open_splits(photos).train, settings(photos, augment="strong")
+    parts, learned = batches.epoch_batches(len(data), asked, 0), objective.Classes(asked, Preprocess((32, 32)))
     alone, shared = (
         list(batches.stream(data, parts, learned.random, learned.nothing, workers, (0, 1, 0))) for workers in (0, 2)
     )

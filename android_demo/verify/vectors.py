@@ -5,8 +5,13 @@
 inputs.npz     the same for every model. image_I: uint8 [h, w, 3]. frame_I_y, _u, _v: a camera's planes, as bytes;
                frame_I: int32 [width, height, rotation, rowStride, chromaRowStride, pixelStride]
 fits.npz       of the upper left part of image_0, fitted in other ways: sizes int32 [n, 4] (width, height, input height, input
-               width), ways int32 [n, 2] (position in FILTERS, 1 to squash), crop_pct float64 [n], pixels uint8 [n, 32],
+               width), ways int32 [n, 3] (positions in FILTERS and MODES, channels), crop_pct float64 [n], pixels uint8 [n, 32],
                the sha256 of each result; over_white uint8 [32], that of [value, alpha] over white
+masks.npz      scores that become masks: heads int32 [n, 3] (channels, rows, columns), sizes int32 [n, 4] (input height and width,
+               picture width and height), ways int32 [n, 3] (positions in UPSAMPLING and MODES, 1: logits), thresholds float64 [n], scores float32, one head after the other; upsampled and masks uint8
+               [n, 32], the sha256 of what they become; shares float64 [n, 5] of the labels; back float64 [n, 4], the input's
+               corners on the picture
+vectors.npz    embeddings: query float32 [d], gallery float32 [n, d], similarity float32 [n]
 NAME/          manifest.json and labels.txt of a real artifact, and expected.npz: images, frames uint8 [n, 32], the sha256
                of each tensor; answers float32 [m, classes], golden ones; probabilities float32 [m, k] and classes int32
                [m, k], the first k=5 of each answer
@@ -23,14 +28,19 @@ from PIL import Image
 
 from edgekit import artifact
 from edgekit.manifest import Manifest
-from edgekit.preprocess import FILTERS, Preprocess, fit, to_rgb, yuv_to_rgb
+from edgekit.preprocess import FILTERS, Preprocess, fit, placement, to_rgb, yuv_to_rgb
 from edgekit.tasks.classification import top_k
+from edgekit.tasks.embedding import Vector
+from edgekit.tasks.segmentation import Segmentation, Upsample, upsampled
 from edgekit.tensors import encode
 
 VECTORS = Path(__file__).resolve().parents[1] / "core/src/test/resources/vectors"
 SIZES = [(120, 90), (90, 121), (1, 1), (2, 61), (448, 448), (640, 360), (333, 500)]  # width, height
 FRAMES = [(64, 48, 0, 80, 40, 1), (64, 48, 90, 64, 64, 2), (64, 48, 180, 72, 80, 2), (64, 48, 270, 64, 32, 1)]
 ODD = [(33, 21, turn, 40, 48, 2) for turn in (0, 90, 180, 270)]
+MODES = ("center", "squash", "letterbox")
+UPSAMPLING = (Upsample("nearest"), Upsample("bilinear"), Upsample("bilinear", align_corners=True))
+PAD = 114
 TOP = 5
 
 
@@ -78,19 +88,58 @@ def tensor_digests(given: dict[str, NDArray[np.generic]], manifest: Manifest) ->
 
 
 def fits(picture: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
-    random, count, filters = np.random.default_rng(1), 200, list(FILTERS)
+    random, count, filters = np.random.default_rng(1), 300, list(FILTERS)
     sizes = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (121, 91, 65, 65)], 1)
     sizes[::2, 3] = sizes[::2, 2]  # most inputs are square
-    ways = np.stack([np.arange(count, dtype=np.int32) % len(filters), random.integers(0, 2, count, dtype=np.int32)], 1)
+    ways = np.stack([np.arange(count, dtype=np.int32) % n for n in (len(filters), len(MODES), 5)], 1)
+    ways[:, 2] = np.where(ways[:, 2], 3, 1)
     crops = random.choice([0.5, 0.875, 0.9, 0.95, 1.0, 1.3], count)
+    crops[ways[:, 1] == MODES.index("letterbox")] = 1
     pixels = []
-    for (w, h, height, width), (name, squash), crop in zip(sizes.tolist(), ways.tolist(), crops.tolist(), strict=True):
-        spec = Preprocess((height, width), crop, "squash" if squash else "center", filters[name])  # type: ignore[arg-type]
+    for (w, h, height, width), way, crop in zip(sizes.tolist(), ways.tolist(), crops.tolist(), strict=True):
+        spec = fitting((height, width), way[1], filters[way[0]], crop, way[2])
         pixels.append(digest(fit(Image.fromarray(picture[:h, :w]), spec)))
     value, alpha = np.divmod(np.arange(65536), 256)
     every = np.stack([value, value, value, alpha], -1).astype(np.uint8)[None]
     white = np.asarray(to_rgb(Image.fromarray(every, "RGBA")))[..., 0]
     return {"sizes": sizes, "ways": ways, "crop_pct": crops, "pixels": np.stack(pixels), "over_white": digest(white)}
+
+
+def fitting(size: tuple[int, int], mode: int, interpolation: str, crop_pct: float, channels: int = 3) -> Preprocess:
+    each = (0.5,) * channels
+    return Preprocess(size, crop_pct, MODES[mode], interpolation, each, each, PAD)  # type: ignore[arg-type]
+
+
+def masks() -> dict[str, NDArray[np.generic]]:
+    """Scores are multiples of 1/8, so that some are equal; every fifth head is as large as the input."""
+    random, count = np.random.default_rng(2), 60
+    heads = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (6, 9, 9)], 1)
+    sizes = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (33, 33, 61, 61)], 1)
+    sizes[::5, :2] = heads[::5, 1:]
+    ways = np.stack([np.arange(count, dtype=np.int32) % n for n in (len(UPSAMPLING), 4, 2)], 1)
+    ways[:, 1] = ways[:, 1].clip(0, 2)
+    thresholds = random.choice([0.1, 0.5, 0.7, 0.9], count)
+    scores = [(random.integers(-16, 17, head) / 8).astype(np.float32) for head in heads.tolist()]
+    large, small, shares, back = [], [], np.zeros((count, 5)), []
+    for i, (height, width, w, h) in enumerate(sizes.tolist()):
+        spec = fitting((height, width), ways[i, 1], "bilinear", 1.0)
+        kind = "logits" if ways[i, 2] else "probabilities"
+        task = Segmentation(kind, float(thresholds[i]), upsample=UPSAMPLING[ways[i, 0]])  # type: ignore[arg-type]
+        at = placement((w, h), spec)
+        mask = task.read((scores[i],), at, (height, width))
+        large.append(digest(upsampled(scores[i], (height, width), task.upsample)))
+        small.append(digest(mask.labels))
+        shares[i] = mask.shares(5)
+        back.append(at.back(np.array([[0.0, 0.0], [width, height]])).ravel())
+    flat = np.concatenate([s.ravel() for s in scores])
+    known = {"heads": heads, "sizes": sizes, "ways": ways, "thresholds": thresholds, "scores": flat}
+    return known | {"upsampled": np.stack(large), "masks": np.stack(small), "shares": shares, "back": np.stack(back)}
+
+
+def embeddings() -> dict[str, NDArray[np.generic]]:
+    random = np.random.default_rng(3)
+    query, gallery = (random.normal(0, 3, shape).astype(np.float32) for shape in (64, (20, 64)))
+    return {"query": query, "gallery": gallery, "similarity": Vector(query).similarity(gallery)}
 
 
 def digest(array: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -120,5 +169,7 @@ if __name__ == "__main__":
     given = inputs()
     np.savez_compressed(VECTORS / "inputs.npz", **given)
     np.savez_compressed(VECTORS / "fits.npz", **fits(given["image_0"]))
+    np.savez_compressed(VECTORS / "masks.npz", **masks())
+    np.savez_compressed(VECTORS / "vectors.npz", **embeddings())
     for name in sys.argv[1:]:
         write(Path(name))

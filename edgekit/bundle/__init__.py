@@ -87,9 +87,9 @@ def figures(made: Artifact, records: Sequence[Record] = ()) -> list[Figure]:
     }
     for run in newest.values():
         where = f"{run.pictures:,} pictures of {run.data}, {run.runtime}, CPU class {run.cpu_class}"
-        for name, share in (("top-1 accuracy", run.top1), ("top-5 accuracy", run.top5)):
-            if share:
-                told.append(Figure(name, share.value, share.low, share.high, where, run.data))
+        for found in run.every_figure:
+            name = f"{found.name} accuracy" if found.name.startswith("top-") else found.name
+            told.append(Figure(name, found.value, found.low, found.high, where, run.data))
     return told
 
 

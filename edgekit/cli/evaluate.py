@@ -14,11 +14,38 @@ if TYPE_CHECKING:
     from edgekit.evaluation import Evaluation
 
 
+class Ignore(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """`255`, `none`, or `auto`."""
+
+    name = "label"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str | None:
+        if value in ("auto", "none", None):
+            return value if value == "auto" else None
+        if not str(value).isdigit() or int(value) > 255:
+            self.fail(f"'{value}' is not a number of a label, 0 to 255, nor none")
+        return int(value)
+
+
 @click.command("eval", short_help="How often the exported file is right.")
 @click.argument("artifact")
-@click.option("--data", required=True, metavar="DIR", help="Class folders, idx or parquet files, or pictures.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="DIR",
+    help="Class folders, idx or parquet files, pictures, or images/ beside masks/.",
+)
 @click.option("--reference", metavar="ARTIFACT", help="Compare with another file of the model, picture by picture.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
+@click.option("--images", metavar="DIR", help="Segmentation: the folder of images in --data.  [default: images]")
+@click.option("--masks", metavar="DIR", help="Segmentation: the folder of masks in --data.  [default: masks]")
+@click.option(
+    "--ignore",
+    type=Ignore(),
+    default="auto",
+    metavar="N",
+    help="Segmentation: the value in masks that does not count, or none.  [default: as the file says]",
+)
 @click.option("--unlabelled", is_flag=True, help="Nothing is known of the pictures: only compare.")
 @click.option(
     "--split",
@@ -32,7 +59,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 100, min_open=True),
     default=0.5,
     show_default=True,
-    help="Points of top-1 that may be lost against the reference.",
+    help="Points of top-1, mIoU or 1-NN that may be lost against the reference.",
 )
 @click.option("--contact-sheet", metavar="FILE.png", help="Draw the pictures that the two name differently.")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
@@ -52,6 +79,9 @@ def evaluate(
     data: str,
     reference: str | None,
     labels: str | None,
+    images: str | None,
+    masks: str | None,
+    ignore: int | str | None,
     unlabelled: bool,
     split: str | None,
     max_drop: float,
@@ -66,7 +96,8 @@ def evaluate(
 ) -> int:
     """How often the exported file is right, with 95 % intervals; and, with --reference, what it loses against another.
 
-    An interrupted run goes on where it stopped. Without labels two files are compared by their answers alone.
+    Classes: top-1. Masks: mIoU. Embeddings: whether the nearest picture is of the same class. An interrupted run goes on
+    where it stopped. Without labels two files are compared by their answers alone.
 
     \b
     Examples:
@@ -74,11 +105,11 @@ def evaluate(
       edgekit eval build/efficientnet_lite0-tflite-int8 --data imagenet/val --limit 5000
       edgekit eval build/efficientnet_lite0-tflite-int8 --data photos/ --labels photos.csv --json
       edgekit eval INT8 --data photos/ --unlabelled --reference FP32 --contact-sheet flips.png
+      edgekit eval build/unet-tflite-int8 --data camvid/ --reference build/unet-tflite-fp32 --max-drop 1
     """
     if contact_sheet and not reference:
         raise RequestError("--contact-sheet draws what differs from a reference", hint="--reference ARTIFACT")
     from edgekit import evaluation, registry, runs
-    from edgekit.data import open_data
     from edgekit.evaluation import contact_sheet as sheets
     from edgekit.runtimes import Options
 
@@ -86,13 +117,15 @@ def evaluate(
     if sheet:
         sheets.check(sheet)
     opened = [load(talk, folder) for folder in (artifact, reference) if folder]
-    pictures = open_data(
+    pictures = evaluation.open_for(
+        opened[0],
         Path(data),
-        opened[0].labels(),
         labels_file=Path(labels) if labels else None,
         split=split,
         unlabelled=unlabelled,
-        trained=opened[0].manifest.trained_on,
+        images=images,
+        masks=masks,
+        ignore=ignore,
     )
     if not no_save:
         runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
@@ -125,15 +158,13 @@ def evaluate(
 def _document(found: "Evaluation", max_drop: float) -> dict[str, Any]:
     import msgspec
 
-    from edgekit.evaluation.accuracy import drop_verdict, needed
+    from edgekit.evaluation.accuracy import drop_verdict
 
     document: dict[str, Any] = msgspec.to_builtins(found)
-    if found.paired:
-        document |= {
-            "max_drop": max_drop,
-            "verdict": drop_verdict(found.paired, max_drop),
-            "pictures_needed": needed(found.paired, max_drop),
-        }
+    if found.change:
+        verdict = drop_verdict(found.paired, max_drop) if found.paired else found.change.verdict(max_drop)
+        needed = (found.paired or found.change).needed(max_drop)
+        document |= {"max_drop": max_drop, "verdict": verdict, "pictures_needed": needed}
     return document
 
 
@@ -142,13 +173,16 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
     from edgekit.evaluation import words
 
     lines = words.unreadable(found, verbose=verbose)
-    if found.accuracies:
-        lines.append(table([words.accuracy(a) for a in found.accuracies], header=words.ACCURACY))
-    if found.paired:
-        lines.append(f"against {found.paired.reference}, CPU class {found.cpu_class}")
-        lines.append(table(words.paired(found.paired, verbose=verbose), indent="  "))
-        if verbose and found.paired.flips:
-            lines.append(table([words.flip(f) for f in found.paired.flips], header=words.FLIP, indent="  "))
+    if found.results:
+        lines.append(table([words.result(r) for r in found.results], header=words.header(found.results)))
+        if not found.accuracies and (parts := words.parts(found.results, verbose=verbose)):
+            lines.append(table(parts, indent="  "))
+    if found.change:
+        lines.append(f"against {found.change.reference}, CPU class {found.cpu_class}")
+        rows = words.paired(found.paired, verbose=verbose) if found.paired else words.change(found.change)
+        lines.append(table(rows, indent="  "))
+    if found.paired and found.paired.flips and verbose:
+        lines.append(table([words.flip(f) for f in found.paired.flips], header=words.FLIP, indent="  "))
     lines.append(words.sentence(found, max_drop))
     if found.learned and found.learned.pictures:
         lines.append(words.learned(found.learned))

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     "--detect", flag_value=True, default=None, type=bool, help="Fail at that slowdown, not only surely above it."
 )
 @click.option(
-    "--max-drop", type=float, metavar="POINTS", help="Points of top-1 that may be lost, with --data.  [default: 0.5]"
+    "--max-drop",
+    type=float,
+    metavar="POINTS",
+    help="Points of top-1, mIoU or 1-NN that may be lost, with --data.  [default: 0.5]",
 )
 @click.option(
     "--allow-contract", flag_value=True, default=None, type=bool,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--budget", type=float, metavar="SECONDS", help="Seconds for the latency test.  [default: 60]")
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
-@click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: top-1 is compared too.")
+@click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: accuracy is compared too.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
 @on_option
@@ -93,7 +96,7 @@ def gate(
         flag = "--source" if source else "--no-times"
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
     from edgekit import artifact, registry
-    from edgekit.data import open_data
+    from edgekit.evaluation import open_for
     from edgekit.gate import Budgets
     from edgekit.gate import budgets as read_budgets
     from edgekit.gate.baseline import opened
@@ -125,7 +128,7 @@ def gate(
     if data:
         if not isinstance(model, artifact.Artifact):
             raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
-        judge.data = open_data(Path(data), model.labels(), labels_file=Path(labels) if labels else None)
+        judge.data = open_for(model, Path(data), labels_file=Path(labels) if labels else None)
     with opened(baseline) as base:
         verdict = judge.judge(base)
     for note in verdict.notes:

@@ -10,7 +10,7 @@ import click
 
 from edgekit.cli.export import SCHEMES
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
-from edgekit.cli.train import check_places, check_teaching, kept_text, lesson_options, score_text
+from edgekit.cli.train import check_places, check_teaching, kept_text, score_text, training_options
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ FILE = ("target", "int8", "scheme", "on")  # what only --keep-latency has a use 
     help="Epochs of each fine-tuning; 0: none at all.",
 )
 @click.option("--distill", is_flag=True, help="Learn from the whole network as well; MODEL must be a run.")
-@lesson_options
+@training_options
 @common
 def prune(
     talk: Talk,
@@ -83,7 +83,7 @@ def prune(
 
     from edgekit.pruning import Goal
     from edgekit.pruning.run import prune_run
-    from edgekit.pruning.steps import WISH, Steps
+    from edgekit.pruning.steps import ASKED, Steps
     from edgekit.training import Settings, folder
 
     settings = {k: v for k, v in flags.items() if v is not None} | {"epochs": max(epochs, 1)}
@@ -102,7 +102,7 @@ def prune(
             progress=lambda total: talk.progress(total, "training", "steps"),
         )
     except KeyboardInterrupt:
-        saved = (Steps(Path(output)).folder / WISH).is_file()
+        saved = (Steps(Path(output)).folder / ASKED).is_file()
         talk.warn("interrupted; --resume goes on from the last save" if saved else "interrupted; nothing was saved yet")
         return INTERRUPTED
     assert card.pruned

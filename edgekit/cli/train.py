@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 QAT = {"epochs": 3, "lr": 1e-4}
 FREEZE = {"augment": "none", "epochs": 50}
-LESSON = (
+TRAINING_OPTIONS = (
     click.option(
         "--data",
         required=True,
@@ -89,10 +89,10 @@ class Ignored(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         return int(value)
 
 
-def lesson_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a run learns from and how: the options of train, and of the fine-tuning after a cut."""
     command = preprocessing(command)
-    for option in reversed(LESSON):
+    for option in reversed(TRAINING_OPTIONS):
         command = option(command)
     return command
 
@@ -113,7 +113,7 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
 
 @click.command(short_help="Train a model on your own images.")
 @click.argument("model")
-@lesson_options
+@training_options
 @click.option("--epochs", type=int, metavar="N", help="Times through the pictures.  [default: 10]")
 @click.option(
     "--weights", metavar="W", help="Start from: auto, imagenet, package, bundled, a file or a run.  [default: auto]"

@@ -5,7 +5,7 @@ opening.py   `open_data`: finds out what a folder holds
 dataset.py   `DataSet`: pictures with the classes of a model
 splits.py    test, val, train
 stamps.py    which pictures were trained on
-learning.py  the parts that a training run needs
+training_splits.py  the parts that a training run needs
 folders.py   class folders, a folder with a table of labels, a plain folder
 tables.py    labels in .csv, .json, .jsonl, .txt
 idx.py       the files of MNIST and Fashion-MNIST
@@ -18,18 +18,18 @@ decoding.py  pictures decoded ahead by a few threads
 
 from edgekit.data.dataset import DataSet, Picture
 from edgekit.data.files import SUFFIXES, picture_files, read_pictures
-from edgekit.data.learning import Lessons, open_lessons
 from edgekit.data.masks import open_masks
 from edgekit.data.opening import open_data
+from edgekit.data.training_splits import Splits, open_splits
 
 __all__ = [
     "SUFFIXES",
     "DataSet",
-    "Lessons",
     "Picture",
+    "Splits",
     "open_data",
-    "open_lessons",
     "open_masks",
+    "open_splits",
     "picture_files",
     "read_pictures",
 ]

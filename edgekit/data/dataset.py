@@ -66,6 +66,7 @@ class DataSet:
     positions  of the pictures that can be asked about, ascending
     labelled   False: nothing is known of what is on them
     masks      opens that of a position
+    classes    of the model, or where it has none, of the pictures
     notes      what was left out and what does not fit, in sentences
     """
 
@@ -77,6 +78,7 @@ class DataSet:
     source: Source
     truths: Sequence[tuple[int, ...]] | None  # of every picture of the source
     masks: Callable[[int], MaskOpener] | None = None
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -98,6 +100,12 @@ class DataSet:
 
 def without_labels(source: Source) -> DataSet:
     return DataSet(source.what, source.stamp, range(source.count), False, source.notes, source, None)
+
+
+def own_classes(source: Source) -> tuple[str, ...]:
+    """The names of a labelled source, sorted, numbers by value."""
+    found = {name for names in source.names or () for name in names}
+    return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
 def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
@@ -126,4 +134,4 @@ def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
             f"{len(matched.unused)} of {len(labels)} classes of the model have no picture: {few(matched.unused, 5)}"
         )
     what = f"{source.what}, classes matched {matched.how}"
-    return DataSet(what, source.stamp, positions, True, tuple(notes), source, truths)
+    return DataSet(what, source.stamp, positions, True, tuple(notes), source, truths, classes=tuple(labels))

@@ -3,12 +3,26 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.data.dataset import Picture
 from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, Preprocess, fit
 
-Fitted = tuple[Pixels, ...] | DataError  # one for each preprocessing
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture as models see it: pixels for each preprocessing; its own size (width, height), and its mask, if it has one."""
+
+    pixels: tuple[Pixels, ...]
+    size: tuple[int, int]
+    mask: NDArray[np.uint8] | None = None
+
+
+Fitted = Seen | DataError
 
 
 def decoded(
@@ -16,7 +30,7 @@ def decoded(
 ) -> Generator[tuple[Picture, Fitted], None, None]:
     """Pictures in their order, each decoded once and fitted to every preprocessing; what cannot be read as its error.
 
-    At most `ahead` pictures wait, so memory does not grow with their number.
+    At most `ahead` pictures wait, so memory does not grow with their number. Raises DataError for a mask that does not fit.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Picture, Future[Fitted]]] = deque()
@@ -36,6 +50,7 @@ def decoded(
 def _fit(picture: Picture, specs: Sequence[Preprocess]) -> Fitted:
     try:
         opened = picture.open()
-        return tuple(fit(opened, spec) for spec in specs)
+        pixels = tuple(fit(opened, spec) for spec in specs)
     except DataError as error:
         return picture.blamed(error)
+    return Seen(pixels, opened.size, picture.mask(opened.size) if picture.mask else None)

@@ -27,6 +27,7 @@ Mask = NDArray[np.uint8]  # [height, width]
 Size = tuple[int, int]  # width, height
 Pair = tuple[Path, Path]  # the folder of pictures, the folder of masks
 
+UNLABELLED = 255  # in a mask that was read
 IMAGES, MASKS, ANNOTATED = ("images", "pictures"), "masks", "annot"
 SCANNED = 64  # masks that are looked at before anything runs
 ORIENTATION, TURNED = 0x0112, 5  # EXIF: from this value on, width and height change places
@@ -122,7 +123,7 @@ def _pairs(images: Path, masks: Path, split: str, labels: Sequence[str], ignore:
 
 
 def read_mask(path: Path, size: Size, *, labels: Sequence[str], ignore: int | None) -> Mask:
-    """The mask of a picture of `size`: uint8 [height, width], each a label or `ignore`. Raises DataError.
+    """The mask of a picture of `size`: uint8 [height, width], each a label, or UNLABELLED where it was `ignore`. Raises DataError.
 
     Of two labels and no `ignore` 255 is the second: so masks of one thing are usually drawn.
     """
@@ -143,7 +144,11 @@ def read_mask(path: Path, size: Size, *, labels: Sequence[str], ignore: int | No
             f"{titled(path, 2)} holds the label {strange[0]}{more}, and the model has {len(labels)}: {few(labels)}",
             hint=f"a model of these labels, or --ignore {strange[0]}",
         )
-    return values.astype(np.uint8)
+    return (
+        np.where(values == ignore, UNLABELLED, values).astype(np.uint8)
+        if ignore is not None
+        else values.astype(np.uint8)
+    )
 
 
 def _values(path: Path) -> NDArray[np.integer]:
@@ -178,7 +183,7 @@ def _scan(
         size = _size(pictures[i])
         if size:
             seen |= set(np.unique(read(masks[i], size)).tolist())
-    if len(labels) == 2 and seen == {0, ignore}:
+    if len(labels) == 2 and seen == {0, UNLABELLED}:
         raise DataError(
             f"the masks hold 0 and {ignore} alone, and pixels of {ignore} do not count",
             hint=f"--ignore none, if {ignore} is '{labels[1]}'",

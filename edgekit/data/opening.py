@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgekit.data import folders, idx, parquet, stamps
-from edgekit.data.dataset import DataSet, Source, with_labels, without_labels
+from edgekit.data.dataset import DataSet, Source, own_classes, with_labels, without_labels
 from edgekit.data.splits import SPLITS, split_of
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
@@ -16,14 +16,15 @@ T = TypeVar("T")
 
 def open_data(
     folder: Path,
-    labels: Sequence[str],
+    labels: Sequence[str] | None,
     *,
     labels_file: Path | None = None,
     split: str | None = None,
     unlabelled: bool = False,
     trained: TrainedOn | None = None,
 ) -> DataSet:
-    """Find out what a folder holds, and match its classes with a model's labels.
+    """Find out what a folder holds, and match its classes with a model's labels; None: the classes
+    are the pictures' own.
 
     In this order: a labels file given by the user; idx files; parquet files; a metadata file of the Hugging Face hub;
     class folders; pictures without labels. A split "val" or "train" that is not there is what the model held out of its
@@ -43,7 +44,10 @@ def open_data(
     source = (_choose(there, split, folder) if drawn is None else there[drawn])()
     if source.count == 0:
         raise DataError(f"no pictures in {folder}", hint="a folder of pictures, idx files or parquet files")
-    found = without_labels(source) if unlabelled or source.names is None else with_labels(source, labels)
+    if unlabelled or source.names is None:
+        found = without_labels(source)
+    else:
+        found = with_labels(source, own_classes(source) if labels is None else labels)
     return found if split is None or drawn is None else stamps.part(found, split, trained, folder)
 
 

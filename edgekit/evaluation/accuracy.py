@@ -80,6 +80,10 @@ class Paired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flips: tuple[Flip, ...]
     schema: Literal[1] = 1
 
+    def needed(self, max_drop: float) -> int:
+        """Pictures that show a drop of `max_drop` with a power of 80 %, at the discordance that was seen."""
+        return pictures_needed(max_drop, self.discordance)
+
     @property
     def discordance(self) -> float:
         """Share of pictures that could have changed the drop: one of the two right, or without labels, flips."""
@@ -98,17 +102,6 @@ def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
     if paired.drop.low > max_drop:
         return "fail"
     return "pass" if paired.drop.high < max_drop else "inconclusive"
-
-
-def needed(paired: Paired, max_drop: float) -> int:
-    """Pictures that show a drop of `max_drop` with a power of 80 %, at the discordance that was seen."""
-    return pictures_needed(max_drop, paired.discordance)
-
-
-def what_decides(paired: Paired, max_drop: float) -> str:
-    """What to do where pictures do not decide."""
-    more = needed(paired, max_drop)
-    return f"about {more:,} would" if more > paired.pictures else f"the loss is too near to {100 * max_drop:.2f}"
 
 
 class Tally:

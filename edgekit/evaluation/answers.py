@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Container, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -38,23 +39,6 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like
         return self.probabilities[0] - (self.probabilities[1] if len(self.probabilities) > 1 else 0.0)
 
 
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One picture.
-
-    truth       classes that count as right; empty where not labelled
-    answers     the candidate's, then the reference's
-    sqnr_db     of the candidate's scores, taking the reference's for the truth; None: equal, or no reference
-    unreadable  why the picture could not be read; then there are no answers
-    """
-
-    position: int
-    name: str
-    truth: tuple[int, ...]
-    answers: tuple[Answer, ...] = ()
-    sqnr_db: float | None = None
-    unreadable: str = ""
-
-
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose answers to what: any other value means other answers."""
 
@@ -71,6 +55,51 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, data=""))).hexdigest()[:12]
 
 
+class Kept(Protocol):
+    """What is kept of one picture. unreadable: why it could not be read; then there is nothing else."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def unreadable(self) -> str: ...
+
+    def fault(self, key: Key, classes: int) -> str | None:
+        """What a record cannot be that was made of these artifacts and pictures, in words."""
+        ...
+
+
+R = TypeVar("R", bound=Kept)
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One picture.
+
+    truth       classes that count as right; empty where not labelled
+    answers     the candidate's, then the reference's
+    sqnr_db     of the candidate's scores, taking the reference's for the truth; None: equal, or no reference
+    unreadable  why the picture could not be read; then there are no answers
+    """
+
+    position: int
+    name: str
+    truth: tuple[int, ...]
+    answers: tuple[Answer, ...] = ()
+    sqnr_db: float | None = None
+    unreadable: str = ""
+
+    def fault(self, key: Key, classes: int) -> str | None:
+        named = [*self.truth, *(number for answer in self.answers for number in answer.classes)]
+        if len(self.answers) != len(key.artifacts):
+            return f"{len(self.answers)} answers"
+        if key.labels and not self.truth:
+            return "no label"
+        if not all(0 <= number < classes for number in named):
+            return "a class that the model does not know"
+        return None if all(_is_whole(answer) for answer in self.answers) else "an answer without classes"
+
+
 def best(scores: NDArray[np.float32], task: Classification = LOGITS) -> Answer:
     """The head of one picture's scores [classes]; of equal scores the lower class comes first."""
     probabilities = task.probabilities(scores)
@@ -82,12 +111,12 @@ def best(scores: NDArray[np.float32], task: Classification = LOGITS) -> Answer:
     )
 
 
-class Answers(AbstractContextManager["Answers"]):
+class Answers(AbstractContextManager["Answers[R]"], Generic[R]):
     """The file of one key in a folder. `done` holds the positions that are answered already."""
 
-    def __init__(self, folder: Path, name: str, key: Key, *, classes: int, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, key: Key, kind: type[R], *, classes: int, fresh: bool = False) -> None:
         """Raises OutputError where the folder cannot be written or the file is damaged."""
-        self.key, self.classes = key, classes
+        self.key, self.kind, self.classes = key, kind, classes
         self.path = folder / f"{name}-{key.digest()}.jsonl"
         with output_errors(ELSEWHERE):
             folder.mkdir(parents=True, exist_ok=True)
@@ -103,12 +132,12 @@ class Answers(AbstractContextManager["Answers"]):
             if new:
                 self._write(key)
 
-    def append(self, records: Sequence[Record]) -> None:
+    def append(self, records: Sequence[R]) -> None:
         with output_errors(ELSEWHERE):
             self._write(*records)
         self.done.update(record.position for record in records)
 
-    def read(self, positions: Container[int] | None = None) -> Iterator[Record]:
+    def read(self, positions: Container[int] | None = None) -> Iterator[R]:
         """Each picture once, in the order they were answered."""
         seen: set[int] = set()
         with self.path.open("rb") as f:
@@ -116,28 +145,16 @@ class Answers(AbstractContextManager["Answers"]):
                 if number == 1:
                     continue
                 try:
-                    record = reading.json(line, Record)
-                    if not record.unreadable:
-                        self._check(record)
+                    record = reading.json(line, self.kind)
+                    if not record.unreadable and (fault := record.fault(self.key, self.classes)):
+                        raise reading.Malformed(f"{record.name} has {fault}")
                 except reading.Malformed as error:
                     raise OutputError(f"{self.path}, line {number}: {error}", hint="--fresh starts over") from None
                 if record.position not in seen and (positions is None or record.position in positions):
                     seen.add(record.position)
                     yield record
 
-    def _check(self, record: Record) -> None:
-        """Raises Malformed for what was never answered to these artifacts and pictures."""
-        named = [*record.truth, *(number for answer in record.answers for number in answer.classes)]
-        for what, holds in (
-            (f"{len(record.answers)} answers", len(record.answers) == len(self.key.artifacts)),
-            ("no label", bool(record.truth) or not self.key.labels),
-            ("a class that the model does not know", all(0 <= number < self.classes for number in named)),
-            ("an answer without classes", all(_is_whole(answer) for answer in record.answers)),
-        ):
-            if not holds:
-                raise reading.Malformed(f"{record.name} has {what}")
-
-    def _write(self, *lines: msgspec.Struct) -> None:
+    def _write(self, *lines: Any) -> None:
         self.file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
     def __exit__(self, *_: object) -> None:

@@ -1,38 +1,42 @@
 """Artifacts answer a data set: decoding runs ahead of inference, answers are kept as they come."""
 
 import itertools
+import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekit import __version__
 from edgekit.answering import Contender, contender
 from edgekit.artifact import Artifact
 from edgekit.data import DataSet, Picture, stamps
-from edgekit.data.decoding import Fitted, decoded
+from edgekit.data.decoding import Fitted, Seen, decoded
 from edgekit.devices import Device
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, RequestError, UnsupportedError
-from edgekit.evaluation.accuracy import Accuracy, Paired, Tally, pair
-from edgekit.evaluation.answers import Answers, Key, Record, best
-from edgekit.evaluation.label_check import suspicion
+from edgekit.evaluation.accuracy import Accuracy, Paired
+from edgekit.evaluation.answers import Answers, Key, R
+from edgekit.evaluation.classes import Classes
+from edgekit.evaluation.counting import Counting
+from edgekit.evaluation.results import Change, Result
+from edgekit.evaluation.segments import Segments
+from edgekit.evaluation.vectors import Vectors
 from edgekit.runs import Evaluated, Learned, now, subject
 from edgekit.runtimes import Options
-from edgekit.statistics.proportions import wilson
-from edgekit.tasks import Classification
-from edgekit.tasks.likeness import sqnr_db
+from edgekit.statistics.proportions import Share, wilson
+from edgekit.tasks import Classification, Embedding, Raw, Segmentation, name_of
+from edgekit.tensors import Values, decoded_shape
 
 STATE = Path("build/eval")
 TIMEOUT = 60.0
-Scores = NDArray[np.float32]
+HELD = 1 << 27  # bytes of answers that are asked for together
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many pictures; called for each
 
 
@@ -51,6 +55,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     suspicion    why the labels seem to be wrong, not the model
     answers      the file of recorded answers
     learned      how many of the pictures the models were trained on; None where they do not say
+    results      figures of every task, the candidate's, then the reference's; none where nothing says what is right
+    change       the candidate against its reference, if there is one, in terms of every task
     """
 
     data: str
@@ -63,6 +69,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu_class: str
     answers: str
     learned: Learned | None = None
+    results: tuple[Result, ...] = ()
+    change: Change | None = None
     schema: Literal[1] = 1
 
 
@@ -101,9 +109,12 @@ def evaluate(
     with ExitStack() as stack:
         place = device or Local()
         contenders = [stack.enter_context(contender(a, place, options, timeout)) for a in artifacts]
-        classes = len(artifacts[0].labels())
-        kept = Answers(state, artifacts[0].name, _key(contenders, data), classes=classes, fresh=fresh)
-        answers = stack.enter_context(kept)
+        counted = counting(contenders, data)
+        answers = stack.enter_context(
+            Answers(
+                state, artifacts[0].name, _key(contenders, data), counted.kind, classes=len(counted.labels), fresh=fresh
+            )
+        )
         left = [position for position in positions if position not in answers.done]
         if len(left) < len(positions):
             say(f"resumed: {len(positions) - len(left):,} answers are in {answers.path} (--fresh starts over)")
@@ -111,33 +122,44 @@ def evaluate(
         # Pillow warns of large pictures, and the threads that decode cannot tell it not to
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        for records in stack.enter_context(closing(ask(contenders, data.read(left), workers, place.at_once))):
+        for records in stack.enter_context(closing(ask(counted, data.read(left), workers, at_once(artifacts, place)))):
             answers.append(records)
             for _ in records:
                 tick()
-        return _count(contenders, data, positions, answers, learned)
+        return _count(counted, positions, answers, learned)
+
+
+def at_once(artifacts: Sequence[Artifact], device: Device) -> int:
+    """How many pictures are answered together: a map of scores can take tens of megabytes."""
+    sizes = [4 * sum(math.prod(decoded_shape(o)) for o in a.manifest.outputs) for a in artifacts]
+    return max(1, min(device.at_once, HELD // max(sum(sizes), 1)))
 
 
 def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> list[Evaluated]:
     """The lines of an evaluation: of the candidate, and of its reference where there is one."""
-    drops = [(found.paired.reference, found.paired.drop) if found.paired else (None, None), (None, None)]
+    drops = [(found.change.reference, found.change.drop) if found.change else (None, None), (None, None)]
+    shares: list[tuple[Share | None, Share | None]] = [(a.top1, a.top5) for a in found.accuracies]
+    shares = shares or [(None, None)] * len(found.results)
     return [
         Evaluated(
             made=now(),
             edgekit=__version__,
             subject=subject(artifact, artifact.folder),
-            runtime=accuracy.runtime,
+            runtime=result.runtime,
             device=device,
             cpu_class=found.cpu_class,
             data=found.data,
-            pictures=accuracy.pictures,
-            top1=accuracy.top1,
-            top5=accuracy.top5,
+            pictures=result.pictures,
+            top1=top1,
+            top5=top5,
             against=against,
             drop=drop,
             learned=found.learned,
+            figures=result.figures,
         )
-        for artifact, accuracy, (against, drop) in zip(artifacts, found.accuracies, drops, strict=False)
+        for artifact, result, (top1, top5), (against, drop) in zip(
+            artifacts, found.results, shares, drops, strict=False
+        )
     ]
 
 
@@ -148,66 +170,94 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
         (height, width), c = spec.input_size, spec.channels
         if takes.shape[1:] != ((c, height, width) if takes.layout == "NCHW" else (height, width, c)):
             raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not a picture")
-        if not isinstance(artifact.manifest.task, Classification):
-            raise UnsupportedError(
-                f"{artifact.name} is no classifier ({artifact.manifest.task}), and accuracy is counted of classes",
-                hint="edgekit verify ARTIFACT --against ANOTHER --data DIR compares the answers of two files",
+        _check_task(artifact)
+    first, *others = artifacts
+    for other in others:
+        if name_of(other.manifest.task) != name_of(first.manifest.task):
+            raise RequestError(
+                f"{other.name} is a {name_of(other.manifest.task)}, {first.name} a {name_of(first.manifest.task)}",
+                hint="two files of one model",
             )
-        if artifact.manifest.task.independent:
-            raise UnsupportedError(
-                f"{artifact.name} answers each label by itself, and accuracy is counted of one class a picture",
-                hint="edgekit verify ARTIFACT --against ANOTHER --data DIR compares the labels of two files",
-            )
-    if len({tuple(artifact.labels()) for artifact in artifacts}) > 1:
+        if other.labels() != first.labels():
+            raise RequestError(f"{other.name} knows other classes than {first.name}", hint="two files of one model")
+        here, there = (list(map(decoded_shape, a.manifest.outputs)) for a in (first, other))
+        if here != there:
+            raise RequestError(f"{other.name} answers {there}, {first.name} {here}", hint="two files of one model")
+    masks = isinstance(first.manifest.task, Segmentation)
+    if data.labelled and masks != (data.masks is not None):
         raise RequestError(
-            f"{artifacts[1].name} knows other classes than {artifacts[0].name}", hint="two files of one model"
+            f"{first.name} is a {name_of(first.manifest.task)}, and the {data.what} have {'no masks' if masks else 'masks'}"
         )
     if not data.labelled and len(artifacts) == 1:
         raise DataError(
             f"nothing says what is on the {data.what}",
-            hint="--labels FILE, or --reference ARTIFACT to compare without labels",
+            hint=f"{'masks' if masks else '--labels FILE'}, or --reference ARTIFACT to compare without labels",
         )
     if not len(data):
         raise DataError(f"no picture is left of the {data.what}", hint="; ".join(data.notes))
 
 
+def _check_task(artifact: Artifact) -> None:
+    task, hint = (
+        artifact.manifest.task,
+        "edgekit verify ARTIFACT --against ANOTHER --data DIR compares the {} of two files",
+    )
+    if isinstance(task, Raw):
+        raise UnsupportedError(
+            f"{artifact.name} answers {task}, and nothing says what is right", hint=hint.format("answers")
+        )
+    if isinstance(task, Classification) and task.independent:
+        raise UnsupportedError(
+            f"{artifact.name} answers each label by itself, and accuracy is counted of one class a picture",
+            hint=hint.format("labels"),
+        )
+
+
+def counting(contenders: Sequence[Contender], data: DataSet) -> Counting[Any]:
+    """By the task of the files, which `check` has found to be one."""
+    match contenders[0].artifact.manifest.task:
+        case Segmentation():
+            return Segments(contenders, data)
+        case Embedding():
+            return Vectors(contenders, data)
+    return Classes(contenders, data)
+
+
 def ask(
-    contenders: Sequence[Contender], pictures: Iterable[Picture], workers: int, at_once: int = Local.at_once
-) -> Generator[list[Record], None, None]:
+    counted: Counting[R], pictures: Iterable[Picture], workers: int, at_once: int = Local.at_once
+) -> Generator[list[R], None, None]:
     """Records of `at_once` pictures at a time, in their order.
 
     Contenders answer at the same time, and have the next pictures already while the answers to these are recorded.
     """
+    contenders = counted.contenders
     specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in contenders))
     which = [specs.index(c.artifact.manifest.preprocess) for c in contenders]
     with ExitStack() as stack:
         # a thread each: it waits for the process that answers
         pools = [stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="answer")) for _ in contenders]
         stream = stack.enter_context(closing(decoded(pictures, specs, workers, ahead=2 * at_once + workers)))
-        asked: deque[tuple[list[tuple[Picture, Fitted]], list[Future[Scores]]]] = deque()
+        asked: deque[tuple[list[tuple[Picture, Fitted]], list[Future[Values]]]] = deque()
         while (batch := list(itertools.islice(stream, at_once))) or asked:
             if batch:
-                readable = [fitted for _, fitted in batch if not isinstance(fitted, DataError)]
+                readable = [seen.pixels for _, seen in batch if isinstance(seen, Seen)]
                 together = zip(pools, contenders, which, strict=True) if readable else ()
-                asked.append(
-                    (batch, [p.submit(_scores, c, np.stack([f[i] for f in readable])) for p, c, i in together])
-                )
+                asked.append((batch, [p.submit(c.values, np.stack([r[i] for r in readable])) for p, c, i in together]))
             if len(asked) > 1 or not batch:
                 first, futures = asked.popleft()
-                yield _records(first, contenders, [future.result() for future in futures])
+                yield _records(counted, first, [future.result() for future in futures])
 
 
-def _records(
-    batch: Sequence[tuple[Picture, Fitted]], contenders: Sequence[Contender], scores: Sequence[Scores]
-) -> list[Record]:
-    """`scores`: of each contender, to the pictures of the batch that could be read."""
-    each = iter(zip(*scores, strict=True))
-    return [
-        Record(picture.position, picture.name, picture.truth, unreadable=fitted.message)
-        if isinstance(fitted, DataError)
-        else _record(picture, contenders, next(each))
-        for picture, fitted in batch
-    ]
+def _records(counted: Counting[R], batch: Sequence[tuple[Picture, Fitted]], values: Sequence[Values]) -> list[R]:
+    """`values`: of each contender, to the pictures of the batch that could be read."""
+    records, row = [], 0
+    for picture, seen in batch:
+        if isinstance(seen, Seen):
+            records.append(counted.keep(picture, seen, [tuple(output[row] for output in v) for v in values]))
+            row += 1
+        else:
+            records.append(counted.unread(picture, seen.message))
+    return records
 
 
 def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
@@ -221,75 +271,43 @@ def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
     )
 
 
-def _scores(asked: Contender, pixels: NDArray[np.uint8]) -> Scores:
-    """[n, classes]"""
-    return asked.values(pixels)[0]
-
-
-def _record(picture: Picture, contenders: Sequence[Contender], scores: Sequence[Scores]) -> Record:
-    tasks = [task for c in contenders if isinstance(task := c.artifact.manifest.task, Classification)]  # see `check`
-    answers = tuple(best(s, task) for s, task in zip(scores, tasks, strict=True))
-    noise = None
-    if len(scores) > 1:
-        ours, theirs = scores
-        if tasks[0] != tasks[1]:  # of different kinds: as probabilities
-            ours, theirs = (t.probabilities(s) for t, s in zip(tasks, scores, strict=True))
-        decibels = sqnr_db(theirs, ours)
-        noise = decibels if np.isfinite(decibels) else None
-    return Record(picture.position, picture.name, picture.truth, answers, noise)
-
-
 def _count(
-    contenders: Sequence[Contender],
-    data: DataSet,
-    positions: Sequence[int],
-    answers: Answers,
-    learned: dict[int, bool] | None,
+    counted: Counting[R], positions: Sequence[int], answers: Answers[R], learned: dict[int, bool] | None
 ) -> Evaluation:
     """Figures from recorded answers, which are read from the file again. `learned`: of the positions where that is known."""
-    wanted = set(positions)
-    tallies = [Tally(i) for i in range(len(contenders))]
+    data, wanted = counted.data, set(positions)
     unreadable = []
     seen: list[tuple[bool | None, bool]] = []  # whether it was learned from, and named rightly
     for record in answers.read(wanted):
         if record.unreadable:
             unreadable.append(Unreadable(record.name, record.unreadable))
-            continue
-        if learned is not None:
-            seen.append((learned.get(record.position), record.answers[0].first in record.truth))
-        if data.labelled:
-            for tally in tallies:
-                tally.add(record)
+        elif learned is not None:
+            seen.append((learned.get(record.position), counted.right(record)))
     asked = len(wanted) - len(unreadable)
     if not asked:
         raise DataError(f"none of the {len(wanted)} pictures can be read ({unreadable[0].why})", hint="other --data")
-    names, labels = [c.artifact.name for c in contenders], contenders[0].artifact.labels()
-    accuracies = tuple(
-        tally.accuracy(name, c.digest, c.runtime, labels)
-        for tally, name, c in zip(tallies, names, contenders, strict=True)
-        if data.labelled
-    )
-    paired = None
-    if len(contenders) > 1:
-        readable = (record for record in answers.read(wanted) if not record.unreadable)
-        paired = pair(readable, names[0], names[1], labels, labelled=data.labelled)
+    found = counted.count(lambda: (record for record in answers.read(wanted) if not record.unreadable))
+    exact = data.labelled and isinstance(counted, Classes)
     return Evaluation(
         data=data.what,
-        notes=data.notes,
+        notes=(*data.notes, *found.notes),
         pictures=asked,
         unreadable=tuple(unreadable),
-        accuracies=accuracies,
-        paired=paired,
-        suspicion=suspicion(tallies[0].first, accuracies[0], paired, labels) if accuracies else None,
-        cpu_class=contenders[0].where,
+        accuracies=found.accuracies,
+        paired=found.paired,
+        suspicion=found.suspicion,
+        cpu_class=counted.contenders[0].where,
         answers=str(answers.path),
-        learned=_learned(seen, labelled=data.labelled) if learned is not None else None,
+        learned=_learned(seen, exact=exact) if learned is not None else None,
+        results=found.results,
+        change=found.change,
     )
 
 
-def _learned(seen: Sequence[tuple[bool | None, bool]], *, labelled: bool) -> Learned:
-    """Of each picture whether it was learned from (None: nobody knows), and whether it is named rightly."""
+def _learned(seen: Sequence[tuple[bool | None, bool]], *, exact: bool) -> Learned:
+    """Of each picture whether it was learned from (None: nobody knows), and whether it is named rightly. `exact`: whether the
+    latter is known of each."""
     told = [known for known, _ in seen if known is not None]
     others = [right for known, right in seen if not known]
-    exact = labelled and len(told) == len(seen)
-    return Learned(sum(told), len(told), wilson(sum(others), len(others)) if exact else None)
+    counts = exact and len(told) == len(seen)
+    return Learned(sum(told), len(told), wilson(sum(others), len(others)) if counts else None)

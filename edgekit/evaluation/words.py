@@ -1,13 +1,17 @@
 """What an evaluation comes to, in sentences and rows."""
 
+from collections.abc import Sequence
+
 from edgekit.data.classes import brief
-from edgekit.evaluation.accuracy import Accuracy, Flip, Paired, drop_verdict, what_decides
+from edgekit.evaluation.accuracy import Flip, Paired, drop_verdict
+from edgekit.evaluation.results import Change, Result, what_decides
 from edgekit.evaluation.run import Evaluation
 from edgekit.runs import Learned
+from edgekit.statistics.figures import Figure
 from edgekit.statistics.proportions import Share
 
 LISTED = 8  # unreadable pictures named where not all are wanted
-ACCURACY = ("artifact", "runtime", "pictures", "top-1", "top-5")
+WORST = 5  # labels that are named where not all are wanted
 FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
 
 
@@ -23,9 +27,32 @@ def unreadable(found: Evaluation, *, verbose: bool = False) -> list[str]:
     return lines + ([f"  and {rest} more (-v names them)"] if rest else [])
 
 
-def accuracy(a: Accuracy) -> tuple[str, ...]:
-    """A row under `ACCURACY`."""
-    return a.artifact, a.runtime, f"{a.pictures:,}", percent(a.top1), percent(a.top5) if a.top5 else ""
+def header(results: Sequence[Result]) -> tuple[str, ...]:
+    return ("artifact", "runtime", "pictures", *(figure.name for figure in results[0].figures))
+
+
+def result(r: Result) -> tuple[str, ...]:
+    """A row under `header`."""
+    return r.artifact, r.runtime, f"{r.pictures:,}", *map(percent, r.figures)
+
+
+def parts(results: Sequence[Result], *, verbose: bool = False) -> list[tuple[str, ...]]:
+    """Rows: the labels that fare worst in the first file, or all; each with every file's share."""
+    known = [{part.label: part.value for part in r.parts} for r in results]
+    worst = sorted(results[0].parts, key=lambda part: part.value)[: None if verbose else WORST]
+    return [(brief(part.label), f"{part.of:,}", *(f"{of[part.label]:.1%}" for of in known)) for part in worst]
+
+
+def change(c: Change) -> list[tuple[str, str]]:
+    """Rows: what is lost against the reference, and how far the two agree."""
+    rows = []
+    if c.drop:
+        rows.append(
+            (f"{c.figure} lost", f"{points(c.drop.estimate)} points [{points(c.drop.low)}, {points(c.drop.high)}]")
+        )
+    rows += [(a.name, f"{a.value:.4f}" if "cosine" in a.name else f"{a.value:.2%}") for a in c.alike]
+    p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (c.sqnr_db_p10, c.sqnr_db_p50))
+    return [*rows, ("SQNR", f"median {p50}, lowest tenth below {p10}")]
 
 
 def paired(p: Paired, *, verbose: bool = False) -> list[tuple[str, str]]:
@@ -55,33 +82,51 @@ def flip(f: Flip) -> tuple[str, ...]:
 
 def sentence(found: Evaluation, max_drop: float) -> str:
     """What it comes to, in plain words."""
-    paired = found.paired
+    c, limit = found.change, points(max_drop)
+    if c is None:
+        return _alone(found)
+    if c.drop is None:
+        return _unlabelled(c, found.paired, max_drop)
+    match drop_verdict(found.paired, max_drop) if found.paired else c.verdict(max_drop):
+        case "pass":
+            bound = "nothing" if c.drop.high <= 0 else f"at most {points(c.drop.high)} points"
+            return f"{c.candidate} loses {bound} of {c.figure} against {c.reference} (95 % confidence, limit {limit})."
+        case "fail":
+            return f"{c.candidate} loses {points(c.drop.estimate)} points of {c.figure} against {c.reference}, more than {limit}."
+    way = what_decides(found.paired or c, max_drop)
+    return f"{c.pictures:,} pictures do not decide whether {c.candidate} loses more than {limit} points: {way}."
+
+
+def _alone(found: Evaluation) -> str:
+    first, learned = found.results[0], found.learned
+    figure = first.headline
+    said = f"{first.artifact} names {figure.value:.1%} of {figure.of:,} pictures rightly"
+    if not found.accuracies:
+        said = f"{first.artifact} has {article(figure.name)} of {figure.value:.1%} on {figure.of:,} pictures"
+    if learned and learned.pictures:
+        said += f", of which it was trained on {learned.pictures:,}" if learned.others else ""
+        return f"{said} (CPU class {found.cpu_class}): that says nothing of new ones."
+    return f"{said}, and with 95 % confidence {_like(figure)} (CPU class {found.cpu_class})."
+
+
+def article(figure: str) -> str:
+    return f"an {figure}" if figure[0] in "mA8" else f"a {figure}"
+
+
+def _unlabelled(c: Change, paired: Paired | None, max_drop: float) -> str:
+    """Answers against answers: of classes that bounds what can be lost, of other tasks it says how alike they are."""
+    limit = points(max_drop)
     if paired is None:
-        first, learned = found.accuracies[0], found.learned
-        said = f"{first.artifact} names {first.top1.value:.1%} of {first.top1.of:,} pictures rightly"
-        if learned and learned.pictures:
-            said += f", of which it was trained on {learned.pictures:,}" if learned.others else ""
-            return f"{said} (CPU class {found.cpu_class}): that says nothing of new ones."
-        return f"{said}, and with 95 % confidence {_like(first.top1)} (CPU class {found.cpu_class})."
-    verdict, limit, n = drop_verdict(paired, max_drop), points(max_drop), f"{paired.pictures:,}"
-    if paired.drop is None:
-        most = points(1 - paired.agreement.low)
-        if verdict == "pass":
-            return f"{paired.candidate} loses at most {most} points: no more can be lost than answers differ (limit {limit})."
-        return (
-            f"Answers alone do not decide: up to {most} points may be lost (limit {limit}); --labels FILE tells more."
-        )
-    if verdict == "pass":
-        bound = "nothing" if paired.drop.high <= 0 else f"at most {points(paired.drop.high)} points"
-        return f"{paired.candidate} loses {bound} of top-1 against {paired.reference} (95 % confidence, limit {limit})."
-    if verdict == "fail":
-        return f"{paired.candidate} loses {points(paired.drop.estimate)} points of top-1 against {paired.reference}, more than {limit}."
-    way = what_decides(paired, max_drop)
-    return f"{n} pictures do not decide whether {paired.candidate} loses more than {limit} points: {way}."
+        said = ", ".join(f"{a.name} {a.value:.4g}" for a in c.alike)
+        return f"{c.candidate} against {c.reference}: {said}. What is lost, only {'masks' if c.figure == 'mIoU' else 'classes'} tell."
+    most = points(1 - paired.agreement.low)
+    if drop_verdict(paired, max_drop) == "pass":
+        return f"{c.candidate} loses at most {most} points: no more can be lost than answers differ (limit {limit})."
+    return f"Answers alone do not decide: up to {most} points may be lost (limit {limit}); --labels FILE tells more."
 
 
-def _like(top1: Share) -> str:
-    return f"{top1.low:.1%} to {top1.high:.1%} of pictures like these"
+def _like(figure: Share | Figure) -> str:
+    return f"{figure.low:.1%} to {figure.high:.1%} of pictures like these"
 
 
 def learned(learned: Learned) -> str:
@@ -94,7 +139,7 @@ def learned(learned: Learned) -> str:
     return f"{said}\n  try: --split val, which training held out; or pictures that it has not seen"
 
 
-def percent(share: Share) -> str:
+def percent(share: Share | Figure) -> str:
     return f"{share.value:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 

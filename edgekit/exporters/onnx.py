@@ -11,7 +11,7 @@ from edgekit.errors import ExportError, MissingExtraError, reason
 from edgekit.exporters import Exported, Say, answers, assigned
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "numpy", "pillow")
@@ -48,9 +48,17 @@ class OnnxExporter:
                 raise MissingExtraError(module, "onnx")
 
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
-        with quiet():  # seconds of imports, which a wrong request must not wait for
+        with silenced():  # seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import onnx_graph, onnx_source
-        made = onnx_source.make(model, recipe, calibration, out / "converter.log", say)
+        # a PReLU ends the chain of integers anyway, and what lies around it bears them badly (schemes.toml, "prelu")
+        made = onnx_source.make(
+            model,
+            recipe,
+            calibration,
+            out / "converter.log",
+            say,
+            "layers' inputs" if model.family == "prelu" else "every operator",
+        )
         onnx_graph.settle_versions(made.graph)
         onnx_graph.describe(made.graph, model, recipe)
         blob = made.graph.SerializeToString(deterministic=True)

@@ -12,9 +12,9 @@ from onnx import numpy_helper
 from edgekit.errors import ExportError
 from edgekit.exporters.diagnose import diagnose
 from edgekit.models import LoadedModel
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification, Task
+from edgekit.tasks import Classification, Segmentation, Task
 
 
 def build(
@@ -27,12 +27,12 @@ def build(
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    names: of the outputs. Example tensors have a batch of two where the batch is dynamic: the tracer takes a batch of
-    one for a constant.
+    shape: of a picture, [c, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic:
+    the tracer takes a batch of one for a constant.
     """
     example = torch.zeros(2 if recipe.dynamic_batch else 1, *shape).to(dtype)
     try:
-        with quiet(log):
+        with silenced(log):
             program = torch.onnx.export(
                 module,
                 (example,),
@@ -47,7 +47,7 @@ def build(
         assert program is not None
         model = program.model_proto
     except Exception as error:  # whatever the tracer and its passes raise
-        with quiet():
+        with silenced():
             why = diagnose(error, module, example)
         raise ExportError(f"torch.onnx cannot export this model: {why}") from error
     _tidy(model)
@@ -118,7 +118,8 @@ def settle_versions(model: onnx.ModelProto) -> None:
 def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> None:
     """Everything of `model_info`, the labels as they are, and what made the file."""
     entries = {f"model_info {key}": value for key, value in model_info(loaded, recipe, model).items()}
-    entries["labels"] = json.dumps(loaded.labels, ensure_ascii=False)
+    if loaded.labels:
+        entries["labels"] = json.dumps(loaded.labels, ensure_ascii=False)
     entries["edgekit"] = f"{loaded.name}, {recipe.quantize.scheme}"
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
@@ -138,8 +139,10 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
     spec = loaded.preprocess
     mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
     scale = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
-    return _kind(loaded.task, graph) | {
-        "labels": " ".join(label.replace(" ", "_") for label in loaded.labels),
+    told = _kind(loaded.task, graph)
+    if loaded.labels:
+        told["labels"] = " ".join(label.replace(" ", "_") for label in loaded.labels)
+    return told | {
         "mean_values": " ".join(f"{v:.9g}" for v in mean),
         "scale_values": " ".join(f"{v:.9g}" for v in scale),
         "resize_type": RESIZES[spec.crop_mode],
@@ -148,7 +151,9 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
 
 
 def _kind(task: Task, graph: onnx.ModelProto) -> dict[str, str]:
-    """What the Model API may make of the answers."""
+    """What the Model API may make of the answers. A map of one channel it takes for classes, so it is not told of one."""
+    if isinstance(task, Segmentation) and graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value > 1:
+        return {"model_type": "Segmentation"}
     if not isinstance(task, Classification):
         return {}
     last = next(n.op_type for n in graph.graph.node if graph.graph.output[0].name in n.output)

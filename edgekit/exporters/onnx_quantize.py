@@ -31,7 +31,7 @@ Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the fi
 Grid = NDArray[np.float32]
 LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
 FETCHED = 256 * 2**20  # bytes of activations that are looked at in one run: a U-Net of 512 x 512 has gigabytes
-Placement = Literal["every operator", "layers", "layers' inputs"]
+Placement = Literal["every operator", "layers' inputs"]
 
 
 class Grids:
@@ -139,6 +139,7 @@ def _static(
     placement: Placement,
 ) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
+    _name_apart(model)
     ranges = collect_ranges(model, recipe, feed)
     if pixels:
         ranges[model.graph.input[0].name] = pixels
@@ -154,9 +155,7 @@ def _static(
     kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
-    if placement != "every operator":
         kept += _without_weights(model)
-    _name_apart(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -167,7 +166,7 @@ def _static(
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        op_types_to_quantize=None if placement == "every operator" else LAYERS,
+        op_types_to_quantize=LAYERS if placement == "layers' inputs" else None,
         nodes_to_exclude=kept,
         extra_options=options,
     )

@@ -17,7 +17,7 @@ from edgekit.exporters.deployed import Deployed
 from edgekit.exporters.preparing import Prepared, prepare
 from edgekit.exporters.ranges import pixel_range
 from edgekit.models import LoadedModel
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.tasks import Classification
 from edgekit.tensors import Tensor, encode
@@ -64,7 +64,7 @@ def make(
             say(said)
             notes = (*notes, said)
         grids = onnx_quantize.Grids(_layers(prepared), pair_safe=pair_safe)
-        with quiet(), tempfile.TemporaryDirectory(prefix="edgekit-") as work:
+        with silenced(), tempfile.TemporaryDirectory(prefix="edgekit-") as work:
             graph = onnx_quantize.quantize(graph, recipe, pixels, feed, grids, Path(work), placement)
     return Made(graph, given, notes)
 

@@ -14,7 +14,7 @@ from edgekit.exporters import Exported, Say, answers, assigned
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.tensors import Tensor
 
@@ -42,7 +42,7 @@ class OpenvinoExporter:
                 raise MissingExtraError(module, "openvino")
 
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
-        with quiet():  # seconds of imports, which a wrong request must not wait for
+        with silenced():  # seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import onnx_graph, onnx_source
         inner, notes = _inner(recipe, model.family)
         made = onnx_source.make(model, inner, calibration, out / "converter.log", say, "layers' inputs")

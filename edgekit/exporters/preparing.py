@@ -79,7 +79,7 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
 
 
 def first(calibration: Pictures, spec: Preprocess) -> torch.Tensor:
-    """The first calibration pictures, normalised: float32 [n, 3, h, w]."""
+    """The first calibration pictures, normalised: float32 [n, c, h, w]."""
     height, width = spec.input_size
     count = min(max(4, PICTURES * 224 * 224 // (height * width)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))

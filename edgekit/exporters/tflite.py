@@ -19,7 +19,7 @@ from edgekit.exporters.preparing import prepare
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.tensors import Tensor
 
@@ -73,7 +73,7 @@ class TfliteExporter:
         prepared = prepare(model, recipe, calibration, say)
         deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
-        with quiet():  # ten seconds of imports, which a wrong request must not wait for
+        with silenced():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         last = _channels_last(model)
         shape = model.preprocess.shape
@@ -84,7 +84,7 @@ class TfliteExporter:
             say(f"quantizing: {scheme}")
             float_file = out / "float.tflite"
             float_file.write_bytes(converted)
-            with quiet():
+            with silenced():
                 converted = tflite_quantize.quantize(float_file, recipe, lambda: _feed(calibration, model, recipe))
             float_file.unlink()
         finished, floor = tflite_file.finish(converted, model, recipe)
@@ -118,7 +118,7 @@ def _turned(tensor: Tensor) -> Tensor:
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
-    """The calibration pictures as the float file takes them: [1, h, w, 3]."""
+    """The calibration pictures as the float file takes them: [1, h, w, c]."""
     for pixels in pictures:
         yield (pixels.astype(np.float32) if recipe.folds else normalise(pixels, model.preprocess))[None]
 

@@ -8,7 +8,7 @@ import torch
 
 from edgekit.errors import ExportError
 from edgekit.exporters.diagnose import diagnose
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 
 
 def convert(
@@ -19,7 +19,7 @@ def convert(
     shape: channels, height, width. last: positions of the answers [n, c, h, w] that become [n, h, w, c].
     The file is made in memory: the converter's own writer ends the process when the disk is full.
     """
-    with quiet(log):
+    with silenced(log):
         try:
             channel_last = litert_torch.to_channel_last_io(module, args=[0], outputs=list(last)).eval()
             return bytes(

@@ -216,7 +216,9 @@ def attach(graph: Any, description: Any) -> None:
 
 
 def with_labels(packed: bytes, labels: tuple[str, ...]) -> bytes:
-    """Associated files are a zip archive behind the flatbuffer."""
+    """Associated files are a zip archive behind the flatbuffer: none where there are no labels."""
+    if not labels:
+        return packed
     out = io.BytesIO(packed)
     out.seek(0, io.SEEK_END)
     with zipfile.ZipFile(out, "a", zipfile.ZIP_STORED) as archive:

@@ -11,7 +11,7 @@ from edgekit.errors import ExportError, reason
 from edgekit.exporters import Exported, Say, answers, assigned
 from edgekit.exporters.deployed import Deployed
 from edgekit.models import LoadedModel
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.tensors import Tensor
 
@@ -34,7 +34,7 @@ class TorchExporter:
         say("exporting with torch.export")
         deployed = Deployed(model.module, model.preprocess, recipe, traced_type=dtype).eval()
         try:
-            with quiet():  # a tracer that fails prints its graph
+            with silenced():  # a tracer that fails prints its graph
                 program = torch.export.export(deployed, (torch.zeros(shape, dtype=dtype),))
         except Exception as error:  # whatever the tracer raises
             raise ExportError(f"torch.export cannot trace this model: {reason(error)}") from error

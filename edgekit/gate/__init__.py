@@ -27,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate may cost more than its baseline. Percentages, but where a unit is given.
 
     max_slowdown      CPU time of an inference; `detect`: fail at this slowdown, not only when it is surely exceeded
-    max_drop          points of top-1 (with data)
+    max_drop          points of accuracy: what `eval` counts first (with data)
     max_growth        bytes of the model file
     max_memory        bytes at the peak, and `SLACK_BYTES` above that
     max_load          CPU time of opening the file
@@ -86,10 +86,11 @@ def budgets(path: Path) -> Budgets:
 class Check(msgspec.Struct, frozen=True):
     """One question and its answer.
 
-    metric      what was compared: contract, size, operators, proof, answers, memory, load, latency, instructions, top-1
+    metric      what was compared: contract, size, operators, proof, answers, memory, load, latency, instructions, or
+                what `eval` counts first
     method      how: counted, paired, calibrated, absolute
     limit, estimate, low, high, detectable
-                in `unit`; more is worse, also of the proof and of top-1, where it is what is lost. `low` and `high` are
+                in `unit`; more is worse, also of the proof and of accuracy, where it is what is lost. `low` and `high` are
                 those that decided: `pass` where both lie below the limit, `fail` where both lie above, else
                 `inconclusive`. `detectable`: the smallest effect that this test finds (95 % power at a level of 99 %)
     measured    the candidate's own figure, where it is the same on every machine: bytes, instructions

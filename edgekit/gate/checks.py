@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgekit.evaluation.accuracy import Paired, drop_verdict, what_decides
+from edgekit.evaluation.accuracy import Paired, drop_verdict
+from edgekit.evaluation.results import Change, what_decides
 from edgekit.gate import Check, Limits, Outcome
 from edgekit.gate.contract import Contract, differences
 from edgekit.gate.sequential import LAUNCHES, Decision, look
@@ -140,19 +141,34 @@ def instructions(now: int, then: int, limits: Limits, where: str) -> Check:
     return Check("instructions", "counted", outcome, why, limit=limits.max_instructions, estimate=more, measured=now)
 
 
-def accuracy(paired: Paired, limits: Limits, learned: Learned | None = None) -> Check:
-    """Top-1 on the same pictures. The estimate is what is lost; `learned`: how many of the pictures were trained on."""
+def accuracy(paired: Paired, figure: str, limits: Limits, learned: Learned | None = None) -> Check:
+    """How often the right class is named, on the same pictures; figure: what that is called. The estimate is what is lost; `learned`: how many of the pictures were trained on."""
     outcome: Outcome = drop_verdict(paired, limits.max_drop / 100)
     careful = f"; careful: {learned.words} were trained on" if learned and learned.pictures else ""
     if paired.drop is None:
         why = f"not labelled; {paired.agreement.value:.2%} of {paired.pictures:,} pictures named alike{careful}"
-        return Check("top-1", "paired", outcome, why, "points", limits.max_drop)
+        return Check(figure, "paired", outcome, why, "points", limits.max_drop)
     why = f"lost {paired.lost}, won {paired.won} of {paired.pictures:,} pictures"
     if outcome == "inconclusive":
         why += f", which do not decide: {what_decides(paired, limits.max_drop / 100)}"
     why += careful
     estimate, low, high = (100 * x for x in (paired.drop.estimate, paired.drop.low, paired.drop.high))
-    return Check("top-1", "paired", outcome, why, "points", limits.max_drop, estimate, low, high)
+    return Check(figure, "paired", outcome, why, "points", limits.max_drop, estimate, low, high)
+
+
+def figure(change: Change, limits: Limits, learned: Learned | None = None) -> Check:
+    """The headline figure of any task on the same pictures, as `accuracy`."""
+    limit = limits.max_drop / 100
+    outcome: Outcome = change.verdict(limit)
+    careful = f"; careful: {learned.words} were trained on" if learned and learned.pictures else ""
+    alike = ", ".join(f"{a.name} {a.value:.2%}" for a in change.alike)
+    if change.drop is None:
+        return Check(change.figure, "paired", outcome, f"not labelled; {alike}{careful}", "points", limits.max_drop)
+    why = f"{alike} of {change.pictures:,} pictures"
+    if outcome == "inconclusive":
+        why += f", which do not decide: {what_decides(change, limit)}"
+    estimate, low, high = (100 * x for x in (change.drop.estimate, change.drop.low, change.drop.high))
+    return Check(change.figure, "paired", outcome, why + careful, "points", limits.max_drop, estimate, low, high)
 
 
 def _brief(changes: list[str]) -> list[str]:

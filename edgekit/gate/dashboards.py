@@ -1,6 +1,6 @@
 """A verdict in the words of dashboards: Bencher's metric format and github-action-benchmark's list.
 
-Only figures that mean the same on every machine: ratios to the baseline, bytes, counts of instructions, points of top-1. A
+Only figures that mean the same on every machine: ratios to the baseline, bytes, counts of instructions, points of accuracy. A
 dashboard would draw milliseconds of two machines as one line.
 """
 
@@ -34,8 +34,8 @@ def figures(verdict: Verdict) -> Iterator[Figure]:
         elif check.metric in RATIOS and check.method != "absolute" and check.estimate is not None:
             ends = [None if end is None else 1 + end / 100 for end in (check.low, check.high)]
             yield Figure(f"{check.metric}-ratio", "times the baseline", 1 + check.estimate / 100, *ends)
-        elif check.metric == "top-1" and check.estimate is not None:
-            yield Figure("top-1-drop", "points", check.estimate, check.low, check.high)
+        elif check.unit == "points" and check.estimate is not None:
+            yield Figure(f"{check.metric}-drop", "points", check.estimate, check.low, check.high)
 
 
 def bmf(verdict: Verdict) -> str:

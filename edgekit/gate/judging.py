@@ -32,7 +32,7 @@ Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # s
 class Judge:
     """A candidate on a device in a runtime, ready to be compared.
 
-    data            pictures for the top-1 check; None leaves it out
+    data            pictures for the check of accuracy; None leaves it out
     allow_absolute  times of another machine may fail the candidate too
     """
 
@@ -204,9 +204,9 @@ class Judge:
         if self.data is None:
             return []
         if not isinstance(self.model, Artifact) or not isinstance(base.model, Artifact):
-            return [checks.skipped("top-1", "--data needs artifacts on both sides")]
+            return [checks.skipped("accuracy", "--data needs artifacts on both sides")]
         if self.model.labels() != base.model.labels():
-            return [checks.skipped("top-1", "the classes are not the same")]
+            return [checks.skipped("accuracy", "the classes are not the same")]
         found = evaluate(
             [self.model, base.model],
             self.data,
@@ -217,8 +217,10 @@ class Judge:
             say=self.say,
             progress=lambda total: self.progress(total, "answering"),
         )
-        assert found.paired
-        return [checks.accuracy(found.paired, self.limits, found.learned)]
+        assert found.change
+        if found.paired:  # of classes, pictures that flip tell more
+            return [checks.accuracy(found.paired, found.change.figure, self.limits, found.learned)]
+        return [checks.figure(found.change, self.limits, found.learned)]
 
     def _facts(self) -> tuple[dict[str, str], dict[str, str]]:
         with opened(self.device, self.job(self.path), self.timeout) as worker:

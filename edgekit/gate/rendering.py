@@ -8,8 +8,12 @@ from edgekit.harmless import harmless
 from edgekit.report.table import markdown_table, markdown_text
 
 HEADER = ("check", "change", "limit", "method", "outcome", "")
-QUALITY = ("proof", "top-1")  # the more the better; all else costs
 MARK = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "skipped": "⏭️"}
+
+
+def _is_quality(check: Check) -> bool:
+    """The more the better: the proof, and accuracy in points; all else costs."""
+    return check.metric == "proof" or check.unit == "points"
 
 
 def rows(verdict: Verdict) -> list[tuple[str, ...]]:
@@ -24,7 +28,7 @@ def change(check: Check) -> str:
         return f"{check.estimate:.3g}" if check.unit == "" else f"{check.estimate:+.0f}"
     estimate, low, high = check.estimate, check.low, check.high
     word = ""
-    if check.metric in QUALITY:
+    if _is_quality(check):
         estimate, low, high = -estimate, _negative(high), _negative(low)
         word = ", better" if estimate > 0 else ", worse" if estimate < 0 else ""
     interval = f" [{low:+.1f}, {high:+.1f}]" if low is not None and high is not None else ""
@@ -105,7 +109,7 @@ def junit(verdicts: Sequence[Verdict]) -> str:
 def _limit(check: Check) -> str:
     if check.limit is None:
         return ""
-    if check.metric in QUALITY:
+    if _is_quality(check):
         return f"-{check.limit:.3g} {check.unit}"
     return f"{check.limit:.3g} {check.unit}".strip()
 

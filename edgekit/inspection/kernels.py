@@ -14,7 +14,7 @@ import msgspec
 from edgekit.devices.apart import apart
 from edgekit.errors import UnsupportedError, WorkerError, reason
 from edgekit.extras import needs
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 
 Found = tuple[str, Counter[tuple[str, str]]]  # the runtime, and how often it runs (a kernel, in a precision)
 
@@ -56,7 +56,7 @@ def _litert(file: Path) -> Found:
         from ai_edge_litert.interpreter import Interpreter
     from edgekit.runtimes.litert import version
 
-    with quiet():
+    with silenced():
         interpreter = Interpreter(str(file), num_threads=1)
         interpreter.allocate_tensors()
         nodes = interpreter._get_ops_details()

@@ -14,7 +14,7 @@ from edgekit.extras import needs
 from edgekit.models import heads
 from edgekit.models.shapes import is_attention
 from edgekit.pruning import transformers
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 
 MOST = 0.9  # of what a layer has
 MULTIPLE = 8  # kernels compute so many channels at once; other numbers can be slower than the whole network
@@ -48,7 +48,7 @@ def _cut_channels(module: nn.Module, example: Tensor, share: float) -> None:
             return max(current_channels - kept, 0)
 
     try:
-        with warnings.catch_warnings(), quiet():
+        with warnings.catch_warnings(), silenced():
             warnings.simplefilter("ignore")
             Pruner(
                 module,

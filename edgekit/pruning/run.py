@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit import models, zoo
-from edgekit.data import Lessons
+from edgekit.data import Splits
 from edgekit.data.classes import unlike
 from edgekit.devices import host
 from edgekit.errors import DataError, RequestError, UnsupportedError
@@ -24,10 +24,10 @@ from edgekit.pruning.goal import Goal
 from edgekit.pruning.search import Found, search
 from edgekit.pruning.steps import Steps
 from edgekit.training import Settings, batches, folder, train, world
-from edgekit.training.course import Course, Say, Standing, lessons_of
 from edgekit.training.objective import Classes
-from edgekit.training.run import Progress, quiet_progress
+from edgekit.training.run import Progress, no_progress
 from edgekit.training.settings import check, plain
+from edgekit.training.setup import Say, Setup, Standing, splits_of
 from edgekit.training.world import World
 
 
@@ -43,7 +43,7 @@ def prune_run(
     fresh: bool = False,
     command: str = "edgekit.pruning",
     say: Say = lambda line: None,
-    progress: Progress = quiet_progress,
+    progress: Progress = no_progress,
 ) -> Card:
     """Cut the model that the settings name until it costs what is asked for, and fine-tune it as the settings say.
 
@@ -69,14 +69,14 @@ def prune_run(
     folder.check_destination(out, resume=False, fresh=fresh or resume)
     kept = Steps(out)
     kept.check(settings.model, resume=resume, fresh=fresh)
-    lessons = lessons_of(settings)
-    if lessons.train.masks is not None:
+    splits = splits_of(settings)
+    if splits.train.masks is not None:
         raise RequestError(
             "edgekit prune cuts classifiers, and --data holds masks", hint="edgekit train with a narrower network"
         )
     whole = _load(settings)
-    _check_classes(whole, lessons, settings.model)
-    wish = {
+    _check_classes(whole, splits, settings.model)
+    written = {
         **plain(settings),
         "model_sha256": whole.weights.sha256,
         "counted": _words(asked),
@@ -86,7 +86,7 @@ def prune_run(
         "distill": distill,
     }
     with folder.alone(kept.folder):
-        if resume and (done := kept.go_on(wish)):
+        if resume and (done := kept.go_on(written)):
             say(f"{out} is finished")
             return done
         current = settings.model
@@ -95,19 +95,19 @@ def prune_run(
             if resume and zoo.is_run(str(made)):
                 say(f"{made} is there")
             else:
-                module, card = _cut(goal.step(asked, number, steps), settings, whole, current, lessons, command, say)
+                module, card = _cut(goal.step(asked, number, steps), settings, whole, current, splits, command, say)
                 if number == 1:
-                    kept.begin(wish)  # not earlier: a network that cannot be cut leaves nothing behind
+                    kept.begin(written)  # not earlier: a network that cannot be cut leaves nothing behind
                 folder.clear(made)
-                folder.save_pictures(made, lessons.train, whole.preprocess, settings)
+                folder.save_pictures(made, splits.train, whole.preprocess, settings)
                 folder.keep(made, module, card)
             current = str(made)
             if tune:
                 tuned = out if number == steps else kept.tuned(number)
                 teacher = settings.model if distill else None
-                lesson = msgspec.structs.replace(settings, model=current, weights="auto", distill=teacher)
+                tuning = msgspec.structs.replace(settings, model=current, weights="auto", distill=teacher)
                 go_on = resume and ((tuned / folder.STATE).is_file() or zoo.is_run(str(tuned)))
-                train(lesson, tuned, resume=go_on, fresh=not go_on, command=command, say=say, progress=progress)
+                train(tuning, tuned, resume=go_on, fresh=not go_on, command=command, say=say, progress=progress)
                 current = str(tuned)
         if not tune:
             folder.copy(made, out)
@@ -116,7 +116,7 @@ def prune_run(
 
 
 def _cut(
-    asked: Goal, settings: Settings, whole: LoadedModel, model: str, lessons: Lessons, command: str, say: Say
+    asked: Goal, settings: Settings, whole: LoadedModel, model: str, splits: Splits, command: str, say: Say
 ) -> tuple[nn.Module, Card]:
     """One cut of `model`, measured against the whole network, and the card of a run of no epochs."""
     current = whole if model == settings.model else _load(msgspec.structs.replace(settings, model=model))
@@ -128,11 +128,11 @@ def _cut(
     with world.join() as here:
         objective = Classes(settings, whole.preprocess)
         made = dataclasses.replace(current, module=found.module)
-        course = Course(settings, Path(), lessons, made, objective, command, here, say)
-        scores = [course.measure(here.place(module), lessons.val) for module in (whole.module, found.module)]
-        statistics.estimate(found.module, _pictures(course, here))
-        scores.append(course.measure(found.module, lessons.val))
-        card = course.card(found.module.cpu(), Standing(), scores[-1])
+        setup = Setup(settings, Path(), splits, made, objective, command, here, say)
+        scores = [setup.measure(here.place(module), splits.val) for module in (whole.module, found.module)]
+        statistics.estimate(found.module, _pictures(setup, here))
+        scores.append(setup.measure(found.module, splits.val))
+        card = setup.card(found.module.cpu(), Standing(), scores[-1])
     pruned = Pruned(
         model=settings.model,
         model_sha256=whole.weights.sha256,
@@ -167,24 +167,24 @@ def _load(settings: Settings) -> LoadedModel:
     return model
 
 
-def _check_classes(model: LoadedModel, lessons: Lessons, asked: str) -> None:
-    if not model.knows(lessons.labels):
-        first = unlike(model.labels, lessons.labels)
+def _check_classes(model: LoadedModel, splits: Splits, asked: str) -> None:
+    if not model.knows(splits.labels):
+        first = unlike(model.labels, splits.labels)
         anew = f"edgekit train {asked} on them first, then prune that run"
-        numbered = len(model.labels) == len(lessons.labels) and all(label.isdigit() for label in lessons.labels)
+        numbered = len(model.labels) == len(splits.labels) and all(label.isdigit() for label in splits.labels)
         raise DataError(
             f"{model.name} knows {len(model.labels)} classes ({model.weights.knows}), the pictures show"
-            f" {len(lessons.labels)}, not the same ones ({first})",
+            f" {len(splits.labels)}, not the same ones ({first})",
             hint=f"--classes FILE with the names of the numbers, if they are the model's; or {anew}"
             if numbered
             else anew,
         )
 
 
-def _pictures(course: Course, here: World) -> Iterator[Tensor]:
+def _pictures(setup: Setup, here: World) -> Iterator[Tensor]:
     """About statistics.PICTURES of the training pictures, as the exported model will see them."""
-    asked, objective, train_ = course.settings, course.objective, course.lessons.train
-    parts = batches.lessons_of(len(train_), asked, 0)[: -(-statistics.PICTURES // asked.batch)]
+    asked, objective, train_ = setup.settings, setup.objective, setup.splits.train
+    parts = batches.epoch_batches(len(train_), asked, 0)[: -(-statistics.PICTURES // asked.batch)]
     for batch in batches.stream(train_, parts, objective.plain, objective.nothing, asked.workers, (asked.seed,)):
         yield here.place(batch.images[batch.weight > 0])
 

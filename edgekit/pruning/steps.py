@@ -15,9 +15,9 @@ from edgekit.models.trained import Card
 from edgekit.places import output_errors, replacing
 from edgekit.training.settings import differences
 
-WISH = "prune.toml"
-OURS = re.compile(rf"(cut|tuned)-\d+|{re.escape(WISH)}|\.{re.escape(WISH)}\..*\.partial")
-Wish = Mapping[str, Any]  # settings and goal, as plain values
+ASKED = "prune.toml"
+OURS = re.compile(rf"(cut|tuned)-\d+|{re.escape(ASKED)}|\.{re.escape(ASKED)}\..*\.partial")
+Asked = Mapping[str, Any]  # settings and goal, as plain values
 
 
 class Steps:
@@ -47,18 +47,18 @@ class Steps:
                 f"{self.folder} holds a prune that was cut short", hint="--resume goes on with it, --fresh starts over"
             )
 
-    def begin(self, wish: Wish) -> None:
+    def begin(self, asked: Asked) -> None:
         """Anew, without what an earlier one has left."""
         self.remove()
         with output_errors():
             self.folder.mkdir(parents=True)
-        with replacing(self.folder / WISH) as partial:
-            partial.write_bytes(msgspec.toml.encode(wish))
+        with replacing(self.folder / ASKED) as partial:
+            partial.write_bytes(msgspec.toml.encode(asked))
 
-    def go_on(self, wish: Wish) -> Card | None:
-        """The card where all is done. Raises RequestError where there is nothing to go on with, or for other wishes."""
-        if (self.folder / WISH).is_file():
-            _check_same(self.folder, _read_wish(self.folder / WISH), wish)
+    def go_on(self, asked: Asked) -> Card | None:
+        """The card where all is done. Raises RequestError where there is nothing to go on with, or for other settings."""
+        if (self.folder / ASKED).is_file():
+            _check_same(self.folder, _read_asked(self.folder / ASKED), asked)
             return None
         card = trained.read(self.out) if zoo.is_run(str(self.out)) else None
         if card is None or card.pruned is None or not card.finished:
@@ -66,7 +66,7 @@ class Steps:
         did, made_from = card.pruned, ("model", "weights", "distill")  # of the last fine-tuning, in card.settings
         told = {k: v for k, v in card.settings.items() if k not in made_from}
         told |= {"model": did.model, "model_sha256": did.model_sha256, "counted": did.asked, "keep": did.keep}
-        _check_same(self.out, told, {k: v for k, v in wish.items() if k in told})
+        _check_same(self.out, told, {k: v for k, v in asked.items() if k in told})
         return card
 
     def remove(self) -> None:
@@ -87,14 +87,15 @@ class Steps:
         return []
 
 
-def _check_same(where: Path, before: Wish, now: Wish) -> None:
+def _check_same(where: Path, before: Asked, now: Asked) -> None:
     if changed := differences(dict(before), dict(now)):
         raise RequestError(
-            f"{where} was begun with other wishes: {'; '.join(changed)}", hint="the same ones, or --fresh to start over"
+            f"{where} was begun with other settings: {'; '.join(changed)}",
+            hint="the same ones, or --fresh to start over",
         )
 
 
-def _read_wish(path: Path) -> Wish:
+def _read_asked(path: Path) -> Asked:
     """Raises RequestError for a file that is damaged."""
     try:
         return reading.toml(path, dict[str, Any])

@@ -84,7 +84,7 @@ def _machine(machine: Machine, number: int) -> str:
         note = "Thin lines are 95 % intervals; one cut off at the edge goes on." if machine.timed else ""
         left_out = len(machine.costed) - len(machine.judged)
         if machine.by_accuracy:
-            note = f"Top-1 on {machine.data}. {note}"
+            note = f"Accuracy: {machine.figure} on {machine.data}. {note}"
         if machine.by_accuracy and left_out:
             note += f" {left_out} of {len(machine.costed)} files were not evaluated on these pictures and are not here."
         parts.append(_section(f"{what} against {worth}", scatter(machine), note))

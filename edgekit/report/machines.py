@@ -8,8 +8,8 @@ from math import exp, inf, log
 
 from edgekit.bench import summary
 from edgekit.runs import Evaluated, Record, Run, comparable
+from edgekit.statistics.figures import Figure
 from edgekit.statistics.intervals import estimate
-from edgekit.statistics.proportions import Share
 
 Host = tuple[tuple[str, str], ...]
 
@@ -52,8 +52,9 @@ class Entry:
         return self.row.memory_bytes if self.run.timed else None
 
     @property
-    def top1(self) -> Share | None:
-        return self.accuracy.top1 if self.accuracy else None
+    def headline(self) -> Figure | None:
+        """The figure it is judged by, if it is."""
+        return self.accuracy.headline if self.accuracy else None
 
     @property
     def cost(self) -> float | None:
@@ -71,7 +72,7 @@ class Entry:
 @dataclass(frozen=True)
 class Machine:
     """Where runs are comparable. `entries`: cheapest first. `failed`: the newest runs that ended in an error. `data`: what
-    top-1 was counted on."""
+    accuracy was counted on."""
 
     device: str
     timed: bool
@@ -132,14 +133,19 @@ class Machine:
     def by_accuracy(self) -> bool:
         return len(self.judged) > 1
 
+    @property
+    def figure(self) -> str:
+        """What accuracy is here."""
+        return next((e.headline.name for e in self.entries if e.headline), "accuracy")
+
     def worth(self, entry: Entry) -> float:
         if self.by_accuracy:
-            return entry.top1.value if entry.top1 else 0.0
+            return entry.headline.value if entry.headline else 0.0
         return -float(entry.row.bytes)
 
 
 def _by_accuracy(entry: Entry) -> tuple[float, float]:
-    return (entry.cost or 0.0, -(entry.top1.value if entry.top1 else 0.0))
+    return (entry.cost or 0.0, -(entry.headline.value if entry.headline else 0.0))
 
 
 def _by_size(entry: Entry) -> tuple[float, float]:

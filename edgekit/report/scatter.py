@@ -55,9 +55,9 @@ def _draw(machine: Machine, shown: Sequence[Entry], size: tuple[int, int], names
     paper = Paper(box, svg.spread(entry.cost or 0 for entry in shown), _worths(machine, shown))
     front = machine.front()
     cost = f"{machine.clock} time" if machine.timed else "Instructions"
-    what = f"{cost} against {'top-1' if machine.by_accuracy else 'size'}"
+    what = f"{cost} against {machine.figure if machine.by_accuracy else 'size'}"
     said = "; ".join(f"{e.name}: {_said(machine, e)}{', on the front' if e in front else ''}" for e in shown)
-    worth = "top-1, %" if machine.by_accuracy else "size, MB (smaller is better: below)"
+    worth = f"{machine.figure}, %" if machine.by_accuracy else "size, MB (smaller is better: below)"
     parts = [f"<title>{what}, {len(shown)} files</title><desc>{svg.text(said)}</desc>", *_axes(machine, paper, worth)]
     parts += [_whiskers(machine, entry, paper) for entry in shown]
     places = [(paper.x(entry.cost or 0), paper.y(_worth(machine, entry))) for entry in shown]
@@ -90,14 +90,14 @@ def _axes(machine: Machine, paper: Paper, worth: str) -> Iterator[str]:
 
 def _worth(machine: Machine, entry: Entry) -> float:
     if machine.by_accuracy:
-        return 100 * (entry.top1.value if entry.top1 else 0.0)
+        return 100 * (entry.headline.value if entry.headline else 0.0)
     return entry.row.bytes / 1e6
 
 
 def _worths(machine: Machine, shown: Sequence[Entry]) -> svg.Scale:
     if not machine.by_accuracy:
         return svg.spread(entry.row.bytes / 1e6 for entry in shown)
-    shares = [entry.top1 for entry in shown if entry.top1]
+    shares = [entry.headline for entry in shown if entry.headline]
     low, high = min(s.low for s in shares), max(s.high for s in shares)
     return svg.Scale(max(0.0, 100 * low - 0.4), min(100.0, 100 * high + 0.4) + 0.3)
 
@@ -107,6 +107,6 @@ def _whiskers(machine: Machine, entry: Entry, paper: Paper) -> str:
     x, y, found = paper.x(entry.cost or 0), paper.y(_worth(machine, entry)), ""
     if interval := entry.cost_interval:
         found += f"M{svg.number(paper.x(interval.low))} {svg.number(y)}H{svg.number(paper.x(interval.high))}"
-    if machine.by_accuracy and (share := entry.top1):
+    if machine.by_accuracy and (share := entry.headline):
         found += f"M{svg.number(x)} {svg.number(paper.y(100 * share.low))}V{svg.number(paper.y(100 * share.high))}"
     return f'<path class="whisker k{svg.kind(entry.run.subject.target)}" d="{found}"/>' if found else ""

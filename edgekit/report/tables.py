@@ -29,7 +29,7 @@ def figures(machine: Machine) -> Table:
         "instructions, M": column(
             lambda e: millions(e.row.instructions) if e.row.instructions else "", lambda e: e.row.instructions
         ),
-        "top-1": column(words.accuracy, lambda e: e.top1.value if e.top1 else None),
+        machine.figure: column(words.accuracy, lambda e: e.headline.value if e.headline else None),
         "size, MB": column(lambda e: _mb(e.row.bytes), lambda e: e.row.bytes),
         "memory, MB": column(lambda e: _mb(e.memory), lambda e: e.memory),
         "wall, ms": time("wall_p50_ms") if machine.clock != "Wall" else [],
@@ -81,14 +81,14 @@ def errors(machine: Machine) -> Table:
 
 def evaluations(records: Sequence[Evaluated]) -> Table:
     """Every evaluation, whether or not a run belongs to it."""
+    names = dict.fromkeys(figure.name for r in records for figure in r.every_figure)
     return table(
         "Accuracy",
         {
             "file": [Cell(r.name) for r in records],
             "runtime": [Cell(r.runtime) for r in records],
             "CPU class": [Cell(f"{r.cpu_class} on {r.device}") for r in records],
-            "top-1": [Cell(words.accuracy(r), r.top1.value) for r in records],
-            "top-5": [Cell(percent(r.top5.value), r.top5.value) if r.top5 else Cell("") for r in records],
+            **{name: [_figure(r, name) for r in records] for name in names},
             "lost": [
                 Cell(
                     f"{100 * r.drop.estimate:.2f} points [{100 * r.drop.low:.2f}, {100 * r.drop.high:.2f}]",
@@ -103,3 +103,11 @@ def evaluations(records: Sequence[Evaluated]) -> Table:
             "pictures": [Cell(pictures(r)) for r in records],
         },
     )
+
+
+def _figure(of: Evaluated, name: str) -> Cell:
+    """The headline with its interval; empty where there is no such figure."""
+    if of.headline and of.headline.name == name:
+        return Cell(words.accuracy(of), of.headline.value)
+    found = next((figure for figure in of.every_figure if figure.name == name), None)
+    return Cell(percent(found.value), found.value) if found else Cell("")

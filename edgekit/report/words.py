@@ -46,9 +46,9 @@ def headlines(machine: Machine) -> list[Headline]:
         times = large.row.bytes / max(small.row.bytes, 1)
         remark = f"{times:.1f} times smaller than {large.name}" if times >= 1.05 else ""
         found.append(Headline("Smallest", small.name, megabytes(small.row.bytes), remark))
-    judged = [entry for entry in machine.entries if entry.top1]
+    judged = [entry for entry in machine.entries if entry.headline]
     if judged:
-        best = max(judged, key=lambda entry: entry.top1.value if entry.top1 else 0)
+        best = max(judged, key=lambda entry: entry.headline.value if entry.headline else 0)
         found.append(Headline("Most accurate", best.name, accuracy(best), _overlaps(best, judged)))
     held = [entry for entry in machine.entries if entry.memory is not None]
     if held:
@@ -72,8 +72,8 @@ def _ties(machine: Machine) -> str:
 def _overlaps(best: Entry, judged: Sequence[Entry]) -> str:
     if len(judged) == 1:
         return "the only one evaluated"
-    low = best.top1.low if best.top1 else 0
-    same = [entry.name for entry in judged if entry is not best and entry.top1 and entry.top1.high >= low]
+    low = best.headline.low if best.headline else 0
+    same = [entry.name for entry in judged if entry is not best and entry.headline and entry.headline.high >= low]
     if len(same) == len(judged) - 1:
         return "its interval overlaps all others; losses against a reference tell finer"
     return f"its interval overlaps that of {_list(same)}" if same else "its interval is above all others"
@@ -164,5 +164,5 @@ def time_of(entry: Entry, unit: str = "") -> str:
 
 
 def accuracy(entry: Entry | Evaluated) -> str:
-    share = entry.top1
+    share = entry.headline
     return f"{percent(share.value)} [{100 * share.low:.1f}, {100 * share.high:.1f}]" if share else ""

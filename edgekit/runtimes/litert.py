@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.artifact import Model
 from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError, reason
 from edgekit.extras import EXTRAS, installed
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.runtimes import Options, Takes, sole
 from edgekit.tensors import Arrays
 
@@ -55,7 +55,7 @@ class LitertSession:
         self.interpreter_name = choose(options.interpreter)
         self.threads = options.threads
         try:
-            with quiet():
+            with silenced():
                 self.interpreter = interpreter_class(self.interpreter_name)(
                     model_path=str(artifact.model_file), num_threads=options.threads
                 )
@@ -111,7 +111,7 @@ class LitertRuntime:
         return version(choose(None))
 
     def imports(self, options: Options) -> None:
-        with quiet():
+        with silenced():
             interpreter_class(choose(options.interpreter))
 
     def open(self, artifact: Model, options: Options = Options()) -> LitertSession:

@@ -2,7 +2,7 @@
 
 settings.py    what a run was asked to do
 run.py         `train`: one straight function
-course.py      what does not change in a run, and where it stands
+setup.py      what does not change in a run, and where it stands
 resuming.py    the saved state, and whether it is of the run that is asked for
 learner.py     a step, a score, and the state between two steps
 batches.py     pictures streamed from a data set, augmented by timm

@@ -48,7 +48,7 @@ class Batch:
     unreadable: tuple[str, ...]
 
 
-def lessons_of(count: int, settings: Settings, epoch: int) -> list[np.ndarray]:
+def epoch_batches(count: int, settings: Settings, epoch: int) -> list[np.ndarray]:
     """An epoch's batches as indices 0..count-1: every picture once, in an order of its own, batches of nearly one size."""
     order = randomness.draw(settings.seed, randomness.ORDER, epoch).permutation(count)
     return np.array_split(order, steps_of(count, settings.batch))

@@ -4,15 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgekit.data import Lessons
+from edgekit.data import Splits
 from edgekit.errors import RequestError
 from edgekit.models import trained
 from edgekit.models.trained import Card
 from edgekit.places import output_errors
 from edgekit.training import folder
-from edgekit.training.course import Course, Standing
 from edgekit.training.learner import Learner
 from edgekit.training.settings import Settings, differences, plain
+from edgekit.training.setup import Setup, Standing
 
 State = dict[str, Any]  # what training.pt holds
 
@@ -22,14 +22,14 @@ def earlier(out: Path) -> Card | State:
     return folder.load_state(out) if (out / folder.STATE).is_file() else trained.read(out)
 
 
-def check_same(out: Path, before: Card | State, settings: Settings, lessons: Lessons) -> None:
+def check_same(out: Path, before: Card | State, settings: Settings, splits: Splits) -> None:
     """Raises RequestError that names what differs from the run that is to go on."""
     if isinstance(before, Card):
         asked, stamps = before.settings, [before.data.train_stamp, before.data.val_stamp]
     else:
         asked, stamps = before["settings"], before["stamps"]
     changed = differences(asked, plain(settings))
-    if stamps != _stamps(lessons):
+    if stamps != _stamps(splits):
         changed.append("the pictures or their labels have changed")
     if changed:
         raise RequestError(
@@ -38,31 +38,31 @@ def check_same(out: Path, before: Card | State, settings: Settings, lessons: Les
         )
 
 
-def go_on(course: Course, learner: Learner, state: State) -> Standing:
+def go_on(setup: Setup, learner: Learner, state: State) -> Standing:
     """Where the run was saved last."""
     learner.restore(state["learner"])
     standing = Standing(**state["standing"])
     if standing.best and "top1" in standing.best:  # of an edgekit that trained classifiers alone
         standing.best["share"] = standing.best.pop("top1")
-    if course.world.first:
-        with output_errors(), (course.out / folder.METRICS).open("ab") as file:  # lines of steps that are done again
+    if setup.world.first:
+        with output_errors(), (setup.out / folder.METRICS).open("ab") as file:  # lines of steps that are done again
             file.truncate(standing.logged)
-    course.say(f"resumed at step {standing.step:,} of {course.settings.epochs * course.steps:,}")
+    setup.say(f"resumed at step {standing.step:,} of {setup.settings.epochs * setup.steps:,}")
     return standing
 
 
-def save(course: Course, learner: Learner, standing: Standing) -> None:
+def save(setup: Setup, learner: Learner, standing: Standing) -> None:
     """All that the next step depends on."""
-    if course.world.first:
+    if setup.world.first:
         state = {
             "schema": 1,
-            "settings": plain(course.settings),
-            "stamps": _stamps(course.lessons),
+            "settings": plain(setup.settings),
+            "stamps": _stamps(setup.splits),
             "learner": learner.state(),
             "standing": asdict(standing),
         }
-        folder.save_state(course.out, state)
+        folder.save_state(setup.out, state)
 
 
-def _stamps(lessons: Lessons) -> list[str]:
-    return [lessons.train.stamp, lessons.val.stamp]
+def _stamps(splits: Splits) -> list[str]:
+    return [splits.train.stamp, splits.val.stamp]

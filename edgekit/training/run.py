@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from edgekit import models
-from edgekit.data import DataSet, Lessons
+from edgekit.data import DataSet, Splits
 from edgekit.data.classes import few
 from edgekit.errors import RequestError, TrainingError, UnsupportedError
 from edgekit.models import LoadedModel, answers, heads, trained
@@ -25,18 +25,18 @@ from edgekit.models.trained import Card
 from edgekit.tasks import Classification, Embedding, Segmentation
 from edgekit.tasks.classification import LOGITS
 from edgekit.training import curve, folder, objective, quantized, resuming, world
-from edgekit.training.course import Course, Say, Standing, lessons_of
 from edgekit.training.frozen import Frozen, ends_in_its_head
 from edgekit.training.learner import Learner, in_plain_words
 from edgekit.training.masks import Masks
 from edgekit.training.settings import Settings, check
+from edgekit.training.setup import Say, Setup, Standing, splits_of
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
 CALIBRATING = 8  # batches
 ENOUGH = 0.005  # of top-1: what nobody would train for
 
 
-def quiet_progress(total: int) -> AbstractContextManager[Callable[[], None]]:
+def no_progress(total: int) -> AbstractContextManager[Callable[[], None]]:
     return nullcontext(lambda: None)
 
 
@@ -48,7 +48,7 @@ def train(
     fresh: bool = False,
     command: str = "edgekit.training.train",
     say: Say = lambda line: None,
-    progress: Progress = quiet_progress,
+    progress: Progress = no_progress,
 ) -> Card:
     """Train the model that the settings name, keep the epoch that is best on the validation pictures, report on the test.
 
@@ -62,10 +62,10 @@ def train(
         if name and Path(name).resolve() == out.resolve():
             raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
     folder.check_destination(out, resume=resume, fresh=fresh)
-    lessons = lessons_of(settings)
+    splits = splits_of(settings)
     earlier = resuming.earlier(out) if resume else None
     if earlier is not None:
-        resuming.check_same(out, earlier, settings, lessons)
+        resuming.check_same(out, earlier, settings, splits)
     if isinstance(earlier, Card):
         say(f"{out} is finished")
         return earlier
@@ -75,37 +75,37 @@ def train(
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # preprocess.MAX_PIXELS is our limit
         warnings.filterwarnings("ignore", "This DataLoader will create")  # more readers than cores: as asked
         say = say if here.first else lambda line: None
-        _check_size(len(lessons.train), settings, here)
-        model = _model(settings, lessons, say)
-        asked = _objective(settings, model, lessons, here)
+        _check_size(len(splits.train), settings, here)
+        model = _model(settings, splits, say)
+        asked = _objective(settings, model, splits, here)
         frozen = _frozen(settings, model, asked, here)
-        course = Course(settings, out, lessons, model, asked, command, here, say, frozen)
+        setup = Setup(settings, out, splits, model, asked, command, here, say, frozen)
         with (
             folder.alone(out) if here.first else nullcontext(),
             closing(
-                Learner(model.module, asked, settings, course.steps, here, of_features=frozen is not None)
+                Learner(model.module, asked, settings, setup.steps, here, of_features=frozen is not None)
             ) as learner,
         ):
-            for line in (*lessons.notes, _parts(lessons)):
+            for line in (*splits.notes, _parts(splits)):
                 say(line)
-            standing = resuming.go_on(course, learner, earlier) if earlier else _begin(course, learner)
+            standing = resuming.go_on(setup, learner, earlier) if earlier else _begin(setup, learner)
             if learner.grid and standing.step == 0:
-                _say_what_rounding_loses(course, learner)
-            total = settings.epochs * course.steps - standing.step
+                _say_what_rounding_loses(setup, learner)
+            total = settings.epochs * setup.steps - standing.step
             with progress(total) if here.first else nullcontext(lambda: None) as tick:
                 try:
-                    while standing.step < settings.epochs * course.steps and not _stale(course, standing):
-                        _epoch(course, learner, standing, tick)
+                    while standing.step < settings.epochs * setup.steps and not _stale(setup, standing):
+                        _epoch(setup, learner, standing, tick)
                 except RuntimeError as error:
                     if said := in_plain_words(error, settings):
                         raise said from error
                     raise
-            return _finish(course, learner, standing)
+            return _finish(setup, learner, standing)
 
 
-def _model(settings: Settings, lessons: Lessons, say: Say) -> LoadedModel:
+def _model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
     """The model with a head for these classes; its own where it already knows them."""
-    masked = lessons.train.masks is not None
+    masked = splits.train.masks is not None
     _check_masked(settings) if masked else None
     recipe = settings.recipe("segmentation" if masked else "auto")
     planned = models.plan(recipe)
@@ -120,9 +120,7 @@ def _model(settings: Settings, lessons: Lessons, say: Say) -> LoadedModel:
             hint="a function that wraps the model and returns one tensor",
         )
     return (
-        _segmenter(settings, model, lessons.labels, say)
-        if masked
-        else _classifier(settings, model, lessons.labels, say)
+        _segmenter(settings, model, splits.labels, say) if masked else _classifier(settings, model, splits.labels, say)
     )
 
 
@@ -178,11 +176,11 @@ def _check_masked(settings: Settings) -> None:
             raise RequestError(f"--{name} is for classifiers, and --data holds masks", hint="leave it out")
 
 
-def _objective(settings: Settings, model: LoadedModel, lessons: Lessons, here: world.World) -> objective.Objective:
+def _objective(settings: Settings, model: LoadedModel, splits: Splits, here: world.World) -> objective.Objective:
     if isinstance(model.task, Segmentation):
-        return Masks(settings, model.preprocess, model.task, len(lessons.labels))
+        return Masks(settings, model.preprocess, model.task, len(splits.labels))
     teacher = (
-        objective.teacher(settings.distill, lessons.labels, model.preprocess, here.device) if settings.distill else None
+        objective.teacher(settings.distill, splits.labels, model.preprocess, here.device) if settings.distill else None
     )
     return objective.Classes(settings, model.preprocess, teacher)
 
@@ -203,70 +201,70 @@ def _check_size(pictures: int, settings: Settings, here: world.World) -> None:
         )
 
 
-def _parts(lessons: Lessons) -> str:
-    held = f"{len(lessons.test):,} to report on" if lessons.test else "none to report on: no split 'test'"
-    return f"{len(lessons.labels)} classes; {len(lessons.train):,} pictures to learn from, {len(lessons.val):,} to select on, {held}"
+def _parts(splits: Splits) -> str:
+    held = f"{len(splits.test):,} to report on" if splits.test else "none to report on: no split 'test'"
+    return f"{len(splits.labels)} classes; {len(splits.train):,} pictures to learn from, {len(splits.val):,} to select on, {held}"
 
 
-def _begin(course: Course, learner: Learner) -> Standing:
+def _begin(setup: Setup, learner: Learner) -> Standing:
     standing = Standing()
-    if course.world.first:
-        folder.clear(course.out)
-        folder.save_pictures(course.out, course.lessons.train, course.model.preprocess, course.settings)
-        resuming.save(course, learner, standing)
-    course.world.wait()
+    if setup.world.first:
+        folder.clear(setup.out)
+        folder.save_pictures(setup.out, setup.splits.train, setup.model.preprocess, setup.settings)
+        resuming.save(setup, learner, standing)
+    setup.world.wait()
     return standing
 
 
-def _say_what_rounding_loses(course: Course, learner: Learner) -> None:
+def _say_what_rounding_loses(setup: Setup, learner: Learner) -> None:
     """Before training: whether there is anything to win. The grid's ranges are those of a few training batches."""
     assert learner.grid
     kept = learner.kept
     learner.grid.train()
     with torch.no_grad():
-        for batch in itertools.islice(course.batches(0, 0), CALIBRATING):
-            learner.grid.look(kept.eval(), course.world.place(batch.images))
-    drop = quantized.lost(kept, learner.judged, course.looks(course.lessons.val), course.world)
+        for batch in itertools.islice(setup.batches(0, 0), CALIBRATING):
+            learner.grid.look(kept.eval(), setup.world.place(batch.images))
+    drop = quantized.lost(kept, learner.judged, setup.looks(setup.splits.val), setup.world)
     said = f"{100 * drop.estimate:+.2f} points [{100 * drop.low:+.2f}, {100 * drop.high:+.2f}]"
-    course.say(f"rounding to 8 bits without training loses {said} on the validation pictures (simulated)")
+    setup.say(f"rounding to 8 bits without training loses {said} on the validation pictures (simulated)")
     if drop.low <= 0 and drop.high < ENOUGH:
-        course.say("plain post-training quantization is as good: edgekit export --int8 needs no --qat here")
+        setup.say("plain post-training quantization is as good: edgekit export --int8 needs no --qat here")
     else:  # benchmarks/results/qat-x86-vnni.md
-        course.say(
+        setup.say(
             "edgekit export --int8 spreads channels and rounds against pictures, which can win that back without training:"
             " measure that file first"
         )
 
 
-def _stale(course: Course, standing: Standing) -> bool:
+def _stale(setup: Setup, standing: Standing) -> bool:
     """Whether patience is at its end. Asked between epochs and, after a resume, inside one."""
-    epoch, patience = standing.step // course.steps, course.settings.patience
+    epoch, patience = standing.step // setup.steps, setup.settings.patience
     return bool(patience) and epoch - standing.best_epoch >= patience
 
 
-def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[[], None]) -> None:
+def _epoch(setup: Setup, learner: Learner, standing: Standing, tick: Callable[[], None]) -> None:
     """What is left of an epoch, and the look at the validation pictures after it."""
-    epoch, done = divmod(standing.step, course.steps)
+    epoch, done = divmod(standing.step, setup.steps)
     clock = time.process_time()
-    for batch in course.batches(epoch, done):
+    for batch in setup.batches(epoch, done):
         try:
             loss, count = learner.step(batch, standing.step)
         except TrainingError as error:
-            kept = f"; {course.out} keeps epoch {standing.best_epoch}" if standing.best_epoch else ""
+            kept = f"; {setup.out} keeps epoch {standing.best_epoch}" if standing.best_epoch else ""
             raise TrainingError(f"{error.message} (epoch {epoch + 1}){kept}", hint=error.hint) from None
         standing.step += 1
         standing.loss += loss * count
         standing.seen += count
         standing.unreadable += batch.unreadable
         tick()
-        if standing.step % course.settings.save_every == 0 and standing.step % course.steps:
+        if standing.step % setup.settings.save_every == 0 and standing.step % setup.steps:
             standing.cpu_seconds, clock = standing.cpu_seconds + time.process_time() - clock, time.process_time()
-            standing.unreadable = course.world.gather(standing.unreadable)
-            resuming.save(course, learner, standing)
-    found = course.measure(learner.judged, course.lessons.val)
+            standing.unreadable = setup.world.gather(standing.unreadable)
+            resuming.save(setup, learner, standing)
+    found = setup.measure(learner.judged, setup.splits.val)
     if not math.isfinite(found.loss):
         raise TrainingError(f"the validation loss is {found.loss} after epoch {epoch + 1}", hint="a smaller --lr")
-    unreadable = course.world.gather(standing.unreadable)
+    unreadable = setup.world.gather(standing.unreadable)
     standing.cpu_seconds += time.process_time() - clock
     best = standing.best is None or (found.share, -found.loss) > (standing.best["share"], -standing.best["loss"])
     line = curve.Epoch(
@@ -275,22 +273,22 @@ def _epoch(course: Course, learner: Learner, standing: Standing, tick: Callable[
     )  # fmt: skip
     if best:
         standing.best_epoch, standing.best = epoch + 1, {"share": found.share, "loss": found.loss}
-    if course.world.first:
-        standing.logged = folder.log(course.out, line)
+    if setup.world.first:
+        standing.logged = folder.log(setup.out, line)
         if best:
             made = learner.finished()
-            folder.keep(course.out, made, course.card(made, standing, found))
-    course.say(
-        f"epoch {epoch + 1}/{course.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
+            folder.keep(setup.out, made, setup.card(made, standing, found))
+    setup.say(
+        f"epoch {epoch + 1}/{setup.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
         f"{found}{'  best' if best else ''}"
     )
     if unreadable and epoch == 0:
         named = "; ".join(unreadable[:3])
-        course.say(
+        setup.say(
             f"{len(unreadable)} pictures cannot be read and do not count: {named}{'; ...' * (len(unreadable) > 3)}"
         )
     standing.loss, standing.seen, standing.unreadable = 0.0, 0, []
-    resuming.save(course, learner, standing)
+    resuming.save(setup, learner, standing)
 
 
 def _most_frequent(data: DataSet) -> float:
@@ -299,28 +297,28 @@ def _most_frequent(data: DataSet) -> float:
     return max(shown.values()) / len(data)
 
 
-def _finish(course: Course, learner: Learner, standing: Standing) -> Card:
+def _finish(setup: Setup, learner: Learner, standing: Standing) -> Card:
     """Measure the best epoch's weights on the test pictures, and close the run."""
-    course.world.wait()
-    card = trained.read(course.out)
-    if standing.step < course.settings.epochs * course.steps:
-        course.say(f"no better epoch in {course.settings.patience}: stopped after {standing.step // course.steps}")
-    trained.fill(learner.kept, course.out, card)
-    test = course.measure(learner.judged, course.lessons.test) if course.lessons.test else None
+    setup.world.wait()
+    card = trained.read(setup.out)
+    if standing.step < setup.settings.epochs * setup.steps:
+        setup.say(f"no better epoch in {setup.settings.patience}: stopped after {standing.step // setup.steps}")
+    trained.fill(learner.kept, setup.out, card)
+    test = setup.measure(learner.judged, setup.splits.test) if setup.splits.test else None
     card = msgspec.structs.replace(
         card,
         test=test,
         finished=True,
-        epochs=standing.step // course.steps,
+        epochs=standing.step // setup.steps,
         cpu_seconds=round(standing.cpu_seconds, 2),
     )
-    if card.val.top1 is not None and card.val.top1 <= (guessing := _most_frequent(course.lessons.val)):
-        course.say(
+    if card.val.top1 is not None and card.val.top1 <= (guessing := _most_frequent(setup.splits.val)):
+        setup.say(
             f"no better than naming the most frequent class each time ({guessing:.1%} of the validation pictures):"
             " a smaller --lr, or more epochs"
         )
-    course.world.wait()  # others may still read
-    if course.world.first:
-        folder.write_card(course.out, card)
-        (course.out / folder.STATE).unlink()
+    setup.world.wait()  # others may still read
+    if setup.world.first:
+        folder.write_card(setup.out, card)
+        (setup.out / folder.STATE).unlink()
     return card

@@ -1,8 +1,11 @@
 """The whole: `python -m fuzz [KIND...] [--share 0.1]`. Goes on where it stopped; ends with 1 where something is not as it
 should be. `python -m fuzz --repeat KIND NUMBER` runs one case again and shows all of it.
+
+Without torch, which costs each forked child more than most commands do, the kinds that need none.
 """
 
 import argparse
+import importlib.util
 import json
 import sys
 from collections import Counter
@@ -17,7 +20,8 @@ PLACE = Path(".cache/fuzz").absolute()
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND")
+    possible = [kind for kind, (_, _, torch) in KINDS.items() if not torch or importlib.util.find_spec("torch")]
+    parser.add_argument("kinds", nargs="*", default=possible, metavar="KIND")
     parser.add_argument("--share", type=float, default=1.0, help="of the cases of each kind")
     parser.add_argument("--repeat", nargs=2, metavar=("KIND", "NUMBER"))
     asked = parser.parse_args()

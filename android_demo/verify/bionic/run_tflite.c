@@ -1,4 +1,4 @@
-/* run_tflite MODEL IN OUT: answers to the tensors of IN, one after the other, through the C API that Android's
+/* run_tflite MODEL IN OUT: all outputs for each of the tensors of IN, one after the other, through the C API that Android's
    libtensorflowlite_jni.so exports, with XNNPACK and one thread, as the app has it.
    https://github.com/tensorflow/tensorflow/blob/v2.16.1/tensorflow/lite/core/c/c_api.h */
 #include <dlfcn.h>
@@ -35,16 +35,18 @@ int main(int count, char **arguments) {
     void *interpreter = CALL(void *, TfLiteInterpreterCreate, void *, void *)(model, options);
     if (!interpreter || CALL(int, TfLiteInterpreterAllocateTensors, void *)(interpreter)) die("cannot open the file");
     void *input = CALL(void *, TfLiteInterpreterGetInputTensor, void *, int32_t)(interpreter, 0);
-    const void *output = CALL(const void *, TfLiteInterpreterGetOutputTensor, void *, int32_t)(interpreter, 0);
-    size_t in = CALL(size_t, TfLiteTensorByteSize, const void *)(input), out = CALL(size_t, TfLiteTensorByteSize, const void *)(output);
-    char *given = malloc(in), *answer = malloc(out);
+    int32_t outputs = CALL(int32_t, TfLiteInterpreterGetOutputTensorCount, const void *)(interpreter);
+    size_t in = CALL(size_t, TfLiteTensorByteSize, const void *)(input);
+    char *given = malloc(in);
     FILE *from = fopen(arguments[2], "rb"), *to = fopen(arguments[3], "wb");
     if (!from || !to) die("cannot open the tensors");
     while (fread(given, 1, in, from) == in) {
         if (CALL(int, TfLiteTensorCopyFromBuffer, void *, const void *, size_t)(input, given, in)
-            || CALL(int, TfLiteInterpreterInvoke, void *)(interpreter)
-            || CALL(int, TfLiteTensorCopyToBuffer, const void *, void *, size_t)(output, answer, out)) die("cannot run");
-        fwrite(answer, 1, out, to);
+            || CALL(int, TfLiteInterpreterInvoke, void *)(interpreter)) die("cannot run");
+        for (int32_t i = 0; i < outputs; i++) {
+            const void *output = CALL(const void *, TfLiteInterpreterGetOutputTensor, const void *, int32_t)(interpreter, i);
+            fwrite(CALL(void *, TfLiteTensorData, const void *)(output), 1, CALL(size_t, TfLiteTensorByteSize, const void *)(output), to);
+        }
     }
     fclose(to);
     puts(CALL(const char *, TfLiteVersion, void)());

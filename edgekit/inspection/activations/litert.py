@@ -10,7 +10,7 @@ from edgekit.errors import WorkerError, reason
 from edgekit.extras import needs
 from edgekit.inspection import tflite
 from edgekit.inspection.activations import Operator, Seen, channels_last, points
-from edgekit.quiet import quiet
+from edgekit.quiet import silenced
 from edgekit.runtimes.litert import version
 
 PASSES = {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}
@@ -24,7 +24,7 @@ class LitertLayers:
         with needs("run-tflite"):
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
         try:
-            with quiet():
+            with silenced():
                 self.interpreter = Interpreter(
                     str(file),
                     num_threads=1,

@@ -21,6 +21,7 @@ class DemoApp : Application() {
     val settings by lazy { Settings(getSharedPreferences("choice", MODE_PRIVATE)) }
     val session by lazy { Session(this, Phone.abi) }
     val times by lazy { Times(this) }
+    val album by lazy { Album(java.io.File(filesDir, "album")) }
 
     override fun onCreate() {
         super.onCreate()

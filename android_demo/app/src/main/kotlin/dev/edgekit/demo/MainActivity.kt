@@ -20,7 +20,6 @@ import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.Spinner
 import android.widget.TextView
-import dev.edgekit.core.Answer
 import dev.edgekit.core.Summary
 import dev.edgekit.core.YuvFrame
 
@@ -107,7 +106,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         choice = wanted
         runs = false
         recent.forget()
-        showRows(emptyList())
+        showNothing()
         for (id in listOf(R.id.timing, R.id.golden)) view<TextView>(id).text = ""
         view<TextView>(R.id.running).text = getString(R.string.opening, wanted.model)
         app.session.use(wanted, { it }) { result ->
@@ -183,15 +182,15 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
             val ready = clock.nanos()
             val values = opened.model.values(tensor)
             val done = clock.nanos()
-            Seen(opened.model.read(values), ready - start, done - ready)
+            Seen(opened.say(values), ready - start, done - ready)
         }
         app.main.execute { if (started && choice == wanted) result.fold(::show) { failed(it) } }
     }
 
-    private class Seen(val answer: Answer, val preprocessing: Long, val inference: Long)
+    private class Seen(val said: Said, val preprocessing: Long, val inference: Long)
 
     private fun show(seen: Seen) {
-        show(seen.answer)
+        show(seen.said, covers = true)
         recent.add(seen.preprocessing, seen.inference)
         view<TextView>(R.id.timing).text = getString(R.string.timing, recent.inference / 1e6, recent.preprocessing / 1e6)
     }

@@ -50,7 +50,7 @@ class PhotoActivity : Activity() {
     private inner class Look(val opened: Opened, val photo: Photo) {
         val preprocessing: Double
         val inference: Double
-        val answer: Answer
+        val said: Said
 
         init {
             val clock = app.clock
@@ -61,7 +61,7 @@ class PhotoActivity : Activity() {
             val values = opened.model.values(tensor)
             inference = (clock.nanos() - ready) / 1e6
             preprocessing = (ready - start) / 1e6
-            answer = opened.model.read(values)
+            said = opened.say(values)
         }
     }
 
@@ -69,9 +69,10 @@ class PhotoActivity : Activity() {
         noNotice()
         view<ImageView>(R.id.photo).run {
             setImageBitmap(look.photo.bitmap)
-            contentDescription = rows(look.answer).firstOrNull()?.label ?: getString(R.string.photo)
+            contentDescription = rows(look.said).firstOrNull()?.label ?: getString(R.string.photo)
         }
-        show(look.answer)
+        show(look.said, covers = false)
+        offerAlbum(look)
         showGolden(look.opened)
         view<TextView>(R.id.timing).text = getString(R.string.timing, look.inference, look.preprocessing)
         view<TextView>(R.id.running).text = look.opened.choice.model
@@ -81,12 +82,33 @@ class PhotoActivity : Activity() {
         }
     }
 
+    /** Of an embedding: keep this photo to compare others with, or forget all that were kept. */
+    private fun offerAlbum(look: Look) {
+        val kept = app.album.names().size
+        val compares = look.said.answer is Answer.Vector
+        view<Button>(R.id.keep).run {
+            visibility = if (compares) View.VISIBLE else View.GONE
+            setOnClickListener { change { app.album.keep(look.photo.bitmap) } }
+        }
+        view<Button>(R.id.forget).run {
+            visibility = if (compares && kept > 0) View.VISIBLE else View.GONE
+            text = resources.getQuantityString(R.plurals.forget, kept, kept)
+            setOnClickListener { change { app.album.forget() } }
+        }
+    }
+
+    private fun change(act: () -> Unit) {
+        val choice = app.settings.choice(app.models.names())
+        app.session.use(choice, { act() }) { result -> result.fold({ look() }) { tell(trouble(it)) } }
+    }
+
     private fun tell(trouble: Trouble) {
         view<ImageView>(R.id.photo).run {
             setImageDrawable(null)
             contentDescription = getString(R.string.photo)
         }
-        showRows(emptyList())
+        showNothing()
+        for (id in listOf(R.id.keep, R.id.forget)) view<View>(id).visibility = View.GONE
         for (id in listOf(R.id.timing, R.id.golden, R.id.running)) view<TextView>(id).text = ""
         view<View>(R.id.sampled).visibility = View.GONE
         notice(trouble.what, getString(R.string.do_this, trouble.hint))

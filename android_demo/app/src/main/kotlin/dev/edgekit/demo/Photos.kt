@@ -9,7 +9,7 @@ import dev.edgekit.core.Preprocessor
 import java.io.IOException
 
 /** A decoded photo, upright; `sample`: read at 1/sample of its size. */
-class Photo(val bitmap: Bitmap, val width: Int, val height: Int, val sample: Int) {
+class Photo(val bitmap: Bitmap, val width: Int = bitmap.width, val height: Int = bitmap.height, val sample: Int = 1) {
     fun argb() = IntArray(bitmap.width * bitmap.height).also { bitmap.getPixels(it, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height) }
 }
 

@@ -4,10 +4,13 @@ import android.app.Activity
 import android.content.ActivityNotFoundException
 import android.content.Context
 import android.content.Intent
+import android.content.res.ColorStateList
+import android.graphics.Bitmap
 import android.os.Build
 import android.provider.MediaStore
 import android.view.View
 import android.widget.Button
+import android.widget.ImageView
 import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.TextView
@@ -16,6 +19,7 @@ import dev.edgekit.core.ClassScore
 import dev.edgekit.core.Classification
 import dev.edgekit.core.EdgekitException
 import dev.edgekit.core.Embedding
+import dev.edgekit.core.Gallery
 import dev.edgekit.core.Raw
 import dev.edgekit.core.Segmentation
 
@@ -66,16 +70,37 @@ fun Activity.noNotice() {
 }
 
 /** A line of an answer. share: of 1, the length of its bar. */
-class Row(val label: String, val figure: String, val share: Float)
+class Row(val label: String, val figure: String = "", val share: Float = 0f, val colour: Int? = null, val picture: Bitmap? = null)
 
-fun Activity.show(answer: Answer) = showRows(rows(answer))
+/** covers: as OverlayView.show. */
+fun Activity.show(said: Said, covers: Boolean) {
+    showRows(rows(said))
+    view<OverlayView>(R.id.overlay).show(said.answer, covers)
+}
+
+fun Activity.showNothing() {
+    showRows(emptyList())
+    view<OverlayView>(R.id.overlay).show(null, covers = false)
+}
 
 /** An answer in lines, the most telling first. */
-fun Context.rows(answer: Answer): List<Row> = when (answer) {
+fun Activity.rows(said: Said): List<Row> = when (val answer = said.answer) {
     is Answer.Classes -> answer.top(TOP).map { percent(label(it), it.probability) }
-    is Answer.Mask -> answer.shares().map { percent(it.label, it.probability) }
-    is Answer.Vector -> listOf(Row(resources.getQuantityString(R.plurals.vector, answer.numbers.size, answer.numbers.size), "", 0f))
-    is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × "), 0f) }
+    is Answer.Mask -> answer.shares().filter { it.part >= LEAST }.map {
+        val drawn = it.index != answer.background
+        percent(it.label, it.part, if (drawn) answer.colours[it.index] else getColor(R.color.ink_soft))
+    }
+    is Answer.Vector -> neighbours(answer, said.nearest)
+    is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × ")) }
+}
+
+private fun Activity.neighbours(vector: Answer.Vector, nearest: List<Gallery.Neighbour>): List<Row> {
+    if (nearest.isEmpty()) return listOf(Row(getString(R.string.nothing_kept, vector.numbers.size)))
+    val kept = app.album.names()
+    return nearest.filter { it.name in kept }.map {
+        val label = getString(R.string.kept_photo, kept.indexOf(it.name) + 1)
+        Row(label, getString(R.string.similarity, it.similarity), it.similarity, picture = app.album.small(it.name))
+    }
 }
 
 private fun Context.label(of: ClassScore) = when (of.holds) {
@@ -84,7 +109,8 @@ private fun Context.label(of: ClassScore) = when (of.holds) {
     false -> getString(R.string.holds_not, of.label)
 }
 
-private fun Context.percent(label: String, share: Float) = Row(label, getString(R.string.percent, 100 * share), share)
+private fun Context.percent(label: String, share: Float, colour: Int? = null) =
+    Row(label, getString(R.string.percent, 100 * share), share, colour)
 
 /** Rows are made once and filled again. */
 fun Activity.showRows(rows: List<Row>) {
@@ -94,12 +120,20 @@ fun Activity.showRows(rows: List<Row>) {
     for ((i, row) in rows.withIndex()) list.getChildAt(i).run {
         findViewById<TextView>(R.id.label)!!.text = row.label
         findViewById<TextView>(R.id.percent)!!.text = row.figure
-        findViewById<ProgressBar>(R.id.bar)!!.progress = (1000 * row.share).toInt()
+        findViewById<ProgressBar>(R.id.bar)!!.run {
+            progress = (1000 * row.share).toInt()
+            progressTintList = ColorStateList.valueOf(row.colour ?: context.getColor(R.color.accent))
+        }
+        findViewById<ImageView>(R.id.picture)!!.run {
+            visibility = if (row.picture == null) View.GONE else View.VISIBLE
+            setImageBitmap(row.picture)
+        }
         contentDescription = if (row.figure.isEmpty()) row.label else getString(R.string.answer_spoken, row.label, row.figure)
     }
 }
 
 private const val TOP = 5
+private const val LEAST = 0.01f  // of a picture: labels that cover less are not listed
 
 fun Activity.showGolden(opened: Opened) = view<TextView>(R.id.golden).run {
     val golden = opened.golden

@@ -1,18 +1,47 @@
 package dev.edgekit.demo
 
+import dev.edgekit.core.Answer
+import dev.edgekit.core.Gallery
 import dev.edgekit.core.Golden
 import dev.edgekit.core.GoldenReport
 import dev.edgekit.core.Model
 import dev.edgekit.core.ModelSpec
 import dev.edgekit.core.UnsupportedModel
+import dev.edgekit.core.Values
 import dev.edgekit.core.check
 import dev.edgekit.demo.engine.EngineKind
 import dev.edgekit.demo.engine.EngineOptions
 import java.nio.ByteBuffer
 
-/** A model that is open, and what its golden examples say of this phone. */
-class Opened(val choice: Choice, val model: Model, val golden: GoldenReport) {
+/** What a model says of a picture; of an embedding, which kept photos are most like it. */
+class Said(val answer: Answer, val nearest: List<Gallery.Neighbour>)
+
+/** A model that is open, and what its golden examples say of this phone. Of the worker. */
+class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, private val album: Album) {
     val spec get() = model.spec
+    private val embedded = LinkedHashMap<String, FloatArray>()  // of the kept photos, by their names
+
+    /** Of the last picture, whose tensor was answered by `values`. */
+    fun say(values: Values): Said {
+        val answer = model.read(values)
+        return Said(answer, if (answer is Answer.Vector) gallery().nearest(answer, NEAREST) else emptyList())
+    }
+
+    private fun gallery(): Gallery {
+        val names = album.names()
+        embedded.keys.retainAll(names.toSet())
+        for (name in names) embedded.getOrPut(name) { embed(Photo(album.picture(name))) }
+        return Gallery(embedded)
+    }
+
+    private fun embed(photo: Photo): FloatArray {
+        val values = model.values(model.preprocessor.argb(photo.argb(), photo.bitmap.width, photo.bitmap.height))
+        return (model.read(values) as Answer.Vector).numbers
+    }
+
+    private companion object {
+        const val NEAREST = 5
+    }
 }
 
 /** A model's artifact, checked against its manifest's checksums, and the runtime for it. */
@@ -60,7 +89,7 @@ class Session(private val app: DemoApp, private val abi: String) {
         val artifact = artifact(choice.model)
         val model = Model(artifact.spec, artifact.kind.open(artifact.spec, artifact.bytes, options(choice)))
         return try {
-            Opened(choice, model, artifact.golden.check(model)).also { opened = it }
+            Opened(choice, model, artifact.golden.check(model), app.album).also { opened = it }
         } catch (error: Throwable) {
             model.close()
             throw error

@@ -40,13 +40,13 @@ sealed interface Answer {
         }
 
         /** Each label's share of the picture, the largest first, of those that are there. */
-        fun shares(): List<ClassScore> {
+        fun shares(): List<Share> {
             val columns = IntArray(width).also { counts -> for (x in at.columns(width)) counts[x]++ }
             val rows = IntArray(height).also { counts -> for (y in at.rows(height)) counts[y]++ }
             val counts = LongArray(labels.size)
             for (y in 0 until height) for (x in 0 until width) counts[classes[y * width + x].toInt() and 255] += rows[y].toLong() * columns[x]
             return counts.indices.filter { counts[it] > 0 }.sortedByDescending { counts[it] }
-                .map { ClassScore(it, labels[it], (counts[it].toDouble() / counts.sum()).toFloat()) }
+                .map { Share(it, labels[it], (counts[it].toDouble() / counts.sum()).toFloat()) }
         }
     }
 
@@ -59,6 +59,9 @@ sealed interface Answer {
 
 /** One class of an answer. holds: of classes that do not exclude each other, whether it is on the picture; else null. */
 data class ClassScore(val index: Int, val label: String, val probability: Float, val holds: Boolean? = null)
+
+/** How much of a picture a label covers, of 1. */
+data class Share(val index: Int, val label: String, val part: Float)
 
 class RawTensor(val name: String, val sides: List<Int>, val numbers: FloatArray)
 

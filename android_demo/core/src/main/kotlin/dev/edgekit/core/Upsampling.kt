@@ -12,6 +12,7 @@ internal class Upsampling(
     private val down = Between(rows, height, bilinear, aligned)
     private val across = Between(columns, width, bilinear, aligned)
     private val plane = rows * columns
+    private val same = rows == height && columns == width
     private val narrow = FloatArray(columns)
     private val row = FloatArray(channels * width)
 
@@ -19,6 +20,10 @@ internal class Upsampling(
     fun rows(scores: FloatArray, use: (y: Int, row: FloatArray) -> Unit) {
         for (y in 0 until height) {
             for (c in 0 until channels) {
+                if (same) {  // also of numbers that are infinite
+                    System.arraycopy(scores, c * plane + y * width, row, c * width, width)
+                    continue
+                }
                 blend(scores, c * plane + down.low[y] * columns, c * plane + down.high[y] * columns, down.share[y])
                 stretch(c * width)
             }

@@ -2,6 +2,7 @@ package dev.edgekit.core
 
 import java.io.File
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 import java.security.MessageDigest
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
@@ -34,18 +35,21 @@ class PixelsTest {
 
     @Test
     fun `every way of fitting gives the pixels of Python`() {
-        val fits = Npz.read("fits.npz", javaClass.getResourceAsStream("/vectors/fits.npz")!!)
+        val fits = vectors("fits")
         val picture = Golden.picture(inputs.getValue("image_0"))
         for (i in 0 until fits.getValue("pixels").shape[0]) {
             val (w, h, height, width) = (0..3).map { fits.getValue("sizes").data.getInt(16 * i + 4 * it) }
-            val (filter, mode) = (0..1).map { fits.getValue("ways").data.getInt(8 * i + 4 * it) }
+            val (filter, mode, channels) = (0..2).map { fits.getValue("ways").data.getInt(12 * i + 4 * it) }
             val crop = fits.getValue("crop_pct").data.getDouble(8 * i)
-            val spec = PreprocessSpec(height, width, crop, CropMode.values()[mode], Filter.values()[filter], emptyList(), emptyList(), pad)
+            val spec = fitting(height, width, mode, Filter.values()[filter], crop)
             val part = IntArray(w * h) { picture.argb[it / w * picture.width + it % w] }
             val out = ByteBuffer.allocate(3 * height * width)
-            Resizer(w, h, spec).run(ArgbRows().of(part, w, h)) { _, pixels -> pixels.forEach { out.put(it.toByte()) } }
-            out.rewind()
-            val what = "$w x $h to $width x $height, ${spec.filter}, crop_pct $crop, ${spec.cropMode}"
+            val rows = ArgbRows().of(part, w, h)
+            Resizer(w, h, spec).run(if (channels == 1) GreyRows().of(rows) else rows) { _, pixels ->
+                for (x in pixels.indices step 4 - channels) out.put(pixels[x].toByte())
+            }
+            out.flip()
+            val what = "$w x $h to $width x $height, ${spec.filter}, crop_pct $crop, ${spec.cropMode}, $channels channels"
             assertEquals(what, fits.getValue("pixels").line(i), digest(out))
         }
         val all = ByteBuffer.allocate(65536)
@@ -53,6 +57,53 @@ class PixelsTest {
         all.rewind()
         assertEquals(fits.getValue("over_white").line(0), digest(all))
     }
+
+    private fun fitting(height: Int, width: Int, mode: Int, filter: Filter, crop: Double) =
+        PreprocessSpec(height, width, crop, CropMode.values()[mode], filter, emptyList(), emptyList(), pad)
+
+    @Test
+    fun `scores become the masks of Python`() {
+        val masks = vectors("masks")
+        fun ints(name: String, i: Int, count: Int) = (0 until count).map { masks.getValue(name).data.getInt(4 * (i * count + it)) }
+        fun doubles(name: String, i: Int, count: Int) = (0 until count).map { masks.getValue(name).data.getDouble(8 * (i * count + it)) }
+        val scores = masks.getValue("scores").floats()
+        var at = 0
+        for (i in 0 until masks.getValue("masks").shape[0]) {
+            val (channels, rows, columns) = ints("heads", i, 3)
+            val (height, width, w, h) = ints("sizes", i, 4)
+            val (upsampling, mode, logits) = ints("ways", i, 3)
+            val threshold = doubles("thresholds", i, 1)[0]
+            val what = "$channels x $rows x $columns to $height x $width of $w x $h, way $upsampling, mode $mode, threshold $threshold"
+            val head = scores.copyOfRange(at, at + channels * rows * columns).also { at += it.size }
+            val up = Upsampling(channels, rows, columns, height, width, upsampling > 0, upsampling == 2)
+            val large = ByteBuffer.allocate(4 * channels * height * width).order(ByteOrder.LITTLE_ENDIAN)
+            up.rows(head) { y, row -> for (j in row.indices) large.putFloat(4 * ((j / width * height + y) * width + j % width), row[j]) }
+            assertEquals(what, masks.getValue("upsampled").line(i), digest(large))
+            val labels = List(maxOf(channels, 2)) { "$it" }
+            val kind = if (logits == 1) Scores.LOGITS else Scores.PROBABILITIES
+            val task = Segmentation(labels, kind, threshold, null, Segmentation.colours(labels.size), up)
+            val place = Fit(Fit.Size(w, h), fitting(height, width, mode, Filter.BILINEAR, 1.0)).placement
+            val mask = task.read(listOf(head), place)
+            assertEquals(what, masks.getValue("masks").line(i), digest(ByteBuffer.wrap(mask.whole())))
+            val shares = mask.shares().associate { it.index to it.part }
+            assertEquals(what, doubles("shares", i, 5).map { it.toFloat() }, (0 until 5).map { shares[it] ?: 0f })
+            val corners = listOf(place.back(0.0, 0.0), place.back(width.toDouble(), height.toDouble())).flatMap { it.toList() }
+            assertEquals(what, doubles("back", i, 4), corners)
+        }
+    }
+
+    @Test
+    fun `pictures are as alike as Python finds them`() {
+        val vectors = vectors("vectors")
+        val similarity = vectors.getValue("similarity").floats()
+        val gallery = vectors.getValue("gallery").floats().asList().chunked(vectors.getValue("query").size)
+        val query = Answer.Vector(Embedding.unit(vectors.getValue("query").floats()))
+        val nearest = Gallery(gallery.withIndex().associate { (i, numbers) -> "$i" to Embedding.unit(numbers.toFloatArray()) }).nearest(query, gallery.size)
+        assertEquals(similarity.indices.sortedByDescending { similarity[it] }.map { "$it" }, nearest.map { it.name })
+        for (found in nearest) assertEquals(similarity[found.name.toInt()], found.similarity, 1e-6f)  // sums of another order
+    }
+
+    private fun vectors(name: String) = Npz.read("$name.npz", javaClass.getResourceAsStream("/vectors/$name.npz")!!)
 
     @Test
     fun `camera frames become the tensors of Python, however they lie`() = each { name, spec, expected ->

@@ -74,7 +74,7 @@ class TasksTest {
         assertEquals(listOf(12, 8), listOf(mask.width, mask.height))
         for (i in mask.classes.indices) assertEquals(if (i % 12 < 6) 1 else 2, mask.classes[i].toInt())
         for ((i, name) in mask.whole().withIndex()) assertEquals(if (i % 24 < 12) 1 else 2, name.toInt())
-        assertEquals(listOf("left" to 0.5f, "right" to 0.5f), mask.shares().map { it.label to it.probability })
+        assertEquals(listOf("left" to 0.5f, "right" to 0.5f), mask.shares().map { it.label to it.part })
         assertEquals(listOf(0xFF000000, 0xFFFF0001, 0xFF008000).map { it.toInt() }, mask.colours.asList())
         assertEquals(0, mask.background)
     }
@@ -85,7 +85,7 @@ class TasksTest {
         // 3 x 8 pixels in the middle of 12 x 8: columns 4 to 6 are the picture's, and the frame is of the second class
         val scores = FloatArray(3 * 96) { if ((it % 12 in 4..6) == (it / 96 == 2)) 1f else 0f }
         val mask = spec.task.read(listOf(scores), Placement(6, 16, 0.5, 0.5, 4.0, 0.0)) as Answer.Mask
-        assertEquals(listOf("right" to 1f), mask.shares().map { it.label to it.probability })
+        assertEquals(listOf("right" to 1f), mask.shares().map { it.label to it.part })
         assertEquals(setOf(2.toByte()), mask.whole().toSet())
         assertEquals(6 * 16, mask.whole().size)
         assertEquals(Pair(0.0, 16.0), mask.at.back(4.0, 8.0))

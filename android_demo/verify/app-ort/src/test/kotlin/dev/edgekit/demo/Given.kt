@@ -27,6 +27,9 @@ import org.robolectric.Shadows.shadowOf
 
 const val TINY = "tiny-tflite-int8"
 const val ONNX = "tiny-onnx-int8"
+const val SEGMENTER = "tiny3-segmentation-tflite-int8"
+const val EMBEDDER = "tiny3-embedding-onnx"
+const val RAW = "depth-onnx-fp32"
 const val REAL = "mobilenetv2-tflite-int8-static"
 
 /** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
@@ -58,9 +61,27 @@ abstract class AppTest {
     }
 
     protected fun manifest(change: (String) -> String): Pair<String, (ByteArray) -> ByteArray?> =
-        "manifest.json" to { bytes -> change(String(bytes)).toByteArray() }
+        "manifest.json" to { bytes -> sealed(change(String(bytes))).toByteArray() }
+
+    /** A changed manifest with its own checksum, where its schema has one. */
+    private fun sealed(text: String): String {
+        val open = text.replace(Regex("(\"checksum\": \")[0-9a-f]{64}")) { it.groupValues[1] + "0".repeat(64) }
+        val digest = java.security.MessageDigest.getInstance("SHA-256").digest(open.toByteArray()).joinToString("") { "%02x".format(it) }
+        return open.replace("\"checksum\": \"" + "0".repeat(64), "\"checksum\": \"$digest")
+    }
 
     protected fun golden(model: String) = app.models.files(model).let { Golden.read(it, ModelSpec.read(it)) }
+
+    /** Red above, blue below, in a black frame, twice as wide as high. */
+    protected fun colours(): Picture {
+        val (width, height) = 240 to 120
+        val argb = IntArray(width * height) { i ->
+            val (x, y) = i % width to i / width
+            val inside = x in 20 until width - 20 && y in 20 until height - 20
+            (255 shl 24) or if (!inside) 0 else if (y < height / 2) 0xFF0000 else 0x0000FF
+        }
+        return Picture(width, height, argb)
+    }
 
     protected fun png(picture: Picture): ByteArray {
         val bitmap = Bitmap.createBitmap(picture.argb, picture.width, picture.height, Bitmap.Config.ARGB_8888)
@@ -92,3 +113,9 @@ fun Activity.answers(): List<String> = view<LinearLayout>(R.id.answers).run {
 }
 
 fun Activity.notice() = if (shown(R.id.notice)) text(R.id.notice_title) + "\n" + text(R.id.notice_text) else ""
+
+/** What lies over the picture: its pixels as they are drawn, row by row. */
+fun Activity.overlay(): IntArray = view<OverlayView>(R.id.overlay).run {
+    val bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888).also { draw(android.graphics.Canvas(it)) }
+    IntArray(width * height).also { bitmap.getPixels(it, 0, width, 0, 0, width, height) }
+}

@@ -32,7 +32,7 @@ class MainTest : AppTest() {
 
     @Test
     fun `the first launch checks the artifact's examples on this phone, and asks for the camera`() {
-        for (model in listOf(TINY, ONNX, REAL)) {
+        for (model in listOf(TINY, ONNX, SEGMENTER, EMBEDDER, RAW, REAL)) {
             choose(model)
             val main = started().get()
             assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
@@ -105,13 +105,32 @@ class MainTest : AppTest() {
         assertTrue("$spoken", Regex("""[^,]+, \d+\.\d %""").matches(spoken))
     }
 
+    @Test
+    fun `a mask covers the camera's picture`() {
+        choose(SEGMENTER)
+        allow()
+        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        val main = started().get()
+        // grey is nothing, and fills the screen
+        main.look(frame(dev.edgekit.core.Picture(60, 80, IntArray(4800) { (255 shl 24) or 0x808080 })))
+        settle()
+        assertEquals(listOf("background"), main.answers())
+        assertEquals(setOf(0), main.overlay().toSet())
+        main.look(frame(dev.edgekit.core.Picture(60, 80, IntArray(4800)), blue = 255))
+        settle()
+        assertEquals(listOf("blue"), main.answers())
+        assertEquals(1, main.overlay().toSet().size)
+        assertEquals(140, main.overlay()[0] ushr 24)
+    }
+
     /** As the sensor lies: turned back by 90 degrees, so that it is upright after its rotation by 90. */
-    private fun frame(picture: dev.edgekit.core.Picture): dev.edgekit.core.YuvFrame {
+    private fun frame(picture: dev.edgekit.core.Picture, blue: Int = 128): dev.edgekit.core.YuvFrame {
         val (w, h) = picture.height to picture.width
         val y = java.nio.ByteBuffer.allocateDirect(w * h)
         for (row in 0 until h) for (x in 0 until w) y.put(row * w + x, picture.argb[x * picture.width + picture.width - 1 - row].toByte())
         val chroma = java.nio.ByteBuffer.allocateDirect((w + 1) / 2 * ((h + 1) / 2)).apply { while (hasRemaining()) put(128.toByte()) }
-        return dev.edgekit.core.YuvFrame(w, h, 90, y, w, chroma, chroma, (w + 1) / 2, 1)
+        val cb = java.nio.ByteBuffer.allocateDirect(chroma.capacity()).apply { while (hasRemaining()) put(blue.toByte()) }
+        return dev.edgekit.core.YuvFrame(w, h, 90, y, w, cb, chroma, (w + 1) / 2, 1)
     }
 
     private fun camera(facing: Int, orientation: Int): CameraCharacteristics {
@@ -210,10 +229,16 @@ class MainTest : AppTest() {
 
     @Test
     fun `a phone that answers wrongly is told so`() {
-        carry(TINY, manifest { it.replace(Regex("\"golden_tolerance\": [0-9.e-]+"), "\"golden_tolerance\": -1") })
-        val main = started().get()
-        assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives WRONG answers: off by "))
-        assertEquals(main.getColor(R.color.wrong), main.view<android.widget.TextView>(R.id.golden).currentTextColor)
+        for ((model, alike) in listOf(
+            TINY to ", the same best class for 4 of 4 examples.", SEGMENTER to ", the same class for 100.0 % of the pixels of the worst example.",
+            EMBEDDER to ", a cosine of 1.000 in the worst example.", RAW to ").",
+        )) {
+            carry(model, manifest { it.replace(Regex("\"(golden_)?tolerance\": [0-9.e-]+"), "\"\$1tolerance\": -1") })
+            val main = started().get()
+            val said = main.text(R.id.golden)
+            assertTrue("$model: $said ${main.notice()}", said.startsWith("This phone gives WRONG answers: off by ") && said.endsWith(alike))
+            assertEquals(main.getColor(R.color.wrong), main.view<android.widget.TextView>(R.id.golden).currentTextColor)
+        }
     }
 
     @Test

@@ -5,7 +5,10 @@ import android.graphics.drawable.BitmapDrawable
 import android.net.Uri
 import android.os.Bundle
 import android.widget.ImageView
+import android.widget.LinearLayout
+import android.widget.TextView
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.robolectric.Robolectric
@@ -35,6 +38,59 @@ class PhotoTest : AppTest() {
                 assertTrue(photo.text(R.id.golden).startsWith("This phone gives the right answers"))
             }
         }
+    }
+
+    @Test
+    fun `a mask lies over the photo, where its labels are`() {
+        choose(SEGMENTER)
+        val photo = shared(photo { png(colours()).inputStream() }).get()
+        assertEquals("", photo.notice())
+        assertEquals(setOf("background", "red", "blue"), photo.answers().toSet())
+        val over = photo.view<OverlayView>(R.id.overlay)
+        val drawn = photo.overlay()
+        val scale = minOf(over.width / 240f, over.height / 120f)
+        fun at(x: Int, y: Int) = drawn[((y - 60) * scale + over.height / 2).toInt() * over.width + ((x - 120) * scale + over.width / 2).toInt()]
+        assertEquals(listOf(0, 0, 0, 0), listOf(at(5, 60), at(235, 60), at(120, 5), at(120, 115)))
+        for (x in listOf(40, 120, 200)) assertEquals(listOf(0x800000, 0x008000), listOf(at(x, 40), at(x, 80)).map { it and 0xC0C0C0 })
+        if (over.height > 120 * scale + 4) assertEquals(0, drawn[over.width / 2])  // beside the photo nothing
+        choose(TINY)
+        assertEquals(setOf(0), shared(photo { png(colours()).inputStream() }).get().overlay().toSet())
+    }
+
+    @Test
+    fun `kept photos are found again, the most alike first`() {
+        choose(EMBEDDER)
+        val pictures = golden(EMBEDDER).pictures.map { picture -> photo { png(picture).inputStream() } }
+        val first = shared(pictures[0]).get()
+        assertEquals(listOf("Keep photos to find the most alike among them (an embedding of 5 numbers)"), first.answers())
+        assertFalse(first.shown(R.id.forget))
+        first.press(R.id.keep)
+        settle()
+        assertEquals("", first.notice())
+        assertEquals(listOf("Kept photo 1"), first.answers())
+        for (other in pictures.drop(1)) shared(other).get().run { press(R.id.keep); settle() }
+        for (i in pictures.indices) {
+            val again = shared(pictures[i]).get()
+            assertEquals("Kept photo ${i + 1}", again.answers().first())
+            assertEquals("1.000", again.view<LinearLayout>(R.id.answers).getChildAt(0).findViewById<TextView>(R.id.percent)!!.text.toString())
+            assertEquals(4, again.answers().size)
+        }
+        val last = shared(pictures[0]).get()
+        assertEquals("Forget 4 kept photos", last.text(R.id.forget))
+        last.press(R.id.forget)
+        settle()
+        assertTrue(last.answers().single().startsWith("Keep photos"))
+        choose(TINY)
+        assertFalse(shared(pictures[0]).get().shown(R.id.keep))
+    }
+
+    @Test
+    fun `of any other network the outputs are named`() {
+        choose(RAW)
+        val photo = shared(photo { png(colours()).inputStream() }).get()
+        assertEquals(listOf("depth", "sure"), photo.answers())
+        assertEquals("depth, 16 × 16", photo.view<LinearLayout>(R.id.answers).getChildAt(0).contentDescription)
+        assertEquals(setOf(0), photo.overlay().toSet())
     }
 
     @Test

@@ -8,6 +8,7 @@ import android.graphics.Canvas
 import android.view.View
 import android.view.ViewGroup
 import android.widget.TextView
+import dev.edgekit.core.Picture
 import java.io.File
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
@@ -22,8 +23,8 @@ import org.robolectric.annotation.Config
  */
 @Config(qualifiers = "w411dp-h731dp-xhdpi")
 class ScreenshotTest : AppTest() {
-    private fun photo(): Activity {
-        val uri = photo { png(golden(REAL).pictures[0]).inputStream() }
+    private fun photo(picture: Picture = golden(REAL).pictures[0]): Activity {
+        val uri = photo { png(picture).inputStream() }
         val intent = Intent(Intent.ACTION_SEND).setType("image/png").putExtra(Intent.EXTRA_STREAM, uri)
         return Robolectric.buildActivity(PhotoActivity::class.java, intent).setup().get().also { settle() }
     }
@@ -45,8 +46,8 @@ class ScreenshotTest : AppTest() {
         return main()
     }
 
-    private fun compare(name: String, qualifiers: String = "", font: Float = 1f, screen: () -> Activity) {
-        choose(REAL, threads = 4)
+    private fun compare(name: String, qualifiers: String = "", font: Float = 1f, model: String = REAL, screen: () -> Activity) {
+        choose(model, threads = 4)
         RuntimeEnvironment.setQualifiers(qualifiers.ifEmpty { "+port" })
         RuntimeEnvironment.setFontScale(font)
         val activity = screen()
@@ -100,6 +101,12 @@ class ScreenshotTest : AppTest() {
     @Test fun photoDark() = compare("photo-dark", "+night") { photo() }
     @Test fun photoLandscape() = compare("photo-landscape", "w731dp-h411dp-land-xhdpi") { photo() }
     @Test fun photoLargeFont() = compare("photo-large-font", font = 2f) { photo() }
+    @Test fun mask() = compare("mask", model = SEGMENTER) { photo(colours()) }
+    @Test fun neighbours() = compare("neighbours", "+night", model = EMBEDDER) {
+        val pictures = golden(EMBEDDER).pictures
+        for (picture in pictures.drop(1)) photo(picture).run { press(R.id.keep); settle() }
+        photo(pictures[0])
+    }
     @Test fun timesLight() = compare("times-light") { times() }
     @Test fun timesDark() = compare("times-dark", "+night") { times() }
     @Test fun timesLargeFont() = compare("times-large-font", font = 2f) { times() }

@@ -15,7 +15,11 @@ internal object Given {
     val tflite = artifact("tiny-tflite-int8")
     val onnx = artifact("tiny-onnx-int8")
     private val more = System.getProperty("edgekit.models")?.let { File(it).listFiles() }.orEmpty().filter { File(it, "manifest.json").isFile }
-    private val all = listOf(tflite, onnx) + more.map { Artifact(it) }
+    private val tasks = (
+        listOf("tiny3-segmentation-tflite-int8", "tiny3-embedding-onnx", "tiny3-grey-tflite-int8") +
+        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32")
+    ).map { artifact(it) }
+    private val all = listOf(tflite, onnx) + tasks + more.map { Artifact(it) }
 
     /** Those that the runtimes here are said to be too old for. */
     val tooOld = all.filter { try { it.spec.checkRuntime(it.kind.version, Desktop.ABI); false } catch (_: RuntimeTooOld) { true } }
@@ -35,7 +39,7 @@ internal class Artifact(val folder: File) {
 
     /** With another manifest, and more labels. */
     fun spec(labels: String = "", change: (String) -> String): ModelSpec =
-        ModelSpec.parse(change(File(folder, "manifest.json").readText()), File(folder, "labels.txt").readText() + labels)
+        ModelSpec.parse(change(File(folder, "manifest.json").readText()), File(folder, "labels.txt").run { if (exists()) readText() else "" } + labels)
 
     fun open(spec: ModelSpec = this.spec, model: ByteBuffer = this.model, threads: Int = 1, abi: String = Desktop.ABI) =
         Model(spec, kind.open(spec, model, EngineOptions(abi, threads)))

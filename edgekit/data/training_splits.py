@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgekit.data import folders
 from edgekit.data.classes import few
-from edgekit.data.dataset import DataSet, Source, with_labels
+from edgekit.data.dataset import DataSet, Source, own_classes, with_labels
 from edgekit.data.masks import masked_in, open_masks
 from edgekit.data.opening import splits_in, unsplit
 from edgekit.data.splits import hold_out
@@ -16,7 +16,7 @@ ENOUGH = "two class folders or more, with pictures in each"
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Splits:
     """
     labels  of the classes, in their order
     train   what the weights learn from
@@ -32,14 +32,14 @@ class Lessons:
     notes: tuple[str, ...]
 
 
-def open_lessons(
+def open_splits(
     folder: Path,
     *,
     labels_file: Path | None = None,
     classes: Sequence[str] | None = None,
     val_share: float = 0.1,
     seed: int = 0,
-) -> Lessons:
+) -> Splits:
     """Everything that `open_data` reads, as parts of their own.
 
     labels_file  what is on the pictures, in a table; the folder then has no splits
@@ -75,12 +75,12 @@ def open_lessons(
             f"{len(train)} pictures to learn from and {len(val)} to select on",
             hint="more pictures of each class, or a larger --val-share",
         )
-    return Lessons(labels, train, val, test, tuple(notes))
+    return Splits(labels, train, val, test, tuple(notes))
 
 
-def open_masked_lessons(
+def open_masked_splits(
     folder: Path, labels: Sequence[str], *, ignore: int | None = 255, val_share: float = 0.1, seed: int = 0
-) -> Lessons:
+) -> Splits:
     """Pictures with masks, as `open_masks` reads them, as parts of their own. Raises DataError."""
     there = masked_in(folder)
     first = unsplit(there)
@@ -99,14 +99,13 @@ def open_masked_lessons(
     if not len(val) or not len(train):
         raise DataError(f"{len(train)} pictures to learn from and {len(val)} to select on", hint="more pictures")
     notes = tuple(note for part in parts.values() for note in part.notes)
-    return Lessons(tuple(labels), train, val, parts.get("test"), notes)
+    return Splits(tuple(labels), train, val, parts.get("test"), notes)
 
 
 def _labels(source: Source) -> tuple[str, ...]:
     if source.names is None:
         raise DataError(f"nothing says what is on the {source.what}", hint=f"{ENOUGH}; or --labels FILE")
-    found = {name for names in source.names for name in names}
-    return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    return own_classes(source)
 
 
 def _matched(source: Source, labels: Sequence[str]) -> DataSet:

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from edgekit import __version__, zoo
-from edgekit.data import DataSet, Lessons, open_lessons, stamps
+from edgekit.data import DataSet, Splits, open_splits, stamps
 from edgekit.data.labels import read_names
-from edgekit.data.learning import open_masked_lessons
 from edgekit.data.masks import masked_in
+from edgekit.data.training_splits import open_masked_splits
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, heads, trained
@@ -32,13 +32,13 @@ from edgekit.training.world import World
 Say = Callable[[str], None]
 
 
-def lessons_of(settings: Settings) -> Lessons:
+def splits_of(settings: Settings) -> Splits:
     """The pictures that the settings name, with a class or a mask each. Raises DataError, RequestError."""
     named = read_names(Path(settings.classes), "--classes") if settings.classes else None
     said = (named.said(str(settings.classes)),) if named else ()
     data = Path(settings.data)
     if settings.labels is None and data.is_dir() and masked_in(data):
-        lessons = open_masked_lessons(
+        splits = open_masked_splits(
             data,
             named.names if named else _names_of_masks(settings.model),
             ignore=settings.ignore if settings.ignore >= 0 else None,
@@ -46,14 +46,14 @@ def lessons_of(settings: Settings) -> Lessons:
             seed=settings.seed,
         )
     else:
-        lessons = open_lessons(
+        splits = open_splits(
             data,
             labels_file=Path(settings.labels) if settings.labels else None,
             classes=named.names if named else None,
             val_share=settings.val_share,
             seed=settings.seed,
         )
-    return replace(lessons, notes=(*said, *lessons.notes))
+    return replace(splits, notes=(*said, *splits.notes))
 
 
 def _names_of_masks(model: str) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Course:
+class Setup:
     """What does not change in a run.
 
     frozen  of a body that does not learn: it is asked once about each picture
@@ -93,7 +93,7 @@ class Course:
 
     settings: Settings
     out: Path
-    lessons: Lessons
+    splits: Splits
     model: LoadedModel
     objective: Objective
     command: str
@@ -104,20 +104,20 @@ class Course:
     @property
     def steps(self) -> int:
         """In an epoch."""
-        return batches.steps_of(len(self.lessons.train), self.settings.batch)
+        return batches.steps_of(len(self.splits.train), self.settings.batch)
 
     @cached_property
     def trained_on(self) -> TrainedOn:
         """With what the weights, and the teacher, had learned from before. Reads every picture once."""
-        asked, lessons = self.settings, self.lessons
-        own = stamps.stamp(lessons.train, lessons.val, asked.val_share, asked.seed)
+        asked, splits = self.settings, self.splits
+        own = stamps.stamp(splits.train, splits.val, asked.val_share, asked.seed)
         teacher = trained.read(Path(asked.distill)).trained_on if asked.distill else None
         return stamps.united(own, self.model.trained_on, teacher)
 
     def batches(self, epoch: int, skip: int) -> Iterator[Batch]:
         """This process's share of an epoch's batches, from one on."""
-        asked, train, objective = self.settings, self.lessons.train, self.objective
-        parts = batches.lessons_of(len(train), asked, epoch)[skip:]
+        asked, train, objective = self.settings, self.splits.train, self.objective
+        parts = batches.epoch_batches(len(train), asked, epoch)[skip:]
         mine = [part[self.world.rank :: self.world.size] for part in parts]
         if self.frozen:
             return self.frozen.batches(train, mine)
@@ -145,24 +145,24 @@ class Course:
 
     def card(self, kept: nn.Module, standing: Standing, val: Score) -> Card:
         """What is written down of the best epoch so far."""
-        lessons, model = self.lessons, self.model
+        splits, model = self.splits, self.model
         data = trained.Data(
             name=Path(self.settings.data).absolute().name,
-            train=lessons.train.what,
-            train_pictures=len(lessons.train),
-            train_stamp=lessons.train.stamp,
-            val=lessons.val.what,
-            val_pictures=len(lessons.val),
-            val_stamp=lessons.val.stamp,
-            test=lessons.test.what if lessons.test else "",
-            test_pictures=len(lessons.test) if lessons.test else 0,
+            train=splits.train.what,
+            train_pictures=len(splits.train),
+            train_stamp=splits.train.stamp,
+            val=splits.val.what,
+            val_pictures=len(splits.val),
+            val_stamp=splits.val.stamp,
+            test=splits.test.what if splits.test else "",
+            test_pictures=len(splits.test) if splits.test else 0,
         )
         return Card(
             architecture=model.architecture.partition(".")[0]
             if not model.architecture.startswith("py:")
             else model.architecture,
             weights_sha256=digest(kept),
-            labels=lessons.labels,
+            labels=splits.labels,
             preprocess=model.preprocess,
             data=data,
             settings=plain(self.settings),

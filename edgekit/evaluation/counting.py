@@ -1,0 +1,67 @@
+"""What every task does in an evaluation: keep something of each picture, and make figures of what was kept."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+
+from edgekit.answering import Contender
+from edgekit.data import DataSet, Picture
+from edgekit.data.decoding import Seen
+from edgekit.evaluation.accuracy import Accuracy, Paired
+from edgekit.evaluation.answers import R
+from edgekit.evaluation.results import Change, Result
+from edgekit.statistics.figures import Figure
+from edgekit.tensors import Values
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the records come to. Classification tells more: accuracies by class, every picture named differently."""
+
+    results: tuple[Result, ...] = ()
+    change: Change | None = None
+    notes: tuple[str, ...] = ()
+    accuracies: tuple[Accuracy, ...] = ()
+    paired: Paired | None = None
+    suspicion: str | None = None
+
+
+class Counting(ABC, Generic[R]):
+    """Of one or two files on one set of pictures. labels: of the model, or where it has none, of the pictures."""
+
+    kind: type[R]  # of record
+
+    def __init__(self, contenders: Sequence[Contender], data: DataSet) -> None:
+        self.contenders, self.data = contenders, data
+        self.labels: Sequence[str] = contenders[0].artifact.labels() or data.classes
+
+    @abstractmethod
+    def unread(self, picture: Picture, why: str) -> R: ...
+
+    @abstractmethod
+    def keep(self, picture: Picture, seen: Seen, values: Sequence[Values]) -> R:
+        """values: what each file answers to the picture, without the first axis."""
+
+    @abstractmethod
+    def count(self, records: Callable[[], Iterable[R]]) -> Found:
+        """Of the pictures that could be read. May ask for them twice."""
+
+    def right(self, record: R) -> bool:
+        """Whether the candidate is right about a picture, where that is said of pictures."""
+        return False
+
+    def result(self, which: int, pictures: int, figures: Sequence[Figure]) -> Result:
+        asked = self.contenders[which]
+        return Result(asked.artifact.name, asked.digest, asked.runtime, pictures, tuple(figures))
+
+
+def tenths(decibels: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """The 10th and the 50th percentile; None, which is infinite, is above all others."""
+    noise = [np.inf if value is None else value for value in decibels]
+    if not noise:
+        return None, None
+    p10, p50 = (float(np.percentile(noise, q, method="lower")) for q in (10, 50))
+    return (round(p10, 2) if np.isfinite(p10) else None), (round(p50, 2) if np.isfinite(p50) else None)

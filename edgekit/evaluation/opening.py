@@ -1,0 +1,45 @@
+"""The pictures that a file can be judged on, by its task: with classes, or with masks."""
+
+from pathlib import Path
+
+from edgekit.artifact import Artifact
+from edgekit.data import DataSet, open_data, open_masks
+from edgekit.errors import RequestError
+from edgekit.tasks import Segmentation, name_of
+
+AS_IN_THE_FILE = "auto"
+
+
+def open_for(
+    artifact: Artifact,
+    folder: Path,
+    *,
+    labels_file: Path | None = None,
+    split: str | None = None,
+    unlabelled: bool = False,
+    images: str | None = None,
+    masks: str | None = None,
+    ignore: int | str | None = AS_IN_THE_FILE,
+) -> DataSet:
+    """Of a segmentation `open_masks`, of other tasks `open_data`; pictures alone where they are `unlabelled`.
+
+    An embedding has no labels: the classes are the pictures' own. Raises RequestError for what is of another task, and as those.
+    """
+    task, labels = artifact.manifest.task, artifact.labels()
+    if isinstance(task, Segmentation) and not unlabelled:
+        if labels_file:
+            raise RequestError("--labels says what is on a picture, and a segmentation wants masks", hint="--masks DIR")
+        ignored = task.ignore if isinstance(ignore, str) else ignore
+        return open_masks(folder, labels, ignore=ignored, images=images, masks=masks, split=split)
+    if images or masks or ignore != AS_IN_THE_FILE:
+        flag = "--images" if images else "--masks" if masks else "--ignore"
+        why = "--unlabelled" if unlabelled else f"a {name_of(task)}"
+        raise RequestError(f"{flag} is about masks, and this is {why}", hint="leave it out")
+    return open_data(
+        folder,
+        labels or None,
+        labels_file=labels_file,
+        split=split,
+        unlabelled=unlabelled,
+        trained=artifact.manifest.trained_on,
+    )

@@ -1,0 +1,86 @@
+"""What an evaluation finds, in terms that every task shares: figures of each file, and what one loses to the other."""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from edgekit.statistics.figures import Figure
+from edgekit.statistics.proportions import Drop
+
+Verdict = Literal["pass", "fail", "inconclusive"]
+
+
+class Undecided(Protocol):
+    @property
+    def pictures(self) -> int: ...
+    def needed(self, max_drop: float) -> int: ...
+
+
+def what_decides(of: Undecided, max_drop: float) -> str:
+    """What to do where pictures do not decide."""
+    more = of.needed(max_drop)
+    return f"about {more:,} would" if more > of.pictures else f"the loss is too near to {100 * max_drop:.2f}"
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One label: its share of the headline figure. of: pictures, or pixels of masks."""
+
+    label: str
+    value: float
+    of: int
+
+
+class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file on one set of pictures. digest: of its manifest, which names every file of it; the first figure is the headline."""
+
+    artifact: str
+    digest: str
+    runtime: str
+    pictures: int
+    figures: tuple[Figure, ...]
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def headline(self) -> Figure:
+        return self.figures[0]
+
+
+class Alike(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How alike two files answer, by one of the task's measures: "pixels of the worst picture"."""
+
+    name: str
+    value: float
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A candidate against its reference on the same pictures.
+
+    figure    the headline
+    drop      how much of it is lost, with its 95 % interval; None where nothing says what is right
+    alike     answers against answers
+    sqnr_db_p10, _p50  of single pictures' answers, the reference's taken for the truth; None: equal to the last bit
+    """
+
+    candidate: str
+    reference: str
+    pictures: int
+    figure: str
+    drop: Drop | None
+    alike: tuple[Alike, ...] = ()
+    sqnr_db_p10: float | None = None
+    sqnr_db_p50: float | None = None
+
+    def verdict(self, max_drop: float) -> Verdict:
+        """fail: the whole interval lies above `max_drop` (a share); pass: below it. Without a drop nothing is known."""
+        if self.drop is None:
+            return "inconclusive"
+        if self.drop.low > max_drop:
+            return "fail"
+        return "pass" if self.drop.high < max_drop else "inconclusive"
+
+    def needed(self, max_drop: float) -> int:
+        """About how many pictures decide: an interval narrows with the square root of their number."""
+        assert self.drop
+        away = abs(self.drop.estimate - max_drop)
+        half = (self.drop.high - self.drop.low) / 2
+        return round(self.pictures * (half / away) ** 2) if away else 0
