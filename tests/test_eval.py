@@ -204,7 +204,7 @@ def test_flips_and_margins(folder, opened):
     def answers(dark):
         def answer(tensors):
             scores = np.zeros((len(tensors), 5), np.float32)
-            scores[:, 3] = 1
+            scores[:, 3] = 1.5
             scores[tensors.reshape(len(tensors), -1).mean(1) < dark, 0] = 2
             return (scores,)
 
@@ -223,8 +223,8 @@ def test_flips_and_margins(folder, opened):
         ours, theirs = record.answers
         assert (ours.classes[:2], theirs.classes[0]) == ((0, 3), 3)
         e = np.exp
-        assert ours.margin == pytest.approx((e(2) - e(1)) / (e(2) + e(1) + 3), abs=1e-5)
-        assert record.sqnr_db == pytest.approx(10 * np.log10(1 / 4))
+        assert ours.margin == pytest.approx((e(2) - e(1.5)) / (e(2) + e(1.5) + 3), abs=1e-5)
+        assert record.sqnr_db == pytest.approx(10 * np.log10(1.5**2 / 4))
 
 
 def test_the_command(folder, tmp_path):

@@ -14,6 +14,7 @@ from edgekit.cli.evaluate import text
 from edgekit.errors import DataError, OutputError, RequestError, UnsupportedError
 from edgekit.evaluation import evaluate, evaluated, open_for
 from edgekit.evaluation.results import Change, what_decides
+from edgekit.evaluation.run import at_once
 from edgekit.gate import Limits, checks
 from edgekit.gate.baseline import opened as baseline
 from edgekit.gate.judging import Judge
@@ -192,6 +193,18 @@ def test_a_segmenter_is_judged_at_the_size_of_the_masks(files, masked, tmp_path)
     assert again == found
     assert any(line.startswith("resumed: 12 answers") for line in said)
     assert figures(evaluate(files[:1], data, state=tmp_path).results[0])["mIoU"] == figures(worse)["mIoU"]
+
+
+def test_large_maps_are_asked_for_one_by_one(files):
+    phone = registry.device("local")
+    phone.at_once = 128
+    assert at_once(files, phone) == 128
+    wide = msgspec.structs.replace(files[0].manifest.outputs[0], shape=(1, 21, 512, 512))
+    large = artifact.Artifact(files[0].folder, msgspec.structs.replace(files[0].manifest, outputs=(wide,)))
+    assert at_once([large], phone) == 6
+    wide = msgspec.structs.replace(wide, shape=(1, 150, 2048, 2048))
+    large = artifact.Artifact(files[0].folder, msgspec.structs.replace(files[0].manifest, outputs=(wide,)))
+    assert at_once([large, large], phone) == 1
 
 
 def test_without_masks_two_segmenters_are_compared_by_their_answers(files, masked, tmp_path):

@@ -1,6 +1,7 @@
 """Artifacts answer a data set: decoding runs ahead of inference, answers are kept as they come."""
 
 import itertools
+import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -35,6 +36,7 @@ from edgekit.tensors import Values, decoded_shape
 
 STATE = Path("build/eval")
 TIMEOUT = 60.0
+HELD = 1 << 27  # bytes of answers that are asked for together
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many pictures; called for each
 
 
@@ -120,11 +122,17 @@ def evaluate(
         # Pillow warns of large pictures, and the threads that decode cannot tell it not to
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        for records in stack.enter_context(closing(ask(counted, data.read(left), workers, place.at_once))):
+        for records in stack.enter_context(closing(ask(counted, data.read(left), workers, at_once(artifacts, place)))):
             answers.append(records)
             for _ in records:
                 tick()
         return _count(counted, positions, answers, learned)
+
+
+def at_once(artifacts: Sequence[Artifact], device: Device) -> int:
+    """How many pictures are answered together: a map of scores can take tens of megabytes."""
+    sizes = [4 * sum(math.prod(decoded_shape(o)) for o in a.manifest.outputs) for a in artifacts]
+    return max(1, min(device.at_once, HELD // max(sum(sizes), 1)))
 
 
 def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> list[Evaluated]:
