@@ -71,6 +71,15 @@ def test_the_segmenter_is_as_good_as_its_card_says():
     assert (zoo.BUNDLED / "unet_micro.safetensors").stat().st_size < 1e6
 
 
+def test_int8_of_the_segmenter_loses_less_than_a_point_in_any_runtime():
+    """As measured when the card was written: on all its test pictures."""
+    rows = {(row["target"], row["scheme"]): row for row in card("unet_micro")["measured"]}
+    for target in ("tflite", "onnx", "openvino"):
+        assert rows[target, "int8-static"]["drop_interval"][1] < 0.01
+        assert rows[target, "int8-static"]["pixels"] >= 0.995
+        assert rows[target, "fp32"]["pixels"] >= 0.9999
+
+
 def test_its_sheet_calibrates_with_whole_pictures():
     with Image.open(zoo.BUNDLED / "unet_micro.webp") as sheet:
         assert sheet.size == (16 * 128, 10 * 128)
