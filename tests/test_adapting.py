@@ -220,6 +220,16 @@ def test_torchvisions_segmenters_answer_at_the_heads_size(name):
     assert (model.preprocess.crop_mode, model.preprocess.crop_pct) == ("squash", 1)
 
 
+def test_a_segformer_is_of_the_attention_family():
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    sizes = {"hidden_sizes": [8, 16, 24, 32], "decoder_hidden_size": 16, "depths": [1, 1, 1, 1]}
+    net = SegformerForSemanticSegmentation(SegformerConfig(num_labels=6, **sizes))
+    recipe = Recipe("segformer", "onnx", input_size=(64, 64))
+    model = models.load(recipe, models.plan(recipe, net))
+    assert (model.family, model.answer_shapes, model.task.scores) == ("attention", ((1, 6, 16, 16),), "logits")
+
+
 def test_a_download_that_fails_says_what_to_type(monkeypatch):
     import urllib.error
 

@@ -1,5 +1,7 @@
 """Maps of scores, and several answers, through every exporter: on the real converters and runtimes."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
@@ -137,6 +139,16 @@ def test_a_transposed_convolution_is_stored_in_integers_with_a_scale_for_each_ou
     assert unpack.op_type == "DequantizeLinear"
     assert (list(scale.dims), unpack.attribute[0].i) == ([6], 1)
     assert "ConvTranspose" in LAYERS
+
+
+def test_between_prelus_only_the_inputs_of_layers_are_integers(pictures, tmp_path):
+    _, made = export("onnx", "int8-static", pictures, tmp_path, dataclasses.replace(model(), family="prelu"))
+    graph = onnx.load(made.file).graph
+    integers = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear"}
+    layers = [n for n in graph.node if n.op_type in LAYERS]
+    assert len(layers) == 4  # the lone BatchNorm is one
+    assert all(name in integers for n in layers for name in n.input[:2])
+    assert not any(name in integers for n in graph.node if n.op_type == "PRelu" for name in n.input[:1])
 
 
 def test_the_input_range_is_that_of_the_pictures_and_a_small_one_is_said(pictures, tmp_path):

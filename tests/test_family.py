@@ -41,6 +41,11 @@ def test_hard_swish_is_found_however_it_is_written(activation):
     assert (found.name, found.activations) == ("hardswish", ("hard-swish",))
 
 
+def test_prelu_is_a_family_of_its_own():
+    found = family(Activated(nn.PReLU()), (8, 8))
+    assert (found.name, found.activations) == ("prelu", ("PReLU",))
+
+
 @pytest.mark.parametrize(
     ("activation", "name"),
     [

@@ -53,7 +53,8 @@ def test_every_extra_that_is_named_exists():
 
 
 @pytest.mark.parametrize(
-    ("family", "scheme"), [("cnn", "int8-static"), ("attention", "int8-dynamic"), ("hardswish", "int8-dynamic")]
+    ("family", "scheme"),
+    [("cnn", "int8-static"), ("attention", "int8-dynamic"), ("hardswish", "int8-dynamic"), ("prelu", "int8-dynamic")],
 )
 def test_int8_means_the_scheme_of_the_table(family, scheme):
     recipe = Recipe(model="m", target="tflite", quantize=Quantize(scheme="int8"))

@@ -50,7 +50,15 @@ class OnnxExporter:
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
         with silenced():  # seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import onnx_graph, onnx_source
-        made = onnx_source.make(model, recipe, calibration, out / "converter.log", say)
+        # a PReLU ends the chain of integers anyway, and what lies around it bears them badly (schemes.toml, "prelu")
+        made = onnx_source.make(
+            model,
+            recipe,
+            calibration,
+            out / "converter.log",
+            say,
+            "layers' inputs" if model.family == "prelu" else "every operator",
+        )
         onnx_graph.settle_versions(made.graph)
         onnx_graph.describe(made.graph, model, recipe)
         blob = made.graph.SerializeToString(deterministic=True)

@@ -31,7 +31,7 @@ Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the fi
 Grid = NDArray[np.float32]
 LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
 FETCHED = 256 * 2**20  # bytes of activations that are looked at in one run: a U-Net of 512 x 512 has gigabytes
-Placement = Literal["every operator", "layers", "layers' inputs"]
+Placement = Literal["every operator", "layers' inputs"]
 
 
 class Grids:
@@ -155,7 +155,6 @@ def _static(
     kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
-    if placement != "every operator":
         kept += _without_weights(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
@@ -167,7 +166,7 @@ def _static(
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        op_types_to_quantize=None if placement == "every operator" else LAYERS,
+        op_types_to_quantize=LAYERS if placement == "layers' inputs" else None,
         nodes_to_exclude=kept,
         extra_options=options,
     )

@@ -22,6 +22,7 @@ NAMES = {
     "relu": "ReLU", "silu": "SiLU", "gelu": "GELU", "erf": "GELU", "hardswish": "hard-swish", "leaky_relu": "LeakyReLU",
     "elu": "ELU", "mish": "Mish", "_prelu_kernel": "PReLU", "tanh": "tanh", "softplus": "Softplus",
 }  # fmt: skip
+OWN = {"hardswish": "hard-swish", "prelu": "PReLU"}  # CNNs by what lies between their convolutions
 NORMS = {"native_layer_norm": "LayerNorm", "native_group_norm": "GroupNorm"}
 ARITHMETIC = ("add", "sub", "mul", "div")
 CLAMPS = ("hardtanh", "clamp", "hardsigmoid")
@@ -29,7 +30,7 @@ CLAMPS = ("hardtanh", "clamp", "hardsigmoid")
 
 @dataclass(frozen=True)
 class Family:
-    """name: attention, mlp, mixed, hardswish or cnn.
+    """name: attention, mlp, mixed, hardswish, prelu or cnn.
 
     convolved    share of the multiply-adds that convolutions have
     activations  that ran, the commonest first, by their usual names
@@ -79,13 +80,14 @@ def family(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Famil
     elif attends or norms or "GELU" in activations:
         name = "mixed"
     else:
-        name = "hardswish" if "hard-swish" in activations else "cnn"
+        name = next((name for name, activation in OWN.items() if activation in activations), "cnn")
     return Family(name, share, activations, (*softmax, *activations, *norms))
 
 
 def _by_classes(module: nn.Module, trouble: str) -> Family:
     kinds = {type(m).__name__.lower() for m in module.modules()}
-    name = "attention" if any("attention" in k for k in kinds) else "hardswish" if "hardswish" in kinds else "cnn"
+    own = (name for name in OWN if name in kinds)
+    name = "attention" if any("attention" in k for k in kinds) else next(own, "cnn")
     return Family(name, trouble=trouble)
 
 

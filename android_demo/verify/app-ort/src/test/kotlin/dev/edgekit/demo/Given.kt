@@ -29,6 +29,7 @@ const val TINY = "tiny-tflite-int8"
 const val ONNX = "tiny-onnx-int8"
 const val SEGMENTER = "tiny3-segmentation-tflite-int8"
 const val EMBEDDER = "tiny3-embedding-onnx"
+const val RAW = "depth-onnx-fp32"
 const val REAL = "mobilenetv2-tflite-int8-static"
 
 /** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
@@ -60,7 +61,14 @@ abstract class AppTest {
     }
 
     protected fun manifest(change: (String) -> String): Pair<String, (ByteArray) -> ByteArray?> =
-        "manifest.json" to { bytes -> change(String(bytes)).toByteArray() }
+        "manifest.json" to { bytes -> sealed(change(String(bytes))).toByteArray() }
+
+    /** A changed manifest with its own checksum, where its schema has one. */
+    private fun sealed(text: String): String {
+        val open = text.replace(Regex("(\"checksum\": \")[0-9a-f]{64}")) { it.groupValues[1] + "0".repeat(64) }
+        val digest = java.security.MessageDigest.getInstance("SHA-256").digest(open.toByteArray()).joinToString("") { "%02x".format(it) }
+        return open.replace("\"checksum\": \"" + "0".repeat(64), "\"checksum\": \"$digest")
+    }
 
     protected fun golden(model: String) = app.models.files(model).let { Golden.read(it, ModelSpec.read(it)) }
 

@@ -85,6 +85,15 @@ class PhotoTest : AppTest() {
     }
 
     @Test
+    fun `of any other network the outputs are named`() {
+        choose(RAW)
+        val photo = shared(photo { png(colours()).inputStream() }).get()
+        assertEquals(listOf("depth", "sure"), photo.answers())
+        assertEquals("depth, 16 × 16", photo.view<LinearLayout>(R.id.answers).getChildAt(0).contentDescription)
+        assertEquals(setOf(0), photo.overlay().toSet())
+    }
+
+    @Test
     fun `photos of every kind`() {
         choose(TINY)
         val turned = bitmap(shared(photo { resource("exif6.jpg").inputStream() }).get())
