@@ -1,7 +1,7 @@
 """Make the segmenter that is bundled with edgekit, `unet_micro`, and its card.
 
     python benchmarks/fetch.py fashion photos
-    python benchmarks/train_segmenter.py train      16 minutes on one core; a run that was cut short goes on
+    python benchmarks/train_segmenter.py train      13 CPU minutes; a run that was cut short goes on
     python benchmarks/train_segmenter.py store      halve the weights, write edgekit/models/bundled/unet_micro.*
     python benchmarks/train_segmenter.py pictures   the sheet that calibrates it
     python benchmarks/train_segmenter.py measure    every scheme in every runtime on the test pictures: the card

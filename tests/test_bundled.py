@@ -6,14 +6,17 @@ import fashion
 import numpy as np
 import pytest
 import torch
+import train_segmenter
 from PIL import Image
 
 from edgekit import models, schemes, zoo
+from edgekit.calibration import describe
 from edgekit.preprocess import fit, normalise
 from edgekit.recipe import Quantize, Recipe
+from edgekit.tasks import Segmentation
 
 pytestmark = pytest.mark.full
-NAMES = sorted(p.stem for p in zoo.BUNDLED.glob("*.safetensors"))
+CLASSIFIERS = sorted(p.stem for p in zoo.BUNDLED.glob("*.safetensors") if p.stem != "unet_micro")
 PICTURES = 200
 LEAST = {"mobilenetv2": 0.92, "efficientnet_lite0": 0.92, "vit_micro": 0.88, "swin_micro": 0.88}
 
@@ -26,7 +29,7 @@ def test_together_they_are_small():
     assert sum(p.stat().st_size for p in zoo.BUNDLED.iterdir()) < 20e6
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_checkpoint_is_as_good_as_its_card_says(name):
     recipe = Recipe(name, "torch", weights="bundled")
     model = models.load(recipe, models.plan(recipe))
@@ -43,7 +46,7 @@ def test_a_checkpoint_is_as_good_as_its_card_says(name):
     assert abs(right / PICTURES - said) < 4 * np.sqrt(said * (1 - said) / PICTURES)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "measured" in card(name)])
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if "measured" in card(name)])
 def test_int8_as_it_is_chosen_loses_no_half_point_in_any_runtime(name):
     """As measured when the card was written: on all 10,000 test pictures."""
     measured = {(row["target"], row["scheme"]): row for row in card(name)["measured"]}
@@ -53,3 +56,24 @@ def test_int8_as_it_is_chosen_loses_no_half_point_in_any_runtime(name):
         chosen, _ = schemes.resolve(asked, planned.family, planned.architecture)
         assert measured[target, chosen.quantize.scheme]["drop"] <= 0.005
         assert abs(measured[target, "fp32"]["drop"]) <= 0.0005
+
+
+def test_the_segmenter_is_as_good_as_its_card_says():
+    """On the first of its test pictures: collages of items and photographs that it never saw."""
+    recipe = Recipe("unet_micro", "torch", weights="bundled")
+    model = models.load(recipe, models.plan(recipe))
+    assert isinstance(model.task, Segmentation)
+    assert (model.labels, model.task.background) == (tuple(train_segmenter.LABELS), 0)
+    found = train_segmenter.ious(model.module, train_segmenter.held_out(), 64).mean()
+    said = card("unet_micro")["test_miou"]
+    assert said > 0.6
+    assert abs(found - said) < 0.1
+    assert (zoo.BUNDLED / "unet_micro.safetensors").stat().st_size < 1e6
+
+
+def test_its_sheet_calibrates_with_whole_pictures():
+    with Image.open(zoo.BUNDLED / "unet_micro.webp") as sheet:
+        assert sheet.size == (16 * 128, 10 * 128)
+    planned = models.plan(Recipe("unet_micro", "torch", weights="bundled"))
+    assert planned.pictures == zoo.BUNDLED / "unet_micro.webp"
+    assert describe("default", 128, planned.pictures).startswith("128 collages of Fashion-MNIST")

@@ -88,13 +88,13 @@ def tensor_digests(given: dict[str, NDArray[np.generic]], manifest: Manifest) ->
 
 
 def fits(picture: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
-    random, count, filters = np.random.default_rng(1), 300, list(FILTERS)
-    sizes = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (121, 91, 65, 65)], 1)
-    sizes[::2, 3] = sizes[::2, 2]  # most inputs are square
-    ways = np.stack([np.arange(count, dtype=np.int32) % n for n in (len(filters), len(MODES), 5)], 1)
-    ways[:, 2] = np.where(ways[:, 2], 3, 1)
-    crops = random.choice([0.5, 0.875, 0.9, 0.95, 1.0, 1.3], count)
-    crops[ways[:, 1] == MODES.index("letterbox")] = 1
+    filters = list(FILTERS)
+    colour, more = drawn_fits(1, 200), drawn_fits(4, 100)
+    grey = np.arange(100) % 3 > 0
+    more[1][grey, 2] = 1
+    more[1][~grey | (np.arange(100) % 2 == 0), 1] = MODES.index("letterbox")
+    more[2][more[1][:, 1] == MODES.index("letterbox")] = 1
+    sizes, ways, crops = (np.concatenate(pair) for pair in zip(colour, more, strict=True))
     pixels = []
     for (w, h, height, width), way, crop in zip(sizes.tolist(), ways.tolist(), crops.tolist(), strict=True):
         spec = fitting((height, width), way[1], filters[way[0]], crop, way[2])
@@ -103,6 +103,16 @@ def fits(picture: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
     every = np.stack([value, value, value, alpha], -1).astype(np.uint8)[None]
     white = np.asarray(to_rgb(Image.fromarray(every, "RGBA")))[..., 0]
     return {"sizes": sizes, "ways": ways, "crop_pct": crops, "pixels": np.stack(pixels), "over_white": digest(white)}
+
+
+def drawn_fits(seed: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """Sizes, ways and crops of `fits`: cropped or squashed, in colour."""
+    random = np.random.default_rng(seed)
+    sizes = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (121, 91, 65, 65)], 1)
+    sizes[::2, 3] = sizes[::2, 2]  # most inputs are square
+    filters = np.arange(count, dtype=np.int32) % len(FILTERS)
+    modes, channels = random.integers(0, 2, count, dtype=np.int32), np.full(count, 3, np.int32)
+    return sizes, np.stack([filters, modes, channels], 1), random.choice([0.5, 0.875, 0.9, 0.95, 1.0, 1.3], count)
 
 
 def fitting(size: tuple[int, int], mode: int, interpolation: str, crop_pct: float, channels: int = 3) -> Preprocess:
