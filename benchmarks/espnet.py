@@ -115,8 +115,20 @@ class ESPNet(nn.Module):
 READ_THE_PICTURE = ("encoder.level1", "encoder.level2_0.c1", "encoder.level3_0.c1", "level3_C", "conv")
 
 
-def camvid(checkpoint: Path) -> ESPNet:
-    """The authors' CamVid checkpoint, turned from BGR to RGB. Takes (pixel - mean) / std / 255."""
+class Divided(nn.Module):
+    """By 255 after mean and std, as the authors trained it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.net(x / 255)
+        return answer
+
+
+def camvid(checkpoint: Path) -> nn.Module:
+    """The authors' CamVid checkpoint, turned from BGR to RGB. Takes (pixel - mean) / std."""
     state: dict[str, torch.Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     state = {key.removeprefix("module."): value for key, value in state.items()}
     for name in READ_THE_PICTURE:  # its channels are the last three of what they read
@@ -127,4 +139,4 @@ def camvid(checkpoint: Path) -> ESPNet:
             value[-3:] = value[-3:].flip(0)
     net = ESPNet(12)
     net.load_state_dict(state)
-    return net.eval()
+    return Divided(net).eval()

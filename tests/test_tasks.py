@@ -136,6 +136,18 @@ def test_one_channel_is_background_and_what_is_sought():
     assert Segmentation("probabilities", 0.8).classes(logits).tolist() == [[[0, 0, 1]]]
 
 
+def test_of_a_tie_either_class_is_the_same():
+    reference = np.zeros((1, 2, 4, 4), np.float32)
+    reference[0, 0] = 1.0
+    reference[0, 1] = 0.2
+    reference[0, 1, 0, 0] = 1 - 1e-6  # a tie
+    flipped = reference.copy()
+    flipped[0, 1, 0, 0] = 1 + 1e-6
+    assert Segmentation().alike((reference,), (flipped,)).shares == (1.0,)
+    flipped[0, 1, 3, 3] = 1.5
+    assert Segmentation().alike((reference,), (flipped,)).shares == (15 / 16,)
+
+
 def test_a_letterbox_shows_the_whole_picture_and_leads_back():
     spec = Preprocess((32, 48), crop_pct=1, crop_mode="letterbox", interpolation="nearest", pad=114)
     picture = np.zeros((10, 30, 3), np.uint8)

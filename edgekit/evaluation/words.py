@@ -102,15 +102,12 @@ def _alone(found: Evaluation) -> str:
     figure = first.headline
     said = f"{first.artifact} names {figure.value:.1%} of {figure.of:,} pictures rightly"
     if not found.accuracies:
-        said = f"{first.artifact} has {article(figure.name)} of {figure.value:.1%} on {figure.of:,} pictures"
+        said = f"{first.artifact} has {figure.value:.1%} {figure.name} on {figure.of:,} pictures"
     if learned and learned.pictures:
         said += f", of which it was trained on {learned.pictures:,}" if learned.others else ""
         return f"{said} (CPU class {found.cpu_class}): that says nothing of new ones."
-    return f"{said}, and with 95 % confidence {_like(figure)} (CPU class {found.cpu_class})."
-
-
-def article(figure: str) -> str:
-    return f"an {figure}" if figure[0] in "mA8" else f"a {figure}"
+    like = _like(figure) if found.accuracies else f"{figure.low:.1%} to {figure.high:.1%} on pictures like these"
+    return f"{said}, and with 95 % confidence {like} (CPU class {found.cpu_class})."
 
 
 def _unlabelled(c: Change, paired: Paired | None, max_drop: float) -> str:
