@@ -55,6 +55,25 @@ def test_a_segmenter_answers_with_the_mask_of_the_picture(exported, labels, phot
     assert parity.verify(made).passed
 
 
+def test_a_segmenter_tells_mediapipe_what_its_scores_are(exported, labels):
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as tflite
+
+    from edgekit.exporters import _metadata_schema as metadata
+
+    made = exported("int8-static", model="py:nets:roads", target="tflite", labels=labels)
+    model = tflite.ModelT.InitFromPackedBuf(made.model_file.read_bytes(), 0)
+    entry = next(e for e in model.metadata if e.name == b"TFLITE_METADATA")
+    told = metadata.ModelMetadataT.InitFromPackedBuf(bytes(model.buffers[entry.buffer].data), 0)
+    graph = told.subgraphMetadata[0]
+    assert graph.outputTensorMetadata[0].associatedFiles[0].name == b"labels.txt"
+    (options,) = graph.customMetadata
+    blob = bytes(options.data)
+    assert (options.name, blob[4:8]) == (b"SEGMENTER_METADATA", b"V001")
+    table = flatbuffers.table.Table(blob, flatbuffers.encode.Get(flatbuffers.packer.uoffset, blob, 0))
+    assert table.Get(flatbuffers.number_types.Int8Flags, table.Pos + table.Offset(4)) == 2  # softmax over logits
+
+
 def test_predict_draws_a_mask(exported, labels, photo, tmp_path):
     made = exported("fp32", model="py:nets:roads", target="onnx", labels=labels)
     drawn, mask = tmp_path / "drawn.png", tmp_path / "mask.png"

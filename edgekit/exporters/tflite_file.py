@@ -16,7 +16,7 @@ from edgekit.exporters.deployed import SCOPE
 from edgekit.inspection.tflite import kind, module_paths
 from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification
+from edgekit.tasks import Classification, Segmentation
 
 BECOMES = {"STABLEHLO_SORT": " (torch's topk, sort and argsort become it)"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
@@ -170,8 +170,12 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
 
     graph = metadata.SubGraphMetadataT()
     graph.inputTensorMetadata = [image]
-    if isinstance(loaded.task, Classification):
-        graph.outputTensorMetadata = [_scores(loaded, loaded.task)]
+    match loaded.task:
+        case Classification():
+            graph.outputTensorMetadata = [_scores(loaded, loaded.task)]
+        case Segmentation():
+            graph.outputTensorMetadata = [_mask(loaded)]
+            graph.customMetadata = [_segmenter_options(loaded.task, channels=loaded.answer_shapes[0][1])]
     model = metadata.ModelMetadataT()
     model.name, model.version, model.minParserVersion = loaded.name, "1", "1.0.0"
     model.description = f"{loaded.architecture}, {recipe.quantize.scheme}"
@@ -183,18 +187,50 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
 def _scores(loaded: LoadedModel, task: Classification) -> Any:
     """What the output of a classifier is."""
     each = ", each by itself" if task.independent else ""
-    labels = metadata.AssociatedFileT()
-    labels.name, labels.type = "labels.txt", metadata.AssociatedFileType.TENSOR_AXIS_LABELS
     scores = metadata.TensorMetadataT()
     scores.name = {"logits": "logit", "probabilities": "probability"}.get(task.scores, "log-probability")
     scores.description = f"one per class{each}: {loaded.weights.knows}"
     if task.independent and task.scores == "probabilities":
         scores.processUnits = [_threshold(task.threshold)]
-    scores.associatedFiles = [labels]
+    scores.associatedFiles = [_labels_file()]
     scores.content = metadata.ContentT()
     scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
     scores.content.contentProperties = metadata.FeaturePropertiesT()
     return scores
+
+
+def _mask(loaded: LoadedModel) -> Any:
+    """What the output of a segmenter is, as MediaPipe's metadata writer has it."""
+    mask = metadata.TensorMetadataT()
+    mask.name, mask.description = "segmentation_masks", f"scores of each pixel: {loaded.weights.knows}"
+    mask.associatedFiles = [_labels_file()]
+    mask.content = metadata.ContentT()
+    mask.content.contentPropertiesType = metadata.ContentProperties.ImageProperties
+    mask.content.contentProperties = metadata.ImagePropertiesT()
+    mask.content.contentProperties.colorSpace = metadata.ColorSpaceType.GRAYSCALE
+    return mask
+
+
+def _segmenter_options(task: Segmentation, channels: int) -> Any:
+    """Which activation MediaPipe's ImageSegmenter applies: nothing, a sigmoid of one channel, a softmax over several.
+
+    A table ImageSegmenterOptions: https://github.com/google-ai-edge/mediapipe/blob/master/mediapipe/tasks/metadata/image_segmenter_metadata_schema.fbs
+    """
+    none, sigmoid, softmax = range(3)
+    applied = none if task.scores == "probabilities" else sigmoid if channels == 1 else softmax
+    builder = flatbuffers.Builder(64)
+    builder.StartObject(2)
+    builder.PrependInt8Slot(0, applied, none)
+    builder.Finish(builder.EndObject(), file_identifier=b"V001")
+    options = metadata.CustomMetadataT()
+    options.name, options.data = "SEGMENTER_METADATA", list(builder.Output())
+    return options
+
+
+def _labels_file() -> Any:
+    labels = metadata.AssociatedFileT()
+    labels.name, labels.type = "labels.txt", metadata.AssociatedFileType.TENSOR_AXIS_LABELS
+    return labels
 
 
 def _threshold(probability: float) -> Any:
