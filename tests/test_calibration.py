@@ -118,8 +118,8 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
 
 
 def test_a_contact_sheet_keeps_its_last_pictures_for_the_proof(tmp_path):
-    sheet = tmp_path / "sheet.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8 * 28, 8 * 28), dtype=np.uint8)).save(sheet)
+    sheet = tmp_path / "fashion-mnist.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (4 * 28, 16 * 28), dtype=np.uint8)).save(sheet)
     chosen = take(None, tmp_path, sheet=sheet)
     assert (len(chosen.calibration), len(chosen.proof)) == (32, 32)
     assert chosen.calibration.warnings == ("32 pictures come with the model; 128 were asked for",)

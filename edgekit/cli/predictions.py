@@ -1,6 +1,5 @@
 """What predictions look like: in words, in JSON, and as files."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +144,8 @@ class Writing:
         return {kind: str(self._written(kind, places[image], image, found)) for kind, places in self.places.items()}
 
     def _written(self, kind: str, place: Path, image: Path, found: Any) -> Path:
+        import zipfile
+
         import numpy as np
 
         from edgekit import drawing

@@ -141,7 +141,7 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
     "--ignore",
     type=Ignored(),
     metavar="N",
-    help="Of masks: the value of pixels without a label, or none.  [default: 255]",
+    help="The value of a mask's pixels without a label, or none.  [default: 255]",
 )
 @click.option(
     "--layer-decay",
