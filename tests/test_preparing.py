@@ -11,6 +11,7 @@ from edgekit.exporters import rounding
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import SMALLEST, alike, fold_batch_norm
 from edgekit.exporters.rounding import round_weights
+from edgekit.exporters.spreading import Spread, spread
 
 pytestmark = pytest.mark.full
 
@@ -245,6 +246,42 @@ def test_a_network_that_cannot_be_traced_stays_as_it_is(pictures):
     before = net.conv.weight.clone()
     assert not equalize(net, pictures)
     assert torch.equal(net.conv.weight, before)
+
+
+@torch.no_grad()
+def test_spreading_keeps_the_answers_and_evens_out_what_layers_read(pictures):
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.PReLU(8), nn.Conv2d(8, 8, 1), nn.PReLU(8), nn.ConvTranspose2d(8, 4, 2, 2),
+    )  # fmt: skip
+    for layer in (net[0], net[2]):
+        layer.weight *= torch.logspace(0, -2, 8).view(-1, 1, 1, 1)
+        layer.bias.zero_()
+    out = spread(net, pictures)
+    torch.testing.assert_close(out(pictures), net(pictures), atol=1e-4, rtol=1e-4)
+    assert [type(m).__name__ for m in out] == [
+        "Conv2d",
+        "PReLU",
+        "Spread",
+        "PReLU",
+        "Spread",
+    ]  # a picture stays as it is
+    for i in (2, 4):
+        before, after = (x.abs().amax((0, 2, 3)) for x in (net[:i](pictures), out[:i](pictures) * out[i].factor))
+        assert after.max() / after.min() < (before.max() / before.min()) / 4
+    assert not isinstance(net[2], Spread)
+    assert set(round_weights(out, pictures, static=False).scales) == {"0", "2.layer", "4.layer"}
+
+
+def test_what_asks_a_convolution_for_more_than_answers_is_not_spread(pictures):
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.conv = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1)
+
+        def forward(self, x):
+            return self.conv(self.first(x)) * self.conv.out_channels
+
+    assert spread(Asks(), pictures) is None
 
 
 @torch.no_grad()

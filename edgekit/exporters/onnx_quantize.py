@@ -155,7 +155,7 @@ def _static(
     kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
-        kept += _without_weights(model)
+        kept += _without_weights(model) + _norms(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -184,6 +184,12 @@ def _name_apart(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = renamed.get(name, name)
+
+
+def _norms(model: onnx.ModelProto) -> list[str]:
+    """BatchNorms of their own, which are depthwise 1x1 convolutions: integers would gain nothing there."""
+    shapes = {i.name: list(i.dims) for i in model.graph.initializer}
+    return [n.name for n in model.graph.node if n.op_type == "Conv" and shapes.get(n.input[1], [])[1:] == [1, 1, 1]]
 
 
 def _without_weights(model: onnx.ModelProto) -> list[str]:

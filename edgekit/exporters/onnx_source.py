@@ -44,7 +44,9 @@ def make(
     dtype = getattr(torch, recipe.input_type)
     # weight-only layers compute in float, or in pairs that cannot overflow
     pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
-    prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe)
+    # of other networks, what follows a layer is fused into it
+    between = placement == "layers' inputs" and model.family == "prelu"
+    prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe, floats_between=between)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
     names = [model.task.scores.replace("-", "_")] if isinstance(model.task, Classification) else model.outputs

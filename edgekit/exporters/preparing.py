@@ -13,6 +13,7 @@ from edgekit.exporters import Say
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.rounding import Rounded, round_weights
+from edgekit.exporters.spreading import spread
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess, normalise
 from edgekit.recipe import Recipe
@@ -34,9 +35,19 @@ class Prepared:
 
 
 def prepare(
-    model: LoadedModel, recipe: Recipe, calibration: Pictures, say: Say, *, pair_safe: bool = False
+    model: LoadedModel,
+    recipe: Recipe,
+    calibration: Pictures,
+    say: Say,
+    *,
+    pair_safe: bool = False,
+    floats_between: bool = False,
 ) -> Prepared:
-    """The network with the weights that the recipe asks for. pair_safe: see rounding.py."""
+    """The network with the weights that the recipe asks for.
+
+    pair_safe       see rounding.py
+    floats_between  in the file, only what layers read becomes integers
+    """
     if not (recipe.rounds_against_pictures or recipe.equalizes):
         return Prepared(model.module)
     pictures = first(calibration, model.preprocess)
@@ -49,7 +60,14 @@ def prepare(
         say(note)
         return Prepared(model.module, (note,))
     notes: tuple[str, ...] = ()
-    if recipe.equalizes:
+    if recipe.equalizes and floats_between:
+        say("spreading channels over what the calibration pictures reach")
+        even = spread(folded, pictures)
+        if even is None:
+            notes = ("channels are not spread: this network asks its layers for more than answers",)
+            say(notes[0])
+        folded = even or folded
+    elif recipe.equalizes:
         say("equalising channels over the calibration pictures")
         if not equalize(folded, pictures):
             notes = ("channels are not equalised: torch.fx cannot follow this network",)
@@ -57,7 +75,7 @@ def prepare(
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration pictures")
-        static = recipe.quantize.scheme == "int8-static"
+        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
         rounded = round_weights(folded, pictures, static=static, pair_safe=pair_safe)
         scales = rounded.scales
         for said in _to_nearest(rounded):
