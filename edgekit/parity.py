@@ -18,7 +18,7 @@ from edgekit.manifest import AGAIN, Distance, Proof, digest_of
 from edgekit.runtimes import Options
 from edgekit.tasks import Task
 from edgekit.tasks.likeness import Measure, Noise
-from edgekit.tensors import Values
+from edgekit.tensors import Values, decoded_shape
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,7 @@ def check_comparable(first: Artifact, other: Artifact) -> None:
             f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
             hint="files of one model",
         )
-    if [t.shape[1:] for t in other.manifest.outputs] != [t.shape[1:] for t in first.manifest.outputs]:
+    if [*map(decoded_shape, other.manifest.outputs)] != [*map(decoded_shape, first.manifest.outputs)]:
         raise RequestError(f"{other.name} answers other tensors than {first.name}", hint="files of one model")
     here, there = first.manifest.task, other.manifest.task
     if there != here:

@@ -108,14 +108,14 @@ def test_strict_ends_with_1_where_the_scheme_gains_nothing_and_keeps_the_file(tm
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
 def test_a_full_disk_is_said(tmp_path, pictures, monkeypatch):
-    from edgekit import artifact, pipeline
+    from edgekit import pipeline
     from edgekit.errors import OutputError
     from edgekit.recipe import Recipe
 
     def full(folder, manifest):
         Path("/dev/full").write_bytes(b"x" * 9999)
 
-    monkeypatch.setattr(artifact, "save_manifest", full)
+    monkeypatch.setattr(pipeline, "save_manifest", full)
     recipe = Recipe(model="py:nets:tiny", target="torch", calibration=str(pictures), input_size=(32, 32))
     with pytest.raises(OutputError, match="No space left"):
         pipeline.export(recipe, tmp_path / "made")

@@ -98,7 +98,7 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     size, channels = planned.preprocess.input_size, planned.preprocess.channels
     names = read_names(Path(recipe.labels)) if recipe.labels else None
     known = names.names if names else made.labels
-    adapted = adapting.adapt(module, look(module, size, channels), size, recipe, channels, known, made.task)
+    adapted = adapting.adapt(module, look(module, size, channels), size, recipe, known, made.task, channels)
     labels = _labels(recipe, names, known, adapted)
     unnamed = UNNAMED if labels[:1] == ("class 0",) else ""
     said = names.said(Path(str(recipe.labels)).name) if names else unnamed

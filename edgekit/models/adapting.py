@@ -83,9 +83,9 @@ def adapt(
     seen: Trace,
     size: tuple[int, int],
     recipe: Recipe,
-    channels: int = 3,
     labels: tuple[str, ...] = (),
     own: TaskName | None = None,
+    channels: int = 3,
 ) -> Adapted:
     """Decide on the task, and make the module that answers its outputs.
 
