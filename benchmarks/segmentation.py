@@ -48,6 +48,7 @@ CLASSES = [
     "void",
 ]
 VOID = 11
+HELD_OUT = 67  # photographs that do not calibrate
 MEAN, STD = (0.43079, 0.44291, 0.45102), (0.27735, 0.28793, 0.28534)  # of the 16 training pictures, in RGB
 
 
@@ -258,7 +259,7 @@ def embedding(model: Path, folder: Path, targets: Sequence[str], out: Path, coun
     net = vit_small(model)
     files = sorted(p for p in folder.rglob("*") if p.suffix in (".jpg", ".webp") and p.stat().st_size > 15_000)
     photos = [p for p in files if min(open_picture(p).size) >= 180]
-    held, calibrate = photos[: len(photos) * 2 // 3], photos[len(photos) * 2 // 3 :]
+    held, calibrate = photos[:: len(photos) // HELD_OUT][:HELD_OUT], photos[1 :: len(photos) // HELD_OUT]
     pixels = reference = None
     with TemporaryDirectory() as scratch:
         for p in calibrate:

@@ -272,6 +272,16 @@ def test_spreading_keeps_the_answers_and_evens_out_what_layers_read(pictures):
     assert set(round_weights(out, pictures, static=False).scales) == {"0", "2.layer", "4.layer"}
 
 
+@torch.no_grad()
+def test_the_channels_that_a_linear_layer_reads_are_spread_too():
+    tokens = torch.randn(4, 10, 6) * torch.tensor([20.0, 1, 1, 1, 0.1, 1])
+    net = nn.Sequential(nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 2))
+    out = spread(net, tokens)
+    torch.testing.assert_close(out(tokens), net(tokens), atol=1e-4, rtol=1e-4)
+    reach = (tokens * out[0].factor).abs().amax((0, 1))
+    assert reach.max() / reach.min() < 20
+
+
 def test_what_asks_a_convolution_for_more_than_answers_is_not_spread(pictures):
     class Asks(nn.Module):
         def __init__(self):

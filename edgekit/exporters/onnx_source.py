@@ -19,7 +19,7 @@ from edgekit.exporters.ranges import pixel_range
 from edgekit.models import LoadedModel
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification
+from edgekit.tasks import Classification, Embedding
 from edgekit.tensors import Tensor, encode
 
 
@@ -44,8 +44,9 @@ def make(
     dtype = getattr(torch, recipe.input_type)
     # weight-only layers compute in float, or in pairs that cannot overflow
     pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
-    # of other networks, what follows a layer is fused into it
-    between = placement == "layers' inputs" and model.family == "prelu"
+    # of other networks, what follows a layer is fused into it; a classifier bears what an embedding does not
+    alone = model.family == "prelu" or (model.family == "attention" and isinstance(model.task, Embedding))
+    between = placement == "layers' inputs" and alone
     prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe, floats_between=between)
     deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
