@@ -13,14 +13,15 @@ from edgekit.tasks.likeness import Floats, Likeness, Measure, noise
 from edgekit.tensors import Tensor, Values
 
 # Worst cosine, worst cosine once the mean of all is taken away, share of pictures with the same nearest neighbour. A mean
-# over pictures would hide one that is broken: int8 files at 13 dB had a cosine of 0.79 in 34. Of the 32 pictures of a proof few are
-# alike: a ViT-S/14 whose worst cosine was 0.999 found the same one for 84 %, and for 99.5 % of 201 crops of 67 photographs.
+# over pictures would hide one that is broken: int8 files at 13 dB had a cosine of 0.79 in 34. Neighbours among 32 proof
+# pictures say little: crops of one photograph are as near as each other. int8 files of a real ViT-S keep 84 and 91 % there,
+# and 99.5 and 95.5 % among 201 crops of 278 photographs (benchmarks/results/segmentation-x86-vnni.md).
 MINIMUM = {
     "fp32": (0.99999, 0.9999, 1.0),
     "fp16": (0.999, 0.99, 0.97),
-    "int8-weight-only": (0.99, 0.97, 0.8),
-    "int8-dynamic": (0.99, 0.97, 0.8),
-    "int8-static": (0.99, 0.97, 0.8),
+    "int8-weight-only": (0.99, 0.97, 0.75),
+    "int8-dynamic": (0.99, 0.97, 0.75),
+    "int8-static": (0.99, 0.97, 0.75),
 }
 TIE = 0.02  # of how much nearer the nearest picture is than half of them: of copies one is nearest by chance
 NAMES = ("worst cosine", "worst centred cosine", "same neighbour")
