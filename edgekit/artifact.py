@@ -25,7 +25,7 @@ from edgekit import reading
 from edgekit.errors import ArtifactError, RequestError, as_path
 from edgekit.manifest import AGAIN, TARGETS, Manifest, check_inside, file_record, is_model, read_manifest
 from edgekit.model_files import model_files
-from edgekit.tensors import Array, Arrays, Signature, Tensor, Values, decoded_shape, thinned
+from edgekit.tensors import Array, Arrays, Signature, Values, thinned, thinned_shape
 
 GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four pictures at 4096 x 4096 and their tensors
 
@@ -111,7 +111,7 @@ class Artifact:
         m = self.manifest
         golden = Golden.load(self.folder / "golden.npz", len(m.outputs))
         n = len(golden.images)
-        shapes = [(n, *self._thinned_shape(tensor)) for tensor in m.outputs]
+        shapes = [(n, *thinned_shape(tensor, m.golden.stride)) for tensor in m.outputs]
         for what, fits in (
             ("pictures", n > 0 and all(_is_picture(image) for image in golden.images)),
             (
@@ -127,12 +127,6 @@ class Artifact:
                 message = f"{self.folder}: golden.npz and manifest.json disagree about the {what}"
                 raise ArtifactError(message, hint=AGAIN)
         return golden
-
-    def _thinned_shape(self, tensor: Tensor) -> tuple[int, ...]:
-        shape, stride = decoded_shape(tensor), self.manifest.golden.stride
-        if tensor.layout not in ("NCHW", "NHWC"):
-            return shape
-        return (*shape[:-2], *(-(-side // stride) for side in shape[-2:]))
 
     @property
     def signature(self) -> Signature:

@@ -4,6 +4,7 @@ They travel with the file, into apps too, so by default they are ones that may b
 come with a package or with the weights, and drawn ones where the proof's are the user's own.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from edgekit.manifest import GoldenRecord
 from edgekit.preprocess import Pixels, Preprocess, in_channels
 from edgekit.recipe import Recipe
 from edgekit.scenes import scenes
-from edgekit.tensors import Array, Signature, Tensor, Values, decoded_shape, thinned
+from edgekit.tensors import Array, Signature, Tensor, Values, is_map, thinned, thinned_shape
 
 PICTURES = 4
 LARGEST = 65_536  # numbers of the golden answers to one picture, where they can be thinned to that
@@ -63,9 +64,9 @@ def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tu
 
 def stride_for(outputs: Sequence[Tensor]) -> int:
     """The smallest by which the answers to one picture stay within LARGEST values; 1 where nothing can be thinned."""
-    maps = [shape for o in outputs if o.layout in ("NCHW", "NHWC") and (shape := decoded_shape(o))]
+    maps = list(filter(is_map, outputs))
     stride = 1
-    while maps and sum(c * -(-h // stride) * -(-w // stride) for c, h, w in maps) > LARGEST and stride < 64:
+    while sum(math.prod(thinned_shape(o, stride)) for o in maps) > LARGEST and stride < 64:
         stride += 1
     return stride
 

@@ -105,9 +105,20 @@ def _words(ends: Sequence[tuple[str, Sequence[int]]]) -> str:
     return " and ".join(f"{dtype} {'x'.join(map(str, shape))}" for dtype, shape in ends)
 
 
+def is_map(tensor: Tensor) -> bool:
+    """Whether it has rows and columns."""
+    return tensor.layout in ("NCHW", "NHWC")
+
+
+def thinned_shape(tensor: Tensor, stride: int) -> tuple[int, ...]:
+    """Of one picture's answer, decoded and `thinned`."""
+    shape = decoded_shape(tensor)
+    return (*shape[:-2], *(-(-side // stride) for side in shape[-2:])) if is_map(tensor) else shape
+
+
 def thinned(values: Values, outputs: Sequence[Tensor], stride: int) -> Values:
     """Every stride-th row and column of answers that have such, so that few of them prove a copy."""
     return tuple(
-        np.ascontiguousarray(v[..., ::stride, ::stride]) if tensor.layout in ("NCHW", "NHWC") else v
+        np.ascontiguousarray(v[..., ::stride, ::stride]) if is_map(tensor) else v
         for v, tensor in zip(values, outputs, strict=True)
     )

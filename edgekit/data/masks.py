@@ -22,12 +22,12 @@ from edgekit.data.splits import SPLITS, split_of
 from edgekit.errors import DataError, RequestError
 from edgekit.harmless import harmless
 from edgekit.preprocess import MAX_DECODED
+from edgekit.tasks.iou import UNLABELLED
 
 Mask = NDArray[np.uint8]  # [height, width]
 Size = tuple[int, int]  # width, height
 Pair = tuple[Path, Path]  # the folder of pictures, the folder of masks
 
-UNLABELLED = 255  # in a mask that was read
 IMAGES, MASKS, ANNOTATED = ("images", "pictures"), "masks", "annot"
 SCANNED = 64  # masks that are looked at before anything runs
 ORIENTATION, TURNED = 0x0112, 5  # EXIF: from this value on, width and height change places
