@@ -17,7 +17,7 @@ from edgekit.devices import Job, Worker, host, opened
 from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
 from edgekit.exporters import Exported, preparing
 from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, Proof, digest_of, file_record, save_manifest
-from edgekit.models import LoadedModel, answers, readying, steady
+from edgekit.models import LoadedModel, answers, picking, readying, steady
 from edgekit.preprocess import Pixels, normalise
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
@@ -191,8 +191,7 @@ def _torch_answers(model: LoadedModel, pixels: Pixels) -> Values:
     """PyTorch's to one picture, without what the recipe adds."""
     x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
     with torch.inference_mode():
-        answer = model.module(x)
-    return tuple(a.float().numpy() for a in (answer if isinstance(answer, tuple) else (answer,)))
+        return tuple(a.float().numpy() for a in picking.each(model.module(x)))
 
 
 def _is_small(model: LoadedModel) -> bool:

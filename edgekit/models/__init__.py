@@ -10,7 +10,7 @@ from edgekit import zoo
 from edgekit.data.labels import FORM, Names, read_names
 from edgekit.errors import DataError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
-from edgekit.models import adapting, weights
+from edgekit.models import adapting, picking, weights
 from edgekit.models.adapting import Adapted
 from edgekit.models.origins import Plan as Plan
 from edgekit.models.origins import function, run, timm
@@ -55,8 +55,7 @@ class LoadedModel:
     @property
     def answer_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Of what the module answers to one picture."""
-        answer = self.trace.answer
-        return tuple(tuple(a.shape) for a in (answer if isinstance(answer, tuple) else (answer,)))
+        return tuple(tuple(a.shape) for a in picking.each(self.trace.answer))
 
     @property
     def has_names(self) -> bool:

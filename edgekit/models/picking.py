@@ -76,9 +76,14 @@ class Pick(nn.Module):
         return picked[0] if len(picked) == 1 else tuple(picked)
 
 
+def each(answer: Any) -> tuple[torch.Tensor, ...]:
+    """The tensors of a module that answers one, or a tuple of them."""
+    return answer if isinstance(answer, tuple) else (answer,)
+
+
 def joined(answer: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
     """All numbers of an answer, a row for each picture: [n, numbers]."""
-    return torch.cat([part.flatten(1) for part in (answer if isinstance(answer, tuple) else (answer,))], 1)
+    return torch.cat([part.flatten(1) for part in each(answer)], 1)
 
 
 def _walk(answer: Any, path: Path) -> list[Answer]:
