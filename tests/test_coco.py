@@ -8,7 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from edgekit.tasks.average_precision import SIZES, Truth, average_precision, match, mean
+from edgekit.tasks.average_precision import SIZES, Objects, average_precision, match, mean
 
 pytestmark = pytest.mark.full
 
@@ -27,7 +27,7 @@ def scene(seed, *, pictures=16, classes=6, crowds=True, ties=False):
             rng.integers(0, classes - 1, n),
         )  # of the last class none
         crowd = (rng.uniform(size=n) < 0.15) & crowds
-        truth = Truth(boxes, labels, crowd, size.prod(1) * rng.uniform(0.5, 1, n))
+        truth = Objects(boxes, labels, crowd, size.prod(1) * rng.uniform(0.5, 1, n))
         times = rng.integers(0, 4, n)
         near = np.repeat(boxes, times, 0) + rng.normal(0, 0.06, (times.sum(), 4)) * np.repeat(
             np.tile(size, 2), times, 0
