@@ -136,7 +136,7 @@ def export(
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
         signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
-            signature.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            signature.check_input(worker.ready.input_spec.shape, worker.ready.input_spec.dtype)
             examples, stride = golden.make(signature, worker, shown)
             proof = parity.prove(
                 model.task,

@@ -23,7 +23,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekit import overflow
 from edgekit.errors import RecipeError
-from edgekit.exporters.deployed import SCOPE
+from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.exporters.ranges import Range, Ranges
 from edgekit.recipe import Recipe
 
