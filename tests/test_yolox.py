@@ -2,13 +2,21 @@
 
 import copy
 import math
+from pathlib import Path
 
+import onnx
 import pytest
 import timm
 import torch
+import torchvision
+from torch.nn.utils import fuse_conv_bn_eval
 
+from edgekit import models
+from edgekit.errors import WeightsError
+from edgekit.models import LoadedModel, detecting
 from edgekit.models.settling import settle
 from edgekit.models.yolox import STRIDES, YoloX, decode, take_rgb
+from edgekit.recipe import Recipe
 from edgekit.tasks.likeness import sqnr_db
 
 pytestmark = pytest.mark.full
@@ -81,3 +89,96 @@ def test_other_classes_are_new_last_layers(net: YoloX, pictures: torch.Tensor) -
     other = copy.deepcopy(net)
     other.reset_classifier(7)
     assert other(pictures[:1])[1].shape[2] == other.num_classes == 7
+
+
+def asked(weights: Path, model: str = "yolox_nano") -> LoadedModel:
+    recipe = Recipe(model, "onnx", weights=str(weights), input_size=(SIDE, SIDE))
+    return models.load(recipe, models.plan(recipe))
+
+
+@pytest.fixture(scope="module")
+def nano() -> YoloX:
+    """As published ones are: of BGR; its BatchNorms have seen something."""
+    torch.manual_seed(0)
+    made: YoloX = timm.create_model("yolox_nano", num_classes=4).eval()
+    for layer in made.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+            layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    return made
+
+
+@torch.no_grad()
+def test_the_published_file_is_read_as_it_is(nano: YoloX, pictures: torch.Tensor, tmp_path: Path) -> None:
+    torch.save({"start_epoch": 300, "model": nano.state_dict()}, tmp_path / "nano.pth")
+    model = asked(tmp_path / "nano.pth")
+    assert (model.labels, model.preprocess.pad) == (("class 0", "class 1", "class 2", "class 3"), 114)
+    assert any("BGR" in note for note in model.notes)
+    for own, theirs in zip(model.module(pictures), nano(pictures.flip(1)), strict=True):
+        assert torch.allclose(own, theirs, rtol=1e-3, atol=1e-3)
+
+
+def convolutions(net: YoloX) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Name, weight and bias, BatchNorm folded, in the order in which they run."""
+    order: list[str] = []
+    for name, layer in net.named_modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda *_, name=name: order.append(name))
+    net(torch.zeros(1, 3, SIDE, SIDE))
+    found: list[tuple[str, torch.Tensor, torch.Tensor]] = []
+    for name in order:
+        layer = net.get_submodule(name)
+        if name.endswith(".conv"):
+            norm = net.get_submodule(f"{name.removesuffix('conv')}bn")
+            layer = fuse_conv_bn_eval(layer, norm)  # type: ignore[type-var,arg-type]
+        found.append((name, layer.get_parameter("weight"), layer.get_parameter("bias")))
+    return found
+
+
+def written(layers: list[tuple[str, torch.Tensor, torch.Tensor]], file: Path) -> Path:
+    """As the authors' exporter names them: those of the heads as the module, the others by numbers."""
+    nodes, held = [], []
+    for i, (name, *numbers) in enumerate(layers):
+        names = [f"{name if name.startswith('head.') else i}.{part}" for part in ("weight", "bias")]
+        nodes.append(onnx.helper.make_node("Conv", ["x", *names], [f"y{i}"]))
+        held += [onnx.numpy_helper.from_array(n.detach().numpy(), k) for n, k in zip(numbers, names, strict=True)]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", [], [], held)), file)
+    return file
+
+
+@torch.no_grad()
+def test_a_published_onnx_file_is_read_in_the_order_of_its_convolutions(
+    nano: YoloX, pictures: torch.Tensor, tmp_path: Path
+) -> None:
+    layers = convolutions(copy.deepcopy(nano))
+    model = asked(written(layers, tmp_path / "nano.onnx"))
+    for own, theirs in zip(model.module(pictures), nano(pictures.flip(1)), strict=True):
+        assert torch.allclose(own, theirs, rtol=1e-3, atol=1e-3)
+    with pytest.raises(WeightsError, match="has 112 convolutions, the model 113"):
+        asked(written(layers[:-1], tmp_path / "short.onnx"))
+    with pytest.raises(WeightsError, match="is not the model's"):
+        asked(written(layers[::-1], tmp_path / "turned.onnx"))
+    with pytest.raises(WeightsError, match="only those of YOLOX"):
+        asked(tmp_path / "nano.onnx", "mobilenetv3_small")
+    (tmp_path / "broken.onnx").write_bytes(b"\x08\x99" * 9)
+    with pytest.raises(WeightsError, match="not a whole ONNX file"):
+        asked(tmp_path / "broken.onnx")
+
+
+def test_an_ssdlite_of_torchvision_has_as_many_classes_as_its_file(tmp_path: Path) -> None:
+    """Its last layers score the background too, and the file's names are those of torchvision's own module."""
+    made = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=1 + 2
+    )
+    torch.save(made.state_dict(), tmp_path / "own.pth")
+    recipe = Recipe("ssdlite", "onnx", weights=str(tmp_path / "own.pth"))
+    model = models.load(recipe, models.plan(recipe))
+    assert model.answer_shapes == ((1, 3234, 4), (1, 3234, 2))
+    assert (model.preprocess.crop_mode, model.preprocess.input_size) == ("squash", (320, 320))
+    model.module.reset_classifier(5)  # type: ignore[operator]
+    assert model.module(torch.zeros(1, 3, 320, 320))[1].shape == (1, 3234, 5)
+
+
+def test_eighty_classes_are_cocos() -> None:
+    assert (len(detecting.coco(80)), detecting.coco(80)[79], detecting.coco(90)[11]) == (80, "toothbrush", "unused 12")
+    assert detecting.coco(5) == ()
