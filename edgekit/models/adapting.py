@@ -129,7 +129,7 @@ def adapt(
         case "segmentation":
             return _segmenter(adapted, size, channels, recipe, labels)
         case "detection":
-            return _detector(adapted, net, (chosen[0], chosen[1]), size, channels, recipe, labels)
+            return _detector(adapted, found, chosen, size, channels, recipe)
         case "raw":
             return adapted
 
@@ -283,17 +283,11 @@ def _segmenter(
 
 
 def _detector(
-    adapted: Adapted,
-    net: nn.Module,
-    found: tuple[Answer, Answer],
-    size: tuple[int, int],
-    channels: int,
-    recipe: Recipe,
-    labels: tuple[str, ...],
+    adapted: Adapted, found: Found, boxes: Sequence[Answer], size: tuple[int, int], channels: int, recipe: Recipe
 ) -> Adapted:
-    names = labels or detecting.names(net)
-    form = detecting.form(found, net, names)
-    task = detecting.task(net, form, recipe)
+    names = found.labels or detecting.names(found.net)
+    form = detecting.form((boxes[0], boxes[1]), found.net, names)
+    task = detecting.task(found.net, form, recipe)
     if not form.is_plain:
         module = detecting.Formed(adapted.module, form, size).eval()
         adapted = replace(adapted, module=module, trace=look(module, size, channels))
