@@ -60,6 +60,7 @@ class Plan:
     preprocess: Preprocess
     make: Callable[[], Made]
     pictures: Path | None = None
+    task: TaskName | None = None
 
     @property
     def family(self) -> str:
