@@ -317,3 +317,25 @@ class Depth(nn.Module):
 
 def depth() -> nn.Module:
     return Depth()
+
+
+class Places(nn.Module):
+    """Finds red, green and blue things: (boxes, scores) of one box for each 8 x 8 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.SiLU(), nn.Conv2d(12, 12, 3, 2, 1), nn.SiLU())
+        self.boxes, self.scores = nn.Conv2d(12, 4, 2, 2), nn.Conv2d(12, 3, 2, 2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        body = self.body(x)
+        boxes, scores = (head(body).flatten(2).transpose(1, 2) for head in (self.boxes, self.scores))
+        side = torch.arange(x.shape[-1] // 8, dtype=torch.float32)
+        corner = torch.stack([side.repeat(len(side)), side.repeat_interleave(len(side))], 1)
+        centre, half = (corner + 0.5 + boxes[..., :2]) * 8, boxes[..., 2:].exp() * 4
+        return torch.cat([centre - half, centre + half], 2), scores.sigmoid()
+
+
+def places() -> nn.Module:
+    torch.manual_seed(0)
+    return Places().eval()
