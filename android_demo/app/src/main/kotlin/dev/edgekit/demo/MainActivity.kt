@@ -138,10 +138,10 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         val manager = getSystemService(CameraManager::class.java)
         val found = manager?.let { runCatching { CameraChoice.of(it) }.getOrNull() }
             ?: return notice(getString(R.string.no_camera), getString(R.string.no_camera_hint))
+        view<OverlayView>(R.id.overlay).mirrored = found.facesPerson  // its preview is, the frames that are looked at are not
         noNotice()
         if (surface == null) return  // onSurfaceTextureAvailable comes here again
         chosenCamera = found
-        view<OverlayView>(R.id.overlay).mirrored = found.facesPerson  // its preview is, the frames that are looked at are not
         val worker: (() -> Unit) -> Unit = { act -> app.worker.execute(act) }
         camera = Camera(manager, found, Handler(Looper.getMainLooper()), worker, ::look) { why ->
             stopCamera()
