@@ -7,7 +7,7 @@ from edgekit.errors import UnknownNameError
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 RUN_CARD = "run.toml"
 
-# alias -> timm architecture and pretrained tag; the last three are edgekit's own (models/micro.py, unet.py), no one else trained them
+# alias -> timm architecture and pretrained tag; the last four are edgekit's own (models/micro.py, unet.py, yolox.py), no one else trained them
 ALIASES = {
     "mobilenetv2": "mobilenetv2_100.ra_in1k",
     "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
@@ -36,6 +36,7 @@ ALIASES = {
     "vit_micro": "vit_micro",
     "swin_micro": "swin_micro",
     "unet_micro": "unet_micro",
+    "yolox_micro": "yolox_micro",
 }
 
 # timm architecture -> Python package that carries ImageNet weights for it (extra `weights`)
