@@ -14,6 +14,7 @@ from edgekit.cli import main
 from edgekit.data.boxes import open_boxes
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.models import trained
+from edgekit.models.anchored import SsdLite
 from edgekit.models.yolox import YoloX
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
@@ -89,9 +90,11 @@ def test_simota_chooses_where_the_box_is():
     assert 0 < taught.loss(answers, nothing)[0] < taught.loss(answers, truths)[0]
 
 
-def test_what_is_measured_is_what_the_file_answers():
+@pytest.mark.parametrize("make", [lambda: YoloX(3, width=0.125), lambda: SsdLite(3, img_size=SIZE)])
+def test_what_is_measured_is_what_the_file_answers(make):
     torch.manual_seed(0)
-    net, taught, images = YoloX(3, width=0.125).eval(), SimOta(SIZE), torch.rand(2, 3, *SIZE)
+    net, images = make().eval(), torch.rand(2, 3, *SIZE)
+    taught = lessons.of(net, "mine", SIZE)
     with torch.inference_mode():
         for ours, theirs in zip(taught.decoded(taught.taught(net)(images)), net(images), strict=True):
             assert torch.allclose(ours, theirs, atol=1e-4)
@@ -162,9 +165,27 @@ def test_what_cannot_be_meant_of_boxes(things, tmp_path, changes, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_torchvisions_loss_teaches_its_ssd():
+    """It falls where the boxes stay the same; a picture without boxes has none, like one that cannot be read."""
+    torch.manual_seed(0)
+    net, images = SsdLite(2, img_size=SIZE).train(), torch.rand(2, 3, *SIZE)
+    taught = lessons.of(net, "mine", SIZE)
+    truths = torch.tensor([[[4.0, 4, 40, 40, 1], [30, 30, 60, 62, 0]]]).repeat(2, 1, 1)
+    optimizer, found = torch.optim.Adam(net.parameters(), 1e-3), []
+    for _ in range(6):
+        loss = taught.loss(taught.taught(net)(images), truths)
+        assert loss.shape == (2,)
+        optimizer.zero_grad()
+        loss.mean().backward()
+        optimizer.step()
+        found.append(float(loss[0]))
+    assert found[-1] < 0.8 * found[0]
+    assert taught.loss(taught.taught(net)(images), torch.full((2, 1, 5), NONE))[0] == 0
+
+
 def test_a_detector_without_a_known_loss_is_refused():
     with pytest.raises(UnsupportedError, match="does not know how mine learns boxes: Conv2d"):
-        lessons.check(torch.nn.Conv2d(3, 4, 1), "mine")
+        lessons.of(torch.nn.Conv2d(3, 4, 1), "mine", SIZE)
 
 
 @pytest.mark.full

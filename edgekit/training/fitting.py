@@ -92,7 +92,7 @@ def _segmenter(settings: Settings, model: LoadedModel, labels: tuple[str, ...], 
 
 
 def _detector(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
-    lessons.check(model.module, settings.model)
+    lessons.of(model.module, settings.model, model.preprocess.input_size)  # refused before anything runs
     if not model.has_labels(labels):
         heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
         say(f"a new head for {len(labels)} classes")

@@ -102,7 +102,7 @@ def _objective(settings: Settings, model: LoadedModel, splits: Splits, here: wor
     if isinstance(model.task, Segmentation):
         return Masks(settings, model.preprocess, model.task, len(splits.labels))
     if isinstance(model.task, Detection):
-        taught = lessons.of(model.module, model.preprocess.input_size)
+        taught = lessons.of(model.module, settings.model, model.preprocess.input_size)
         return Boxes(settings, model.preprocess, model.task, taught, len(splits.labels))
     teacher = (
         objective.teacher(settings.distill, splits.labels, model.preprocess, here.device) if settings.distill else None
