@@ -171,7 +171,7 @@ def train() -> None:
         answers = taught(pixels.contiguous(memory_format=torch.channels_last))
         error = lessons.loss(answers, truths).mean()
         optimizer.zero_grad()
-        error.backward()
+        error.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         average.update_parameters(network)
@@ -262,6 +262,7 @@ def measure() -> None:
     card = tomllib.loads(WEIGHTS.with_suffix(".toml").read_text("utf-8"))
     pictures = drawn(held_out(), TEST)
     reference = answered("torch", "fp32", pictures)
+    assert reference
     card |= {"measured_on": host.cpu_class(), "measured": []}
     for target in ("tflite", "onnx", "openvino"):
         for scheme in SCHEMES:

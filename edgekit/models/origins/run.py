@@ -48,12 +48,8 @@ def make(folder: Path, card: trained.Card, recipe: Recipe) -> Made:
         card.licence,
         card.pruned,
         card.trained_on,
-<<<<<<< HEAD
         None if card.task == "classification" else card.task,
-=======
-        "segmentation" if card.task == "segmentation" else None,
         card.ignored,
->>>>>>> main
     )
 
 
