@@ -23,7 +23,7 @@ import photos
 from PIL import ImageOps
 
 from edgekit import artifact
-from edgekit.answering import Contender, contender
+from edgekit.answering import Answering, start_answering
 from edgekit.data import DataSet, open_data
 from edgekit.data.decoding import decoded
 from edgekit.devices import host
@@ -43,7 +43,7 @@ def jpegs() -> Iterator[Path]:
         yield Path(folder)
 
 
-def rates(made: Contender, data: DataSet, count: int, workers: int, rounds: int) -> str:
+def rates(made: Answering, data: DataSet, count: int, workers: int, rounds: int) -> str:
     positions, spec = data.sample(count), [made.artifact.manifest.preprocess]
 
     def decode() -> list[tuple[Pixels, ...]]:
@@ -82,7 +82,7 @@ def main() -> None:
     arguments = parser.parse_args()
     made = artifact.load(arguments.artifact)
     print(f"{made.name}, CPU class {host.cpu_class()}, {arguments.workers} decoding workers")
-    with contender(made, Local(), Options(), evaluation.TIMEOUT) as opened, jpegs() as folder:
+    with start_answering(made, Local(), Options(), evaluation.TIMEOUT) as opened, jpegs() as folder:
         for name, place in (("Fashion-MNIST", fashion.DATA), ("JPEGs", folder)):
             data = open_data(place, made.labels(), unlabelled=True)
             run = partial(rates, opened, data, min(arguments.count, len(data)))

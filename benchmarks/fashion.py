@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import artifact
-from edgekit.answering import contender
+from edgekit.answering import start_answering
 from edgekit.artifact import Artifact
 from edgekit.cli.evaluate import text
 from edgekit.data import idx, open_data
@@ -43,7 +43,7 @@ def right(folder: Path) -> NDArray[np.bool_]:
     made = artifact.load(folder)
     images, labels = read("test")
     found = np.empty(len(labels), bool)
-    with contender(made, None, Options()) as opened:
+    with start_answering(made, None, Options()) as opened:
         for i in range(0, len(labels), CHUNK):
             pictures = (Image.fromarray(image).convert("RGB") for image in images[i : i + CHUNK])
             fitted = np.stack([fit(picture, made.manifest.preprocess) for picture in pictures])

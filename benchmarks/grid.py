@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import artifact, calibration, extras, models, registry
-from edgekit.answering import contender
+from edgekit.answering import start_answering
 from edgekit.artifact import Artifact
 from edgekit.bench import harness, summary
 from edgekit.devices import host
@@ -198,7 +198,7 @@ def pictures(model: str, spec: Preprocess) -> NDArray[np.uint8]:
 
 
 def scores_of(cell: Artifact, fitted: NDArray[np.uint8]) -> NDArray[np.float32]:
-    with contender(cell, None, Options()) as opened:
+    with start_answering(cell, None, Options()) as opened:
         return opened.values(fitted)[0]
 
 

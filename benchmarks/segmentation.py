@@ -22,7 +22,7 @@ from torch import nn
 
 import edgekit
 from edgekit import artifact, evaluation
-from edgekit.answering import contender
+from edgekit.answering import start_answering
 from edgekit.artifact import Artifact
 from edgekit.calibration import random_crop
 from edgekit.cli.evaluate import text
@@ -280,7 +280,7 @@ def embedding(model: Path, folder: Path, targets: Sequence[str], out: Path, coun
                 with torch.inference_mode():
                     reference = np.concatenate([net(one[None]).numpy() for one in x])
             for a in both:
-                with contender(a, None, Options(threads=1)) as asked:
+                with start_answering(a, None, Options(threads=1)) as asked:
                     values = np.concatenate([asked.values(one[None])[0] for one in pixels])
                 worst, centred, same = resemblance(reference, values)
                 print(

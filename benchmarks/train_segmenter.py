@@ -37,7 +37,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgekit import artifact, pipeline, registry
-from edgekit.answering import contender
+from edgekit.answering import start_answering
 from edgekit.devices import host
 from edgekit.models.unet import UNet
 from edgekit.preprocess import open_picture, placement
@@ -325,7 +325,7 @@ def answered(target: str, scheme: Scheme, pixels: Picture) -> Picture:
         made = artifact.load(folder)
         spec, task = made.manifest.preprocess, made.manifest.task
         assert isinstance(task, Segmentation)
-        with contender(made, None, Options()) as opened:
+        with start_answering(made, None, Options()) as opened:
             values = [opened.values(pixels[i : i + BATCH])[0] for i in range(0, len(pixels), BATCH)]
         at = placement((SIZE, SIZE), spec)
         np.save(kept, [task.read((scores,), at, spec.input_size).labels for some in values for scores in some])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import artifact, parity, publishing
-from edgekit.answering import contender
+from edgekit.answering import start_answering
 from edgekit.artifact import Artifact
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.manifest import Manifest
@@ -39,7 +39,7 @@ def add(folder: Path, app: Path) -> Added:
     made = artifact.load(folder)
     _check_runnable(made.manifest)
     parity.check_claims(made)
-    with contender(made, None, Options()) as opened:  # that the file takes and answers what its manifest says
+    with start_answering(made, None, Options()) as opened:  # that the file takes and answers what its manifest says
         made.decode(opened.answer(made.golden().tensors[:1]))
     if beside := made.model_files()[1:]:
         what = f"the app opens models of one file, and {made.model_file} keeps weights in {beside[0].name}"

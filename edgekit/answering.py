@@ -24,7 +24,7 @@ TIMEOUT = 600.0  # seconds without an answer that mean a hang
 
 
 @dataclass(frozen=True)
-class Contender:
+class Answering:
     """`answer` takes tensors [n, ...] as the file has them and returns every output likewise; where: a CPU class."""
 
     artifact: Artifact
@@ -53,11 +53,11 @@ class Contender:
 
 
 @contextmanager
-def contender(
+def start_answering(
     artifact: Artifact, device: Device | None, options: Options, timeout: float = TIMEOUT
-) -> Iterator[Contender]:
+) -> Iterator[Answering]:
     """Open an artifact on a device (None: here) in the runtime of its target. Raises WorkerError, DeviceError."""
     job = Job(str(artifact.folder), registry.runtime_for(artifact.target).name, options)
     with opened(device or registry.device("local"), job, timeout) as worker:
         facts, host = worker.ready.facts, worker.ready.host
-        yield Contender(artifact, facts["runtime"], host.get("cpu_class", "unknown"), worker.answer)
+        yield Answering(artifact, facts["runtime"], host.get("cpu_class", "unknown"), worker.answer)

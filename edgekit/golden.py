@@ -20,7 +20,7 @@ from edgekit.manifest import GoldenRecord
 from edgekit.preprocess import Pixels, Preprocess, in_channels
 from edgekit.recipe import Recipe
 from edgekit.scenes import scenes
-from edgekit.tensors import Array, Signature, Tensor, Values, is_map, thinned, thinned_shape
+from edgekit.tensors import Array, Signature, Tensor, Values, can_thin, thinned, thinned_shape
 
 PICTURES = 4
 LARGEST = 65_536  # numbers of the golden answers to one picture, where they can be thinned to that
@@ -46,7 +46,7 @@ def choose(
 
 def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tuple[Golden, int]:
     """The pictures that are answered most differently, in several sizes, with the file's answers; and the stride by which
-    answers with rows and columns are thinned."""
+    answers with rows and columns, or of boxes, are thinned."""
     kept, stride = pictures, stride_for(signature.outputs)
     if len(pictures) > PICTURES:
         flat = [_flat(_answers(signature, worker, signature.encode(p[None]), stride)) for p in pictures]
@@ -64,9 +64,9 @@ def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tu
 
 def stride_for(outputs: Sequence[Tensor]) -> int:
     """The smallest by which the answers to one picture stay within LARGEST values; 1 where nothing can be thinned."""
-    maps = list(filter(is_map, outputs))
+    many = list(filter(can_thin, outputs))
     stride = 1
-    while sum(math.prod(thinned_shape(o, stride)) for o in maps) > LARGEST and stride < 64:
+    while sum(math.prod(thinned_shape(o, stride)) for o in many) > LARGEST and stride < 64:
         stride += 1
     return stride
 

@@ -85,7 +85,7 @@ def prove(
 
     answers   of PyTorch and of the file to the same pictures, [n, ...] each, some pictures at a time
     advisory  only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
-              scores that mean nothing).
+              scores that mean nothing). So is a proof of int8 whose measures are: where nothing is found, all scores are noise
     """
     limits, likeness, ours, theirs = LIMITS[scheme], None, Spread(), Spread()
     for reference, given in answers:
@@ -94,11 +94,13 @@ def prove(
         alike = task.alike(reference, given)
         likeness = likeness + alike if likeness else alike
     assert likeness, "no pictures"
+    measures = task.measures(likeness, scheme)
+    advisory = advisory or (scheme.startswith("int8") and any(m.advisory for m in measures))
     proof = Proof(
         runtime=runtime,
         pictures=ours.pictures,
         source=source,
-        measures=task.measures(likeness, scheme),
+        measures=measures,
         outputs=tuple(map(_distance, likeness.noise)),
         min_sqnr_db=limits.min_sqnr_db,
         passed=False,

@@ -21,7 +21,7 @@ from edgekit.models import LoadedModel, answers, picking, readying, steady
 from edgekit.preprocess import Pixels, normalise
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks import Classification, name_of
+from edgekit.tasks import Classification, caution, name_of
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -136,7 +136,7 @@ def export(
         say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
         signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
-            signature.check_input(worker.ready.takes.shape, worker.ready.takes.dtype)
+            signature.check_input(worker.ready.input_spec.shape, worker.ready.input_spec.dtype)
             examples, stride = golden.make(signature, worker, shown)
             proof = parity.prove(
                 model.task,
@@ -287,5 +287,5 @@ def _manifest(
         calibration=record if recipe.calibrated else None,
         oldest_interpreter=exported.oldest_interpreter,
         trained_on=model.trained_on,
-        notes=(*model.notes, *exported.notes),
+        notes=(*model.notes, *exported.notes, *filter(None, [caution(proof.measures)])),
     )

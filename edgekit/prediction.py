@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.answering import TIMEOUT, Contender, contender
+from edgekit.answering import TIMEOUT, Answering, start_answering
 from edgekit.artifact import Artifact
 from edgekit.data import picture_files
 from edgekit.devices import Device
@@ -34,9 +34,9 @@ def predict(
 ) -> Iterator[tuple[Path, Prediction | DataError]]:
     """Answer one picture at a time; what cannot be read comes as the error that says why.
 
-    Raises as `answering.contender` does.
+    Raises as `answering.start_answering` does.
     """
-    with contender(artifact, device, options, timeout) as opened:
+    with start_answering(artifact, device, options, timeout) as opened:
         yield from _answers(opened, images)
 
 
@@ -60,7 +60,7 @@ def nearest(
             hint="edgekit export MODEL --task embedding",
         )
     files = picture_files(gallery)
-    with contender(artifact, device, options, timeout) as opened:
+    with start_answering(artifact, device, options, timeout) as opened:
         known = [(path, v.values) for path, v in _answers(opened, files) if isinstance(v, Vector)]
         if not known:
             raise DataError(f"none of the {len(files)} pictures in {gallery} can be read", hint="--gallery elsewhere")
@@ -80,7 +80,7 @@ def _same(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def _answers(opened: Contender, images: Sequence[Path]) -> Iterator[tuple[Path, Prediction | DataError]]:
+def _answers(opened: Answering, images: Sequence[Path]) -> Iterator[tuple[Path, Prediction | DataError]]:
     for path in images:
         try:
             yield path, _answer(opened, path)
@@ -88,7 +88,7 @@ def _answers(opened: Contender, images: Sequence[Path]) -> Iterator[tuple[Path, 
             yield path, error
 
 
-def _answer(opened: Contender, path: Path) -> Prediction:
+def _answer(opened: Answering, path: Path) -> Prediction:
     """Of one picture file. Raises DataError for what cannot be read, WorkerError."""
     manifest = opened.artifact.manifest
     spec, picture = manifest.preprocess, open_picture(path)

@@ -2,7 +2,7 @@
 
 from edgekit import parity
 from edgekit.manifest import Manifest
-from edgekit.tasks import Classification, Embedding, Raw, Segmentation
+from edgekit.tasks import Classification, Detection, Embedding, Raw, Segmentation
 from edgekit.tensors import decoded_shape
 
 
@@ -33,6 +33,8 @@ def answers(m: Manifest) -> str:
             return f"an embedding of {m.outputs[0].shape[1]} numbers{more}"
         case Segmentation():
             return f"{m.task.scores} of {m.labels} labels for each of {'x'.join(map(str, _map(m)))} pixels"
+        case Detection():
+            return f"{m.outputs[0].shape[1]} boxes, and scores of {m.labels} labels for each"
         case Raw():
             return " and ".join(f"`{o.role or o.name}` {list(o.shape[1:])}" for o in m.outputs)
 
@@ -61,4 +63,12 @@ def _reading(m: Manifest) -> str:
             corners = ", corners aligned" if up.align_corners else ""
             size = "x".join(map(str, m.preprocess.input_size))
             return f"The mask: scores are resized to {size} ({up.mode}{corners}), and the largest names the label.\n"
+        case Detection(threshold=threshold, nms=nms, limit=limit):
+            rule = f"""`boxes` [n, a, 4] are x1 y1 x2 y2 in pixels of the input, `scores` [n, a, c] lie in 0..1. Every box counts once for each label.
+Those with a score of {threshold:g} or more are sorted by it; of equal ones the first comes first"""
+            drop = ""
+            if nms:
+                drop = f"""; of the first {nms.candidates}, one that overlaps a kept one
+of its label by more than {nms.iou:g} (intersection over union) is dropped"""
+            return f"{rule}{drop}. The first {limit} are the answer.\n"
     return ""

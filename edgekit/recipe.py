@@ -16,7 +16,7 @@ Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-onl
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 OPSETS = range(18, 24)  # of ONNX: what torch.onnx writes and ONNX Runtime runs
 Kind = Literal["logits", "probabilities", "log-probabilities"]  # of scores
-TaskName = Literal["classification", "embedding", "segmentation", "raw"]
+TaskName = Literal["classification", "embedding", "segmentation", "detection", "raw"]
 CropMode = Literal["center", "squash", "letterbox"]  # how a picture becomes as large as the input (see preprocess.py)
 InputType = Literal["auto", "uint8", "int8", "float32"]
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
@@ -82,7 +82,8 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     softmax      the file answers probabilities where the network answers logits.
     scores       what the network answers; "auto" finds it out from its operators and its answers.
     multi_label  its classes do not exclude each other: each is answered by itself, yes or no; also of one score.
-    threshold    multi-label: the probability from which a label holds; unsaid: 0.5.
+    threshold    multi-label: the probability from which a label holds; unsaid: 0.5. detection: the score from which a box
+                 is shown; unsaid: 0.3.
     task         what the answers mean; "auto" finds it out from the network and its answers, and says why.
     tokens       embedding: answer the vectors of the picture's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
@@ -255,11 +256,11 @@ def _check_colours(recipe: Recipe) -> None:
 
 
 MEANT_FOR: dict[str, tuple[TaskName, ...]] = {
-    "labels": ("classification", "segmentation"),
+    "labels": ("classification", "segmentation", "detection"),
     "scores": ("classification", "segmentation"),
     "softmax": ("classification",),
     "multi_label": ("classification",),
-    "threshold": ("classification", "segmentation"),
+    "threshold": ("classification", "segmentation", "detection"),
     "tokens": ("embedding",),
     "l2": ("embedding",),
 }

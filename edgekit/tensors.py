@@ -13,6 +13,7 @@ from PIL import Image
 from edgekit.errors import ArtifactError
 from edgekit.preprocess import Pixels, Positive, Preprocess, fit, normalise
 
+Layout = Literal["NHWC", "NCHW", "NC", "NTC", "NAC", ""]
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]  # what a file answers, as it is stored, in the file's order
 Values = tuple[NDArray[np.float32], ...]  # the same as real numbers, channels first: [n, c, h, w], [n, d], ...
@@ -21,7 +22,7 @@ Values = tuple[NDArray[np.float32], ...]  # the same as real numbers, channels f
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An input or output of the file. Real value = scale * (stored - zero_point) where scale is given.
 
-    layout     N pictures, H and W rows and columns, C channels or features, T tokens; "": whatever the network gives
+    layout     N pictures, H and W rows and columns, C channels or features, T tokens, A boxes; "": whatever the network gives
     role       of an output: what the task reads there (see tasks)
     tolerance  of an output: how far the real numbers of a copy may be off, at most
     """
@@ -29,7 +30,7 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=1000)]
     shape: tuple[int, ...]
     dtype: Annotated[str, msgspec.Meta(pattern="^(float32|float16|u?int(8|16|32|64))$")]
-    layout: Literal["NHWC", "NCHW", "NC", "NTC", ""]
+    layout: Layout
     scale: Positive | None = None
     zero_point: int | None = None
     role: Annotated[str, msgspec.Meta(max_length=1000)] = ""
@@ -110,15 +111,24 @@ def is_map(tensor: Tensor) -> bool:
     return tensor.layout in ("NCHW", "NHWC")
 
 
+def can_thin(tensor: Tensor) -> bool:
+    """Whether it has so many places (rows and columns, or boxes) that some of them prove a copy."""
+    return is_map(tensor) or tensor.layout == "NAC"
+
+
 def thinned_shape(tensor: Tensor, stride: int) -> tuple[int, ...]:
     """Of one picture's answer, decoded and `thinned`."""
     shape = decoded_shape(tensor)
+    if tensor.layout == "NAC":
+        return (-(-shape[0] // stride), *shape[1:])
     return (*shape[:-2], *(-(-side // stride) for side in shape[-2:])) if is_map(tensor) else shape
 
 
 def thinned(values: Values, outputs: Sequence[Tensor], stride: int) -> Values:
-    """Every stride-th row and column of answers that have such, so that few of them prove a copy."""
+    """Every stride-th row and column of answers that have such, or every stride-th box, so that few of them prove a copy."""
+    every = slice(None, None, stride)
+    some = {"NHWC": (..., every, every), "NCHW": (..., every, every), "NAC": (..., every, slice(None))}
     return tuple(
-        np.ascontiguousarray(v[..., ::stride, ::stride]) if is_map(tensor) else v
+        np.ascontiguousarray(v[some[tensor.layout]]) if can_thin(tensor) else v
         for v, tensor in zip(values, outputs, strict=True)
     )

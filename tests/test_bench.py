@@ -18,7 +18,7 @@ from edgekit.errors import DataError, UnsupportedError, WorkerError
 from edgekit.report import report
 from edgekit.report.html import html
 from edgekit.report.markdown import markdown
-from edgekit.runtimes import Options, Takes
+from edgekit.runtimes import InputSpec, Options
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
 
@@ -47,7 +47,7 @@ class Worker:
         self.device, self.job, self.done = device, job, 0
         phase = Phase(1_000_000, 900_000)
         self.ready = Ready(
-            phase, phase, phase, Takes((1, 2), "float32"), {"runtime": job.runtime}, {}, "noise", device.step_ns
+            phase, phase, phase, InputSpec((1, 2), "float32"), {"runtime": job.runtime}, {}, "noise", device.step_ns
         )
 
     def infer(self, times):

@@ -32,7 +32,7 @@ def start(request):
 def test_a_worker_answers_as_the_runtime_does(start, golden_artifact):
     golden = artifact.load(golden_artifact).golden()
     worker = start(golden_artifact)
-    assert worker.ready.takes.shape == (1, 32, 32, 3)
+    assert worker.ready.input_spec.shape == (1, 32, 32, 3)
     assert worker.ready.host["cpu_class"]
     answers = worker.answer(golden.tensors)
     session = registry.runtime("litert").open(artifact.load(golden_artifact))

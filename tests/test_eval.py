@@ -13,7 +13,7 @@ from conftest import GOLDEN_FILES, paint, run_edgekit
 from PIL import Image
 
 from edgekit import artifact
-from edgekit.answering import Contender
+from edgekit.answering import Answering
 from edgekit.cli.evaluate import text
 from edgekit.data import open_data, stamps
 from edgekit.devices.local import Local
@@ -195,11 +195,11 @@ def test_answers_that_are_no_numbers_end_the_run(folder, opened):
 
     data = data_for(opened, folder)
     with pytest.raises(WorkerError, match="not a finite number"):
-        list(ask(counting([Contender(opened[0], "none", "none", nothing)], data), data.read(data.positions), workers=2))
+        list(ask(counting([Answering(opened[0], "none", "none", nothing)], data), data.read(data.positions), workers=2))
 
 
 def test_flips_and_margins(folder, opened):
-    """Contenders of the test's own: one names class 3, the other class 0 where a picture is dark."""
+    """Files of the test's own: one names class 3, the other class 0 where a picture is dark."""
 
     def answers(dark):
         def answer(tensors):
@@ -211,11 +211,11 @@ def test_flips_and_margins(folder, opened):
         return answer
 
     data = data_for(opened, folder)
-    contenders = [
-        Contender(opened[0], "ours", "here", answers(125)),
-        Contender(opened[0], "theirs", "here", answers(0)),
+    files = [
+        Answering(opened[0], "ours", "here", answers(125)),
+        Answering(opened[0], "theirs", "here", answers(0)),
     ]
-    records = [r for batch in ask(counting(contenders, data), data.read(data.positions), workers=2) for r in batch]
+    records = [r for batch in ask(counting(files, data), data.read(data.positions), workers=2) for r in batch]
     assert [r.position for r in records] == list(data.positions)
     differ = [r for r in records if r.answers and r.answers[0].first != r.answers[1].first]
     assert differ

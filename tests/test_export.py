@@ -203,10 +203,10 @@ def test_labels_lie_inside_the_file_as_an_archive(exported):
 def test_a_file_that_answers_differently_is_kept_aside(monkeypatch, pictures, tmp_path):
     import torch
 
-    from edgekit.exporters.deployed import Deployed
+    from edgekit.exporters.export_wrapper import ExportWrapper
 
-    forward = Deployed.forward
-    monkeypatch.setattr(Deployed, "forward", lambda self, x: torch.roll(forward(self, x), 1, -1))
+    forward = ExportWrapper.forward
+    monkeypatch.setattr(ExportWrapper, "forward", lambda self, x: torch.roll(forward(self, x), 1, -1))
     recipe = Recipe(model="py:nets:tiny", target="tflite", calibration=str(pictures), input_size=(32, 32))
     out = tmp_path / "made"
     with pytest.raises(ParityError, match="answers differently") as caught:

@@ -25,7 +25,7 @@ from edgekit.gate.judging import Judge
 from edgekit.gate.sequential import LAUNCHES, boundary, decide
 from edgekit.inspection import inspect
 from edgekit.manifest import file_record, read_manifest, save_manifest
-from edgekit.runtimes import Takes
+from edgekit.runtimes import InputSpec
 from edgekit.statistics.intervals import blur
 from edgekit.statistics.proportions import agresti_min, mcnemar_midp, wilson
 from edgekit.tasks import Classification
@@ -203,7 +203,7 @@ class Worker:
         self.machine, self.job, self.cost = machine, job, cost
         phase = Phase(cost, cost if machine.cpu_clock else None)
         facts = {"runtime": "litert 2", "threads": "1"}
-        self.ready = Ready(phase, phase, phase, Takes((1, 2), "float32"), facts, machine.host, "noise")
+        self.ready = Ready(phase, phase, phase, InputSpec((1, 2), "float32"), facts, machine.host, "noise")
 
     def infer(self, times):
         ns = tuple(round(self.cost * self.machine.rng.uniform(1, 1.02)) for _ in range(times))

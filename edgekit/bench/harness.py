@@ -146,7 +146,7 @@ class Entry:
             runtime=self.runtime,
             device=device.name,
             threads=self.options.threads,
-            batch=self.batch or (max(ready.takes.shape[0], 1) if ready else 1),
+            batch=self.batch or (max(ready.input_spec.shape[0], 1) if ready else 1),
             fed=ready.source if ready else "",
             facts=self.facts,
             host=self.host,

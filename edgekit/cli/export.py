@@ -88,7 +88,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--task",
-    type=click.Choice(["auto", "classification", "embedding", "segmentation", "raw"]),
+    type=click.Choice(["auto", "classification", "embedding", "segmentation", "detection", "raw"]),
     help="What the answers mean.  [default: auto, from the network and its answers]",
 )
 @click.option("--tokens", flag_value=True, default=None, type=bool, help="Embeddings: answer the patches' vectors too.")
@@ -330,7 +330,8 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     ]
     missed = []
     if m.proof.advisory:
-        lines.append("  the weights are random: the limits above were advisory")
+        if m.weights.source == "random":
+            lines.append("  the weights are random: the limits above were advisory")
         if not m.proof.within_limits:
             missed.append("its answers miss these limits; with trained weights such a file is refused")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu)

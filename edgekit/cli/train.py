@@ -211,7 +211,7 @@ def text(run: str, card: "Card") -> str:
         said += f"\n  test: {score_text(card.test)}"
     else:
         said += "\n  no test pictures: the figure above chose the epoch, so it is too good"
-    return f"{run}  {card.architecture}, {card.knows}\n{said}{kept_text(run)}\n  next: edgekit export {shlex.quote(run)} --int8 --target tflite"
+    return f"{run}  {card.architecture}, {card.trained_for}\n{said}{kept_text(run)}\n  next: edgekit export {shlex.quote(run)} --int8 --target tflite"
 
 
 def kept_text(run: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from edgekit.errors import EdgekitError
-from edgekit.runtimes import OperatorTime, Options, Takes
+from edgekit.runtimes import InputSpec, OperatorTime, Options
 from edgekit.tensors import Array, Arrays
 
 
@@ -104,7 +104,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     imported: Phase | None
     load: Phase
     first: Phase
-    takes: Takes
+    input_spec: InputSpec
     facts: dict[str, str]  # of the session: what really runs
     host: dict[str, str]
     source: str  # what the timed inferences are fed

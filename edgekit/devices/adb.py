@@ -40,7 +40,7 @@ from edgekit.devices.benchmark_model import Means
 from edgekit.devices.phone import Phone, passed
 from edgekit.devices.worker import feed
 from edgekit.errors import DeviceError, ParityError, UnsupportedError, WorkerError
-from edgekit.runtimes import OperatorTime, Takes
+from edgekit.runtimes import InputSpec, OperatorTime
 from edgekit.tensors import Array, Arrays
 
 ENGINES = {"litert": "tflite", "onnxruntime": "onnxruntime"}  # runtime -> the app's engine for its files
@@ -91,9 +91,9 @@ class AdbWorker:
         self.device, self.job, self.timeout = device, job, timeout
         self.artifact = _artifact(job, device.name)
         self.engine = ENGINES[job.runtime]
-        takes = self.artifact.manifest.input
-        self.takes = Takes(takes.shape, takes.dtype, takes.scale, takes.zero_point)
-        self.tensor, self.source = feed(self.artifact, self.takes, job)
+        given = self.artifact.manifest.input
+        self.input_spec = InputSpec(given.shape, given.dtype, given.scale, given.zero_point)
+        self.tensor, self.source = feed(self.artifact, self.input_spec, job)
         self.phone = Phone(device.which)
         self.folder = ""
         self.asked = 0
@@ -219,7 +219,7 @@ class AdbWorker:
             "app": report.app.version,
         }
         host = self.phone.facts() | conditions
-        self._ready = Ready(None, Phase(times.load), Phase(times.first), self.takes, facts, host, self.source)
+        self._ready = Ready(None, Phase(times.load), Phase(times.first), self.input_spec, facts, host, self.source)
 
     def _answers(self, raw: bytes, count: int) -> Arrays:
         """The app writes picture after picture, of each its outputs in the manifest's order."""

@@ -44,7 +44,7 @@ from edgekit.devices import (
 )
 from edgekit.devices.clock import cpu_clock
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
-from edgekit.runtimes import Runtime, Session, Takes
+from edgekit.runtimes import InputSpec, Runtime, Session
 from edgekit.tensors import Array, Arrays
 
 T = TypeVar("T")
@@ -74,15 +74,15 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     model = artifact.open_model(Path(job.model))
     session, load = timed(lambda: runtime.open(model, job.options))
     used.append(host.memory())
-    takes = session.takes()
+    spec = session.input_spec()
     if isinstance(model, Artifact) and model.target in runtime.targets:  # the yardstick takes anything
-        model.signature.check_input(takes.shape, takes.dtype)
-    tensor, source = feed(model, takes, job)
+        model.signature.check_input(spec.shape, spec.dtype)
+    tensor, source = feed(model, spec, job)
     _, first = timed(lambda: session.run(tensor))
     used.append(host.memory())
     gc.disable()
     conditions = host.conditions() | {"cpu_clock": cpu_clock().words}
-    reply(Ready(imported, load, first, takes, session.facts(), conditions, source, cpu_clock().step))
+    reply(Ready(imported, load, first, spec, session.facts(), conditions, source, cpu_clock().step))
     while line := requests.readline():
         request: Request = msgspec.json.decode(line, type=Request)
         tensors = tensor
@@ -113,7 +113,7 @@ def answer(
         case End():
             return (End(_memory(used)),)
         case Answer():
-            batch = max(session.takes().shape[0], 1)  # -1: open
+            batch = max(session.input_spec().shape[0], 1)  # -1: open
             batches = [session.run(tensors[i : i + batch]) for i in range(0, len(tensors), batch)]
             answers = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
             return Tensors(tuple(map(packed, answers))), pack(answers)
@@ -144,30 +144,28 @@ def profile(session: Session, run: Callable[[], object], times: int) -> Operator
     return Operators(tuple(tell()))
 
 
-def feed(model: Model, takes: Takes, job: Job) -> tuple[Array, str]:
+def feed(model: Model, spec: InputSpec, job: Job) -> tuple[Array, str]:
     """What the timed inferences run on: an artifact's first golden picture, or noise; and which it is.
 
     Raises RequestError for a batch that the file does not take, UnsupportedError for sizes that it leaves open.
     """
-    sizes = takes.shape[1:]
+    sizes = spec.shape[1:]
     if -1 in sizes:
-        raise UnsupportedError(
-            f"{model.name} leaves the size of its input open: {takes.shape}", hint="fix it at export"
-        )
-    batch = job.batch or (1 if takes.shape[0] == -1 else takes.shape[0])
-    if takes.shape[0] not in (-1, batch):
+        raise UnsupportedError(f"{model.name} leaves the size of its input open: {spec.shape}", hint="fix it at export")
+    batch = job.batch or (1 if spec.shape[0] == -1 else spec.shape[0])
+    if spec.shape[0] not in (-1, batch):
         raise RequestError(
-            f"{model.name} takes {takes.shape[0]} pictures at once, not {batch}", hint="edgekit export --dynamic-batch"
+            f"{model.name} takes {spec.shape[0]} pictures at once, not {batch}", hint="edgekit export --dynamic-batch"
         )
     if isinstance(model, Artifact):
         return np.repeat(model.golden().tensors[:1], batch, axis=0), "the artifact's first golden picture"
     noise = default_rng(job.seed).standard_normal((batch, *sizes))
-    dtype = np.dtype(takes.dtype)
+    dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
         return noise.astype(dtype), f"N(0, 1), seed {job.seed}"
     limits = np.iinfo(dtype)
-    if takes.scale:
-        noise, said = noise / takes.scale + (takes.zero_point or 0), "N(0, 1) in the file's own scale"
+    if spec.scale:
+        noise, said = noise / spec.scale + (spec.zero_point or 0), "N(0, 1) in the file's own scale"
     else:  # bytes of a picture
         noise, said = noise * 64 + 128 + (limits.min if limits.max == 127 else 0), "N(128, 64)"
     return np.rint(noise).clip(limits.min, limits.max).astype(dtype), f"{said}, seed {job.seed}"

@@ -24,7 +24,7 @@ class Classes(Counting[Record]):
         return Record(picture.position, picture.name, picture.truth, unreadable=why)
 
     def keep(self, picture: Picture, seen: Seen, values: Sequence[Values]) -> Record:
-        tasks = [t for c in self.contenders if isinstance(t := c.artifact.manifest.task, Classification)]
+        tasks = [t for c in self.files if isinstance(t := c.artifact.manifest.task, Classification)]
         scores = [v[0] for v in values]
         answers = tuple(best(s, task) for s, task in zip(scores, tasks, strict=True))
         noise = None
@@ -40,15 +40,15 @@ class Classes(Counting[Record]):
         return record.answers[0].first in record.truth
 
     def count(self, records: Callable[[], Iterable[Record]]) -> Found:
-        labelled, names = self.data.labelled, [c.artifact.name for c in self.contenders]
-        tallies = [Tally(i) for i in range(len(self.contenders))]
+        labelled, names = self.data.labelled, [c.artifact.name for c in self.files]
+        tallies = [Tally(i) for i in range(len(self.files))]
         if labelled:
             for record in records():
                 for tally in tallies:
                     tally.add(record)
         accuracies = tuple(
             tally.accuracy(name, c.digest, c.runtime, self.labels)
-            for tally, name, c in zip(tallies, names, self.contenders, strict=True)
+            for tally, name, c in zip(tallies, names, self.files, strict=True)
             if labelled
         )
         paired = pair(records(), names[0], names[1], self.labels, labelled=labelled) if len(names) > 1 else None

@@ -7,7 +7,7 @@ from typing import Generic
 
 import numpy as np
 
-from edgekit.answering import Contender
+from edgekit.answering import Answering
 from edgekit.data import DataSet, Picture
 from edgekit.data.decoding import Seen
 from edgekit.evaluation.accuracy import Accuracy, Paired
@@ -34,9 +34,9 @@ class Counting(ABC, Generic[R]):
 
     kind: type[R]  # of record
 
-    def __init__(self, contenders: Sequence[Contender], data: DataSet) -> None:
-        self.contenders, self.data = contenders, data
-        self.labels: Sequence[str] = contenders[0].artifact.labels() or data.classes
+    def __init__(self, files: Sequence[Answering], data: DataSet) -> None:
+        self.files, self.data = files, data
+        self.labels: Sequence[str] = files[0].artifact.labels() or data.classes
 
     @abstractmethod
     def unread(self, picture: Picture, why: str) -> R: ...
@@ -54,7 +54,7 @@ class Counting(ABC, Generic[R]):
         return False
 
     def result(self, which: int, pictures: int, figures: Sequence[Figure]) -> Result:
-        asked = self.contenders[which]
+        asked = self.files[which]
         return Result(asked.artifact.name, asked.digest, asked.runtime, pictures, tuple(figures))
 
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from edgekit import __version__
-from edgekit.answering import Contender, contender
+from edgekit.answering import Answering, start_answering
 from edgekit.artifact import Artifact
 from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, Seen, decoded
@@ -108,12 +108,10 @@ def evaluate(
         say(f"careful: {sum(learned.values()):,} of these pictures were trained on")
     with ExitStack() as stack:
         place = device or Local()
-        contenders = [stack.enter_context(contender(a, place, options, timeout)) for a in artifacts]
-        counted = counting(contenders, data)
+        files = [stack.enter_context(start_answering(a, place, options, timeout)) for a in artifacts]
+        counted = counting(files, data)
         answers = stack.enter_context(
-            Answers(
-                state, artifacts[0].name, _key(contenders, data), counted.kind, classes=len(counted.labels), fresh=fresh
-            )
+            Answers(state, artifacts[0].name, _key(files, data), counted.kind, classes=len(counted.labels), fresh=fresh)
         )
         left = [position for position in positions if position not in answers.done]
         if len(left) < len(positions):
@@ -213,14 +211,14 @@ def _check_task(artifact: Artifact) -> None:
         )
 
 
-def counting(contenders: Sequence[Contender], data: DataSet) -> Counting[Any]:
+def counting(files: Sequence[Answering], data: DataSet) -> Counting[Any]:
     """By the task of the files, which `check` has found to be one."""
-    match contenders[0].artifact.manifest.task:
+    match files[0].artifact.manifest.task:
         case Segmentation():
-            return Segments(contenders, data)
+            return Segments(files, data)
         case Embedding():
-            return Vectors(contenders, data)
-    return Classes(contenders, data)
+            return Vectors(files, data)
+    return Classes(files, data)
 
 
 def ask(
@@ -228,20 +226,20 @@ def ask(
 ) -> Generator[list[R], None, None]:
     """Records of `at_once` pictures at a time, in their order.
 
-    Contenders answer at the same time, and have the next pictures already while the answers to these are recorded.
+    Files answer at the same time, and have the next pictures already while the answers to these are recorded.
     """
-    contenders = counted.contenders
-    specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in contenders))
-    which = [specs.index(c.artifact.manifest.preprocess) for c in contenders]
+    files = counted.files
+    specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in files))
+    which = [specs.index(c.artifact.manifest.preprocess) for c in files]
     with ExitStack() as stack:
         # a thread each: it waits for the process that answers
-        pools = [stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="answer")) for _ in contenders]
+        pools = [stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="answer")) for _ in files]
         stream = stack.enter_context(closing(decoded(pictures, specs, workers, ahead=2 * at_once + workers)))
         asked: deque[tuple[list[tuple[Picture, Fitted]], list[Future[Values]]]] = deque()
         while (batch := list(itertools.islice(stream, at_once))) or asked:
             if batch:
                 readable = [seen.pixels for _, seen in batch if isinstance(seen, Seen)]
-                together = zip(pools, contenders, which, strict=True) if readable else ()
+                together = zip(pools, files, which, strict=True) if readable else ()
                 asked.append((batch, [p.submit(c.values, np.stack([r[i] for r in readable])) for p, c, i in together]))
             if len(asked) > 1 or not batch:
                 first, futures = asked.popleft()
@@ -249,7 +247,7 @@ def ask(
 
 
 def _records(counted: Counting[R], batch: Sequence[tuple[Picture, Fitted]], values: Sequence[Values]) -> list[R]:
-    """`values`: of each contender, to the pictures of the batch that could be read."""
+    """`values`: of each file, to the pictures of the batch that could be read."""
     records, row = [], 0
     for picture, seen in batch:
         if isinstance(seen, Seen):
@@ -260,11 +258,11 @@ def _records(counted: Counting[R], batch: Sequence[tuple[Picture, Fitted]], valu
     return records
 
 
-def _key(contenders: Sequence[Contender], data: DataSet) -> Key:
+def _key(files: Sequence[Answering], data: DataSet) -> Key:
     return Key(
-        artifacts=tuple(c.digest for c in contenders),
-        runtimes=tuple(c.runtime for c in contenders),
-        cpu_class=contenders[0].where,
+        artifacts=tuple(c.digest for c in files),
+        runtimes=tuple(c.runtime for c in files),
+        cpu_class=files[0].where,
         data=data.what,
         stamp=data.stamp,
         labels=data.labelled,
@@ -296,7 +294,7 @@ def _count(
         accuracies=found.accuracies,
         paired=found.paired,
         suspicion=found.suspicion,
-        cpu_class=counted.contenders[0].where,
+        cpu_class=counted.files[0].where,
         answers=str(answers.path),
         learned=_learned(seen, exact=exact) if learned is not None else None,
         results=found.results,

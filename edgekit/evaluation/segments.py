@@ -57,7 +57,7 @@ class Segments(Counting[Pixels]):
     def keep(self, picture: Picture, seen: Seen, values: Sequence[Values]) -> Pixels:
         counts = []
         if seen.mask is not None:
-            for asked, answer in zip(self.contenders, values, strict=True):
+            for asked, answer in zip(self.files, values, strict=True):
                 task, spec = asked.artifact.manifest.task, asked.artifact.manifest.preprocess
                 mask = task.read(answer, placement(seen.size, spec), spec.input_size)
                 assert isinstance(mask, Mask)
@@ -65,7 +65,7 @@ class Segments(Counting[Pixels]):
                 counts.append((tuple(right), tuple(there), tuple(called)))
         same = noise = None
         if len(values) > 1:
-            task = self.contenders[0].artifact.manifest.task
+            task = self.files[0].artifact.manifest.task
             ours, theirs = (tuple(v[None] for v in answer) for answer in values)
             likeness = task.alike(theirs, ours)
             same, decibels = likeness.shares[0], likeness.sqnr_db
@@ -81,8 +81,8 @@ class Segments(Counting[Pixels]):
             raise DataError(
                 f"no pixel of the masks is labelled: {self.data.what}", hint="--ignore says what does not count"
             )
-        results = () if counted is None else tuple(self._result(i, counted[:, i]) for i in range(len(self.contenders)))
-        change = self._change(kept, counted) if len(self.contenders) > 1 else None
+        results = () if counted is None else tuple(self._result(i, counted[:, i]) for i in range(len(self.files)))
+        change = self._change(kept, counted) if len(self.files) > 1 else None
         return Found(results, change, self._notes(counted))
 
     def _result(self, which: int, counted: iou.Counts) -> Result:
@@ -102,7 +102,7 @@ class Segments(Counting[Pixels]):
         drop = None
         if counted is not None:
             drop = Drop(*bootstrap.interval(counted, lambda sums: iou.mean_iou(sums[:, 1]) - iou.mean_iou(sums[:, 0])))
-        ours, theirs = self.contenders
+        ours, theirs = self.files
         task = ours.artifact.manifest.task
         assert isinstance(task, Segmentation)
         shares = tuple(record.same for record in kept if record.same is not None)

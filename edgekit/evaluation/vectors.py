@@ -59,7 +59,7 @@ class Vectors(Counting[Kept]):
     def count(self, records: Callable[[], Iterable[Kept]]) -> Found:
         kept = list(records())
         vectors = [
-            np.stack([np.frombuffer(record.vectors[i], "<f4") for record in kept]) for i in range(len(self.contenders))
+            np.stack([np.frombuffer(record.vectors[i], "<f4") for record in kept]) for i in range(len(self.files))
         ]
         if not self.data.labelled:
             return Found(change=self._change(kept, vectors, None))
@@ -86,7 +86,7 @@ class Vectors(Counting[Kept]):
     def _change(
         self, kept: Sequence[Kept], vectors: Sequence[Floats], right: Sequence[NDArray[np.bool_]] | None
     ) -> Change:
-        ours, theirs = self.contenders
+        ours, theirs = self.files
         task = ours.artifact.manifest.task
         assert isinstance(task, Embedding)
         drop = None

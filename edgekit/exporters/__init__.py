@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edgekit.calibration import Pictures
 from edgekit.recipe import Recipe
-from edgekit.tensors import Tensor
+from edgekit.tasks import Detection
+from edgekit.tensors import Layout, Tensor
 
 if TYPE_CHECKING:
     from edgekit.models import LoadedModel
@@ -39,9 +40,13 @@ def answers(model: "LoadedModel", names: Sequence[str], batch: int) -> tuple[Ten
     """The outputs of a file that answers as the module does, float32, channels first. names: as the file has them."""
     roles = model.task.roles
     return tuple(
-        Tensor(name, (batch, *shape[1:]), "float32", LAYOUTS.get(len(shape), "") if roles else "", role=role)
+        Tensor(name, (batch, *shape[1:]), "float32", _layout(role, len(shape)) if roles else "", role=role)
         for name, role, shape in zip(names, model.outputs, model.answer_shapes, strict=True)
     )
+
+
+def _layout(role: str, axes: int) -> Layout:
+    return "NAC" if role in Detection.roles and axes == 3 else LAYOUTS.get(axes, "")
 
 
 def assigned(outputs: Sequence[Tensor]) -> str:
@@ -50,7 +55,7 @@ def assigned(outputs: Sequence[Tensor]) -> str:
     return f"{names[0]}," if len(names) == 1 else ", ".join(names)
 
 
-LAYOUTS: dict[int, Literal["NC", "NTC", "NCHW"]] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of axes
+LAYOUTS: dict[int, Layout] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of axes
 
 
 class Exporter(Protocol):

@@ -4,14 +4,14 @@ import re
 
 import torch
 
-from edgekit.exporters.deployed import SCOPE
+from edgekit.exporters.export_wrapper import SCOPE
 
 OPERATOR = re.compile(r"\b(?:aten|prims|torchvision)(?:\.|::)(\w+)")
 CALL = re.compile(r'raised this error:\n\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in \w+\n\s*(?P<code>.+)')
 
 
 def diagnose(error: BaseException, module: torch.nn.Module, example: torch.Tensor) -> str:
-    """One line. `module` is Deployed, which takes `example`; where no place is found, the converter's own words."""
+    """One line. `module` is ExportWrapper, which takes `example`; where no place is found, the converter's own words."""
     while error.__cause__ is not None:  # what started it
         error = error.__cause__
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)  # else one long line, quoted

@@ -24,7 +24,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from edgekit import overflow
 from edgekit.errors import RecipeError
 from edgekit.exporters import onnx_depthwise
-from edgekit.exporters.deployed import SCOPE
+from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.exporters.ranges import Channels, Range, Ranges
 from edgekit.recipe import Recipe
 
@@ -223,9 +223,7 @@ def _without_weights(model: onnx.ModelProto) -> list[str]:
     return [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] not in constants]
 
 
-def _dynamic(
-    model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path, kept: list[str]
-) -> onnx.ModelProto:
+def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path, kept: list[str]) -> onnx.ModelProto:
     """Linear layers with integer weights; their inputs are quantized as they come. Convolutions stay float."""
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)

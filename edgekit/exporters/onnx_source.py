@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.calibration import Pictures
 from edgekit.exporters import Say, onnx_graph, onnx_quantize
-from edgekit.exporters.deployed import Deployed
+from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.exporters.preparing import Prepared, prepare
 from edgekit.exporters.ranges import pixel_range
 from edgekit.models import LoadedModel
@@ -50,10 +50,10 @@ def make(
     prepared = prepare(
         model, recipe, calibration, say, pair_safe=pair_safe, floats_between=inputs and alone, by_channel=inputs
     )
-    deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
+    wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
     names = [model.task.scores.replace("-", "_")] if isinstance(model.task, Classification) else model.outputs
-    graph = onnx_graph.build(deployed, dtype, recipe, model.preprocess.shape, names, log)
+    graph = onnx_graph.build(wrapper, dtype, recipe, model.preprocess.shape, names, log)
     log.unlink()
     shape = (-1 if recipe.dynamic_batch else 1, *model.preprocess.shape)
     shifted = recipe.input_type == "int8"

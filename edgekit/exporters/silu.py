@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from edgekit.exporters.folding import alike
+from edgekit.exporters.folding import Layer, alike
 from edgekit.models.tracing import Node, trace
 
 MORE = 2.0  # of the noise, that equalising has to take away
 SAMPLED = 512  # values of a channel
 DEEP = (0.5, 1.0, 2.0, 4.0, 8.0)  # how far below zero a channel is taken to reach, at most: silu(-4) is -0.07
+STEPS = 255  # what one is divided by becomes 8 bits too: factors are STEPS over whole numbers, so that it loses nothing
 CAPS = (8.0, 32.0, 128.0)  # of the factors: a channel that is silent on the calibration pictures may speak on others
 LEFT = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)  # shares of a range below zero that are kept
 KEEPS = (  # operators that answer each channel by itself, and twice as much for twice as much
@@ -54,7 +55,12 @@ class Group:
 
     carriers: dict[Node, int] = field(default_factory=dict)
     activations: list[Node] = field(default_factory=list)
-    readers: list[tuple[nn.Module, int]] = field(default_factory=list)
+    readers: list[tuple[Layer, int]] = field(default_factory=list)
+
+    @property
+    def makers(self) -> list[str]:
+        """The paths of the convolutions that the activations read."""
+        return [given.place for activation in self.activations for given in activation.inputs if given]
 
 
 @torch.no_grad()
@@ -70,18 +76,18 @@ def equalize_silu(folded: nn.Module, pictures: torch.Tensor) -> bool:
     before = {name: tensor.clone() for name, tensor in folded.state_dict().items()}
     swapped: dict[str, nn.Module] = {}
     expected = folded(pictures[:2])
-    samples = _samples(folded, [a.inputs[0] for group in groups for a in group.activations], pictures)
+    samples = _samples(folded, [p for group in groups for p in group.makers], pictures)
     for group in groups:
-        values = torch.cat([samples[str(a.inputs[0].place)] for a in group.activations if a.inputs[0]], 1)
+        values = torch.cat([samples[place] for place in group.makers], 1)
         factor = _factor(values, _importance(group, values))
         if factor is None:
             continue
         for activation in group.activations:
-            assert activation.inputs[0]
-            layer = graph.modules[activation.inputs[0].place]
-            layer.weight.mul_(factor.view(-1, 1, 1, 1))  # type: ignore[operator, union-attr]
+            layer = graph.layer(activation.inputs[0])
+            assert layer is not None
+            layer.weight *= factor.view(-1, 1, 1, 1)
             if layer.bias is not None:
-                layer.bias.mul_(factor)  # type: ignore[operator, union-attr]
+                layer.bias *= factor
             swapped[activation.place] = graph.modules[activation.place]
             _put(folded, activation.place, ScaledSiLU(factor))
         for reader, start in group.readers:
@@ -124,12 +130,14 @@ class _Graph:
         if node.op not in ("silu", "silu_") or type(self.modules[node.place]) is not nn.SiLU:
             return False
         maker = node.inputs[0]
-        once = maker is not None and self.runs[node.place] == self.runs[maker.place] == 1
-        return once and type(self._layer(maker)) is nn.Conv2d and len(self.users[maker]) == 1
+        if maker is None or len(self.users[maker]) > 1 or not isinstance(self.layer(maker), nn.Conv2d):
+            return False
+        return self.runs[node.place] == self.runs[maker.place] == 1
 
-    def _layer(self, node: Node | None) -> nn.Module | None:
-        layers = ("convolution", "addmm")
-        return self.modules[node.place] if node is not None and node.op in layers else None
+    def layer(self, node: Node | None) -> Layer | None:
+        """The module that a node is the only operator of."""
+        module = self.modules[node.place] if node is not None and node.op in ("convolution", "addmm") else None
+        return module if isinstance(module, Layer) else None
 
     def _group(self, first: Node) -> Group | None:
         """None where something on the way does not pass factors on."""
@@ -151,7 +159,7 @@ class _Graph:
                 places = self._places(node, start, user)
                 if places is None:
                     return None
-                reader = self._layer(user)
+                reader = self.layer(user)
                 if reader is not None:
                     group.readers += [(reader, place) for place in places]
                 else:
@@ -171,11 +179,12 @@ class _Graph:
 
     def _places(self, node: Node, start: int, user: Node) -> list[int] | None:
         """Where in a reader's channels those of a carrier are; None where the reader does not bear a factor."""
-        layer = self._layer(user)
+        layer = self.layer(user)
         if layer is not None:
             alone = self.runs[user.place] == 1 and user.inputs.count(node) == 1
             whole = isinstance(layer, nn.Linear) or (
-                type(layer) is nn.Conv2d and (layer.groups == 1 or layer.groups == layer.in_channels == layer.out_channels)
+                type(layer) is nn.Conv2d
+                and (layer.groups == 1 or layer.groups == layer.in_channels == layer.out_channels)
             )
             return [start] if alone and whole else None
         if user.op == "cat":
@@ -195,7 +204,7 @@ def _put(network: nn.Module, path: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), name, module)
 
 
-def _samples(network: nn.Module, layers: Sequence[Node | None], pictures: torch.Tensor) -> dict[str, torch.Tensor]:
+def _samples(network: nn.Module, places: Sequence[str], pictures: torch.Tensor) -> dict[str, torch.Tensor]:
     """Of what each layer answers: its extremes and a sample of every channel's values, [c, values]."""
     seen: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(0)
@@ -205,7 +214,6 @@ def _samples(network: nn.Module, layers: Sequence[Node | None], pictures: torch.
         some = torch.randperm(values.shape[1], generator=generator)[:SAMPLED]
         seen[place] = torch.cat([values.amin(1, keepdim=True), values.amax(1, keepdim=True), values[:, some]], 1)
 
-    places = [layer.place for layer in layers if layer is not None]
     handles = [
         network.get_submodule(place).register_forward_hook(lambda m, given, answer, place=place: watch(place, answer))
         for place in places
@@ -221,16 +229,13 @@ def _samples(network: nn.Module, layers: Sequence[Node | None], pictures: torch.
 def _importance(group: Group, values: torch.Tensor) -> torch.Tensor:
     """How much of every reader's answer a channel's noise makes, [c]: per squared number of the noise."""
     power = nn.functional.silu(values).var(1)
-    power = power.clamp_min(float(1e-6 * power.max()) + 1e-12)
+    power = power.clamp_min(float(1e-4 * power.max()) + 1e-12)
     total = torch.zeros_like(power)
     for reader, start in group.readers:
-        weight = reader.weight.detach()
         if isinstance(reader, nn.Conv2d) and reader.groups > 1:  # each channel is an answer of its own
             total += 1 / power / len(power)
         else:
-            columns = weight[:, start : start + len(power)].flatten(2).square().sum((0, 2)) if weight.ndim == 4 else (
-                weight[:, start : start + len(power)].square().sum(0)
-            )
+            columns = reader.weight[:, start : start + len(power)].square().transpose(0, 1).flatten(1).sum(1)
             total += columns / (columns * power).sum().clamp_min(1e-12)
     return total
 
@@ -242,7 +247,7 @@ def _factor(values: torch.Tensor, importance: torch.Tensor) -> torch.Tensor | No
     for deep in DEEP:
         reach = torch.maximum(high, (-low).clamp_max(deep)).clamp_min(1e-6)
         for cap in CAPS:
-            factor = (reach.max() / reach).clamp_max(cap)
+            factor = STEPS / (STEPS * reach / reach.max()).clamp_min(STEPS / cap).round()
             noise = _noise(values, factor, importance)
             if noise < least:
                 best, least = factor, noise
@@ -268,9 +273,9 @@ def _grid(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     return torch.fake_quantize_per_tensor_affine(x, scale, round(-min(low, 0) / scale), 0, 255)
 
 
-def _divide(reader: nn.Module, start: int, factor: torch.Tensor) -> None:
-    weight = reader.weight
+def _divide(reader: Layer, start: int, factor: torch.Tensor) -> None:
+    end = start + len(factor)
     if isinstance(reader, nn.Conv2d) and reader.groups > 1:
-        weight[start : start + len(factor)] /= factor.view(-1, 1, 1, 1)  # type: ignore[index]
+        reader.weight[start:end] /= factor.view(-1, 1, 1, 1)
     else:
-        weight[:, start : start + len(factor)] /= factor.view(-1, *[1] * (weight.ndim - 2))  # type: ignore[index, operator]
+        reader.weight[:, start:end] /= factor.view(-1, *[1] * (reader.weight.ndim - 2))

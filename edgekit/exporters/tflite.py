@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from edgekit.calibration import Pictures
 from edgekit.errors import MissingExtraError
 from edgekit.exporters import Exported, Say, answers, assigned
-from edgekit.exporters.deployed import Deployed
+from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.exporters.preparing import prepare
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
+from edgekit.tasks import Detection
 from edgekit.tensors import Tensor
 
 PACKAGES = (
@@ -71,21 +72,23 @@ class TfliteExporter:
         # int8-static quantizes its own input; elsewhere an integer input is a cast inside the graph
         traced = torch.float32 if static else getattr(torch, recipe.input_type)
         prepared = prepare(model, recipe, calibration, say)
-        deployed = Deployed(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
+        wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
         with silenced():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
         last = _channels_last(model)
         shape = model.preprocess.shape
-        converted = tflite_convert.convert(deployed, traced, shape, out / "converter.log", last=last)
+        converted = tflite_convert.convert(wrapper, traced, shape, out / "converter.log", last=last)
         converted = tflite_file.mend_transposed(converted)
         tflite_file.check_kernels(converted)
         if scheme != "fp32":
             say(f"quantizing: {scheme}")
             float_file = out / "float.tflite"
             float_file.write_bytes(converted)
+            feed = lambda: _feed(calibration, model, recipe)  # noqa: E731
             with silenced():
-                converted = tflite_quantize.quantize(float_file, recipe, lambda: _feed(calibration, model, recipe))
+                decodes = isinstance(model.task, Detection)
+                converted = tflite_quantize.quantize(float_file, recipe, feed, decodes=decodes)
             float_file.unlink()
         finished, floor = tflite_file.finish(converted, model, recipe)
         file = out / "model.tflite"

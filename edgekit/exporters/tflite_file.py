@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgekit.errors import ExportError, reason
 from edgekit.exporters import _metadata_schema as metadata
-from edgekit.exporters.deployed import SCOPE
+from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.inspection.tflite import kind, module_paths
 from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe

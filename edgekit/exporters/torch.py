@@ -9,7 +9,7 @@ import torch
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, reason
 from edgekit.exporters import Exported, Say, answers, assigned
-from edgekit.exporters.deployed import Deployed
+from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.models import LoadedModel
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
@@ -32,10 +32,10 @@ class TorchExporter:
         dtype = getattr(torch, recipe.input_type)
         shape = (1, *model.preprocess.shape)
         say("exporting with torch.export")
-        deployed = Deployed(model.module, model.preprocess, recipe, traced_type=dtype).eval()
+        wrapper = ExportWrapper(model.module, model.preprocess, recipe, traced_type=dtype).eval()
         try:
             with silenced():  # a tracer that fails prints its graph
-                program = torch.export.export(deployed, (torch.zeros(shape, dtype=dtype),))
+                program = torch.export.export(wrapper, (torch.zeros(shape, dtype=dtype),))
         except Exception as error:  # whatever the tracer raises
             raise ExportError(f"torch.export cannot trace this model: {reason(error)}") from error
         _forget_sources(program)

@@ -62,7 +62,7 @@ class LoadedModel:
         """Whether its classes have names of their own."""
         return self.labels[:1] != ("class 0",)
 
-    def knows(self, labels: tuple[str, ...]) -> bool:
+    def has_labels(self, labels: tuple[str, ...]) -> bool:
         """Whether its classes are these, or as many without names."""
         return labels == self.labels or (not self.has_names and len(self.labels) == len(labels))
 
@@ -111,7 +111,7 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
         weights=Weights(
             source=planned.choice.source,
             why=planned.choice.why,
-            knows=made.knows,
+            knows=made.trained_for,
             sha256=sha256,
             licence=made.licence,
         ),

@@ -21,7 +21,7 @@ from edgekit.models.segmenting import at_heads_size, segmentation
 from edgekit.models.tracing import Trace, look
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe, TaskName, check_task, meant
-from edgekit.tasks import Classification, Embedding, Raw, Segmentation, Task
+from edgekit.tasks import Classification, Detection, Embedding, Raw, Segmentation, Task
 from edgekit.tasks.classification import unit_length
 from edgekit.tasks.segmentation import Upsample
 
@@ -117,6 +117,9 @@ def adapt(
             return replace(adapted, task=vectors, outputs=("embedding", "tokens")[: len(chosen)])
         case "segmentation":
             return _segmenter(adapted, size, channels, recipe, labels)
+        case "detection":
+            shown = Detection() if recipe.threshold is None else Detection(threshold=recipe.threshold)
+            return replace(adapted, task=shown, outputs=Detection.roles, channels=chosen[1].shape[2])
         case "raw":
             return adapted
 
@@ -179,13 +182,22 @@ def choose(found: Found, task: TaskName, recipe: Recipe) -> tuple[Answer, ...]:
             return (main,)
         case "embedding":
             return _vectors(found, recipe)
+        case "detection" if _are_boxes(found.given):
+            return found.given
     form = {
         "classification": "one score for each class, [n, classes]",
         "segmentation": "one map for each class, [n, classes, h, w]",
+        "detection": "boxes [n, a, 4] and their scores [n, a, classes]",
     }[task]
     wrap = f"a function that wraps the model and returns {form}"
     hint = main.instead if main and main.shape[2:] == [1, 1] else f"{wrap}; or another --task"
     raise RequestError(f"the task {task} wants {form}, and the model answers {found.listed}", hint=hint)
+
+
+def _are_boxes(given: Sequence[Answer]) -> bool:
+    """[1, a, 4] and [1, a, classes]."""
+    shapes = [answer.shape for answer in given]
+    return [len(shape) for shape in shapes] == [3, 3] and shapes[0][1:] == [shapes[1][1], 4]
 
 
 def _vectors(found: Found, recipe: Recipe) -> tuple[Answer, ...]:

@@ -115,7 +115,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal[1] = 1
 
     @property
-    def knows(self) -> str:
+    def trained_for(self) -> str:
         return f"{len(self.labels)} classes of {self.data.name}"
 
 

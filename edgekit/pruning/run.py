@@ -27,7 +27,7 @@ from edgekit.training import Settings, batches, folder, train, world
 from edgekit.training.objective import Classes
 from edgekit.training.run import Progress, no_progress
 from edgekit.training.settings import check, plain
-from edgekit.training.setup import Say, Setup, Standing, splits_of
+from edgekit.training.setup import Say, Setup, TrainingProgress, splits_of
 from edgekit.training.world import World
 
 
@@ -132,7 +132,7 @@ def _cut(
         scores = [setup.measure(here.place(module), splits.val) for module in (whole.module, found.module)]
         statistics.estimate(found.module, _pictures(setup, here))
         scores.append(setup.measure(found.module, splits.val))
-        card = setup.card(found.module.cpu(), Standing(), scores[-1])
+        card = setup.card(found.module.cpu(), TrainingProgress(), scores[-1])
     pruned = Pruned(
         model=settings.model,
         model_sha256=whole.weights.sha256,
@@ -168,7 +168,7 @@ def _load(settings: Settings) -> LoadedModel:
 
 
 def _check_classes(model: LoadedModel, splits: Splits, asked: str) -> None:
-    if not model.knows(splits.labels):
+    if not model.has_labels(splits.labels):
         first = unlike(model.labels, splits.labels)
         anew = f"edgekit train {asked} on them first, then prune that run"
         numbered = len(model.labels) == len(splits.labels) and all(label.isdigit() for label in splits.labels)

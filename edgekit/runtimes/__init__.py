@@ -34,7 +34,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Takes:
+class InputSpec:
     """The input of an opened file, as the file has it; -1 stands for a size that it leaves open.
 
     Real value = scale * (stored - zero_point) where scale is given.
@@ -69,7 +69,7 @@ class Session(Protocol):
     operators also has `profile() -> list[OperatorTime]`, of the inferences since it was opened.
     """
 
-    def takes(self) -> Takes: ...
+    def input_spec(self) -> InputSpec: ...
     def run(self, tensor: NDArray[Any]) -> Arrays: ...
     def facts(self) -> dict[str, str]: ...
     def close(self) -> None: ...

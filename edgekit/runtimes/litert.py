@@ -12,7 +12,7 @@ from edgekit.artifact import Model
 from edgekit.errors import MissingExtraError, UnknownNameError, WorkerError, reason
 from edgekit.extras import EXTRAS, installed
 from edgekit.quiet import silenced
-from edgekit.runtimes import Options, Takes, sole
+from edgekit.runtimes import InputSpec, Options, sole
 from edgekit.tensors import Arrays
 
 # name of the interpreter (= its distribution) -> where its Interpreter class is; the first installed one serves
@@ -71,10 +71,10 @@ class LitertSession:
         self.shape = tuple(self.details["shape"])
         self.outputs = [output["index"] for output in self.interpreter.get_output_details()]
 
-    def takes(self) -> Takes:
+    def input_spec(self) -> InputSpec:
         scale, zero_point = self.details["quantization"]
         shape, dtype = tuple(map(int, self.details["shape_signature"])), np.dtype(self.details["dtype"]).name
-        return Takes(shape, dtype, float(scale), int(zero_point)) if scale else Takes(shape, dtype)
+        return InputSpec(shape, dtype, float(scale), int(zero_point)) if scale else InputSpec(shape, dtype)
 
     def run(self, tensor: NDArray[Any]) -> Arrays:
         try:

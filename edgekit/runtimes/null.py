@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact, Model
 from edgekit.errors import UnsupportedError
-from edgekit.runtimes import Options, Takes
+from edgekit.runtimes import InputSpec, Options
 from edgekit.tensors import Arrays
 
 
@@ -15,9 +15,9 @@ class NullSession:
     def __init__(self, artifact: Artifact) -> None:
         self.manifest = artifact.manifest
 
-    def takes(self) -> Takes:
+    def input_spec(self) -> InputSpec:
         tensor = self.manifest.input
-        return Takes(tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
+        return InputSpec(tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
 
     def run(self, tensor: NDArray[Any]) -> Arrays:
         return tuple(np.zeros((len(tensor), *output.shape[1:]), output.dtype) for output in self.manifest.outputs)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.artifact import Model
 from edgekit.errors import WorkerError, reason
 from edgekit.extras import needs
-from edgekit.runtimes import OperatorTime, Options, Takes, sole
+from edgekit.runtimes import InputSpec, OperatorTime, Options, sole
 from edgekit.tensors import Arrays
 
 with needs("run-onnx"):
@@ -52,9 +52,9 @@ class OnnxSession:
         self.details = sole(self.session.get_inputs(), "input", artifact.model_file)
         self.input = self.details.name
 
-    def takes(self) -> Takes:
+    def input_spec(self) -> InputSpec:
         shape = tuple(size if isinstance(size, int) else -1 for size in self.details.shape)
-        return Takes(shape, DTYPES.get(self.details.type, self.details.type))
+        return InputSpec(shape, DTYPES.get(self.details.type, self.details.type))
 
     def run(self, tensor: NDArray[Any]) -> Arrays:
         try:

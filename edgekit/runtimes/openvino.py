@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.artifact import Model
 from edgekit.errors import UnsupportedError, WorkerError
 from edgekit.extras import needs
-from edgekit.runtimes import OperatorTime, Options, Takes, sole
+from edgekit.runtimes import InputSpec, OperatorTime, Options, sole
 from edgekit.tensors import Arrays
 
 with needs("run-openvino"):
@@ -51,9 +51,9 @@ class OpenvinoSession:
         self.input = sole(self.compiled.inputs, "input", artifact.model_file)
         self.request = self.compiled.create_infer_request()
 
-    def takes(self) -> Takes:
+    def input_spec(self) -> InputSpec:
         shape = tuple(-1 if size.is_dynamic else size.get_length() for size in self.input.partial_shape)
-        return Takes(shape, np.dtype(self.input.element_type.to_dtype()).name)
+        return InputSpec(shape, np.dtype(self.input.element_type.to_dtype()).name)
 
     def run(self, tensor: NDArray[Any]) -> Arrays:
         """Raises WorkerError for a tensor that the file does not take."""

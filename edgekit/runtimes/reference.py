@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.artifact import Model
-from edgekit.runtimes import Options, Takes
+from edgekit.runtimes import InputSpec, Options
 from edgekit.tensors import Arrays
 
 PLANES, SIDE = 24, 112
@@ -21,8 +21,8 @@ class ReferenceSession:
         self.weights = rng.standard_normal((3, 3, PLANES, 1, 1)).astype(np.float32)
         self.picture = rng.standard_normal((PLANES, SIDE + 2, SIDE + 2)).astype(np.float32)
 
-    def takes(self) -> Takes:
-        return Takes((1, 1), "float32")
+    def input_spec(self) -> InputSpec:
+        return InputSpec((1, 1), "float32")
 
     def run(self, tensor: NDArray[Any]) -> Arrays:
         total = np.zeros((PLANES, SIDE, SIDE), np.float32)

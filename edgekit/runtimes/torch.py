@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Model
 from edgekit.errors import UnsupportedError, WorkerError
-from edgekit.runtimes import Options, Takes, sole
+from edgekit.runtimes import InputSpec, Options, sole
 from edgekit.tensors import Arrays
 
 
@@ -23,8 +23,8 @@ class TorchSession:
         except Exception as error:
             raise WorkerError(f"torch cannot open {artifact.model_file}: {error}") from error
 
-    def takes(self) -> Takes:
-        return Takes(tuple(self.example.shape), str(self.example.dtype).removeprefix("torch."))
+    def input_spec(self) -> InputSpec:
+        return InputSpec(tuple(self.example.shape), str(self.example.dtype).removeprefix("torch."))
 
     def run(self, tensor: NDArray[Any]) -> Arrays:
         with torch.inference_mode():

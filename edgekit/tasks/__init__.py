@@ -5,6 +5,7 @@ Files of one task answer the same named tensors, whatever network made them:
     classification  scores [n, c]
     embedding       embedding [n, d], and on request tokens [n, t, d]
     segmentation    scores [n, c, h, w], at the head's size
+    detection       boxes [n, a, 4] in pixels of the input, and scores [n, a, c]
     raw             any tensors
 
 No other room knows what a score is.
@@ -14,8 +15,12 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from edgekit.preprocess import Placement
+from edgekit.tasks.boxes import Boxes as Boxes
 from edgekit.tasks.classification import Classes as Classes
 from edgekit.tasks.classification import Classification as Classification
+from edgekit.tasks.detection import ENOUGH
+from edgekit.tasks.detection import Detection as Detection
+from edgekit.tasks.detection import Nms as Nms
 from edgekit.tasks.embedding import Embedding as Embedding
 from edgekit.tasks.embedding import Vector as Vector
 from edgekit.tasks.likeness import Likeness as Likeness
@@ -26,9 +31,9 @@ from edgekit.tasks.segmentation import Mask as Mask
 from edgekit.tasks.segmentation import Segmentation as Segmentation
 from edgekit.tensors import Tensor, Values
 
-Prediction = Classes | Vector | Mask | Tensors
-Task = Classification | Embedding | Segmentation | Raw  # closed: the name in a manifest gives the class
-NAMES = ("classification", "embedding", "segmentation", "raw")
+Prediction = Classes | Vector | Mask | Boxes | Tensors
+Task = Classification | Embedding | Segmentation | Detection | Raw  # closed: the name in a manifest gives the class
+NAMES = ("classification", "embedding", "segmentation", "detection", "raw")
 
 
 class Reads(Protocol):
@@ -52,3 +57,11 @@ class Reads(Protocol):
 
 def name_of(task: Task) -> str:
     return str(task.__struct_config__.tag)
+
+
+def caution(measures: Sequence[Measure]) -> str | None:
+    """What to know of measures that had too little to judge by, in words."""
+    few = [measure.name for measure in measures if measure.advisory]
+    if not few:
+        return None
+    return f"fewer than {ENOUGH} things were found on the proof pictures, so these are advisory: {', '.join(few)}"

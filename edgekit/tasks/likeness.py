@@ -7,13 +7,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.tasks.agreeing import Agreement
 from edgekit.tensors import Values
 
 Floats = NDArray[np.float32]
 
 
 class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A share (or a cosine) that answers must reach: "top-1 agreement", 0.97 of 0.85."""
+    """A share (or a cosine) that answers must reach: "top-1 agreement", 0.97 of 0.85. A minimum of 0 is advisory: too little
+    was answered to judge by."""
 
     name: str
     value: float
@@ -23,10 +25,16 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def reached(self) -> bool:
         return self.value >= self.minimum
 
+    @property
+    def advisory(self) -> bool:
+        return self.minimum == 0
+
     def __str__(self) -> str:
         """ "top-1 agreement 97.0% (limit 85%)"; what is no share with its digits."""
         if "cosine" in self.name:
             return f"{self.name} {self.value:.4f} (limit {self.minimum:g})"
+        if self.advisory:
+            return f"{self.name} {self.value:.1%} (advisory)"
         return f"{self.name} {self.value:.{_digits(self.minimum)}%} (limit {100 * self.minimum:g}%)"
 
 
@@ -84,11 +92,13 @@ class Likeness:
     noise    one for each output
     shares   of each picture, how much of it is answered alike, 0 to 1, as its task counts that
     vectors  of embeddings: the reference's and the others', [n, d]; their neighbours are known at the end
+    agreements  of detections: what both find on each picture
     """
 
     noise: tuple[Noise, ...]
     shares: tuple[float, ...] = ()
     vectors: tuple[Floats, Floats] | None = None
+    agreements: tuple[Agreement, ...] = ()
 
     def __add__(self, other: "Likeness") -> "Likeness":
         vectors = None
@@ -96,7 +106,7 @@ class Likeness:
             a, b = (np.concatenate(pair) for pair in zip(self.vectors, other.vectors, strict=True))
             vectors = (a, b)
         noise = tuple(a + b for a, b in zip(self.noise, other.noise, strict=True))
-        return Likeness(noise, self.shares + other.shares, vectors)
+        return Likeness(noise, self.shares + other.shares, vectors, self.agreements + other.agreements)
 
     @property
     def finite(self) -> bool:

@@ -12,7 +12,7 @@ from edgekit.places import output_errors
 from edgekit.training import folder
 from edgekit.training.learner import Learner
 from edgekit.training.settings import Settings, differences, plain
-from edgekit.training.setup import Setup, Standing
+from edgekit.training.setup import Setup, TrainingProgress
 
 State = dict[str, Any]  # what training.pt holds
 
@@ -38,20 +38,20 @@ def check_same(out: Path, before: Card | State, settings: Settings, splits: Spli
         )
 
 
-def go_on(setup: Setup, learner: Learner, state: State) -> Standing:
+def go_on(setup: Setup, learner: Learner, state: State) -> TrainingProgress:
     """Where the run was saved last."""
     learner.restore(state["learner"])
-    standing = Standing(**state["standing"])
-    if standing.best and "top1" in standing.best:  # of an edgekit that trained classifiers alone
-        standing.best["share"] = standing.best.pop("top1")
+    reached = TrainingProgress(**state["standing"])
+    if reached.best and "top1" in reached.best:  # of an edgekit that trained classifiers alone
+        reached.best["share"] = reached.best.pop("top1")
     if setup.world.first:
         with output_errors(), (setup.out / folder.METRICS).open("ab") as file:  # lines of steps that are done again
-            file.truncate(standing.logged)
-    setup.say(f"resumed at step {standing.step:,} of {setup.settings.epochs * setup.steps:,}")
-    return standing
+            file.truncate(reached.logged)
+    setup.say(f"resumed at step {reached.step:,} of {setup.settings.epochs * setup.steps:,}")
+    return reached
 
 
-def save(setup: Setup, learner: Learner, standing: Standing) -> None:
+def save(setup: Setup, learner: Learner, reached: TrainingProgress) -> None:
     """All that the next step depends on."""
     if setup.world.first:
         state = {
@@ -59,7 +59,7 @@ def save(setup: Setup, learner: Learner, standing: Standing) -> None:
             "settings": plain(setup.settings),
             "stamps": _stamps(setup.splits),
             "learner": learner.state(),
-            "standing": asdict(standing),
+            "standing": asdict(reached),
         }
         folder.save_state(setup.out, state)
 

@@ -29,7 +29,7 @@ from edgekit.training.frozen import Frozen, ends_in_its_head
 from edgekit.training.learner import Learner, in_plain_words
 from edgekit.training.masks import Masks
 from edgekit.training.settings import Settings, check
-from edgekit.training.setup import Say, Setup, Standing, splits_of
+from edgekit.training.setup import Say, Setup, TrainingProgress, splits_of
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called for each
 CALIBRATING = 8  # batches
@@ -88,19 +88,19 @@ def train(
         ):
             for line in (*splits.notes, _parts(splits)):
                 say(line)
-            standing = resuming.go_on(setup, learner, earlier) if earlier else _begin(setup, learner)
-            if learner.grid and standing.step == 0:
+            reached = resuming.go_on(setup, learner, earlier) if earlier else _begin(setup, learner)
+            if learner.grid and reached.step == 0:
                 _say_what_rounding_loses(setup, learner)
-            total = settings.epochs * setup.steps - standing.step
+            total = settings.epochs * setup.steps - reached.step
             with progress(total) if here.first else nullcontext(lambda: None) as tick:
                 try:
-                    while standing.step < settings.epochs * setup.steps and not _stale(setup, standing):
-                        _epoch(setup, learner, standing, tick)
+                    while reached.step < settings.epochs * setup.steps and not _stale(setup, reached):
+                        _epoch(setup, learner, reached, tick)
                 except RuntimeError as error:
                     if said := in_plain_words(error, settings):
                         raise said from error
                     raise
-            return _finish(setup, learner, standing)
+            return _finish(setup, learner, reached)
 
 
 def _model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
@@ -136,7 +136,7 @@ def _classifier(settings: Settings, model: LoadedModel, labels: tuple[str, ...],
             hint="pictures with masks: images/ beside masks/",
         )
     answers.check_logits(model.trace, settings.model)
-    if not model.knows(labels):
+    if not model.has_labels(labels):
         if settings.qat:
             raise RequestError(
                 f"{settings.model} does not know these {len(labels)} classes, and --qat comes after training",
@@ -155,7 +155,7 @@ def _segmenter(settings: Settings, model: LoadedModel, labels: tuple[str, ...], 
             hint="a function that returns the network without its last step",
         )
     channels = model.answer_shapes[0][1]
-    if (channels == 1 and len(labels) == 2) or model.knows(labels):
+    if (channels == 1 and len(labels) == 2) or model.has_labels(labels):
         return model
     if not hasattr(model.module, "reset_classifier"):
         if channels != len(labels):
@@ -206,14 +206,14 @@ def _parts(splits: Splits) -> str:
     return f"{len(splits.labels)} classes; {len(splits.train):,} pictures to learn from, {len(splits.val):,} to select on, {held}"
 
 
-def _begin(setup: Setup, learner: Learner) -> Standing:
-    standing = Standing()
+def _begin(setup: Setup, learner: Learner) -> TrainingProgress:
+    reached = TrainingProgress()
     if setup.world.first:
         folder.clear(setup.out)
         folder.save_pictures(setup.out, setup.splits.train, setup.model.preprocess, setup.settings)
-        resuming.save(setup, learner, standing)
+        resuming.save(setup, learner, reached)
     setup.world.wait()
-    return standing
+    return reached
 
 
 def _say_what_rounding_loses(setup: Setup, learner: Learner) -> None:
@@ -236,48 +236,48 @@ def _say_what_rounding_loses(setup: Setup, learner: Learner) -> None:
         )
 
 
-def _stale(setup: Setup, standing: Standing) -> bool:
+def _stale(setup: Setup, reached: TrainingProgress) -> bool:
     """Whether patience is at its end. Asked between epochs and, after a resume, inside one."""
-    epoch, patience = standing.step // setup.steps, setup.settings.patience
-    return bool(patience) and epoch - standing.best_epoch >= patience
+    epoch, patience = reached.step // setup.steps, setup.settings.patience
+    return bool(patience) and epoch - reached.best_epoch >= patience
 
 
-def _epoch(setup: Setup, learner: Learner, standing: Standing, tick: Callable[[], None]) -> None:
+def _epoch(setup: Setup, learner: Learner, reached: TrainingProgress, tick: Callable[[], None]) -> None:
     """What is left of an epoch, and the look at the validation pictures after it."""
-    epoch, done = divmod(standing.step, setup.steps)
+    epoch, done = divmod(reached.step, setup.steps)
     clock = time.process_time()
     for batch in setup.batches(epoch, done):
         try:
-            loss, count = learner.step(batch, standing.step)
+            loss, count = learner.step(batch, reached.step)
         except TrainingError as error:
-            kept = f"; {setup.out} keeps epoch {standing.best_epoch}" if standing.best_epoch else ""
+            kept = f"; {setup.out} keeps epoch {reached.best_epoch}" if reached.best_epoch else ""
             raise TrainingError(f"{error.message} (epoch {epoch + 1}){kept}", hint=error.hint) from None
-        standing.step += 1
-        standing.loss += loss * count
-        standing.seen += count
-        standing.unreadable += batch.unreadable
+        reached.step += 1
+        reached.loss += loss * count
+        reached.seen += count
+        reached.unreadable += batch.unreadable
         tick()
-        if standing.step % setup.settings.save_every == 0 and standing.step % setup.steps:
-            standing.cpu_seconds, clock = standing.cpu_seconds + time.process_time() - clock, time.process_time()
-            standing.unreadable = setup.world.gather(standing.unreadable)
-            resuming.save(setup, learner, standing)
+        if reached.step % setup.settings.save_every == 0 and reached.step % setup.steps:
+            reached.cpu_seconds, clock = reached.cpu_seconds + time.process_time() - clock, time.process_time()
+            reached.unreadable = setup.world.gather(reached.unreadable)
+            resuming.save(setup, learner, reached)
     found = setup.measure(learner.judged, setup.splits.val)
     if not math.isfinite(found.loss):
         raise TrainingError(f"the validation loss is {found.loss} after epoch {epoch + 1}", hint="a smaller --lr")
-    unreadable = setup.world.gather(standing.unreadable)
-    standing.cpu_seconds += time.process_time() - clock
-    best = standing.best is None or (found.share, -found.loss) > (standing.best["share"], -standing.best["loss"])
+    unreadable = setup.world.gather(reached.unreadable)
+    reached.cpu_seconds += time.process_time() - clock
+    best = reached.best is None or (found.share, -found.loss) > (reached.best["share"], -reached.best["loss"])
     line = curve.Epoch(
-        epoch + 1, standing.step, learner.rate, standing.loss / max(standing.seen, 1), found.loss, best,
-        len(unreadable), round(standing.cpu_seconds, 2), found.top1, found.miou,
+        epoch + 1, reached.step, learner.rate, reached.loss / max(reached.seen, 1), found.loss, best,
+        len(unreadable), round(reached.cpu_seconds, 2), found.top1, found.miou,
     )  # fmt: skip
     if best:
-        standing.best_epoch, standing.best = epoch + 1, {"share": found.share, "loss": found.loss}
+        reached.best_epoch, reached.best = epoch + 1, {"share": found.share, "loss": found.loss}
     if setup.world.first:
-        standing.logged = folder.log(setup.out, line)
+        reached.logged = folder.log(setup.out, line)
         if best:
             made = learner.finished()
-            folder.keep(setup.out, made, setup.card(made, standing, found))
+            folder.keep(setup.out, made, setup.card(made, reached, found))
     setup.say(
         f"epoch {epoch + 1}/{setup.settings.epochs}  loss {line.train_loss:.4f}  validation {found.loss:.4f}, "
         f"{found}{'  best' if best else ''}"
@@ -287,8 +287,8 @@ def _epoch(setup: Setup, learner: Learner, standing: Standing, tick: Callable[[]
         setup.say(
             f"{len(unreadable)} pictures cannot be read and do not count: {named}{'; ...' * (len(unreadable) > 3)}"
         )
-    standing.loss, standing.seen, standing.unreadable = 0.0, 0, []
-    resuming.save(setup, learner, standing)
+    reached.loss, reached.seen, reached.unreadable = 0.0, 0, []
+    resuming.save(setup, learner, reached)
 
 
 def _most_frequent(data: DataSet) -> float:
@@ -297,20 +297,20 @@ def _most_frequent(data: DataSet) -> float:
     return max(shown.values()) / len(data)
 
 
-def _finish(setup: Setup, learner: Learner, standing: Standing) -> Card:
+def _finish(setup: Setup, learner: Learner, reached: TrainingProgress) -> Card:
     """Measure the best epoch's weights on the test pictures, and close the run."""
     setup.world.wait()
     card = trained.read(setup.out)
-    if standing.step < setup.settings.epochs * setup.steps:
-        setup.say(f"no better epoch in {setup.settings.patience}: stopped after {standing.step // setup.steps}")
+    if reached.step < setup.settings.epochs * setup.steps:
+        setup.say(f"no better epoch in {setup.settings.patience}: stopped after {reached.step // setup.steps}")
     trained.fill(learner.kept, setup.out, card)
     test = setup.measure(learner.judged, setup.splits.test) if setup.splits.test else None
     card = msgspec.structs.replace(
         card,
         test=test,
         finished=True,
-        epochs=standing.step // setup.steps,
-        cpu_seconds=round(standing.cpu_seconds, 2),
+        epochs=reached.step // setup.steps,
+        cpu_seconds=round(reached.cpu_seconds, 2),
     )
     if card.val.top1 is not None and card.val.top1 <= (guessing := _most_frequent(setup.splits.val)):
         setup.say(

@@ -66,7 +66,7 @@ def _names_of_masks(model: str) -> tuple[str, ...]:
 
 
 @dataclass
-class Standing:
+class TrainingProgress:
     """Where a run stands.
 
     step, loss, seen, unreadable   steps done; of the epoch at hand: sum of losses, pictures, what could not be read
@@ -143,7 +143,7 @@ class Setup:
             raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
         return found
 
-    def card(self, kept: nn.Module, standing: Standing, val: Score) -> Card:
+    def card(self, kept: nn.Module, reached: TrainingProgress, val: Score) -> Card:
         """What is written down of the best epoch so far."""
         splits, model = self.splits, self.model
         data = trained.Data(
@@ -169,9 +169,9 @@ class Setup:
             command=self.command,
             started_from=f"{model.weights.source}, sha256 {model.weights.sha256}",
             made_with={"edgekit": __version__, "torch": str(torch.__version__), "timm": timm.__version__},
-            epoch=standing.best_epoch,
-            epochs=standing.step // self.steps,
-            cpu_seconds=round(standing.cpu_seconds, 2),
+            epoch=reached.best_epoch,
+            epochs=reached.step // self.steps,
+            cpu_seconds=round(reached.cpu_seconds, 2),
             val=val,
             finished=False,
             pruned=model.pruned,

@@ -24,14 +24,14 @@ UNTRAINED = "nothing: its weights are random"
 class Made:
     """A module with its weights, and what its origin knows of them.
 
-    knows    what they were trained for, in words
-    labels   of its classes, where they are known
-    task     that it is made for, where its origin tells
-    notes    to be said to the user; empty ones are not
+    trained_for  what they were trained for, in words
+    labels       of its classes, where they are known
+    task         that it is made for, where its origin tells
+    notes        to be said to the user; empty ones are not
     """
 
     module: nn.Module
-    knows: str
+    trained_for: str
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     licence: str = ""

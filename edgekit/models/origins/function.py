@@ -20,9 +20,9 @@ def make(model: str, choice: Choice) -> Made:
     """Calls the function again, after the seed is set. Raises WeightsError for a file that does not fit."""
     made = functions.make(model, empty=choice.source != "code")
     if choice.path is None:
-        return Made(made, module.knows(choice))
+        return Made(made, module.trained_for(choice))
     note = weights.load_into(made, checkpoints.read_state(choice.path), choice.path.name)
-    return Made(made, module.knows(choice), notes=(note,), trained_on=trained.beside(choice.path))
+    return Made(made, module.trained_for(choice), notes=(note,), trained_on=trained.beside(choice.path))
 
 
 def _choose(recipe: Recipe) -> Choice:

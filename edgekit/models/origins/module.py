@@ -31,7 +31,7 @@ def plan(recipe: Recipe, module: nn.Module) -> Plan:
 
 def make(module: nn.Module, choice: Choice) -> Made:
     """A copy on the CPU: the module itself stays as it is."""
-    return Made(copy.deepcopy(module, computed_copies(module)).cpu(), knows(choice))
+    return Made(copy.deepcopy(module, computed_copies(module)).cpu(), trained_for(choice))
 
 
 def own(recipe: Recipe, why: str) -> Choice:
@@ -39,7 +39,7 @@ def own(recipe: Recipe, why: str) -> Choice:
     return Choice("random", f"{why}, never trained") if recipe.weights == "random" else Choice("code", why)
 
 
-def knows(choice: Choice) -> str:
+def trained_for(choice: Choice) -> str:
     return UNTRAINED if choice.source == "random" else "what its author trained it for"
 
 

@@ -42,7 +42,7 @@ def make(folder: Path, card: trained.Card, recipe: Recipe) -> Made:
     unfinished = f"the run is not finished: this is its best epoch so far, {card.epoch}"
     return Made(
         module,
-        card.knows,
+        card.trained_for,
         card.labels,
         () if card.finished else (unfinished,),
         card.licence,

@@ -37,7 +37,7 @@ class BundledCard(msgspec.Struct, frozen=True):
     labels: tuple[str, ...]
 
     @property
-    def knows(self) -> str:
+    def trained_for(self) -> str:
         return f"{len(set(self.labels) - {'background'})} kinds of clothes ({self.data})"
 
 
@@ -74,7 +74,7 @@ def make(recipe: Recipe, choice: Choice) -> Made:
         return made
     if made.module.num_classes:  # else it has none
         heads.remove(made.module)
-    return replace(made, knows=f"features, from {made.knows}", labels=())
+    return replace(made, trained_for=f"features, from {made.trained_for}", labels=())
 
 
 def _filled(recipe: Recipe, choice: Choice) -> Made:
@@ -112,7 +112,7 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     notes = (smaller, moved, weights.load_into(model, state, choice.path.name))
     if choice.source == "bundled":
         card = read_card(choice.path)
-        return Made(model, card.knows, card.labels, notes, card.licence, trained_on=_fashion())
+        return Made(model, card.trained_for, card.labels, notes, card.licence, trained_on=_fashion())
     return Made(model, "what it was trained for", notes=notes, trained_on=trained.beside(choice.path))
 
 

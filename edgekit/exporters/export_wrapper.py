@@ -6,10 +6,10 @@ from torch import nn
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 
-SCOPE = "model"  # the attribute of Deployed that holds the network
+SCOPE = "model"  # the attribute of ExportWrapper that holds the network
 
 
-class Deployed(nn.Module):
+class ExportWrapper(nn.Module):
     """Raw pixels (or normalised floats) in; out comes what the network answers, a tensor or a tuple of them.
 
     Takes [n, channels, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded, normalised float32 when not.

@@ -1,0 +1,65 @@
+"""How far two files find the same things, the first taken for the truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.tasks.average_precision import Matched, Truth, average_precision, match, mean
+from edgekit.tasks.boxes import Boxes, overlaps
+
+SAME = 0.5  # intersection over union from which on two boxes of one label are of one thing
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """On one picture.
+
+    reference, found  boxes that the one and the other show; both: pairs of these around one thing
+    overlap           of these pairs, summed
+    matched           all that was found, held against the reference, for an average precision
+    """
+
+    reference: int
+    found: int
+    both: int
+    overlap: float
+    matched: Matched
+
+    @property
+    def f1(self) -> float:
+        shown = self.reference + self.found
+        return 2 * self.both / shown if shown else 1.0
+
+
+def agree(reference: Boxes, found: Boxes, threshold: float) -> Agreement:
+    """reference: what it shows; found: by the other, also of lower scores than the `threshold` from which on it shows boxes."""
+    truth = Truth.of(reference.boxes.astype(np.float64), reference.labels)
+    matched = match(found.boxes.astype(np.float64), found.scores, found.labels, truth)
+    shown = found.above(threshold)
+    pairs = paired(reference, shown)
+    return Agreement(len(reference), len(shown), len(pairs), sum(overlap for _, _, overlap in pairs), matched)
+
+
+def paired(a: Boxes, b: Boxes) -> list[tuple[int, int, float]]:
+    """Boxes of one label that overlap by SAME at least, each in one pair at most, those that overlap most first."""
+    with np.errstate(all="ignore"):
+        near = np.where(a.labels[:, None] == b.labels[None], overlaps(a.boxes, b.boxes), 0)
+    rows, columns = np.nonzero(near >= SAME)
+    free_a, free_b, pairs = np.ones(len(a), bool), np.ones(len(b), bool), []
+    for at in np.argsort(-near[rows, columns], kind="stable"):
+        i, j = int(rows[at]), int(columns[at])
+        if free_a[i] and free_b[j]:
+            free_a[i] = free_b[j] = False
+            pairs.append((i, j, float(near[i, j])))
+    return pairs
+
+
+def together(agreements: Sequence[Agreement]) -> tuple[float, float, float]:
+    """Of some pictures: the mAP against the reference, F1, and the mean overlap of pairs; 1 where neither finds anything."""
+    both, shown = sum(a.both for a in agreements), sum(a.reference + a.found for a in agreements)
+    if not shown:
+        return 1.0, 1.0, 1.0
+    precision = float(mean(average_precision([a.matched for a in agreements]))[0])
+    overlap = sum(a.overlap for a in agreements) / max(both, 1)
+    return 0.0 if np.isnan(precision) else precision, 2 * both / shown, overlap
