@@ -11,11 +11,13 @@ tables.py    labels in .csv, .json, .jsonl, .txt
 idx.py       the files of MNIST and Fashion-MNIST
 parquet.py   the files of the Hugging Face hub
 masks.py     pictures with a label for every pixel
+boxes.py     pictures with boxes around things: coco.py (also Hugging Face's folders), yolo.py, voc.py; marks.py is what these find
 labels.py    the names of a model's classes
 classes.py   which class of a model a name means
 decoding.py  pictures decoded ahead by a few threads
 """
 
+from edgekit.data.boxes import open_boxes
 from edgekit.data.dataset import DataSet, Picture
 from edgekit.data.files import SUFFIXES, picture_files, read_pictures
 from edgekit.data.masks import open_masks
@@ -27,6 +29,7 @@ __all__ = [
     "DataSet",
     "Picture",
     "Splits",
+    "open_boxes",
     "open_data",
     "open_masks",
     "open_splits",

@@ -9,11 +9,15 @@ from PIL import Image
 
 from edgekit.data.classes import few, match
 from edgekit.errors import DataError
+from edgekit.tasks.average_precision import Objects
 
 Opener = Callable[[], Image.Image]  # decodes to RGB; raises DataError
 Content = Callable[[], bytes]  # as it is on disk; raises OSError, DataError
 # of a picture (width, height) the number of a label, or of none, for every pixel: uint8 [height, width]; raises DataError
 MaskOpener = Callable[[tuple[int, int]], NDArray[np.uint8]]
+ObjectsOpener = Callable[
+    [tuple[int, int]], Objects
+]  # of a picture (width, height) what is on it, in its pixels; raises DataError
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Picture:
-    """`truth`: the classes of the model that count as right; empty where the picture is not labelled. `mask`: where it has one."""
+    """`truth`: the classes of the model that count as right; empty where the picture is not labelled. `mask`, `objects`: where it
+    has such."""
 
     position: int
     name: str
@@ -51,6 +56,7 @@ class Picture:
     open: Opener
     content: Content
     mask: MaskOpener | None = None
+    objects: ObjectsOpener | None = None
 
     def blamed(self, error: DataError) -> DataError:
         """The error, with the picture's name in it."""
@@ -65,7 +71,7 @@ class DataSet:
     stamp      changes when the pictures or their labels change
     positions  of the pictures that can be asked about, ascending
     labelled   False: nothing is known of what is on them
-    masks      opens that of a position
+    masks      opens that of a position; objects: those of a position
     classes    of the model, or where it has none, of the pictures
     notes      what was left out and what does not fit, in sentences
     """
@@ -79,6 +85,7 @@ class DataSet:
     truths: Sequence[tuple[int, ...]] | None  # of every picture of the source
     masks: Callable[[int], MaskOpener] | None = None
     classes: tuple[str, ...] = ()
+    objects: Callable[[int], ObjectsOpener] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -95,7 +102,8 @@ class DataSet:
         for position, (name, opener, content) in zip(positions, self.source.read(positions), strict=True):
             truth = self.truths[position] if self.truths is not None else ()
             mask = self.masks(position) if self.masks is not None else None
-            yield Picture(position, name, truth, opener, content, mask)
+            things = self.objects(position) if self.objects is not None else None
+            yield Picture(position, name, truth, opener, content, mask, things)
 
 
 def without_labels(source: Source) -> DataSet:

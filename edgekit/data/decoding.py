@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from edgekit.data.dataset import Picture
 from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, Preprocess, fit
+from edgekit.tasks.average_precision import Objects
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture as models see it: pixels for each preprocessing; its own size (width, height), and its mask, if it has one."""
+    """A picture as models see it: pixels for each preprocessing; its own size (width, height), its mask or the objects on it, if it has such."""
 
     pixels: tuple[Pixels, ...]
     size: tuple[int, int]
     mask: NDArray[np.uint8] | None = None
+    objects: Objects | None = None
 
 
 Fitted = Seen | DataError
@@ -51,6 +53,7 @@ def _fit(picture: Picture, specs: Sequence[Preprocess]) -> Fitted:
     try:
         opened = picture.open()
         pixels = tuple(fit(opened, spec) for spec in specs)
+        objects = picture.objects(opened.size) if picture.objects else None
     except DataError as error:
         return picture.blamed(error)
-    return Seen(pixels, opened.size, picture.mask(opened.size) if picture.mask else None)
+    return Seen(pixels, opened.size, picture.mask(opened.size) if picture.mask else None, objects)

@@ -11,9 +11,9 @@ SPLITS = ("test", "val", "train")  # the first that is there is measured on
 
 
 def split_of(name: str) -> str | None:
-    """Which split a folder or a file belongs to: `test-00000-of-00001.parquet` is of the split "test"."""
-    found = re.match(r"(test|t10k|val|validation|train)(?![a-zA-Z0-9])", name)
-    return {"t10k": "test", "validation": "val"}.get(found[1], found[1]) if found else None
+    """Which split a folder or a file belongs to: `test-00000-of-00001.parquet` is of the split "test", `val2017` of "val"."""
+    found = re.match(r"(test|t10k|val|valid|validation|train)(20\d\d)?(?![a-zA-Z0-9])", name)
+    return {"t10k": "test", "valid": "val", "validation": "val"}.get(found[1], found[1]) if found else None
 
 
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:

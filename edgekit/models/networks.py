@@ -11,6 +11,7 @@ from torch import nn
 from edgekit.errors import UnsupportedError, reason
 from edgekit.models import micro as micro  # registers its networks with timm
 from edgekit.models import unet as unet
+from edgekit.models import yolox as yolox
 from edgekit.models.checkpoints import State
 
 Size = tuple[int, int]  # height, width

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.tasks.average_precision import Matched, Truth, average_precision, match, mean
+from edgekit.tasks.average_precision import Matched, Objects, average_precision, match, mean
 from edgekit.tasks.boxes import Boxes, overlaps
 
 SAME = 0.5  # intersection over union from which on two boxes of one label are of one thing
@@ -34,7 +34,7 @@ class Agreement:
 
 def agree(reference: Boxes, found: Boxes, threshold: float) -> Agreement:
     """reference: what it shows; found: by the other, also of lower scores than the `threshold` from which on it shows boxes."""
-    truth = Truth.of(reference.boxes.astype(np.float64), reference.labels)
+    truth = Objects.of(reference.boxes.astype(np.float64), reference.labels)
     matched = match(found.boxes.astype(np.float64), found.scores, found.labels, truth)
     shown = found.above(threshold)
     pairs = paired(reference, shown)

@@ -23,7 +23,7 @@ WHOLE = ("all",)
 
 
 @dataclass(frozen=True)
-class Truth:
+class Objects:
     """What is on a picture.
 
     boxes  float64 [t, 4], labels int64 [t]
@@ -37,7 +37,7 @@ class Truth:
     area: Reals
 
     @classmethod
-    def of(cls, boxes: Reals, labels: NDArray[np.int64]) -> "Truth":
+    def of(cls, boxes: Reals, labels: NDArray[np.int64]) -> "Objects":
         return cls(boxes, labels, np.zeros(len(labels), bool), areas(boxes))
 
 
@@ -61,7 +61,7 @@ def match(
     boxes: Reals,
     scores: NDArray[np.float32],
     labels: NDArray[np.int64],
-    truth: Truth,
+    truth: Objects,
     sizes: Sequence[str] = WHOLE,
 ) -> Matched:
     """Hold boxes [k, 4] that were found on a picture against what is there, for things of each of `sizes`."""

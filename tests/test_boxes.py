@@ -1,0 +1,220 @@
+"""Pictures with boxes: four forms that hold the same, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edgekit.data import open_boxes
+from edgekit.data.boxes import boxed_in
+from edgekit.errors import DataError
+
+LABELS = ("cat", "dog", "traffic light")
+# Of two pictures of 80 x 60 pixels: x1 y1 x2 y2 and a class; the third shows nothing.
+THINGS = {
+    "a.png": [((8, 6, 40, 30), "dog"), ((0, 0, 80, 60), "cat")],
+    "b.png": [((20, 15, 24, 45), "traffic light")],
+    "c.png": [],
+}
+
+
+def pictures(folder: Path, exif=None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(THINGS):
+        picture = Image.new("RGB", (80, 60), (40 * number, 90, 20))
+        data = picture.getexif()
+        if exif:
+            data[0x0112] = exif
+        picture.save(folder / name, exif=data)
+
+
+def document(things=THINGS, **more):
+    names = sorted(LABELS)
+    images = [{"id": 7 + i, "file_name": name, "width": 80, "height": 60} for i, name in enumerate(things)]
+    notes = []
+    for image in images:
+        for (x1, y1, x2, y2), name in things[image["file_name"]]:
+            form = {
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": 0.5 * (x2 - x1) * (y2 - y1),
+                "iscrowd": int(name == "cat"),
+            }
+            notes.append({"id": len(notes), "image_id": image["id"], "category_id": 10 + names.index(name), **form})
+    categories = [{"id": 10 + i, "name": name} for i, name in enumerate(names)]
+    return {"images": images, "annotations": notes, "categories": categories} | more
+
+
+def coco(folder, **more):
+    pictures(folder / "val2017")
+    (folder / "annotations").mkdir()
+    (folder / "annotations/instances_val2017.json").write_text(json.dumps(document(**more)))
+    (folder / "annotations/captions_val2017.json").write_text('{"images": [], "annotations": [{"caption": "a cat"}]}')
+
+
+def roboflow(folder):
+    pictures(folder / "valid")
+    (folder / "valid/_annotations.coco.json").write_text(json.dumps(document()))
+
+
+def yolo(folder, *, names="names: [cat, dog, traffic light]\n", lines=None):
+    pictures(folder / "images/val")
+    (folder / "labels/val").mkdir(parents=True)
+    for name, things in THINGS.items():
+        rows = [
+            f"{LABELS.index(label)} {(x1 + x2) / 160} {(y1 + y2) / 120} {(x2 - x1) / 80} {(y2 - y1) / 60}"
+            for (x1, y1, x2, y2), label in things
+        ]
+        if rows:
+            (folder / "labels/val" / name).with_suffix(".txt").write_text("\n".join(lines or rows))
+    if names:
+        (folder / "data.yaml").write_text(names)
+
+
+def outlines(folder):
+    line = "1 0.1 0.1 0.5 0.1 0.5 0.5"
+    yolo(folder, lines=[line, "0 0 0 1 0 1 1 0 1"])
+
+
+def voc(folder):
+    pictures(folder / "JPEGImages")
+    (folder / "Annotations").mkdir()
+    (folder / "ImageSets/Main").mkdir(parents=True)
+    (folder / "ImageSets/Main/val.txt").write_text("a\nb\nc\n")
+    for name, things in THINGS.items():
+        objects = "".join(
+            f"<object><name>{label}</name><difficult>{int(label == 'cat')}</difficult><bndbox><xmin>{x1 + 1}</xmin>"
+            f"<ymin>{y1 + 1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+            for (x1, y1, x2, y2), label in things
+        )
+        text = f"<annotation><size><width>80</width><height>60</height></size>{objects}</annotation>"
+        (folder / "Annotations" / name).with_suffix(".xml").write_text(text)
+
+
+def beside(folder):
+    voc(folder)
+    for file in [*folder.glob("Annotations/*"), *folder.glob("JPEGImages/*")]:
+        file.rename(folder / file.name)
+    (folder / "Annotations").rmdir()
+
+
+def rows(folder):
+    pictures(folder / "val")
+    lines = [
+        {
+            "file_name": name,
+            "objects": {
+                "bbox": [[x1, y1, x2 - x1, y2 - y1] for (x1, y1, x2, y2), _ in things],
+                "categories": [label for _, label in things],
+                "iscrowd": [int(label == "cat") for _, label in things],
+            },
+        }
+        for name, things in THINGS.items()
+    ]
+    (folder / "val/metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+
+def read(folder, labels=LABELS, **how):
+    data = open_boxes(folder, labels, **how)
+    return data, {Path(p.name).name: p.objects(p.open().size) for p in data.read(data.positions)}
+
+
+@pytest.mark.parametrize("kind", [coco, roboflow, yolo, voc, beside, rows])
+def test_every_form_holds_the_same(tmp_path, kind):
+    kind(tmp_path)
+    data, found = read(tmp_path)
+    for name, things in THINGS.items():
+        corners = [float(corner) for box, _ in things for corner in box]
+        assert found[name].boxes.ravel().tolist() == pytest.approx(corners)
+        assert found[name].labels.tolist() == [LABELS.index(label) for _, label in things]
+        crowds = [label == "cat" and kind is not yolo for _, label in things]
+        assert found[name].crowd.tolist() == crowds
+        halves = 0.5 if kind in (coco, roboflow) else 1
+        sizes = [halves * (x2 - x1) * (y2 - y1) for (x1, y1, x2, y2), _ in things]
+        assert found[name].area.tolist() == pytest.approx(sizes)
+    assert data.labelled
+    assert any("1 of 3 pictures have no box" in note for note in data.notes)
+    assert set(boxed_in(tmp_path)) == ({""} if kind is beside else {"val"})
+    assert open_boxes(tmp_path, None).classes == (LABELS if kind is not voc else tuple(sorted(LABELS)))
+
+
+def test_the_box_of_an_outline_is_what_it_spans(tmp_path):
+    outlines(tmp_path)
+    _, found = read(tmp_path)
+    assert found["a.png"].boxes.tolist() == [[8, 6, 40, 30], [0, 0, 80, 60]]
+
+
+def test_boxes_of_other_classes_and_pictures_that_are_not_there_are_left_out(tmp_path):
+    coco(tmp_path)
+    (tmp_path / "val2017/b.png").unlink()
+    data, found = read(tmp_path, ("Dog", "bird"))
+    assert [objects.labels.tolist() for objects in found.values()] == [[0], []]
+    said = "\n".join(data.notes)
+    assert "1 of 3 pictures that instances_val2017.json names are not there" in said
+    assert "1 of 2 boxes are of none of the model's classes: left out (cat)" in said
+    assert "1 of 2 classes have no box and do not count: bird" in said
+
+
+def test_numbers_without_names_count_the_models_classes(tmp_path):
+    yolo(tmp_path, names="")
+    _, found = read(tmp_path)
+    assert found["b.png"].labels.tolist() == [2]
+    assert open_boxes(tmp_path, None).classes == ("0", "1", "2")
+    with pytest.raises(DataError, match="class number 2, but the model has 2 classes"):
+        open_boxes(tmp_path, LABELS[:2])
+
+
+@pytest.mark.parametrize("exif", [1, 3, 6])
+def test_boxes_are_of_the_picture_as_it_is_shown(tmp_path, exif):
+    yolo(tmp_path)
+    pictures(tmp_path / "images/val", exif)
+    _, found = read(tmp_path)
+    width = 60 if exif == 6 else 80
+    assert found["a.png"].boxes[0, 0] == pytest.approx(width / 10)
+    coco(tmp_path / "other")
+    pictures(tmp_path / "other/val2017", exif)
+    if exif == 6:
+        with pytest.raises(DataError, match="boxes were drawn on 80 x 60 pixels, and as it is shown it has 60 x 80"):
+            read(tmp_path / "other")
+    else:
+        read(tmp_path / "other")
+
+
+def things(box, label="cat"):
+    return {"things": THINGS | {"b.png": [(box, label)]}}
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda f: coco(f, **things((70, 10, 90, 20))), r"b.png has a box outside the picture \(80 x 60 pixels\): 70 10 90 20"),
+        (lambda f: coco(f, **things((30, 10, 20, 20))), "b.png has a box that ends before it begins: 30 10 20 20"),
+        (lambda f: coco(f, categories=[]), "has no categories, so nothing says what its numbers mean"),
+        (lambda f: coco(f, categories=[{"id": 10, "name": "cat"}]), "a box of category 11, which is none of its categories"),
+        (lambda f: coco(f, annotations=[{"image_id": 7}]), "is not COCO's JSON: Object missing required field"),
+        (lambda f: coco(f, annotations=[]), "have no boxes: COCO JSON"),
+        (lambda f: yolo(f, names="names: [cat]"), r"line 1 is of class 1, and there are names of 1, 0 to 0"),
+        (lambda f: yolo(f, lines=["0 0.5 0.5 1.2 0.2"]), r"a box outside the picture \(of which 1 is the whole\)"),
+        (lambda f: yolo(f, lines=["0 0.5 0.5 -0.1 0.2"]), "ends before it begins"),
+        (lambda f: yolo(f, lines=["0 320 240 50 50"]), "outside the picture"),
+        (lambda f: yolo(f, lines=["0 0.5 0.5 0.1 0.2 0.9"]), "line 1 is no box"),
+        (lambda f: yolo(f, lines=["cat 0.5 0.5 0.1 0.2"]), "line 1 is no box"),
+        (lambda f: yolo(f, lines=["0 0.5 nan 0.1 0.2"]), "not of numbers"),
+        (lambda f: pictures(f / "images"), "holds no boxes"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<a><object>")), "a.xml is not XML"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<a><object/></a>")), "an object without a name"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<!DOCTYPE a><a/>")), "declares entities"),
+        (lambda f: (rows(f), (f / "val/metadata.jsonl").write_text('{"bbox": 1}')), "metadata.jsonl: Object missing"),
+    ],
+)  # fmt: skip
+def test_what_is_no_box_is_refused_in_a_line(tmp_path, make, says):
+    make(tmp_path)
+    with pytest.raises(DataError, match=says) as error:
+        read(tmp_path)
+    assert "\n" not in error.value.message
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path):
+    yolo(tmp_path)
+    with pytest.raises(DataError, match="no split 'test' with boxes"):
+        open_boxes(tmp_path, LABELS, split="test")
