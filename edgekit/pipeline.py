@@ -17,11 +17,11 @@ from edgekit.devices import Job, Worker, host, opened
 from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
 from edgekit.exporters import Exported, preparing
 from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, Proof, digest_of, file_record, save_manifest
-from edgekit.models import LoadedModel, answers, picking, readying, steady
+from edgekit.models import LoadedModel, answers, detecting, picking, readying, steady
 from edgekit.preprocess import Pixels, normalise
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks import Classification, caution, name_of
+from edgekit.tasks import Classification, Task, caution, name_of
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -106,7 +106,7 @@ def export(
         steady.check_steady(model.module, seen[:1], model.trace.random)
         answered = (_torch_answers(model, pixels) for pixels in pictures.proof)
         own: Sequence[Values] | None = list(answered) if _is_small(model) else None
-        _check_varies(own or answered, pictures.proof)
+        _check_answers(model.task, own or answered, pictures.proof)
         if isinstance(model.task, Classification):
             assert own
             scores = np.concatenate([values[0] for values in own])
@@ -226,10 +226,11 @@ def _with_softmax(
     return replace(model, task=Classification("probabilities")), recipe, probabilities
 
 
-def _check_varies(answers: Iterable[Values], pictures: Pictures) -> None:
-    """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it."""
+def _check_answers(task: Task, answers: Iterable[Values], pictures: Pictures) -> None:
+    """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it. Raises RequestError."""
     spread = parity.Spread()
     for values in answers:
+        detecting.check_scores(task, values)
         spread.add(values)
         if spread.pictures > 1 and spread.varies:
             return

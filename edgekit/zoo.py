@@ -7,7 +7,8 @@ from edgekit.errors import UnknownNameError
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 RUN_CARD = "run.toml"
 
-# alias -> timm architecture and pretrained tag; the last three are edgekit's own (models/micro.py, unet.py), no one else trained them
+# alias -> timm architecture and pretrained tag. Of edgekit's own are the micros (models/micro.py, unet.py), which no one else
+# trained; YOLOX (yolox.py) and torchvision's SSDlite (anchored.py) take the weights of a file
 ALIASES = {
     "mobilenetv2": "mobilenetv2_100.ra_in1k",
     "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
@@ -36,6 +37,10 @@ ALIASES = {
     "vit_micro": "vit_micro",
     "swin_micro": "swin_micro",
     "unet_micro": "unet_micro",
+    "yolox_nano": "yolox_nano",
+    "yolox_tiny": "yolox_tiny",
+    "yolox_s": "yolox_s",
+    "ssdlite": "ssdlite320_mobilenet_v3_large",
 }
 
 # timm architecture -> Python package that carries ImageNet weights for it (extra `weights`)

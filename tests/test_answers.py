@@ -16,7 +16,7 @@ from edgekit import parity
 from edgekit.cli import main
 from edgekit.data import open_data
 from edgekit.errors import EdgekitError, RecipeError, UnsupportedError
-from edgekit.evaluation.run import check as check_eval
+from edgekit.evaluation.checks import check as check_eval
 from edgekit.models import answers
 from edgekit.models.tracing import trace
 from edgekit.prediction import predict

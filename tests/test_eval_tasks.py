@@ -35,21 +35,22 @@ EMBEDDING = Embedding()
 
 
 def made(folder, task, nodes, weights, outputs, labels=()):
-    """An artifact around an ONNX graph from `image` [1, 3, 16, 24], pixels / 255, to `answer`."""
+    """An artifact around an ONNX graph from `image` [1, 3, 16, 24], pixels / 255, to its outputs, one tensor or several."""
     import onnx
 
     folder.mkdir(parents=True)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     base = GOLDEN_FILES / "tiny-onnx-int8"
     constants = [onnx.numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()]
     ends = [
         helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name, shape in (("image", [1, 3, HEIGHT, WIDTH]), (outputs.name, list(outputs.shape)))
+        for name, shape in (("image", [1, 3, HEIGHT, WIDTH]), *((o.name, list(o.shape)) for o in outputs))
     ]
     graph = helper.make_graph(nodes, "made", ends[:1], ends[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    answers = (np.zeros((1, *outputs.shape[1:]), np.float32),)
+    answers = tuple(np.zeros((1, *o.shape[1:]), np.float32) for o in outputs)
     artifact.Golden([image], np.zeros((1, 3, HEIGHT, WIDTH), np.float32), answers).save(folder / "golden.npz")
     names = ["model.onnx", "golden.npz"]
     if labels:
@@ -60,7 +61,8 @@ def made(folder, task, nodes, weights, outputs, labels=()):
         old,
         task=task,
         inputs=(Tensor("image", (1, 3, HEIGHT, WIDTH), "float32", "NCHW"),),
-        outputs=(outputs,),
+        outputs=outputs,
+        proof=msgspec.structs.replace(old.proof, outputs=old.proof.outputs * len(outputs)),
         labels=len(labels),
         preprocess=Preprocess((HEIGHT, WIDTH), 1.0, "squash", "nearest", (0.0,) * 3, (1.0,) * 3),
         recipe=old.recipe | {"task": "auto"},

@@ -33,7 +33,7 @@ class Ignore(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     "--data",
     required=True,
     metavar="DIR",
-    help="Class folders, idx or parquet files, pictures, or images/ beside masks/.",
+    help="Class folders, idx or parquet files, pictures, images/ beside masks/, or boxes (COCO, YOLO, VOC).",
 )
 @click.option("--reference", metavar="ARTIFACT", help="Compare with another file of the model, picture by picture.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
@@ -59,9 +59,13 @@ class Ignore(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     type=click.FloatRange(0, 100, min_open=True),
     default=0.5,
     show_default=True,
-    help="Points of top-1, mIoU or 1-NN that may be lost against the reference.",
+    help="Points of top-1, mIoU, mAP or 1-NN that may be lost against the reference.",
 )
-@click.option("--contact-sheet", metavar="FILE.png", help="Draw the pictures that the two name differently.")
+@click.option(
+    "--contact-sheet",
+    metavar="FILE.png",
+    help="Draw the pictures that the two name differently, or find other things on.",
+)
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
 @on_option
 @timeout_option
@@ -96,7 +100,7 @@ def evaluate(
 ) -> int:
     """How often the exported file is right, with 95 % intervals; and, with --reference, what it loses against another.
 
-    Classes: top-1. Masks: mIoU. Embeddings: whether the nearest picture is of the same class. An interrupted run goes on
+    Classes: top-1. Masks: mIoU. Boxes: COCO's mAP. Embeddings: whether the nearest picture is of the same class. An interrupted run goes on
     where it stopped. Without labels two files are compared by their answers alone.
 
     \b
@@ -106,6 +110,7 @@ def evaluate(
       edgekit eval build/efficientnet_lite0-tflite-int8 --data photos/ --labels photos.csv --json
       edgekit eval INT8 --data photos/ --unlabelled --reference FP32 --contact-sheet flips.png
       edgekit eval build/unet-tflite-int8 --data camvid/ --reference build/unet-tflite-fp32 --max-drop 1
+      edgekit eval build/yolox_nano-tflite-int8 --data coco/ --reference build/yolox_nano-tflite-fp32
     """
     if contact_sheet and not reference:
         raise RequestError("--contact-sheet draws what differs from a reference", hint="--reference ARTIFACT")
@@ -117,6 +122,8 @@ def evaluate(
     if sheet:
         sheets.check(sheet)
     opened = [load(talk, folder) for folder in (artifact, reference) if folder]
+    if sheet:
+        sheets.check_task(opened[0])
     pictures = evaluation.open_for(
         opened[0],
         Path(data),
@@ -148,11 +155,21 @@ def evaluate(
     if not no_save:
         runs.append(Path(output), evaluation.evaluated(opened, found, device))
     said = text(found, max_drop / 100, verbose=talk.verbose)
-    if sheet and found.paired:
-        drawn = sheets.draw(found.paired.flips, pictures, sheet)
-        said += f"\n{sheet} shows {drawn} of the {len(found.paired.flips)} pictures that are named differently"
+    if sheet:
+        said += f"\n{sheet} {_drawn(found, pictures, sheet)}"
     talk.result(said, _document(found, max_drop / 100))
     return 0
+
+
+def _drawn(found: "Evaluation", pictures: Any, sheet: Path) -> str:
+    """What the contact sheet shows."""
+    from edgekit.evaluation import contact_sheet as sheets
+
+    if found.paired:
+        drawn = sheets.draw(found.paired.flips, pictures, sheet)
+        return f"shows {drawn} of the {len(found.paired.flips)} pictures that are named differently"
+    drawn = sheets.draw_apart(found.apart, pictures, sheet)
+    return f"shows the {drawn} pictures on which the two agree least: the reference's boxes in blue, the candidate's in red"
 
 
 def _document(found: "Evaluation", max_drop: float) -> dict[str, Any]:
@@ -177,6 +194,8 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
         lines.append(table([words.result(r) for r in found.results], header=words.header(found.results)))
         if not found.accuracies and (parts := words.parts(found.results, verbose=verbose)):
             lines.append(table(parts, indent="  "))
+        if sizes := words.sizes(found.results):
+            lines.append(table(sizes, indent="  "))
     if found.change:
         lines.append(f"against {found.change.reference}, CPU class {found.cpu_class}")
         rows = words.paired(found.paired, verbose=verbose) if found.paired else words.change(found.change)

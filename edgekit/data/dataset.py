@@ -90,6 +90,11 @@ class DataSet:
     def __len__(self) -> int:
         return len(self.positions)
 
+    @property
+    def told_by(self) -> str:
+        """What says what is on the pictures: "masks", "boxes" or "classes"."""
+        return "masks" if self.masks else "boxes" if self.objects else "classes"
+
     def sample(self, limit: int | None, seed: int = 0) -> Sequence[int]:
         """All positions, or a seeded sample of them; ascending."""
         if limit is None or limit >= len(self.positions):

@@ -1,19 +1,26 @@
-"""The pictures that two artifacts name differently, as one picture to look at."""
+"""The pictures that two artifacts name differently, or find other things on, as one picture to look at."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from edgekit.artifact import Artifact
 from edgekit.data import DataSet
 from edgekit.data.classes import brief
+from edgekit.drawing import outlined
 from edgekit.errors import RequestError
 from edgekit.evaluation.accuracy import Flip
+from edgekit.evaluation.results import Apart, Thing
 from edgekit.places import check_place, output_errors
+from edgekit.tasks import Classification, Detection, name_of
 
 SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; pictures in a row
 MOST = 60
+REFERENCE, CANDIDATE = "#1a5fd0", "#d0021b"
 COLOURS = {"lost": "#b00020", "won": "#1b7a2f", "both wrong": "#555555", "not labelled": "#555555"}
+Tile = tuple[Image.Image, tuple[tuple[str, str], ...]]  # and lines with their colours
 
 
 def check(path: Path) -> None:
@@ -25,40 +32,84 @@ def check(path: Path) -> None:
     check_place(path, "--contact-sheet elsewhere.png")
 
 
+def check_task(artifact: Artifact) -> None:
+    """Raises RequestError for a file that names nothing and finds nothing that could be drawn."""
+    if not isinstance(artifact.manifest.task, Classification | Detection):
+        raise RequestError(
+            f"--contact-sheet draws classes and boxes that differ, and {artifact.name} is a {name_of(artifact.manifest.task)}",
+            hint="leave it out",
+        )
+
+
 def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
     """Write the first `MOST` flips as thumbnails with what is on them and both answers; returns how many those are.
 
     The kind of the file is that of its name. Raises RequestError as `check` does, OutputError.
     """
-    check(path)
     shown = list(flips[:MOST])
-    columns = min(COLUMNS, max(len(shown), 1))
-    rows = max(-(-len(shown) // columns), 1)
-    width, height = SIDE + GAP, SIDE + GAP + (LINES * TEXT * 5) // 4
+    opened = {p.position: p.open() for p in data.read(sorted(flip.position for flip in shown))}
+    tiles = [
+        (
+            opened[flip.position],
+            (
+                (Path(flip.picture).name, "black"),
+                (f"{flip.kind}: {', '.join(map(brief, flip.truth))}" if flip.truth else flip.kind, COLOURS[flip.kind]),
+                (f"ref {brief(flip.reference)} ({flip.reference_margin:.2f})", "black"),
+                (f"now {brief(flip.candidate)} ({flip.candidate_margin:.2f})", "black"),
+            ),
+        )
+        for flip in shown
+    ]
+    _write(tiles, path, SIDE, COLUMNS)
+    return len(tiles)
+
+
+def draw_apart(apart: Sequence[Apart], data: DataSet, path: Path) -> int:
+    """Write the first `MOST` pictures with the boxes of both files; returns how many those are. Raises as `draw` does."""
+    shown, tiles = list(apart[:MOST]), []
+    opened = {p.position: p.open() for p in data.read(sorted(of.position for of in shown))}
+    for of in shown:
+        picture = opened[of.position]
+        for things, colour in ((of.reference, REFERENCE), (of.candidate, CANDIDATE)):
+            outlined(picture, [thing.box for thing in things], colour)
+        lines = (
+            (Path(of.picture).name, "black"),
+            (f"F1 {of.f1:.2f}", "black"),
+            (f"ref {_counted(of.reference)}", REFERENCE),
+            (f"now {_counted(of.candidate)}", CANDIDATE),
+        )
+        tiles.append((picture, lines))
+    _write(tiles, path, 2 * SIDE, COLUMNS // 2)
+    return len(tiles)
+
+
+def _counted(things: Sequence[Thing]) -> str:
+    """ "2 person, 1 dog"."""
+    count = Counter(brief(thing.label) for thing in things)
+    return ", ".join(f"{number} {label}" for label, number in count.most_common()) or "nothing"
+
+
+def _write(tiles: Sequence[Tile], path: Path, side: int, most: int) -> None:
+    check(path)
+    columns = min(most, max(len(tiles), 1))
+    rows = max(-(-len(tiles) // columns), 1)
+    width, height = side + GAP, side + GAP + (LINES * TEXT * 5) // 4
     sheet = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
-    opened = {p.position: p.open() for p in data.read(sorted(flip.position for flip in shown))}
-    for i, flip in enumerate(shown):
+    for i, (picture, lines) in enumerate(tiles):
         left, top = GAP + i % columns * width, GAP + i // columns * height
-        sheet.paste(ImageOps.pad(opened[flip.position], (SIDE, SIDE), color="#dddddd"), (left, top))
-        lines = (
-            (Path(flip.picture).name, "black"),
-            (f"{flip.kind}: {', '.join(map(brief, flip.truth))}" if flip.truth else flip.kind, COLOURS[flip.kind]),
-            (f"ref {brief(flip.reference)} ({flip.reference_margin:.2f})", "black"),
-            (f"now {brief(flip.candidate)} ({flip.candidate_margin:.2f})", "black"),
-        )
+        sheet.paste(ImageOps.pad(picture, (side, side), color="#dddddd"), (left, top))
         for number, (text, colour) in enumerate(lines):
-            place = (left, top + SIDE + 2 + number * TEXT * 5 // 4)
-            pen.text(place, _shortened(text, font), fill=colour, font=font)
+            place = (left, top + side + 2 + number * TEXT * 5 // 4)
+            pen.text(place, _shortened(text, font, side), fill=colour, font=font)
     with output_errors("--contact-sheet elsewhere.png"):
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
-    return len(shown)
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    if font.getlength(text) <= SIDE:
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, side: int) -> str:
+    if font.getlength(text) <= side:
         return text
-    while text and font.getlength(f"{text}...") > SIDE:
+    while text and font.getlength(f"{text}...") > side:
         text = text[:-1]
     return f"{text}..."

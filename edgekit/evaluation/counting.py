@@ -12,14 +12,15 @@ from edgekit.data import DataSet, Picture
 from edgekit.data.decoding import Seen
 from edgekit.evaluation.accuracy import Accuracy, Paired
 from edgekit.evaluation.answers import R
-from edgekit.evaluation.results import Change, Result
+from edgekit.evaluation.results import Apart, Change, Result
 from edgekit.statistics.figures import Figure
 from edgekit.tensors import Values
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the records come to. Classification tells more: accuracies by class, every picture named differently."""
+    """What the records come to. Classification tells more: accuracies by class, every picture named differently; detection
+    the pictures on which two files agree least."""
 
     results: tuple[Result, ...] = ()
     change: Change | None = None
@@ -27,6 +28,7 @@ class Found:
     accuracies: tuple[Accuracy, ...] = ()
     paired: Paired | None = None
     suspicion: str | None = None
+    apart: tuple[Apart, ...] = ()
 
 
 class Counting(ABC, Generic[R]):

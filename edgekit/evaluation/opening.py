@@ -1,11 +1,11 @@
-"""The pictures that a file can be judged on, by its task: with classes, or with masks."""
+"""The pictures that a file can be judged on, by its task: with classes, masks or boxes."""
 
 from pathlib import Path
 
 from edgekit.artifact import Artifact
-from edgekit.data import DataSet, open_data, open_masks
+from edgekit.data import DataSet, open_boxes, open_data, open_masks
 from edgekit.errors import RequestError
-from edgekit.tasks import Segmentation, name_of
+from edgekit.tasks import Detection, Segmentation, name_of
 
 AS_IN_THE_FILE = "auto"
 
@@ -21,20 +21,24 @@ def open_for(
     masks: str | None = None,
     ignore: int | str | None = AS_IN_THE_FILE,
 ) -> DataSet:
-    """Of a segmentation `open_masks`, of other tasks `open_data`; pictures alone where they are `unlabelled`.
+    """Of a segmentation `open_masks`, of a detection `open_boxes`, of other tasks `open_data`; pictures alone where they are `unlabelled`.
 
     An embedding has no labels: the classes are the pictures' own. Raises RequestError for what is of another task, and as those.
     """
     task, labels = artifact.manifest.task, artifact.labels()
     if isinstance(task, Segmentation) and not unlabelled:
         if labels_file:
-            raise RequestError("--labels says what is on a picture, and a segmentation wants masks", hint="--masks DIR")
+            raise _labels_are_of_pictures("a segmentation wants masks", "--masks DIR")
         ignored = task.ignore if isinstance(ignore, str) else ignore
         return open_masks(folder, labels, ignore=ignored, images=images, masks=masks, split=split)
     if images or masks or ignore != AS_IN_THE_FILE:
         flag = "--images" if images else "--masks" if masks else "--ignore"
         why = "--unlabelled" if unlabelled else f"a {name_of(task)}"
         raise RequestError(f"{flag} is about masks, and this is {why}", hint="leave it out")
+    if isinstance(task, Detection) and not unlabelled:
+        if labels_file:
+            raise _labels_are_of_pictures("a detection wants boxes", "leave it out")
+        return open_boxes(folder, labels, split=split)
     return open_data(
         folder,
         labels or None,
@@ -43,3 +47,7 @@ def open_for(
         unlabelled=unlabelled,
         trained=artifact.manifest.trained_on,
     )
+
+
+def _labels_are_of_pictures(wanted: str, hint: str) -> RequestError:
+    return RequestError(f"--labels says what is on a picture, and {wanted}", hint=hint)

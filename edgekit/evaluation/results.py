@@ -23,7 +23,7 @@ def what_decides(of: Undecided, max_drop: float) -> str:
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One label: its share of the headline figure. of: pictures, or pixels of masks."""
+    """One label: its share of the headline figure. of: pictures, pixels of masks, or things."""
 
     label: str
     value: float
@@ -31,7 +31,8 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file on one set of pictures. digest: of its manifest, which names every file of it; the first figure is the headline."""
+    """One file on one set of pictures. digest: of its manifest, which names every file of it; the first figure is the headline;
+    sizes: of detections, that figure of things of one size."""
 
     artifact: str
     digest: str
@@ -39,10 +40,29 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pictures: int
     figures: tuple[Figure, ...]
     parts: tuple[Part, ...] = ()
+    sizes: tuple[Part, ...] = ()
 
     @property
     def headline(self) -> Figure:
         return self.figures[0]
+
+
+class Thing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A box that a file shows: x1 y1 x2 y2 in the picture's own pixels."""
+
+    label: str
+    score: float
+    box: tuple[float, ...]
+
+
+class Apart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture on which two files find different things. f1: how many of both are found by both."""
+
+    position: int
+    picture: str
+    f1: float
+    reference: tuple[Thing, ...]
+    candidate: tuple[Thing, ...]
 
 
 class Alike(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

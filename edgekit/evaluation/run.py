@@ -20,18 +20,20 @@ from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, Seen, decoded
 from edgekit.devices import Device
 from edgekit.devices.local import Local
-from edgekit.errors import DataError, RequestError, UnsupportedError
+from edgekit.errors import DataError
 from edgekit.evaluation.accuracy import Accuracy, Paired
 from edgekit.evaluation.answers import Answers, Key, R
+from edgekit.evaluation.boxes import Detections
+from edgekit.evaluation.checks import check
 from edgekit.evaluation.classes import Classes
 from edgekit.evaluation.counting import Counting
-from edgekit.evaluation.results import Change, Result
+from edgekit.evaluation.results import Apart, Change, Result
 from edgekit.evaluation.segments import Segments
 from edgekit.evaluation.vectors import Vectors
 from edgekit.runs import Evaluated, Learned, now, subject
 from edgekit.runtimes import Options
 from edgekit.statistics.proportions import Share, wilson
-from edgekit.tasks import Classification, Embedding, Raw, Segmentation, name_of
+from edgekit.tasks import Detection, Embedding, Segmentation
 from edgekit.tensors import Values, decoded_shape
 
 STATE = Path("build/eval")
@@ -57,6 +59,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learned      how many of the pictures the models were trained on; None where they do not say
     results      figures of every task, the candidate's, then the reference's; none where nothing says what is right
     change       the candidate against its reference, if there is one, in terms of every task
+    apart        of detections, the pictures on which the two agree least, worst first
     """
 
     data: str
@@ -71,6 +74,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learned: Learned | None = None
     results: tuple[Result, ...] = ()
     change: Change | None = None
+    apart: tuple[Apart, ...] = ()
     schema: Literal[1] = 1
 
 
@@ -161,61 +165,13 @@ def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> 
     ]
 
 
-def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
-    """Refuse what cannot be measured, before anything runs. Raises RequestError, DataError."""
-    for artifact in artifacts:
-        takes, spec = artifact.manifest.input, artifact.manifest.preprocess
-        (height, width), c = spec.input_size, spec.channels
-        if takes.shape[1:] != ((c, height, width) if takes.layout == "NCHW" else (height, width, c)):
-            raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not a picture")
-        _check_task(artifact)
-    first, *others = artifacts
-    for other in others:
-        if name_of(other.manifest.task) != name_of(first.manifest.task):
-            raise RequestError(
-                f"{other.name} is a {name_of(other.manifest.task)}, {first.name} a {name_of(first.manifest.task)}",
-                hint="two files of one model",
-            )
-        if other.labels() != first.labels():
-            raise RequestError(f"{other.name} knows other classes than {first.name}", hint="two files of one model")
-        here, there = (list(map(decoded_shape, a.manifest.outputs)) for a in (first, other))
-        if here != there:
-            raise RequestError(f"{other.name} answers {there}, {first.name} {here}", hint="two files of one model")
-    masks = isinstance(first.manifest.task, Segmentation)
-    if data.labelled and masks != (data.masks is not None):
-        raise RequestError(
-            f"{first.name} is a {name_of(first.manifest.task)}, and the {data.what} have {'no masks' if masks else 'masks'}"
-        )
-    if not data.labelled and len(artifacts) == 1:
-        raise DataError(
-            f"nothing says what is on the {data.what}",
-            hint=f"{'masks' if masks else '--labels FILE'}, or --reference ARTIFACT to compare without labels",
-        )
-    if not len(data):
-        raise DataError(f"no picture is left of the {data.what}", hint="; ".join(data.notes))
-
-
-def _check_task(artifact: Artifact) -> None:
-    task, hint = (
-        artifact.manifest.task,
-        "edgekit verify ARTIFACT --against ANOTHER --data DIR compares the {} of two files",
-    )
-    if isinstance(task, Raw):
-        raise UnsupportedError(
-            f"{artifact.name} answers {task}, and nothing says what is right", hint=hint.format("answers")
-        )
-    if isinstance(task, Classification) and task.independent:
-        raise UnsupportedError(
-            f"{artifact.name} answers each label by itself, and accuracy is counted of one class a picture",
-            hint=hint.format("labels"),
-        )
-
-
 def counting(files: Sequence[Answering], data: DataSet) -> Counting[Any]:
     """By the task of the files, which `check` has found to be one."""
     match files[0].artifact.manifest.task:
         case Segmentation():
             return Segments(files, data)
+        case Detection():
+            return Detections(files, data)
         case Embedding():
             return Vectors(files, data)
     return Classes(files, data)
@@ -299,6 +255,7 @@ def _count(
         learned=_learned(seen, exact=exact) if learned is not None else None,
         results=found.results,
         change=found.change,
+        apart=found.apart,
     )
 
 

@@ -11,6 +11,7 @@ from edgekit.statistics.figures import Figure
 from edgekit.statistics.proportions import Share
 
 LISTED = 8  # unreadable pictures named where not all are wanted
+TELL = {"mIoU": "masks", "mAP": "boxes"}  # what is lost of a figure
 WORST = 5  # labels that are named where not all are wanted
 FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
 
@@ -41,6 +42,14 @@ def parts(results: Sequence[Result], *, verbose: bool = False) -> list[tuple[str
     known = [{part.label: part.value for part in r.parts} for r in results]
     worst = sorted(results[0].parts, key=lambda part: part.value)[: None if verbose else WORST]
     return [(brief(part.label), f"{part.of:,}", *(f"{of[part.label]:.1%}" for of in known)) for part in worst]
+
+
+def sizes(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """Rows: things that are small, medium and large, each with every file's share."""
+    return [
+        (part.label, f"{part.of:,}", *(f"{r.sizes[i].value:.1%}" for r in results))
+        for i, part in enumerate(results[0].sizes)
+    ]
 
 
 def change(c: Change) -> list[tuple[str, str]]:
@@ -115,7 +124,7 @@ def _unlabelled(c: Change, paired: Paired | None, max_drop: float) -> str:
     limit = points(max_drop)
     if paired is None:
         said = ", ".join(f"{a.name} {a.value:.4g}" for a in c.alike)
-        return f"{c.candidate} against {c.reference}: {said}. What is lost, only {'masks' if c.figure == 'mIoU' else 'classes'} tell."
+        return f"{c.candidate} against {c.reference}: {said}. What is lost, only {TELL.get(c.figure, 'classes')} tell."
     most = points(1 - paired.agreement.low)
     if drop_verdict(paired, max_drop) == "pass":
         return f"{c.candidate} loses at most {most} points: no more can be lost than answers differ (limit {limit})."

@@ -10,7 +10,7 @@ from edgekit import zoo
 from edgekit.data.labels import FORM, Names, read_names
 from edgekit.errors import DataError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
-from edgekit.models import adapting, picking, weights
+from edgekit.models import adapting, detecting, picking, weights
 from edgekit.models.adapting import Adapted
 from edgekit.models.origins import Plan as Plan
 from edgekit.models.origins import function, run, timm
@@ -96,9 +96,11 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     sha256 = weights.digest(module)
     size, channels = planned.preprocess.input_size, planned.preprocess.channels
     names = read_names(Path(recipe.labels)) if recipe.labels else None
-    known = names.names if names else made.labels
-    adapted = adapting.adapt(module, look(module, size, channels), size, recipe, known, made.task, channels)
-    labels = _labels(recipe, names, known, adapted)
+    taken = detecting.take(module, size, recipe)
+    known = names.names if names else made.labels or taken.labels
+    seen = look(taken.module, size, channels)
+    adapted = adapting.adapt(taken.module, seen, size, recipe, known, made.task or taken.task, channels)
+    labels = _labels(recipe, names, known or adapted.labels, adapted)
     unnamed = UNNAMED if labels[:1] == ("class 0",) else ""
     said = names.said(Path(str(recipe.labels)).name) if names else unnamed
     return LoadedModel(
@@ -117,7 +119,7 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
         ),
         trace=adapted.trace,
         pictures=planned.pictures,
-        notes=tuple(filter(None, (*made.notes, said, *adapted.notes))),
+        notes=tuple(filter(None, (*made.notes, *taken.notes, said, *adapted.notes))),
         pruned=made.pruned,
         trained_on=made.trained_on,
         task=adapted.task,

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from edgekit.errors import RequestError
+from edgekit.models import detecting
 from edgekit.models.answers import PROBABLE, ending
 from edgekit.models.headless import Tokens, grid, has_tokens, pooling
 from edgekit.models.picking import Answer, Pick, tensors
@@ -39,6 +40,7 @@ class Adapted:
     task     what it is and, but for what scores of classes are, what the answers mean
     why      it was taken for that
     channels of scores: classes, or 1 of a yes or no; 0 where there are no scores
+    labels   that the network itself carries, of a detector
     """
 
     module: nn.Module
@@ -48,11 +50,18 @@ class Adapted:
     outputs: tuple[str, ...]
     channels: int = 0
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def preprocess(self, spec: Preprocess) -> Preprocess:
-        """What it wants to see: a mask covers the whole picture."""
-        whole = isinstance(self.task, Segmentation) and spec.crop_mode == "center"
-        return msgspec.structs.replace(spec, crop_mode="squash", crop_pct=1.0) if whole else spec
+        """What it wants to see: masks cover the whole picture, and things may be anywhere on it, with their proportions."""
+        if spec.crop_mode != "center":
+            return spec
+        match self.task:
+            case Segmentation():
+                return msgspec.structs.replace(spec, crop_mode="squash", crop_pct=1.0)
+            case Detection():
+                return msgspec.structs.replace(spec, crop_mode="letterbox", crop_pct=1.0, pad=detecting.PAD)
+        return spec
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,9 @@ def adapt(
     if recipe.tokens and has_tokens(net):
         module = Tokens(net)
         seen = look(module, size, channels)
+    detecting.check_answers(seen, recipe)
     given = tensors(seen.answer)
+    detecting.check_apart(given, recipe)
     found = Found(net, seen, given, _main(given), labels, own)
     task, why = decide(found, recipe)
     check_task(recipe, task)
@@ -118,8 +129,7 @@ def adapt(
         case "segmentation":
             return _segmenter(adapted, size, channels, recipe, labels)
         case "detection":
-            shown = Detection() if recipe.threshold is None else Detection(threshold=recipe.threshold)
-            return replace(adapted, task=shown, outputs=Detection.roles, channels=chosen[1].shape[2])
+            return _detector(adapted, net, (chosen[0], chosen[1]), size, channels, recipe, labels)
         case "raw":
             return adapted
 
@@ -130,6 +140,8 @@ def decide(found: Found, recipe: Recipe) -> tuple[TaskName, str]:
         return recipe.asks, "as asked"
     if found.own:
         return found.own, str(found.main or found.listed)
+    if (boxes := detecting.pair(found.given)) and detecting.are_plain(*boxes):
+        return "detection", " and ".join(map(str, boxes))
     vector, tokens = _pair(found.given)
     if vector and tokens:
         return "embedding", f"{vector}, and {tokens} of its patches"
@@ -182,8 +194,9 @@ def choose(found: Found, task: TaskName, recipe: Recipe) -> tuple[Answer, ...]:
             return (main,)
         case "embedding":
             return _vectors(found, recipe)
-        case "detection" if _are_boxes(found.given):
-            return found.given
+        case "detection":
+            if boxes := detecting.pair(found.given):
+                return boxes
     form = {
         "classification": "one score for each class, [n, classes]",
         "segmentation": "one map for each class, [n, classes, h, w]",
@@ -192,12 +205,6 @@ def choose(found: Found, task: TaskName, recipe: Recipe) -> tuple[Answer, ...]:
     wrap = f"a function that wraps the model and returns {form}"
     hint = main.instead if main and main.shape[2:] == [1, 1] else f"{wrap}; or another --task"
     raise RequestError(f"the task {task} wants {form}, and the model answers {found.listed}", hint=hint)
-
-
-def _are_boxes(given: Sequence[Answer]) -> bool:
-    """[1, a, 4] and [1, a, classes]."""
-    shapes = [answer.shape for answer in given]
-    return [len(shape) for shape in shapes] == [3, 3] and shapes[0][1:] == [shapes[1][1], 4]
 
 
 def _vectors(found: Found, recipe: Recipe) -> tuple[Answer, ...]:
@@ -273,3 +280,23 @@ def _segmenter(
         outputs=("scores",),
         channels=adapted.trace.answer.shape[1],
     )
+
+
+def _detector(
+    adapted: Adapted,
+    net: nn.Module,
+    found: tuple[Answer, Answer],
+    size: tuple[int, int],
+    channels: int,
+    recipe: Recipe,
+    labels: tuple[str, ...],
+) -> Adapted:
+    names = labels or detecting.names(net)
+    form = detecting.form(found, net, names)
+    task = detecting.task(net, form, recipe)
+    if not form.is_plain:
+        module = detecting.Formed(adapted.module, form, size).eval()
+        adapted = replace(adapted, module=module, trace=look(module, size, channels))
+    notes = (*adapted.notes, *filter(None, [form.said]))
+    scored = adapted.trace.answer[1].shape[2]
+    return replace(adapted, task=task, outputs=Detection.roles, channels=scored, notes=notes, labels=names)

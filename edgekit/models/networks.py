@@ -9,7 +9,8 @@ from timm.layers import PatchEmbed, resample_abs_pos_embed
 from torch import nn
 
 from edgekit.errors import UnsupportedError, reason
-from edgekit.models import micro as micro  # registers its networks with timm
+from edgekit.models import anchored as anchored  # registers its networks with timm, as these do
+from edgekit.models import micro as micro
 from edgekit.models import unet as unet
 from edgekit.models import yolox as yolox
 from edgekit.models.checkpoints import State

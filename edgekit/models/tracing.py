@@ -37,7 +37,8 @@ class Node:
     shapes   of these tensors
     numbers  the arguments that are numbers
     shape    of what it made
-    random   draws random numbers, and line: the user's own that did it, ", nets.py:12"
+    random   draws random numbers
+    line     of the user's own, ", nets.py:12", that drew them, or chose some of the numbers by their values
     """
 
     op: str
@@ -203,7 +204,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tuple(x for x in given if isinstance(x, int | float) and not isinstance(x, bool)),
             tuple(made[0].shape) if made else (),
             random,
-            _line() if random else "",
+            _line() if random or _chooses(func) else "",
         )
         self.nodes.append(node)
         blank = node.op.startswith("new_") or node.op.endswith("_like")  # of a tensor's shape, not of its numbers
@@ -212,6 +213,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if func._schema.is_mutable and tensor._base is not None:  # written into a part of another
                 self.made[tensor._base] = node
         return answer
+
+
+def _chooses(func: Any) -> bool:
+    """Whether what it makes is as long as the numbers have it."""
+    name = func._schema.name.rpartition("::")[2]
+    return name == "nms" or (name != "index" and torch.Tag.dynamic_output_shape in func.tags)
 
 
 def _line() -> str:

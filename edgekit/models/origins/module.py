@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edgekit.errors import RequestError
+from edgekit.models import detecting
 from edgekit.models.baking import computed_copies
 from edgekit.models.family import family
 from edgekit.models.origins import UNTRAINED, Made, Plan, override
@@ -46,8 +47,9 @@ def trained_for(choice: Choice) -> str:
 def plan_own(recipe: Recipe, module: nn.Module, choice: Choice, make: Callable[[], Made]) -> Plan:
     """For a module of the user's own, of which only the recipe says what it wants to see. Raises RequestError."""
     check(recipe.model, module)
-    spec = override(Preprocess((224, 224), crop_pct=1.0), recipe)
-    return Plan(recipe.model, recipe.model, family(module, spec.input_size, spec.channels), choice, spec, make)
+    spec = override(detecting.usual(module, recipe) or Preprocess((224, 224), crop_pct=1.0), recipe)
+    seen = detecting.take(module, spec.input_size, recipe).module
+    return Plan(recipe.model, recipe.model, family(seen, spec.input_size, spec.channels), choice, spec, make)
 
 
 def check(model: str, module: nn.Module) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 import torch
+from torch import nn
 
 from edgekit import zoo
 from edgekit.errors import UnknownNameError, UnsupportedError, WeightsError
 from edgekit.extras import needs
 from edgekit.manifest import TrainedOn
-from edgekit.models import checkpoints, heads, hub, matching, networks, trained, weights
+from edgekit.models import checkpoints, detecting, heads, hub, matching, networks, trained, weights
 from edgekit.models.checkpoints import State
 from edgekit.models.family import family
 from edgekit.models.matching import Shapes
@@ -105,15 +106,41 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     assert choice.path is not None
     with torch.device("meta"):
         empty = networks.create(bare, size, num_classes=1)
-    state, moved = networks.with_positions(checkpoints.read_state(choice.path), empty)
+    state, moved = networks.with_positions(_read(choice.path, empty, tuple(config.input_size[1:])), empty)
     optional = config.num_classes == 0 or recipe.asks == "embedding"
-    classes = _classes_of(state, config.classifier, matching.shapes(empty.state_dict()), choice.path.name, optional)
+    shapes, background = matching.shapes(empty.state_dict()), getattr(empty, "background", 0)
+    classes = _classes_of(state, config.classifier, shapes, choice.path.name, optional, background)
     model = networks.create(bare, size, **classes)
     notes = (smaller, moved, weights.load_into(model, state, choice.path.name))
+    own = trained.beside(choice.path)
     if choice.source == "bundled":
         card = read_card(choice.path)
         return Made(model, card.trained_for, card.labels, notes, card.licence, trained_on=_fashion())
-    return Made(model, "what it was trained for", notes=notes, trained_on=trained.beside(choice.path))
+    taken = detecting.Taken(model) if own else _published(model)
+    return Made(model, "what it was trained for", taken.labels, (*notes, *taken.notes), trained_on=own)
+
+
+def _read(path: Path, empty: nn.Module, size: networks.Size) -> State:
+    """Raises WeightsError."""
+    if path.suffix == ".onnx":
+        from edgekit.models import onnx_weights  # of an extra that the others do without
+
+        return onnx_weights.read_state(path, empty, size)
+    return checkpoints.read_state(path)
+
+
+def _published(model: nn.Module) -> detecting.Taken:
+    """A detector with weights that others trained, and what is known of these."""
+    if isinstance(model, networks.yolox.YoloX):
+        networks.yolox.take_rgb(model)
+        known = detecting.named_as_coco(model, model.num_classes)
+        said = (
+            "YOLOX was trained on BGR pictures: its first convolution's channels changed places, so the file takes RGB"
+        )
+        return detecting.Taken(model, known.labels, (said, *known.notes))
+    if isinstance(model, networks.anchored.SsdLite):
+        return detecting.named_as_coco(model, model.num_classes)
+    return detecting.Taken(model)
 
 
 def read_card(checkpoint: Path) -> BundledCard:
@@ -149,18 +176,22 @@ def _preprocess(config: Any) -> Preprocess:
     return Preprocess(
         tuple(config.input_size[1:]),
         config.crop_pct,
-        "squash" if config.crop_mode == "squash" else "center",
+        config.crop_mode if config.crop_mode in ("squash", "letterbox") else "center",
         config.interpolation if config.interpolation in FILTERS else "bicubic",
         config.mean,
         config.std,
+        detecting.PAD if config.crop_mode == "letterbox" else 0,
     )
 
 
-def _classes_of(state: State, classifier: Any, own: Shapes, origin: str, optional: bool) -> dict[str, int]:
+def _classes_of(
+    state: State, classifier: Any, own: Shapes, origin: str, optional: bool, background: int = 0
+) -> dict[str, int]:
     """The options of a network that has as many classes as the head in a checkpoint, or both its heads. Raises WeightsError.
 
-    own       names and shapes of the network with one class
-    optional  a file without a head is one of features
+    own         names and shapes of the network with one class
+    optional    a file without a head is one of features
+    background  1 where its last layers score that too
     """
     names = [classifier] if isinstance(classifier, str) else classifier or []
     if not names:
@@ -169,7 +200,9 @@ def _classes_of(state: State, classifier: Any, own: Shapes, origin: str, optiona
     if optional and not any(f".{name}".endswith(f".{first}") for name in state):
         return {"num_classes": 0}
     found = matching.find(state, own, origin, free=tuple(f"{name}." for name in names)).state
-    return {"num_classes": len(found[first])}
+    rows = own[first]
+    assert rows
+    return {"num_classes": len(found[first]) * (1 + background) // rows[0] - background}
 
 
 def _check_cached(path: Path, instead: str) -> None:
