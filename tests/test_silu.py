@@ -2,7 +2,6 @@
 
 import copy
 
-import numpy as np
 import onnx
 import openvino
 import pytest
@@ -168,6 +167,3 @@ def test_tflite_decodes_in_float_and_cuts_what_sigmoids_read(net, pictures, tmp_
     heads = [o for o in graph.operators if kind(model, o) == "CONV_2D"][-2:]
     scales = [float(graph.tensors[o.outputs[0]].quantization.scale[0]) for o in heads]
     assert scales[0] != scales[1]
-    expected = [v.numpy() for v in even(pictures[:1])]
-    assert [v.shape for v in expected] == [(1, 256, 4), (1, 256, 3)]
-    assert np.isfinite(expected[0]).all()
