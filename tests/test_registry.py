@@ -104,3 +104,16 @@ def test_a_row_about_an_architecture_comes_before_its_family():
         for family, name in (("silu", "efficientnet_b0.ra_in1k"), ("cnn", "resnet18"))
     ]
     assert gain == [1.2, 0.86]
+
+
+def test_a_row_about_a_task_comes_before_its_family(monkeypatch):
+    rows = tuple(
+        schemes.Row("attention", "onnx", scheme, gain={"x86": gain}, task=task)
+        for scheme, gain, task in (("int8-weight-only", 1.0, "embedding"), ("int8-dynamic", 1.3, None))
+    )
+    monkeypatch.setattr(schemes, "_file", lambda: {"row": rows, "other": ()})
+    recipe = Recipe(model="m", target="onnx", quantize=Quantize(scheme="int8"))
+    for task, scheme in (("embedding", "int8-weight-only"), ("classification", "int8-dynamic"), (None, "int8-dynamic")):
+        assert schemes.resolve(recipe, "attention", task=task)[0].quantize.scheme == scheme
+        advice = schemes.advise("attention", "", "onnx", scheme, "x86", task)
+        assert (advice is None) == (scheme == "int8-dynamic")

@@ -19,6 +19,7 @@ from edgekit.errors import WeightsError
 from edgekit.manifest import TrainedOn
 from edgekit.models import checkpoints, functions, heads, networks, shapes, weights
 from edgekit.preprocess import Preprocess
+from edgekit.tasks.iou import UNLABELLED
 from edgekit.zoo import RUN_CARD
 
 WEIGHTS, PICTURES = "weights.safetensors", "calibration"
@@ -117,6 +118,12 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def trained_for(self) -> str:
         return f"{len(self.labels)} classes of {self.data.name}"
+
+    @property
+    def ignored(self) -> int | None:
+        """The value of a mask's pixels without a label. Cards of classifiers, and older ones, say nothing of it."""
+        value = int(self.settings.get("ignore", UNLABELLED))
+        return value if value >= 0 else None
 
 
 def read(folder: Path) -> Card:

@@ -49,6 +49,7 @@ def make(folder: Path, card: trained.Card, recipe: Recipe) -> Made:
         card.pruned,
         card.trained_on,
         "segmentation" if card.task == "segmentation" else None,
+        card.ignored,
     )
 
 
