@@ -67,7 +67,7 @@ def _best(sampled: Floats, within: Range) -> Range:
 
 
 def _sigmoid(x: Floats) -> Floats:
-    answer: Floats = 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+    answer: Floats = (1 / (1 + np.exp(-np.clip(x, -30, 30)))).astype(np.float32)
     return answer
 
 
