@@ -75,6 +75,29 @@ def colour_map() -> nn.Module:
     return ColourMap()
 
 
+class ColourBoxes(nn.Module):
+    """A box around the middle of every 8 x 8 pixels, and how red and how blue these are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Conv2d(3, 2, 8, 8)
+        with torch.no_grad():
+            channels = torch.tensor([[1.0, -0.5, -0.5], [-0.5, -0.5, 1.0]]) / 64
+            self.scores.weight.copy_(channels[..., None, None].expand(-1, -1, 8, 8))
+            self.scores.bias.fill_(-2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = self.scores(x).sigmoid()
+        rows, columns = (torch.arange(side) * 8.0 + 4 for side in scores.shape[2:])
+        middles = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).flatten(0, 1)
+        half = 3 + 4 * scores.flatten(2).transpose(1, 2).sum(2, keepdim=True)
+        return torch.cat([middles - half, middles + half], 2), scores.flatten(2).transpose(1, 2)
+
+
+def colour_boxes() -> nn.Module:
+    return ColourBoxes()
+
+
 def takes_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
@@ -317,25 +340,3 @@ class Depth(nn.Module):
 
 def depth() -> nn.Module:
     return Depth()
-
-
-class Places(nn.Module):
-    """Finds red, green and blue things: (boxes, scores) of one box for each 8 x 8 pixels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.SiLU(), nn.Conv2d(12, 12, 3, 2, 1), nn.SiLU())
-        self.boxes, self.scores = nn.Conv2d(12, 4, 2, 2), nn.Conv2d(12, 3, 2, 2)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        body = self.body(x)
-        boxes, scores = (head(body).flatten(2).transpose(1, 2) for head in (self.boxes, self.scores))
-        side = torch.arange(x.shape[-1] // 8, dtype=torch.float32)
-        corner = torch.stack([side.repeat(len(side)), side.repeat_interleave(len(side))], 1)
-        centre, half = (corner + 0.5 + boxes[..., :2]) * 8, boxes[..., 2:].exp() * 4
-        return torch.cat([centre - half, centre + half], 2), scores.sigmoid()
-
-
-def places() -> nn.Module:
-    torch.manual_seed(0)
-    return Places().eval()

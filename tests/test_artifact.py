@@ -50,8 +50,8 @@ def test_the_committed_artifact_of_schema_2_still_loads():
     [
         ("tiny3-segmentation-tflite-int8", Segmentation, 3),
         ("tiny3-embedding-onnx", Embedding, 0),
-        ("tiny3-detection-onnx", Detection, 3),
         ("tiny3-grey-tflite-int8", Classification, 2),
+        ("tiny3-detection-tflite-fp32", Detection, 2),
         ("depth-onnx-fp32", Raw, 0),
     ],
 )
