@@ -9,6 +9,9 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 # the distribution's name until 0.1; two with one package would be refused
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
+# Two processes, a file of tests in one of them: what a file exports for its tests is made once. One thread each. In the order
+# of tests/conftest.py: a file of minutes that came last would leave one process idle.
+TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
@@ -20,7 +23,11 @@ demo: .venv/.ready
 	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
 
-test: lint android fast full
+# Lint and the app have little to do with each other, and each leaves a core idle for most of its time.
+test:
+	$(MAKE) --jobs=2 --output-sync=target lint android
+	$(MAKE) fast
+	$(MAKE) full
 
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
@@ -44,8 +51,9 @@ lint: .venv/.ready
 	.venv/bin/lint-imports
 
 # Without torch: proves that the half that only runs files installs and works alone.
+fast: export OMP_NUM_THREADS = 1
 fast: .venv-run/.ready
-	.venv-run/bin/pytest -q -p no:cacheprovider -m "not full"
+	.venv-run/bin/pytest -q -p no:cacheprovider -m "not full" $(TWO)
 
 # The Android app: core, engines and screens in a JVM, and APKs in build/android. Tests of `fast` and `full` run what is made here.
 android: .venv/.ready
@@ -69,11 +77,11 @@ fuzz: .venv/.ready .venv-run/.ready
 	PYTHONPATH=tests .venv/bin/python -m fuzz
 	PYTHONPATH=tests .venv/bin/python -m fuzz.kills
 
-# Two processes, a file of tests in one of them: what a file exports for its tests is made once. One thread each.
+# What needs torch, or means something else where it is installed; the rest ran in `fast`.
 full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 full: export OMP_NUM_THREADS = 1
 full: .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
-	.venv/bin/pytest -q -n 2 --dist loadfile --durations=15
+	.venv/bin/pytest -q -m "full or both" $(TWO) --durations=15
 
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
 privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
@@ -91,7 +99,7 @@ privacy: .venv/.ready
 .venv-run/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv-run/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-run
 	$(FORMERLY) --python .venv-run/bin/python
-	$(PIP) --python .venv-run/bin/python -e '.[run-tflite,run-onnx,run-openvino]' pytest pytest-timeout hypothesis
+	$(PIP) --python .venv-run/bin/python -e '.[run-tflite,run-onnx,run-openvino]' pytest pytest-timeout pytest-xdist hypothesis
 	touch $@
 
 # What old devices run: the last tflite-runtime (2023, Python 3.11, numpy 1), the oldest ONNX Runtime that an .onnx file

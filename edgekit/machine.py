@@ -81,11 +81,15 @@ def recipes() -> list[dict[str, str]]:
     return [{"recipe": str(p)} for p in sorted(folder.glob("*.toml"))]
 
 
+def _narrowed(family: str, to: list[str]) -> str:
+    return f"{family} ({', '.join(to)})" if to else family
+
+
 def scheme_rows() -> list[dict[str, str]]:
     """What --int8 takes, by family and target."""
     return [
         {
-            "family": row.family + (f" ({', '.join(f'{m}*' for m in row.models)})" if row.models else ""),
+            "family": _narrowed(row.family, [f"{m}*" for m in row.models] + ([row.task] if row.task else [])),
             "target": row.target,
             "--int8": row.scheme,
             "gain over fp32": ", ".join(f"{cpu} {gain:.2f}" for cpu, gain in row.gain.items()),

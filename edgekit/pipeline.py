@@ -31,11 +31,16 @@ Say = Callable[[str], None]
 class Intent:
     """What an export would do, decided before anything expensive."""
 
+    asked: Recipe
     recipe: Recipe  # resolved: its scheme is exact
     out: Path
     plan: models.Plan
     reason: str
     pictures: str
+
+    def decided(self, task: str) -> tuple[Recipe, str]:
+        """The recipe with an exact scheme, and why that was taken, now that the task is known."""
+        return _resolved(self.asked, self.plan, task)
 
 
 def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = None) -> Intent:
@@ -57,13 +62,16 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     for place in (out, _rejected(out)):
         publishing.check_destination(place)
     planned = models.plan(recipe, module)
-    resolved, reason = schemes.resolve(
-        msgspec.structs.replace(recipe, fold=recipe.folds), planned.family, planned.architecture, planned.kind.because
-    )
+    asked = msgspec.structs.replace(recipe, fold=recipe.folds)
+    resolved, reason = _resolved(asked, planned, planned.task if recipe.asks == "auto" else recipe.asks)
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
         raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
     pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures)
-    return Intent(resolved, out, planned, reason, pictures)
+    return Intent(asked, resolved, out, planned, reason, pictures)
+
+
+def _resolved(asked: Recipe, planned: models.Plan, task: str | None) -> tuple[Recipe, str]:
+    return schemes.resolve(asked, planned.family, planned.architecture, planned.kind.because, task)
 
 
 def export(
@@ -82,12 +90,15 @@ def export(
     was made as `<out>.rejected`.
     """
     intent = plan(recipe, None if out is None else as_path(out, "out"), module)
-    recipe, out = intent.recipe, intent.out
+    recipe, reason, out = intent.recipe, intent.reason, intent.out
     exporter, runtime = registry.exporter(recipe.target), registry.runtime_for(recipe.target)
     say(f"weights: {intent.plan.choice.source} ({intent.plan.choice.why})")
-    say(f"scheme: {recipe.quantize.scheme} ({intent.reason})")
+    say(f"scheme: {recipe.quantize.scheme} ({reason})")
     model = models.load(recipe, intent.plan)
     say(f"task: {name_of(model.task)} ({model.why})")
+    recipe, reason = intent.decided(name_of(model.task))
+    if recipe != intent.recipe:
+        say(f"scheme: {recipe.quantize.scheme} ({reason})")
     known = model.notes
     with calibration.scratch_folder() as scratch, publishing.staging(out) as stage:
         spec = model.preprocess
@@ -150,7 +161,7 @@ def export(
         if model.labels:
             (stage / "labels.txt").write_text("".join(f"{label}\n" for label in model.labels), "utf-8")
         record = msgspec.structs.replace(record, stride=stride)
-        manifest = _manifest(recipe, intent.reason, model, exported, pictures.calibration, record, proof, examples)
+        manifest = _manifest(recipe, reason, model, exported, pictures.calibration, record, proof, examples)
         (stage / "README.md").write_text(readme(manifest, exported.file.name, exported.how_to_load), "utf-8")
         records = {p.name: file_record(p) for p in sorted(stage.iterdir())}
         manifest = msgspec.structs.replace(manifest, files=records)
@@ -160,7 +171,7 @@ def export(
         if not proof.passed:
             rejected = _rejected(out)
             publishing.publish(stage, rejected)
-            instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes)
+            instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes, name_of(model.task))
             raise ParityError(
                 f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; {instead}",

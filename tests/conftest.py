@@ -1,4 +1,5 @@
-"""Two lanes: `full` tests need the making half; without torch their files are not even collected."""
+"""Two lanes: `full` tests need the making half; without torch their files are not even collected. The others run without
+torch alone, but for those of `both`, which mean something else where it is."""
 
 import importlib.util
 import os
@@ -26,6 +27,12 @@ collect_ignore = (
     if importlib.util.find_spec("torch")
     else [p.name for p in HERE.glob("test_*.py") if "pytestmark" in p.read_text("utf-8")]
 )
+
+
+def pytest_collection_modifyitems(items):
+    """Files with tests of minutes first: two processes end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -21,6 +21,7 @@ COMMANDS = tuple(main.commands)
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("arguments", [["--help"], *[[c, "--help"] for c in COMMANDS]], ids=" ".join)
 def test_help_imports_nothing_heavy_and_shows_examples(arguments):
     code = (
@@ -68,6 +69,7 @@ def test_version():
     assert run_edgekit("--version").stdout.strip() == f"edgekit {edgekit.__version__}"
 
 
+@pytest.mark.both
 def test_it_runs_as_a_module_and_answers_without_torch(golden_artifact):
     code = (
         "import sys, runpy; sys.argv = ['edgekit', 'verify', sys.argv[1]]\n"
@@ -210,6 +212,7 @@ def test_inspect_reads_a_plain_file_and_refuses_a_damaged_one(golden_artifact, t
     assert "not a TFLite file" in run_edgekit("inspect", plain).stderr
 
 
+@pytest.mark.both
 def test_inspect_compares_layer_by_layer_without_torch(golden_artifact):
     found = json.loads(run_edgekit("inspect", "--compare", golden_artifact, golden_artifact, "--json").stdout)
     assert [layer["sqnr_db"] for layer in found["layers"]] == [None] * 4

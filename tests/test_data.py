@@ -250,6 +250,7 @@ def of_a_phone(path, brand=b"heic"):
     path.write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(100))
 
 
+@pytest.mark.both
 def test_pictures_of_phones_are_read_where_they_can_be_and_named_where_not(tmp_path):
     picture = Image.fromarray(np.full((40, 60, 3), (200, 90, 30), np.uint8))
     picture.save(tmp_path / "a.png")

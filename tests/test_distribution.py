@@ -108,6 +108,7 @@ def test_who_only_sounds_alike_and_the_clone_under_its_old_name_are_no_strangers
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.both
 def test_to_look_for_strangers_imports_no_importlib_metadata():
     code = (
         "import sys; from edgekit_vision import main\n"

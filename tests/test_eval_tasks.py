@@ -6,10 +6,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import GOLDEN_FILES, run_edgekit
 from PIL import Image
 
 from edgekit import artifact, registry, runs
+from edgekit.cli import main
 from edgekit.cli.evaluate import text
 from edgekit.errors import DataError, OutputError, RequestError, UnsupportedError
 from edgekit.evaluation import evaluate, evaluated, open_for
@@ -312,6 +314,22 @@ def test_the_command_the_runs_and_the_report(files, masked, tmp_path):
     ):
         refused = run_edgekit(*arguments, *flags, cwd=tmp_path)
         assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--masks", "masks"], "--masks says what is on the pictures of --data"),
+        (["--ignore", "none"], "--ignore says what is on the pictures of --data"),
+        (["--data", "{masked}", "--images", "images", "--masks", "nowhere"], "there is no folder {masked}/nowhere"),
+        (["--data", "{masked}", "--ignore", "none"], "holds the label 255"),
+    ],
+)
+def test_the_gate_reads_masks_as_eval_does(files, masked, flags, says):
+    asked = ["gate", str(files[0].folder), "--baseline", str(files[1].folder)]
+    refused = CliRunner().invoke(main, [*asked, *(flag.replace("{masked}", str(masked)) for flag in flags)])
+    assert refused.exit_code == 2, refused.output
+    assert says.replace("{masked}", str(masked)) in refused.output
 
 
 def test_the_gate_checks_any_figure(files, masked, tmp_path, monkeypatch):

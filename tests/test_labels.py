@@ -50,6 +50,7 @@ def test_forms(tmp_path, name, text):
     assert found.said("a").startswith("2 labels of a, 'cat' to 'big dog'")
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(
     "text",
     [

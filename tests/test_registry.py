@@ -54,7 +54,13 @@ def test_every_extra_that_is_named_exists():
 
 @pytest.mark.parametrize(
     ("family", "scheme"),
-    [("cnn", "int8-static"), ("attention", "int8-dynamic"), ("hardswish", "int8-dynamic"), ("prelu", "int8-dynamic")],
+    [
+        ("cnn", "int8-static"),
+        ("attention", "int8-dynamic"),
+        ("hardswish", "int8-dynamic"),
+        ("prelu", "int8-dynamic"),
+        ("silu", "int8-static"),
+    ],
 )
 def test_int8_means_the_scheme_of_the_table(family, scheme):
     recipe = Recipe(model="m", target="tflite", quantize=Quantize(scheme="int8"))
@@ -94,7 +100,20 @@ def test_no_advice_where_there_is_a_gain_or_no_figure():
 
 def test_a_row_about_an_architecture_comes_before_its_family():
     gain = [
-        schemes.measured("cnn", name, "tflite", "int8-static", "x86")
-        for name in ("efficientnet_b0.ra_in1k", "resnet18")
+        schemes.measured(family, name, "tflite", "int8-static", "x86")
+        for family, name in (("silu", "efficientnet_b0.ra_in1k"), ("cnn", "resnet18"))
     ]
     assert gain == [1.2, 0.86]
+
+
+def test_a_row_about_a_task_comes_before_its_family(monkeypatch):
+    rows = tuple(
+        schemes.Row("attention", "onnx", scheme, gain={"x86": gain}, task=task)
+        for scheme, gain, task in (("int8-weight-only", 1.0, "embedding"), ("int8-dynamic", 1.3, None))
+    )
+    monkeypatch.setattr(schemes, "_file", lambda: {"row": rows, "other": ()})
+    recipe = Recipe(model="m", target="onnx", quantize=Quantize(scheme="int8"))
+    for task, scheme in (("embedding", "int8-weight-only"), ("classification", "int8-dynamic"), (None, "int8-dynamic")):
+        assert schemes.resolve(recipe, "attention", task=task)[0].quantize.scheme == scheme
+        advice = schemes.advise("attention", "", "onnx", scheme, "x86", task)
+        assert (advice is None) == (scheme == "int8-dynamic")

@@ -18,12 +18,14 @@ from edgekit.models import trained
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 from edgekit.tasks import Classification, Segmentation
+from edgekit.tasks.iou import UNLABELLED
 from edgekit.tasks.segmentation import Upsample
 from edgekit.training import Settings, randomness, train
-from edgekit.training.masks import IGNORE, Masks
+from edgekit.training.masks import Masks
 
 pytestmark = pytest.mark.full
 LABELS = ("background", "red", "green")
+VOID = 9  # in masks: nobody's
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def roads(tmp_path_factory):
                 box = slice(top, top + 18), slice(left, left + 20)
                 pixels[box], mask[box] = 0, label
                 pixels[(*box, label - 1)] = 230
-            mask[-1] = IGNORE
+            mask[-1] = VOID
             for folder, picture in (("images", pixels), ("masks", mask)):
                 path = data / split / folder / f"{number}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +54,7 @@ def roads(tmp_path_factory):
 def settings(roads, **changes):
     basic = {"model": "unet_micro", "weights": "random", "input_size": (32, 32), "classes": str(roads / "names.txt")}
     basic |= {"data": str(roads), "batch": 4, "epochs": 12, "workers": 0, "threads": 1, "lr": 1e-2, "smoothing": 0.0}
+    basic |= {"ignore": VOID}
     return Settings(**(basic | changes))
 
 
@@ -76,6 +79,8 @@ def test_a_segmenter_learns_and_is_a_model(run):
     model = models.load(recipe, models.plan(recipe))
     assert isinstance(model.task, Segmentation)
     assert (model.labels, model.task.background, model.answer_shapes) == (LABELS, 0, ((1, 3, 16, 16),))
+    assert model.task.ignore == VOID  # as it was trained
+    assert msgspec.structs.replace(card, settings=card.settings | {"ignore": -1}).ignored is None
     assert "mIoU" in (run / "curve.svg").read_text()
 
 
@@ -83,13 +88,13 @@ def test_the_figure_is_that_of_numpy(run, roads):
     card, recipe = trained.read(run), Recipe(model=str(run), target="torch")
     model = models.load(recipe, models.plan(recipe))
     learned = Masks(settings(roads), model.preprocess, model.task, len(LABELS))
-    data, table = open_masks(roads, LABELS, split="test"), np.zeros((3, 3))
+    data, table = open_masks(roads, LABELS, ignore=VOID, split="test"), np.zeros((3, 3))
     for picture in data.read(data.positions):
         image, truth = (part.numpy() for part in learned.plain(picture))
         with torch.inference_mode():
             scores = functional.interpolate(model.module(torch.from_numpy(image)[None]), (32, 32), mode="bilinear")
         for t, p in zip(truth.ravel(), scores.argmax(1).numpy().ravel(), strict=True):
-            if t != IGNORE:
+            if t != UNLABELLED:
                 table[t, p] += 1
     hits = table.diagonal()
     assert card.test.miou == pytest.approx((hits / (table.sum(0) + table.sum(1) - hits)).mean(), abs=1e-6)
@@ -100,10 +105,10 @@ def test_crops_and_flips_move_the_mask_with_the_picture(roads, augment):
     """Bright red is where the mask says red, but for the pixels that the picture's filter mixes."""
     moving = objective(Preprocess((64, 64), 1.0, "squash", "nearest", (0.0,) * 3, (1.0,) * 3), augment)
     seen = []
-    for number, picture in enumerate(open_masks(roads, LABELS, split="train").read(range(12))):
+    for number, picture in enumerate(open_masks(roads, LABELS, ignore=VOID, split="train").read(range(12))):
         randomness.reseed(number)
         image, mask = moving.random(picture)
-        known = mask != IGNORE
+        known = mask != UNLABELLED
         for label in (1, 2):
             bright = image[label - 1] > 0.45
             assert ((mask == label) == bright)[known].float().mean() > 0.999
@@ -113,16 +118,16 @@ def test_crops_and_flips_move_the_mask_with_the_picture(roads, augment):
 
 def test_a_letterbox_learns_nothing_from_its_border(roads):
     spec = Preprocess((32, 64), 1.0, "letterbox")
-    (picture,) = open_masks(roads, LABELS, split="test").read([0])
+    (picture,) = open_masks(roads, LABELS, ignore=VOID, split="test").read([0])
     _, mask = objective(spec).plain(picture)
-    assert (mask[:, [0, -1]] == IGNORE).all()
-    assert (mask[0, 20:40] != IGNORE).all()
+    assert (mask[:, [0, -1]] == UNLABELLED).all()
+    assert (mask[0, 20:40] != UNLABELLED).all()
 
 
 def test_the_loss_is_cross_entropy_and_dice():
     learned = objective(Preprocess((4, 4)), upsample=Upsample("nearest"))
-    truth = torch.tensor([[[0, 1], [2, IGNORE]]])
-    good = functional.one_hot(truth.where(truth != IGNORE, 0), 3).movedim(-1, 1) * 30.0
+    truth = torch.tensor([[[0, 1], [2, UNLABELLED]]])
+    good = functional.one_hot(truth.where(truth != UNLABELLED, 0), 3).movedim(-1, 1) * 30.0
     bad = -good
     near, far = (learned.loss(scores, torch.zeros(1), truth)[0] for scores in (good, bad))
     assert near == pytest.approx(0, abs=1e-6)

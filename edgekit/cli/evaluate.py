@@ -6,25 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.artifacts import load
-from edgekit.cli.options import on_option, runtime_options, timeout_option
+from edgekit.cli.options import mask_options, on_option, runtime_options, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
     from edgekit.evaluation import Evaluation
-
-
-class Ignore(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    """`255`, `none`, or `auto`."""
-
-    name = "label"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | str | None:
-        if value in ("auto", "none", None):
-            return value if value == "auto" else None
-        if not str(value).isdigit() or int(value) > 255:
-            self.fail(f"'{value}' is not a number of a label, 0 to 255, nor none")
-        return int(value)
 
 
 @click.command("eval", short_help="How often the exported file is right.")
@@ -37,15 +24,7 @@ class Ignore(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 )
 @click.option("--reference", metavar="ARTIFACT", help="Compare with another file of the model, picture by picture.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
-@click.option("--images", metavar="DIR", help="Segmentation: the folder of images in --data.  [default: images]")
-@click.option("--masks", metavar="DIR", help="Segmentation: the folder of masks in --data.  [default: masks]")
-@click.option(
-    "--ignore",
-    type=Ignore(),
-    default="auto",
-    metavar="N",
-    help="Segmentation: the value in masks that does not count, or none.  [default: as the file says]",
-)
+@mask_options
 @click.option("--unlabelled", is_flag=True, help="Nothing is known of the pictures: only compare.")
 @click.option(
     "--split",

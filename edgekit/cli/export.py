@@ -218,7 +218,8 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
         ("input", f"{intent.recipe.input_type} {known.preprocess.input_size}"),
         ("output", str(intent.out)),
     ]
-    advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu)
+    task = known.task if recipe.asks == "auto" else recipe.asks
+    advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu, task)
     missed = _reservations(advice, quantize.int8_for, cpu)
     if not talk.json:
         talk.result(table([*rows, *(("but", line) for line in missed)]), None)
@@ -319,6 +320,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
 
     from edgekit import parity, schemes
     from edgekit.readme import answers
+    from edgekit.tasks import name_of
 
     m = artifact.manifest
     size = artifact.model_bytes
@@ -334,7 +336,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
             lines.append("  the weights are random: the limits above were advisory")
         if not m.proof.within_limits:
             missed.append("its answers miss these limits; with trained weights such a file is refused")
-    advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu)
+    advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu, name_of(m.task))
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]
     lines += [f"  {note}" for note in m.notes]

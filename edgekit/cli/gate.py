@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.artifacts import warn_of_refused
-from edgekit.cli.options import on_option, runtime_options
+from edgekit.cli.options import mask_options, on_option, runtime_options
 from edgekit.cli.output import Talk, common, table
 from edgekit.errors import RequestError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "--max-drop",
     type=float,
     metavar="POINTS",
-    help="Points of top-1, mIoU or 1-NN that may be lost, with --data.  [default: 0.5]",
+    help="Points of top-1, mIoU, mAP or 1-NN that may be lost, with --data.  [default: 0.5]",
 )
 @click.option(
     "--allow-contract", flag_value=True, default=None, type=bool,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
 @click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: accuracy is compared too.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
+@mask_options
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
 @on_option
 @click.option("--timeout", type=click.FloatRange(1), default=300, show_default=True, help="Seconds that mean a hang.")
@@ -60,6 +61,9 @@ def gate(
     budgets: str | None,
     data: str | None,
     labels: str | None,
+    images: str | None,
+    masks: str | None,
+    ignore: int | str | None,
     runtime: str | None,
     device: str,
     timeout: float,
@@ -90,8 +94,9 @@ def gate(
       edgekit gate INT8 --baseline OLD --data photos/ --max-drop 1 --markdown "$GITHUB_STEP_SUMMARY"
       edgekit gate INT8 --baseline benchmarks/baselines/int8.json --update
     """
-    if labels and not data:
-        raise RequestError("--labels says what is on the pictures of --data", hint="--data DIR")
+    if (labels or images or masks or ignore != "auto") and not data:
+        flag = "--labels" if labels else "--images" if images else "--masks" if masks else "--ignore"
+        raise RequestError(f"{flag} says what is on the pictures of --data", hint="--data DIR")
     if (source or no_times) and not (update and baseline.endswith(".json")):
         flag = "--source" if source else "--no-times"
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
@@ -128,7 +133,8 @@ def gate(
     if data:
         if not isinstance(model, artifact.Artifact):
             raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
-        judge.data = open_for(model, Path(data), labels_file=Path(labels) if labels else None)
+        truth = Path(labels) if labels else None
+        judge.data = open_for(model, Path(data), labels_file=truth, images=images, masks=masks, ignore=ignore)
     with opened(baseline) as base:
         verdict = judge.judge(base)
     for note in verdict.notes:

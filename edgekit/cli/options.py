@@ -25,6 +25,37 @@ def runtime_options(function: Any) -> Any:
     return interpreter_option(threads(function))
 
 
+class Ignore(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """`255`, `none`, or `auto`."""
+
+    name = "label"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str | None:
+        if value in ("auto", "none", None):
+            return value if value == "auto" else None
+        if not str(value).isdigit() or int(value) > 255:
+            self.fail(f"'{value}' is not a number of a label, 0 to 255, nor none")
+        return int(value)
+
+
+def mask_options(function: Any) -> Any:
+    """Where masks lie, and which of their values does not count: `images`, `masks` and `ignore` of evaluation.open_for."""
+    images = click.option(
+        "--images", metavar="DIR", help="Segmentation: the folder of images in --data.  [default: images]"
+    )
+    masks = click.option(
+        "--masks", metavar="DIR", help="Segmentation: the folder of masks in --data.  [default: masks]"
+    )
+    ignore = click.option(
+        "--ignore",
+        type=Ignore(),
+        default="auto",
+        metavar="N",
+        help="Segmentation: the value in masks that does not count, or none.  [default: as the file says]",
+    )
+    return images(masks(ignore(function)))
+
+
 def on_option(function: Any) -> Any:
     return click.option(
         "--on",

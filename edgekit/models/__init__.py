@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import nn
 
@@ -122,10 +123,15 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
         notes=tuple(filter(None, (*made.notes, *taken.notes, said, *adapted.notes))),
         pruned=made.pruned,
         trained_on=made.trained_on,
-        task=adapted.task,
+        task=_ignoring(adapted.task, made.ignore),
         why=adapted.why,
         outputs=adapted.outputs,
     )
+
+
+def _ignoring(task: Task, value: int | None) -> Task:
+    """A segmentation says what its training masks left open."""
+    return msgspec.structs.replace(task, ignore=value) if isinstance(task, Segmentation) else task
 
 
 def _check_numbers(model: str, module: nn.Module) -> None:

@@ -16,6 +16,7 @@ from edgekit.models.trained import Pruned
 from edgekit.models.weights import Choice
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe, TaskName
+from edgekit.tasks.iou import UNLABELLED
 
 UNTRAINED = "nothing: its weights are random"
 
@@ -27,6 +28,7 @@ class Made:
     trained_for  what they were trained for, in words
     labels       of its classes, where they are known
     task         that it is made for, where its origin tells
+    ignore       value of a mask's pixels that it was not trained on; None: it was on all
     notes        to be said to the user; empty ones are not
     """
 
@@ -38,6 +40,7 @@ class Made:
     pruned: Pruned | None = None
     trained_on: TrainedOn | None = None
     task: TaskName | None = None
+    ignore: int | None = UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Plan:
     name      as the manifest has it
     make      does it. Raises WeightsError
     pictures  that came with the weights: a contact sheet or a folder; what "default" calibration means for it
+    task      where it is known already
     """
 
     name: str
@@ -56,6 +60,7 @@ class Plan:
     preprocess: Preprocess
     make: Callable[[], Made]
     pictures: Path | None = None
+    task: TaskName | None = None
 
     @property
     def family(self) -> str:

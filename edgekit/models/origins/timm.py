@@ -21,7 +21,7 @@ from edgekit.models.matching import Shapes
 from edgekit.models.origins import UNTRAINED, Made, Plan, override
 from edgekit.models.weights import Choice
 from edgekit.preprocess import FILTERS, Preprocess
-from edgekit.recipe import Recipe
+from edgekit.recipe import Recipe, TaskName
 
 with needs("models"):
     import timm
@@ -64,7 +64,8 @@ def plan(recipe: Recipe) -> Plan:
     if choice.source == "bundled":
         own = bundled.with_suffix(".webp")
         spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
-    return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures)
+    task: TaskName | None = "embedding" if config.num_classes == 0 and recipe.weights in weights.SOURCES else None
+    return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures, task)
 
 
 def make(recipe: Recipe, choice: Choice) -> Made:
