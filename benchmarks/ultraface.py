@@ -29,7 +29,8 @@ class Block(nn.Module):
         self.relu = nn.ReLU() if relu else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.relu(self.bn(self.conv(x)))
+        answer: torch.Tensor = self.relu(self.bn(self.conv(x)))
+        return answer
 
 
 class Rfb(nn.Module):
@@ -54,7 +55,8 @@ class Rfb(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         seen = torch.cat([self.branch0(x), self.branch1(x), self.branch2(x)], 1)
-        return (self.ConvLinear(seen) + self.shortcut(x)).relu()
+        answer: torch.Tensor = self.ConvLinear(seen) + self.shortcut(x)
+        return answer.relu()
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -97,7 +99,7 @@ class UltraFace(nn.Module):
             x = layer(x)
             if number in LEVELS:
                 found.append(x)
-        return [*found, self.extras[0](x)]
+        return [*found, *(extra(x) for extra in self.extras)]
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         levels = self.levels(x)
@@ -105,7 +107,7 @@ class UltraFace(nn.Module):
             torch.cat([flat(head(level), n) for head, level in zip(heads, levels, strict=True)], 1)
             for heads, n in ((self.regression_headers, 4), (self.classification_headers, 2))
         )
-        middle, size = self.anchors.chunk(2, 1)
+        middle, size = self.get_buffer("anchors").chunk(2, 1)
         move, growth = moves.chunk(2, 2)
         middle, half = middle + move * MIDDLE * size, (growth * GROWTH).exp() * (size / 2)
         return torch.cat([middle - half, middle + half], 2), logits.softmax(2)[..., 1:]

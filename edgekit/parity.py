@@ -43,7 +43,8 @@ LIMITS = {
 }
 
 
-FOUND = 10.0  # dB, of int8 detectors: most of their scores are of places where nothing is, so that what they find judges
+# dB, of int8 detectors: most of their scores are of places where nothing is, so that what they find judges
+FOUND = 10.0
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
 
