@@ -283,12 +283,12 @@ def store() -> None:
     )  # fmt: skip
 
 
-def write(card: dict[str, Any]) -> None:
+def write(card: dict[str, Any], weights: Path = WEIGHTS, script: str = "train_segmenter.py") -> None:
     text = msgspec.toml.encode({k: v for k, v in card.items() if k != "measured"}).decode()
     for row in card.get("measured", []):
         text += f"\n[[measured]]\n{msgspec.toml.encode(row).decode()}"
-    said = f"# The card of {NAME}.safetensors: float16 weights. Made by benchmarks/train_segmenter.py.\n{text}"
-    WEIGHTS.with_suffix(".toml").write_text(said, "utf-8")
+    said = f"# The card of {weights.name}: float16 weights. Made by benchmarks/{script}.\n{text}"
+    weights.with_suffix(".toml").write_text(said, "utf-8")
 
 
 def measure() -> None:
@@ -360,13 +360,19 @@ def paired_drop(
 
 def pictures() -> None:
     """160 pictures of the kind it learned from, 16 side by side, for calibration."""
+    save_sheet(Collage("train", free_to_travel(), slice(5000, None)), WEIGHTS)
+
+
+def free_to_travel() -> list[Image.Image]:
     folder = Path(skimage.data.__file__).parent
     free = [open_picture(next(folder.glob(f"{name}.*g"))) for name in FREE]
-    behind = free + [Image.fromarray(scene) for scene in scenes(2 * len(free), 192, 192)]
-    collage = Collage("train", behind, slice(5000, None))
+    return free + [Image.fromarray(scene) for scene in scenes(2 * len(free), 192, 192)]
+
+
+def save_sheet(collage: Collage, weights: Path) -> None:
     tiles = np.stack([collage.picture(SEED, 3, i)[0] for i in range(160)])
     sheet = tiles.reshape(10, 16, SIZE, SIZE, 3).transpose(0, 2, 1, 3, 4).reshape(10 * SIZE, 16 * SIZE, 3)
-    Image.fromarray(sheet).save(WEIGHTS.with_suffix(".webp"), quality=50, method=6)
+    Image.fromarray(sheet).save(weights.with_suffix(".webp"), quality=50, method=6)
 
 
 def main() -> None:

@@ -2,9 +2,10 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from edgekit.answering import TIMEOUT, Answering, start_answering
@@ -14,7 +15,7 @@ from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import fit, open_picture, placement
 from edgekit.runtimes import Options
-from edgekit.tasks import Embedding, Prediction, Vector
+from edgekit.tasks import Detection, Embedding, Prediction, Vector
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,15 @@ class Nearest:
 
     vector: Vector
     found: tuple[tuple[Path, float], ...]
+
+
+def shown_from(artifact: Artifact, threshold: float) -> Artifact:
+    """The artifact with another score from which on it shows boxes. Raises RequestError for one that finds none."""
+    task = artifact.manifest.task
+    if not isinstance(task, Detection):
+        raise RequestError(f"--threshold is for boxes, and {artifact.name} answers {task}", hint="leave it out")
+    shown = msgspec.structs.replace(task, threshold=threshold)
+    return replace(artifact, manifest=msgspec.structs.replace(artifact.manifest, task=shown))
 
 
 def predict(

@@ -37,6 +37,7 @@ ALIASES = {
     "vit_micro": "vit_micro",
     "swin_micro": "swin_micro",
     "unet_micro": "unet_micro",
+    "yolox_micro": "yolox_micro",
     "yolox_nano": "yolox_nano",
     "yolox_tiny": "yolox_tiny",
     "yolox_s": "yolox_s",

@@ -75,6 +75,29 @@ def colour_map() -> nn.Module:
     return ColourMap()
 
 
+class ColourBoxes(nn.Module):
+    """A box around the middle of every 8 x 8 pixels, and how red and how blue these are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Conv2d(3, 2, 8, 8)
+        with torch.no_grad():
+            channels = torch.tensor([[1.0, -0.5, -0.5], [-0.5, -0.5, 1.0]]) / 64
+            self.scores.weight.copy_(channels[..., None, None].expand(-1, -1, 8, 8))
+            self.scores.bias.fill_(-2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = self.scores(x).sigmoid()
+        rows, columns = (torch.arange(side) * 8.0 + 4 for side in scores.shape[2:])
+        middles = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).flatten(0, 1)
+        half = 3 + 4 * scores.flatten(2).transpose(1, 2).sum(2, keepdim=True)
+        return torch.cat([middles - half, middles + half], 2), scores.flatten(2).transpose(1, 2)
+
+
+def colour_boxes() -> nn.Module:
+    return ColourBoxes()
+
+
 def takes_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 

@@ -96,6 +96,7 @@ def kotlin(desktop, monkeypatch):
         (TFLITE, "litert", "tflite 2.16.1"),
         (ONNX, "onnxruntime", "onnxruntime 1.29.0"),
         (GOLDEN_FILES / "tiny3-segmentation-tflite-int8", "litert", "tflite 2.16.1"),
+        (GOLDEN_FILES / "tiny3-detection-tflite-fp32", "litert", "tflite 2.16.1"),
         (GOLDEN_FILES / "depth-onnx-fp32", "onnxruntime", "onnxruntime 1.29.0"),  # two outputs
     ],
 )

@@ -120,7 +120,11 @@ def test_the_committed_vectors_are_what_python_makes():
     made = vectors.inputs()
     assert given.keys() == made.keys()
     assert all(np.array_equal(given[name], made[name]) for name in given)
-    for file, found in (("fits", vectors.fits(given["image_0"])), ("masks", vectors.masks())):
+    for file, found in (
+        ("fits", vectors.fits(given["image_0"])),
+        ("masks", vectors.masks()),
+        ("boxes", vectors.boxes()),
+    ):
         with np.load(vectors.VECTORS / f"{file}.npz") as z:
             for name, array in found.items():
                 np.testing.assert_array_equal(z[name], array, err_msg=f"{file} {name}")

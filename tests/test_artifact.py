@@ -15,7 +15,7 @@ from edgekit.errors import ArtifactError, OutputError, RequestError
 from edgekit.manifest import SCHEMA, GoldenRecord, file_record, read_manifest, save_manifest
 from edgekit.preprocess import Preprocess
 from edgekit.publishing import staging
-from edgekit.tasks import Classification, Embedding, Raw, Segmentation
+from edgekit.tasks import Classification, Detection, Embedding, Raw, Segmentation
 from edgekit.tensors import Tensor, decode, encode
 
 SPEC = Preprocess((2, 2), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -51,6 +51,7 @@ def test_the_committed_artifact_of_schema_2_still_loads():
         ("tiny3-segmentation-tflite-int8", Segmentation, 3),
         ("tiny3-embedding-onnx", Embedding, 0),
         ("tiny3-grey-tflite-int8", Classification, 2),
+        ("tiny3-detection-tflite-fp32", Detection, 2),
         ("depth-onnx-fp32", Raw, 0),
     ],
 )

@@ -146,3 +146,23 @@ def test_eval_tells_it(files, boxed, tmp_path):
     assert "mAP lost" in done.stdout
     assert "small" in done.stdout
     assert "points of mAP against whole" in done.stdout
+
+
+def test_predict_shows_boxes_and_draws_them(files, boxed, tmp_path):
+    whole, picture = files[1].folder, boxed / "images/03.png"
+    done = run_edgekit("predict", whole, picture, "--draw", tmp_path / "drawn.png", "-k", "1")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"{picture}: ")
+    assert "and 1 more" in lines[2]
+    assert "overlooks" in lines[-1]
+    with Image.open(tmp_path / "drawn.png") as drawn, Image.open(picture) as plain:
+        assert drawn.size == plain.size
+        assert drawn.tobytes() != plain.tobytes()
+    found = json.loads(run_edgekit("predict", whole, picture, "--json").stdout)["predictions"][0]["boxes"]
+    truth = [line.split() for line in (boxed / "labels/03.txt").read_text().splitlines()]
+    assert sorted(box["label"] for box in found) == sorted(LABELS[int(number)] for number, *_ in truth)
+    assert all(box["box"][2] - box["box"][0] == pytest.approx(8) and box["score"] >= 0.5 for box in found)
+    many = json.loads(run_edgekit("predict", whole, picture, "--json", "--threshold", "0.05").stdout)
+    assert len(many["predictions"][0]["boxes"]) > 20
+    refused = run_edgekit("predict", whole, picture, "--mask", tmp_path / "m.png")
+    assert "--mask is for masks" in refused.stderr

@@ -61,6 +61,13 @@ def test_activations_by_their_usual_names(activation, name):
     assert (found.name, found.activations) == ("cnn", (name,) if name else ())
 
 
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_depthwise_convolutions_that_read_silu_are_a_family_of_their_own(depthwise):
+    second = nn.Conv2d(8, 8, 3, groups=8 if depthwise else 1)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.ZeroPad2d(1), second, nn.SiLU())
+    assert family(net, (8, 8)).name == ("silu" if depthwise else "cnn")
+
+
 @pytest.mark.parametrize("gelu", [functional.gelu, lambda x: x * 0.5 * (1 + torch.erf(x / 2**0.5))])
 def test_gelu_is_served_badly_by_integers(gelu):
     found = family(Activated(gelu), (8, 8))

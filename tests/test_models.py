@@ -41,7 +41,7 @@ def test_every_alias_is_a_timm_model_with_weights():
     for alias, name in zoo.ALIASES.items():
         config = timm.get_pretrained_cfg(name)
         assert config is not None, alias
-        assert config.hf_hub_id or alias in ("vit_micro", "swin_micro", "unet_micro"), alias
+        assert config.hf_hub_id or alias in ("vit_micro", "swin_micro", "unet_micro", "yolox_micro"), alias
 
 
 @pytest.mark.parametrize("name", ["vit_micro", "swin_micro"])

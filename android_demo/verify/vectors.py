@@ -11,6 +11,11 @@ masks.npz      scores that become masks: heads int32 [n, 3] (channels, rows, col
                picture width and height), ways int32 [n, 3] (positions in UPSAMPLING and MODES, 1: logits), thresholds float64 [n], scores float32, one head after the other; upsampled and masks uint8
                [n, 32], the sha256 of what they become; shares float64 [n, 5] of the labels; back float64 [n, 4], the input's
                corners on the picture
+boxes.npz      answers of detectors: sizes int32 [n, 6] (anchors, classes, input height and width, picture width and height), modes
+               int32 [n] (positions in MODES), rules float64 [n, 5] (threshold, from which score on, iou or -1 for no NMS,
+               candidates, limit), boxes and scores float32, one answer after the other; counts int32 [n] of what is found,
+               labels int32, found and back float32 (its boxes in the input's and in the picture's own pixels), scored float32, one
+               picture after the other; alike float64 [n], to itself with its boxes' i-th number larger by i % 3
 vectors.npz    embeddings: query float32 [d], gallery float32 [n, d], similarity float32 [n]
 NAME/          manifest.json and labels.txt of a real artifact, and expected.npz: images, frames uint8 [n, 32], the sha256
                of each tensor; answers float32 [m, classes], golden ones; probabilities float32 [m, k] and classes int32
@@ -20,6 +25,7 @@ NAME/          manifest.json and labels.txt of a real artifact, and expected.npz
 import hashlib
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +36,7 @@ from edgekit import artifact
 from edgekit.manifest import Manifest
 from edgekit.preprocess import FILTERS, Preprocess, fit, placement, to_rgb, yuv_to_rgb
 from edgekit.tasks.classification import top_k
+from edgekit.tasks.detection import Detection, Nms
 from edgekit.tasks.embedding import Vector
 from edgekit.tasks.segmentation import Segmentation, Upsample, upsampled
 from edgekit.tensors import encode
@@ -146,6 +153,45 @@ def masks() -> dict[str, NDArray[np.generic]]:
     return known | {"upsampled": np.stack(large), "masks": np.stack(small), "shares": shares, "back": np.stack(back)}
 
 
+def boxes() -> dict[str, NDArray[np.generic]]:
+    """Scores are multiples of 1/64 and many boxes lie around few things, some of them turned inside out or beyond the input."""
+    random, count = np.random.default_rng(4), 40
+    sizes = np.stack([random.integers(1, top, count, dtype=np.int32) for top in (61, 6, 65, 65, 161, 161)], 1)
+    sizes[0, :2] = 400, 4  # more candidates than are looked at
+    modes = np.arange(count, dtype=np.int32) % len(MODES)
+    choices = ([0.3, 0.5, 1 / 64], [0.05, 0.3, 0.98], [-1, 0.1, 0.5, 1], [5, 1000], [3, 100])
+    rules = np.stack([random.choice(some, count) for some in choices], 1)
+    rules[0] = 0.25, 0.05, 0.5, 1000, 1000
+    answers = [_answer(random, size) for size in sizes.tolist()]
+    found, back, alike = [], [], []
+    for size, mode, rule, answer in zip(sizes.tolist(), modes.tolist(), rules.tolist(), answers, strict=True):
+        task = Detection(rule[0], Nms(rule[2], int(rule[3])) if rule[2] > 0 else None, int(rule[4]))
+        found.append(task.found(answer, rule[1]))
+        spec = fitting((size[2], size[3]), mode, "bilinear", 1.0)
+        back.append(found[-1].back(placement((size[4], size[5]), spec)).boxes)
+        moved = answer[0] + (np.arange(answer[0].size) % 3).astype(np.float32).reshape(-1, 4)
+        alike.append(task.alike((answer[0][None], answer[1][None]), (moved[None], answer[1][None])).shares[0])
+    known = {"sizes": sizes, "modes": modes, "rules": rules}
+    known |= {"boxes": _flat(b for b, _ in answers), "scores": _flat(s for _, s in answers)}
+    made = {"counts": np.array([len(one) for one in found], np.int32), "alike": np.array(alike)}
+    made |= {"labels": _flat(one.labels for one in found).astype(np.int32), "found": _flat(one.boxes for one in found)}
+    return known | made | {"scored": _flat(one.scores for one in found), "back": _flat(back)}
+
+
+def _answer(random: np.random.Generator, size: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Boxes [a, 4] and scores [a, c]."""
+    anchors, classes, height, width = size[:4]
+    things = random.uniform(0, 1, (4, 2)) * (width, height)
+    middles = things[random.integers(4, size=anchors)] + random.normal(0, 2, (anchors, 2))
+    halves = random.uniform(-1, 20, (anchors, 2))
+    scores = (random.integers(0, 65, (anchors, classes)) / 64).astype(np.float32)
+    return np.concatenate([middles - halves, middles + halves], 1).astype(np.float32), scores
+
+
+def _flat(arrays: Iterable[NDArray[np.generic]]) -> NDArray[np.generic]:
+    return np.concatenate([array.ravel() for array in arrays])
+
+
 def embeddings() -> dict[str, NDArray[np.generic]]:
     random = np.random.default_rng(3)
     query, gallery = (random.normal(0, 3, shape).astype(np.float32) for shape in (64, (20, 64)))
@@ -180,6 +226,7 @@ if __name__ == "__main__":
     np.savez_compressed(VECTORS / "inputs.npz", **given)
     np.savez_compressed(VECTORS / "fits.npz", **fits(given["image_0"]))
     np.savez_compressed(VECTORS / "masks.npz", **masks())
+    np.savez_compressed(VECTORS / "boxes.npz", **boxes())
     np.savez_compressed(VECTORS / "vectors.npz", **embeddings())
     for name in sys.argv[1:]:
         write(Path(name))

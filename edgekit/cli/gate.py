@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "--max-drop",
     type=float,
     metavar="POINTS",
-    help="Points of top-1, mIoU or 1-NN that may be lost, with --data.  [default: 0.5]",
+    help="Points of top-1, mIoU, mAP or 1-NN that may be lost, with --data.  [default: 0.5]",
 )
 @click.option(
     "--allow-contract", flag_value=True, default=None, type=bool,

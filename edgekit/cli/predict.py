@@ -17,7 +17,13 @@ from edgekit.errors import DataError
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("-k", "--top", type=click.IntRange(1), default=5, show_default=True, help="How many answers to show.")
 @click.option("--gallery", metavar="DIR", help="Embeddings: show the most similar pictures of this folder.")
-@click.option("--draw", metavar="PNG", help="Masks: the picture under its mask; of several pictures, a folder.")
+@click.option("--draw", metavar="PNG", help="Masks, boxes: the picture with them; of several pictures, a folder.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="P",
+    help="Boxes: the score from which on they are shown.  [default: as the file says]",
+)
 @click.option("--mask", metavar="PNG", help="Masks: the number of a label for each pixel, with a palette.")
 @click.option("-o", "--output", metavar="NPZ", help="Embeddings, raw answers: write the numbers; of several, a folder.")
 @on_option
@@ -31,6 +37,7 @@ def predict(
     top: int,
     gallery: str | None,
     draw: str | None,
+    threshold: float | None,
     mask: str | None,
     output: str | None,
     device: str,
@@ -38,13 +45,14 @@ def predict(
     interpreter: str | None,
     timeout: float,
 ) -> int:
-    """The exported file answers pictures: labels, a mask, the most similar pictures, or plain numbers.
+    """The exported file answers pictures: labels, boxes, a mask, the most similar pictures, or numbers.
 
     \b
     Examples:
       edgekit predict build/mobilenetv2-tflite-int8 photo.jpg
       edgekit predict build/efficientnet_lite0-tflite-int8 *.jpg -k 1 --json
       edgekit predict build/unet_micro-tflite-int8 photo.jpg --draw drawn.png
+      edgekit predict build/yolox_nano-tflite-int8 street.jpg --draw out.png --threshold 0.5
       edgekit predict build/vit_small-tflite-int8 photo.jpg --gallery photos/
     """
     from edgekit import prediction, registry
@@ -53,6 +61,8 @@ def predict(
     place = registry.device(device)
     opened = load(talk, artifact)
     check_interpreter(interpreter, [opened.target])
+    if threshold is not None:
+        opened = prediction.shown_from(opened, threshold)
     files, asked = [Path(i) for i in images], Options(threads, interpreter)
     writing = predictions.Writing.check(opened, files, draw=draw, mask=mask, output=output)
     if gallery:

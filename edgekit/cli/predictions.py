@@ -21,10 +21,17 @@ COVERED = 0.0005  # of a picture: a label that covers less is not told
 def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
     """As JSON has it."""
     from edgekit.prediction import Nearest
-    from edgekit.tasks import Classes, Mask, Vector
+    from edgekit.tasks import Boxes, Classes, Mask, Vector
 
     labels = artifact.labels()
     match found:
+        case Boxes():
+            return {
+                "boxes": [
+                    {"label": labels[label], "index": label, "score": score, "box": box}
+                    for box, score, label in _each(found)
+                ]
+            }
         case Classes():
             best = [{"label": labels[i], "index": i, "probability": p} for i, p in found.best(top)]
             holding = {} if _threshold(artifact) is None else {"labels": _holding(found, labels)}
@@ -47,11 +54,19 @@ def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
 def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: dict[str, Any]) -> str:
     """The picture's name, and a row for each thing to say."""
     from edgekit.prediction import Nearest
-    from edgekit.tasks import Classes, Mask, Vector
+    from edgekit.tasks import Boxes, Classes, Mask, Vector
 
     labels, title = artifact.labels(), str(path)
     rows: list[tuple[str, ...]]
     match found:
+        case Boxes():
+            title += f": {_counted(found, labels)}"
+            rows = [
+                (f"{score:6.1%}", labels[label], "{:.0f} {:.0f} {:.0f} {:.0f}".format(*box))
+                for box, score, label in _each(found)[:top]
+            ]
+            if len(found) > top:
+                rows.append(("", f"and {len(found) - top} more", f"(-k {len(found)} shows them)"))
         case Classes():
             if (threshold := _threshold(artifact)) is not None:
                 title += ": " + (", ".join(_holding(found, labels)) or f"none from {threshold:.0%} on")
@@ -76,13 +91,30 @@ def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: d
 
 def limits(artifact: "Artifact") -> str:
     """What the model can say at all: a reader may take a guess among its labels for a find."""
+    from edgekit.tasks import Detection
+
     knows = artifact.manifest.weights.knows
     if not artifact.manifest.labels:
         return ""
     names, threshold = "whatever else it sees, it names one of them", _threshold(artifact)
+    if isinstance(artifact.manifest.task, Detection):
+        names = "what else is there it overlooks, or takes for one of them"
     if threshold is not None:
         names = f"each by itself, and a label holds from {threshold:.0%} on"
     return f"this model knows {knows}; {names}"
+
+
+def _each(found: Any) -> list[tuple[list[float], float, int]]:
+    """Of boxes the corners, the score and the number of the label."""
+    return list(zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True))
+
+
+def _counted(found: Any, labels: Sequence[str]) -> str:
+    """ "2 person, 1 dog", as many as fit in a line."""
+    from collections import Counter
+
+    kinds = [f"{many} {labels[label]}" for label, many in Counter(found.labels.tolist()).most_common()]
+    return ", ".join(kinds[:4]) + (f" and {len(kinds) - 4} other kinds" if len(kinds) > 4 else "") or "nothing"
 
 
 def _threshold(artifact: "Artifact") -> float | None:
@@ -119,13 +151,14 @@ class Writing:
         cls, artifact: "Artifact", images: Sequence[Path], *, draw: str | None, mask: str | None, output: str | None
     ) -> "Writing":
         """Raises RequestError for what a task cannot write, OutputError."""
-        from edgekit.tasks import Classification, Segmentation
+        from edgekit.tasks import Classification, Detection, Segmentation
 
         task = artifact.manifest.task
+        numbers = not isinstance(task, Classification | Segmentation | Detection)
         for option, asked, fits, of in (
-            ("--draw", draw, isinstance(task, Segmentation), "masks"),
+            ("--draw", draw, isinstance(task, Segmentation | Detection), "masks and boxes"),
             ("--mask", mask, isinstance(task, Segmentation), "masks"),
-            ("--output", output, not isinstance(task, Classification | Segmentation), "embeddings and raw answers"),
+            ("--output", output, numbers, "embeddings and raw answers"),
         ):
             if asked and not fits:
                 raise RequestError(f"{option} is for {of}, and {artifact.name} answers {task}", hint="leave it out")
@@ -151,7 +184,7 @@ class Writing:
         from edgekit import drawing
         from edgekit.places import output_errors, replacing
         from edgekit.preprocess import open_picture
-        from edgekit.tasks import segmentation
+        from edgekit.tasks import Detection, segmentation
 
         with output_errors():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -165,6 +198,9 @@ class Writing:
                     for name, values in named:
                         with packed.open(f"{name}.npy", "w") as file:
                             np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)
+                return place
+            if isinstance(task, Detection):
+                drawing.around(open_picture(image), found, task.colours(len(labels)), labels).save(partial, "PNG")
                 return place
             assert isinstance(task, segmentation.Segmentation)
             palette = task.palette or segmentation.palette(len(labels))

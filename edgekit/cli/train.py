@@ -24,7 +24,7 @@ TRAINING_OPTIONS = (
         "--data",
         required=True,
         metavar="DIR",
-        help="Class folders, idx or parquet files, or images/ beside masks/; with train/val/test or without.",
+        help="Class folders, idx or parquet files, or images/ beside masks/, or boxes; with train/val/test or without.",
     ),
     click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
@@ -151,7 +151,7 @@ def check_teaching(flags: Mapping[str, Any]) -> None:
 )
 @common
 def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fresh: bool, **flags: Any) -> int:
-    """Train MODEL on your own classes, of pictures or, with masks, of pixels: transfer learning, or from scratch.
+    """Train MODEL on your own classes, of pictures, of pixels (masks) or of things (boxes): transfer learning, or from scratch.
 
     MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, or an earlier run. The folder RUN
     is then a model: `edgekit export RUN`. A killed run goes on where it was saved, bit for bit on a CPU.
@@ -162,6 +162,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
       edgekit train mobilenetv2_050 --data my_photos/ --distill runs/teacher -o runs/student
       edgekit train timm:vit_small_patch14_dinov2 --data my_photos/ --freeze -o runs/head
       edgekit train unet_micro --data roads/ --classes roads.txt --epochs 50 -o runs/roads
+      edgekit train yolox_nano --data my_boxes/ --epochs 50 --batch 16 -o runs/boxes
       edgekit train vit_tiny --data my_photos/ --layer-decay 0.75 --augment strong --ema 0.999 -o runs/vit
       torchrun --nproc-per-node 2 -m edgekit train mobilenetv2 --data my_photos/ -o runs/two
     """

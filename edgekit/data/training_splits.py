@@ -1,10 +1,11 @@
 """The three parts that a training run needs: to learn from, to select on, to report on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data import folders
+from edgekit.data.boxes import boxed_in, open_boxes
 from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet, Source, own_classes, with_labels
 from edgekit.data.masks import masked_in, open_masks
@@ -95,6 +96,28 @@ def open_masked_splits(
         for name in (first, "val", "test")
         if name in there
     }
+    return _held_out(parts, first, labels, val_share, seed)
+
+
+def open_boxed_splits(folder: Path, labels: Sequence[str] | None, *, val_share: float = 0.1, seed: int = 0) -> Splits:
+    """Pictures with boxes, as `open_boxes` reads them, as parts of their own.
+
+    labels  None: the classes are those of the training pictures
+    Raises DataError.
+    """
+    there = boxed_in(folder)
+    first = unsplit(there)
+    if first is None:
+        raise DataError(
+            f"{folder} has no training pictures with boxes, only {', '.join(there)}", hint="a split 'train' beside it"
+        )
+    parts = {first: open_boxes(folder, labels, split=first or None)}
+    parts |= {name: open_boxes(folder, parts[first].classes, split=name) for name in ("val", "test") if name in there}
+    return _held_out(parts, first, parts[first].classes, val_share, seed)
+
+
+def _held_out(parts: Mapping[str, DataSet], first: str, labels: Sequence[str], val_share: float, seed: int) -> Splits:
+    """Raises DataError where too few are there."""
     train, val = (parts[first], parts["val"]) if "val" in parts else hold_out(parts[first], val_share, seed)
     if not len(val) or not len(train):
         raise DataError(f"{len(train)} pictures to learn from and {len(val)} to select on", hint="more pictures")

@@ -23,8 +23,9 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekit import overflow
 from edgekit.errors import RecipeError
+from edgekit.exporters import onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
-from edgekit.exporters.ranges import Range, Ranges
+from edgekit.exporters.ranges import Channels, Range, Ranges
 from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
@@ -76,6 +77,8 @@ def quantize(
     grids: Grids,
     work: Path,
     placement: Placement = "every operator",
+    *,
+    decodes: bool = False,
 ) -> onnx.ModelProto:
     """A float graph as the recipe's scheme.
 
@@ -83,23 +86,25 @@ def quantize(
     work       a folder for the quantizer's files
     placement  int8-static: what gets integers. ONNX Runtime runs an operator in integers where all around it is;
                OpenVINO fuses what follows a layer into it, in float, and wants nothing but the layers' inputs.
+    decodes    what follows the last layers makes pixels of what they answer, and stays in float
     """
+    kept = kept_float(model, recipe, decodes=decodes)
     match recipe.quantize.scheme:
         case "fp16":
-            half = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept_float(model, recipe))
+            half = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
             OnnxModel(half).topological_sort()  # its casts come last
             return half
         case "int8-dynamic":
-            return _dynamic(model, recipe, grids, work)
+            return _dynamic(model, recipe, grids, work, kept)
         case "int8-weight-only":
-            return _weight_only(model, recipe, grids)
+            return _weight_only(model, grids, kept)
         case _:
-            return _static(model, recipe, pixels, feed, grids, work, placement)
+            return _static(model, recipe, pixels, feed, grids, work, placement, kept)
 
 
-def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
-    """Nodes that stay in float: what surrounds the network in the file, what makes probabilities of its scores, and what
-    the recipe's patterns find.
+def kept_float(model: onnx.ModelProto, recipe: Recipe, *, decodes: bool) -> list[str]:
+    """Nodes that stay in float: what surrounds the network in the file, what makes probabilities of its scores, or boxes
+    of its answers, and what the recipe's patterns find.
 
     Raises RecipeError for a pattern that finds nothing.
     """
@@ -110,7 +115,20 @@ def kept_float(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
         if not named:
             raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")
         found += named
-    return around + _squashing(model) + found
+    return around + (_behind(model) if decodes else _squashing(model)) + found
+
+
+def _behind(model: onnx.ModelProto) -> list[str]:
+    """What no layer with weights reads, not even by way of others: a box of 400 pixels in 256 steps is off by one."""
+    constants = {i.name for i in model.graph.initializer}
+    read: set[str] = set()
+    found = []
+    for node in reversed(model.graph.node):  # readers come after what they read
+        if (node.op_type in LAYERS and node.input[1] in constants) or read & set(node.output):
+            read |= set(node.input)
+        else:
+            found.append(node.name)
+    return found
 
 
 def _squashing(model: onnx.ModelProto) -> list[str]:
@@ -137,10 +155,13 @@ def _static(
     grids: Grids,
     work: Path,
     placement: Placement,
+    kept: list[str],
 ) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
     _name_apart(model)
-    ranges = collect_ranges(model, recipe, feed)
+    depthwise = onnx_depthwise.inputs(model) if placement == "layers' inputs" else {}
+    channels = Channels(depthwise.values())
+    ranges = collect_ranges(model, recipe, feed, channels)
     if pixels:
         ranges[model.graph.input[0].name] = pixels
     overrides: dict[str, list[dict[str, Any]]] = {
@@ -152,10 +173,9 @@ def _static(
         for name, (axis, scales) in _weight_scales(model, grids).items()
     }
     options: dict[str, Any] = {"TensorQuantOverrides": overrides}
-    kept = kept_float(model, recipe)
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
-        kept += _without_weights(model) + _norms(model)
+        kept = kept + _without_weights(model) + _norms(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -170,7 +190,9 @@ def _static(
         nodes_to_exclude=kept,
         extra_options=options,
     )
-    return _loaded(source, target)
+    made = _loaded(source, target)
+    onnx_depthwise.by_channel(made, depthwise, channels)
+    return made
 
 
 def _name_apart(model: onnx.ModelProto) -> None:
@@ -201,7 +223,7 @@ def _without_weights(model: onnx.ModelProto) -> list[str]:
     return [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] not in constants]
 
 
-def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -> onnx.ModelProto:
+def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path, kept: list[str]) -> onnx.ModelProto:
     """Linear layers with integer weights; their inputs are quantized as they come. Convolutions stay float."""
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
@@ -212,7 +234,7 @@ def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -
         weight_type=QuantType.QInt8,
         per_channel=recipe.quantize.granularity == "channel",
         op_types_to_quantize=["MatMul", "Gemm"],
-        nodes_to_exclude=kept_float(model, recipe),
+        nodes_to_exclude=kept,
         extra_options={"MatMulConstBOnly": True},
     )
     made = _loaded(source, target)
@@ -221,9 +243,9 @@ def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path) -
     return made
 
 
-def _weight_only(model: onnx.ModelProto, recipe: Recipe, grids: Grids) -> onnx.ModelProto:
+def _weight_only(model: onnx.ModelProto, grids: Grids, kept: list[str]) -> onnx.ModelProto:
     """Weights as integers with a scale per output channel, unpacked in front of the layers, which stay float."""
-    scales, kept = _weight_scales(model, grids), set(kept_float(model, recipe))
+    scales = _weight_scales(model, grids)
     users: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:
@@ -301,8 +323,8 @@ def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int,
     return scales
 
 
-def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed) -> dict[str, Range]:
-    """The range of every float activation over the calibration pictures, read from the float graph.
+def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels: Channels) -> dict[str, Range]:
+    """The range of every float activation over the calibration pictures, read from the float graph; `channels` sees them too.
 
     A picture runs as often as it takes to fetch all of them, FETCHED bytes at a time.
     """
@@ -324,6 +346,7 @@ def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed) -> dict[s
         for names in batches:
             for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
                 seen.see(name, values, pooled=name in pooled)
+                channels.see(name, values)
     return seen.found(recipe.quantize.ranges)
 
 

@@ -19,7 +19,7 @@ from edgekit.exporters.ranges import pixel_range
 from edgekit.models import LoadedModel
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification, Embedding
+from edgekit.tasks import Classification, Detection, Embedding
 from edgekit.tensors import Tensor, encode
 
 
@@ -46,8 +46,10 @@ def make(
     pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
     # of other networks, what follows a layer is fused into it; a classifier bears what an embedding does not
     alone = model.family == "prelu" or (model.family == "attention" and isinstance(model.task, Embedding))
-    between = placement == "layers' inputs" and alone
-    prepared = prepare(model, recipe, calibration, say, pair_safe=pair_safe, floats_between=between)
+    inputs = placement == "layers' inputs"
+    prepared = prepare(
+        model, recipe, calibration, say, pair_safe=pair_safe, floats_between=inputs and alone, by_channel=inputs
+    )
     wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
     names = [model.task.scores.replace("-", "_")] if isinstance(model.task, Classification) else model.outputs
@@ -68,7 +70,8 @@ def make(
             notes = (*notes, said)
         grids = onnx_quantize.Grids(_layers(prepared), pair_safe=pair_safe)
         with silenced(), tempfile.TemporaryDirectory(prefix="edgekit-") as work:
-            graph = onnx_quantize.quantize(graph, recipe, pixels, feed, grids, Path(work), placement)
+            decodes = isinstance(model.task, Detection)
+            graph = onnx_quantize.quantize(graph, recipe, pixels, feed, grids, Path(work), placement, decodes=decodes)
     return Made(graph, given, notes)
 
 

@@ -13,6 +13,7 @@ from edgekit.exporters import Say
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.rounding import Rounded, round_weights
+from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess, normalise
@@ -42,11 +43,13 @@ def prepare(
     *,
     pair_safe: bool = False,
     floats_between: bool = False,
+    by_channel: bool = False,
 ) -> Prepared:
     """The network with the weights that the recipe asks for.
 
     pair_safe       see rounding.py
     floats_between  in the file, only what layers read becomes integers
+    by_channel      see rounding.py
     """
     if not (recipe.rounds_against_pictures or recipe.equalizes):
         return Prepared(model.module)
@@ -69,14 +72,15 @@ def prepare(
         folded = even or folded
     elif recipe.equalizes:
         say("equalising channels over the calibration pictures")
-        if not equalize(folded, pictures):
+        done = equalize(folded, pictures)
+        if not (not by_channel and equalize_silu(folded, pictures)) and not done:
             notes = ("channels are not equalised: torch.fx cannot follow this network",)
             say(notes[0])
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration pictures")
         static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
-        rounded = round_weights(folded, pictures, static=static, pair_safe=pair_safe)
+        rounded = round_weights(folded, pictures, static=static, pair_safe=pair_safe, by_channel=by_channel)
         scales = rounded.scales
         for said in _to_nearest(rounded):
             say(said)

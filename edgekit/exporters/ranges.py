@@ -60,6 +60,27 @@ class Ranges:
         }
 
 
+class Channels:
+    """Watches the extremes of every channel of a few tensors [n, c, h, w]."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._extremes: dict[str, NDArray[np.float32]] = dict.fromkeys(names, np.zeros((2, 1), np.float32))
+
+    def see(self, name: str, tensor: NDArray[np.float32]) -> None:
+        """Take in one picture's values, of a tensor that is watched."""
+        if name in self._extremes:
+            low, high = self._extremes[name]
+            pair = [np.minimum(low, tensor.min((0, 2, 3))), np.maximum(high, tensor.max((0, 2, 3)))]
+            self._extremes[name] = np.stack(pair)
+
+    def found(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """The scale and the zero of every channel's 8-bit grid, which spans what was seen and zero."""
+        low, high = self._extremes[name]
+        steps = (high - low) / 255
+        steps = np.maximum(steps, max(1e-5 * steps.max(), 1e-12)).astype(np.float32)  # a channel may be silent
+        return steps, np.rint(-low / steps).astype(np.uint8)
+
+
 def pixel_range(pictures: Iterable[Pixels], spec: Preprocess) -> tuple[Range, str]:
     """The range of normalised pictures, a step wider than they need; and what is to be said of it, or "".
 

@@ -58,12 +58,15 @@ class Rounded:
 
 
 @torch.no_grad()
-def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool, pair_safe: bool = False) -> Rounded:
+def round_weights(
+    folded: nn.Module, pictures: torch.Tensor, *, static: bool, pair_safe: bool = False, by_channel: bool = False
+) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
-    pictures  normalised calibration pictures, float32 [n, 3, h, w]
-    static    layers get their inputs on an 8-bit grid too, as in a static int8 file
-    pair_safe no two neighbouring weights overflow 16 bits with unsigned activations
+    pictures    normalised calibration pictures, float32 [n, 3, h, w]
+    static      layers get their inputs on an 8-bit grid too, as in a static int8 file
+    pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
+    by_channel  the grid of what a depthwise convolution reads has a step for each channel
     """
     scales: dict[str, torch.Tensor] = {}
     nearest: list[str] = []
@@ -81,7 +84,8 @@ def round_weights(folded: nn.Module, pictures: torch.Tensor, *, static: bool, pa
         exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
         wanted = forward(exact)
         if static:
-            rounded = _as_int8(rounded, exact)
+            alone = by_channel and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+            rounded = _channels_as_int8(rounded, exact) if alone else _as_int8(rounded, exact)
         neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
         scale = _scale(layer, neighbours)
         scales[names[layer]] = scale[:, :: _rows(layer)].flatten()
@@ -118,6 +122,13 @@ def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         return x
     scale = max((high - low) / 255, 1e-12)
     return torch.fake_quantize_per_tensor_affine(x, scale, round(-low / scale), 0, 255)
+
+
+def _channels_as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The same of [n, c, h, w], with a step for each channel."""
+    low, high = like.amin((0, 2, 3)).clamp_max(0), like.amax((0, 2, 3)).clamp_min(0)
+    scale = ((high - low) / 255).clamp_min(1e-12)
+    return torch.fake_quantize_per_channel_affine(x, scale, (-low / scale).round().int(), 1, 0, 255)
 
 
 def _rounded(

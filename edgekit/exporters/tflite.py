@@ -21,6 +21,7 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
+from edgekit.tasks import Detection
 from edgekit.tensors import Tensor
 
 PACKAGES = (
@@ -84,8 +85,10 @@ class TfliteExporter:
             say(f"quantizing: {scheme}")
             float_file = out / "float.tflite"
             float_file.write_bytes(converted)
+            feed = lambda: _feed(calibration, model, recipe)  # noqa: E731
             with silenced():
-                converted = tflite_quantize.quantize(float_file, recipe, lambda: _feed(calibration, model, recipe))
+                decodes = isinstance(model.task, Detection)
+                converted = tflite_quantize.quantize(float_file, recipe, feed, decodes=decodes)
             float_file.unlink()
         finished, floor = tflite_file.finish(converted, model, recipe)
         file = out / "model.tflite"

@@ -15,8 +15,9 @@ from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from numpy.typing import NDArray
 
 from edgekit.errors import RecipeError
+from edgekit.exporters import tflite_gates as gates
 from edgekit.exporters.ranges import Ranges
-from edgekit.inspection.tflite import kind, module_paths
+from edgekit.inspection.tflite import LAYERS, kind, module_paths
 from edgekit.recipe import Recipe
 
 Algorithm = algorithm_manager.AlgorithmName
@@ -29,11 +30,14 @@ Feed = Callable[
 CHANNEL, TENSOR = qtyping.QuantGranularity.CHANNELWISE, qtyping.QuantGranularity.TENSORWISE
 
 
-def quantize(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
-    """A float .tflite as the recipe's scheme."""
+def quantize(float_file: Path, recipe: Recipe, feed: Feed, *, decodes: bool = False) -> bytes:
+    """A float .tflite as the recipe's scheme.
+
+    decodes  what follows the last layers makes pixels of what they answer, and stays in float
+    """
     match recipe.quantize.scheme:
         case "fp16":
-            return _fp16(float_file, recipe)
+            q = _fp16(float_file)
         case "int8-weight-only":
             q = quantizer.Quantizer(str(float_file), recipes.weight_only_wi8_afp32())
         case "int8-dynamic":
@@ -43,12 +47,12 @@ def quantize(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
             if recipe.quantize.granularity == "tensor":
                 q.add_dynamic_config(".*", Op.FULLY_CONNECTED, 8, granularity=TENSOR)
         case _:
-            return _static(float_file, recipe, feed)
-    _keep_float(q, recipe, float_file)
+            return _static(float_file, recipe, feed, decodes=decodes)
+    _keep_float(q, recipe, float_file, decodes=decodes)
     return bytes(q.quantize(None, enable_progress_report=False).quantized_model)
 
 
-def _fp16(float_file: Path, recipe: Recipe) -> bytes:
+def _fp16(float_file: Path) -> Any:
     q = quantizer.Quantizer(str(float_file))
     config = qtyping.OpQuantizationConfig(
         weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
@@ -56,20 +60,17 @@ def _fp16(float_file: Path, recipe: Recipe) -> bytes:
         explicit_dequantize=True,
     )
     q.update_quantization_recipe(".*", Op.ALL_SUPPORTED, config, algorithm_key=Algorithm.FLOAT_CASTING)
-    _keep_float(q, recipe, float_file)
-    return bytes(q.quantize(None, enable_progress_report=False).quantized_model)
+    return q
 
 
-def _static(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
+def _static(float_file: Path, recipe: Recipe, feed: Feed, *, decodes: bool) -> bytes:
     q = quantizer.Quantizer(str(float_file), recipes.static_wi8_ai8())
     if recipe.input_type == "float32":
         q.update_quantization_recipe(".*", Op.INPUT, algorithm_key=Algorithm.NO_QUANTIZE)
     elif recipe.input_type == "uint8":
         q.update_quantization_recipe(".*", Op.INPUT, _uint8_config())
     q.update_quantization_recipe(".*", Op.OUTPUT, algorithm_key=Algorithm.NO_QUANTIZE)
-    for scope in _squashing(float_file):
-        q.update_quantization_recipe(f"^{re.escape(scope)}$", Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
-    _keep_float(q, recipe, float_file)
+    _keep_float(q, recipe, float_file, decodes=decodes)
     name = (
         Interpreter(str(float_file)).get_input_details()[0]["name"].removeprefix("serving_default_").partition(":")[0]
     )
@@ -82,9 +83,8 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed) -> bytes:
     )
 
 
-def _squashing(float_file: Path) -> list[str]:
-    """The scopes of what makes probabilities of the last layer's scores, behind it: 8 bits would give steps of 1/256."""
-    model = flatbuffer.read_model(str(float_file))
+def _squashing(model: Any) -> list[Any]:
+    """What makes probabilities of the last layer's scores, behind it: 8 bits would give steps of 1/256."""
     graph = model.subgraphs[0]
     makers = {i: operator for operator in graph.operators for i in operator.outputs}
     found = []
@@ -96,7 +96,22 @@ def _squashing(float_file: Path) -> list[str]:
             follow = len(given) == 1 and _kind(model, operator) in _SHAPES | _SQUASHES
             operator = makers.get(given[0]) if follow else None
         squashed = [i for i, o in enumerate(passed) if _kind(model, o) in _SQUASHES]
-        found += [flatbuffer.get_op_scope(o, graph.tensors) for o in passed[: squashed[-1] + 1]] if squashed else []
+        found += passed[: squashed[-1] + 1] if squashed else []
+    return found
+
+
+def _behind(model: Any) -> list[Any]:
+    """What no layer with weights reads, not even by way of others: a box of 400 pixels in 256 steps is off by one."""
+    graph = model.subgraphs[0]
+    read: set[int] = set()
+    found = []
+    for operator in reversed(graph.operators):  # readers come after what they read
+        weight = graph.tensors[operator.inputs[1]] if len(operator.inputs) > 1 else None
+        layer = kind(model, operator) in LAYERS and weight and model.buffers[weight.buffer].data is not None
+        if layer or read & set(operator.outputs):
+            read |= set(operator.inputs)
+        else:
+            found.append(operator)
     return found
 
 
@@ -119,15 +134,16 @@ def _uint8_config() -> Any:
     )
 
 
-def _keep_float(q: Any, recipe: Recipe, float_file: Path) -> None:
-    """Leave operators in float whose output, weights or bias carry a name that a pattern of the recipe finds: as the
+def _keep_float(q: Any, recipe: Recipe, float_file: Path, *, decodes: bool) -> None:
+    """Leave operators in float: a decoder, in static files what makes probabilities, and those whose output, weights or bias carry a name that a pattern of the recipe finds: as the
     converter made it, or the paths of the modules in it (`blocks/0/attn/qkv`), which are the same for every target.
 
     Raises RecipeError for a pattern that finds nothing.
     """
-    if not recipe.quantize.keep_float:
-        return
     model = flatbuffer.read_model(str(float_file))
+    static = recipe.quantize.scheme == "int8-static"
+    last = _behind(model) if decodes else _squashing(model) if static else []
+    _leave(q, {flatbuffer.get_op_scope(operator, model.subgraphs[0].tensors) for operator in last})
     for pattern in recipe.quantize.keep_float:
         scopes = set()
         for graph in model.subgraphs:
@@ -140,8 +156,12 @@ def _keep_float(q: Any, recipe: Recipe, float_file: Path) -> None:
                     scopes.add(flatbuffer.get_op_scope(operator, graph.tensors))
         if not scopes:
             raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")
-        for scope in sorted(scopes):
-            q.update_quantization_recipe(f"^{re.escape(scope)}$", Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
+        _leave(q, scopes)
+
+
+def _leave(q: Any, scopes: set[str]) -> None:
+    for scope in sorted(scopes):
+        q.update_quantization_recipe(f"^{re.escape(scope)}$", Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
 
 
 def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Known) -> Known:
@@ -156,7 +176,7 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Known) -
     given = interpreter.get_input_details()[0]
     index = {t["name"]: t["index"] for t in interpreter.get_tensor_details() if t["dtype"] == np.float32}
     names = [k for k in known if k in index and np.size(known[k].get("min", [])) == 1]
-    seen = Ranges()
+    seen, smooth = Ranges(), gates.Smooth(float_file)
     for tensor in feed():
         interpreter.set_tensor(given["index"], tensor)
         interpreter.invoke()
@@ -167,9 +187,11 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Known) -
                 names.remove(k)
                 continue
             seen.see(k, values, pooled=values.ndim < 4 or values.shape[1:3] == (1, 1))
+            smooth.see(k, values)
     ranges = copy.deepcopy(known)
     floors = bias_floors(float_file)
-    for k, (low, high) in seen.found(recipe.quantize.ranges).items():
+    found = seen.found(recipe.quantize.ranges)
+    for k, (low, high) in (smooth.found(found) if recipe.quantize.ranges == "mse" else found).items():
         if recipe.folds and k == given["name"]:
             low, high = 0.0, 255.0  # scale 1, zero point 0: the stored number is the pixel
         high = max(high, low + 255 * floors.get(k, 0.0))

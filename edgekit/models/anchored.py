@@ -63,7 +63,10 @@ class Anchored(nn.Module):
         return heads
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        heads = self.core(x)
+        return self.decoded(self.core(x))
+
+    def decoded(self, heads: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes and scores of what `core` answers."""
         boxes = self._boxes(heads["bbox_regression"])
         logits = heads["cls_logits"]
         if "bbox_ctrness" in heads:

@@ -30,7 +30,7 @@ CLAMPS = ("hardtanh", "clamp", "hardsigmoid")
 
 @dataclass(frozen=True)
 class Family:
-    """name: attention, mlp, mixed, hardswish, prelu or cnn.
+    """name: attention, mlp, mixed, hardswish, prelu, silu (it has depthwise convolutions that read SiLU) or cnn.
 
     convolved    share of the multiply-adds that convolutions have
     activations  that ran, the commonest first, by their usual names
@@ -80,7 +80,8 @@ def family(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Famil
     elif attends or norms or "GELU" in activations:
         name = "mixed"
     else:
-        name = next((name for name, activation in OWN.items() if activation in activations), "cnn")
+        plain = "silu" if any(_reads_silu(n) for n in nodes) else "cnn"
+        name = next((name for name, activation in OWN.items() if activation in activations), plain)
     return Family(name, share, activations, (*softmax, *activations, *norms))
 
 
@@ -93,6 +94,16 @@ def _by_classes(module: nn.Module, trouble: str) -> Family:
 
 def _multiplies_activations(node: Node) -> bool:
     return node.op in ("mm", "bmm", "baddbmm") and len(node.inputs) > 1 and all(node.inputs[-2:])
+
+
+def _reads_silu(node: Node) -> bool:
+    """Whether it is a depthwise convolution of what SiLU answers: channels differ there by more than eight bits hold."""
+    if node.op != "convolution" or node.shapes[0][1] == 1 or node.shapes[1][1] != 1:
+        return False
+    given = node.inputs[0]
+    if given is not None and given.op == "constant_pad_nd":
+        given = given.inputs[0]
+    return given is not None and _activation(given) == "SiLU"
 
 
 def _activation(node: Node) -> str | None:

@@ -22,24 +22,30 @@ from edgekit.preprocess import Preprocess
 from edgekit.tasks.iou import UNLABELLED
 from edgekit.zoo import RUN_CARD
 
+Kind = Literal["classification", "segmentation", "detection"]  # of a task that train knows
 WEIGHTS, PICTURES = "weights.safetensors", "calibration"
 
 
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one split. One share, by the task: top1, or miou at the input's size; loss: mean over pictures."""
+    """Of one split. Shares, by the task: top1; miou at the input's size; map and ap50, COCO's average precision over ten
+    overlaps and at 0.5, in pixels of the input. loss: mean over pictures."""
 
     loss: float
     pictures: int
     unreadable: int = 0
     top1: float | None = None
     miou: float | None = None
+    map: float | None = None
+    ap50: float | None = None
 
     @property
     def share(self) -> float:
         """What the best epoch has most of."""
-        return self.top1 if self.top1 is not None else self.miou or 0.0
+        return next((share for share in (self.top1, self.miou, self.map) if share is not None), 0.0)
 
     def __str__(self) -> str:
+        if self.ap50 is not None:
+            return f"mAP {self.share:.1%} (AP50 {self.ap50:.1%})"
         return f"{'mIoU' if self.top1 is None else 'top-1'} {self.share:.1%}"
 
 
@@ -111,7 +117,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pruned: Pruned | None = None
     licence: str = ""
     trained_on: TrainedOn | None = None
-    task: Literal["classification", "segmentation"] = "classification"
+    task: Kind = "classification"
     features: int = 0
     schema: Literal[1] = 1
 
@@ -156,7 +162,7 @@ def bare(card: Card) -> nn.Module:
         made = functions.make(card.architecture, empty=True)
         if card.features:
             return heads.Headed(made, card.features, len(card.labels))
-        return made if card.task == "segmentation" else heads.set_classes(made, len(card.labels))
+        return heads.set_classes(made, len(card.labels)) if card.task == "classification" else made
     return networks.create(card.architecture, card.preprocess.input_size, num_classes=len(card.labels))
 
 

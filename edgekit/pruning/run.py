@@ -70,9 +70,10 @@ def prune_run(
     kept = Steps(out)
     kept.check(settings.model, resume=resume, fresh=fresh)
     splits = splits_of(settings)
-    if splits.train.masks is not None:
+    held = "masks" if splits.train.masks is not None else "boxes" if splits.train.objects is not None else None
+    if held:
         raise RequestError(
-            "edgekit prune cuts classifiers, and --data holds masks", hint="edgekit train with a narrower network"
+            f"edgekit prune cuts classifiers, and --data holds {held}", hint="edgekit train with a narrower network"
         )
     whole = _load(settings)
     _check_classes(whole, splits, settings.model)

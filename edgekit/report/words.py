@@ -12,7 +12,7 @@ METHOD = (
     "CPU is the CPU time of one inference, all threads together: the median over launches (fresh processes) of each "
     "launch's median. It is steadier than wall time on a machine that does other things too.",
     "Brackets are 95 % intervals: of CPU time from the launches (Yuen's trimmed t interval of logarithms), of ratios from "
-    "inferences that took turns in one session, of accuracy Wilson's (of mIoU from drawing the pictures again). Whether two files differ is told by the ratio, "
+    "inferences that took turns in one session, of accuracy Wilson's (of mIoU and mAP from drawing the pictures again). Whether two files differ is told by the ratio, "
     "which is narrower than the two intervals of CPU time: what disturbs the machine falls on both alike.",
     "Wall time, load and first are medians; p90 and p99 appear where there are samples enough. Memory is the peak of the "
     "process above what it held once the runtime was imported.",

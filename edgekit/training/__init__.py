@@ -10,6 +10,8 @@ frozen.py      what a frozen body makes of each picture, once
 quantized.py   the network as its int8 file will see it
 objective.py   what a task means: truths, loss, counts; a class a picture, a teacher
 masks.py       a class a pixel
+boxes.py       things and where they are; lessons.py: which detectors can be taught, simota.py, ssd.py: by which loss
+fitting.py     a model that answers the pictures' classes
 randomness.py  why a resumed run draws what it would have drawn
 world.py       one process, or several under torchrun
 folder.py      the files of a run

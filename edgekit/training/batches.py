@@ -35,7 +35,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 class Batch:
     """
     images  float32 [n, 3, h, w], normalised; zeros for a picture that cannot be read
-    truth   int64: of classes [n], of masks [n, h, w]
+    truth   int64: of classes [n], of masks [n, h, w]; float32: of boxes [n, m, 6]
     right   per picture, every class that counts as right
     weight  float32 [n]: 1, and 0 for a picture that cannot be read
     unreadable  why, for each of those

@@ -1,4 +1,4 @@
-"""The learning curve as an SVG: losses on the left, top-1 or mIoU on the validation pictures on the right."""
+"""The learning curve as an SVG: losses on the left, top-1, mIoU or mAP on the validation pictures on the right."""
 
 from collections.abc import Sequence
 
@@ -20,13 +20,21 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu_seconds: float
     val_top1: float | None = None
     val_miou: float | None = None
+    val_map: float | None = None
+    val_ap50: float | None = None
+
+    @property
+    def share(self) -> tuple[str, float]:
+        """By its name."""
+        shares = {"top-1": self.val_top1, "mIoU": self.val_miou, "mAP": self.val_map}
+        return next(((name, share) for name, share in shares.items() if share is not None), ("top-1", 0.0))
 
 
 def draw(epochs: Sequence[Epoch]) -> str:
     """The whole file."""
     loss = {"training": [e.train_loss for e in epochs], "validation": [e.val_loss for e in epochs]}
-    name = "mIoU" if epochs[0].val_top1 is None else "top-1"
-    shares = {"validation": [100 * (e.val_top1 if e.val_top1 is not None else e.val_miou or 0) for e in epochs]}
+    name = epochs[0].share[0]
+    shares = {"validation": [100 * epoch.share[1] for epoch in epochs]}
     panels = _panel("loss", loss, 0) + _panel(f"{name}, %", shares, WIDTH)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}" font-family="sans-serif" '

@@ -62,7 +62,7 @@ class Learner:
         )
         self.average = ModelEmaV3(module, settings.ema, use_warmup=True) if settings.ema else None
         self.grid = FakeQuantized(module).to(world.device) if settings.qat else None
-        self.whole = self.head if self.head is not None and of_features else self.grid or module
+        self.whole = self.head if self.head is not None and of_features else self.grid or objective.taught(module)
         self.net = world.spread(self.whole)
         gpu = world.device.type == "cuda"
         self.half = gpu and torch.cuda.is_bf16_supported()
@@ -78,7 +78,7 @@ class Learner:
     @property
     def judged(self) -> nn.Module:
         """What is measured: of quantization-aware training, what is kept as an int8 file would see it."""
-        return Judged(self.grid, self.kept) if self.grid else self.kept
+        return Judged(self.grid, self.kept) if self.grid else self.objective.taught(self.kept)
 
     def finished(self) -> nn.Module:
         """What is saved."""
@@ -150,11 +150,9 @@ class Learner:
 def score(module: nn.Module, objective: Objective, batches: Iterable[Batch], world: World) -> Score:
     """How good a model is; each process brings batches of its own. A picture that cannot be read does not count."""
     module.eval()
-    counted = torch.zeros(objective.counts, dtype=torch.float64, device=world.device)
     with torch.inference_mode():
-        for batch in batches:
-            counted += objective.count(module(world.place(batch.images)).float(), batch)
-    return objective.score(world.sum(counted))
+        counted = [objective.count(module(world.place(batch.images)).float(), batch) for batch in batches]
+    return objective.score(world.all(counted))
 
 
 def in_plain_words(error: RuntimeError, settings: Settings) -> TrainingError | None:

@@ -1,13 +1,14 @@
 """A class for every pixel: cross-entropy and Dice, half and half. Crops and flips move the mask with the picture."""
 
 import random
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms import ColorJitter, RandomResizedCrop
 
@@ -30,8 +31,10 @@ class Masks:
     def __init__(self, settings: Settings, spec: Preprocess, task: Segmentation, labels: int) -> None:
         self.settings, self.spec, self.task, self.labels = settings, spec, task, labels
         self.nothing = torch.zeros(3, *spec.input_size), torch.full(spec.input_size, UNLABELLED)
-        self.counts = labels * labels + 3
         self.jitter = ColorJitter(JITTER, JITTER, JITTER) if settings.augment == "strong" else _unchanged
+
+    def taught(self, module: nn.Module) -> nn.Module:
+        return module
 
     def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
         """The whole picture."""
@@ -66,18 +69,19 @@ class Masks:
         return entropy.sum((1, 2)) / pixels + 1 - dice.mean(1)
 
     def count(self, answers: Tensor, batch: Batch) -> Tensor:
-        """The confusion matrix (rows: truth), the loss, pictures that could be read, and that could not."""
+        """float64 [labels * labels + 3]: the confusion matrix (rows: truth), the loss, pictures that could be read, and not."""
         truth, weight = batch.truth.to(answers.device), batch.weight.to(answers.device)
         best, known = self._scores(answers, truth).argmax(1), truth != UNLABELLED
         pairs = torch.bincount((truth * self.labels + best)[known], minlength=self.labels**2)
         loss = (self.loss(answers, batch.images, truth) * weight).sum()
-        return torch.cat([pairs, torch.stack([loss, weight.sum(), (1 - weight).sum()])]).double()
+        return torch.cat([pairs, torch.stack([loss, weight.sum(), (1 - weight).sum()])]).double().cpu()
 
-    def score(self, counted: Tensor) -> Score:
+    def score(self, counted: Sequence[Tensor]) -> Score:
         """mIoU over the classes that the masks show."""
-        matrix = counted[:-3].view(self.labels, self.labels)
-        loss, read, unreadable = counted[-3:].tolist()
-        pixels = torch.stack([matrix.diagonal(), matrix.sum(1), matrix.sum(0)]).long().cpu().numpy()
+        total = torch.stack(tuple(counted)).sum(0)
+        matrix = total[:-3].view(self.labels, self.labels)
+        loss, read, unreadable = total[-3:].tolist()
+        pixels = torch.stack([matrix.diagonal(), matrix.sum(1), matrix.sum(0)]).long().numpy()
         miou = float(np.nan_to_num(iou.mean_iou(pixels)))
         return Score(loss / max(read, 1), round(read), round(unreadable), miou=miou)
 

@@ -1,8 +1,9 @@
 """What a task means to training: which truth a picture carries, what is made small, and what is counted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -63,11 +64,12 @@ class Objective(Protocol):
     """Of one task.
 
     nothing  stands for the views of a picture that cannot be read
-    counts   how many numbers `count` gives
     """
 
     nothing: tuple[Tensor, Tensor]
-    counts: int
+
+    def taught(self, module: nn.Module) -> nn.Module:
+        """The network as it is trained and measured: it answers the one tensor that `loss` takes."""
 
     def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
         """As the exported model will see it, and its truth. Raises DataError."""
@@ -78,10 +80,11 @@ class Objective(Protocol):
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
         """Of each picture [n]."""
 
-    def count(self, answers: Tensor, batch: Batch) -> Tensor:
-        """float64 [counts], which add up over batches and processes."""
+    def count(self, answers: Tensor, batch: Batch) -> Any:
+        """What `score` wants to know of a batch."""
 
-    def score(self, counted: Tensor) -> Score: ...
+    def score(self, counted: Sequence[Any]) -> Score:
+        """Of the batches of all processes."""
 
 
 class Classes:
@@ -90,8 +93,10 @@ class Classes:
     def __init__(self, settings: Settings, spec: Preprocess, teacher: Teacher | None = None) -> None:
         self.settings, self.teacher = settings, teacher
         self.nothing = torch.zeros(3, *spec.input_size), torch.tensor(0)
-        self.counts = 4
         self.look, self.glance = plain_view(spec), random_view(spec, settings)
+
+    def taught(self, module: nn.Module) -> nn.Module:
+        return module
 
     def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
         return self.look(picture.open()), torch.tensor(picture.truth[0])
@@ -114,14 +119,15 @@ class Classes:
         return (1 - asked.distill_weight) * loss + asked.distill_weight * t * t * apart
 
     def count(self, answers: Tensor, batch: Batch) -> Tensor:
-        """Right, loss, read, unreadable."""
+        """float64 [4]: right, loss, read, unreadable."""
         device = answers.device
         weight = batch.weight.to(device)
         loss = functional.cross_entropy(answers, batch.truth.to(device), reduction="none")
         best = answers.argmax(-1).tolist()
         right = torch.tensor([b in any_of for b, any_of in zip(best, batch.right, strict=True)], device=device)
-        return torch.stack([(right * weight).sum(), (loss * weight).sum(), weight.sum(), (1 - weight).sum()]).double()
+        counted = [(right * weight).sum(), (loss * weight).sum(), weight.sum(), (1 - weight).sum()]
+        return torch.stack(counted).double().cpu()
 
-    def score(self, counted: Tensor) -> Score:
-        right, loss, read, unreadable = counted.tolist()
+    def score(self, counted: Sequence[Tensor]) -> Score:
+        right, loss, read, unreadable = torch.stack(tuple(counted)).sum(0).tolist()
         return Score(loss / max(read, 1), round(read), round(unreadable), top1=right / max(read, 1))

@@ -7,24 +7,19 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import torch
 from PIL import Image
 
-from edgekit import models
 from edgekit.data import DataSet, Splits
-from edgekit.data.classes import few
-from edgekit.errors import RequestError, TrainingError, UnsupportedError
-from edgekit.models import LoadedModel, answers, heads, trained
-from edgekit.models.picking import Pick
-from edgekit.models.segmenting import WithoutInterpolation
+from edgekit.errors import RequestError, TrainingError
+from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card
-from edgekit.tasks import Classification, Embedding, Segmentation
-from edgekit.tasks.classification import LOGITS
-from edgekit.training import curve, folder, objective, quantized, resuming, world
+from edgekit.tasks import Detection, Segmentation
+from edgekit.training import curve, fitting, folder, lessons, objective, quantized, resuming, world
+from edgekit.training.boxes import Boxes
 from edgekit.training.frozen import Frozen, ends_in_its_head
 from edgekit.training.learner import Learner, in_plain_words
 from edgekit.training.masks import Masks
@@ -76,7 +71,7 @@ def train(
         warnings.filterwarnings("ignore", "This DataLoader will create")  # more readers than cores: as asked
         say = say if here.first else lambda line: None
         _check_size(len(splits.train), settings, here)
-        model = _model(settings, splits, say)
+        model = fitting.model(settings, splits, say)
         asked = _objective(settings, model, splits, here)
         frozen = _frozen(settings, model, asked, here)
         setup = Setup(settings, out, splits, model, asked, command, here, say, frozen)
@@ -103,82 +98,12 @@ def train(
             return _finish(setup, learner, reached)
 
 
-def _model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
-    """The model with a head for these classes; its own where it already knows them."""
-    masked = splits.train.masks is not None
-    _check_masked(settings) if masked else None
-    recipe = settings.recipe("segmentation" if masked else "auto")
-    planned = models.plan(recipe)
-    say(f"weights: {planned.choice.source} ({planned.choice.why})")
-    model = models.load(recipe, planned)
-    for note in model.notes:
-        if note != models.UNNAMED:  # the pictures' folders or table name them
-            say(note)
-    if isinstance(model.module, Pick | WithoutInterpolation):
-        raise UnsupportedError(
-            f"{settings.model} answers more than train can learn from",
-            hint="a function that wraps the model and returns one tensor",
-        )
-    return (
-        _segmenter(settings, model, splits.labels, say) if masked else _classifier(settings, model, splits.labels, say)
-    )
-
-
-def _classifier(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
-    if isinstance(model.task, Embedding):
-        width = model.answer_shapes[0][1]
-        module = heads.give(model.module, width, len(labels), seed=settings.seed)
-        say(f"a head for {len(labels)} classes on {width} features")
-        return replace(model, module=module, task=LOGITS)
-    if not isinstance(model.task, Classification):
-        raise RequestError(
-            f"{settings.model} is a {model.task}, and --data shows a class for each picture",
-            hint="pictures with masks: images/ beside masks/",
-        )
-    answers.check_logits(model.trace, settings.model)
-    if not model.has_labels(labels):
-        if settings.qat:
-            raise RequestError(
-                f"{settings.model} does not know these {len(labels)} classes, and --qat comes after training",
-                hint="a first run without --qat, then edgekit train RUN --qat",
-            )
-        heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
-        say(f"a new head for {len(labels)} classes")
-    return model
-
-
-def _segmenter(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
-    assert isinstance(model.task, Segmentation)
-    if model.task.scores != "logits":
-        raise UnsupportedError(
-            f"{settings.model} answers probabilities; cross-entropy wants logits",
-            hint="a function that returns the network without its last step",
-        )
-    channels = model.answer_shapes[0][1]
-    if (channels == 1 and len(labels) == 2) or model.has_labels(labels):
-        return model
-    if not hasattr(model.module, "reset_classifier"):
-        if channels != len(labels):
-            raise RequestError(
-                f"{settings.model} answers {channels} classes, and there are {len(labels)} ({few(labels)})",
-                hint=f"a function that makes a network of {len(labels)} channels",
-            )
-        return model
-    heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
-    say(f"a new head for {len(labels)} classes")
-    return model
-
-
-def _check_masked(settings: Settings) -> None:
-    """Refuse what train does for classifiers alone. Raises RequestError."""
-    for name in ("qat", "distill", "freeze"):
-        if getattr(settings, name):
-            raise RequestError(f"--{name} is for classifiers, and --data holds masks", hint="leave it out")
-
-
 def _objective(settings: Settings, model: LoadedModel, splits: Splits, here: world.World) -> objective.Objective:
     if isinstance(model.task, Segmentation):
         return Masks(settings, model.preprocess, model.task, len(splits.labels))
+    if isinstance(model.task, Detection):
+        taught = lessons.of(model.module, settings.model, model.preprocess.input_size)
+        return Boxes(settings, model.preprocess, model.task, taught, len(splits.labels))
     teacher = (
         objective.teacher(settings.distill, splits.labels, model.preprocess, here.device) if settings.distill else None
     )
@@ -269,7 +194,8 @@ def _epoch(setup: Setup, learner: Learner, reached: TrainingProgress, tick: Call
     best = reached.best is None or (found.share, -found.loss) > (reached.best["share"], -reached.best["loss"])
     line = curve.Epoch(
         epoch + 1, reached.step, learner.rate, reached.loss / max(reached.seen, 1), found.loss, best,
-        len(unreadable), round(reached.cpu_seconds, 2), found.top1, found.miou,
+        len(unreadable), round(reached.cpu_seconds, 2), found.top1, found.miou, found.map,
+        found.ap50,
     )  # fmt: skip
     if best:
         reached.best_epoch, reached.best = epoch + 1, {"share": found.share, "loss": found.loss}

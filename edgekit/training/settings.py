@@ -76,7 +76,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int = 0
     save_every: int = 200
 
-    def recipe(self, task: Literal["auto", "segmentation"] = "auto") -> Recipe:
+    def recipe(self, task: Literal["auto", "segmentation", "detection"] = "auto") -> Recipe:
         """The model that the first step begins with."""
         return Recipe(
             model=self.model,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import timm
@@ -12,15 +13,16 @@ from torch import nn
 
 from edgekit import __version__, zoo
 from edgekit.data import DataSet, Splits, open_splits, stamps
+from edgekit.data.boxes import boxed_in
 from edgekit.data.labels import read_names
 from edgekit.data.masks import masked_in
-from edgekit.data.training_splits import open_masked_splits
+from edgekit.data.training_splits import open_boxed_splits, open_masked_splits
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card, Score
 from edgekit.models.weights import digest
-from edgekit.tasks import Segmentation
+from edgekit.tasks import name_of
 from edgekit.training import batches, randomness
 from edgekit.training.batches import Batch
 from edgekit.training.frozen import Frozen
@@ -33,7 +35,7 @@ Say = Callable[[str], None]
 
 
 def splits_of(settings: Settings) -> Splits:
-    """The pictures that the settings name, with a class or a mask each. Raises DataError, RequestError."""
+    """The pictures that the settings name, with a class, a mask or boxes each. Raises DataError, RequestError."""
     named = read_names(Path(settings.classes), "--classes") if settings.classes else None
     said = (named.said(str(settings.classes)),) if named else ()
     data = Path(settings.data)
@@ -44,6 +46,10 @@ def splits_of(settings: Settings) -> Splits:
             ignore=settings.ignore if settings.ignore >= 0 else None,
             val_share=settings.val_share,
             seed=settings.seed,
+        )
+    elif settings.labels is None and data.is_dir() and boxed_in(data):
+        splits = open_boxed_splits(
+            data, named.names if named else None, val_share=settings.val_share, seed=settings.seed
         )
     else:
         splits = open_splits(
@@ -177,6 +183,6 @@ class Setup:
             pruned=model.pruned,
             licence=model.weights.licence,
             trained_on=self.trained_on,
-            task="segmentation" if isinstance(model.task, Segmentation) else "classification",
+            task=cast(trained.Kind, name_of(model.task)),
             features=heads.features(model.module),
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+Thing = TypeVar("Thing")
 Placed = TypeVar("Placed", nn.Module, Tensor)
 
 
@@ -32,13 +33,17 @@ class World:
             distributed.all_reduce(tensor)
         return tensor
 
+    def all(self, things: list[Thing]) -> list[Thing]:
+        """Every process's, in the order of the processes."""
+        if self.size == 1:
+            return things
+        found: list[list[Thing]] = [things] * self.size
+        distributed.all_gather_object(found, things)
+        return [thing for some in found for thing in some]
+
     def gather(self, texts: list[str]) -> list[str]:
         """Every process's, without repetition, sorted."""
-        found: list[list[str] | None] = [texts]
-        if self.size > 1:
-            found = [None] * self.size
-            distributed.all_gather_object(found, texts)
-        return sorted({text for some in found for text in some or ()})
+        return sorted(set(self.all(texts)))
 
     def place(self, thing: Placed) -> Placed:
         """A module or pictures on the device, channels last in memory: convolutions of pictures then take a third less

@@ -17,7 +17,7 @@ from PIL import Image
 from edgekit import parity, recipe
 from edgekit.artifact import Golden
 from edgekit.manifest import UNSEALED, _seal, digest_of, file_record, read_manifest, save_manifest
-from edgekit.tasks import Embedding, Raw, Segmentation, Task, name_of
+from edgekit.tasks import Detection, Embedding, Raw, Segmentation, Task, name_of
 from edgekit.tensors import Tensor
 from fuzz.damage import change_object, changed_bytes, changed_document, changed_json, put
 
@@ -53,6 +53,12 @@ GRAPHS = {  # what small files of the other tasks compute
     "{ scores = AveragePool<kernel_shape = [4, 4], strides = [4, 4]>(image) }",
     Embedding(): "(float[1,3,32,32] image) => (float[1,3] embedding) "
     "{ all = GlobalAveragePool(image) embedding = Flatten(all) }",
+    Detection(): "(float[1,3,32,32] image) => (float[1,64,4] boxes, float[1,64,3] scores) "
+    "{ small = AveragePool<kernel_shape = [4, 4], strides = [4, 4]>(image) flat = Flatten<axis = 2>(small) "
+    "shape = Constant<value = int64[3] {1, 3, 64}>() rows = Reshape(flat, shape) level = Sigmoid(rows) "
+    "scores = Transpose<perm = [0, 2, 1]>(level) first = Constant<value = int64[1] {0}>() "
+    "red = Gather<axis = 2>(scores, first) wide = Constant<value = float[1] {16}>() one = Mul(red, wide) "
+    "two = Add(one, wide) boxes = Concat<axis = 2>(one, one, two, two) }",
     Raw(): "(float[1,3,32,32] image) => (float[1,3,1,1] mean, float[1,3,1,1] most) "
     "{ mean = GlobalAveragePool(image) most = GlobalMaxPool(image) }",
 }
@@ -69,15 +75,15 @@ def _of_task(source: Path, place: Path, task: Task, graph: str) -> Path:
     answers = [session.run(None, {"image": x[None]}) for x in golden.tensors]
     golden = Golden(golden.images, golden.tensors, tuple(map(np.concatenate, zip(*answers, strict=True))))
     golden.save(place / "golden.npz")
-    labels = ["road", "sky", "tree"] if isinstance(task, Segmentation) else []
+    labels = ["road", "sky", "tree"] if isinstance(task, Segmentation | Detection) else []
     (place / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
     manifest = read_manifest(source)
-    layouts = {2: "NC", 4: "NCHW"}
+    layouts = {2: "NC", 3: "NAC", 4: "NCHW"}
     outputs = tuple(
         Tensor(o.name, tuple(o.shape), "float32", layouts[len(o.shape)], role=role, tolerance=tolerance)
         for o, role, tolerance in zip(
             session.get_outputs(),
-            (*task.roles[:1], "", ""),
+            (*task.roles[: 2 if isinstance(task, Detection) else 1], "", ""),
             parity.tolerances(manifest.scheme, golden.answers),
             strict=False,
         )

@@ -48,7 +48,7 @@ def make(folder: Path, card: trained.Card, recipe: Recipe) -> Made:
         card.licence,
         card.pruned,
         card.trained_on,
-        "segmentation" if card.task == "segmentation" else None,
+        None if card.task == "classification" else card.task,
         card.ignored,
     )
 

@@ -4,7 +4,6 @@ import android.annotation.SuppressLint
 import android.content.Context
 import android.graphics.ImageFormat
 import android.graphics.Matrix
-import android.graphics.RectF
 import android.graphics.SurfaceTexture
 import android.hardware.camera2.CameraCaptureSession
 import android.hardware.camera2.CameraCharacteristics
@@ -17,6 +16,7 @@ import android.os.Handler
 import android.os.HandlerThread
 import android.util.Size
 import android.view.Surface
+import dev.edgekit.core.Showing
 import dev.edgekit.core.YuvFrame
 import java.util.concurrent.atomic.AtomicBoolean
 import kotlin.math.abs
@@ -164,17 +164,13 @@ class Camera(
     companion object {
         /** A frame of `size`, as the sensor lies, upright in the middle of a view that it covers wholly. */
         fun cover(viewWidth: Int, viewHeight: Int, size: Size, rotation: Int, screen: Int): Matrix {
-            val view = RectF(0f, 0f, viewWidth.toFloat(), viewHeight.toFloat())
             val upright = if (rotation % 180 == 0) size else Size(size.height, size.width)
-            val scale = maxOf(viewWidth.toFloat() / upright.width, viewHeight.toFloat() / upright.height)
+            // the view has stretched the frame, which it shows upright on a screen that is not turned
+            val shown = if (screen % 180 == 0) upright else Size(upright.height, upright.width)
+            val showing = Showing(shown.width, shown.height, viewWidth, viewHeight, covers = true, turned = -screen)
             return Matrix().apply {
-                // the view has stretched the frame, which it shows upright on a screen that is not turned
-                val shown = if (screen % 180 == 0) upright else Size(upright.height, upright.width)
-                val frame = RectF(0f, 0f, shown.width.toFloat(), shown.height.toFloat())
-                frame.offset(view.centerX() - frame.centerX(), view.centerY() - frame.centerY())
-                setRectToRect(view, frame, Matrix.ScaleToFit.FILL)
-                postScale(scale, scale, view.centerX(), view.centerY())
-                postRotate(-screen.toFloat(), view.centerX(), view.centerY())
+                setScale(shown.width.toFloat() / viewWidth, shown.height.toFloat() / viewHeight)
+                postConcat(showing.matrix())
             }
         }
     }

@@ -40,6 +40,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         setContentView(R.layout.main)
         view<View>(R.id.root).keepClearOfBars()
         view<TextureView>(R.id.preview).surfaceTextureListener = this
+        view<OverlayView>(R.id.overlay).covers = true
         view<Button>(R.id.pick).setOnClickListener { pickPhoto(PICK) }
         view<Button>(R.id.measure).setOnClickListener { startActivity(Intent(this, TimesActivity::class.java)) }
         asked = saved?.getBoolean("asked") ?: false
@@ -107,6 +108,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         runs = false
         recent.forget()
         showNothing()
+        view<View>(R.id.preview).contentDescription = getString(R.string.preview)
         for (id in listOf(R.id.timing, R.id.golden)) view<TextView>(id).text = ""
         view<TextView>(R.id.running).text = getString(R.string.opening, wanted.model)
         app.session.use(wanted, { it }) { result ->
@@ -136,6 +138,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         val manager = getSystemService(CameraManager::class.java)
         val found = manager?.let { runCatching { CameraChoice.of(it) }.getOrNull() }
             ?: return notice(getString(R.string.no_camera), getString(R.string.no_camera_hint))
+        view<OverlayView>(R.id.overlay).mirrored = found.facesPerson  // its preview is, the frames that are looked at are not
         noNotice()
         if (surface == null) return  // onSurfaceTextureAvailable comes here again
         chosenCamera = found
@@ -190,7 +193,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private class Seen(val said: Said, val preprocessing: Long, val inference: Long)
 
     private fun show(seen: Seen) {
-        show(seen.said, covers = true)
+        show(seen.said)
         recent.add(seen.preprocessing, seen.inference)
         view<TextView>(R.id.timing).text = getString(R.string.timing, recent.inference / 1e6, recent.preprocessing / 1e6)
     }

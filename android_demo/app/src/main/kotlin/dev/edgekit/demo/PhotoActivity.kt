@@ -69,9 +69,9 @@ class PhotoActivity : Activity() {
         noNotice()
         view<ImageView>(R.id.photo).run {
             setImageBitmap(look.photo.bitmap)
-            contentDescription = rows(look.said).firstOrNull()?.label ?: getString(R.string.photo)
+            contentDescription = spoken(look.said) ?: getString(R.string.photo)
         }
-        show(look.said, covers = false)
+        show(look.said)
         offerAlbum(look)
         showGolden(look.opened)
         view<TextView>(R.id.timing).text = getString(R.string.timing, look.inference, look.preprocessing)

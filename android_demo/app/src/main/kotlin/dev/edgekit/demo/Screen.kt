@@ -17,6 +17,7 @@ import android.widget.TextView
 import dev.edgekit.core.Answer
 import dev.edgekit.core.ClassScore
 import dev.edgekit.core.Classification
+import dev.edgekit.core.Detection
 import dev.edgekit.core.EdgekitException
 import dev.edgekit.core.Embedding
 import dev.edgekit.core.Gallery
@@ -69,18 +70,21 @@ fun Activity.noNotice() {
     view<View>(R.id.notice).visibility = View.GONE
 }
 
-/** A line of an answer. share: of 1, the length of its bar. */
-class Row(val label: String, val figure: String = "", val share: Float = 0f, val colour: Int? = null, val picture: Bitmap? = null)
+/** A line of an answer. share: of 1, the length of its bar; place: where on the picture, in words. */
+class Row(
+    val label: String, val figure: String = "", val share: Float = 0f, val colour: Int? = null, val picture: Bitmap? = null, val place: String? = null,
+)
 
-/** covers: as OverlayView.show. */
-fun Activity.show(said: Said, covers: Boolean) {
+fun Activity.show(said: Said) {
     showRows(rows(said))
-    view<OverlayView>(R.id.overlay).show(said.answer, covers)
+    offerScore(said)
+    view<OverlayView>(R.id.overlay).show(said.answer, (said.answer as? Answer.Boxes)?.let { said.from(it) } ?: 0f)
 }
 
 fun Activity.showNothing() {
     showRows(emptyList())
-    view<OverlayView>(R.id.overlay).show(null, covers = false)
+    offerScore(null)
+    view<OverlayView>(R.id.overlay).show(null)
 }
 
 /** An answer in lines, the most telling first. */
@@ -90,6 +94,7 @@ fun Activity.rows(said: Said): List<Row> = when (val answer = said.answer) {
         val drawn = it.index != answer.background
         percent(it.label, it.part, if (drawn) answer.colours[it.index] else getColor(R.color.ink_soft))
     }
+    is Answer.Boxes -> rows(said, answer, TOP)
     is Answer.Vector -> neighbours(answer, said.nearest)
     is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × ")) }
 }
@@ -128,7 +133,7 @@ fun Activity.showRows(rows: List<Row>) {
             visibility = if (row.picture == null) View.GONE else View.VISIBLE
             setImageBitmap(row.picture)
         }
-        contentDescription = if (row.figure.isEmpty()) row.label else getString(R.string.answer_spoken, row.label, row.figure)
+        contentDescription = spoken(row)
     }
 }
 
@@ -150,6 +155,7 @@ private fun Context.alike(opened: Opened): String = opened.golden.run {
     when (opened.spec.task) {
         is Classification -> getString(R.string.golden_labels, alike.count { it == 1.0 }, pictures)
         is Segmentation -> getString(R.string.golden_pixels, 100 * alike.min())
+        is Detection -> getString(R.string.golden_boxes, alike.min())
         is Embedding -> getString(R.string.golden_cosine, alike.min())
         is Raw -> ""
     }

@@ -1,6 +1,7 @@
 package dev.edgekit.demo
 
 import dev.edgekit.core.Answer
+import dev.edgekit.core.Detection
 import dev.edgekit.core.Gallery
 import dev.edgekit.core.Golden
 import dev.edgekit.core.GoldenReport
@@ -13,18 +14,22 @@ import dev.edgekit.demo.engine.EngineKind
 import dev.edgekit.demo.engine.EngineOptions
 import java.nio.ByteBuffer
 
-/** What a model says of a picture; of an embedding, which kept photos are most like it. */
-class Said(val answer: Answer, val nearest: List<Gallery.Neighbour>)
+/** What the open model says of a picture; of an embedding, which kept photos are most like it. */
+class Said(val answer: Answer, val nearest: List<Gallery.Neighbour>, val opened: Opened)
 
 /** A model that is open, and what its golden examples say of this phone. Of the worker. */
 class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, private val album: Album) {
     val spec get() = model.spec
+
+    /** The score from which on a person wants boxes shown; null: the manifest's. Of the main thread. */
+    var from: Float? = null
     private val embedded = LinkedHashMap<String, FloatArray>()  // of the kept photos, by their names
 
     /** Of the last picture, whose tensor was answered by `values`. */
     fun say(values: Values): Said {
-        val answer = model.read(values)
-        return Said(answer, if (answer is Answer.Vector) gallery().nearest(answer, NEAREST) else emptyList())
+        val task = spec.task
+        val answer = if (task is Detection) task.read(values, model.preprocessor.placement, least(task.threshold)) else model.read(values)
+        return Said(answer, if (answer is Answer.Vector) gallery().nearest(answer, NEAREST) else emptyList(), this)
     }
 
     private fun gallery(): Gallery {
@@ -39,8 +44,11 @@ class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, pri
         return (model.read(values) as Answer.Vector).numbers
     }
 
-    private companion object {
-        const val NEAREST = 5
+    companion object {
+        private const val NEAREST = 5
+
+        /** The lowest score that can be asked for, of a model that has boxes shown from `threshold` on. */
+        fun least(threshold: Float) = minOf(threshold, 0.05f)
     }
 }
 

@@ -120,6 +120,7 @@ internal class TaskReader(private val root: Fields, private val outputs: List<Po
         "classification" -> classification()
         "embedding" -> Embedding(outputs.indexOf(sole("embedding")), fields.boolean("normalized"))
         "segmentation" -> segmentation()
+        "detection" -> detection()
         "raw" -> Raw(outputs)
         else -> throw UnsupportedModel("a model for $name")
     }
@@ -140,20 +141,37 @@ internal class TaskReader(private val root: Fields, private val outputs: List<Po
         val upsample = fields.fields("upsample")
         val size = root.fields("preprocess").doubles("input_size", 2).map { it.toInt() }
         return Segmentation(
-            labels, fields.choice("scores", SCORES), threshold(), fields.optional("background")?.let { fields.int("background") }, palette(),
+            labels, fields.choice("scores", SCORES), threshold(), fields.optional("background")?.let { fields.int("background") },
+            palette(Segmentation::colours),
             Upsampling(channels, output.sides[1], output.sides[2], size[0], size[1], upsample.choice("mode", SMOOTH), upsample.boolean("align_corners")),
         )
     }
 
-    /** A colour a label: opaque ARGB. */
-    private fun palette(): IntArray {
+    private fun detection(): Detection {
+        val boxes = sole("boxes")
+        val scores = sole("scores")
+        val known = outputs == listOf(boxes, scores) && outputs.all { it.layout == Layout.NAC && it.type == ElementType.FLOAT32 }
+        if (!known || boxes.sides != listOf(scores.sides[0], 4) || scores.sides[1] != labels.size) {
+            throw BadManifest("outputs are ${outputs.joinToString { "${it.role} ${it.shape}" }} for boxes of ${labels.size} labels")
+        }
+        val nms = fields.optional("nms")?.let { fields.fields("nms") }?.run {
+            val iou = double("iou").also { if (!(it > 0 && it <= 1)) bad("iou", it) }
+            Nms(iou.toFloat(), count(this, "candidates", 4096))
+        }
+        return Detection(labels, threshold().toFloat(), nms, count(fields, "limit", 1000), palette { Segmentation.colours(it + 1).copyOfRange(1, it + 1) })
+    }
+
+    /** A colour a label, opaque ARGB; of so many labels where the manifest names none. */
+    private fun palette(usual: (Int) -> IntArray): IntArray {
         val colours = fields.list("palette").map { rgb -> fields.numbers("palette", rgb, 3).map { it.toInt() and 255 } }
-        if (colours.isEmpty()) return Segmentation.colours(labels.size)
+        if (colours.isEmpty()) return usual(labels.size)
         if (colours.size != labels.size) fields.bad("palette", "${colours.size} colours for ${labels.size} labels")
         return IntArray(colours.size) { i -> colours[i].fold(255) { argb, part -> argb shl 8 or part } }
     }
 
     private fun threshold() = fields.double("threshold").let { if (it > 0 && it < 1) it else fields.bad("threshold", it) }
+
+    private fun count(of: Fields, name: String, most: Int) = of.int(name).also { if (it !in 1..most) of.bad(name, it) }
 
     private fun only(role: String): Port = sole(role).also { if (outputs.size != 1) throw BadManifest("${outputs.size} outputs of scores, not one") }
 

@@ -4,12 +4,12 @@ package dev.edgekit.core
 enum class ElementType(val bytes: Int) { FLOAT32(4), UINT8(1), INT8(1) }
 
 /** What the sides of a tensor are; UNKNOWN where nothing is known. */
-enum class Layout { NHWC, NCHW, NC, NTC, UNKNOWN }
+enum class Layout { NHWC, NCHW, NC, NTC, NAC, UNKNOWN }
 
 /**
  * An input or output of the file, of batch 1. Real value = scale * (stored - zeroPoint), where scale is given.
  *
- * role       of an output: what it is to the task ("scores", "embedding", "tokens"); "" where the task gives none
+ * role       of an output: what it is to the task ("scores", "boxes", "embedding", "tokens"); "" where the task gives none
  * tolerance  of an output: how far its real numbers may lie from the golden ones
  */
 class Port(

@@ -12,6 +12,15 @@ class Placement(
     /** A point of the input as one of the picture, x and y. */
     fun back(x: Double, y: Double) = Pair((x - offsetX) / scaleX, (y - offsetY) / scaleY)
 
+    /** A part of the input as one of the picture, without what lies beyond its edges. */
+    fun back(part: Area): Area {
+        val (left, top) = back(part.left.toDouble(), part.top.toDouble())
+        val (right, bottom) = back(part.right.toDouble(), part.bottom.toDouble())
+        fun across(x: Double) = x.coerceIn(0.0, width.toDouble()).toFloat()
+        fun down(y: Double) = y.coerceIn(0.0, height.toDouble()).toFloat()
+        return Area(across(left), down(top), across(right), down(bottom))
+    }
+
     /** For each column of the picture the one of an input of `side` columns that lies under its centre. */
     internal fun columns(side: Int) = under(width, scaleX, offsetX, side)
 

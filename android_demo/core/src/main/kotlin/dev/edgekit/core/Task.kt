@@ -3,7 +3,7 @@ package dev.edgekit.core
 /** Real numbers of one answer, an array for each output in the manifest's order: channels first, without the batch. */
 typealias Values = List<FloatArray>
 
-/** What a model's answers mean; the same four as in edgekit/tasks. Of one thread, as the Model that holds it. */
+/** What a model's answers mean; the same five as in edgekit/tasks. Of one thread, as the Model that holds it. */
 sealed interface Task {
     /** `at`: where on the picture its input lies. */
     fun read(values: Values, at: Placement): Answer
@@ -50,6 +50,19 @@ sealed interface Answer {
         }
     }
 
+    /**
+     * Things on a picture, the best first, in its own pixels.
+     *
+     * colours    ARGB for each label
+     * threshold  of scores: from it on the model would have them shown
+     * at         where on the picture the input lies
+     */
+    class Boxes(
+        val labels: List<String>, val colours: IntArray, val at: Placement, val threshold: Float, val boxes: List<Box>,
+    ) : Answer {
+        fun from(score: Float): List<Box> = boxes.filter { it.score >= score }
+    }
+
     /** An embedding of length 1. */
     class Vector(val numbers: FloatArray) : Answer
 
@@ -59,6 +72,9 @@ sealed interface Answer {
 
 /** One class of an answer. holds: of classes that do not exclude each other, whether it is on the picture; else null. */
 data class ClassScore(val index: Int, val label: String, val probability: Float, val holds: Boolean? = null)
+
+/** A thing: its label, the score of that, 0..1, and where it is. */
+class Box(val index: Int, val label: String, val score: Float, val area: Area)
 
 /** How much of a picture a label covers, of 1. */
 data class Share(val index: Int, val label: String, val part: Float)

@@ -79,7 +79,7 @@ class ModelSpecTest {
         val mask = """{"name": "segmentation", "scores": "logits", "threshold": 0.5, "background": null, "palette": [[1, 2, 3]],
             "upsample": {"mode": "nearest", "align_corners": false}}"""
         val vector = """{"name": "embedding", "normalized": true}"""
-        assertEquals("a model for detection", refused("""{"name": "detection"}""", "", Given.port("o", "[1, 2]", "NC")))
+        assertEquals("a model for poses", refused("""{"name": "poses"}""", "", Given.port("o", "[1, 2]", "NC")))
         assertEquals("manifest.json: outputs[0].shape is [1, 3] for 2 labels", refused(classes, "a\nb\n", scores("[1, 3]", "NC")))
         assertEquals("manifest.json: outputs: 2 of role scores, not one", refused(classes, "a\n", scores("[1, 1]", "NC"), scores("[1, 1]", "NC")))
         assertEquals("manifest.json: 2 outputs of scores, not one", refused(classes, "a\n", scores("[1, 1]", "NC"), Given.port("o", "[1]", "")))
@@ -98,6 +98,42 @@ class ModelSpecTest {
     }
 
     @Test
+    fun `boxes and scores of a detector belong together`() {
+        val task = """{"name": "detection", "threshold": 0.25, "nms": {"iou": 0.65, "candidates": 1000}, "limit": 100, "palette": [[1, 2, 3], [0, 255, 0]]}"""
+        val boxes = Given.port("b", "[1, 6, 4]", "NAC", role = "boxes")
+        val scores = Given.port("s", "[1, 6, 2]", "NAC", role = "scores")
+        fun read(given: String = task, vararg outputs: String = arrayOf(boxes, scores)) =
+            ModelSpec.parse(Given.third(given, outputs.asList(), 2), "bag\nshoe\n").task as Detection
+        fun refused(read: () -> Detection) = thrown<BadManifest> { read() }.message
+        read().run {
+            assertEquals(listOf(0.25f, 100, 0.65f, 1000), listOf(threshold, limit, nms!!.iou, nms.candidates))
+            assertEquals(listOf(0xFF010203.toInt(), 0xFF00FF00.toInt()), palette.asList())
+        }
+        assertEquals(null, read(task.replace(Regex("\\{\"iou[^}]*}"), "null")).nms)
+        val plain = read(task.replace(Regex("\"palette.*"), "\"palette\": []}"))
+        assertEquals(listOf(0xFF800000.toInt(), 0xFF008000.toInt()), plain.palette.asList())  // those of masks, without the black
+        assertEquals("manifest.json: task.threshold is 1.0", refused { read(task.replace("0.25", "1.0")) })
+        assertEquals("manifest.json: task.nms.iou is 0.0", refused { read(task.replace("0.65", "0.0")) })
+        assertEquals("manifest.json: task.nms.candidates is 0", refused { read(task.replace("1000", "0")) })
+        assertEquals("manifest.json: task.nms.candidates is 4097", refused { read(task.replace("1000", "4097")) })
+        assertEquals("manifest.json: task.limit is 0", refused { read(task.replace("100,", "0,")) })
+        assertEquals("manifest.json: task.palette is 1 colours for 2 labels", refused { read(task.replace(", [0, 255, 0]", "")) })
+        assertEquals("manifest.json: outputs: 0 of role boxes, not one", refused { read(task, scores) })
+        assertEquals("manifest.json: outputs: 2 of role scores, not one", refused { read(task, boxes, scores, scores) })
+        val other = "manifest.json: outputs are %s for boxes of 2 labels"
+        assertEquals(other.format("boxes [1, 6, 4], scores [1, 5, 2]"), refused { read(task, boxes, scores.replace("6", "5")) })
+        assertEquals(other.format("boxes [1, 6, 4], scores [1, 6, 3]"), refused { read(task, boxes, scores.replace("6, 2", "6, 3")) })
+        assertEquals(other.format("boxes [1, 6, 5], scores [1, 6, 2]"), refused { read(task, boxes.replace("6, 4", "6, 5"), scores) })
+        val more = Given.port("o", "[1, 1]", "NC", role = "more")
+        assertEquals(other.format("boxes [1, 6, 4], scores [1, 6, 2], more [1, 1]"), refused { read(task, boxes, scores, more) })
+        val turned = other.format("scores [1, 6, 2], boxes [1, 6, 4]")
+        assertEquals(turned, refused { read(task, scores, boxes) })
+        for (wrong in listOf(scores.replace("NAC", "NTC"), scores.replace("float32", "uint8"))) {
+            assertEquals(other.format("boxes [1, 6, 4], scores [1, 6, 2]"), refused { read(task, boxes, wrong) })
+        }
+    }
+
+    @Test
     fun `labels that do not match the outputs are counted`() {
         val error = thrown<LabelsDoNotMatch> { ModelSpec.parse(Given.manifest(), "a\nb\n") }
         assertEquals("labels.txt has 2 lines for 5 labels", error.message)
@@ -108,7 +144,7 @@ class ModelSpecTest {
     fun `what this app cannot run says so`() {
         for ((from, to) in listOf(
             "\"target\": \"tflite\",\n  \"task\"" to "\"target\": \"openvino\",\n  \"task\"",
-            "\"task\": \"classification\"" to "\"task\": \"detection\"",
+            "\"task\": \"classification\"" to "\"task\": \"poses\"",
             "\"dtype\": \"uint8\"" to "\"dtype\": \"int16\"",
         )) thrown<UnsupportedModel> { Given.spec { it.replace(from, to) } }
     }

@@ -93,6 +93,38 @@ class PixelsTest {
     }
 
     @Test
+    fun `answers become the boxes of Python`() {
+        val vectors = vectors("boxes")
+        val taken = HashMap<String, Int>()
+        fun floats(name: String, count: Int) = FloatArray(count).also { made ->
+            val from = taken.getOrDefault(name, 0)
+            for (i in made.indices) made[i] = vectors.getValue(name).data.getFloat(4 * (from + i))
+            taken[name] = from + count
+        }
+        for (i in 0 until vectors.getValue("counts").size) {
+            val (anchors, classes, height, width, w) = (0..4).map { vectors.getValue("sizes").data.getInt(24 * i + 4 * it) }
+            val (threshold, from, iou, candidates, limit) = (0..4).map { vectors.getValue("rules").data.getDouble(40 * i + 8 * it) }
+            val h = vectors.getValue("sizes").data.getInt(24 * i + 20)
+            val nms = if (iou > 0) Nms(iou.toFloat(), candidates.toInt()) else null
+            val task = Detection(List(classes) { "$it" }, threshold.toFloat(), nms, limit.toInt(), IntArray(classes))
+            val values = listOf(floats("boxes", 4 * anchors), floats("scores", anchors * classes))
+            val count = vectors.getValue("counts").data.getInt(4 * i)
+            val labels = (0 until count).map { vectors.getValue("labels").data.getInt(4 * (taken.getOrDefault("labels", 0) + it)) }
+            taken.merge("labels", count, Int::plus)
+            val what = "$anchors x $classes of $width x $height, $w x $h, threshold $threshold from $from, nms $iou of $candidates, limit $limit"
+            val found = task.found(values, from.toFloat())
+            assertEquals(what, labels, found.map { it.index })
+            assertEquals(what, floats("scored", count).asList(), found.map { it.score })
+            assertEquals(what, floats("found", 4 * count).asList(), found.flatMap { it.area.run { listOf(left, top, right, bottom) } })
+            val at = Fit(Fit.Size(w, h), fitting(height, width, vectors.getValue("modes").data.getInt(4 * i), Filter.BILINEAR, 1.0)).placement
+            val back = task.read(values, at, from.toFloat()).boxes.flatMap { it.area.run { listOf(left, top, right, bottom) } }
+            assertEquals(what, floats("back", 4 * count).asList(), back)
+            val moved = FloatArray(4 * anchors) { values[0][it] + it % 3 }
+            assertEquals(what, vectors.getValue("alike").data.getDouble(8 * i), task.alike(values, listOf(moved, values[1])), 0.0)
+        }
+    }
+
+    @Test
     fun `pictures are as alike as Python finds them`() {
         val vectors = vectors("vectors")
         val similarity = vectors.getValue("similarity").floats()

@@ -127,6 +127,23 @@ class TasksTest {
         assertEquals(listOf(0f), rows(bilinear = true, aligned = true, size = 1))
     }
 
+    @Test
+    fun `of boxes around one thing the best is shown, of each label by itself`() {
+        val task = Detection(listOf("bag", "shoe"), 0.5f, Nms(0.5f, 1000), 100, intArrayOf(1, 2))
+        // two that overlap by just the limit, one by more, and one elsewhere, in a letterbox of half the picture's size
+        val boxes = floatArrayOf(4f, 2f, 8f, 6f, 4f, 2f, 8f, 4f, 4f, 2f, 8f, 5f, 0f, 0f, 3f, 20f)
+        val scores = floatArrayOf(0.9f, 0.1f, 0.75f, 0.9f, 0.8f, 0.1f, 0.5f, 0.3f)
+        val at = Placement(20, 16, 0.5, 0.5, 2.0, 0.0)
+        val answer = task.read(listOf(boxes, scores), at, 0.25f)
+        val said = answer.boxes.map { "${it.label} ${it.score} at ${it.area.run { listOf(left, top, right, bottom) }}" }
+        val best = listOf("bag 0.9 at [4.0, 4.0, 12.0, 12.0]", "shoe 0.9 at [4.0, 4.0, 12.0, 8.0]", "bag 0.75 at [4.0, 4.0, 12.0, 8.0]")
+        assertEquals(best + listOf("bag 0.5 at [0.0, 0.0, 2.0, 16.0]", "shoe 0.3 at [0.0, 0.0, 2.0, 16.0]"), said)
+        assertEquals(listOf(5, 4, 3, 0), listOf(0.25f, 0.5f, 0.6f, 0.95f).map { answer.from(it).size })
+        assertEquals(4, task.read(listOf(boxes, scores), at).boxes.size)
+        assertEquals(1.0, task.alike(listOf(boxes, FloatArray(8)), listOf(boxes, FloatArray(8))), 0.0)
+        assertEquals(0.0, task.alike(listOf(boxes, scores), listOf(boxes, FloatArray(8))), 0.0)
+    }
+
     private fun embedding() = ModelSpec.parse(
         Given.third(
             """{"name": "embedding", "pooling": "class token", "grid": [1, 2], "normalized": false}""",

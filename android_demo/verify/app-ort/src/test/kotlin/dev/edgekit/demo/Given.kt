@@ -28,9 +28,11 @@ import org.robolectric.Shadows.shadowOf
 const val TINY = "tiny-tflite-int8"
 const val ONNX = "tiny-onnx-int8"
 const val SEGMENTER = "tiny3-segmentation-tflite-int8"
+const val DETECTOR = "tiny3-detection-tflite-fp32"
 const val EMBEDDER = "tiny3-embedding-onnx"
 const val RAW = "depth-onnx-fp32"
 const val REAL = "mobilenetv2-tflite-int8-static"
+const val CLOTHES = "unet_micro-onnx-fp32"
 
 /** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
 @RunWith(AppRunner::class)

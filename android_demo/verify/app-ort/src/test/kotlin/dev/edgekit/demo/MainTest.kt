@@ -14,6 +14,7 @@ import android.util.Size
 import android.view.View
 import android.view.WindowInsets
 import android.widget.Spinner
+import dev.edgekit.core.Showing
 import dev.edgekit.demo.engine.EngineKind
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -32,7 +33,7 @@ class MainTest : AppTest() {
 
     @Test
     fun `the first launch checks the artifact's examples on this phone, and asks for the camera`() {
-        for (model in listOf(TINY, ONNX, SEGMENTER, EMBEDDER, RAW, REAL)) {
+        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, REAL)) {
             choose(model)
             val main = started().get()
             assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
@@ -123,13 +124,38 @@ class MainTest : AppTest() {
         assertEquals(140, main.overlay()[0] ushr 24)
     }
 
+    @Test
+    fun `boxes lie over the camera's picture, which a front camera shows as in a mirror`() {
+        choose(DETECTOR)
+        allow()
+        for ((front, place) in listOf(CameraCharacteristics.LENS_FACING_BACK to "left", CameraCharacteristics.LENS_FACING_FRONT to "right")) {
+            val manager = app.getSystemService(CameraManager::class.java)!!
+            shadowOf(manager).addCamera("0", camera(front, 90))
+            val main = started().get()
+            // blue is the left half of a picture of 80 x 60
+            main.look(frame(dev.edgekit.core.Picture(80, 60, IntArray(4800)), blue = 255, until = 40))
+            settle()
+            assertEquals("blue", main.answers().first())
+            val spoken = "${main.view<View>(R.id.preview).contentDescription}"
+            assertTrue(spoken, Regex("\\d+ found, with a score of 30 % or more; blue, \\d\\d\\.\\d %, upper $place; .*").matches(spoken))
+            val width = main.view<View>(R.id.overlay).width
+            val drawn = main.overlay().withIndex().filter { it.value != 0 }.map { it.index % width }
+            val (left, right) = Pair(drawn.count { it < width / 3 }, drawn.count { it >= width - width / 3 })
+            assertEquals(place, if (left > right) "left" else "right")
+            shadowOf(manager).removeCamera("0")
+        }
+    }
+
     /** As the sensor lies: turned back by 90 degrees, so that it is upright after its rotation by 90. */
-    private fun frame(picture: dev.edgekit.core.Picture, blue: Int = 128): dev.edgekit.core.YuvFrame {
+    private fun frame(picture: dev.edgekit.core.Picture, blue: Int = 128, until: Int = picture.width): dev.edgekit.core.YuvFrame {
         val (w, h) = picture.height to picture.width
         val y = java.nio.ByteBuffer.allocateDirect(w * h)
         for (row in 0 until h) for (x in 0 until w) y.put(row * w + x, picture.argb[x * picture.width + picture.width - 1 - row].toByte())
         val chroma = java.nio.ByteBuffer.allocateDirect((w + 1) / 2 * ((h + 1) / 2)).apply { while (hasRemaining()) put(128.toByte()) }
-        val cb = java.nio.ByteBuffer.allocateDirect(chroma.capacity()).apply { while (hasRemaining()) put(blue.toByte()) }
+        // its rows are the upright picture's columns, from the right on
+        val cb = java.nio.ByteBuffer.allocateDirect(chroma.capacity()).apply {
+            while (hasRemaining()) put((if (h - 1 - 2 * (position() / ((w + 1) / 2)) < until) blue else 128).toByte())
+        }
         return dev.edgekit.core.YuvFrame(w, h, 90, y, w, cb, chroma, (w + 1) / 2, 1)
     }
 
@@ -169,6 +195,29 @@ class MainTest : AppTest() {
             val box = android.graphics.RectF(0f, 0f, width.toFloat(), height.toFloat()).also { matrix.mapRect(it) }
             assertTrue("$box over $width x $height", box.left <= 0.1 && box.top <= 0.1 && box.right >= width - 0.1 && box.bottom >= height - 0.1)
             assertTrue(minOf(box.width() - width, box.height() - height) < 0.5)
+        }
+    }
+
+    /** A point of the sensor's frame as the preview shows it, and as what the model finds there is drawn. */
+    @Test
+    fun `answers lie on the preview, whichever camera it is and however the phone is turned`() {
+        val size = Size(1280, 720)
+        fun upright(turned: Int, mirrored: Boolean = false) =
+            (if (turned % 180 == 0) size else Size(720, 1280)).let { it to Showing(1280, 720, it.width, it.height, covers = true, mirrored, turned) }
+        for (front in listOf(false, true)) for (screen in listOf(0, 90, 180, 270)) {
+            val choice = CameraChoice("0", size, if (front) 270 else 90, front)
+            val (width, height) = if (screen % 180 == 0) Pair(900, 700) else Pair(700, 900)
+            val (seen, turn) = upright(choice.rotation(screen))
+            // Android's part: upright on a phone that is not turned, a front camera's as in a mirror, stretched over the view
+            val (natural, given) = upright(choice.rotation(0), front)
+            for ((x, y) in listOf(100.0 to 50.0, 1000.0 to 600.0)) {
+                val (right, down) = turn.point(x, y)
+                val drawn = Showing(seen.width, seen.height, width, height, covers = true, front).point(right, down)
+                val shown = given.point(x, y).let { (a, b) -> floatArrayOf((a / natural.width * width).toFloat(), (b / natural.height * height).toFloat()) }
+                Camera.cover(width, height, size, choice.rotation(screen), screen).mapPoints(shown)
+                assertEquals("front $front, screen $screen", shown[0].toDouble(), drawn.first, 0.01)
+                assertEquals("front $front, screen $screen", shown[1].toDouble(), drawn.second, 0.01)
+            }
         }
     }
 
@@ -231,7 +280,7 @@ class MainTest : AppTest() {
     fun `a phone that answers wrongly is told so`() {
         for ((model, alike) in listOf(
             TINY to ", the same best class for 4 of 4 examples.", SEGMENTER to ", the same class for 100.0 % of the pixels of the worst example.",
-            EMBEDDER to ", a cosine of 1.000 in the worst example.", RAW to ").",
+            DETECTOR to ", an F1 of 1.000 of the boxes of the worst example.", EMBEDDER to ", a cosine of 1.000 in the worst example.", RAW to ").",
         )) {
             carry(model, manifest { it.replace(Regex("\"(golden_)?tolerance\": [0-9.e-]+"), "\"\$1tolerance\": -1") })
             val main = started().get()

@@ -6,6 +6,7 @@ import android.net.Uri
 import android.os.Bundle
 import android.widget.ImageView
 import android.widget.LinearLayout
+import android.widget.SeekBar
 import android.widget.TextView
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -55,6 +56,38 @@ class PhotoTest : AppTest() {
         if (over.height > 120 * scale + 4) assertEquals(0, drawn[over.width / 2])  // beside the photo nothing
         choose(TINY)
         assertEquals(setOf(0), shared(photo { png(colours()).inputStream() }).get().overlay().toSet())
+    }
+
+    @Test
+    fun `boxes lie over the photo with their names, and a slider shows those of other scores`() {
+        choose(DETECTOR)
+        val photo = shared(photo { png(colours()).inputStream() }).get()
+        assertEquals("", photo.notice())
+        val found = photo.text(R.id.found)
+        assertTrue(found, Regex("\\d+ found, with a score of 30 % or more").matches(found))
+        assertTrue(photo.shown(R.id.score))
+        assertEquals(5, photo.answers().count { it == "red" || it == "blue" })
+        val spoken = "${photo.view<ImageView>(R.id.photo).contentDescription}"
+        assertTrue(spoken, spoken.startsWith("$found; ") && Regex(" %, (upper |lower )?(left|right|top|middle|bottom)(;|$)").findAll(spoken).count() == 5)
+        val count = found.takeWhile { it.isDigit() }.toInt()
+        val colours = photo.overlay().toSet()
+        assertTrue("$colours", listOf(0xFF800000, 0xFF008000).all { it.toInt() in colours })  // red's and blue's, of labels 1 and 2 of masks
+        val slider = photo.view<SeekBar>(R.id.from)
+        fun slide(percent: Int) = slider.performAccessibilityAction(
+            android.R.id.accessibilityActionSetProgress, Bundle().apply { putFloat("android.view.accessibility.action.ARGUMENT_PROGRESS_VALUE", percent.toFloat()) },
+        )
+        assertEquals(listOf(30, 5, 99), listOf(slider.progress, slider.min, slider.max))
+        slide(5)
+        assertTrue(photo.text(R.id.found).takeWhile { it.isDigit() }.toInt() > count)
+        slide(99)
+        assertEquals("0 found, with a score of 99 % or more", photo.text(R.id.found))
+        assertEquals("0 found, with a score of 99 % or more", photo.view<ImageView>(R.id.photo).contentDescription)
+        assertEquals(setOf(0), photo.overlay().toSet())
+        assertEquals(99, shared(photo { png(colours()).inputStream() }).get().view<SeekBar>(R.id.from).progress)
+        choose(TINY)
+        assertFalse(shared(photo { png(colours()).inputStream() }).get().shown(R.id.score))
+        choose(DETECTOR)
+        assertEquals(30, shared(photo { png(colours()).inputStream() }).get().view<SeekBar>(R.id.from).progress)
     }
 
     @Test

@@ -1,0 +1,70 @@
+"""A scale for each channel in front of depthwise convolutions, for runtimes that multiply such integers: OpenVINO.
+
+Each channel of a depthwise convolution is added up by itself, so that integers of different scales need not meet. Behind
+SiLU channels differ by more than eight bits hold: YOLOX-Nano's boxes come at 7 dB with one scale for all.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from edgekit.exporters.ranges import Channels
+
+
+def inputs(model: onnx.ModelProto) -> dict[str, str]:
+    """The name of every depthwise convolution of a float graph -> the tensor that it reads."""
+    shapes = {i.name: list(i.dims) for i in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        if node.op_type == "Conv" and groups > 1 and shapes.get(node.input[1], [0])[:2] == [groups, 1]:
+            found[node.name] = node.input[0]
+    return found
+
+
+def by_channel(made: onnx.ModelProto, depthwise: dict[str, str], seen: Channels) -> None:
+    """Give depthwise convolutions of a QDQ graph, in place, integers of their own, with a scale and a zero for each channel.
+
+    depthwise: what `inputs` found. One that stays in float does so.
+    """
+    makers = {name: node for node in made.graph.node for name in node.output}
+    nodes: list[onnx.NodeProto] = []
+    done: set[str] = set()
+    for node in made.graph.node:
+        maker = makers.get(node.input[0]) if node.name in depthwise else None
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            source = depthwise[node.name]
+            node.input[0] = f"{source}/by_channel"
+            if source not in done:
+                nodes += _pair(made, source, *seen.found(source))
+                done.add(source)
+        nodes.append(node)
+    _put(made, nodes)
+
+
+def _pair(
+    made: onnx.ModelProto, source: str, steps: NDArray[np.float32], zeros: NDArray[np.uint8]
+) -> Iterator[onnx.NodeProto]:
+    """The nodes that make integers of a tensor and floats of these, with constants of theirs."""
+    names = [f"{source}/steps", f"{source}/zeros"]
+    made.graph.initializer.extend(
+        numpy_helper.from_array(values, name) for values, name in zip((steps, zeros), names, strict=True)
+    )
+    integers, floats = f"{source}/by_channel_integers", f"{source}/by_channel"
+    yield onnx.helper.make_node("QuantizeLinear", [source, *names], [integers], integers, axis=1)
+    yield onnx.helper.make_node("DequantizeLinear", [integers, *names], [floats], floats, axis=1)
+
+
+def _put(made: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """The nodes in place of a graph's own, without those that nobody reads any more."""
+    wanted = {output.name for output in made.graph.output}
+    kept = []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+            kept.append(node)
+    del made.graph.node[:]
+    made.graph.node.extend(reversed(kept))

@@ -1,0 +1,109 @@
+"""The model that a run begins with: one that answers the classes of the pictures, by what the pictures show of them."""
+
+from dataclasses import replace
+from typing import Literal
+
+from edgekit import models
+from edgekit.data import Splits
+from edgekit.data.classes import few
+from edgekit.errors import RequestError, UnsupportedError
+from edgekit.models import LoadedModel, answers, heads
+from edgekit.models.picking import Pick
+from edgekit.models.segmenting import WithoutInterpolation
+from edgekit.tasks import Classification, Detection, Embedding, Segmentation
+from edgekit.tasks.classification import LOGITS
+from edgekit.training import lessons
+from edgekit.training.settings import Settings
+from edgekit.training.setup import Say
+
+
+def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
+    """The model with a head for these classes; its own where it already knows them."""
+    shown = _shown(splits)
+    _check_shown(settings, shown)
+    recipe = settings.recipe("auto" if shown == "classification" else shown)
+    planned = models.plan(recipe)
+    say(f"weights: {planned.choice.source} ({planned.choice.why})")
+    loaded = models.load(recipe, planned)
+    for note in loaded.notes:
+        if note != models.UNNAMED:  # the pictures' folders or table name them
+            say(note)
+    if isinstance(loaded.module, Pick | WithoutInterpolation):
+        raise UnsupportedError(
+            f"{settings.model} answers more than train can learn from",
+            hint="a function that wraps the model and returns one tensor",
+        )
+    fitted = {"classification": _classifier, "segmentation": _segmenter, "detection": _detector}[shown]
+    return fitted(settings, loaded, splits.labels, say)
+
+
+def _shown(splits: Splits) -> Literal["classification", "segmentation", "detection"]:
+    """What there is to learn from the pictures, by the task."""
+    if splits.train.objects is not None:
+        return "detection"
+    return "classification" if splits.train.masks is None else "segmentation"
+
+
+def _classifier(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
+    if isinstance(model.task, Embedding):
+        width = model.answer_shapes[0][1]
+        module = heads.give(model.module, width, len(labels), seed=settings.seed)
+        say(f"a head for {len(labels)} classes on {width} features")
+        return replace(model, module=module, task=LOGITS)
+    if not isinstance(model.task, Classification):
+        raise RequestError(
+            f"{settings.model} is a {model.task}, and --data shows a class for each picture",
+            hint="pictures with boxes: images/ beside labels/"
+            if isinstance(model.task, Detection)
+            else "pictures with masks: images/ beside masks/",
+        )
+    answers.check_logits(model.trace, settings.model)
+    if not model.has_labels(labels):
+        if settings.qat:
+            raise RequestError(
+                f"{settings.model} does not know these {len(labels)} classes, and --qat comes after training",
+                hint="a first run without --qat, then edgekit train RUN --qat",
+            )
+        heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
+        say(f"a new head for {len(labels)} classes")
+    return model
+
+
+def _segmenter(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
+    assert isinstance(model.task, Segmentation)
+    if model.task.scores != "logits":
+        raise UnsupportedError(
+            f"{settings.model} answers probabilities; cross-entropy wants logits",
+            hint="a function that returns the network without its last step",
+        )
+    channels = model.answer_shapes[0][1]
+    if (channels == 1 and len(labels) == 2) or model.has_labels(labels):
+        return model
+    if not hasattr(model.module, "reset_classifier"):
+        if channels != len(labels):
+            raise RequestError(
+                f"{settings.model} answers {channels} classes, and there are {len(labels)} ({few(labels)})",
+                hint=f"a function that makes a network of {len(labels)} channels",
+            )
+        return model
+    heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
+    say(f"a new head for {len(labels)} classes")
+    return model
+
+
+def _detector(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
+    lessons.of(model.module, settings.model, model.preprocess.input_size)  # refused before anything runs
+    if not model.has_labels(labels):
+        heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
+        say(f"a new head for {len(labels)} classes")
+    return model
+
+
+def _check_shown(settings: Settings, shown: str) -> None:
+    """Refuse what train does for classifiers alone. Raises RequestError."""
+    if shown == "classification":
+        return
+    for name in ("qat", "distill", "freeze"):
+        if getattr(settings, name):
+            held = "masks" if shown == "segmentation" else "boxes"
+            raise RequestError(f"--{name} is for classifiers, and --data holds {held}", hint="leave it out")
