@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgekit import recipe
+from edgekit import parity, recipe
 from edgekit.errors import RecipeError
 from edgekit.preprocess import Placement
 from edgekit.tasks import Boxes, Detection, Nms, caution
@@ -156,3 +156,11 @@ def test_a_label_has_its_own_colour_and_none_is_black():
         Boxes(*(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))).above(0.5).labels.size
         == 0
     )
+
+
+@pytest.mark.parametrize(("scheme", "passes"), [("int8-static", True), ("fp32", False)])
+def test_a_proof_that_finds_little_judges_no_int8_file_and_every_other(scheme, passes):
+    few, noisy = batch(4, scale=0.3), batch(4, noise=400, scale=0.3)
+    proof = parity.prove(Detection(), scheme, [(few, noisy)], runtime="r", source="s", advisory=False)
+    assert proof.sqnr_db < proof.min_sqnr_db
+    assert (proof.advisory, proof.passed) == (passes, passes)
