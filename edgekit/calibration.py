@@ -27,6 +27,7 @@ ACROSS = 16  # square pictures side by side in a contact sheet
 SHEETS = {
     "fashion-mnist": "Fashion-MNIST training pictures",
     "unet_micro": "collages of Fashion-MNIST training pictures",
+    "yolox_micro": "collages of Fashion-MNIST training pictures",
 }
 ADVICE = "your own pictures calibrate better: --calibration DIR"
 

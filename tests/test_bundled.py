@@ -6,6 +6,7 @@ import fashion
 import numpy as np
 import pytest
 import torch
+import train_detector
 import train_segmenter
 from PIL import Image
 
@@ -13,10 +14,11 @@ from edgekit import models, schemes, zoo
 from edgekit.calibration import describe
 from edgekit.preprocess import fit, normalise
 from edgekit.recipe import Quantize, Recipe
-from edgekit.tasks import Segmentation
+from edgekit.tasks import Detection, Segmentation
+from edgekit.tasks.average_precision import average_precision, mean
 
 pytestmark = pytest.mark.full
-CLASSIFIERS = sorted(p.stem for p in zoo.BUNDLED.glob("*.safetensors") if p.stem != "unet_micro")
+CLASSIFIERS = sorted(p.stem for p in zoo.BUNDLED.glob("*.safetensors") if p.stem not in ("unet_micro", "yolox_micro"))
 PICTURES = 200
 LEAST = {"mobilenetv2": 0.92, "efficientnet_lite0": 0.92, "vit_micro": 0.88, "swin_micro": 0.88}
 
@@ -80,9 +82,22 @@ def test_int8_of_the_segmenter_loses_less_than_a_point_in_any_runtime():
         assert rows[target, "fp32"]["pixels"] >= 0.9999
 
 
-def test_its_sheet_calibrates_with_whole_pictures():
-    with Image.open(zoo.BUNDLED / "unet_micro.webp") as sheet:
+def test_the_detector_is_as_good_as_its_card_says():
+    """On the first of its test pictures: items and photographs that it never saw."""
+    recipe = Recipe("yolox_micro", "torch", weights="bundled")
+    model = models.load(recipe, models.plan(recipe))
+    assert isinstance(model.task, Detection)
+    assert (model.labels, model.preprocess.crop_mode) == (tuple(train_detector.LABELS), "letterbox")
+    pictures = train_detector.drawn(train_detector.held_out(), 64)
+    found = average_precision(train_detector.matched(model.module, pictures), len(model.labels))
+    assert abs(float(mean(found, 0)[0]) - card("yolox_micro")["test_ap50"]) < 0.1
+    assert (zoo.BUNDLED / "yolox_micro.safetensors").stat().st_size < 1e6
+
+
+@pytest.mark.parametrize("name", ["unet_micro", "yolox_micro"])
+def test_its_sheet_calibrates_with_whole_pictures(name):
+    with Image.open(zoo.BUNDLED / f"{name}.webp") as sheet:
         assert sheet.size == (16 * 128, 10 * 128)
-    planned = models.plan(Recipe("unet_micro", "torch", weights="bundled"))
-    assert planned.pictures == zoo.BUNDLED / "unet_micro.webp"
+    planned = models.plan(Recipe(name, "torch", weights="bundled"))
+    assert planned.pictures == zoo.BUNDLED / f"{name}.webp"
     assert describe("default", 128, planned.pictures).startswith("128 collages of Fashion-MNIST")

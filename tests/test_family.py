@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgekit import models, schemes
+from edgekit import models, pipeline, schemes
 from edgekit.models.family import family
 from edgekit.recipe import Quantize, Recipe
 
@@ -164,6 +164,16 @@ def test_the_reason_is_true_of_the_network():
     assert reason("timm:mixer_s32_224", "onnx") == ("mlp", "linear layers in integers; GELU and LayerNorm in float")
     assert reason("vit_tiny")[1].startswith("linear layers in integers; softmax, GELU and LayerNorm in float")
     assert "softmax and ReLU in float" in reason("timm:nextvit_small")[1]
+
+
+def test_an_embedding_may_take_another_scheme_than_a_classifier(tmp_path):
+    asked = Recipe(
+        model="timm:vit_small_patch14_dinov2", target="openvino", weights="random", quantize=Quantize("int8")
+    )
+    intent = pipeline.plan(asked, tmp_path / "out")
+    assert intent.recipe.quantize.scheme == "int8-weight-only"
+    assert intent.reason.startswith("weights in integers")
+    assert intent.decided("classification")[0].quantize.scheme == "int8-static"
 
 
 def test_every_reason_can_be_filled_in():
