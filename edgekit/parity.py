@@ -43,8 +43,7 @@ LIMITS = {
 }
 
 
-# dB, of int8 detectors: most of their scores are of places where nothing is, so that what they find judges
-FOUND = 10.0
+FOUND = 10.0  # dB, of int8 detectors: most scores are of places where nothing is, so that what they find judges
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
 
