@@ -13,7 +13,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from edgekit import models
 from edgekit.errors import WeightsError
-from edgekit.models import LoadedModel, detecting
+from edgekit.models import LoadedModel, detecting, settling
 from edgekit.models.settling import settle
 from edgekit.models.yolox import STRIDES, YoloX, decode, take_rgb
 from edgekit.recipe import Recipe
@@ -163,6 +163,25 @@ def test_a_published_onnx_file_is_read_in_the_order_of_its_convolutions(
     (tmp_path / "broken.onnx").write_bytes(b"\x08\x99" * 9)
     with pytest.raises(WeightsError, match="not a whole ONNX file"):
         asked(tmp_path / "broken.onnx")
+
+
+@torch.no_grad()
+def test_a_published_onnx_file_can_be_trained_on(net: YoloX, pictures: torch.Tensor) -> None:
+    """Its BatchNorms are folded: in training they would answer at another scale, until they are given statistics."""
+    made, own = copy.deepcopy(net), dict(net.named_modules())
+    for name, layer in made.named_modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            beside = made.get_submodule(name.removesuffix("bn") + "conv")
+            merged = fuse_conv_bn_eval(own[name.removesuffix("bn") + "conv"], own[name])  # type: ignore[type-var,arg-type]
+            beside.weight.copy_(merged.weight)
+            layer.weight.fill_(1), layer.running_mean.zero_(), layer.running_var.fill_(1).sub_(layer.eps)  # type: ignore[union-attr,operator]
+            layer.bias.copy_(merged.bias)
+    assert (settling.folded(net), len(settling.folded(made))) == ([], sum("bn.weight" in k for k in made.state_dict()))
+    plain = made(pictures)[1].numpy()
+    assert sqnr_db(plain, copy.deepcopy(made).train()(pictures)[1].numpy()) < 10
+    settling.unfold(made, settling.folded(made), pictures)
+    assert sqnr_db(plain, made(pictures)[1].numpy()) > 60
+    assert sqnr_db(plain, made.train()(pictures)[1].numpy()) > 40
 
 
 def test_an_ssdlite_of_torchvision_has_as_many_classes_as_its_file(tmp_path: Path) -> None:

@@ -38,6 +38,43 @@ def settle(module: nn.Module, pictures: torch.Tensor) -> str:
     return f"untrained weights, made to compute: {done}" if done else ""
 
 
+def folded(module: nn.Module) -> list[_BatchNorm]:
+    """The BatchNorms that are a part of their convolutions already, as in a published ONNX file."""
+    return [m for m in module.modules() if isinstance(m, _BatchNorm) and _is_folded(m)]
+
+
+@torch.no_grad()
+def unfold(module: nn.Module, norms: list[_BatchNorm], pictures: torch.Tensor) -> None:
+    """Give BatchNorms that were folded statistics of normalised pictures [n, 3, h, w]. In place; module: not in training.
+
+    What the module answers stays as it is: gains and shifts undo what the statistics do. But in training a BatchNorm takes
+    those of its batch, and with gains of one all layers would then answer at another scale than they learned.
+    """
+    hooks = [norm.register_forward_pre_hook(_take_own) for norm in norms]
+    module(pictures)
+    for hook in hooks:
+        hook.remove()
+
+
+def _is_folded(norm: _BatchNorm) -> bool:
+    """Whether it changes nothing but the shift. One that is new has a variance of one, to which its epsilon is added."""
+    mean, var = norm.running_mean, norm.running_var
+    if mean is None or var is None or not norm.affine:
+        return False
+    return not mean.any() and bool((norm.weight == 1).all()) and torch.equal(var, torch.ones_like(var) - norm.eps)
+
+
+def _take_own(norm: nn.Module, given: tuple[torch.Tensor]) -> None:
+    assert isinstance(norm, _BatchNorm)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    var, mean = torch.var_mean(given[0], [0, *range(2, given[0].ndim)])
+    norm.bias += mean - norm.running_mean
+    norm.weight.copy_((var + norm.eps).sqrt())
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(var)
+
+
 def _is_gain(name: str, parameter: nn.Parameter) -> bool:
     """One number for a channel, or for all of them, that something is multiplied with."""
     leaf = name.rpartition(".")[2]

@@ -1,20 +1,28 @@
 """The model that a run begins with: one that answers the classes of the pictures, by what the pictures show of them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
+import torch
+
 from edgekit import models
-from edgekit.data import Splits
+from edgekit.data import DataSet, Splits
 from edgekit.data.classes import few
-from edgekit.errors import RequestError, UnsupportedError
+from edgekit.errors import DataError, RequestError, UnsupportedError
 from edgekit.models import LoadedModel, answers, heads
 from edgekit.models.picking import Pick
 from edgekit.models.segmenting import WithoutInterpolation
+from edgekit.models.settling import folded, unfold
+from edgekit.preprocess import Preprocess
 from edgekit.tasks import Classification, Detection, Embedding, Segmentation
 from edgekit.tasks.classification import LOGITS
 from edgekit.training import lessons
+from edgekit.training.batches import plain_view
 from edgekit.training.settings import Settings
 from edgekit.training.setup import Say
+
+MEASURED = 16  # pictures that give folded BatchNorms their statistics
 
 
 def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
@@ -33,7 +41,9 @@ def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
             f"{settings.model} answers more than train can learn from",
             hint="a function that wraps the model and returns one tensor",
         )
-    fitted = {"classification": _classifier, "segmentation": _segmenter, "detection": _detector}[shown]
+    if shown == "detection":
+        return _detector(settings, loaded, splits, say)
+    fitted = _classifier if shown == "classification" else _segmenter
     return fitted(settings, loaded, splits.labels, say)
 
 
@@ -91,12 +101,26 @@ def _segmenter(settings: Settings, model: LoadedModel, labels: tuple[str, ...], 
     return model
 
 
-def _detector(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
+def _detector(settings: Settings, model: LoadedModel, splits: Splits, say: Say) -> LoadedModel:
     lessons.of(model.module, settings.model, model.preprocess.input_size)  # refused before anything runs
-    if not model.has_labels(labels):
-        heads.set_classes(model.module, len(labels), seed=settings.seed, anew=True)
-        say(f"a new head for {len(labels)} classes")
+    if norms := folded(model.module):
+        unfold(model.module, norms, _some(splits.train, model.preprocess, settings.seed))
+        say(f"{len(norms)} BatchNorms, which the file has in its convolutions, made again from the pictures")
+    if not model.has_labels(splits.labels):
+        heads.set_classes(model.module, len(splits.labels), seed=settings.seed, anew=True)
+        say(f"a new head for {len(splits.labels)} classes")
     return model
+
+
+def _some(data: DataSet, spec: Preprocess, seed: int) -> torch.Tensor:
+    """Pictures of the data as the exported model will see them, normalised: [n, 3, h, w]. What cannot be read is left out."""
+    view, seen = plain_view(spec), []
+    for picture in data.read(data.sample(MEASURED, seed)):
+        with suppress(DataError):
+            seen.append(view(picture.open()))
+    if not seen:
+        raise DataError("no picture can be read", hint="another --data")
+    return torch.stack(seen)
 
 
 def _check_shown(settings: Settings, shown: str) -> None:
