@@ -138,10 +138,11 @@ def decide(found: Found, recipe: Recipe) -> tuple[TaskName, str]:
     """The task, and why it is taken. Raises RequestError where nothing tells."""
     if recipe.asks != "auto":
         return recipe.asks, "as asked"
+    boxes = detecting.pair(found.given)
     if found.own:
-        return found.own, str(found.main or found.listed)
-    if (boxes := detecting.pair(found.given)) and detecting.are_plain(*boxes):
-        return "detection", " and ".join(map(str, boxes))
+        return found.own, detecting.listed(*boxes) if boxes else str(found.main or found.listed)
+    if boxes and detecting.are_plain(*boxes):
+        return "detection", detecting.listed(*boxes)
     vector, tokens = _pair(found.given)
     if vector and tokens:
         return "embedding", f"{vector}, and {tokens} of its patches"

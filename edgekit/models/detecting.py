@@ -96,6 +96,11 @@ def _fit(boxes: Answer, scores: Answer) -> bool:
     return len(a) == len(b) == 3 and a[1:] == [b[1], 4]
 
 
+def listed(boxes: Answer, scores: Answer) -> str:
+    """`boxes [1, 3549, 4], scores [1, 3549, 80]`"""
+    return f"boxes {boxes.shape}, scores {scores.shape}"
+
+
 def are_plain(boxes: Answer, scores: Answer) -> bool:
     """Whether they are called what transformers' detectors call them, or the scores are shares."""
     return (scores.name, boxes.name) == QUERIES or _are_shares(scores)
@@ -240,7 +245,8 @@ def check_scores(task: Task, values: Values) -> None:
 
 def task(net: nn.Module, made: Form, recipe: Recipe) -> Detection:
     """NMS as the network has it: none, where each query answers for itself."""
-    nms: Nms | None = None if made.queries else getattr(net, "nms", Nms())
+    known = isinstance(net, anchored.Anchored | walked.Walked)  # what others call so may be anything
+    nms: Nms | None = None if made.queries else net.nms if known else Nms()  # type: ignore[assignment]
     return Detection(nms=nms) if recipe.threshold is None else Detection(threshold=recipe.threshold, nms=nms)
 
 
