@@ -171,7 +171,9 @@ LARGE = {"min_size": SIDE, "max_size": SIDE, **SEEN, **ALL}
 
 
 def ssd():
-    return torchvision.models.detection.ssd.SSD(Backbone(), DefaultBoxGenerator([[2], [2]]), SIZE, 4, **SEEN, **ALL)
+    backbone = Backbone()
+    backbone.out_channels = [32, 32]
+    return torchvision.models.detection.ssd.SSD(backbone, DefaultBoxGenerator([[2], [2]]), SIZE, 4, **SEEN, **ALL)
 
 
 def retinanet():

@@ -113,7 +113,8 @@ class SsdLite(Anchored):
         anchors = [tower[1].out_channels // (self.num_classes + self.background) for tower in old]
         norm = type(old[0][0][1])
         head: Any = self.net.head
-        head.classification_head = SSDLiteClassificationHead(widths, anchors, num_classes + self.background, norm)
+        made = SSDLiteClassificationHead(widths, anchors, num_classes + self.background, norm)
+        head.classification_head = made.train(self.training)
         self.num_classes = num_classes
 
 
