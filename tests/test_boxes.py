@@ -57,7 +57,7 @@ def roboflow(folder):
     (folder / "valid/_annotations.coco.json").write_text(json.dumps(document()))
 
 
-def yolo(folder, *, names="names: [cat, dog, traffic light]\n", lines=None):
+def yolo(folder, *, names="cat\ndog\ntraffic light\n", lines=None):
     pictures(folder / "images/val")
     (folder / "labels/val").mkdir(parents=True)
     for name, things in THINGS.items():
@@ -68,7 +68,7 @@ def yolo(folder, *, names="names: [cat, dog, traffic light]\n", lines=None):
         if rows:
             (folder / "labels/val" / name).with_suffix(".txt").write_text("\n".join(lines or rows))
     if names:
-        (folder / "data.yaml").write_text(names)
+        (folder / "classes.txt").write_text(names)
 
 
 def outlines(folder):
@@ -220,7 +220,7 @@ def things(box, label="cat"):
         (lambda f: coco(f, categories=[{"id": 10, "name": "cat"}]), "a box of category 11, which is none of its categories"),
         (lambda f: coco(f, annotations=[{"image_id": 7}]), "is not COCO's JSON: Object missing required field"),
         (lambda f: coco(f, annotations=[]), r"there is no box on the pictures in .* \(COCO JSON\)"),
-        (lambda f: yolo(f, names="names: [cat]"), r"line 1 is of class 1, and there are names of 1, 0 to 0"),
+        (lambda f: yolo(f, names="cat\n"), r"line 1 is of class 1, and there are names of 1, 0 to 0"),
         (lambda f: yolo(f, lines=["0 0.5 0.5 1.2 0.2"]), r"a box outside the picture \(of which 1 is the whole\)"),
         (lambda f: yolo(f, lines=["0 0.5 0.5 -0.1 0.2"]), "ends before it begins"),
         (lambda f: yolo(f, lines=["0 320 240 50 50"]), "outside the picture"),
