@@ -66,7 +66,7 @@ def nearest(
     """
     if not isinstance(artifact.manifest.task, Embedding):
         raise RequestError(
-            f"--gallery is for embeddings, and {artifact.name} is a {artifact.manifest.task}",
+            f"--gallery is for embeddings, and {artifact.name} answers {artifact.manifest.task}",
             hint="edgekit export MODEL --task embedding",
         )
     files = picture_files(gallery)

@@ -57,7 +57,7 @@ def roboflow(folder):
     (folder / "valid/_annotations.coco.json").write_text(json.dumps(document()))
 
 
-def yolo(folder, *, names="names: [cat, dog, traffic light]\n", lines=None):
+def yolo(folder, *, names="cat\ndog\ntraffic light\n", lines=None):
     pictures(folder / "images/val")
     (folder / "labels/val").mkdir(parents=True)
     for name, things in THINGS.items():
@@ -68,7 +68,7 @@ def yolo(folder, *, names="names: [cat, dog, traffic light]\n", lines=None):
         if rows:
             (folder / "labels/val" / name).with_suffix(".txt").write_text("\n".join(lines or rows))
     if names:
-        (folder / "data.yaml").write_text(names)
+        (folder / "classes.txt").write_text(names)
 
 
 def outlines(folder):
@@ -180,6 +180,33 @@ def test_boxes_are_of_the_picture_as_it_is_shown(tmp_path, exif):
         read(tmp_path / "other")
 
 
+def test_masks_of_the_same_names_are_not_taken_for_the_photographs(tmp_path):
+    voc(tmp_path)
+    pictures(tmp_path / "SegmentationClass")
+    data, _ = read(tmp_path)
+    assert {Path(picture.name).parent.name for picture in data.read(data.positions)} == {"JPEGImages"}
+
+
+def test_boxes_of_pictures_that_are_not_named_are_said(tmp_path):
+    coco(tmp_path, images=document()["images"][:1])
+    assert (
+        "1 boxes in instances_val2017.json are of pictures that it does not name: left out" in read(tmp_path)[0].notes
+    )
+
+
+def test_numbers_of_classes_have_an_end(tmp_path):
+    yolo(tmp_path, names="", lines=["999999999 0.5 0.5 0.1 0.2"])
+    with pytest.raises(DataError, match="class number 999999999, and without names at most 10,000"):
+        open_boxes(tmp_path, None)
+
+
+def copied(folder, name):
+    (folder / "annotations" / name).write_text(json.dumps(document()))
+
+
+SIZED = "<a><size><width>{}</width><height>60</height></size></a>"
+
+
 def things(box, label="cat"):
     return {"things": THINGS | {"b.png": [(box, label)]}}
 
@@ -192,8 +219,8 @@ def things(box, label="cat"):
         (lambda f: coco(f, categories=[]), "has no categories, so nothing says what its numbers mean"),
         (lambda f: coco(f, categories=[{"id": 10, "name": "cat"}]), "a box of category 11, which is none of its categories"),
         (lambda f: coco(f, annotations=[{"image_id": 7}]), "is not COCO's JSON: Object missing required field"),
-        (lambda f: coco(f, annotations=[]), "have no boxes: COCO JSON"),
-        (lambda f: yolo(f, names="names: [cat]"), r"line 1 is of class 1, and there are names of 1, 0 to 0"),
+        (lambda f: coco(f, annotations=[]), r"there is no box on the pictures in .* \(COCO JSON\)"),
+        (lambda f: yolo(f, names="cat\n"), r"line 1 is of class 1, and there are names of 1, 0 to 0"),
         (lambda f: yolo(f, lines=["0 0.5 0.5 1.2 0.2"]), r"a box outside the picture \(of which 1 is the whole\)"),
         (lambda f: yolo(f, lines=["0 0.5 0.5 -0.1 0.2"]), "ends before it begins"),
         (lambda f: yolo(f, lines=["0 320 240 50 50"]), "outside the picture"),
@@ -205,6 +232,16 @@ def things(box, label="cat"):
         (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<a><object/></a>")), "an object without a name"),
         (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<!DOCTYPE a><a/>")), "declares entities"),
         (lambda f: (rows(f), (f / "val/metadata.jsonl").write_text('{"bbox": 1}')), "metadata.jsonl: Object missing"),
+        (lambda f: coco(f, images=[]), "instances_val2017.json names no pictures"),
+        (lambda f: coco(f, images=document()["images"] * 2), "has 2 times the picture 7"),
+        (lambda f: coco(f, categories=document()["categories"] * 2), "has 2 times the category 10"),
+        (lambda f: (coco(f), copied(f, "instances_val2014.json")), "val2014.json and .*2017.json hold boxes of the same split"),
+        (lambda f: yolo(f, lines=["9" * 5000 + " 0.5 0.5 0.1 0.2"]), "line 1 is no box"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text(SIZED.format("nan"))), "a.xml says size/width 'nan'"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text(SIZED.format("1e999"))), "a.xml says size/width '1e999'"),
+        (lambda f: (voc(f), (f / "ImageSets/Main/val.txt").write_bytes(b"\xff")), "val.txt cannot be read: not UTF-8"),
+        (lambda f: (voc(f), (f / "ImageSets/Main/val.txt").write_text("z")), "val.txt names none of the 3 XML files"),
+        (lambda f: (beside(f), pictures(f / "masks")), "a.xml is of a.png or of masks/a.png"),
     ],
 )  # fmt: skip
 def test_what_is_no_box_is_refused_in_a_line(tmp_path, make, says):

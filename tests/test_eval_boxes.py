@@ -144,6 +144,7 @@ def test_eval_tells_it(files, boxed, tmp_path):
     worse, whole = (str(file.folder) for file in files)
     done = run_edgekit("eval", worse, "--data", boxed, "--reference", whole, "--state", tmp_path, "--no-save")
     assert "mAP lost" in done.stdout
+    assert any(line.split() == ["size", "of", "worse", "whole"] for line in done.stdout.splitlines())
     assert "small" in done.stdout
     assert "points of mAP against whole" in done.stdout
 
@@ -164,5 +165,7 @@ def test_predict_shows_boxes_and_draws_them(files, boxed, tmp_path):
     assert all(box["box"][2] - box["box"][0] == pytest.approx(8) and box["score"] >= 0.5 for box in found)
     many = json.loads(run_edgekit("predict", whole, picture, "--json", "--threshold", "0.05").stdout)
     assert len(many["predictions"][0]["boxes"]) > 20
+    none = run_edgekit("predict", whole, picture, "--threshold", "0.999").stdout.splitlines()
+    assert none[0] == f"{picture}: nothing from 100% on"
     refused = run_edgekit("predict", whole, picture, "--mask", tmp_path / "m.png")
     assert "--mask is for masks" in refused.stderr

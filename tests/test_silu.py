@@ -100,6 +100,35 @@ def test_what_does_not_bear_a_factor_is_left(pictures):
     assert not equalize_silu(Squared().eval(), pictures)
 
 
+class Joined(nn.Module):
+    """A concatenation, or a gated answer, to which another activation is added; and an activation that stands alone."""
+
+    def __init__(self, *, gated):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(3, 8 if gated else 16, 1)
+        self.deep, self.head = nn.Conv2d(self.c.out_channels, 16, 1), nn.Conv2d(16, 2, 1)
+        self.acts, self.gated = nn.ModuleList(nn.SiLU() for _ in range(4)), gated
+        for conv in (self.a, self.b, self.c, self.deep):
+            conv.weight *= torch.logspace(-2, 1, conv.out_channels).view(-1, 1, 1, 1)
+
+    def forward(self, x):
+        a, c = self.acts[0](self.a(x)), self.acts[2](self.c(x))
+        both = a * torch.sigmoid(self.b(a)) if self.gated else torch.cat([a, self.acts[1](self.b(a))], 1)
+        return self.head(self.acts[3](self.deep(both + c)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("gated", [True, False])
+def test_what_is_added_to_a_joint_shares_its_factors_or_none_has_any(pictures, gated):
+    torch.manual_seed(0)
+    net = Joined(gated=gated).eval()
+    even = copy.deepcopy(net)
+    assert equalize_silu(even, pictures)
+    assert isinstance(even.acts[3], ScaledSiLU)
+    assert isinstance(even.acts[0], ScaledSiLU) is isinstance(even.acts[2], ScaledSiLU) is gated
+    torch.testing.assert_close(even(pictures), net(pictures), atol=1e-4, rtol=1e-4)
+
+
 def feed(pictures, *, last):
     def pixels():
         for picture in pictures:

@@ -172,9 +172,10 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
     if found.results:
         lines.append(table([words.result(r) for r in found.results], header=words.header(found.results)))
         if not found.accuracies and (parts := words.parts(found.results, verbose=verbose)):
-            lines.append(table(parts, indent="  "))
+            named = words.part_header(found.results, "label" if verbose else "worst labels")
+            lines.append(table(parts, header=named, indent="  "))
         if sizes := words.sizes(found.results):
-            lines.append(table(sizes, indent="  "))
+            lines.append(table(sizes, header=words.part_header(found.results, "size"), indent="  "))
     if found.change:
         lines.append(f"against {found.change.reference}, CPU class {found.cpu_class}")
         rows = words.paired(found.paired, verbose=verbose) if found.paired else words.change(found.change)

@@ -335,7 +335,8 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         if m.weights.source == "random":
             lines.append("  the weights are random: the limits above were advisory")
         if not m.proof.within_limits:
-            missed.append("its answers miss these limits; with trained weights such a file is refused")
+            sure = "with trained weights" if m.weights.source == "random" else "where more is found"
+            missed.append(f"its answers miss these limits; {sure} such a file is refused")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu, name_of(m.task))
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]

@@ -194,7 +194,9 @@ def common(function: F) -> F:
 
 
 def table(rows: Sequence[tuple[str, ...]], *, header: tuple[str, ...] | None = None, indent: str = "") -> str:
-    """Columns padded to their widest cell."""
+    """Columns padded to their widest cell; "" of no rows."""
+    if not rows:
+        return ""
     lines = [tuple(cell.replace("\n", "\\n") for cell in line) for line in ([header, *rows] if header else rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(

@@ -60,7 +60,7 @@ def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: d
     rows: list[tuple[str, ...]]
     match found:
         case Boxes():
-            title += f": {_counted(found, labels)}"
+            title += f": {_counted(found, labels) or f'nothing from {_shown(artifact):.0%} on'}"
             rows = [
                 (f"{score:6.1%}", labels[label], "{:.0f} {:.0f} {:.0f} {:.0f}".format(*box))
                 for box, score, label in _each(found)[:top]
@@ -86,7 +86,7 @@ def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: d
                 for name, v in _named(artifact, found)
             ]
     told = "".join(f"\n  written to {file}" for file in written.values())
-    return f"{title}\n{table(rows, indent='  ')}{told}"
+    return "\n".join(filter(None, [title, table(rows, indent="  ")])) + told
 
 
 def limits(artifact: "Artifact") -> str:
@@ -110,11 +110,11 @@ def _each(found: Any) -> list[tuple[list[float], float, int]]:
 
 
 def _counted(found: Any, labels: Sequence[str]) -> str:
-    """ "2 person, 1 dog", as many as fit in a line."""
+    """ "2 person, 1 dog", as many as fit in a line; "" of none."""
     from collections import Counter
 
     kinds = [f"{many} {labels[label]}" for label, many in Counter(found.labels.tolist()).most_common()]
-    return ", ".join(kinds[:4]) + (f" and {len(kinds) - 4} other kinds" if len(kinds) > 4 else "") or "nothing"
+    return ", ".join(kinds[:4]) + (f" and {len(kinds) - 4} other kinds" if len(kinds) > 4 else "")
 
 
 def _threshold(artifact: "Artifact") -> float | None:
@@ -123,6 +123,15 @@ def _threshold(artifact: "Artifact") -> float | None:
 
     task = artifact.manifest.task
     return task.threshold if isinstance(task, Classification) and task.independent else None
+
+
+def _shown(artifact: "Artifact") -> float:
+    """The score from which on a detector's boxes are shown."""
+    from edgekit.tasks import Detection
+
+    task = artifact.manifest.task
+    assert isinstance(task, Detection)
+    return task.threshold
 
 
 def _holding(found: Any, labels: Sequence[str]) -> list[str]:

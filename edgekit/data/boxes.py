@@ -22,6 +22,8 @@ from edgekit.errors import DataError
 from edgekit.tasks.average_precision import Objects
 from edgekit.tasks.boxes import areas
 
+NUMBERED = 10_000  # classes of a data set that has no names for them
+
 
 def open_boxes(folder: Path, labels: Sequence[str] | None, *, split: str | None = None) -> DataSet:
     """The pictures of a folder with what is on them.
@@ -55,7 +57,7 @@ def of_boxes(boxed: Boxed, split: str, labels: Sequence[str] | None) -> DataSet:
     """Boxes of classes that the model does not have are left out. Raises DataError where none is left."""
     used = sorted({name for marks in boxed.marks for name in marks.names})
     if not used:
-        raise DataError(f"the pictures in {boxed.root} have no boxes: {boxed.kind}", hint="other --data")
+        raise DataError(f"there is no box on the pictures in {boxed.root} ({boxed.kind})", hint="other --data")
     classes = tuple(labels) if labels is not None else boxed.names or _own(used)
     matched = _matched(used, boxed, classes)
     marks = boxed.marks
@@ -80,7 +82,13 @@ def of_boxes(boxed: Boxed, split: str, labels: Sequence[str] | None) -> DataSet:
 def _own(used: Sequence[str]) -> tuple[str, ...]:
     """Of a data set that does not list its classes: those that are there; of numbers all up to the highest."""
     if all(name.isdecimal() for name in used):
-        return tuple(str(number) for number in range(max(map(int, used)) + 1))
+        most = max(used, key=lambda name: (len(name), name))
+        if len(most) > 9 or int(most) >= NUMBERED:
+            raise DataError(
+                f"class number {most:.20}, and without names at most {NUMBERED:,} classes are counted",
+                hint="numbers that count from 0, or data.yaml with the names of the classes",
+            )
+        return tuple(str(number) for number in range(int(most) + 1))
     return tuple(used)
 
 

@@ -35,7 +35,7 @@ def match(names: Iterable[str], labels: Sequence[str]) -> Matched:
     found, how = _by_text(names, labels), "by name"
     if not found and len(labels) == len(imagenet()) and any(name in imagenet() for name in names):
         found, how = {name: imagenet()[name] for name in names if name in imagenet()}, "by WordNet id"
-    if not found and all(re.fullmatch(r"\d+", name) for name in names):
+    if not found and all(re.fullmatch(r"\d{1,9}", name) for name in names):
         found, how = {name: int(name) for name in names}, "by number"
         if max(found.values()) >= len(labels):
             raise DataError(

@@ -84,7 +84,10 @@ def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
     )
     chosen = {file: split for file in files if (split := _split(file, folder)) is not None and _has_boxes(file)}
     instances = {file: split for file, split in chosen.items() if file.name.startswith("instances")}
-    return {split: partial(read, file, folder) for file, split in reversed((instances or chosen).items())}
+    parts: dict[str, list[Path]] = defaultdict(list)
+    for file, split in (instances or chosen).items():
+        parts[split].append(file)
+    return {split: partial(_read_only, some, folder) for split, some in parts.items()}
 
 
 def find_rows(folder: Path) -> dict[str, Callable[[], Boxed]]:
@@ -118,8 +121,18 @@ def _head(file: Path) -> bytes:
         return b""
 
 
+def _read_only(files: Sequence[Path], folder: Path) -> Boxed:
+    """Raises DataError where there are several: which one is meant, nothing says."""
+    if len(files) > 1:
+        raise DataError(
+            f"{titled(files[0], 2)} and {titled(files[1], 2)} hold boxes of the same split",
+            hint="leave one of them in the folder, or name the split in it: instances_val.json",
+        )
+    return read(files[0], folder)
+
+
 def read(file: Path, folder: Path) -> Boxed:
-    """Raises DataError for what is no COCO JSON, without categories, and without pictures."""
+    """Raises DataError for what is no COCO JSON, without categories, without pictures, and where a number says two things."""
     blob = _blob(file)
     try:
         document = reading.json(blob, Document)
@@ -132,6 +145,10 @@ def read(file: Path, folder: Path) -> Boxed:
             f"{file} has no categories, so nothing says what its numbers mean",
             hint='"categories": [{"id": 1, "name": "cat"}]',
         )
+    _check_once("category", [category.id for category in document.categories], file)
+    _check_once("category", [category.name for category in document.categories], file)
+    _check_once("picture", [image.id for image in document.images], file)
+    _check_once("picture", [image.file_name for image in document.images], file)
     categories = {category.id: category.name for category in document.categories}
     things: dict[int, list[Annotation]] = defaultdict(list)
     for thing in document.annotations:
@@ -144,12 +161,22 @@ def read(file: Path, folder: Path) -> Boxed:
         for image in document.images
         if image.file_name in there
     )
-    notes: tuple[str, ...] = ()
-    if rest := len(document.images) - len(marks):
-        notes = (f"{rest:,} of {len(document.images):,} pictures that {file.name} names are not there: left out",)
-    return Boxed(
-        "COCO JSON", root, marks, _said(blob), tuple(categories[number] for number in sorted(categories)), notes
-    )
+    names = tuple(categories[number] for number in sorted(categories))
+    return Boxed("COCO JSON", root, marks, _said(blob), names, tuple(_lost(document, len(marks), file)))
+
+
+def _check_once(what: str, said: Sequence[int | str], file: Path) -> None:
+    number, times = next(iter(Counter(said).most_common(1)), ("", 0))
+    if times > 1:
+        raise DataError(f"{file} has {times} times the {what} {number!r}", hint="once, so that a box means one thing")
+
+
+def _lost(document: Document, there: int, file: Path) -> Iterable[str]:
+    if rest := len(document.images) - there:
+        yield f"{rest:,} of {len(document.images):,} pictures that {file.name} names are not there: left out"
+    known = {image.id for image in document.images}
+    if rest := sum(thing.image_id not in known for thing in document.annotations):
+        yield f"{rest:,} boxes in {file.name} are of pictures that it does not name: left out"
 
 
 def _marks(file: Path, things: Sequence[Annotation], categories: dict[int, str], image: Image) -> Marks:
@@ -184,8 +211,9 @@ def _root(file: Path, folder: Path, names: Sequence[str]) -> tuple[Path, set[str
             if picture.parts[-parts:] == wanted[name].parts:
                 found[Path(*picture.parts[:-parts])].add(name)
     if not found:
-        first = names[0] if names else "none"
-        raise DataError(f"none of the {len(names)} pictures that {file} names is in {folder} (the first is {first})")
+        if not names:
+            raise DataError(f"{file} names no pictures", hint='"images": [{"id": 1, "file_name": "a.jpg"}]')
+        raise DataError(f"none of the {len(names)} pictures that {file} names is in {folder} (the first is {names[0]})")
     return max(found.items(), key=lambda pair: (len(pair[1]), -len(pair[0].parts), str(pair[0])))
 
 

@@ -1,12 +1,14 @@
 """Boxes as PASCAL VOC has them: an XML file for each picture, corners in pixels that count from 1, the last one included.
 
-DATA/Annotations/NAME.xml, DATA/JPEGImages/NAME.jpg     or the pictures in DATA/images, or beside the XML files
+DATA/Annotations/NAME.xml, DATA/JPEGImages/NAME.jpg     or the pictures in DATA/images, or elsewhere below DATA
 DATA/ImageSets/Main/val.txt                             names of a split, where there are such
 
 An object that is marked as difficult does not count, as in VOC's own evaluation: it is taken for a crowd.
 """
 
 import hashlib
+import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from edgekit.data.splits import SPLITS, split_of
 from edgekit.errors import DataError
 
 ANNOTATIONS, SETS = "Annotations", Path("ImageSets/Main")
+PICTURES = ("JPEGImages", "images")  # beside these VOC has masks of the same names
 Element = ElementTree.Element
 
 
@@ -36,8 +39,7 @@ def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
         return {}
     if not sets:
         return {"": partial(read, files, folder)}
-    chosen = {name: set(file.read_text("utf-8").split()) for name, file in sets.items()}
-    return {name: partial(read, [f for f in files if f.stem in some], folder) for name, some in chosen.items()}
+    return {name: partial(_read_set, file, files, folder) for name, file in sets.items()}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -45,15 +47,35 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.xml"))
 
 
+def _read_set(file: Path, files: Sequence[Path], folder: Path) -> Boxed:
+    """Those of a split. Raises DataError also for a list that cannot be read, or names none of the XML files."""
+    try:
+        named = {line.strip() for line in reading.text(file).splitlines()}
+    except (OSError, reading.Malformed) as error:
+        raise DataError(f"{file} cannot be read: {getattr(error, 'strerror', error)}") from None
+    chosen = [each for each in files if each.stem in named]
+    if not chosen:
+        raise DataError(f"{file} names none of the {len(files)} XML files", hint="a line for each: NAME of NAME.xml")
+    return read(chosen, folder)
+
+
 def read(files: Sequence[Path], folder: Path) -> Boxed:
-    """Raises DataError for what is no such file, and where none is of a picture that is there."""
-    pictures = {path.stem: path.relative_to(folder) for path in picture_files(folder)}
+    """Raises DataError for what is no such file, where none is of a picture that is there, and where one is of several."""
+    pictures = defaultdict(list)
+    for path in picture_files(folder):
+        pictures[path.stem].append(path.relative_to(folder))
     digest, marks = hashlib.sha256(), []
     for file in files:
-        if file.stem in pictures:
-            blob, root = _parsed(file)
-            digest.update(blob)
-            marks.append(_marks(root, pictures[file.stem], titled(file, 2)))
+        named = pictures.get(file.stem, [])
+        match [path for path in named if path.parts[0] in PICTURES] or named:
+            case [picture]:
+                blob, root = _parsed(file)
+                digest.update(blob)
+                marks.append(_marks(root, picture, titled(file, 2)))
+            case [one, other, *_]:
+                raise DataError(
+                    f"{titled(file, 2)} is of {one} or of {other}", hint="the photographs in a folder JPEGImages"
+                )
     if not marks:
         raise DataError(
             f"none of the {len(files)} XML files in {folder} is of a picture there", hint="NAME.xml of NAME.jpg"
@@ -89,13 +111,16 @@ def _marks(root: Element, picture: Path, where: str) -> Marks:
         left, top, right, bottom = (_number(box, side, where) for side in ("xmin", "ymin", "xmax", "ymax"))
         rows.append(((left - 1, top - 1, right, bottom), name))
         difficult.append((thing.findtext("difficult") or "0").strip() == "1")
-    width, height = (int(_number(root, f"size/{side}", where, "0")) for side in ("width", "height"))
-    return Marks.of(picture, rows, crowd=difficult, size=(width, height) if width and height else None)
+    width, height = (_number(root, f"size/{side}", where, "0") for side in ("width", "height"))
+    return Marks.of(picture, rows, crowd=difficult, size=(int(width), int(height)) if width and height else None)
 
 
 def _number(of: Element, name: str, where: str, default: str | None = None) -> float:
     said = of.findtext(name) or default
     try:
-        return float(said or "")
+        number = float(said or "")
     except ValueError:
-        raise DataError(f"{where} says {name} {said!r}", hint="a number of pixels") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{where} says {name} {said!r}", hint="a number of pixels")
+    return number

@@ -20,6 +20,7 @@ from edgekit.errors import DataError
 
 IMAGES, LABELS = "images", "labels"
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "labels/classes.txt")
+DIGITS = 9  # of the number of a class
 FORM = "class x y width height, in shares of the picture"
 
 
@@ -90,7 +91,7 @@ def _row(line: str, where: str, names: tuple[str, ...]) -> tuple[tuple[float, fl
         numbers = list(map(float, values))
     except ValueError:
         raise DataError(f"{where} is not of numbers: {line:.60}", hint=FORM) from None
-    if not number.isdecimal() or len(numbers) % 2 or len(numbers) < 4:
+    if not number.isdecimal() or len(number) > DIGITS or len(numbers) % 2 or len(numbers) < 4:
         hint = f"{FORM}; a fifth number is a score, and this is to be the truth" if len(numbers) == 5 else FORM
         raise DataError(f"{where} is no box: {line:.60}", hint=hint)
     if names and int(number) >= len(names):

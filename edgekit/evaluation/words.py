@@ -37,6 +37,11 @@ def result(r: Result) -> tuple[str, ...]:
     return r.artifact, r.runtime, f"{r.pictures:,}", *map(percent, r.figures)
 
 
+def part_header(results: Sequence[Result], first: str) -> tuple[str, ...]:
+    """Over `parts` and `sizes`: what a row is of, how many there are, and each file's name."""
+    return (first, "of", *(r.artifact for r in results))
+
+
 def parts(results: Sequence[Result], *, verbose: bool = False) -> list[tuple[str, ...]]:
     """Rows: the labels that fare worst in the first file, or all; each with every file's share."""
     known = [{part.label: part.value for part in r.parts} for r in results]

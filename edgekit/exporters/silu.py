@@ -29,6 +29,7 @@ KEEPS = (  # operators that answer each channel by itself, and twice as much for
     "max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "mean", "upsample_nearest2d",
     "upsample_bilinear2d", "clone", "detach", "alias", "contiguous",
 )  # fmt: skip
+JOINTS = ("cat", "mul", "mul_")  # what they answer is multiplied if one input is
 SHAPES = ("view", "_unsafe_view", "reshape", "flatten", "squeeze")
 
 
@@ -140,9 +141,9 @@ class _Graph:
         return module if isinstance(module, Layer) else None
 
     def _group(self, first: Node) -> Group | None:
-        """None where something on the way does not pass factors on."""
+        """None where something on the way does not pass factors on, or activations of other widths would share them."""
         group = Group()
-        todo = [(first, 0)]
+        todo, joints = [(first, 0)], []
         while todo:
             node, start = todo.pop()
             if node in group.carriers:
@@ -164,15 +165,17 @@ class _Graph:
                     group.readers += [(reader, place) for place in places]
                 else:
                     todo += [(user, place) for place in places]
-            todo += [(given, 0) for given in above]
-        return group
+            joints += [given for given in above if given.op in JOINTS]
+            todo += [(given, 0) for given in above if given.op not in JOINTS]
+        widths = {activation.shape[1] for activation in group.activations}
+        return group if len(widths) == 1 and all(group.carriers.get(joint) == 0 for joint in joints) else None
 
     def _above(self, node: Node, start: int) -> list[Node] | None:
         """What has to have the same factors, so that a carrier has them; None where that cannot be."""
         if node.op in ("add", "add_"):
             whole = all(g is not None and g.shape == node.shape for g in node.inputs) and len(node.inputs) == 2
             return [g for g in node.inputs if g] if whole and start == 0 else None
-        if self._is_activation(node) or node.op in ("cat", "mul", "mul_"):
+        if self._is_activation(node) or node.op in JOINTS:
             return []
         given = node.inputs[0] if node.inputs else None
         return [given] if given is not None and node.op in (*KEEPS, *SHAPES) and start == 0 else [] if start else None

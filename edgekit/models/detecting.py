@@ -15,7 +15,7 @@ from edgekit.models import anchored, walked
 from edgekit.models.picking import Answer
 from edgekit.models.tracing import Trace
 from edgekit.preprocess import Preprocess
-from edgekit.recipe import Recipe, TaskName
+from edgekit.recipe import Recipe, TaskName, check_task
 from edgekit.tasks import Detection, Nms, Task
 from edgekit.tensors import Values
 
@@ -96,6 +96,11 @@ def _fit(boxes: Answer, scores: Answer) -> bool:
     return len(a) == len(b) == 3 and a[1:] == [b[1], 4]
 
 
+def listed(boxes: Answer, scores: Answer) -> str:
+    """`boxes [1, 3549, 4], scores [1, 3549, 80]`"""
+    return f"boxes {boxes.shape}, scores {scores.shape}"
+
+
 def are_plain(boxes: Answer, scores: Answer) -> bool:
     """Whether they are called what transformers' detectors call them, or the scores are shares."""
     return (scores.name, boxes.name) == QUERIES or _are_shares(scores)
@@ -106,9 +111,25 @@ def _are_shares(scores: Answer) -> bool:
     return bool(low >= 0 and high <= 1)
 
 
-def check_answers(seen: Trace, recipe: Recipe) -> None:
-    """Refuse a model that chooses among its boxes itself. Raises RequestError, which names the line."""
-    chooses = next((n for n in seen.nodes if n.op == "nms" or (recipe.asks == "detection" and n.op in CHOOSING)), None)
+def check_asked(recipe: Recipe, name: str) -> None:
+    """Refuse what no network that is known as a detector can do, before it is made. Raises RequestError."""
+    if recipe.asks == "auto":
+        check_task(recipe, "detection")
+    elif recipe.asks not in ("detection", "raw"):
+        raise RequestError(
+            f"{name} is a detector, and its answers are no {recipe.asks}",
+            hint="drop what asks for that; --task detection",
+        )
+    if recipe.channels not in (None, 3):
+        raise RequestError(f"{name} takes 3 channels, not {recipe.channels}", hint="drop --channels")
+
+
+def check_answers(seen: Trace, task: TaskName | None) -> None:
+    """Refuse a model that chooses among its boxes itself. Raises RequestError, which names the line.
+
+    task  None: not known yet
+    """
+    chooses = next((n for n in seen.nodes if n.op == "nms" or (task == "detection" and n.op in CHOOSING)), None)
     if chooses:
         raise RequestError(
             f"the model chooses among its boxes itself ({chooses.op} in {chooses.where}{chooses.line}), so how many it "
@@ -240,7 +261,8 @@ def check_scores(task: Task, values: Values) -> None:
 
 def task(net: nn.Module, made: Form, recipe: Recipe) -> Detection:
     """NMS as the network has it: none, where each query answers for itself."""
-    nms: Nms | None = None if made.queries else getattr(net, "nms", Nms())
+    known = isinstance(net, anchored.Anchored | walked.Walked)  # what others call so may be anything
+    nms: Nms | None = None if made.queries else net.nms if known else Nms()  # type: ignore[assignment]
     return Detection(nms=nms) if recipe.threshold is None else Detection(threshold=recipe.threshold, nms=nms)
 
 

@@ -64,4 +64,7 @@ def caution(measures: Sequence[Measure]) -> str | None:
     few = [measure.name for measure in measures if measure.advisory]
     if not few:
         return None
-    return f"fewer than {ENOUGH} things were found on the proof pictures, so these are advisory: {', '.join(few)}"
+    return (
+        f"fewer than {ENOUGH} things were found on the proof pictures, so these are advisory: {', '.join(few)}; "
+        "--calibration DIR with pictures of such things judges"
+    )
