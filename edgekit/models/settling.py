@@ -69,7 +69,7 @@ def _take_own(norm: nn.Module, given: tuple[torch.Tensor]) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     var, mean = torch.var_mean(given[0], [0, *range(2, given[0].ndim)])
-    norm.bias += mean - norm.running_mean
+    norm.bias.add_(mean - norm.running_mean)
     norm.weight.copy_((var + norm.eps).sqrt())
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(var)
