@@ -95,6 +95,18 @@ WRONG = {
         r"nonzero in .*test_detecting.py:\d+\)",
         "before NMS",
     ),
+    "a choice inside, and no task said": (
+        lambda boxes, scores: tuple(of[:, torch.nonzero(scores[0, :, 0] > 0)[:, 0]] for of in (boxes, scores)),
+        {"task": "auto"},
+        r"nonzero in .*test_detecting.py:\d+\)",
+        "before NMS",
+    ),
+    "logits of as many labels": (
+        lambda boxes, scores: (boxes, scores * 8 - 12),
+        {"task": "auto", "labels": ("cat", "dog")},
+        "logits, not shares of 1",
+        ".sigmoid()",
+    ),
     "something else": (lambda boxes, scores: scores, {}, r"wants boxes \[n, a, 4\]", "a function that wraps"),
 }
 
@@ -105,6 +117,20 @@ def test_what_is_no_detection_is_refused(what):
     with pytest.raises(RequestError, match=says) as caught:
         adapted(form, **{"task": "detection", **asked})
     assert instead in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"l2": True}, "yolox_nano is a detector, and its answers are no embedding"),
+        ({"task": "segmentation"}, "its answers are no segmentation"),
+        ({"softmax": True}, "no classification|--softmax means nothing for the task detection"),
+        ({"channels": 1}, "takes 3 channels, not 1"),
+    ],
+)
+def test_what_no_known_detector_does_is_refused_before_it_is_made(asked, says):
+    with pytest.raises(RequestError, match=says):
+        models.plan(Recipe("yolox_nano", "onnx", weights="random", **asked))
 
 
 def test_one_tensor_of_boxes_and_scores_may_stay_as_it_is_in_float():

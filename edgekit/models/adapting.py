@@ -105,12 +105,13 @@ def adapt(
     if recipe.tokens and has_tokens(net):
         module = Tokens(net)
         seen = look(module, size, channels)
-    detecting.check_answers(seen, recipe)
+    detecting.check_answers(seen, None if recipe.asks == "auto" else recipe.asks)
     given = tensors(seen.answer)
     detecting.check_apart(given, recipe)
     found = Found(net, seen, given, _main(given), labels, own)
     task, why = decide(found, recipe)
     check_task(recipe, task)
+    detecting.check_answers(seen, task)
     chosen = choose(found, task, recipe)
     left = [str(answer) for answer in given if answer not in chosen]
     keep = "; --tokens keeps it" if task == "embedding" and _pair(given)[1] in given and not recipe.tokens else ""
@@ -141,7 +142,7 @@ def decide(found: Found, recipe: Recipe) -> tuple[TaskName, str]:
     boxes = detecting.pair(found.given)
     if found.own:
         return found.own, detecting.listed(*boxes) if boxes else str(found.main or found.listed)
-    if boxes and detecting.are_plain(*boxes):
+    if boxes and (detecting.are_plain(*boxes) or len(found.labels) == boxes[1].shape[2]):
         return "detection", detecting.listed(*boxes)
     vector, tokens = _pair(found.given)
     if vector and tokens:

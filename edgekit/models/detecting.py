@@ -15,7 +15,7 @@ from edgekit.models import anchored, walked
 from edgekit.models.picking import Answer
 from edgekit.models.tracing import Trace
 from edgekit.preprocess import Preprocess
-from edgekit.recipe import Recipe, TaskName
+from edgekit.recipe import Recipe, TaskName, check_task
 from edgekit.tasks import Detection, Nms, Task
 from edgekit.tensors import Values
 
@@ -111,9 +111,25 @@ def _are_shares(scores: Answer) -> bool:
     return bool(low >= 0 and high <= 1)
 
 
-def check_answers(seen: Trace, recipe: Recipe) -> None:
-    """Refuse a model that chooses among its boxes itself. Raises RequestError, which names the line."""
-    chooses = next((n for n in seen.nodes if n.op == "nms" or (recipe.asks == "detection" and n.op in CHOOSING)), None)
+def check_asked(recipe: Recipe, name: str) -> None:
+    """Refuse what no network that is known as a detector can do, before it is made. Raises RequestError."""
+    if recipe.asks == "auto":
+        check_task(recipe, "detection")
+    elif recipe.asks not in ("detection", "raw"):
+        raise RequestError(
+            f"{name} is a detector, and its answers are no {recipe.asks}",
+            hint="drop what asks for that; --task detection",
+        )
+    if recipe.channels not in (None, 3):
+        raise RequestError(f"{name} takes 3 channels, not {recipe.channels}", hint="drop --channels")
+
+
+def check_answers(seen: Trace, task: TaskName | None) -> None:
+    """Refuse a model that chooses among its boxes itself. Raises RequestError, which names the line.
+
+    task  None: not known yet
+    """
+    chooses = next((n for n in seen.nodes if n.op == "nms" or (task == "detection" and n.op in CHOOSING)), None)
     if chooses:
         raise RequestError(
             f"the model chooses among its boxes itself ({chooses.op} in {chooses.where}{chooses.line}), so how many it "

@@ -59,7 +59,10 @@ def plan(recipe: Recipe) -> Plan:
     bundled = zoo.BUNDLED / f"{recipe.model}.safetensors"
     choice = weights.choose(recipe.weights, architecture, config.hf_hub_id, bundled if bundled.is_file() else None)
     with torch.device("meta"):
-        kind = family(networks.create(architecture, _usual(architecture), num_classes=1), spec.input_size)
+        network = networks.create(architecture, _usual(architecture), num_classes=1)
+        if getattr(network, "task", None) == "detection":
+            detecting.check_asked(recipe, name)
+        kind = family(network, spec.input_size)
     pictures = None
     if choice.source == "bundled":
         own = bundled.with_suffix(".webp")
