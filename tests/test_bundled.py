@@ -91,7 +91,7 @@ def test_the_detector_is_as_good_as_its_card_says():
     pictures = train_detector.drawn(train_detector.held_out(), 64)
     found = average_precision(train_detector.matched(model.module, pictures), len(model.labels))
     assert abs(float(mean(found, 0)[0]) - card("yolox_micro")["test_ap50"]) < 0.1
-    assert (zoo.BUNDLED / "yolox_micro.safetensors").stat().st_size < 1e6
+    assert (zoo.BUNDLED / "yolox_micro.safetensors").stat().st_size < 2e6
 
 
 @pytest.mark.parametrize("name", ["unet_micro", "yolox_micro"])

@@ -23,11 +23,12 @@ from edgekit.training import Settings, lessons, randomness, simota, train
 from edgekit.training.boxes import NONE, Boxes
 from edgekit.training.simota import SimOta
 
+pytestmark = pytest.mark.full
 LABELS = ("red", "green")
 SIZE = (64, 64)
 MAKES = [
     pytest.param(lambda: YoloX(2, width=0.125), id="yolox"),
-    pytest.param(lambda: SsdLite(2, img_size=SIZE), id="ssdlite", marks=pytest.mark.full),
+    pytest.param(lambda: SsdLite(2, img_size=SIZE), id="ssdlite"),
 ]
 
 
@@ -107,11 +108,10 @@ def test_what_is_measured_is_what_the_file_answers(make):
 @pytest.fixture(scope="module")
 def run(things, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "things"
-    train(settings(things), out)
+    train(settings(things, weights="bundled"), out)
     return out
 
 
-@pytest.mark.full
 def test_a_detector_learns_and_is_a_model(run):
     card = trained.read(run)
     assert (card.task, card.labels, card.architecture) == ("detection", LABELS, "yolox_micro")
@@ -128,13 +128,11 @@ def test_a_detector_learns_and_is_a_model(run):
     assert "mAP" in (run / "curve.svg").read_text()
 
 
-@pytest.mark.full
 def test_a_trained_detector_exports(run, tmp_path):
     done = CliRunner().invoke(main, ["export", str(run), "--target", "onnx", "-o", str(tmp_path / "made")])
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.full
 def test_a_killed_run_of_boxes_goes_on_to_the_bit(things, tmp_path):
     asked = settings(things, epochs=2, augment="strong")
     whole = train(asked, tmp_path / "whole")
@@ -194,7 +192,6 @@ def test_a_detector_without_a_known_loss_is_refused():
         lessons.of(torch.nn.Conv2d(3, 4, 1), "mine", SIZE)
 
 
-@pytest.mark.full
 def test_pruning_boxes_is_refused_in_one_line(run, things, tmp_path):
     asked = ["prune", str(run), "--data", str(things), "--keep-macs", "0.5", "-o", str(tmp_path / "small")]
     done = CliRunner().invoke(main, asked)

@@ -1,6 +1,6 @@
 """YOLOX, a detector without anchors (Ge et al. 2021, https://arxiv.org/abs/2107.08430): written anew, with the published names.
 
-    yolox_micro 128 x 128 pixels, depthwise convolutions, half of nano's width: 0.2 M parameters; edgekit's own
+    yolox_micro 128 x 128 pixels, nano's layers: 0.9 M parameters; edgekit's own
     yolox_nano  416 x 416 pixels, depthwise convolutions: 0.9 M parameters
     yolox_tiny  416 x 416: 5.1 M
     yolox_s     640 x 640: 9.0 M
@@ -281,7 +281,7 @@ class Head(nn.Module):
 
 
 def yolox_micro(pretrained: bool = False, **options: Any) -> nn.Module:
-    return _made("yolox_micro", pretrained, {"depth": 0.33, "width": 0.125, "separable": True} | options)
+    return _made("yolox_micro", pretrained, {"depth": 0.33, "width": 0.25, "separable": True} | options)
 
 
 def yolox_nano(pretrained: bool = False, **options: Any) -> nn.Module:
