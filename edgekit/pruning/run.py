@@ -27,7 +27,7 @@ from edgekit.training import Settings, batches, folder, train, world
 from edgekit.training.objective import Classes
 from edgekit.training.run import Progress, no_progress
 from edgekit.training.settings import check, plain
-from edgekit.training.setup import Say, Setup, TrainingProgress, splits_of
+from edgekit.training.setup import Say, Setup, TrainingProgress, held_in, splits_of
 from edgekit.training.world import World
 
 
@@ -69,13 +69,11 @@ def prune_run(
     folder.check_destination(out, resume=False, fresh=fresh or resume)
     kept = Steps(out)
     kept.check(settings.model, resume=resume, fresh=fresh)
-    splits = splits_of(settings)
-    held = "masks" if splits.train.masks is not None else "boxes" if splits.train.objects is not None else None
-    if held:
+    if (held := held_in(settings)) != "classes":
         raise RequestError(
             f"edgekit prune cuts classifiers, and --data holds {held}", hint="edgekit train with a narrower network"
         )
-    whole = _load(settings)
+    splits, whole = splits_of(settings), _load(settings)
     _check_classes(whole, splits, settings.model)
     written = {
         **plain(settings),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import timm
@@ -34,12 +34,23 @@ from edgekit.training.world import World
 Say = Callable[[str], None]
 
 
+def held_in(settings: Settings) -> Literal["masks", "boxes", "classes"]:
+    """What the data say of each picture."""
+    data = Path(settings.data)
+    if settings.labels is None and data.is_dir():
+        if masked_in(data):
+            return "masks"
+        if boxed_in(data):
+            return "boxes"
+    return "classes"
+
+
 def splits_of(settings: Settings) -> Splits:
     """The pictures that the settings name, with a class, a mask or boxes each. Raises DataError, RequestError."""
     named = read_names(Path(settings.classes), "--classes") if settings.classes else None
     said = (named.said(str(settings.classes)),) if named else ()
-    data = Path(settings.data)
-    if settings.labels is None and data.is_dir() and masked_in(data):
+    data, held = Path(settings.data), held_in(settings)
+    if held == "masks":
         splits = open_masked_splits(
             data,
             named.names if named else _names_of_masks(settings.model),
@@ -47,7 +58,7 @@ def splits_of(settings: Settings) -> Splits:
             val_share=settings.val_share,
             seed=settings.seed,
         )
-    elif settings.labels is None and data.is_dir() and boxed_in(data):
+    elif held == "boxes":
         splits = open_boxed_splits(
             data, named.names if named else None, val_share=settings.val_share, seed=settings.seed
         )
