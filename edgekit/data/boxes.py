@@ -17,7 +17,7 @@ from edgekit.data.dataset import DataSet
 from edgekit.data.files import titled
 from edgekit.data.folders import of_files
 from edgekit.data.marks import Boxed, Marks, Size, checked
-from edgekit.data.splits import SPLITS
+from edgekit.data.splits import chosen
 from edgekit.errors import DataError
 from edgekit.tasks.average_precision import Objects
 from edgekit.tasks.boxes import areas
@@ -39,11 +39,7 @@ def open_boxes(folder: Path, labels: Sequence[str] | None, *, split: str | None 
             f"{folder} holds no boxes",
             hint="annotations/*.json (COCO), images/ beside labels/ (YOLO), Annotations/ (VOC), or metadata.jsonl with objects",
         )
-    name = split or next((s for s in SPLITS if s in there), next(iter(there)))
-    if name not in there:
-        raise DataError(
-            f"{folder} has no split '{name}' with boxes", hint=f"--split {' or '.join(there) or 'left out'}"
-        )
+    name = chosen(there, split, folder, "boxes")
     return of_boxes(checked(there[name]()), name, labels)
 
 

@@ -18,7 +18,7 @@ from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet
 from edgekit.data.files import picture_files, titled, unread
 from edgekit.data.folders import of_files, stamp
-from edgekit.data.splits import SPLITS, split_of
+from edgekit.data.splits import chosen, split_of
 from edgekit.errors import DataError, RequestError
 from edgekit.harmless import harmless
 from edgekit.preprocess import MAX_DECODED
@@ -60,11 +60,7 @@ def open_masks(
             f"{folder} holds no folder of pictures beside one of masks",
             hint="images/NAME.jpg beside masks/NAME.png; other names: --images DIR --masks DIR",
         )
-    name = split or next((s for s in SPLITS if s in there), next(iter(there)))
-    if name not in there:
-        raise DataError(
-            f"{folder} has no split '{name}' with masks", hint=f"--split {' or '.join(there) or 'left out'}"
-        )
+    name = chosen(there, split, folder, "masks")
     return _pairs(*there[name], name, labels, ignore)
 
 

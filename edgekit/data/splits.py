@@ -1,11 +1,14 @@
 """The parts of a data set: told by the names of files and folders, or drawn."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from edgekit.data.dataset import DataSet
+from edgekit.errors import DataError
 
 SPLITS = ("test", "val", "train")  # the first that is there is measured on
 
@@ -14,6 +17,20 @@ def split_of(name: str) -> str | None:
     """Which split a folder or a file belongs to: `test-00000-of-00001.parquet` is of the split "test", `val2017` of "val"."""
     found = re.match(r"(test|t10k|val|valid|validation|train)(20\d\d)?(?![a-zA-Z0-9])", name)
     return {"t10k": "test", "valid": "val", "validation": "val"}.get(found[1], found[1]) if found else None
+
+
+def chosen(there: Mapping[str, object], asked: str | None, folder: Path, held: str) -> str:
+    """The split of a folder that is measured on, of those that are there, "" where it is not split.
+
+    asked  by the user; held: what its pictures have, in words
+    Raises DataError for one that is not there.
+    """
+    name = asked or next((split for split in SPLITS if split in there), next(iter(there)))
+    if name not in there:
+        raise DataError(
+            f"{folder} has no split '{name}' with {held}", hint=f"--split {' or '.join(there) or 'left out'}"
+        )
+    return name
 
 
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:

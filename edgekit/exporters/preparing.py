@@ -72,8 +72,9 @@ def prepare(
         folded = even or folded
     elif recipe.equalizes:
         say("equalising channels over the calibration pictures")
-        done = equalize(folded, pictures)
-        if not (not by_channel and equalize_silu(folded, pictures)) and not done:
+        through_relu = equalize(folded, pictures)
+        through_silu = not by_channel and equalize_silu(folded, pictures)
+        if not (through_relu or through_silu):
             notes = ("channels are not equalised: torch.fx cannot follow this network",)
             say(notes[0])
     scales: dict[str, torch.Tensor] = {}

@@ -135,8 +135,9 @@ def _uint8_config() -> Any:
 
 
 def _keep_float(q: Any, recipe: Recipe, float_file: Path, *, decodes: bool) -> None:
-    """Leave operators in float: a decoder, in static files what makes probabilities, and those whose output, weights or bias carry a name that a pattern of the recipe finds: as the
-    converter made it, or the paths of the modules in it (`blocks/0/attn/qkv`), which are the same for every target.
+    """Leave operators in float: a decoder, in static files what makes probabilities, and those whose output, weights or bias
+    carry a name that a pattern of the recipe finds: as the converter made it, or the paths of the modules in it
+    (`blocks/0/attn/qkv`), which are the same for every target.
 
     Raises RecipeError for a pattern that finds nothing.
     """

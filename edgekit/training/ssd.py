@@ -8,8 +8,6 @@ from torchvision.ops import box_iou
 
 from edgekit.models.anchored import SsdLite
 
-BACKGROUND = 1  # classes before the first, among what is scored
-
 
 class Taught(nn.Module):
     """An SSD that answers what it is taught by: of every anchor the box and the classes' logits, [n, a, 4 + 1 + c]."""
@@ -38,7 +36,7 @@ class Ssd:
         net: Any = self.detector.net
         anchors = self.detector.get_buffer("anchors").to(answers.device)
         known = [rows[rows[:, 4] >= 0] for rows in truths]
-        targets = [{"boxes": rows[:, :4], "labels": rows[:, 4].long() + BACKGROUND} for rows in known]
+        targets = [{"boxes": rows[:, :4], "labels": rows[:, 4].long() + SsdLite.background} for rows in known]
         matched = [_matched(net.proposal_matcher, target["boxes"], anchors) for target in targets]
         parts = net.compute_loss(targets, _heads(answers), [anchors] * len(targets), matched)
         mean: Tensor = sum(parts.values())
