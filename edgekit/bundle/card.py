@@ -10,7 +10,7 @@ from edgekit.bundle.figures import Figure
 from edgekit.bundle.licences import spdx
 from edgekit.parity import describe
 from edgekit.readme import answers
-from edgekit.report.table import markdown_table, markdown_text
+from edgekit.reporting.table import markdown_table, markdown_text
 
 
 def card(made: Artifact, figures: Sequence[Figure]) -> str:
