@@ -25,7 +25,9 @@ class Pyramid(nn.Module):
 
     def forward(self, x):
         size = (SIDE - 1, SIDE + 1)
-        a, b = (functional.interpolate(f(x), size, mode=m) for f, m in ((self.fine, "nearest"), (self.coarse, "nearest")))
+        a, b = (
+            functional.interpolate(f(x), size, mode=m) for f, m in ((self.fine, "nearest"), (self.coarse, "nearest"))
+        )
         c = functional.interpolate(self.fine(x), size, mode="nearest-exact")
         return self.heads[0][0](a + b), self.heads[1][0](c)
 
@@ -39,7 +41,9 @@ def pyramid():
 @pytest.fixture(scope="module")
 def file(pyramid, tmp_path_factory):
     made = tmp_path_factory.mktemp("made") / "float.tflite"
-    made.write_bytes(tflite_file.mend(tflite_convert.convert(pyramid, torch.float32, (3, SIDE, SIDE), made.parent / "log")))
+    made.write_bytes(
+        tflite_file.mend(tflite_convert.convert(pyramid, torch.float32, (3, SIDE, SIDE), made.parent / "log"))
+    )
     return made
 
 
