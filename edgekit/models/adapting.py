@@ -106,7 +106,7 @@ def adapt(
         module = Tokens(net)
         seen = look(module, size, channels)
     detecting.check_answers(seen, None if recipe.asks == "auto" else recipe.asks)
-    given = tensors(seen.answer)
+    given = tensors(seen.answer, detecting.QUERIES if recipe.asks in ("auto", "detection") else ())
     detecting.check_apart(given, recipe)
     found = Found(net, seen, given, _main(given), labels, own)
     task, why = decide(found, recipe)
