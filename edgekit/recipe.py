@@ -87,6 +87,8 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     task         what the answers mean; "auto" finds it out from the network and its answers, and says why.
     tokens       embedding: answer the vectors of the picture's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
+    channel_order  YOLOX with a file of weights: which colour of its pictures came first where these learned; unsaid: "bgr", as
+                 in the published ones.
     input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
                  share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
                  (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
@@ -116,6 +118,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     channels: Literal[1, 3] | None = None
+    channel_order: Literal["rgb", "bgr"] | None = None
     labels: str | None = None
     dynamic_batch: bool = False
     ort: bool = False

@@ -234,6 +234,10 @@ def test_a_file_in_place_of_its_folder_says_which_one(tmp_path):
     with pytest.raises(DataError, match="no pictures in") as error:
         open_boxes(tmp_path / "annotations", LABELS)
     assert error.value.hint == f"--data {tmp_path}, which holds the pictures too"
+    yolo(tmp_path / "yolo")
+    with pytest.raises(DataError, match="images holds no boxes") as error:
+        open_boxes(tmp_path / "yolo/images", LABELS)
+    assert error.value.hint == f"--data {tmp_path}/yolo, which does"
     (tmp_path / "coco.zip").touch()
     with pytest.raises(DataError) as error:
         open_data(tmp_path / "coco.zip", LABELS)

@@ -266,9 +266,7 @@ def _of_row(row: Row, file: Path) -> Marks:
     things, names = row.objects, [str(name) for name in row.objects.named]
     crowd, area = things.iscrowd or [0] * len(names), things.area or [float("nan")] * len(names)
     if {len(names), len(crowd), len(area)} != {len(things.bbox)}:
-        raise DataError(
-            f"{file}: {row.file_name} has {len(things.bbox)} boxes, and {len(names)} categories", hint=FORM
-        )
+        raise DataError(f"{file}: {row.file_name} has {len(things.bbox)} boxes, and {len(names)} categories", hint=FORM)
     boxes = [(_corners(box), name) for box, name in zip(things.bbox, names, strict=True)]
     return Marks.of(Path(row.file_name), boxes, crowd=list(map(bool, crowd)), area=area, size=_size(row))
 

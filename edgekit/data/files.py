@@ -20,7 +20,11 @@ UNREAD = {
     ".psd", ".svg", ".eps", ".tga", ".exr", ".hdr", ".xcf", ".ico",
 }  # fmt: skip
 PACKED = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2"}
-BESIDE = {"annotations", "labels", "images"}  # folders of a data set that has its pictures elsewhere, or files with them
+BESIDE = {
+    "annotations",
+    "labels",
+    "images",
+}  # folders of a data set that has its pictures elsewhere, or files with them
 
 
 def titled(folder: Path, parts: int = 1) -> str:
