@@ -112,7 +112,7 @@ def test_answers_that_were_kept_are_counted_again_or_refused(files, boxed, tmp_p
 
 def test_labels_that_are_exchanged_or_shifted_are_suspected(files, boxed, tmp_path):
     def judged(names):
-        folder = shutil.copytree(boxed, tmp_path / names[0])
+        folder = shutil.copytree(boxed, tmp_path / "-".join(names))
         (folder / "classes.txt").write_text("\n".join(names))
         return evaluate(files[1:], open_boxes(folder, LABELS), state=tmp_path / "state").suspicion
 
@@ -120,6 +120,7 @@ def test_labels_that_are_exchanged_or_shifted_are_suspected(files, boxed, tmp_pa
     assert judged((one, two, three)) is None
     assert f"'{two}' is answered as '{three}'" in (said := judged((one, three, two)))
     assert "100.0% of the boxes that are found would be right" in said
+    assert "the labels seem to be shifted by one: counted one " in judged((two, three, one))
 
 
 def test_without_boxes_two_files_are_compared_and_drawn(boxed, tmp_path):
