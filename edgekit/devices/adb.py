@@ -223,7 +223,7 @@ class AdbWorker:
 
     def _answers(self, raw: bytes, count: int) -> Arrays:
         """The app writes picture after picture, of each its outputs in the manifest's order."""
-        outputs = self.artifact.manifest.outputs
+        outputs = self.artifact.manifest.file_outputs
         row = np.dtype([(str(i), np.dtype(o.dtype).newbyteorder("<"), o.shape[1:]) for i, o in enumerate(outputs)])
         if len(raw) != count * row.itemsize:
             told = " and ".join(f"{list(o.shape[1:])} {o.dtype}" for o in outputs)

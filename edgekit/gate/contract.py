@@ -50,7 +50,7 @@ def contract(model: Model, seen: Inspection | None) -> Contract:
     """Of a model of which inspection has `seen` so much; None for a format that it does not read."""
     manifest = model.manifest if isinstance(model, Artifact) else None
     ports = (seen.inputs, seen.outputs) if seen and seen.inputs and seen.outputs else None
-    told = (manifest.inputs, manifest.outputs) if manifest else ((), ())
+    told = (manifest.inputs, manifest.file_outputs) if manifest else ((), ())
     takes, answers = (_ends(found, tensor) for found, tensor in zip(ports or (None, None), told, strict=True))
     meaning = None
     if isinstance(model, Artifact):
