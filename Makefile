@@ -125,7 +125,7 @@ privacy: .venv/.ready
 # The readers of two other tools.
 .venv-layouts/.ready: Makefile | uv
 	test -x .venv-layouts/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-layouts
-	$(UV) pip install --quiet --python .venv-layouts/bin/python mediapipe==1.2.3 openvino-model-api==0.4.7 openvino==2026.4.1 pillow==13.0.0
+	$(UV) pip install --quiet --python .venv-layouts/bin/python mediapipe==1.2.3 "openvino-model-api[onnx]==0.4.7" openvino==2026.4.1 pillow==13.0.0
 	touch $@
 
 .cache/data/.ready: benchmarks/fetch.py | .venv/.ready
