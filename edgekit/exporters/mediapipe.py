@@ -11,6 +11,10 @@ import flatbuffers
 from edgekit.exporters import _metadata_schema as metadata
 from edgekit.models import LoadedModel
 
+STRETCHES = (
+    "MediaPipe's ObjectDetector stretches every picture to the input, and this detector was made for pictures in their own "
+    "proportions: crop them to the input's before it"
+)
 COORDINATES = 4
 PER_KEYPOINT = 2  # the only number that MediaPipe takes, also where there are none
 

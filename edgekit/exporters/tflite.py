@@ -75,7 +75,7 @@ class TfliteExporter:
         wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
         with silenced():  # ten seconds of imports, which a wrong request must not wait for
-            from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
+            from edgekit.exporters import mediapipe, tflite_convert, tflite_file, tflite_quantize
         last = _channels_last(model)
         shape = model.preprocess.shape
         converted = tflite_convert.convert(wrapper, traced, shape, out / "converter.log", last=last)
@@ -104,7 +104,11 @@ class TfliteExporter:
         own = layout.outputs if layout else outputs
         arrays = ", ".join(f"{i} to {_kotlin_array(tensor.shape)}" for i, tensor in enumerate(own))
         how = HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype, answers=assigned(own), arrays=arrays)
-        return Exported(file, given, outputs, versions, floor, how, prepared.notes, layout)
+        notes = prepared.notes
+        if recipe.layout == "mediapipe" and model.preprocess.crop_mode != "squash":
+            say(mediapipe.STRETCHES)
+            notes = (*notes, mediapipe.STRETCHES)
+        return Exported(file, given, outputs, versions, floor, how, notes, layout)
 
 
 def _kotlin_array(shape: Sequence[int]) -> str:
