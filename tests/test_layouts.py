@@ -10,6 +10,8 @@ from conftest import GOLDEN_FILES, run_edgekit
 
 from edgekit import android, artifact, parity
 from edgekit.errors import ArtifactError, RecipeError, UnsupportedError
+from edgekit.gating.contract import contract, differences
+from edgekit.inspection import inspect
 from edgekit.layouts import layout_of, scale_of
 from edgekit.manifest import save_manifest
 from edgekit.recipe import LAYOUT_TARGETS, Recipe, check
@@ -102,6 +104,16 @@ def test_a_layout_that_does_not_fit_its_outputs_is_a_contradiction(tmp_path):
         save_manifest(copy, msgspec.structs.replace(made, layout=layout))
         with pytest.raises(ArtifactError, match=says):
             artifact.load(copy)
+
+
+def test_another_layout_is_another_contract(tmp_path):
+    """Also where shapes are the same: MediaPipe's boxes begin with their middle."""
+    copy = shutil.copytree(LAID, tmp_path / "copy")
+    made = artifact.load(copy).manifest
+    other = msgspec.structs.replace(made.layout, name="model-api")
+    save_manifest(copy, msgspec.structs.replace(made, layout=other, recipe=made.recipe | {"layout": "model-api"}))
+    now, then = (contract(artifact.load(folder), inspect(folder / "model.onnx")) for folder in (copy, LAID))
+    assert list(differences(now, then)) == ["layout ultralytics to 'model-api'"]
 
 
 def test_the_app_refuses_what_is_laid_out_for_others(tmp_path):

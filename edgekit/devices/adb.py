@@ -249,6 +249,9 @@ def _artifact(job: Job, device: str) -> Artifact:
             f"{device} runs artifacts, and {model.name} is a file alone",
             hint="edgekit export makes one; --benchmark-binary times any .tflite",
         )
+    if model.manifest.layout:
+        what = f"{device} runs an app that reads no answers laid out for {model.manifest.layout.name}"
+        raise UnsupportedError(what, hint="export without --layout; --benchmark-binary times any .tflite")
     if model.manifest.input.shape[0] != 1:
         raise UnsupportedError(f"{device} runs files of one picture at a time", hint="export without --dynamic-batch")
     return model

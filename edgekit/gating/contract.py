@@ -12,6 +12,7 @@ import msgspec
 from edgekit.artifact import Artifact, Model
 from edgekit.inspection import Inspection, Port
 from edgekit.preprocess import Preprocess
+from edgekit.recipe import LayoutName
 from edgekit.tasks import Task, name_of
 from edgekit.tensors import Tensor
 
@@ -35,6 +36,7 @@ class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocess: Preprocess
     folded: bool
     labels: tuple[str, ...]
+    layout: LayoutName | None = None
 
 
 class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,7 +57,7 @@ def contract(model: Model, seen: Inspection | None) -> Contract:
     meaning = None
     if isinstance(model, Artifact):
         m = model.manifest
-        meaning = Meaning(m.task, m.preprocess, m.folded, tuple(model.labels()))
+        meaning = Meaning(m.task, m.preprocess, m.folded, tuple(model.labels()), m.layout.name if m.layout else None)
     return Contract(model.target, takes, answers, meaning)
 
 
