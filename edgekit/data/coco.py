@@ -161,7 +161,7 @@ def read(file: Path, folder: Path) -> Boxed:
     _check_once("picture", [image.id for image in document.images], file)
     _check_once("picture", [image.file_name for image in document.images], file)
     categories = {category.id: category.name for category in document.categories}
-    things: dict[int, list[Annotation]] = defaultdict(list)
+    things: dict[int | str, list[Annotation]] = defaultdict(list)
     for thing in document.annotations:
         if thing.category_id not in categories:
             raise DataError(

@@ -72,7 +72,9 @@ def plan(recipe: Recipe) -> Plan:
     if choice.source == "bundled":
         own = bundled.with_suffix(".webp")
         spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
-    task: TaskName | None = "embedding" if config.num_classes == 0 and recipe.weights in weights.SOURCES else None
+    task: TaskName | None = getattr(network, "task", None)  # of edgekit's own
+    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
+        task = "embedding"
     return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures, task)
 
 
