@@ -34,6 +34,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
                 raise RecipeError(f"{field.name} is {said!r}: {error}", hint=_hint(field.name)) from None
             msgspec.structs.force_setattr(self, field.name, value)
 
+    def __repr__(self) -> str:
+        """What is not as it would be anyway."""
+        fields = [(field, getattr(self, field.name)) for field in msgspec.structs.fields(self)]
+        said = [f"{field.name}={value!r}" for field, value in fields if value != field.default]
+        return f"{type(self).__name__}({', '.join(said)})"
+
 
 def _hint(field: str) -> str:
     if field == "scheme":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN, GOLDEN_FILES, ROOT, run_edgekit
+from conftest import GOLDEN, GOLDEN_FILES, ROOT, ask_edgekit
 from PIL import Image
 
 import edgekit
@@ -83,7 +83,7 @@ def test_one_picture_in_four_shapes_gives_one_answer(model, picture, tmp_path):
     ]
     assert len({(p.label, p.score) for p in found}) == 1
     assert [p.source for p in found[1:4]] == [tmp_path / "a.png", None, None]
-    command = run_edgekit("predict", GOLDEN, tmp_path / "a.png", "-k", "1").stdout
+    command = ask_edgekit("predict", GOLDEN, tmp_path / "a.png", "-k", "1").stdout
     assert found[0].label in command
     assert f"{found[0].score:.1%}" in command
 
@@ -390,6 +390,12 @@ def test_a_recipe_refuses_what_no_file_could_say(fields, says):
     with pytest.raises(RecipeError, match=says) as caught:
         edgekit.Recipe(**({"model": "mobilenetv2", "target": "tflite"} | fields))
     assert caught.value.hint
+
+
+def test_a_recipe_shows_what_was_said():
+    assert repr(Recipe("a", "onnx")) == "Recipe(model='a', target='onnx')"
+    said = "Recipe(model='a', target='onnx', quantize=Quantize(scheme='int8'), seed=3)"
+    assert repr(Recipe("a", "onnx", seed=3, quantize=Quantize(scheme="int8"))) == said
 
 
 def test_a_scheme_that_does_not_exist_names_those_that_do():

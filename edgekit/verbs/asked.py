@@ -103,8 +103,8 @@ class Declared:
         if declared is Say or Say in kinds:
             return _said(name, said, self.keywords)
         if declared in (Place, Place | None):
-            return said if said is None and None.__class__ in kinds else as_path(said, name)
-        if not kinds or not all(map(_plain, kinds)):
+            return said if said is None and type(None) in kinds else as_path(said, name)
+        if not all(map(_plain, kinds)):
             return said  # what is no plain value the function itself looks at
         try:
             return msgspec.convert(_number(said), declared)
