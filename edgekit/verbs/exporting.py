@@ -9,7 +9,7 @@ from edgekit import data, publishing, registry, zoo
 from edgekit import recipe as recipes
 from edgekit.errors import RequestError, as_path
 from edgekit.extras import needs
-from edgekit.recipe import CropMode, InputType, Kind, Quantize, Recipe, Scheme, TaskName
+from edgekit.recipe import CropMode, InputType, Kind, LayoutName, Quantize, Recipe, Scheme, TaskName
 from edgekit.verbs.artifacts import Artifact, whole
 from edgekit.verbs.asked import Place, Say, silent, verb
 
@@ -41,6 +41,7 @@ class Wishes(TypedDict, total=False):
     std: float | tuple[float, ...]
     channels: Literal[1, 3]
     labels: Place
+    layout: LayoutName
     dynamic_batch: bool
     ort: bool
     opset: int
