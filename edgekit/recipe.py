@@ -10,7 +10,7 @@ import msgspec
 import msgspec.toml
 
 from edgekit import reading
-from edgekit.errors import RecipeError, UnsupportedError
+from edgekit.errors import RecipeError, UnknownNameError, UnsupportedError
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -39,6 +39,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
             except msgspec.ValidationError as error:
                 raise RecipeError(f"{field.name} is {said!r}: {error}", hint=_hint(field.name)) from None
             msgspec.structs.force_setattr(self, field.name, value)
+
+    def __repr__(self) -> str:
+        """What is not as it would be anyway."""
+        fields = [(field, getattr(self, field.name)) for field in msgspec.structs.fields(self)]
+        said = [f"{field.name}={value!r}" for field, value in fields if value != field.default]
+        return f"{type(self).__name__}({', '.join(said)})"
 
 
 def _hint(field: str) -> str:
@@ -296,6 +302,30 @@ def _check_colours(recipe: Recipe) -> None:
         raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
     if recipe.crop_mode == "letterbox" and recipe.crop_pct not in (None, 1):
         raise RecipeError("a letterbox shows the whole picture, and crop_pct a share of it", hint="drop one of the two")
+
+
+def one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
+    """The scheme that is asked for; it may be named twice, but not two. Raises RecipeError, UnknownNameError."""
+    flags = {"--int8": "int8" if int8 else None, "--fp16": "fp16" if fp16 else None, f"--scheme {scheme}": scheme}
+    named = {flag: name for flag, name in flags.items() if name is not None}
+    if len(set(named.values())) > 1:
+        raise RecipeError(f"{' and '.join(named)} name different schemes", hint="keep one of them")
+    if scheme is not None and scheme not in (*SCHEMES, "int8"):
+        raise UnknownNameError("scheme", scheme, (*SCHEMES, "int8"))
+    return next(iter(named.values()), None)
+
+
+def amended(base: Recipe, scheme: str | None = None, **changes: Any) -> Recipe:
+    """The recipe with other fields, its own or of its `quantize`; None leaves one as it is. Raises RecipeError."""
+    said = {name: value for name, value in (changes | {"scheme": scheme}).items() if value is not None}
+    quantize = {name: said.pop(name) for name in Quantize.__struct_fields__ if name in said}
+    recipe = msgspec.structs.replace(base, **said)
+    recipe = msgspec.structs.replace(recipe, quantize=msgspec.structs.replace(recipe.quantize, **quantize))
+    if "samples" in said and not recipe.quantize.scheme.startswith("int8"):
+        raise RecipeError(
+            f"--samples means nothing for {recipe.quantize.scheme}: nothing is calibrated", hint="--int8, or drop it"
+        )
+    return check(recipe)
 
 
 MEANT_FOR: dict[str, tuple[TaskName, ...]] = {
