@@ -146,6 +146,16 @@ def test_attention_is_dynamic_and_lies_on_the_grids_that_were_chosen(exported):
     assert made.manifest.proof.sqnr_db > 18
 
 
+def test_what_layers_of_an_embedding_read_is_spread_first(exported):
+    made = exported("int8", target="onnx", model="py:nets:tiny_attention", task="embedding")
+    assert made.manifest.scheme == "int8-dynamic"
+    graph = graph_of(made).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    read = [makers[n.input[0]] for n in graph.node if n.op_type == "DynamicQuantizeLinear"]
+    assert read == ["Mul"] * 9
+    assert made.manifest.proof.passed
+
+
 @pytest.mark.parametrize(("model", "scheme"), [("tiny", "int8-static"), ("tiny_attention", "int8-dynamic")])
 def test_no_two_neighbouring_weights_overflow_16_bits(exported, model, scheme):
     safe = exported(scheme, target="onnx", model=f"py:nets:{model}")

@@ -39,6 +39,7 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     normalized: bool = False
 
     roles: ClassVar[tuple[str, ...]] = ("embedding", "tokens")
+    int8_sqnr_db: ClassVar[float | None] = None
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
         """What contradicts this task, in words."""
