@@ -350,7 +350,8 @@ def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels:
 
 
 def _bytes(value: onnx.ValueInfoProto) -> int:
-    return 4 * math.prod(max(d.dim_value, 1) for d in value.type.tensor_type.shape.dim)
+    elements: int = math.prod(max(d.dim_value, 1) for d in value.type.tensor_type.shape.dim)
+    return 4 * elements
 
 
 def _pooled(value: onnx.ValueInfoProto) -> bool:

@@ -78,8 +78,8 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed, *, decodes: bool) -> b
 
 
 def _inside(q: Any, float_file: Path, feed: Feed) -> Known:
-    """The quantizer's own ranges, of one picture, for operators that are graphs themselves (GroupNorm): an interpreter does not
-    say what happens in there."""
+    """The quantizer's own ranges, of one picture, for composite operators, which are graphs themselves: an interpreter does not
+    say what happens in there. litert-torch writes out those that it knows (GroupNorm)."""
     if len(flatbuffer.read_model(str(float_file)).subgraphs) == 1:
         return {}
     name = Interpreter(str(float_file)).get_input_details()[0]["name"]
