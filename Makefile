@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
+.PHONY: ready demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -26,9 +26,9 @@ demo: .venv/.ready
 	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
 
-# Lint and the app have little to do with each other, and each leaves a core idle for most of its time.
+# Lint, the app and what the lanes fetch have little to do with each other, and each leaves a core idle for most of its time.
 test:
-	$(MAKE) --jobs=2 --output-sync=target lint android
+	$(MAKE) --jobs=2 --output-sync=target lint android ready
 	$(MAKE) fast
 	$(MAKE) full
 
@@ -85,6 +85,9 @@ full: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 full: export OMP_NUM_THREADS = 1
 full: .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
 	.venv/bin/pytest -q -m "full or both" $(TWO) --durations=15
+
+# What `fast` and `full` start with: mostly downloads.
+ready: .venv-run/.ready .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
 
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
 privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
