@@ -192,7 +192,7 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed) -> Known:
     if recipe.quantize.ranges == "mse":
         found = smooth.found(found)
     if recipe.folds:
-        found[given] = 0.0, 255.0  # scale 1, zero point 0: the stored number is the pixel
+        found[given] = 0.0, 255.0 / recipe.unit  # scale 1, zero point 0: the stored number is the pixel
     floors = bias_floors(float_file)
     ranges: Known = {}
     for name, shape in made.items():
