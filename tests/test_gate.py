@@ -611,7 +611,11 @@ def test_what_no_contract_is_known_of_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "field", [{"cpu_ms": 0.0}, {"bytes": 0}, {"score": -1}, {"instructions": {"x": 0}}, {"schema": [1]}, {"schema": 9}]
+    "field",
+    [
+        *({"cpu_ms": 0.0}, {"bytes": 0}, {"score": -1}, {"instructions": {"x": 0}}, {"schema": [1]}, {"schema": 9}),
+        *({"cpu_ms": 1e308}, {"score": 1e-300}, {"score_within": 1e9}, {"bytes": 10**400}),  # their logarithms, too
+    ],
 )
 def test_numbers_that_nobody_writes_are_no_baseline(tmp_path, field):
     numbers = judge(Machine({str(TFLITE): 10**6})).numbers(times=False)

@@ -55,6 +55,15 @@ def paired(a: Boxes, b: Boxes) -> list[tuple[int, int, float]]:
     return pairs
 
 
+def around(truth: Objects, found: Boxes) -> list[tuple[int, int]]:
+    """The label of each thing that is no crowd, and that of the best box around it, whatever it is called; others are left out."""
+    if not len(found):
+        return []
+    same = (overlaps(truth.boxes, found.boxes.astype(np.float64)) >= SAME) & ~truth.crowd[:, None]
+    rows = np.flatnonzero(same.any(1))
+    return list(zip(truth.labels[rows].tolist(), found.labels[same[rows].argmax(1)].tolist(), strict=True))
+
+
 def together(agreements: Sequence[Agreement]) -> tuple[float, float, float]:
     """Of some pictures: the mAP against the reference, F1, and the mean overlap of pairs; 1 where neither finds anything."""
     both, shown = sum(a.both for a in agreements), sum(a.reference + a.found for a in agreements)
