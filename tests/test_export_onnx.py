@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import run_edgekit
+from conftest import ask_edgekit
 
 from edgekit import inspection, parity
 from edgekit.cli import main
@@ -238,7 +238,7 @@ def test_requests_that_mean_nothing(wrong, message):
 def test_files_for_several_targets_lie_together(exported, pictures):
     files = [exported(scheme, target=t).folder for t in ("onnx", "tflite") for scheme in ("fp32", "int8-static")]
     against = [word for folder in files[1:] for word in ("--against", folder)]
-    done = run_edgekit("verify", files[0], *against, "--data", pictures, "--json")
+    done = ask_edgekit("verify", files[0], *against, "--data", pictures, "--json")
     assert done.returncode == 0, done.stderr
     matches = json.loads(done.stdout)
     assert len(matches) == 6
