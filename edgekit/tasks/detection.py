@@ -53,6 +53,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     palette: Palette = ()
 
     roles: ClassVar[tuple[str, ...]] = ("boxes", "scores")
+    int8_sqnr_db: ClassVar[float | None] = 10.0  # most scores are of places where nothing is: what is found judges
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
         """What contradicts this task, in words."""
