@@ -103,7 +103,7 @@ class _Graph:
             if group:
                 self._move(group, self.factors[source])
                 self.moved |= group.sources
-        operators = []
+        operators: list[Any] = []
         for operator in self.graph.operators:
             made = int(operator.outputs[0])
             if kind(self.file, operator) == "HARD_SWISH":
