@@ -9,11 +9,14 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 # the distribution's name until 0.1; two with one package would be refused
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
+# Compiled files are kept also where the surroundings forbid it (images of containers do): else every process compiles what it
+# imports, torch and all, again.
+unexport PYTHONDONTWRITEBYTECODE
 # Two processes, a file of tests in one of them: what a file exports for its tests is made once. One thread each. In the order
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
+.PHONY: ready demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -23,9 +26,9 @@ demo: .venv/.ready
 	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
 
-# Lint and the app have little to do with each other, and each leaves a core idle for most of its time.
+# Lint, the app and what the lanes fetch have little to do with each other, and each leaves a core idle for most of its time.
 test:
-	$(MAKE) --jobs=2 --output-sync=target lint android
+	$(MAKE) --jobs=2 --output-sync=target lint android ready
 	$(MAKE) fast
 	$(MAKE) full
 
@@ -83,12 +86,15 @@ full: export OMP_NUM_THREADS = 1
 full: .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
 	.venv/bin/pytest -q -m "full or both" $(TWO) --durations=15
 
+# What `fast` and `full` start with: mostly downloads.
+ready: .venv-run/.ready .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
+
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
 privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 privacy: .venv/.ready
 	.venv/bin/pytest -q tests/every_command.py
 
-# compileall: uv leaves that to the first start, and where PYTHONDONTWRITEBYTECODE is set, to every start.
+# compileall: uv leaves that to the first start, and a user's PYTHONDONTWRITEBYTECODE to every start.
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(FORMERLY) --python .venv/bin/python

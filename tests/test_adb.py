@@ -10,10 +10,10 @@ from pathlib import Path
 import fake_adb
 import numpy as np
 import pytest
-from conftest import GOLDEN_FILES, ROOT, run_edgekit
+from conftest import GOLDEN_FILES, ROOT, ask_edgekit
 
 from edgekit import artifact, parity, registry
-from edgekit.bench import harness
+from edgekit.benchmarking import harness
 from edgekit.data import open_data
 from edgekit.devices import Job, apk, benchmark_model, phone
 from edgekit.devices.adb import Adb
@@ -293,7 +293,7 @@ echo 'INFO: Inference timings in us: Init: 7863, First inference: 14064, Warmup 
 def test_benchmark_model_tells_means_and_no_distribution(make, tmp_path):
     folder = make()
     (tmp_path / "benchmark_model").write_text(BENCHMARK)
-    done = run_edgekit(
+    done = ask_edgekit(
         "bench", TFLITE, "--on", "adb", "--benchmark-binary", tmp_path / "benchmark_model", "--no-save", "--json"
     )
     assert done.returncode == 0, done.stderr
@@ -306,7 +306,7 @@ def test_benchmark_model_tells_means_and_no_distribution(make, tmp_path):
 def test_what_is_no_benchmark_model():
     with pytest.raises(WorkerError, match="tells no times: not executable: 64-bit ELF file"):
         benchmark_model.parse("\nnot executable: 64-bit ELF file\n")
-    done = run_edgekit("bench", TFLITE, "--benchmark-binary", "benchmark_model", "--no-save")
+    done = ask_edgekit("bench", TFLITE, "--benchmark-binary", "benchmark_model", "--no-save")
     assert (done.returncode, done.stderr.count("\n")) == (2, 2)
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN_FILES, ask_edgekit, run_edgekit
 from PIL import Image
 
 from edgekit import artifact, registry, runs
@@ -17,13 +17,13 @@ from edgekit.errors import DataError, OutputError, RequestError, UnsupportedErro
 from edgekit.evaluation import evaluate, evaluated, open_for
 from edgekit.evaluation.results import Change, what_decides
 from edgekit.evaluation.run import at_once
-from edgekit.gate import Limits, checks
-from edgekit.gate.baseline import opened as baseline
-from edgekit.gate.judging import Judge
+from edgekit.gating import Limits, checks
+from edgekit.gating.baseline import opened as baseline
+from edgekit.gating.judging import Judge
 from edgekit.manifest import file_record, save_manifest
 from edgekit.preprocess import Preprocess
-from edgekit.report import report
-from edgekit.report.markdown import markdown
+from edgekit.reporting import report
+from edgekit.reporting.markdown import markdown
 from edgekit.runtimes import Options
 from edgekit.statistics import bootstrap
 from edgekit.statistics.proportions import Drop
@@ -312,7 +312,7 @@ def test_the_command_the_runs_and_the_report(files, masked, tmp_path):
         (["--images", "images"], "--images and --masks go together"),
         (["--images", "images", "--masks", "nowhere"], "there is no folder"),
     ):
-        refused = run_edgekit(*arguments, *flags, cwd=tmp_path)
+        refused = ask_edgekit(*arguments, *flags, cwd=tmp_path)
         assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
 
 

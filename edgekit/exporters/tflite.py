@@ -79,7 +79,7 @@ class TfliteExporter:
         last = _channels_last(model)
         shape = model.preprocess.shape
         converted = tflite_convert.convert(wrapper, traced, shape, out / "converter.log", last=last)
-        converted = tflite_file.mend_transposed(converted)
+        converted = tflite_file.mend(converted)
         tflite_file.check_kernels(converted)
         if static:
             converted = tflite_hardswish.with_products(converted)

@@ -33,24 +33,45 @@ def finish(model: bytes, loaded: LoadedModel, recipe: Recipe) -> tuple[bytes, di
     return with_labels(packed, loaded.labels), floor(recipe.quantize.scheme, per_channel=per_channel)
 
 
-def mend_transposed(model: bytes) -> bytes:
-    """Give the bias of every TRANSPOSE_CONV one axis.
-
-    litert-torch leaves [1, 1, 1, n] where it folds a BatchNorm: ai-edge-quantizer then writes n scales along an axis of 1,
-    which no interpreter opens.
-    """
+def mend(model: bytes) -> bytes:
+    """Put right what litert-torch writes wrongly."""
     graph = tflite.ModelT.InitFromPackedBuf(model, 0)
+    mends = {"TRANSPOSE_CONV": _mend_bias, "RESIZE_NEAREST_NEIGHBOR": _mend_nearest}
     mended = False
     for sub in graph.subgraphs:
         for operator in sub.operators:
-            if kind(graph, operator) == "TRANSPOSE_CONV" and len(operator.inputs) > 3 and operator.inputs[3] >= 0:
-                bias = sub.tensors[operator.inputs[3]]
-                mended |= len(bias.shape) > 1
-                bias.shape = np.asarray([np.prod(bias.shape)], np.int32)
+            mend_one = mends.get(kind(graph, operator))
+            mended |= mend_one is not None and mend_one(sub, operator)
     if not mended:
         return model
     inline_buffers(graph, model)
     return pack(graph, b"TFL3")
+
+
+def _mend_bias(sub: Any, operator: Any) -> bool:
+    """Give the bias of a TRANSPOSE_CONV one axis. Returns whether it had more.
+
+    It has [1, 1, 1, n] where a BatchNorm was folded: ai-edge-quantizer then writes n scales along an axis of 1, which no
+    interpreter opens.
+    """
+    if len(operator.inputs) <= 3 or operator.inputs[3] < 0:
+        return False
+    bias = sub.tensors[operator.inputs[3]]
+    several = len(bias.shape) > 1
+    bias.shape = np.asarray([np.prod(bias.shape)], np.int32)
+    return several
+
+
+def _mend_nearest(sub: Any, operator: Any) -> bool:
+    """Let it read where torch's "nearest" reads: from the corner of a place, not from its middle. Returns whether it did not.
+
+    The two are the same only where a side grows by a whole factor: a feature pyramid of an odd size came at 5 dB. torch's
+    "nearest-exact", which does read from the middle, does not become this operator.
+    """
+    options = operator.builtinOptions
+    from_middle = bool(options.halfPixelCenters)
+    options.halfPixelCenters = False
+    return from_middle
 
 
 def check_kernels(model: bytes) -> None:
