@@ -162,7 +162,7 @@ def check_claims(artifact: Artifact) -> None:
 KERNELS_DB = 18  # roundings alone cost 24 to 30; weights that overflow on CPUs without VNNI leave 6 to 9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """One runtime's answers to the golden pictures.
 
@@ -183,6 +183,13 @@ class Verification:
     tolerance: float
     same: bool
     kernels_db: float | None = None
+
+    def __repr__(self) -> str:
+        """In one line."""
+        pixels = "" if self.tensors_equal else ", pictures become other tensors"
+        kernels = "" if self.kernels_exact else ", int8 kernels overflow"
+        said = f"max |d| {self.max_abs:.3g}, tolerance {self.tolerance:.3g}, {self.ran}{pixels}{kernels}"
+        return f"Verification({'passed' if self.passed else 'FAILED'}: {said})"
 
     @property
     def passed(self) -> bool:
@@ -256,7 +263,7 @@ def where(ready: Ready, device: Device) -> str:
     return ready.facts["runtime"] + (f" on {device.name} ({what})" if what else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Match:
     """Two artifacts' answers to the same pictures, each through its own preprocessing and runtime."""
 
@@ -267,6 +274,12 @@ class Match:
     max_abs: float
     sqnr_db: float  # of the second's answers, taking the first's for the truth; inf where they are equal
     ran: tuple[str, str]  # in what, and where
+
+    def __repr__(self) -> str:
+        """In one line."""
+        measures = [f"{measure.name} {measure.value:.1%}" for measure in self.measures]
+        alike = f"SQNR {self.sqnr_db:.1f} dB" if math.isfinite(self.sqnr_db) else "equal"
+        return f"Match({self.first} and {self.second}: {', '.join([*measures, alike])} on {self.pictures} pictures)"
 
 
 def compare(

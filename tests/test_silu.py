@@ -182,7 +182,7 @@ def test_tflite_decodes_in_float_and_cuts_what_sigmoids_read(net, pictures, tmp_
     smooth = Smooth(file)
     assert len(smooth.silus) == 6
     scaled = sum(isinstance(m, ScaledSiLU) for m in even.modules())
-    assert sum(len(gate.inverse) > 1 for gate in smooth.silus.values()) == scaled
+    assert sum(len(inverse) > 1 for inverse in smooth.silus.values()) == scaled
     assert smooth.found(dict.fromkeys(smooth.gates, (-50.0, 3.0))) == dict.fromkeys(smooth.gates, (-8.0, 3.0))
     recipe = Recipe(model="net", target="tflite", fold=False, quantize=Quantize(scheme="int8-static"))
     made = tmp_path / "int8.tflite"

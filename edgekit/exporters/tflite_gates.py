@@ -2,12 +2,12 @@
 
 A sigmoid of 8 is one but for a half of its own 8-bit step, so nothing beyond is worth a step of what it reads. What SiLU
 reads, y * sigmoid(y) or y * sigmoid(y / s) (see silu.py), can be cut far below zero: what is lost there is a few
-hundredths, and everything else gains. What hard-swish reads, y * relu6(y + 3) (see tflite_hardswish.py), can be cut at -3,
-and nothing is lost.
+hundredths, and everything else gains. What hard-swish alone reads, y * relu6(y + 3) (see tflite_hardswish.py), is cut at -3,
+where nothing is lost; further up, what half of the values lose would add up.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.schema_py_generated import ActivationFunctionType
@@ -20,29 +20,18 @@ from edgekit.inspection.tflite import kind
 SAMPLED = 16384  # values of a tensor, over all pictures
 PICTURES = 32  # that they come from
 FLAT = 8.0  # where sigmoids are
+THREE = 3.0  # below minus this, hard-swish is nothing
 LOW = (0.06, 0.09, 0.125, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # shares of a range below zero, and above, that are tried
 HIGH = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-RELU6 = ActivationFunctionType.RELU6
 
 Floats = NDArray[np.float32]
 
 
-class Gate(NamedTuple):
-    """What a value is multiplied with: a sigmoid, or relu6(y + 3) where it is hard, of the value times `inverse`."""
-
-    inverse: Floats
-    hard: bool = False
-
-    def behind(self, values: Floats, inverse: Floats) -> Floats:
-        given = values * inverse
-        return values * (np.clip(given + 3, 0, 6) if self.hard else _sigmoid(given))
-
-
 class Smooth:
-    """Watches what SiLUs and hard-swishes of a float file read, picture by picture."""
+    """Watches what SiLUs of a float file read, picture by picture; and knows what hard-swishes read."""
 
     def __init__(self, float_file: Path) -> None:
-        self.gates, self.silus = _gated(float_file)
+        self.gates, self.silus, self.hard = _gated(float_file)
         self._sampled: dict[str, list[Floats]] = {name: [] for name in self.silus}
         self._rng = np.random.default_rng(0)
 
@@ -50,28 +39,25 @@ class Smooth:
         """Take in one picture's values of a tensor, channels last."""
         sampled = self._sampled.get(name)
         if sampled is not None and len(sampled) < PICTURES:
-            inverse = np.broadcast_to(self.silus[name].inverse, values.shape[-1:])
+            inverse = np.broadcast_to(self.silus[name], values.shape[-1:])
             places = self._rng.integers(0, values.size, min(SAMPLED // PICTURES, values.size))
             sampled.append(np.stack([values.reshape(-1)[places], inverse[places % len(inverse)]]))
 
     def found(self, ranges: dict[str, Range]) -> dict[str, Range]:
-        """The ranges, those of what sigmoids read replaced."""
+        """The ranges, those of what sigmoids and hard-swishes read replaced."""
         cut = {n: (max(ranges[n][0], -FLAT), min(ranges[n][1], FLAT)) for n in self.gates if n in ranges}
-        best = {
-            n: _best(np.concatenate(sampled, 1), ranges[n], self.silus[n])
-            for n, sampled in self._sampled.items()
-            if sampled
-        }
+        cut |= {n: (max(ranges[n][0], -THREE), ranges[n][1]) for n in self.hard if n in ranges}
+        best = {n: _best(np.concatenate(sampled, 1), ranges[n]) for n, sampled in self._sampled.items() if sampled}
         return ranges | cut | best
 
 
-def _best(sampled: Floats, within: Range, gate: Gate) -> Range:
-    """The range whose 8-bit grid has the smallest mean squared error behind the gate.
+def _best(sampled: Floats, within: Range) -> Range:
+    """The range whose 8-bit grid has the smallest mean squared error behind SiLU.
 
-    sampled: values, and what each is multiplied with inside the gate, [2, n].
+    sampled: values, and what each is multiplied with inside the sigmoid, [2, n].
     """
     values, inverse = sampled
-    wanted = gate.behind(values, inverse)
+    wanted = values * _sigmoid(values * inverse)
     low, high = min(within[0], float(values.min()), 0.0), max(within[1], float(values.max()), 0.0)
     choices = [(low * a, high * b) for a in LOW for b in HIGH]
 
@@ -79,7 +65,7 @@ def _best(sampled: Floats, within: Range, gate: Gate) -> Range:
         scale = max((choice[1] - choice[0]) / 255, 1e-12)
         zero = round(-choice[0] / scale)
         got = (np.clip(np.rint(values / scale) + zero, 0, 255) - zero) * np.float32(scale)
-        return float(np.square(gate.behind(got, inverse) - wanted).mean())
+        return float(np.square(got * _sigmoid(got * inverse) - wanted).mean())
 
     return min(choices, key=error)
 
@@ -89,8 +75,10 @@ def _sigmoid(x: Floats) -> Floats:
     return answer
 
 
-def _gated(float_file: Path) -> tuple[set[str], dict[str, Gate]]:
-    """Names of tensors that sigmoids alone read; and of those that SiLUs and hard-swishes read, with their gates."""
+def _gated(float_file: Path) -> tuple[set[str], dict[str, Floats], set[str]]:
+    """Names of tensors that sigmoids alone read; of those that SiLUs read, with what they are multiplied with inside; and of
+    those that hard-swishes alone read.
+    """
     model = flatbuffer.read_model(str(float_file))
     graph = model.subgraphs[0]
     makers = {i: operator for operator in graph.operators for i in operator.outputs}
@@ -99,8 +87,7 @@ def _gated(float_file: Path) -> tuple[set[str], dict[str, Gate]]:
         for i in set(operator.inputs):
             readers.setdefault(i, []).append(operator)
     sigmoids = [o for o in graph.operators if kind(model, o) == "LOGISTIC"]
-    gates: set[str] = set()
-    silus: dict[str, Gate] = {}
+    gates, silus = set(), {}
     for sigmoid in sigmoids:
         given = sigmoid.inputs[0]
         if all(kind(model, reader) == "LOGISTIC" for reader in readers[given]):
@@ -109,12 +96,20 @@ def _gated(float_file: Path) -> tuple[set[str], dict[str, Gate]]:
         for reader in readers.get(sigmoid.outputs[0], []):
             source = next((i for i in reader.inputs if i in sources), None)
             if kind(model, reader) == "MUL" and source is not None:
-                silus[graph.tensors[source].name.decode()] = Gate(sources[source])
-    for operator in graph.operators:
-        source = _hard(model, graph, operator)
-        if any(kind(model, r) == "MUL" and source in r.inputs for r in readers.get(operator.outputs[0], [])):
-            silus[graph.tensors[source].name.decode()] = Gate(np.ones(1, np.float32), hard=True)
-    return gates, silus
+                silus[graph.tensors[source].name.decode()] = sources[source]
+    return gates, silus, {graph.tensors[i].name.decode() for i in readers if _is_hard(model, graph, i, readers)}
+
+
+def _is_hard(model: Any, graph: Any, given: int, readers: dict[int, list[Any]]) -> bool:
+    """Whether all that reads a tensor y is y * relu6(y + 3)."""
+    kinds = {kind(model, reader): reader for reader in readers[given]}
+    if len(readers[given]) != 2 or set(kinds) != {"ADD", "MUL"}:
+        return False
+    gate, product = kinds["ADD"], kinds["MUL"]
+    data = [model.buffers[graph.tensors[i].buffer].data for i in gate.inputs if i != given]
+    three = [d is not None and np.array_equal(np.frombuffer(bytes(d), np.float32), [THREE]) for d in data]
+    clipped = gate.builtinOptions.fusedActivationFunction == ActivationFunctionType.RELU6
+    return clipped and three == [True] and set(product.inputs) == {given, gate.outputs[0]}
 
 
 def _scaled(model: Any, graph: Any, maker: Any) -> dict[int, Floats]:
@@ -125,13 +120,3 @@ def _scaled(model: Any, graph: Any, maker: Any) -> dict[int, Floats]:
     variable = [i for i in maker.inputs if data[i] is None]
     constant = [np.frombuffer(bytes(d), np.float32) for d in data.values() if d is not None]
     return {variable[0]: constant[0]} if len(variable) == len(constant) == 1 else {}
-
-
-def _hard(model: Any, graph: Any, operator: Any) -> int | None:
-    """What an operator makes a hard gate of: y of relu6(y + 3)."""
-    if kind(model, operator) != "ADD" or operator.builtinOptions.fusedActivationFunction != RELU6:
-        return None
-    data = {int(i): model.buffers[graph.tensors[i].buffer].data for i in operator.inputs}
-    variable = [i for i, d in data.items() if d is None]
-    three = [np.array_equal(np.frombuffer(bytes(d), np.float32), [3]) for d in data.values() if d is not None]
-    return variable[0] if len(variable) == 1 and three == [True] else None
