@@ -62,7 +62,8 @@ class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
-    equalize     int8-static: spread channels evenly over their tensors' ranges (see exporters/equalizing.py).
+    equalize     int8-static, and int8-dynamic embeddings for onnx: spread channels evenly over their tensors' ranges (see
+                 exporters/equalizing.py, spreading.py).
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
     int8_for     onnx, openvino: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
@@ -101,6 +102,8 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
                  OpenVINO's Model API (openvino, onnx), or Ultralytics' tools (tflite, onnx, openvino).
     tokens       embedding: answer the vectors of the picture's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
+    channel_order  YOLOX with a file of weights: which colour of its pictures came first where these learned; unsaid: "bgr", as
+                 in the published ones.
     input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
                  share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
                  (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
@@ -131,6 +134,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     channels: Literal[1, 3] | None = None
+    channel_order: Literal["rgb", "bgr"] | None = None
     labels: str | None = None
     dynamic_batch: bool = False
     ort: bool = False

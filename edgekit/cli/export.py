@@ -131,6 +131,11 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Crop the middle, or show the whole picture: squashed, or with bars.",
 )
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey pictures.  [default: 3]")
+@click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"]),
+    help="YOLOX with --weights FILE: what these were trained on.  [default: bgr, as the published ones]",
+)
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @click.option(
     "--seed", type=int, metavar="N", help="Seed of random weights and of the choice of pictures.  [default: 0]"
@@ -216,15 +221,16 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
 
     intent = pipeline.plan(recipe, out)
     known, quantize = intent.plan, intent.recipe.quantize
+    task = known.task if recipe.asks == "auto" else recipe.asks
     rows = [
         ("model", f"{recipe.model} ({known.architecture})"),
+        *([("task", task)] if task else []),
         ("weights", f"{known.choice.source}: {known.choice.why}"),
         ("scheme", f"{quantize.scheme}: {intent.reason}"),
         ("pictures", intent.pictures),
         ("input", f"{intent.recipe.input_type} {known.preprocess.input_size}"),
         ("output", str(intent.out)),
     ]
-    task = known.task if recipe.asks == "auto" else recipe.asks
     advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu, task)
     missed = _reservations(advice, quantize.int8_for, cpu)
     if not talk.json:

@@ -101,6 +101,11 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--weights", metavar="W", help="Start from: auto, imagenet, package, bundled, a file or a run.  [default: auto]"
 )
+@click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"]),
+    help="YOLOX with --weights FILE: what these were trained on.  [default: bgr, as the published ones]",
+)
 @click.option("--scratch", is_flag=True, help="Start from random weights.")
 @click.option(
     "--freeze",
