@@ -16,7 +16,7 @@ from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
 from edgekit.manifest import AGAIN, Distance, Proof, digest_of
 from edgekit.runtimes import Options
-from edgekit.tasks import Detection, Task
+from edgekit.tasks import Task
 from edgekit.tasks.likeness import Measure, Noise
 from edgekit.tensors import Values, decoded_shape
 
@@ -42,8 +42,6 @@ LIMITS = {
     "int8-static": Limits(13, 0.04),
 }
 
-
-FOUND = 10.0  # dB, of int8 detectors: most scores are of places where nothing is, so that what they find judges
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
 
@@ -88,7 +86,7 @@ def prove(
     advisory  only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
               scores that mean nothing). So is a proof of int8 whose measures are: where nothing is found, all scores are noise
     """
-    limits, likeness, ours, theirs = LIMITS[scheme], None, Spread(), Spread()
+    likeness, ours, theirs = None, Spread(), Spread()
     for reference, given in answers:
         ours.add(reference)
         theirs.add(given)
@@ -96,15 +94,16 @@ def prove(
         likeness = likeness + alike if likeness else alike
     assert likeness, "no pictures"
     measures = task.measures(likeness, scheme)
-    noisy = isinstance(task, Detection) and scheme.startswith("int8")
-    advisory = advisory or (scheme.startswith("int8") and any(m.advisory for m in measures))
+    int8 = scheme.startswith("int8")
+    advisory = advisory or (int8 and any(m.advisory for m in measures))
+    own = task.int8_sqnr_db if int8 else None
     proof = Proof(
         runtime=runtime,
         pictures=ours.pictures,
         source=source,
         measures=measures,
         outputs=tuple(map(_distance, likeness.noise)),
-        min_sqnr_db=FOUND if noisy else limits.min_sqnr_db,
+        min_sqnr_db=LIMITS[scheme].min_sqnr_db if own is None else own,
         passed=False,
         advisory=advisory,
     )

@@ -62,7 +62,8 @@ class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
-    equalize     int8-static: spread channels evenly over their tensors' ranges (see exporters/equalizing.py).
+    equalize     int8-static, and int8-dynamic embeddings for onnx: spread channels evenly over their tensors' ranges (see
+                 exporters/equalizing.py, spreading.py).
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
     int8_for     onnx, openvino: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).

@@ -164,3 +164,18 @@ def test_a_proof_that_finds_little_judges_no_int8_file_and_every_other(scheme, p
     proof = parity.prove(Detection(), scheme, [(few, noisy)], runtime="r", source="s", advisory=False)
     assert proof.sqnr_db < proof.min_sqnr_db
     assert (proof.advisory, proof.passed) == (passes, passes)
+
+
+def test_queries_that_changed_places_are_the_same_queries():
+    reference = batch(3)
+    swapped = tuple(of.copy() for of in reference)
+    for of in swapped:
+        of[1, [4, 70]] = of[1, [70, 4]]
+    assert Detection().alike(reference, swapped).sqnr_db < 60
+    queries = Detection(nms=None)
+    assert queries.alike(reference, swapped).sqnr_db == np.inf
+    swapped[0][1, 4] += 50
+    assert 10 < queries.alike(reference, swapped).sqnr_db < 60
+    another = batch(3, noise=300)
+    assert queries.alike(reference, another).sqnr_db < 5
+    assert queries.alike(reference, tuple(of * np.float32(np.nan) for of in reference)).sqnr_db == -np.inf
