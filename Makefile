@@ -9,6 +9,9 @@ PIP = $(UV) pip install --quiet --constraint constraints.txt
 # the distribution's name until 0.1; two with one package would be refused
 FORMERLY = $(UV) pip uninstall --quiet edgekit
 BUILD = build
+# Compiled files are kept also where the surroundings forbid it (images of containers do): else every process compiles what it
+# imports, torch and all, again.
+unexport PYTHONDONTWRITEBYTECODE
 # Two processes, a file of tests in one of them: what a file exports for its tests is made once. One thread each. In the order
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
@@ -88,7 +91,7 @@ privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 privacy: .venv/.ready
 	.venv/bin/pytest -q tests/every_command.py
 
-# compileall: uv leaves that to the first start, and where PYTHONDONTWRITEBYTECODE is set, to every start.
+# compileall: uv leaves that to the first start, and a user's PYTHONDONTWRITEBYTECODE to every start.
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(FORMERLY) --python .venv/bin/python

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from edgekit import artifact, registry
 from edgekit.devices import Job, host
-from edgekit.gate.paired import PairedLaunches
-from edgekit.gate.sequential import Decision, boundary, decide
+from edgekit.gating.paired import PairedLaunches
+from edgekit.gating.sequential import Decision, boundary, decide
 
 RESULTS = Path(__file__).parent / "results"
 SLOWDOWNS = (0, 1, 2.5, 5, 7, 8, 10, 20)  # percent

@@ -40,7 +40,7 @@ from PIL import Image
 from edgekit import artifact, calibration, extras, models, registry
 from edgekit.answering import start_answering
 from edgekit.artifact import Artifact
-from edgekit.bench import harness, summary
+from edgekit.benchmarking import harness, summary
 from edgekit.devices import host
 from edgekit.evaluation.accuracy import CONFIDENT, Paired
 from edgekit.manifest import file_record, save_manifest

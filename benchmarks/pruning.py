@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from train_bundled import LABELS
 
 from edgekit import artifact, pipeline, registry
-from edgekit.bench import harness
+from edgekit.benchmarking import harness
 from edgekit.devices import Device, host
 from edgekit.models import trained
 from edgekit.pruning import Goal, costs
 from edgekit.pruning.run import prune_run
 from edgekit.recipe import Quantize, Recipe
-from edgekit.report.table import markdown_table
+from edgekit.reporting.table import markdown_table
 from edgekit.statistics.proportions import agresti_min
 from edgekit.training import Settings
 

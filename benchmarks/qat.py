@@ -25,7 +25,7 @@ from edgekit import pipeline
 from edgekit.devices import host
 from edgekit.errors import ParityError
 from edgekit.recipe import Quantize, Recipe
-from edgekit.report.table import markdown_table
+from edgekit.reporting.table import markdown_table
 from edgekit.training import Settings, train
 
 WORK = Path(__file__).resolve().parent.parent / ".cache" / "qat"

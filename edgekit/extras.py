@@ -27,6 +27,7 @@ EXTRAS = {
     "skimage": "pictures",
     "sklearn": "pictures",
     "cryptography": "verify",
+    "huggingface_hub": "hub",
 }
 
 # target -> the top-level module that runs its files

@@ -38,6 +38,7 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
             ("bundle", "onnx", "-o", "onnx.zip"),
             ("sign", "onnx", "--key", "key.pem"),
             ("verify", "onnx", "--key", "key.pub"),
+            ("hub", "--help"),  # the rest of it is for the hub, and test_hub.py has one
             ("android", "list", "--app", ROOT / "android_demo"),
             ("list",),
             ("doctor",),

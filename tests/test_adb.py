@@ -13,7 +13,7 @@ import pytest
 from conftest import GOLDEN_FILES, ROOT, run_edgekit
 
 from edgekit import artifact, parity, registry
-from edgekit.bench import harness
+from edgekit.benchmarking import harness
 from edgekit.data import open_data
 from edgekit.devices import Job, apk, benchmark_model, phone
 from edgekit.devices.adb import Adb

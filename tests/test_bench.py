@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from conftest import GOLDEN_FILES, run_edgekit
 
 from edgekit import artifact, runs
-from edgekit.bench import harness, summary
+from edgekit.benchmarking import harness, summary
 from edgekit.cli.bench import bench
 from edgekit.devices import Phase, Ready, Samples
 from edgekit.errors import DataError, UnsupportedError, WorkerError
-from edgekit.report import report
-from edgekit.report.html import html
-from edgekit.report.markdown import markdown
+from edgekit.reporting import report
+from edgekit.reporting.html import html
+from edgekit.reporting.markdown import markdown
 from edgekit.runtimes import InputSpec, Options
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"

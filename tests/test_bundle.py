@@ -8,7 +8,7 @@ from importlib import resources
 import msgspec
 import pytest
 from click.testing import CliRunner
-from conftest import GOLDEN
+from conftest import GOLDEN, GOLDEN_FILES
 
 from edgekit import artifact
 from edgekit.artifact import Artifact
@@ -115,6 +115,27 @@ def test_the_card_is_read_by_the_hub(packed, made):
     assert (data.pipeline_tag, data.license) == ("image-classification", "unknown")
     (result,) = data.eval_results
     assert (result.dataset_name, result.metric_value) == ('shoes: "new"', 0.912)
+
+
+@pytest.mark.parametrize(
+    ("folder", "pipeline", "limit"),
+    [
+        ("tiny3-detection-tflite-fp32", "object-detection", "anything else it overlooks"),
+        ("tiny3-segmentation-tflite-int8", "image-segmentation", "to each pixel"),
+        ("tiny3-embedding-onnx", "image-feature-extraction", "of the same network alone"),
+        ("depth-onnx-fp32", None, None),
+    ],
+)
+def test_other_tasks_are_called_by_their_names(folder, pipeline, limit):
+    packed = files(artifact.load(GOLDEN_FILES / folder))
+    card, document = packed["README.md"].decode(), json.loads(packed["bom.cdx.json"])
+    head = dict(line.split(": ", 1) for line in card.split("---")[1].strip().splitlines())
+    assert json.loads(head.get("pipeline_tag", "null")) == pipeline
+    model = document["metadata"]["component"]["modelCard"]
+    assert model["modelParameters"]["task"] == (pipeline or "other")
+    limits = " ".join(model["considerations"]["technicalLimitations"])
+    assert limit is None or limit in limits
+    assert "names one of them" not in limits
 
 
 def test_the_artifact_inside_is_whole_and_the_bytes_repeat(packed, made, tmp_path):

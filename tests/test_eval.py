@@ -19,8 +19,8 @@ from edgekit.data import open_data, stamps
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, OutputError, RequestError, WorkerError
 from edgekit.evaluation.run import ask, counting, evaluate, evaluated
-from edgekit.gate import Limits, checks
-from edgekit.report.machines import pictures
+from edgekit.gating import Limits, checks
+from edgekit.reporting.machines import pictures
 
 TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8"
 

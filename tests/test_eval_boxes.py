@@ -11,7 +11,7 @@ from test_eval_tasks import HEIGHT, LABELS, WIDTH, helper, made
 from edgekit.data import open_boxes
 from edgekit.errors import DataError, OutputError, RequestError
 from edgekit.evaluation import contact_sheet, evaluate, evaluated, open_for
-from edgekit.gate import Limits, checks
+from edgekit.gating import Limits, checks
 from edgekit.statistics import bootstrap
 from edgekit.tasks import Detection, Nms
 from edgekit.tensors import Tensor

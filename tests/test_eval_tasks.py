@@ -17,13 +17,13 @@ from edgekit.errors import DataError, OutputError, RequestError, UnsupportedErro
 from edgekit.evaluation import evaluate, evaluated, open_for
 from edgekit.evaluation.results import Change, what_decides
 from edgekit.evaluation.run import at_once
-from edgekit.gate import Limits, checks
-from edgekit.gate.baseline import opened as baseline
-from edgekit.gate.judging import Judge
+from edgekit.gating import Limits, checks
+from edgekit.gating.baseline import opened as baseline
+from edgekit.gating.judging import Judge
 from edgekit.manifest import file_record, save_manifest
 from edgekit.preprocess import Preprocess
-from edgekit.report import report
-from edgekit.report.markdown import markdown
+from edgekit.reporting import report
+from edgekit.reporting.markdown import markdown
 from edgekit.runtimes import Options
 from edgekit.statistics import bootstrap
 from edgekit.statistics.proportions import Drop

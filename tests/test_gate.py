@@ -19,10 +19,10 @@ from edgekit import artifact, registry
 from edgekit.devices import Memory, Phase, Ready, Samples
 from edgekit.errors import ArtifactError, MissingExtraError, RequestError
 from edgekit.evaluation.accuracy import Paired
-from edgekit.gate import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
-from edgekit.gate.contract import contract
-from edgekit.gate.judging import Judge
-from edgekit.gate.sequential import LAUNCHES, boundary, decide
+from edgekit.gating import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
+from edgekit.gating.contract import contract
+from edgekit.gating.judging import Judge
+from edgekit.gating.sequential import LAUNCHES, boundary, decide
 from edgekit.inspection import inspect
 from edgekit.manifest import file_record, read_manifest, save_manifest
 from edgekit.runtimes import InputSpec

@@ -10,12 +10,12 @@ from click.testing import CliRunner
 from test_report import XEON, Page, run
 
 from edgekit.cli.history import history as command
-from edgekit.gate.sequential import decide
+from edgekit.gating.sequential import decide
 from edgekit.history import history
 from edgekit.history.changes import JUDGED, changes
-from edgekit.report import report
-from edgekit.report.html import html
-from edgekit.report.markdown import markdown
+from edgekit.reporting import report
+from edgekit.reporting.html import html
+from edgekit.reporting.markdown import markdown
 from edgekit.runs import append, read
 
 RECORDED = Path(__file__).parent.parent / "benchmarks/results/gate-launches-x86-vnni.json"

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import android, artifact, inspection, runs
 from edgekit.errors import ArtifactError, RequestError, UnsupportedError
-from edgekit.gate import Limits, baseline, checks
+from edgekit.gating import Limits, baseline, checks
 from edgekit.manifest import file_record, read_manifest, save_manifest
 from edgekit.model_files import model_files
 

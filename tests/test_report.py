@@ -11,9 +11,9 @@ from conftest import run_edgekit
 
 from edgekit.cli.report import report as command
 from edgekit.devices import Memory, Phase
-from edgekit.report import history, labels, machines, report, rows, svg, table, tables, words
-from edgekit.report.html import html
-from edgekit.report.markdown import markdown
+from edgekit.reporting import history, labels, machines, report, rows, svg, table, tables, words
+from edgekit.reporting.html import html
+from edgekit.reporting.markdown import markdown
 from edgekit.runs import Evaluated, Launch, Run, Subject, append
 from edgekit.statistics.proportions import wilson
 

@@ -3,7 +3,7 @@
     README.md         a model card, as the Hugging Face hub shows it
     bom.cdx.json      a CycloneDX 1.7 bill of materials with the model card and its figures
     provenance.json   an in-toto statement with an SLSA v1 predicate: what was asked, of what, with what it was made
-    NAME/...          the artifact as it is
+    NAME/...          the artifact as it is, with its signature where it has one
 
 The same artifact and figures give the same bytes.
 """
@@ -19,6 +19,7 @@ from edgekit.bundle import bom, card, provenance
 from edgekit.bundle.figures import Figure
 from edgekit.errors import RequestError
 from edgekit.runs import Evaluated, Record
+from edgekit.signing import SIGNATURE
 from edgekit.statistics.proportions import wilson
 from edgekit.tasks import Classification
 
@@ -33,7 +34,8 @@ def files(made: Artifact, records: Sequence[Record] = ()) -> dict[str, bytes]:
         "bom.cdx.json": bom.bom(made, told),
         "provenance.json": provenance.provenance(made),
     }
-    own = {f"{made.name}/{name}": made.folder / name for name in ("manifest.json", *made.manifest.files)}
+    signed = [SIGNATURE] if (made.folder / SIGNATURE).is_file() else []
+    own = {f"{made.name}/{name}": made.folder / name for name in ("manifest.json", *made.manifest.files, *signed)}
     return {name: text.encode() for name, text in described.items()} | {
         name: path.read_bytes() for name, path in own.items()
     }

@@ -11,9 +11,15 @@ from edgekit.artifact import Artifact
 from edgekit.bundle.figures import Figure
 from edgekit.bundle.licences import spdx
 from edgekit.manifest import FileRecord, file_record
-from edgekit.tasks import Classification
+from edgekit.tasks import Classification, Detection, Embedding, Raw, Segmentation, Task
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.7.schema.json"
+PIPELINES: dict[type[Task], str] = {  # the hub's words, https://huggingface.co/tasks
+    Classification: "image-classification",
+    Detection: "object-detection",
+    Embedding: "image-feature-extraction",
+    Segmentation: "image-segmentation",
+}
 
 
 def bom(made: Artifact, figures: Sequence[Figure]) -> str:
@@ -74,7 +80,7 @@ def _card(made: Artifact, figures: Sequence[Figure]) -> dict[str, Any]:
     takes = manifest.input
     return {
         "modelParameters": {
-            "task": "image-classification",
+            "task": PIPELINES.get(type(manifest.task), "other"),
             "architectureFamily": manifest.family,
             "modelArchitecture": manifest.architecture,
             "datasets": [{"ref": part["bom-ref"]} for part in _data(made) if part["type"] == "data"],
@@ -91,13 +97,27 @@ def _card(made: Artifact, figures: Sequence[Figure]) -> dict[str, Any]:
 def limits(made: Artifact) -> list[str]:
     """What a user must not expect, in sentences."""
     manifest = made.manifest
-    said = [f"It knows {manifest.weights.knows} and names one of them, whatever a picture shows."]
-    if isinstance(manifest.task, Classification) and manifest.task.independent:
-        said = [f"It knows {manifest.weights.knows}; each class is judged by itself."]
+    said = _of_the_task(manifest.task, manifest.weights.knows)
     said += [
         f"Oldest interpreter it is right on, {where}: {what}." for where, what in manifest.oldest_interpreter.items()
     ]
     return [*said, *manifest.notes]
+
+
+def _of_the_task(task: Task, knows: str) -> list[str]:
+    match task:
+        case Classification(independent=True):
+            return [f"It knows {knows}; each class is judged by itself."]
+        case Classification():
+            return [f"It knows {knows} and names one of them, whatever a picture shows."]
+        case Segmentation():
+            return [f"It knows {knows} and gives one of them to each pixel, whatever is there."]
+        case Detection():
+            return [f"It knows {knows}; anything else it overlooks, or takes for one of them."]
+        case Embedding():
+            return ["Its vectors compare with those of the same network alone."]
+        case Raw():
+            return []
 
 
 def _metric(figure: Figure) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgekit.artifact import Artifact
-from edgekit.bundle.bom import limits
+from edgekit.bundle.bom import PIPELINES, limits
 from edgekit.bundle.figures import Figure
 from edgekit.bundle.licences import spdx
 from edgekit.parity import describe
 from edgekit.readme import answers
-from edgekit.report.table import markdown_table, markdown_text
+from edgekit.reporting.table import markdown_table, markdown_text
 
 
 def card(made: Artifact, figures: Sequence[Figure]) -> str:
@@ -56,24 +56,31 @@ def _front_matter(made: Artifact, figures: Sequence[Figure]) -> list[str]:
     head: dict[str, Any] = {"license": known.lower() if known else "other" if said else "unknown"}
     if said and not known:
         head["license_name"] = said
-    head |= {"pipeline_tag": "image-classification", "tags": ["edgekit", manifest.target, manifest.scheme]}
+    pipeline = PIPELINES.get(type(manifest.task))
+    head |= {"pipeline_tag": pipeline} if pipeline else {}
+    head["tags"] = ["edgekit", manifest.target, manifest.scheme]
     results = [
         {
-            "task": {"type": "image-classification"},
+            "task": {"type": pipeline},
             "dataset": {"type": "custom", "name": figure.data},
             "metrics": [
-                {"type": "accuracy", "name": f"{figure.name} ({figure.where})", "value": round(figure.value, 6)}
+                {"type": _metric(figure), "name": f"{figure.name} ({figure.where})", "value": round(figure.value, 6)}
             ],
         }
         for figure in figures
-        if figure.data
+        if figure.data and pipeline
     ]
     if results:
         head["model-index"] = [{"name": made.name, "results": results}]
     return ["---", *(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()), "---"]
 
 
+def _metric(figure: Figure) -> str:
+    """As the hub's metrics are called, where they have a name for it."""
+    return "accuracy" if figure.name.endswith("accuracy") else figure.name.lower().replace(" ", "_")
+
+
 def _value(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
-        return f"{figure.value:.1f}"
+        return f"{figure.value:.1f}" if figure.name.endswith("dB") else f"{figure.value:.4f}"
     return f"{figure.value:.2%} [{figure.low:.2%}, {figure.high:.2%}]"

@@ -10,6 +10,7 @@ from edgekit.cli.evaluate import evaluate
 from edgekit.cli.export import export
 from edgekit.cli.gate import gate
 from edgekit.cli.history import history
+from edgekit.cli.hub import hub
 from edgekit.cli.inspect import inspect
 from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
@@ -52,6 +53,7 @@ for command in (
     reproduce,
     bundle,
     sign,
+    hub,
     android,
     list_,
     doctor,

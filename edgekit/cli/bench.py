@@ -14,8 +14,8 @@ from edgekit.cli.output import INTERRUPTED, Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
-    from edgekit.bench.measuring import Measured
-    from edgekit.bench.summary import Row
+    from edgekit.benchmarking.measuring import Measured
+    from edgekit.benchmarking.summary import Row
     from edgekit.devices import Device
     from edgekit.runs import Run
 
@@ -106,7 +106,7 @@ def bench(
       edgekit bench build/*-int8 --on adb --warmup 50
     """
     from edgekit import registry, runs
-    from edgekit.bench import harness, measuring, summary
+    from edgekit.benchmarking import harness, measuring, summary
     from edgekit.runtimes import Options
 
     if as_csv and (talk.json or profile):
@@ -159,7 +159,7 @@ def _document(found: "Measured", rows: Sequence["Row"], save: Path | None) -> di
 
 def _told(session: "Sequence[Run]") -> str:
     """A table, what failed, how it came about, and what it comes to."""
-    from edgekit.bench import summary
+    from edgekit.benchmarking import summary
 
     good = [run for run in session if run.measured]
     lines = [_text(summary.rows(good))] if good else []
@@ -215,7 +215,7 @@ def _csv(rows: Sequence["Row"]) -> str:
 
 def _profile(talk: Talk, made: Sequence[Any], device: "Device", plan: Any) -> int:
     """Time by operator of one file after the other."""
-    from edgekit.bench import harness
+    from edgekit.benchmarking import harness
 
     documents = []
     for entry in made:

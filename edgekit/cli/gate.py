@@ -11,8 +11,8 @@ from edgekit.cli.output import Talk, common, table
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
-    from edgekit.gate import Verdict
-    from edgekit.gate.judging import Judge
+    from edgekit.gating import Verdict
+    from edgekit.gating.judging import Judge
 
 
 @click.command(short_help="Exit 1 where a file is slower, larger or worse.")
@@ -102,11 +102,11 @@ def gate(
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
     from edgekit import artifact, registry
     from edgekit.evaluation import open_for
-    from edgekit.gate import Budgets
-    from edgekit.gate import budgets as read_budgets
-    from edgekit.gate.baseline import opened
-    from edgekit.gate.judging import Judge
-    from edgekit.gate.outputs import Outputs
+    from edgekit.gating import Budgets
+    from edgekit.gating import budgets as read_budgets
+    from edgekit.gating.baseline import opened
+    from edgekit.gating.judging import Judge
+    from edgekit.gating.outputs import Outputs
     from edgekit.runtimes import Options
 
     outputs = Outputs(markdown, junit, bmf, benchmark_action)
@@ -147,7 +147,7 @@ def gate(
 def _tell(talk: Talk, verdict: "Verdict", *, strict: bool) -> None:
     import msgspec
 
-    from edgekit.gate import rendering
+    from edgekit.gating import rendering
 
     text = table(rendering.rows(verdict), header=rendering.HEADER)
     document: dict[str, Any] = msgspec.to_builtins(verdict)
@@ -170,7 +170,7 @@ def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times
     """The candidate takes the baseline's place. With `strict`, 5 where its times could not be told."""
     import msgspec
 
-    from edgekit.gate.judging import update
+    from edgekit.gating.judging import update
 
     done = update(judge, where, source, times=times)
     document = {"baseline": where, "changes": done.changes}

@@ -35,9 +35,9 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
       edgekit report -o - >> "$GITHUB_STEP_SUMMARY"
     """
     from edgekit import places, runs
-    from edgekit.report import report as make
-    from edgekit.report.html import html
-    from edgekit.report.markdown import markdown
+    from edgekit.reporting import report as make
+    from edgekit.reporting.html import html
+    from edgekit.reporting.markdown import markdown
 
     where = Path(output)
     to_stdout = output == "-"

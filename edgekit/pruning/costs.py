@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgekit import registry, schemes
-from edgekit.bench import harness, summary
+from edgekit.benchmarking import harness, summary
 from edgekit.calibration import Pictures
 from edgekit.devices import Device
 from edgekit.errors import WorkerError

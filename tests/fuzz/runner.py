@@ -103,9 +103,9 @@ class Runner:
 
 WARM = (
     "runs",
-    "gate.judging",
+    "gating.judging",
     "inspection.divergence",
-    "report.html",
+    "reporting.html",
     "prediction",
     "pipeline",
     "exporters.torch",

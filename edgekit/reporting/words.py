@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgekit.bench import summary
-from edgekit.report.machines import Entry, Machine
-from edgekit.report.table import megabytes, millions, ms, percent
+from edgekit.benchmarking import summary
+from edgekit.reporting.machines import Entry, Machine
+from edgekit.reporting.table import megabytes, millions, ms, percent
 from edgekit.runs import Evaluated, Run
 
 METHOD = (

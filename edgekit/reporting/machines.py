@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, inf, log
 
-from edgekit.bench import summary
+from edgekit.benchmarking import summary
 from edgekit.runs import Evaluated, Record, Run, comparable
 from edgekit.statistics.figures import Figure
 from edgekit.statistics.intervals import estimate

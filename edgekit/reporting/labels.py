@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgekit.report import svg
+from edgekit.reporting import svg
 
 LETTER, BOLD, LINE = 7.3, 8.2, 15  # room for a letter and a line of 12.5 px text, in px, of a wide font
 LONGEST = 36  # letters of a name beside its point

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from edgekit.report import words
-from edgekit.report.machines import Entry, Machine, pictures, setting
-from edgekit.report.table import Cell, Table, megabytes, millions, ms, percent, table
+from edgekit.reporting import words
+from edgekit.reporting.machines import Entry, Machine, pictures, setting
+from edgekit.reporting.table import Cell, Table, megabytes, millions, ms, percent, table
 from edgekit.runs import Evaluated
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import exp
 
 from edgekit.history import Series, words
-from edgekit.report import svg
-from edgekit.report.history import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes
+from edgekit.reporting import svg
+from edgekit.reporting.history import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes
 
 
 def changes(found: Sequence[Series]) -> str:

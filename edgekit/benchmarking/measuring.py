@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import registry
-from edgekit.bench import harness
-from edgekit.bench.harness import Benchmarking, CutShort, Entry, Plan
+from edgekit.benchmarking import harness
+from edgekit.benchmarking.harness import Benchmarking, CutShort, Entry, Plan
 from edgekit.devices import Device
 from edgekit.errors import EdgekitError, RequestError
 from edgekit.runs import REFERENCE, Run

@@ -11,7 +11,7 @@ import msgspec
 from edgekit import __version__
 from edgekit.history import Series
 from edgekit.history import history as over_time
-from edgekit.report.machines import Machine, by_machine
+from edgekit.reporting.machines import Machine, by_machine
 from edgekit.runs import REFERENCE, Evaluated, Record, Run
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from edgekit.evaluation.accuracy import Paired, drop_verdict
 from edgekit.evaluation.results import Change, what_decides
-from edgekit.gate import Check, Limits, Outcome
-from edgekit.gate.contract import Contract, differences
-from edgekit.gate.sequential import LAUNCHES, Decision, look
+from edgekit.gating import Check, Limits, Outcome
+from edgekit.gating.contract import Contract, differences
+from edgekit.gating.sequential import LAUNCHES, Decision, look
 from edgekit.inspection import Inspection
 from edgekit.runs import Learned, percent
 from edgekit.statistics.intervals import Estimate

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgekit.report import svg
-from edgekit.report.labels import Box, Named, labels
-from edgekit.report.machines import Entry, Machine
-from edgekit.report.words import accuracy, cost
+from edgekit.reporting import svg
+from edgekit.reporting.labels import Box, Named, labels
+from edgekit.reporting.machines import Entry, Machine
+from edgekit.reporting.words import accuracy, cost
 
 WIDE, NARROW = (880, 470), (360, 380)  # px
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from edgekit.gate import Check, Verdict
+from edgekit.gating import Check, Verdict
 from edgekit.harmless import harmless
-from edgekit.report.table import markdown_table, markdown_text
+from edgekit.reporting.table import markdown_table, markdown_text
 
 HEADER = ("check", "change", "limit", "method", "outcome", "")
 MARK = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "skipped": "⏭️"}

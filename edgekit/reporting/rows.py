@@ -7,9 +7,9 @@ from statistics import median
 
 import numpy as np
 
-from edgekit.report import svg
-from edgekit.report.machines import Entry, Machine
-from edgekit.report.table import megabytes, ms
+from edgekit.reporting import svg
+from edgekit.reporting.machines import Entry, Machine
+from edgekit.reporting.table import megabytes, ms
 from edgekit.runs import Launch
 
 WIDTH = 1000  # of a drawing, in its own units; it is stretched

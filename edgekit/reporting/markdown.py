@@ -1,9 +1,9 @@
 """A report as Markdown, as GitHub shows it: words and tables, no charts."""
 
 from edgekit.history import words as told
-from edgekit.report import Report, tables, words
-from edgekit.report.machines import Machine
-from edgekit.report.table import Table, markdown_table, markdown_text
+from edgekit.reporting import Report, tables, words
+from edgekit.reporting.machines import Machine
+from edgekit.reporting.table import Table, markdown_table, markdown_text
 
 
 def markdown(report: Report) -> str:

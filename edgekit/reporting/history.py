@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from edgekit.report import svg
-from edgekit.report.machines import Entry, Machine, time_interval
-from edgekit.report.table import ms
+from edgekit.reporting import svg
+from edgekit.reporting.machines import Entry, Machine, time_interval
+from edgekit.reporting.table import ms
 from edgekit.runs import Run
 
 WIDTH, HEIGHT = 320, 150

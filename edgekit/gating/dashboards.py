@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.gate import Verdict
+from edgekit.gating import Verdict
 
 RATIOS = ("latency", "load", "memory")
 COUNTED = {"size": ("file-size", "bytes"), "instructions": ("instructions", "instructions")}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edgekit.devices import Device, Job, Memory, Ready, Worker, opened
-from edgekit.gate.sequential import LAUNCHES
+from edgekit.gating.sequential import LAUNCHES
 from edgekit.statistics import intervals
 
 ROUNDS = range(5, 41)

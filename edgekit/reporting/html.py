@@ -7,11 +7,11 @@ import base64
 import hashlib
 from pathlib import Path
 
-from edgekit.report import Report, changes, history, rows, tables, words
-from edgekit.report.machines import Machine
-from edgekit.report.scatter import scatter
-from edgekit.report.svg import swatch, text
-from edgekit.report.table import Table
+from edgekit.reporting import Report, changes, history, rows, tables, words
+from edgekit.reporting.machines import Machine
+from edgekit.reporting.scatter import scatter
+from edgekit.reporting.svg import swatch, text
+from edgekit.reporting.table import Table
 
 STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 SCRIPT = Path(__file__).with_name("page.js").read_text("utf-8")

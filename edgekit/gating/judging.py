@@ -10,16 +10,16 @@ import msgspec
 
 from edgekit import artifact, parity
 from edgekit.artifact import Artifact, Model
-from edgekit.bench.harness import COUNTED
+from edgekit.benchmarking.harness import COUNTED
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.evaluation import STATE, evaluate
-from edgekit.gate import Check, Limits, Outcome, Verdict, baseline, checks
-from edgekit.gate.baseline import Baseline, Numbers
-from edgekit.gate.contract import contract
-from edgekit.gate.paired import PairedLaunches, log_ratios
-from edgekit.gate.sequential import LAUNCHES, LEVEL, boundary, decide, look
+from edgekit.gating import Check, Limits, Outcome, Verdict, baseline, checks
+from edgekit.gating.baseline import Baseline, Numbers
+from edgekit.gating.contract import contract
+from edgekit.gating.paired import PairedLaunches, log_ratios
+from edgekit.gating.sequential import LAUNCHES, LEVEL, boundary, decide, look
 from edgekit.inspection import Inspection, inspect
 from edgekit.runs import percent
 from edgekit.runtimes import Options

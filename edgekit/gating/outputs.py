@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit import places
-from edgekit.gate import Verdict
-from edgekit.gate.dashboards import benchmark_action, bmf
-from edgekit.gate.rendering import junit, markdown
+from edgekit.gating import Verdict
+from edgekit.gating.dashboards import benchmark_action, bmf
+from edgekit.gating.rendering import junit, markdown
 
 
 @dataclass(frozen=True)

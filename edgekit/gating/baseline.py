@@ -15,7 +15,7 @@ import msgspec
 from edgekit import artifact, publishing, reading
 from edgekit.artifact import Artifact, LooseFile, Model
 from edgekit.errors import ArtifactError, RequestError
-from edgekit.gate.contract import Contract, differences
+from edgekit.gating.contract import Contract, differences
 from edgekit.manifest import file_record
 from edgekit.model_files import model_files, names_beside
 from edgekit.places import output_errors, replacing
