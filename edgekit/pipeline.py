@@ -180,6 +180,8 @@ def export(
             rejected = _rejected(out)
             publishing.publish(stage, rejected)
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes, name_of(model.task))
+            if recipe.calibrated and recipe.calibration == "default" and model.pictures is None:
+                instead += ", and so may pictures of your own: --calibration DIR"
             raise ParityError(
                 f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; {instead}",

@@ -60,7 +60,7 @@ def test_weights_are_inside_the_flatbuffer(exported):
 
 
 def test_tensors_are_named_by_the_paths_of_their_modules_alone(exported):
-    for scheme in ("fp32", "int8-static"):
+    for scheme in ("fp32", "int8-dynamic"):
         made = exported(scheme, model="py:nets:tiny_attention")
         [graph] = tflite.ModelT.InitFromPackedBuf(made.model_file.read_bytes(), 0).subgraphs
         names = [tensor.name.decode() for tensor in graph.tensors]
