@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
+.PHONY: ready demo fuzz grid layouts reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -26,15 +26,19 @@ demo: .venv/.ready
 	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
 
-# Lint and the app have little to do with each other, and each leaves a core idle for most of its time.
+# Lint, the app and what the lanes fetch have little to do with each other, and each leaves a core idle for most of its time.
 test:
-	$(MAKE) --jobs=2 --output-sync=target lint android
+	$(MAKE) --jobs=2 --output-sync=target lint android ready
 	$(MAKE) fast
 	$(MAKE) full
 
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/grid.py
+
+# Detectors laid out for other tools, opened by these tools. Not a part of the tests.
+layouts: .venv/.ready .venv-layouts/.ready .cache/data/.ready
+	.venv/bin/python benchmarks/layouts.py
 
 # Every recipe whose weights come with edgekit, made twice: the same bytes. Some 20 minutes; the tests do one small network.
 reproduce: .venv/.ready
@@ -86,6 +90,9 @@ full: export OMP_NUM_THREADS = 1
 full: .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
 	.venv/bin/pytest -q -m "full or both" $(TWO) --durations=15
 
+# What `fast` and `full` start with: mostly downloads.
+ready: .venv-run/.ready .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
+
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
 privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 privacy: .venv/.ready
@@ -121,6 +128,12 @@ privacy: .venv/.ready
 	$(UV) pip install --quiet --python .venv-sign/bin/python model-signing==1.1.1 sigstore==4.5.1 pyopenssl==26.4.0
 	touch $@
 
+# The readers of two other tools.
+.venv-layouts/.ready: Makefile | uv
+	test -x .venv-layouts/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-layouts
+	$(UV) pip install --quiet --python .venv-layouts/bin/python mediapipe==1.2.3 "openvino-model-api[onnx]==0.4.7" openvino==2026.4.1 pillow==13.0.0
+	touch $@
+
 .cache/data/.ready: benchmarks/fetch.py | .venv/.ready
 	.venv/bin/python benchmarks/fetch.py
 	touch $@
@@ -145,4 +158,4 @@ resolve: .venv/.ready
 	.venv/bin/python tests/resolving.py run-tflite tflite,onnx,openvino
 
 clean:
-	rm -rf .venv .venv-run .venv-old .venv-sign build
+	rm -rf .venv .venv-run .venv-old .venv-sign .venv-layouts build

@@ -131,7 +131,7 @@ class Artifact:
     @property
     def signature(self) -> Signature:
         m = self.manifest
-        return Signature(self.model_file, m.input, m.outputs, m.preprocess, m.folded)
+        return Signature(self.model_file, m.input, m.outputs, m.preprocess, m.folded, m.layout)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Array:
         """As Signature.encode."""

@@ -153,7 +153,7 @@ def export(
             raise failed from error
 
         say(f"proving the file in {runtime.name} on {_words(len(pictures.proof))}")
-        signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds)
+        signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds, exported.layout)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
             signature.check_input(worker.ready.input_spec.shape, worker.ready.input_spec.dtype)
             examples, stride = golden.make(signature, worker, shown)
@@ -300,6 +300,7 @@ def _manifest(
             msgspec.structs.replace(output, tolerance=tolerance)
             for output, tolerance in zip(exported.outputs, tolerances, strict=True)
         ),
+        layout=exported.layout,
         preprocess=model.preprocess,
         folded=recipe.folds,
         labels=len(model.labels),

@@ -5,6 +5,7 @@ without a limit, and with one error for everything that is wrong inside.
 import errno
 import json as standard
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -14,6 +15,8 @@ import msgspec
 
 T = TypeVar("T")
 MB = 1 << 20
+LONG = re.compile(rb"(?<![\d.])\d{20,}(?![\d.eE])")  # more than 64 bits
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 TEXT_LIMIT = 64 * MB  # of what is decoded as a whole: manifests, recipes, labels, cards
 
 
@@ -51,7 +54,9 @@ def toml(path: Path, kind: type[T]) -> T:
 
 
 def json(blob: bytes, kind: type[T]) -> T:
-    """Raises Malformed, also for what is JSON and no `kind`."""
+    """Raises Malformed, also for what is JSON and no `kind`, and for whole numbers that no computation can take."""
+    if LONG.search(blob) and LONG.search(STRING.sub(b"", blob)):
+        raise Malformed("a whole number in it has more than 19 digits")
     try:
         return msgspec.json.decode(blob, type=kind)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

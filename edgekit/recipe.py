@@ -19,6 +19,12 @@ Kind = Literal["logits", "probabilities", "log-probabilities"]  # of scores
 TaskName = Literal["classification", "embedding", "segmentation", "detection", "raw"]
 CropMode = Literal["center", "squash", "letterbox"]  # how a picture becomes as large as the input (see preprocess.py)
 InputType = Literal["auto", "uint8", "int8", "float32"]
+LayoutName = Literal["mediapipe", "model-api", "ultralytics"]  # of a detector's answers (see layouts.py)
+LAYOUT_TARGETS: dict[LayoutName, tuple[str, ...]] = {  # what each one's readers open
+    "mediapipe": ("tflite",),
+    "model-api": ("openvino", "onnx"),
+    "ultralytics": ("tflite", "onnx", "openvino"),
+}
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
 
@@ -85,6 +91,8 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     threshold    multi-label: the probability from which a label holds; unsaid: 0.5. detection: the score from which a box
                  is shown; unsaid: 0.3.
     task         what the answers mean; "auto" finds it out from the network and its answers, and says why.
+    layout       detection: answer as the readers of other tools want it (see layouts.py): MediaPipe's ObjectDetector (tflite),
+                 OpenVINO's Model API (openvino, onnx), or Ultralytics' tools (tflite, onnx, openvino).
     tokens       embedding: answer the vectors of the picture's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
     input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
@@ -108,6 +116,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     multi_label: bool = False
     threshold: float | None = None
     task: Literal["auto"] | TaskName = "auto"
+    layout: LayoutName | None = None
     tokens: bool = False
     l2: bool = False
     input_size: tuple[int, int] | None = None
@@ -125,7 +134,12 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     def folds(self) -> bool:
         if self.fold is not None:
             return self.fold
-        return self.target != "onnx" or self.input in ("uint8", "int8")
+        return self.target != "onnx" or self.input in ("uint8", "int8") or self.layout == "ultralytics"
+
+    @property
+    def unit(self) -> float:
+        """What 1 means in the input of a file that folds, in levels of a pixel: readers of Ultralytics' files give 0..1."""
+        return 255.0 if self.layout == "ultralytics" else 1.0
 
     @property
     def asks(self) -> Literal["auto"] | TaskName:
@@ -137,7 +151,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         if self.input != "auto":
             return self.input
         pixels = self.folds and (self.quantize.scheme == "int8-static" or self.target == "openvino")
-        return "uint8" if pixels else "float32"
+        return "uint8" if pixels and self.layout != "ultralytics" else "float32"
 
     @property
     def rounds_against_pictures(self) -> bool:
@@ -156,12 +170,12 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     @property
     def folder_name(self) -> str:
-        """Named by the request: mobilenetv2-tflite-int8."""
+        """Named by the request: mobilenetv2-tflite-int8, yolox_nano-tflite-int8-mediapipe."""
         name = (
             self.model if self.model.startswith("smp:") else self.model.rstrip("/").rpartition("/")[2]
         )  # a run's folder
         model = re.sub(r"[^\w.-]+", "-", name.removeprefix("timm:").removeprefix("py:").removeprefix("smp:"))
-        return f"{model}-{self.target}-{self.quantize.scheme}"
+        return "-".join(filter(None, [model, self.target, self.quantize.scheme, self.layout]))
 
     def digest(self) -> str:
         """sha256 of the canonical JSON of every field, defaults included."""
@@ -201,6 +215,7 @@ def check(recipe: Recipe) -> Recipe:
         )
     if recipe.target == "openvino" and recipe.input == "int8":
         raise RecipeError("input int8 means nothing for openvino: it takes pixels as they are", hint="--input uint8")
+    _check_layout(recipe)
     if recipe.softmax and recipe.multi_label:
         raise RecipeError(
             "--softmax makes the classes exclude each other, and --multi-label says that they do not",
@@ -240,6 +255,31 @@ def check(recipe: Recipe) -> Recipe:
     return recipe
 
 
+def _check_layout(recipe: Recipe) -> None:
+    """Refuse what the readers of another tool's layout do not open. Raises RecipeError."""
+    if recipe.layout is None:
+        return
+    name, targets = recipe.layout, LAYOUT_TARGETS[recipe.layout]
+    if recipe.target not in targets:
+        raise RecipeError(
+            f"--layout {name} means nothing for {recipe.target}: its readers open no such file",
+            hint=f"--target {'|'.join(targets)}",
+        )
+    for flag, said in (
+        ("--dynamic-batch", recipe.dynamic_batch),
+        ("--ort", recipe.ort),
+        ("--channels 1", recipe.channels == 1),
+        ("--no-fold", name == "ultralytics" and recipe.fold is False),
+        ("--input int8", recipe.input == "int8"),
+        ("--input uint8", name == "ultralytics" and recipe.input == "uint8"),
+    ):
+        if said:
+            takes = "floats 0..1, which the file normalises itself" if name == "ultralytics" else "one RGB picture"
+            raise RecipeError(
+                f"{flag} means nothing for --layout {name}: its readers give {takes}", hint="drop one of the two"
+            )
+
+
 def _check_colours(recipe: Recipe) -> None:
     """Refuse what does not go together in channels, mean, std and crop. Raises RecipeError."""
     for name, said in (("mean", recipe.mean), ("std", recipe.std)):
@@ -261,6 +301,7 @@ MEANT_FOR: dict[str, tuple[TaskName, ...]] = {
     "softmax": ("classification",),
     "multi_label": ("classification",),
     "threshold": ("classification", "segmentation", "detection"),
+    "layout": ("detection",),
     "tokens": ("embedding",),
     "l2": ("embedding",),
 }

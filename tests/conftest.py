@@ -1,6 +1,7 @@
 """Two lanes: `full` tests need the making half; without torch their files are not even collected. The others run without
 torch alone, but for those of `both`, which mean something else where it is."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import edgekit  # noqa: F401  before what reports its import
@@ -21,6 +24,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 GOLDEN_FILES = HERE / "golden"
 GOLDEN = GOLDEN_FILES / "tiny-tflite-int8"
+SECONDS = pytest.StashKey[list[tuple[float, str]]]()
 
 collect_ignore = (
     []
@@ -33,6 +37,28 @@ def pytest_collection_modifyitems(items):
     """Files with tests of minutes first: two processes end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--cpu", type=int, metavar="N", help="the N costliest tests in CPU seconds; not with -n")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """CPU seconds of this process and of those that it started, its fixtures' included: a busy machine changes them little."""
+    before = os.times()[:4]
+    done = yield
+    spent = sum(os.times()[:4]) - sum(before)
+    item.config.stash.setdefault(SECONDS, []).append((spent, item.nodeid))
+    return done
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if wanted := config.getoption("--cpu"):
+        spent = config.stash.get(SECONDS, [])
+        terminalreporter.section(f"CPU seconds: {sum(seconds for seconds, _ in spent):.0f} in all")
+        for seconds, name in sorted(spent, reverse=True)[:wanted]:
+            terminalreporter.line(f"{seconds:7.1f}  {name}")
 
 
 def pytest_sessionfinish(session, exitstatus):
@@ -54,6 +80,18 @@ def run_edgekit(*arguments, cwd=None, env=None, python=sys.executable, timeout=6
     )
 
 
+def ask_edgekit(*arguments, cwd="."):
+    """The command in this process, which has imported already what it needs. Told as `run_edgekit` does, which is for
+    what a process of its own is the point of: noise of libraries, signals, imports, an environment."""
+    from edgekit.cli import main
+
+    with contextlib.chdir(cwd):
+        done = CliRunner().invoke(main, [str(word) for word in arguments])
+    if not isinstance(done.exception, SystemExit | None):
+        raise done.exception
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
 def start(command, **options):
     """A process that Ctrl-C stops, also where the tests run in the background of a shell, which ignores it for all it
     starts."""
@@ -67,27 +105,54 @@ def start(command, **options):
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    """edgekit's wheel, built from its source distribution as PyPI's users would."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), "-t"]
-    subprocess.run([*build, "sdist"], cwd=ROOT, check=True, capture_output=True)
-    source = next(folder.glob("*.tar.gz"))
-    shutil.unpack_archive(source, folder, filter="data")
-    subprocess.run([*build, "wheel"], cwd=folder / source.name.removesuffix(".tar.gz"), check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+def once(tmp_path_factory):
+    """`once(name, fill)`: a folder that `fill(folder)` fills for the whole session, whichever test process asks first."""
+    from filelock import FileLock
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def filled(name, fill):
+        folder = shared / "once" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            if not (folder / ".ready").exists():
+                fill(folder)
+                (folder / ".ready").touch()
+        return folder
+
+    return filled
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory, wheel):
+def wheel(once):
+    """edgekit's wheel, built from its source distribution as PyPI's users would."""
+
+    def build(folder):
+        command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), "-t"]
+        subprocess.run([*command, "sdist"], cwd=ROOT, check=True, capture_output=True)
+        source = next(folder.glob("*.tar.gz"))
+        shutil.unpack_archive(source, folder, filter="data")
+        inside = folder / source.name.removesuffix(".tar.gz")
+        subprocess.run([*command, "wheel"], cwd=inside, check=True, capture_output=True)
+
+    return next(once("wheel", build).glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def installed(once, wheel):
     """The command `edgekit` of that wheel, in an environment that sees this one's packages and not the checkout."""
-    folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder)
-    python, pip = folder / "bin" / "python", [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True)
-    site = next(folder.glob("lib/python*/site-packages"))
-    site.joinpath("others.pth").write_text(sysconfig.get_path("purelib"), "utf-8")  # its own .pth files are not read
-    return folder / "bin" / "edgekit"
+
+    def install(folder):
+        venv.create(folder)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python"]
+        subprocess.run([*pip, folder / "bin" / "python", "install", "--no-deps", "--no-index", wheel], check=True)
+        site = next(folder.glob("lib/python*/site-packages"))
+        site.joinpath("others.pth").write_text(
+            sysconfig.get_path("purelib"), "utf-8"
+        )  # its own .pth files are not read
+
+    return once("installed", install) / "bin" / "edgekit"
 
 
 @pytest.fixture(scope="session")
@@ -121,15 +186,16 @@ TINY = ("py:nets:tiny", "--input-size", "32", "--mean", "0.5", "--std", "0.25")
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, pictures):
+def exported(once, pictures):
     """`exported("int8-static")`: the tiny network in a scheme, made once a session by the real pipeline."""
+    from edgekit import artifact
     from edgekit.pipeline import export
     from edgekit.recipe import Quantize, Recipe
 
     made = {}
 
     def make(scheme, *, model="py:nets:tiny", target="tflite", quantize=None, **options):
-        key = (scheme, model, target, str(quantize), *sorted(options.items()))
+        key = repr((scheme, model, target, quantize, sorted(options.items())))
         if key not in made:
             recipe = Recipe(
                 model=model,
@@ -141,7 +207,10 @@ def exported(tmp_path_factory, pictures):
                 std=(0.25, 0.25, 0.25),
                 **options,
             )
-            made[key] = export(recipe, tmp_path_factory.mktemp("made") / recipe.folder_name)
+            folder = once(
+                sha256(key.encode()).hexdigest()[:16], lambda folder: export(recipe, folder / recipe.folder_name)
+            )
+            made[key] = artifact.load(folder / recipe.folder_name)
         return made[key]
 
     return make

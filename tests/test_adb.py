@@ -10,7 +10,7 @@ from pathlib import Path
 import fake_adb
 import numpy as np
 import pytest
-from conftest import GOLDEN_FILES, ROOT, run_edgekit
+from conftest import GOLDEN_FILES, ROOT, ask_edgekit
 
 from edgekit import artifact, parity, registry
 from edgekit.benchmarking import harness
@@ -219,6 +219,7 @@ def test_what_the_app_cannot_do_is_refused_before_the_phone_is_asked(make):
         {"interpreter": "tflite-runtime"},
         {"exact": True},
         {"model": TFLITE / "model.tflite"},
+        {"model": GOLDEN_FILES / "tiny3-detection-onnx-ultralytics", "runtime": "onnxruntime"},
     ):
         with pytest.raises(UnsupportedError) as caught:
             opened(**job)
@@ -293,7 +294,7 @@ echo 'INFO: Inference timings in us: Init: 7863, First inference: 14064, Warmup 
 def test_benchmark_model_tells_means_and_no_distribution(make, tmp_path):
     folder = make()
     (tmp_path / "benchmark_model").write_text(BENCHMARK)
-    done = run_edgekit(
+    done = ask_edgekit(
         "bench", TFLITE, "--on", "adb", "--benchmark-binary", tmp_path / "benchmark_model", "--no-save", "--json"
     )
     assert done.returncode == 0, done.stderr
@@ -306,7 +307,7 @@ def test_benchmark_model_tells_means_and_no_distribution(make, tmp_path):
 def test_what_is_no_benchmark_model():
     with pytest.raises(WorkerError, match="tells no times: not executable: 64-bit ELF file"):
         benchmark_model.parse("\nnot executable: 64-bit ELF file\n")
-    done = run_edgekit("bench", TFLITE, "--benchmark-binary", "benchmark_model", "--no-save")
+    done = ask_edgekit("bench", TFLITE, "--benchmark-binary", "benchmark_model", "--no-save")
     assert (done.returncode, done.stderr.count("\n")) == (2, 2)
 
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import vectors
-from conftest import GOLDEN, GOLDEN_FILES, ROOT, run_edgekit
+from conftest import GOLDEN, GOLDEN_FILES, ROOT, ask_edgekit
 
 from edgekit import android
 from edgekit.errors import ArtifactError, RequestError, UnsupportedError
@@ -49,12 +49,12 @@ def test_what_the_app_carries_is_the_artifact_itself(app):
 
 
 def test_pictures_of_ones_own_are_said_before_an_app_publishes_them(app, copied):
-    said = run_edgekit("android", "add", GOLDEN, "--app", app, "--json")
+    said = ask_edgekit("android", "add", GOLDEN, "--app", app, "--json")
     assert "golden.npz holds the calibration pictures: your own" in said.stderr
     assert json.loads(said.stdout)["own_pictures"]
     drawn = GoldenRecord("pictures drawn by edgekit", own=False)
     save_manifest(copied, msgspec.structs.replace(read_manifest(copied), golden=drawn))
-    said = run_edgekit("android", "add", copied, "--app", app)
+    said = ask_edgekit("android", "add", copied, "--app", app)
     assert said.returncode == 0
     assert "golden.npz" not in said.stderr
 
@@ -104,12 +104,12 @@ def test_what_cannot_be_put_there_leaves_everything_as_it_was(app, copied, tmp_p
 
 
 def test_the_commands(app, tmp_path):
-    assert "no models" in run_edgekit("android", "list", cwd=tmp_path).stdout
-    done = run_edgekit("android", "add", GOLDEN, "--json", cwd=tmp_path)
+    assert "no models" in ask_edgekit("android", "list", cwd=tmp_path).stdout
+    done = ask_edgekit("android", "add", GOLDEN, "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["name"] == GOLDEN.name, done.stderr
-    listed = json.loads(run_edgekit("android", "list", "--json", cwd=tmp_path).stdout)
+    listed = json.loads(ask_edgekit("android", "list", "--json", cwd=tmp_path).stdout)
     assert [(m["name"], m["target"], m["classes"]) for m in listed] == [(GOLDEN.name, "tflite", 5)]
-    wrong = run_edgekit("android", "add", GOLDEN, "--app", tmp_path)
+    wrong = ask_edgekit("android", "add", GOLDEN, "--app", tmp_path)
     assert (wrong.returncode, "--app path/to/android_demo" in wrong.stderr) == (2, True)
 
 

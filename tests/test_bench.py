@@ -8,7 +8,7 @@ import re
 import msgspec
 import pytest
 from click.testing import CliRunner
-from conftest import GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN_FILES, ask_edgekit, run_edgekit
 
 from edgekit import artifact, runs
 from edgekit.benchmarking import harness, summary
@@ -284,29 +284,29 @@ def test_counting_that_is_not_set_up_is_said_before_anything_is_measured(tmp_pat
 def test_one_broken_file_leaves_the_others(tmp_path):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"nothing")
-    done = run_edgekit("bench", TFLITE, broken, "--runs", "2", "--launches", "1", "--json", "--no-save", cwd=tmp_path)
+    done = ask_edgekit("bench", TFLITE, broken, "--runs", "2", "--launches", "1", "--json", "--no-save", cwd=tmp_path)
     assert done.returncode == 4
     rows = json.loads(done.stdout)["rows"]
     assert rows[0]["cpu_ms"] > 0
     assert "cannot open" in rows[1]["error"]
     assert "Traceback" not in done.stderr
-    done = run_edgekit("bench", TFLITE, broken, "--runs", "2", "--launches", "1", "--no-save", "-q", cwd=tmp_path)
+    done = ask_edgekit("bench", TFLITE, broken, "--runs", "2", "--launches", "1", "--no-save", "-q", cwd=tmp_path)
     assert "broken.tflite  failed: ai-edge-litert" in done.stdout
     assert "2 inferences of each" in done.stdout
 
 
 def test_time_by_operator_where_the_runtime_tells(tmp_path):
-    done = run_edgekit("bench", ONNX, "--profile", "--json", "--runs", "5", cwd=tmp_path)
+    done = ask_edgekit("bench", ONNX, "--profile", "--json", "--runs", "5", cwd=tmp_path)
     operators = {o["operator"]: o for o in json.loads(done.stdout)[0]["operators"]}
     assert operators["QLinearConv"]["count"] == 3
     assert all(o["ms"] >= 0 for o in operators.values())
-    refused = run_edgekit("bench", TFLITE, "--profile", cwd=tmp_path)
+    refused = ask_edgekit("bench", TFLITE, "--profile", cwd=tmp_path)
     assert refused.returncode == 2
     assert "does not tell the time of single operators" in refused.stderr
 
 
 def test_two_owners_of_stdout(tmp_path):
-    assert run_edgekit("bench", TFLITE, "--csv", "--json", cwd=tmp_path).returncode == 2
-    lines = run_edgekit("bench", TFLITE, "--csv", "--runs", "2", "--launches", "1", "--no-save", cwd=tmp_path).stdout
+    assert ask_edgekit("bench", TFLITE, "--csv", "--json", cwd=tmp_path).returncode == 2
+    lines = ask_edgekit("bench", TFLITE, "--csv", "--runs", "2", "--launches", "1", "--no-save", cwd=tmp_path).stdout
     assert lines.splitlines()[0].startswith("name,runtime,device")
     assert len(lines.splitlines()) == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import HERE, run_edgekit, start
+from conftest import HERE, ask_edgekit, run_edgekit, start
 
 import edgekit_vision
 from edgekit.cli import main
@@ -92,22 +92,22 @@ def test_export_without_torch_says_what_to_install(target, extra):
 
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):
     picture = next(pictures.rglob("*.png"))
-    done = run_edgekit("predict", golden_artifact, picture, "-k", "2")
+    done = ask_edgekit("predict", golden_artifact, picture, "-k", "2")
     assert done.returncode == 0
     assert done.stdout.count("%") == 2
     assert "this model knows" in done.stdout
-    assert "this model knows" not in run_edgekit("predict", golden_artifact, picture, "-q").stdout
+    assert "this model knows" not in ask_edgekit("predict", golden_artifact, picture, "-q").stdout
 
 
 def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golden_artifact, pictures, tmp_path):
     picture = next(pictures.rglob("*.png"))
-    done = run_edgekit("predict", golden_artifact, picture, tmp_path, "-k", "1")
+    done = ask_edgekit("predict", golden_artifact, picture, tmp_path, "-k", "1")
     assert done.returncode == 0
     assert done.stderr == f"warning: skipped {tmp_path} is a folder, not a picture file\n"
-    done = run_edgekit("predict", golden_artifact, tmp_path)
+    done = ask_edgekit("predict", golden_artifact, tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path} is a folder, not a picture file\n  try: ")
-    done = run_edgekit("predict", golden_artifact, tmp_path, "missing.jpg")
+    done = ask_edgekit("predict", golden_artifact, tmp_path, "missing.jpg")
     assert done.returncode == 2
     assert "error: none of the 2 pictures can be read" in done.stderr
 
@@ -166,7 +166,7 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
     ],
 )
 def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, code, says):
-    done = run_edgekit(*[a.replace("{copy}", str(copied)) for a in arguments], cwd=tmp_path)
+    done = ask_edgekit(*[a.replace("{copy}", str(copied)) for a in arguments], cwd=tmp_path)
     says = says.replace("{copy}", str(copied))
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
@@ -175,7 +175,7 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
 
 def test_a_recipe_prints_as_json_too():
     def printed(*flags):
-        done = run_edgekit("export", "mobilenetv2", "--print-recipe", "--json", *flags)
+        done = ask_edgekit("export", "mobilenetv2", "--print-recipe", "--json", *flags)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -186,7 +186,7 @@ def test_a_recipe_prints_as_json_too():
 
 
 def test_errors_are_json_too_and_debug_shows_the_traceback():
-    done = run_edgekit("verify", "nowhere", "--json")
+    done = ask_edgekit("verify", "nowhere", "--json")
     assert json.loads(done.stdout)["exit_code"] == done.returncode == 4
     assert "Traceback" in run_edgekit("verify", "nowhere", "--debug").stderr
 
@@ -195,7 +195,7 @@ def test_an_edited_artifact_is_refused(copied):
     blob = bytearray((copied / "model.tflite").read_bytes())
     blob[-200] ^= 255
     (copied / "model.tflite").write_bytes(blob)
-    done = run_edgekit("verify", copied)
+    done = ask_edgekit("verify", copied)
     assert done.returncode == 4
     assert "model.tflite is not the file that was exported" in done.stderr
 
@@ -203,18 +203,18 @@ def test_an_edited_artifact_is_refused(copied):
 def test_inspect_reads_a_plain_file_and_refuses_a_damaged_one(golden_artifact, tmp_path):
     plain = tmp_path / "somebody_elses.tflite"
     shutil.copy(golden_artifact / "model.tflite", plain)
-    assert "DEPTHWISE_CONV_2D" in run_edgekit("inspect", plain).stdout
+    assert "DEPTHWISE_CONV_2D" in ask_edgekit("inspect", plain).stdout
     plain.write_bytes(plain.read_bytes()[:2000])
-    done = run_edgekit("inspect", plain)
+    done = ask_edgekit("inspect", plain)
     assert done.returncode == 4, done.stderr
     assert "damaged" in done.stderr
     plain.write_bytes(b"hello world")
-    assert "not a TFLite file" in run_edgekit("inspect", plain).stderr
+    assert "not a TFLite file" in ask_edgekit("inspect", plain).stderr
 
 
 @pytest.mark.both
 def test_inspect_compares_layer_by_layer_without_torch(golden_artifact):
-    found = json.loads(run_edgekit("inspect", "--compare", golden_artifact, golden_artifact, "--json").stdout)
+    found = json.loads(ask_edgekit("inspect", "--compare", golden_artifact, golden_artifact, "--json").stdout)
     assert [layer["sqnr_db"] for layer in found["layers"]] == [None] * 4
     assert (found["unmatched"], found["steepest"]) == ([], None)
 

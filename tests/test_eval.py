@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from conftest import GOLDEN_FILES, paint, run_edgekit
+from conftest import GOLDEN_FILES, ask_edgekit, paint, run_edgekit
 from PIL import Image
 
 from edgekit import artifact
@@ -233,10 +233,10 @@ def test_the_command(folder, tmp_path):
     assert "tiny-onnx-int8" in done.stdout
     assert "do not decide whether" in done.stdout
     assert "20 of 40" in done.stderr
-    done = run_edgekit("eval", TFLITE, "--data", folder, "--json", "--state", tmp_path / "s")
+    done = ask_edgekit("eval", TFLITE, "--data", folder, "--json", "--state", tmp_path / "s")
     document = json.loads(done.stdout)
     assert document["accuracies"][0]["top1"]["hits"] == 30
     assert len(list((tmp_path / "s").iterdir())) == 1
-    done = run_edgekit("eval", TFLITE, "--data", folder, "--contact-sheet", "x.png")
+    done = ask_edgekit("eval", TFLITE, "--data", folder, "--contact-sheet", "x.png")
     assert done.returncode == 2
     assert "--reference" in done.stderr

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import run_edgekit
+from conftest import ask_edgekit
 from PIL import Image
 from test_eval_tasks import HEIGHT, LABELS, WIDTH, helper, made
 
@@ -142,7 +142,7 @@ def test_a_figure_that_no_draw_has_has_no_interval():
 
 def test_eval_tells_it(files, boxed, tmp_path):
     worse, whole = (str(file.folder) for file in files)
-    done = run_edgekit("eval", worse, "--data", boxed, "--reference", whole, "--state", tmp_path, "--no-save")
+    done = ask_edgekit("eval", worse, "--data", boxed, "--reference", whole, "--state", tmp_path, "--no-save")
     assert "mAP lost" in done.stdout
     assert any(line.split() == ["size", "of", "worse", "whole"] for line in done.stdout.splitlines())
     assert "small" in done.stdout
@@ -151,7 +151,7 @@ def test_eval_tells_it(files, boxed, tmp_path):
 
 def test_predict_shows_boxes_and_draws_them(files, boxed, tmp_path):
     whole, picture = files[1].folder, boxed / "images/03.png"
-    done = run_edgekit("predict", whole, picture, "--draw", tmp_path / "drawn.png", "-k", "1")
+    done = ask_edgekit("predict", whole, picture, "--draw", tmp_path / "drawn.png", "-k", "1")
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{picture}: ")
     assert "and 1 more" in lines[2]
@@ -159,13 +159,13 @@ def test_predict_shows_boxes_and_draws_them(files, boxed, tmp_path):
     with Image.open(tmp_path / "drawn.png") as drawn, Image.open(picture) as plain:
         assert drawn.size == plain.size
         assert drawn.tobytes() != plain.tobytes()
-    found = json.loads(run_edgekit("predict", whole, picture, "--json").stdout)["predictions"][0]["boxes"]
+    found = json.loads(ask_edgekit("predict", whole, picture, "--json").stdout)["predictions"][0]["boxes"]
     truth = [line.split() for line in (boxed / "labels/03.txt").read_text().splitlines()]
     assert sorted(box["label"] for box in found) == sorted(LABELS[int(number)] for number, *_ in truth)
     assert all(box["box"][2] - box["box"][0] == pytest.approx(8) and box["score"] >= 0.5 for box in found)
-    many = json.loads(run_edgekit("predict", whole, picture, "--json", "--threshold", "0.05").stdout)
+    many = json.loads(ask_edgekit("predict", whole, picture, "--json", "--threshold", "0.05").stdout)
     assert len(many["predictions"][0]["boxes"]) > 20
-    none = run_edgekit("predict", whole, picture, "--threshold", "0.999").stdout.splitlines()
+    none = ask_edgekit("predict", whole, picture, "--threshold", "0.999").stdout.splitlines()
     assert none[0] == f"{picture}: nothing from 100% on"
-    refused = run_edgekit("predict", whole, picture, "--mask", tmp_path / "m.png")
+    refused = ask_edgekit("predict", whole, picture, "--mask", tmp_path / "m.png")
     assert "--mask is for masks" in refused.stderr

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN_FILES, ask_edgekit, run_edgekit
 from PIL import Image
 
 from edgekit import artifact, registry, runs
@@ -312,7 +312,7 @@ def test_the_command_the_runs_and_the_report(files, masked, tmp_path):
         (["--images", "images"], "--images and --masks go together"),
         (["--images", "images", "--masks", "nowhere"], "there is no folder"),
     ):
-        refused = run_edgekit(*arguments, *flags, cwd=tmp_path)
+        refused = ask_edgekit(*arguments, *flags, cwd=tmp_path)
         assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
 
 

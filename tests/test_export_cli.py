@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import HERE, TINY, run_edgekit, start
+from conftest import HERE, TINY, ask_edgekit, start
 
 pytestmark = pytest.mark.full
 
@@ -30,8 +30,9 @@ pytestmark = pytest.mark.full
         ([*TINY, "--target", "tflite", "--target", "torch", "-o", "x"], 2, "one -o for several targets"),
     ],
 )
-def test_a_wrong_request_says_what_to_type_and_leaves_nothing(tmp_path, arguments, code, says):
-    done = run_edgekit("export", *arguments, cwd=tmp_path)
+def test_a_wrong_request_says_what_to_type_and_leaves_nothing(tmp_path, monkeypatch, arguments, code, says):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    done = ask_edgekit("export", *arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
@@ -39,7 +40,7 @@ def test_a_wrong_request_says_what_to_type_and_leaves_nothing(tmp_path, argument
 
 
 def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
-    done = run_edgekit("export", "mobilenetv2", "--int8", "--dry-run", "--json", cwd=tmp_path)
+    done = ask_edgekit("export", "mobilenetv2", "--int8", "--dry-run", "--json", cwd=tmp_path)
     plan = json.loads(done.stdout)
     assert plan["scheme"].startswith("int8-static")
     assert plan["weights"].startswith("bundled")
@@ -55,16 +56,16 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
     ],
 )
 def test_strict_knows_before_anything_is_made(tmp_path, flags, says):
-    done = run_edgekit("export", *flags, "--int8", "--for-cpu", "x86", "--dry-run", "--strict", cwd=tmp_path)
+    done = ask_edgekit("export", *flags, "--int8", "--for-cpu", "x86", "--dry-run", "--strict", cwd=tmp_path)
     assert (done.returncode, f"warning: --strict: {says}" in done.stderr) == (1, True), done.stderr
     assert f"but       {says}" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_printed_recipe_is_what_the_flags_equal(tmp_path):
-    done = run_edgekit("export", *TINY, "--int8", "--samples", "9", "--softmax", "--print-recipe")
+    done = ask_edgekit("export", *TINY, "--int8", "--samples", "9", "--softmax", "--print-recipe")
     (tmp_path / "r.toml").write_text(done.stdout)
-    again = run_edgekit("export", tmp_path / "r.toml", "--print-recipe")
+    again = ask_edgekit("export", tmp_path / "r.toml", "--print-recipe")
     assert again.stdout == done.stdout
     assert "softmax = true" in done.stdout
 
@@ -72,7 +73,7 @@ def test_a_printed_recipe_is_what_the_flags_equal(tmp_path):
 def test_every_shipped_recipe_can_be_planned():
     from edgekit import pipeline, recipe
 
-    shipped = json.loads(run_edgekit("list", "recipes", "--json").stdout)
+    shipped = json.loads(ask_edgekit("list", "recipes", "--json").stdout)
     assert len(shipped) >= 18
     for row in shipped:
         loaded = recipe.load(Path(row["recipe"]))
@@ -99,7 +100,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, pictures):
 
 def test_strict_ends_with_1_where_the_scheme_gains_nothing_and_keeps_the_file(tmp_path, pictures):
     asked = ["--scheme", "int8-dynamic", "--target", "onnx", "--calibration", pictures, "-o", tmp_path / "made"]
-    done = run_edgekit("export", *TINY, *asked, "--for-cpu", "x86", "--strict", "--json")
+    done = ask_edgekit("export", *TINY, *asked, "--for-cpu", "x86", "--strict", "--json")
     assert done.returncode == 1, done.stderr
     assert "--strict: x86 gains nothing from int8-dynamic" in done.stderr
     assert (tmp_path / "made" / "manifest.json").is_file()

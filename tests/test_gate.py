@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from conftest import GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN_FILES, ask_edgekit, run_edgekit
 from onnx import TensorProto, helper
 
 import edgekit_vision
@@ -465,10 +465,10 @@ def test_the_command(tmp_path):
     assert len(json.loads(written["--benchmark-action"].read_text())) == len(series)
     nowhere = TFLITE / "model.tflite" / "v.md"
     for flag in written:  # said before anything runs
-        done = run_edgekit("gate", TFLITE, "--baseline", TFLITE, flag, nowhere, cwd=tmp_path)
+        done = ask_edgekit("gate", TFLITE, "--baseline", TFLITE, flag, nowhere, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert f"try: {flag} another/file" in done.stderr
-    larger = run_edgekit("gate", ONNX / "model.onnx", "--baseline", TFLITE / "model.tflite", cwd=tmp_path)
+    larger = ask_edgekit("gate", ONNX / "model.onnx", "--baseline", TFLITE / "model.tflite", cwd=tmp_path)
     assert larger.returncode == 2
     assert "tflite" in larger.stderr
 
@@ -479,9 +479,9 @@ def test_an_artifact_takes_the_place_of_its_baseline(tmp_path):
     assert first.returncode == 0, first.stderr
     assert "nothing ->" in first.stdout
     assert artifact.load(place).digest() == artifact.load(TFLITE).digest()
-    assert run_edgekit("gate", ONNX, "--baseline", place, "--update", cwd=tmp_path).returncode == 0
+    assert ask_edgekit("gate", ONNX, "--baseline", place, "--update", cwd=tmp_path).returncode == 0
     assert artifact.load(place).target == "onnx"
-    refused = run_edgekit("gate", ONNX, "--baseline", "git:HEAD:x", "--update", cwd=tmp_path)
+    refused = ask_edgekit("gate", ONNX, "--baseline", "git:HEAD:x", "--update", cwd=tmp_path)
     assert refused.returncode == 2
 
 
@@ -611,7 +611,11 @@ def test_what_no_contract_is_known_of_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "field", [{"cpu_ms": 0.0}, {"bytes": 0}, {"score": -1}, {"instructions": {"x": 0}}, {"schema": [1]}, {"schema": 9}]
+    "field",
+    [
+        *({"cpu_ms": 0.0}, {"bytes": 0}, {"score": -1}, {"instructions": {"x": 0}}, {"schema": [1]}, {"schema": 9}),
+        *({"cpu_ms": 1e308}, {"score": 1e-300}, {"score_within": 1e9}, {"bytes": 10**400}),  # their logarithms, too
+    ],
 )
 def test_numbers_that_nobody_writes_are_no_baseline(tmp_path, field):
     numbers = judge(Machine({str(TFLITE): 10**6})).numbers(times=False)

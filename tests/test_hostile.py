@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from fuzz.corpus import reseal
 from PIL import Image, ImageFile
 
-from edgekit import artifact, places, preprocess
+from edgekit import artifact, places, preprocess, reading
 from edgekit.cli import main
 from edgekit.errors import WorkerError
 from edgekit.inspection.kernels import kernels
@@ -558,3 +558,22 @@ def test_answers_that_were_never_given_are_refused(tmp_path, golden_artifact):
             answers.append([record])
         with pytest.raises(OutputError, match=r"line 2: p has"):
             Answers(tmp_path, str(number), key, Record, classes=5)
+
+
+@pytest.mark.parametrize(
+    ("blob", "taken"),
+    [
+        (b'{"bytes": 1%s}' % (b"0" * 400), False),
+        (b"[1, -99999999999999999999]", False),
+        (b'{"name": "1 12345678901234567890123"}', True),
+        (b'{"\\"": "\\" 12345678901234567890123"}', True),
+        (b'{"value": 0.12345678901234567890123}', True),
+        (b'{"value": 9223372036854775807}', True),
+    ],
+)
+def test_numbers_of_more_than_64_bits_are_refused_where_they_are_read(blob, taken):
+    if taken:
+        assert reading.json(blob, object)
+    else:
+        with pytest.raises(reading.Malformed, match="more than 19 digits"):
+            reading.json(blob, object)

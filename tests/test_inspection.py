@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import run_edgekit
+from conftest import ask_edgekit
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
@@ -323,13 +323,13 @@ def test_the_branches_of_an_if_are_looked_into(tmp_path):
 
 def test_the_command_says_it_in_words_and_in_json(quantized):
     file = quantized(per_channel=True)
-    done = run_edgekit("inspect", file)
+    done = ask_edgekit("inspect", file)
     assert done.returncode == 0, done.stderr
     assert "100.0% of the multiply-adds in int8" in done.stdout
     assert "can overflow on CPUs with AVX2 and without VNNI, where answers are wrong then: 3 layers" in done.stdout
     assert " of 8 channels of /stem" in done.stdout
     assert "/depthwise" not in done.stdout
-    document = json.loads(run_edgekit("inspect", file, "--json").stdout)["file"]
+    document = json.loads(ask_edgekit("inspect", file, "--json").stdout)["file"]
     assert document["int8_macs"] == 1
     assert document["overflow"][0].keys() == {"layer", "channels", "of", "worst"}
 
@@ -338,7 +338,7 @@ def test_the_command_says_it_in_words_and_in_json(quantized):
     assert given["dtype"] == answer["dtype"] == "float32"
 
     half = quantized(nodes_to_exclude=["/pointwise"])
-    assert "stays float: /pointwise" in run_edgekit("inspect", half, "-v").stderr
+    assert "stays float: /pointwise" in ask_edgekit("inspect", half, "-v").stderr
 
 
 def test_the_command_says_when_a_file_is_safe(quantized):
@@ -348,7 +348,7 @@ def test_the_command_says_when_a_file_is_safe(quantized):
         if tensor.name != "stem":
             weights[:, 1::2] = 0
             tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
-    done = run_edgekit("inspect", quantized(sparse, nodes_to_exclude=["/stem"]))
+    done = ask_edgekit("inspect", quantized(sparse, nodes_to_exclude=["/stem"]))
     assert "safe on every CPU" in done.stdout
     assert "can overflow" not in done.stdout
 
@@ -364,7 +364,7 @@ def test_an_artifact_is_opened_at_its_model(quantized, copied):
         copied,
         msgspec.structs.replace(manifest, target="onnx", files=files, recipe=manifest.recipe | {"target": "onnx"}),
     )
-    done = run_edgekit("inspect", copied)
+    done = ask_edgekit("inspect", copied)
     assert done.returncode == 0, done.stderr
     assert "for onnx" in done.stdout
     assert "can overflow on CPUs" in done.stdout
@@ -383,7 +383,7 @@ def test_an_artifact_is_opened_at_its_model(quantized, copied):
 def test_what_is_no_model_gets_one_line(tmp_path, content, says):
     file = saved(network(), tmp_path)
     file.write_bytes(content(file.read_bytes()))
-    done = run_edgekit("inspect", file)
+    done = ask_edgekit("inspect", file)
     assert (done.returncode, says in done.stderr) == (4, True), done.stderr
     assert "Traceback" not in done.stderr
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import run_edgekit
+from conftest import ask_edgekit
 
 from edgekit import inspection
 from edgekit.errors import ArtifactError
@@ -140,7 +140,7 @@ def test_weights_only_is_float(tmp_path):
 
 def test_what_is_no_model_gets_one_line(tmp_path):
     file = convolution(np.ones((4, 3, 1, 1), np.int8)).save(tmp_path)
-    assert run_edgekit("inspect", file).returncode == 0
+    assert ask_edgekit("inspect", file).returncode == 0
     whole, weights = file.read_text(), file.with_suffix(".bin")
     broken = {
         whole[: len(whole) // 2]: "damaged",
@@ -150,7 +150,7 @@ def test_what_is_no_model_gets_one_line(tmp_path):
     }
     for text, says in broken.items():
         file.write_text(text)
-        done = run_edgekit("inspect", file)
+        done = ask_edgekit("inspect", file)
         assert (done.returncode, says in done.stderr) == (4, True), done.stderr
         assert "Traceback" not in done.stderr
     file.write_text(whole)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from conftest import GOLDEN_FILES, run_edgekit
+from conftest import GOLDEN_FILES, ask_edgekit
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import android, artifact, inspection, runs
@@ -196,10 +196,10 @@ def test_a_baseline_takes_all_files_along(tmp_path, monkeypatch):
 
 def test_bench_says_the_whole_size(tmp_path):
     one, other = saved(tmp_path / "a", None, None), saved(tmp_path / "b", "w.data", "w.data")
-    done = run_edgekit("bench", one, other, "--runs", 4, "--launches", 2, "--no-save", cwd=tmp_path)
+    done = ask_edgekit("bench", one, other, "--runs", 4, "--launches", 2, "--no-save", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "as large" in done.stdout
     (tmp_path / "b/w.data").unlink()
-    lost = run_edgekit("bench", one, other, cwd=tmp_path)
+    lost = ask_edgekit("bench", one, other, cwd=tmp_path)
     assert (lost.returncode, lost.stdout) == (4, "")
     assert "w.data, which is not there" in lost.stderr

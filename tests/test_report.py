@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import run_edgekit
+from conftest import ask_edgekit, run_edgekit
 
 from edgekit.cli.report import report as command
 from edgekit.devices import Memory, Phase
@@ -270,7 +270,7 @@ def test_the_command(tmp_path):
     assert "<h1>October</h1>" in page
     assert "only half written" in page
     assert "only half written" in done.stderr
-    said = run_edgekit("report", file, "-o", "-", cwd=tmp_path).stdout
+    said = ask_edgekit("report", file, "-o", "-", cwd=tmp_path).stdout
     assert "## CPU class x86-vnni" in said
 
 

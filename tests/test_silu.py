@@ -11,6 +11,7 @@ from torch import nn
 from edgekit.exporters import onnx_graph, onnx_quantize, tflite_convert, tflite_quantize
 from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.exporters.folding import fold_batch_norm
+from edgekit.exporters.functional import as_modules
 from edgekit.exporters.silu import ScaledSiLU, equalize_silu
 from edgekit.exporters.tflite_gates import Smooth
 from edgekit.inspection.tflite import kind, load
@@ -204,3 +205,44 @@ def test_tflite_decodes_in_float_and_cuts_what_sigmoids_read(net, pictures, tmp_
     heads = [o for o in graph.operators if kind(model, o) == "CONV_2D"][-2:]
     scales = [float(graph.tensors[o.outputs[0]].quantization.scale[0]) for o in heads]
     assert scales[0] != scales[1]
+
+
+class Spelled(nn.Module):
+    """A convolution with a SiLU in its own code, in some spelling, that a depthwise convolution reads."""
+
+    def __init__(self, silu):
+        super().__init__()
+        self.wide, self.deep, self.silu = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8), silu
+
+    def forward(self, x):
+        return self.deep(self.silu(self.wide(x)))
+
+
+SPELLINGS = {
+    "a function": nn.functional.silu,
+    "a function in place": lambda x: nn.functional.silu(x, inplace=True),
+    "a product": lambda x: x * torch.sigmoid(x),
+    "a product, turned": lambda x: x.sigmoid().mul(x),
+}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("how", SPELLINGS)
+@torch.no_grad()
+def test_a_silu_of_a_function_is_equalised_as_a_modules_is(pictures, how, inside):
+    torch.manual_seed(0)
+    net = Spelled(SPELLINGS[how]).eval()
+    net.wide.weight *= torch.logspace(-1.5, 0.7, 8).view(-1, 1, 1, 1)
+    wanted = net(pictures)
+    made = as_modules(nn.Sequential(net) if inside else net, pictures)
+    assert sum(type(m) is nn.SiLU for m in made.modules()) == 1
+    assert equalize_silu(made, pictures)
+    assert any(isinstance(m, ScaledSiLU) for m in made.modules())
+    torch.testing.assert_close(made(pictures), wanted, atol=1e-5 * float(wanted.abs().max()), rtol=0)
+
+
+@torch.no_grad()
+def test_code_that_fx_cannot_follow_stays_as_it_is(pictures):
+    net = nn.Sequential(Spelled(lambda x: nn.functional.silu(x) if x.sum() > -1e9 else x)).eval()
+    child = net[0]
+    assert as_modules(net, pictures)[0] is child

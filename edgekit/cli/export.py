@@ -91,6 +91,11 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["auto", "classification", "embedding", "segmentation", "detection", "raw"]),
     help="What the answers mean.  [default: auto, from the network and its answers]",
 )
+@click.option(
+    "--layout",
+    type=click.Choice(["mediapipe", "model-api", "ultralytics"]),
+    help="Detectors: answer as other tools' readers want it.",
+)
 @click.option("--tokens", flag_value=True, default=None, type=bool, help="Embeddings: answer the patches' vectors too.")
 @click.option("--l2", flag_value=True, default=None, type=bool, help="Embeddings: vectors of length 1.")
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")

@@ -100,6 +100,15 @@ def put_by_output(layer: Layer, weights: torch.Tensor) -> None:
     layer.weight.data.copy_(first.reshape(layer.weight.shape))
 
 
+def put(network: nn.Module, path: str, module: nn.Module) -> nn.Module:
+    """The network with a module at a path, in place; for "" that module itself."""
+    if not path:
+        return module
+    parent, _, name = path.rpartition(".")
+    setattr(network.get_submodule(parent), name, module)
+    return network
+
+
 def run_once(module: nn.Module, pictures: torch.Tensor) -> tuple[list[Layer], list[nn.Module]]:
     """The layers with weights that run once or never, and those that run more than once for normalised pictures."""
     calls: Counter[nn.Module] = Counter()

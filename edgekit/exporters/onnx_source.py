@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from edgekit.calibration import Pictures
-from edgekit.exporters import Say, onnx_graph, onnx_quantize
+from edgekit.exporters import Say, onnx_graph, onnx_quantize, output_names
 from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.exporters.preparing import Prepared, prepare
 from edgekit.exporters.ranges import pixel_range
 from edgekit.models import LoadedModel
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification, Detection, Embedding
+from edgekit.tasks import Detection, Embedding
 from edgekit.tensors import Tensor, encode
 
 # Networks whose channels equalising does not even out, because the activations between depthwise convolutions let no factor
@@ -58,12 +58,13 @@ def make(
     )
     wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
-    names = [model.task.scores.replace("-", "_")] if isinstance(model.task, Classification) else model.outputs
+    names = output_names(model, recipe)
     graph = onnx_graph.build(wrapper, dtype, recipe, model.preprocess.shape, names, log)
     log.unlink()
     shape = (-1 if recipe.dynamic_batch else 1, *model.preprocess.shape)
     shifted = recipe.input_type == "int8"
-    given = Tensor("image", shape, recipe.input_type, "NCHW", 1.0 if shifted else None, -128 if shifted else None)
+    scale = recipe.unit if shifted or (recipe.folds and recipe.unit != 1) else None
+    given = Tensor("image", shape, recipe.input_type, "NCHW", scale, -128 if shifted else None)
     notes = prepared.notes
     if recipe.quantize.scheme != "fp32":
         say(f"quantizing: {recipe.quantize.scheme}")

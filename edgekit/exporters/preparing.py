@@ -12,6 +12,7 @@ from edgekit.calibration import Pictures
 from edgekit.exporters import Say
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
+from edgekit.exporters.functional import as_modules
 from edgekit.exporters.rounding import Rounded, round_weights
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
@@ -74,6 +75,7 @@ def prepare(
     elif recipe.equalizes:
         say("equalising channels over the calibration pictures")
         through_relu = equalize(folded, pictures)
+        folded = folded if by_channel else as_modules(folded, pictures)
         through_silu = not by_channel and equalize_silu(folded, pictures)
         if not (through_relu or through_silu):
             notes = ("channels are not equalised: torch.fx cannot follow this network",)

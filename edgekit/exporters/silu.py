@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from edgekit.exporters.folding import Layer, alike
+from edgekit.exporters.folding import Layer, alike, put
 from edgekit.models.tracing import Node, trace
 
 MORE = 2.0  # of the noise, that equalising has to take away
@@ -90,13 +90,13 @@ def equalize_silu(folded: nn.Module, pictures: torch.Tensor) -> bool:
             if layer.bias is not None:
                 layer.bias *= factor
             swapped[activation.place] = graph.modules[activation.place]
-            _put(folded, activation.place, ScaledSiLU(factor))
+            put(folded, activation.place, ScaledSiLU(factor))
         for reader, start in group.readers:
             _divide(reader, start, factor)
     if alike(expected, folded(pictures[:2])):
         return bool(swapped)
     for place, module in swapped.items():
-        _put(folded, place, module)
+        put(folded, place, module)
     folded.load_state_dict(before)
     return False
 
@@ -200,11 +200,6 @@ class _Graph:
         gated = user.op in ("mul", "mul_") and user.inputs.count(node) == 1 and user.shape[1:2] == node.shape[1:2]
         added = user.op in ("add", "add_") and len(user.inputs) == 2
         return [start] if pooled or flat or gated or added else None
-
-
-def _put(network: nn.Module, path: str, module: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    setattr(network.get_submodule(parent), name, module)
 
 
 def _samples(network: nn.Module, places: Sequence[str], pictures: torch.Tensor) -> dict[str, torch.Tensor]:

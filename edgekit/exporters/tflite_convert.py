@@ -5,6 +5,7 @@ from pathlib import Path
 
 import litert_torch
 import torch
+from litert_torch.backend.debuginfo import _build
 
 from edgekit.errors import ExportError
 from edgekit.exporters.diagnose import diagnose
@@ -28,3 +29,20 @@ def convert(
         except Exception as error:  # whatever the converter and its passes raise
             why = diagnose(error, module, torch.zeros(1, *shape, dtype=dtype))
             raise ExportError(f"litert-torch cannot convert this model: {why}") from error
+
+
+def _hierarchy(node: torch.fx.Node) -> str:
+    """The modules that an operator stands in, `torch.nn...Sequential_blocks/heads/torch.nn...Conv2d_0;`.
+
+    litert-torch's own forgets what is never called itself: of a ModuleList `heads` it leaves `Conv2d_0`.
+    """
+    steps, above = [], ""
+    for path, kind in node.meta.get("nn_module_stack", {}).values():
+        *lists, name = path.removeprefix(f"{above}.").split(".")
+        called = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+        steps += [*lists, f"{called}_{name}" if name else called]
+        above = path
+    return "/".join(steps) + ";"
+
+
+_build._get_hierarchy = _hierarchy

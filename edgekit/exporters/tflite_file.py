@@ -4,6 +4,7 @@ import io
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
@@ -13,11 +14,12 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgekit.errors import ExportError, reason
 from edgekit.exporters import _metadata_schema as metadata
+from edgekit.exporters import mediapipe, ultralytics
 from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.inspection.tflite import kind, module_paths, short_name
 from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification, Segmentation
+from edgekit.tasks import Classification, Detection, Segmentation
 
 BECOMES = {"STABLEHLO_SORT": " (torch's topk, sort and argsort become it)"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
@@ -32,27 +34,48 @@ def finish(model: bytes, loaded: LoadedModel, recipe: Recipe) -> tuple[bytes, di
     shorten_names(graph)
     attach(graph, describe(loaded, recipe))
     packed = pack(graph, b"TFL3")
-    return with_labels(packed, loaded.labels), floor(recipe.quantize.scheme, per_channel=per_channel)
+    return with_files(packed, associated(loaded, recipe)), floor(recipe.quantize.scheme, per_channel=per_channel)
 
 
-def mend_transposed(model: bytes) -> bytes:
-    """Give the bias of every TRANSPOSE_CONV one axis.
-
-    litert-torch leaves [1, 1, 1, n] where it folds a BatchNorm: ai-edge-quantizer then writes n scales along an axis of 1,
-    which no interpreter opens.
-    """
+def mend(model: bytes) -> bytes:
+    """Put right what litert-torch writes wrongly."""
     graph = tflite.ModelT.InitFromPackedBuf(model, 0)
+    mends = {"TRANSPOSE_CONV": _mend_bias, "RESIZE_NEAREST_NEIGHBOR": _mend_nearest}
     mended = False
     for sub in graph.subgraphs:
         for operator in sub.operators:
-            if kind(graph, operator) == "TRANSPOSE_CONV" and len(operator.inputs) > 3 and operator.inputs[3] >= 0:
-                bias = sub.tensors[operator.inputs[3]]
-                mended |= len(bias.shape) > 1
-                bias.shape = np.asarray([np.prod(bias.shape)], np.int32)
+            mend_one = mends.get(kind(graph, operator))
+            mended |= mend_one is not None and mend_one(sub, operator)
     if not mended:
         return model
     inline_buffers(graph, model)
     return pack(graph, b"TFL3")
+
+
+def _mend_bias(sub: Any, operator: Any) -> bool:
+    """Give the bias of a TRANSPOSE_CONV one axis. Returns whether it had more.
+
+    It has [1, 1, 1, n] where a BatchNorm was folded: ai-edge-quantizer then writes n scales along an axis of 1, which no
+    interpreter opens.
+    """
+    if len(operator.inputs) <= 3 or operator.inputs[3] < 0:
+        return False
+    bias = sub.tensors[operator.inputs[3]]
+    several = len(bias.shape) > 1
+    bias.shape = np.asarray([np.prod(bias.shape)], np.int32)
+    return several
+
+
+def _mend_nearest(sub: Any, operator: Any) -> bool:
+    """Let it read where torch's "nearest" reads: from the corner of a place, not from its middle. Returns whether it did not.
+
+    The two are the same only where a side grows by a whole factor: a feature pyramid of an odd size came at 5 dB. torch's
+    "nearest-exact", which does read from the middle, does not become this operator.
+    """
+    options = operator.builtinOptions
+    from_middle = bool(options.halfPixelCenters)
+    options.halfPixelCenters = False
+    return from_middle
 
 
 def check_kernels(model: bytes) -> None:
@@ -165,7 +188,7 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     """
     spec = loaded.preprocess
     mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
-    std = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
+    std = [recipe.unit] * spec.channels if recipe.folds else [255 * v for v in spec.std]
     norm = metadata.NormalizationOptionsT()
     norm.mean, norm.std = mean, std
     unit = metadata.ProcessUnitT()
@@ -192,6 +215,9 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
         case Segmentation():
             graph.outputTensorMetadata = [_mask(loaded)]
             graph.customMetadata = [_segmenter_options(loaded.task, channels=loaded.answer_shapes[0][1])]
+        case Detection() if recipe.layout == "mediapipe":
+            graph.outputTensorMetadata = [mediapipe.location(spec.input_size), _each(loaded, loaded.task)]
+            graph.customMetadata = [mediapipe.options(loaded)]
     model = metadata.ModelMetadataT()
     model.name, model.version, model.minParserVersion = loaded.name, "1", "1.0.0"
     model.description = f"{loaded.architecture}, {recipe.quantize.scheme}"
@@ -208,6 +234,18 @@ def _scores(loaded: LoadedModel, task: Classification) -> Any:
     scores.description = f"one per class{each}: {loaded.weights.knows}"
     if task.independent and task.scores == "probabilities":
         scores.processUnits = [_threshold(task.threshold)]
+    scores.associatedFiles = [_labels_file()]
+    scores.content = metadata.ContentT()
+    scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
+    scores.content.contentProperties = metadata.FeaturePropertiesT()
+    return scores
+
+
+def _each(loaded: LoadedModel, task: Detection) -> Any:
+    """What the output of scores of boxes is, as MediaPipe's metadata writer has it."""
+    scores = metadata.TensorMetadataT()
+    scores.name, scores.description = "score", f"one per box and class: {loaded.weights.knows}"
+    scores.processUnits = [_threshold(task.threshold)]
     scores.associatedFiles = [_labels_file()]
     scores.content = metadata.ContentT()
     scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
@@ -267,12 +305,21 @@ def attach(graph: Any, description: Any) -> None:
     graph.metadata = [e for e in graph.metadata or [] if e.name != b"TFLITE_METADATA"] + [entry]
 
 
-def with_labels(packed: bytes, labels: tuple[str, ...]) -> bytes:
-    """Associated files are a zip archive behind the flatbuffer: none where there are no labels."""
-    if not labels:
+def associated(loaded: LoadedModel, recipe: Recipe) -> dict[str, str]:
+    """The texts that readers look for behind the flatbuffer, by their names; Ultralytics' tools read the first."""
+    files = (
+        {"metadata.json": ultralytics.as_json(ultralytics.metadata(loaded))} if recipe.layout == "ultralytics" else {}
+    )
+    return files | ({"labels.txt": "\n".join(loaded.labels)} if loaded.labels else {})
+
+
+def with_files(packed: bytes, files: Mapping[str, str]) -> bytes:
+    """Associated files are a zip archive behind the flatbuffer."""
+    if not files:
         return packed
     out = io.BytesIO(packed)
     out.seek(0, io.SEEK_END)
     with zipfile.ZipFile(out, "a", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo("labels.txt", EPOCH), "\n".join(labels))
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), text)
     return out.getvalue()

@@ -194,7 +194,7 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Known) -
     found = seen.found(recipe.quantize.ranges)
     for k, (low, high) in (smooth.found(found) if recipe.quantize.ranges == "mse" else found).items():
         if recipe.folds and k == given["name"]:
-            low, high = 0.0, 255.0  # scale 1, zero point 0: the stored number is the pixel
+            low, high = 0.0, 255.0 / recipe.unit  # scale 1, zero point 0: the stored number is the pixel
         high = max(high, low + 255 * floors.get(k, 0.0))
         for key, value in (("min", low), ("max", high)):
             ranges[k][key] = np.full_like(np.asarray(known[k][key], np.float32), value)

@@ -19,10 +19,10 @@ from edgekit.gating.contract import Contract, differences
 from edgekit.manifest import file_record
 from edgekit.model_files import model_files, names_beside
 from edgekit.places import output_errors, replacing
-from edgekit.preprocess import Positive
 
 Count = Annotated[int, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Measured = Annotated[float, msgspec.Meta(ge=1e-12, le=1e12)]  # what no clock could tell has no logarithm to reckon with
 # host facts that make machines comparable, and what the session says of itself
 STARRED = ("cpu", "cpu_class", "cores", "runtime", "threads", "precision", "device")
 
@@ -44,14 +44,14 @@ class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operators: dict[str, Count]
     int8_macs: Share | None
     sqnr_db: float | None
-    cpu_ms: Positive | None
+    cpu_ms: Measured | None
     memory_bytes: Count | None
-    score: Positive | None
+    score: Measured | None
     instructions: dict[str, Count]
     host: dict[str, str]
     source: str | None = None
     contract: Contract | None = None
-    score_within: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    score_within: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
     schema: Literal[3] = 3
 
     def differences(self, host: dict[str, str]) -> list[str]:
