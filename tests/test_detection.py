@@ -180,3 +180,18 @@ def test_a_proof_looks_at_more_pictures_until_enough_is_found():
     for there, seen in ((32, 32), (40, 40), (500, 50)):
         proof = parity.prove(task, "int8-static", answers(there), runtime="r", source="s", advisory=False)
         assert (proof.pictures, len(asked), proof.advisory) == (seen, seen, seen < 50)
+
+
+def test_queries_that_changed_places_are_the_same_queries():
+    reference = batch(3)
+    swapped = tuple(of.copy() for of in reference)
+    for of in swapped:
+        of[1, [4, 70]] = of[1, [70, 4]]
+    assert Detection().alike(reference, swapped).sqnr_db < 60
+    queries = Detection(nms=None)
+    assert queries.alike(reference, swapped).sqnr_db == np.inf
+    swapped[0][1, 4] += 50
+    assert 10 < queries.alike(reference, swapped).sqnr_db < 60
+    another = batch(3, noise=300)
+    assert queries.alike(reference, another).sqnr_db < 5
+    assert queries.alike(reference, tuple(of * np.float32(np.nan) for of in reference)).sqnr_db == -np.inf

@@ -49,12 +49,16 @@ def make(
     dtype = getattr(torch, recipe.input_type)
     # weight-only layers compute in float, or in pairs that cannot overflow
     pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
-    # of other networks, what follows a layer is fused into it; a classifier bears what an embedding does not
-    alone = model.family == "prelu" or (model.family == "attention" and isinstance(model.task, Embedding))
     inputs = placement == "layers' inputs"
     by_channel = inputs and model.family in UNEVEN
     prepared = prepare(
-        model, recipe, calibration, say, pair_safe=pair_safe, floats_between=inputs and alone, by_channel=by_channel
+        model,
+        recipe,
+        calibration,
+        say,
+        pair_safe=pair_safe,
+        floats_between=_floats_between(model, recipe.quantize.scheme, placement),
+        by_channel=by_channel,
     )
     wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
@@ -89,6 +93,15 @@ def make(
                 by_channel=by_channel,
             )
     return Made(graph, given, notes)
+
+
+def _floats_between(model: LoadedModel, scheme: str, placement: onnx_quantize.Placement) -> bool:
+    """Whether only what layers read becomes integers, and little enough else is done for it to matter: of other networks,
+    what follows a layer is fused into it; a classifier bears what an embedding does not."""
+    embeds = model.family == "attention" and isinstance(model.task, Embedding)
+    if scheme == "int8-static":
+        return placement == "layers' inputs" and (model.family == "prelu" or embeds)
+    return scheme == "int8-dynamic" and embeds
 
 
 def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:

@@ -50,7 +50,7 @@ def prepare(
     """The network with the weights that the recipe asks for.
 
     pair_safe       see rounding.py
-    floats_between  in the file, only what layers read becomes integers
+    floats_between  in the file, only what layers read becomes integers: channels are spread in front of them
     by_channel      see rounding.py
     """
     if not (recipe.rounds_against_pictures or recipe.equalizes):
@@ -65,7 +65,7 @@ def prepare(
         say(note)
         return Prepared(model.module, (note,))
     notes: tuple[str, ...] = ()
-    if recipe.equalizes and floats_between:
+    if recipe.quantize.equalize and floats_between:
         say("spreading channels over what the calibration pictures reach")
         even = spread(folded, pictures)
         if even is None:

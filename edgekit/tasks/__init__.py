@@ -39,6 +39,8 @@ NAMES = ("classification", "embedding", "segmentation", "detection", "raw")
 class Reads(Protocol):
     """What every task can do.
 
+    int8_sqnr_db  the signal to noise that its int8 files must reach; None: what their scheme must
+
     fault     what contradicts the task in a file's outputs and number of labels, in words; None where nothing does
     read      what the answer to one picture, without its first axis, says of that picture; input_size: height, width
     alike     compares answers to the same pictures, [n, ...] each, with a reference's; adds up over batches
@@ -47,6 +49,7 @@ class Reads(Protocol):
     """
 
     roles: ClassVar[tuple[str, ...]]
+    int8_sqnr_db: ClassVar[float | None]
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None: ...
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Prediction": ...
