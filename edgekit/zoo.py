@@ -14,6 +14,7 @@ ALIASES = {
     "mobilenetv2": "mobilenetv2_100.ra_in1k",
     "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
     "mobilenetv2_140": "mobilenetv2_140.ra_in1k",
+    "tf_mobilenetv2": "tf_mobilenetv2_100",
     "mobilenetv3_large": "mobilenetv3_large_100.ra_in1k",
     "mobilenetv3_small": "mobilenetv3_small_100.lamb_in1k",
     "efficientnet_lite0": "tf_efficientnet_lite0.in1k",

@@ -183,6 +183,20 @@ def test_each_query_answers_for_itself(labels, kind):
     assert any(kind in note for note in made.notes)
 
 
+def test_what_a_detector_of_queries_answers_beside_may_have_any_form():
+    """D-FINE's layers lie in front of the batch."""
+
+    def form(boxes, scores):
+        found = as_queries(boxes, scores)
+        return SimpleNamespace(**vars(found), layers=torch.zeros(2, 1, 3, 8), step=torch.tensor(3))
+
+    made = adapted(form, labels=("a", "b"))
+    assert made.task.nms is None
+    assert any("layers [2, 1, 3, 8], step" in note for note in made.notes)
+    with pytest.raises(UnsupportedError, match="layers"):
+        adapted(form, task="raw")
+
+
 def test_a_detector_of_transformers_says_its_labels():
     from transformers import YolosConfig, YolosForObjectDetection
 

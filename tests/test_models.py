@@ -39,7 +39,7 @@ def test_every_alias_is_a_network_with_weights():
     import timm
 
     bundled = {"vit_micro", "swin_micro", "unet_micro", "yolox_micro"}
-    of_files = {"yolox_nano", "yolox_tiny", "yolox_s", "ssdlite"}  # --weights FILE
+    of_files = {"yolox_nano", "yolox_tiny", "yolox_s", "ssdlite", "tf_mobilenetv2"}  # --weights FILE
     for alias, name in zoo.ALIASES.items():
         config = timm.get_pretrained_cfg(name)
         assert config is not None, alias

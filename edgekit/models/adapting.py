@@ -106,7 +106,7 @@ def adapt(
         module = Tokens(net)
         seen = look(module, size, channels)
     detecting.check_answers(seen, None if recipe.asks == "auto" else recipe.asks)
-    given = _given(seen)
+    given = _given(seen, recipe)
     detecting.check_apart(given, recipe)
     found = Found(net, seen, given, _main(given), labels, own)
     task, why = decide(found, recipe)
@@ -135,10 +135,10 @@ def adapt(
             return adapted
 
 
-def _given(seen: Trace) -> tuple[Answer, ...]:
+def _given(seen: Trace, recipe: Recipe) -> tuple[Answer, ...]:
     """What it answers. Raises UnsupportedError, and RequestError where rows that it chose are no batch."""
     try:
-        return tensors(seen.answer)
+        return tensors(seen.answer, detecting.QUERIES if recipe.asks in ("auto", "detection") else ())
     except UnsupportedError:
         detecting.check_answers(seen, "detection")
         raise
@@ -152,7 +152,7 @@ def foreseen(
         return None
     try:
         seen = look(module, size, channels)
-        given = tensors(seen.answer)
+        given = _given(seen, recipe)
         return decide(Found(module, seen, given, _main(given), labels, None), recipe)[0]
     except EdgekitError:
         return None

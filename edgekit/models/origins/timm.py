@@ -117,12 +117,13 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     assert choice.path is not None
     with torch.device("meta"):
         empty = networks.create(bare, size, num_classes=1)
-    state, moved = networks.with_positions(_read(choice.path, empty, tuple(config.input_size[1:])), empty)
+    stored, rounded = _read(choice.path, empty, tuple(config.input_size[1:]))
+    state, moved = networks.with_positions(stored, empty)
     optional = config.num_classes == 0 or recipe.asks == "embedding"
     shapes, background = matching.shapes(empty.state_dict()), getattr(empty, "background", 0)
     classes = _classes_of(state, config.classifier, shapes, choice.path.name, optional, background)
     model = networks.create(bare, size, **classes)
-    notes = (smaller, moved, weights.load_into(model, state, choice.path.name))
+    notes = (smaller, moved, rounded, weights.load_into(model, state, choice.path.name))
     own = trained.beside(choice.path)
     if choice.source == "bundled":
         card = read_card(choice.path)
@@ -131,13 +132,18 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     return Made(model, "what it was trained for", taken.labels, (*notes, *taken.notes), trained_on=own)
 
 
-def _read(path: Path, empty: nn.Module, size: networks.Size) -> State:
-    """Raises WeightsError."""
-    if path.suffix == ".onnx":
-        from edgekit.models import onnx_weights  # of an extra that the others do without
+def _read(path: Path, empty: nn.Module, size: networks.Size) -> tuple[State, str]:
+    """What a file holds, and what is to be said of it, or "". Raises WeightsError."""
+    match path.suffix:  # those of files for devices need an extra that the others do without
+        case ".onnx":
+            from edgekit.models import onnx_weights
 
-        return onnx_weights.read_state(path, empty, size)
-    return checkpoints.read_state(path)
+            return onnx_weights.read_state(path, empty, size), ""
+        case ".tflite":
+            from edgekit.models import tflite_weights
+
+            return tflite_weights.read_state(path, empty, size)
+    return checkpoints.read_state(path), ""
 
 
 def _published(model: nn.Module, recipe: Recipe) -> detecting.Taken:
