@@ -10,7 +10,7 @@ import msgspec
 import msgspec.toml
 
 from edgekit import reading
-from edgekit.errors import RecipeError, UnsupportedError
+from edgekit.errors import RecipeError, UnknownNameError, UnsupportedError
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -40,6 +40,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
                 raise RecipeError(f"{field.name} is {said!r}: {error}", hint=_hint(field.name)) from None
             msgspec.structs.force_setattr(self, field.name, value)
 
+    def __repr__(self) -> str:
+        """What is not as it would be anyway."""
+        fields = [(field, getattr(self, field.name)) for field in msgspec.structs.fields(self)]
+        said = [f"{field.name}={value!r}" for field, value in fields if value != field.default]
+        return f"{type(self).__name__}({', '.join(said)})"
+
 
 def _hint(field: str) -> str:
     if field == "scheme":
@@ -56,7 +62,8 @@ class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
-    equalize     int8-static: spread channels evenly over their tensors' ranges (see exporters/equalizing.py).
+    equalize     int8-static, and int8-dynamic embeddings for onnx: spread channels evenly over their tensors' ranges (see
+                 exporters/equalizing.py, spreading.py).
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
     int8_for     onnx, openvino: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
@@ -95,6 +102,8 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
                  OpenVINO's Model API (openvino, onnx), or Ultralytics' tools (tflite, onnx, openvino).
     tokens       embedding: answer the vectors of the picture's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
+    channel_order  YOLOX with a file of weights: which colour of its pictures came first where these learned; unsaid: "bgr", as
+                 in the published ones.
     input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
                  share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
                  (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
@@ -125,6 +134,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     channels: Literal[1, 3] | None = None
+    channel_order: Literal["rgb", "bgr"] | None = None
     labels: str | None = None
     dynamic_batch: bool = False
     ort: bool = False
@@ -293,6 +303,30 @@ def _check_colours(recipe: Recipe) -> None:
         raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
     if recipe.crop_mode == "letterbox" and recipe.crop_pct not in (None, 1):
         raise RecipeError("a letterbox shows the whole picture, and crop_pct a share of it", hint="drop one of the two")
+
+
+def one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
+    """The scheme that is asked for; it may be named twice, but not two. Raises RecipeError, UnknownNameError."""
+    flags = {"--int8": "int8" if int8 else None, "--fp16": "fp16" if fp16 else None, f"--scheme {scheme}": scheme}
+    named = {flag: name for flag, name in flags.items() if name is not None}
+    if len(set(named.values())) > 1:
+        raise RecipeError(f"{' and '.join(named)} name different schemes", hint="keep one of them")
+    if scheme is not None and scheme not in (*SCHEMES, "int8"):
+        raise UnknownNameError("scheme", scheme, (*SCHEMES, "int8"))
+    return next(iter(named.values()), None)
+
+
+def amended(base: Recipe, scheme: str | None = None, **changes: Any) -> Recipe:
+    """The recipe with other fields, its own or of its `quantize`; None leaves one as it is. Raises RecipeError."""
+    said = {name: value for name, value in (changes | {"scheme": scheme}).items() if value is not None}
+    quantize = {name: said.pop(name) for name in Quantize.__struct_fields__ if name in said}
+    recipe = msgspec.structs.replace(base, **said)
+    recipe = msgspec.structs.replace(recipe, quantize=msgspec.structs.replace(recipe.quantize, **quantize))
+    if "samples" in said and not recipe.quantize.scheme.startswith("int8"):
+        raise RecipeError(
+            f"--samples means nothing for {recipe.quantize.scheme}: nothing is calibrated", hint="--int8, or drop it"
+        )
+    return check(recipe)
 
 
 MEANT_FOR: dict[str, tuple[TaskName, ...]] = {

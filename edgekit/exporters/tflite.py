@@ -75,12 +75,14 @@ class TfliteExporter:
         wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
         with silenced():  # ten seconds of imports, which a wrong request must not wait for
-            from edgekit.exporters import mediapipe, tflite_convert, tflite_file, tflite_quantize
+            from edgekit.exporters import mediapipe, tflite_convert, tflite_file, tflite_hardswish, tflite_quantize
         last = _channels_last(model)
         shape = model.preprocess.shape
         converted = tflite_convert.convert(wrapper, traced, shape, out / "converter.log", last=last)
         converted = tflite_file.mend(converted)
         tflite_file.check_kernels(converted)
+        if static:
+            converted = tflite_hardswish.with_products(converted)
         if scheme != "fp32":
             say(f"quantizing: {scheme}")
             float_file = out / "float.tflite"
