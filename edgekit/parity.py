@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit import registry
 from edgekit.artifact import Artifact, load
+from edgekit.calibration import PROOF_PICTURES
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
 from edgekit.manifest import AGAIN, Distance, Proof, digest_of
@@ -82,7 +83,8 @@ def prove(
 ) -> Proof:
     """Compare a file's answers with the reference's and hold them against the limits of the scheme and of the task.
 
-    answers   of PyTorch and of the file to the same pictures, [n, ...] each, some pictures at a time
+    answers   of PyTorch and of the file to the same pictures, [n, ...] each, some pictures at a time; those beyond
+              PROOF_PICTURES are asked for only where a measure has too little to judge by
     advisory  only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
               scores that mean nothing). So is a proof of int8 whose measures are: where nothing is found, all scores are noise
     """
@@ -92,6 +94,9 @@ def prove(
         theirs.add(given)
         alike = task.alike(reference, given)
         likeness = likeness + alike if likeness else alike
+        measures = task.measures(likeness, scheme) if ours.pictures >= PROOF_PICTURES else ()
+        if measures and not any(m.advisory for m in measures):
+            break
     assert likeness, "no pictures"
     measures = task.measures(likeness, scheme)
     int8 = scheme.startswith("int8")

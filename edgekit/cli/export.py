@@ -145,7 +145,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit code 1 where the scheme is known to gain nothing over fp32, or a limit is missed.",
+    help="Exit code 1 where the scheme is known to gain nothing over fp32, a limit is missed, or nothing judged the file.",
 )
 @click.option(
     "--for-cpu",
@@ -295,7 +295,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
 
     from edgekit import parity, schemes
     from edgekit.readme import answers
-    from edgekit.tasks import name_of
+    from edgekit.tasks import caution, name_of
 
     m = artifact.manifest
     size = artifact.model_bytes
@@ -312,10 +312,12 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         if not m.proof.within_limits:
             sure = "with trained weights" if m.weights.source == "random" else "where more is found"
             missed.append(f"its answers miss these limits; {sure} such a file is refused")
+        elif unjudged := caution(m.proof.measures):
+            missed.append(f"not judged: {unjudged}")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu, name_of(m.task))
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]
-    lines += [f"  {note}" for note in m.notes]
+    lines += [f"  {note}" for note in m.notes if not any(note in line for line in missed)]
     if m.golden.own:
         lines.append(f"  golden.npz holds {m.golden.words}")
     talk.detail(f"weights sha256 {m.weights.sha256}")

@@ -78,6 +78,7 @@ def quantize(
     placement: Placement = "every operator",
     *,
     decodes: bool = False,
+    by_channel: bool = False,
 ) -> onnx.ModelProto:
     """A float graph as the recipe's scheme.
 
@@ -86,6 +87,7 @@ def quantize(
     placement  int8-static: what gets integers. ONNX Runtime runs an operator in integers where all around it is;
                OpenVINO fuses what follows a layer into it, in float, and wants nothing but the layers' inputs.
     decodes    what follows the last layers makes pixels of what they answer, and stays in float
+    by_channel  int8-static: depthwise convolutions read integers with a scale for each channel (see onnx_depthwise.py)
     """
     kept = kept_float(model, recipe, decodes=decodes)
     match recipe.quantize.scheme:
@@ -98,7 +100,7 @@ def quantize(
         case "int8-weight-only":
             return _weight_only(model, grids, kept)
         case _:
-            return _static(model, recipe, pixels, feed, grids, work, placement, kept)
+            return _static(model, recipe, pixels, feed, grids, work, placement, kept, by_channel=by_channel)
 
 
 def kept_float(model: onnx.ModelProto, recipe: Recipe, *, decodes: bool) -> list[str]:
@@ -155,10 +157,12 @@ def _static(
     work: Path,
     placement: Placement,
     kept: list[str],
+    *,
+    by_channel: bool,
 ) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
     _name_apart(model)
-    depthwise = onnx_depthwise.inputs(model) if placement == "layers' inputs" else {}
+    depthwise = onnx_depthwise.inputs(model) if by_channel else {}
     channels = Channels(depthwise.values())
     ranges = collect_ranges(model, recipe, feed, channels)
     if pixels:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import openvino
+from openvino._offline_transformations import apply_moc_transformations
 from openvino.preprocess import PrePostProcessor
 
 from edgekit.calibration import Pictures
@@ -51,7 +52,7 @@ class OpenvinoExporter:
             read = openvino.Core().read_model(made.graph.SerializeToString())
         except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
             raise ExportError(f"OpenVINO cannot read the ONNX graph: {str(error).strip().splitlines()[-1]}") from error
-        converted = _embed(read, recipe, model.preprocess)
+        converted = _embed(_tidied(read), recipe, model.preprocess)
         for key, value in onnx_graph.model_info(model, recipe, made.graph).items():
             converted.set_rt_info(value, ["model_info", key])
         _name(converted)
@@ -88,6 +89,19 @@ def _inner(recipe: Recipe, family: str) -> tuple[Recipe, tuple[str, ...]]:
         quantize = msgspec.structs.replace(quantize, ranges="minmax")
         notes = ('activations\' ranges are their true extremes (ranges = "minmax"): attention does not bear clipping',)
     return msgspec.structs.replace(recipe, fold=False, input="float32", quantize=quantize), notes
+
+
+def _tidied(model: openvino.Model) -> openvino.Model:
+    """Without what reading ONNX leaves behind, as OpenVINO's own converter writes files: half of an int8 graph is pairs that
+    become one FakeQuantize, and shapes that are known.
+
+    It would also make one operator of an attention's products and softmax, which OpenVINO does anyhow when it compiles: such
+    a network stays as it was read, so that its file says what is computed in integers.
+    """
+    tidy = model.clone()
+    apply_moc_transformations(tidy, cf=False)
+    fused = any(operator.get_type_name() == "ScaledDotProductAttention" for operator in tidy.get_ops())
+    return model if fused else tidy
 
 
 def _embed(model: openvino.Model, recipe: Recipe, spec: Preprocess) -> openvino.Model:

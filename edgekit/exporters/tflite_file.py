@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from edgekit.errors import ExportError, reason
 from edgekit.exporters import _metadata_schema as metadata
 from edgekit.exporters import mediapipe, ultralytics
 from edgekit.exporters.export_wrapper import SCOPE
-from edgekit.inspection.tflite import kind, module_paths
+from edgekit.inspection.tflite import kind, module_paths, short_name
 from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe
 from edgekit.tasks import Classification, Detection, Segmentation
@@ -30,6 +31,7 @@ def finish(model: bytes, loaded: LoadedModel, recipe: Recipe) -> tuple[bytes, di
     inline_buffers(graph, model)
     graph.description = f"edgekit: {loaded.name}, {recipe.quantize.scheme}".encode()
     per_channel = refuse_on_old_runtimes(graph)
+    shorten_names(graph)
     attach(graph, describe(loaded, recipe))
     packed = pack(graph, b"TFL3")
     return with_files(packed, associated(loaded, recipe)), floor(recipe.quantize.scheme, per_channel=per_channel)
@@ -117,6 +119,20 @@ def inline_buffers(graph: Any, model: bytes) -> None:
         if buffer.offset and buffer.size and (buffer.data is None or len(buffer.data) == 0):
             buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
         buffer.offset = buffer.size = 0
+
+
+def shorten_names(graph: Any) -> None:
+    """Name tensors by the paths of their modules alone, as `inspect` reads them: with all classes on the way, as litert-torch
+    has it, names are a quarter of YOLOX-Nano's int8 file."""
+    for sub in graph.subgraphs:
+        ends = {*sub.inputs, *sub.outputs}
+        counted: Counter[str] = Counter()
+        for i, tensor in enumerate(sub.tensors):
+            if i in ends or b"/" not in (tensor.name or b""):
+                continue
+            paths = ";".join(dict.fromkeys([short_name(tensor.name), *module_paths(tensor.name)]))
+            tensor.name = f"{paths};{counted[paths]}".encode()
+            counted[paths] += 1
 
 
 # Dynamic FULLY_CONNECTED with a scale per channel: tflite-runtime 2.14 answers zeros, TFLite 2.16.1 on arm64 forgets the

@@ -68,6 +68,6 @@ def caution(measures: Sequence[Measure]) -> str | None:
     if not few:
         return None
     return (
-        f"fewer than {ENOUGH} things were found on the proof pictures, so these are advisory: {', '.join(few)}; "
-        "--calibration DIR with pictures of such things judges"
+        f"PyTorch finds fewer than {ENOUGH} things on the proof pictures, too few to hold {', '.join(few)} against limits; "
+        "--calibration DIR, with a few hundred pictures of such things, judges them"
     )
