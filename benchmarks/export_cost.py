@@ -53,7 +53,7 @@ OWN = (
 def seconds(checkout: Path, *asked: str) -> float:
     """CPU seconds of an export in a process of its own, its workers' included, by the edgekit of a checkout."""
     found = {**os.environ, "PYTHONPATH": str(checkout)}
-    child = subprocess.Popen([sys.executable, "-c", EXPORT, str(checkout), *asked], env=found)
+    child = subprocess.Popen([sys.executable, "-P", "-c", EXPORT, str(checkout), *asked], env=found)
     _, status, used = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"the export of {checkout} failed")

@@ -3,11 +3,13 @@
     .venv-layouts/bin/python benchmarks/layout_readers.py mediapipe|model-api FILE SCORE PICTURE...
 
 Prints JSON: the reader with its version, and for each picture [label, score, x1, y1, x2, y2] of each box. It knows nothing of
-edgekit, and sets nothing but the score from which on: all else stands in the file.
+edgekit, and sets nothing but the score from which on: all else stands in the file. With EXACT in the environment OpenVINO
+computes in f32, where its own default is bfloat16 on CPUs that have it.
 """
 
 import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -35,9 +37,14 @@ def mediapipe(file: str, score: float, pictures: Sequence[str]) -> Iterator[Foun
 
 
 def model_api(file: str, score: float, pictures: Sequence[str]) -> Iterator[Found]:
+    import openvino
+    from model_api.adapters import OpenvinoAdapter
     from model_api.models import Model
 
-    model = Model.create_model(file, configuration={"confidence_threshold": score})
+    given: Any = file
+    if os.environ.get("EXACT"):
+        given = OpenvinoAdapter(openvino.Core(), file, device="CPU", plugin_config={"INFERENCE_PRECISION_HINT": "f32"})
+    model = Model.create_model(given, configuration={"confidence_threshold": score})
     for picture in pictures:
         found = model(np.array(Image.open(picture).convert("RGB")))
         rows = zip(found.label_names, found.scores.tolist(), found.bboxes.tolist(), strict=True)

@@ -10,6 +10,8 @@ to whole pixels; pictures that are not the input's size it resizes its own way.
 
 import argparse
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from edgekit.artifact import Artifact
 from edgekit.data import picture_files
 from edgekit.devices import host
 from edgekit.errors import ParityError
+from edgekit.preprocess import fit, open_picture
 from edgekit.recipe import Quantize, Recipe
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection
@@ -47,6 +50,7 @@ def main() -> None:
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--pictures", type=Path, help="a folder of photographs; unsaid: scenes")
     parser.add_argument("--score", type=float, default=0.3)
+    parser.add_argument("--exact", action="store_true", help="pictures fitted by edgekit, and OpenVINO in f32")
     parser.add_argument("--case", action="append", help="LAYOUT-TARGET-SCHEME; unsaid: all")
     parser.add_argument("--out", type=Path, default=Path(".cache/layouts"))
     given = parser.parse_args()
@@ -58,7 +62,18 @@ def main() -> None:
     for layout, target, scheme, tool in CASES:
         if not given.case or f"{layout}-{target}-{scheme}" in given.case:
             made = export(given, layout, target, scheme)
-            print(row(made, tool, pictures, given.score), flush=True)
+            seen = fitted(made, pictures, given.out / "fitted") if given.exact else pictures
+            print(row(made, tool, seen, given.score, exact=given.exact), flush=True)
+
+
+def fitted(made: Artifact, pictures: Sequence[Path], folder: Path) -> list[Path]:
+    """Pictures as a model sees them: nothing is left to resize."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for picture in pictures:
+        pixels = fit(open_picture(picture), made.manifest.preprocess)
+        Image.fromarray(pixels).save(folder / f"{picture.stem}.png")
+    return picture_files(folder)
 
 
 def scenes(folder: Path) -> list[Path]:
@@ -83,14 +98,16 @@ def export(given: argparse.Namespace, layout: str, target: str, scheme: str) -> 
         raise SystemExit(f"{error}; {error.hint}") from None
 
 
-def row(made: Artifact, tool: str, pictures: Sequence[Path], score: float) -> str:
+def row(made: Artifact, tool: str, pictures: Sequence[Path], score: float, *, exact: bool = False) -> str:
     """A line of the table."""
     m = made.manifest
     assert isinstance(m.task, Detection)
     shown = prediction.shown_from(made, score)
     ours = [found for _, found in prediction.predict(shown, Options(), pictures) if isinstance(found, Boxes)]
     command = [*READ, tool, str(made.model_file), str(score), *map(str, pictures)]
-    answer = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
+    environment = os.environ | ({"EXACT": "1"} if exact else {})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
+    answer = json.loads(done.stdout)
     labels = {name: i for i, name in enumerate(made.labels())}
     theirs = [boxes(found, labels) for found in answer["found"]]
     both = list(zip(ours, theirs, strict=True))

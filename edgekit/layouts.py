@@ -14,10 +14,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from edgekit.preprocess import Positive
 from edgekit.recipe import LayoutName
 from edgekit.tensors import Axes, Tensor, Values
 
-Pair = tuple[float, float]
+Pair = tuple[Positive, Positive]
 
 
 class DetectorLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,11 +46,10 @@ class DetectorLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def fault(self, outputs: tuple[Tensor, ...]) -> str | None:
         """What contradicts a detector's outputs, boxes and scores, in words."""
-        if len(outputs) != 2:
-            return f"the layout {self.name} for {len(outputs)} outputs"
-        boxes, scores = (list(tensor.shape) for tensor in outputs)
-        told = [list(tensor.shape) for tensor in self.outputs]
-        if told != shapes(self.name, boxes, scores) or {tensor.dtype for tensor in self.outputs} != {"float32"}:
+        own = [tensor.name for tensor in self.outputs]
+        if len(own) != len(names(self.name)) or layout_of(self.name, outputs, own, self.scale) != self:
+            boxes, scores = (list(tensor.shape) for tensor in outputs)
+            told = [list(tensor.shape) for tensor in self.outputs]
             return f"the layout {self.name} as {told} of boxes {boxes} and scores {scores}"
         return None
 

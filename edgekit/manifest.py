@@ -12,7 +12,7 @@ from edgekit import reading
 from edgekit.errors import ArtifactError
 from edgekit.layouts import DetectorLayout
 from edgekit.preprocess import Preprocess
-from edgekit.tasks import Classification, Task, name_of
+from edgekit.tasks import Classification, Detection, Task, name_of
 from edgekit.tasks.likeness import Measure
 from edgekit.tensors import Tensor
 from edgekit.zoo import RUN_CARD
@@ -279,7 +279,9 @@ def _fault(m: Manifest) -> str | None:
         return f"contradicts itself: {len(m.outputs)} outputs, and a proof of {len(m.proof.outputs)}"
     if wrong := m.task.fault(m.outputs, m.labels):
         return f"contradicts itself: {wrong}"
-    if m.layout and (wrong := m.layout.fault(m.outputs)):
+    if m.layout and (
+        wrong := m.layout.fault(m.outputs) if isinstance(m.task, Detection) else "a layout of no detector"
+    ):
         return f"contradicts itself: {wrong}"
     quantize = m.recipe.get("quantize")
     scheme = quantize.get("scheme") if isinstance(quantize, dict) else None

@@ -96,10 +96,17 @@ def test_a_laid_out_file_is_an_artifact_like_any_other(tmp_path):
 def test_a_layout_that_does_not_fit_its_outputs_is_a_contradiction(tmp_path):
     copy = shutil.copytree(LAID, tmp_path / "copy")
     made = artifact.load(copy).manifest
+    (tensor,) = made.layout.outputs
     for layout, says in (
         (msgspec.structs.replace(made.layout, name="mediapipe"), "the layout mediapipe as"),
         (msgspec.structs.replace(made.layout, name="model-api"), "layout is model-api and ultralytics"),
         (None, "layout is None and ultralytics"),
+        (msgspec.structs.replace(made.layout, outputs=()), r"the layout ultralytics as \[\]"),
+        (
+            msgspec.structs.replace(made.layout, outputs=(msgspec.structs.replace(tensor, layout="NTC"),)),
+            "ultralytics as",
+        ),
+        (msgspec.structs.replace(made.layout, outputs=(tensor, tensor)), "ultralytics as"),
     ):
         save_manifest(copy, msgspec.structs.replace(made, layout=layout))
         with pytest.raises(ArtifactError, match=says):
