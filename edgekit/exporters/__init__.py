@@ -59,6 +59,8 @@ LAYOUTS: dict[int, Layout] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of 
 
 
 class Exporter(Protocol):
+    """A plugin's may have `int8: Scheme` too: what `--int8` takes, because edgekit's table (schemes.toml) has no row for it."""
+
     target: str
     schemes: frozenset[str]
 
