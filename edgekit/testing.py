@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit import artifact, parity, registry
+from edgekit import parity, registry
 from edgekit.artifact import Artifact
 from edgekit.devices import Job, Memory, opened
 from edgekit.errors import EdgekitError, UnsupportedError

@@ -90,15 +90,11 @@ def _quantized(graph: Any, recipe: Recipe, calibration: Pictures) -> Any:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     dynamic = recipe.quantize.scheme == "int8-dynamic"
-    quantizer = XNNPACKQuantizer().set_global(
-        get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
-    )
-    prepared = prepare_pt2e(graph, quantizer)
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
+    prepared = prepare_pt2e(graph, XNNPACKQuantizer().set_global(config))
     for pixels in calibration:
-        x = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
-        prepared(
-            x.to(getattr(torch, recipe.input_type)) if recipe.input_type != "int8" else (x.int() - 128).to(torch.int8)
-        )
+        x = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).int()
+        prepared((x - 128 if recipe.input_type == "int8" else x).to(getattr(torch, recipe.input_type)))
     return convert_pt2e(prepared)
 
 
@@ -158,6 +154,6 @@ class ExecutorchRuntime:
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
     """Without the warnings of a tracer that nobody here can mend."""
-    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
         yield

@@ -3,6 +3,7 @@
 import pytest
 
 from edgekit import export
+from edgekit.errors import ParityError
 from edgekit.recipe import Quantize, Recipe
 from edgekit.testing import check_exporter, check_runtime
 
@@ -13,8 +14,8 @@ def test_it_conforms(scheme, tmp_path):
         check_runtime("executorch", made)
 
 
-def test_int8_of_a_trained_network_passes_the_proof(tmp_path):
+def test_a_file_that_answers_otherwise_is_refused(tmp_path):
+    """MobileNetV2 as ExecuTorch's own quantizer writes it: 11 dB, where 13 are asked."""
     recipe = Recipe("mobilenetv2", "executorch", weights="bundled", quantize=Quantize("int8"), samples=48)
-    made = export(recipe, tmp_path / "made")
-    assert made.manifest.scheme == "int8-static"
-    assert made.manifest.proof.passed
+    with pytest.raises(ParityError, match="SQNR"):
+        export(recipe, tmp_path / "made")
