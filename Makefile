@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: ready demo fuzz grid reproduce test lint fast android android-models full privacy resolve clean constraints
+.PHONY: ready demo fuzz grid layouts reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -35,6 +35,10 @@ test:
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/grid.py
+
+# Detectors laid out for other tools, opened by these tools. Not a part of the tests.
+layouts: .venv/.ready .venv-layouts/.ready .cache/data/.ready
+	.venv/bin/python benchmarks/layouts.py
 
 # Every recipe whose weights come with edgekit, made twice: the same bytes. Some 20 minutes; the tests do one small network.
 reproduce: .venv/.ready
@@ -130,6 +134,12 @@ privacy: .venv/.ready
 	$(UV) pip install --quiet --python .venv-sign/bin/python model-signing==1.1.1 sigstore==4.5.1 pyopenssl==26.4.0
 	touch $@
 
+# The readers of two other tools.
+.venv-layouts/.ready: Makefile | uv
+	test -x .venv-layouts/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-layouts
+	$(UV) pip install --quiet --python .venv-layouts/bin/python mediapipe==1.2.3 "openvino-model-api[onnx]==0.4.7" openvino==2026.4.1 pillow==13.0.0
+	touch $@
+
 .cache/data/.ready: benchmarks/fetch.py | .venv/.ready
 	.venv/bin/python benchmarks/fetch.py
 	touch $@
@@ -154,4 +164,4 @@ resolve: .venv/.ready
 	.venv/bin/python tests/resolving.py run-tflite tflite,onnx,openvino
 
 clean:
-	rm -rf .venv .venv-run .venv-old .venv-sign build
+	rm -rf .venv .venv-run .venv-old .venv-sign .venv-layouts build

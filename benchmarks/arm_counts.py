@@ -21,7 +21,7 @@ from edgekit.devices import Job, host, opened
 
 FAMILIES = {
     "mobilenetv2": "cnn", "efficientnet_lite0": "cnn", "vit_tiny": "attention", "efficientnet_b0": "cnn",
-    "swin_tiny": "attention",
+    "swin_tiny": "attention", "mobilenetv3_large": "hardswish",
 }  # fmt: skip
 RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
 CORES = ("cortex-a76", "cortex-a72", "cortex-a53")

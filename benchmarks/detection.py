@@ -3,7 +3,7 @@
     python benchmarks/detection.py WEIGHTS PICTURES CALIBRATION [--target T]... [--scheme S]... [--count]
 
 WEIGHTS are YOLOX-Nano's, of github.com/Megvii-BaseDetection/YOLOX (.pth or .onnx); PICTURES a folder with boxes, COCO's or YOLO's
-way; CALIBRATION a folder of other pictures. Files lie in --out, and those that are there are not made again; a file that fails
+way; CALIBRATION a folder of other pictures, or default. Files lie in --out, and those that are there are not made again; a file that fails
 its proof is measured, too. Without --scheme: what `--int8` takes. --count: instructions on an emulated Cortex-A76
 (`edgekit doctor --setup arm64`).
 """
@@ -12,17 +12,25 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from segmentation import TARGETS, milliseconds
+import numpy as np
 
 import edgekit
 from edgekit import artifact, evaluation, registry
 from edgekit.artifact import Artifact
+from edgekit.benchmarking import harness
 from edgekit.devices import Job, host, opened
 from edgekit.errors import ParityError
 from edgekit.recipe import Quantize, Recipe
+from edgekit.runs import ratio
+from edgekit.runtimes import Options
 
 RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
+TARGETS = ("tflite", "onnx", "openvino")
 HANG = 3600.0
+ROUNDS = 40
+COLUMNS = (
+    "target", "scheme", "mAP", "AP50", "change", "own mAP, F1, IoU", "the proof's", "time", "bytes", "instructions", "CPU class",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -40,8 +48,7 @@ def main() -> None:
         for target in given.target or TARGETS
         for line in measured(target, given.scheme or ["int8"], given, count=given.count)
     ]
-    for line in lines:
-        print(line)
+    print("\n".join([f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}", *lines]))
 
 
 def measured(target: str, schemes: Sequence[str], given: argparse.Namespace, *, count: bool) -> list[str]:
@@ -51,20 +58,19 @@ def measured(target: str, schemes: Sequence[str], given: argparse.Namespace, *, 
     for scheme in schemes:
         file = made(target, scheme, given)
         found = evaluation.evaluate([file, plain], evaluation.open_for(file, given.pictures), state=given.out / "state")
-        times = milliseconds([file, plain])
         assert found.change
         assert found.change.drop
         lost = found.change.drop
         figures = {figure.name: figure.value for figure in found.results[0].figures}
-        proof = file.manifest.proof
         cells = (
             target,
             file.manifest.scheme,
             f"{figures['mAP']:.4f}",
             f"{figures['AP50']:.4f}",
             f"{-lost.estimate:+.4f} [{-lost.high:+.4f}, {-lost.low:+.4f}]",
-            "; ".join(map(str, proof.measures)) if proof else "",
-            f"{times[0] / times[1]:.2f}",
+            ", ".join(f"{a.value:.3f}" for a in found.change.alike),
+            ", ".join(f"{m.value:.3f}" for m in file.manifest.proof.measures),
+            time_of(file, plain),
             f"{size(file) / size(plain):.2f}",
             f"{instructions(file) / instructions(plain):.3f}" if count and target in RUNTIMES else "",
             found.cpu_class,
@@ -90,6 +96,16 @@ def made(target: str, scheme: str, given: argparse.Namespace) -> Artifact:
             print(f"{folder.name}: {error}")
             return artifact.load(Path(f"{folder}.rejected"))
     return artifact.load(folder)
+
+
+def time_of(file: Artifact, plain: Artifact) -> str:
+    """Of process CPU, one thread, interleaved in fresh processes: the ratio with its 95 % interval."""
+    entries = harness.entries([file.folder, plain.folder], (), (1,), Options(), None)
+    ours, theirs = harness.compare(entries, registry.device("local"), harness.Plan(runs=ROUNDS, budget=600))
+    found = ratio(ours, theirs)
+    assert found
+    value, low, high = np.exp([found.value, found.low, found.high])
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def size(file: Artifact) -> int:

@@ -48,7 +48,7 @@ CLASSES = [
     "void",
 ]
 VOID = 11
-HELD_OUT = 67  # photographs that do not calibrate
+CROPS = 201  # of photographs that do not calibrate
 MEAN, STD = (0.43079, 0.44291, 0.45102), (0.27735, 0.28793, 0.28534)  # of the 16 training pictures, in RGB
 
 
@@ -254,38 +254,42 @@ def crops(photos: Sequence[Path], count: int, spec: Preprocess) -> Iterator[np.n
         yield fit(random_crop(open_picture(photos[i % len(photos)]), rng), spec)
 
 
-def embedding(model: Path, folder: Path, targets: Sequence[str], out: Path, count: int) -> None:
-    """What seeded crops of photographs that did not calibrate are answered, against PyTorch's fp32."""
+def embedding(model: Path, folder: Path, targets: Sequence[str], out: Path) -> None:
+    """What seeded crops of photographs that did not calibrate are answered, against PyTorch's fp32: one crop of each of
+    many photographs, and some of each of few, which have a nearest picture that is one."""
     net = vit_small(model)
     files = sorted(p for p in folder.rglob("*") if p.suffix in (".jpg", ".webp") and p.stat().st_size > 15_000)
     photos = [p for p in files if min(open_picture(p).size) >= 180]
-    held, calibrate = photos[:: len(photos) // HELD_OUT][:HELD_OUT], photos[1 :: len(photos) // HELD_OUT]
-    pixels = reference = None
+    held = {"one crop": photos[::2][:CROPS], "three crops": photos[::6][: CROPS // 3]}
+    pixels, reference = {}, {}
     with TemporaryDirectory() as scratch:
-        for p in calibrate:
-            Path(scratch, f"{len(list(Path(scratch).iterdir())):03}{p.suffix}").write_bytes(p.read_bytes())
+        for i, p in enumerate(photos[1::6]):
+            Path(scratch, f"{i:03}{p.suffix}").write_bytes(p.read_bytes())
         for target in targets:
-            recipe = Recipe(
-                model="vit_small", target=target, task="embedding", calibration=scratch, input_size=(224, 224), samples=64
-            )  # fmt: skip
-            quantized = Recipe(
-                model="vit_small", target=target, task="embedding", calibration=scratch, input_size=(224, 224), samples=64,
-                quantize=Quantize(scheme="int8"),
-            )  # fmt: skip
-            both = [made(r, net, out) for r in (quantized, recipe)]
-            if pixels is None or reference is None:
-                spec = both[0].manifest.preprocess
-                pixels = np.stack(list(crops(held, count, spec)))
-                x = torch.from_numpy(normalise(pixels, spec).transpose(0, 3, 1, 2).copy())
-                with torch.inference_mode():
-                    reference = np.concatenate([net(one[None]).numpy() for one in x])
-            for a in both:
-                with start_answering(a, None, Options(threads=1)) as asked:
-                    values = np.concatenate([asked.values(one[None])[0] for one in pixels])
-                worst, centred, same = resemblance(reference, values)
+            both = [
+                made(
+                    Recipe(
+                        model="vit_small", target=target, task="embedding", calibration=scratch, input_size=(224, 224),
+                        samples=64, quantize=Quantize(scheme=scheme),
+                    ),
+                    net,
+                    out,
+                )
+                for scheme in ("int8", "fp32")
+            ]  # fmt: skip
+            for name, chosen in held.items():
+                if name not in pixels:
+                    spec = both[0].manifest.preprocess
+                    pixels[name] = np.stack(list(crops(chosen, CROPS, spec)))
+                    x = torch.from_numpy(normalise(pixels[name], spec).transpose(0, 3, 1, 2).copy())
+                    with torch.inference_mode():
+                        reference[name] = np.concatenate([net(one[None]).numpy() for one in x])
+                with start_answering(both[0], None, Options(threads=1)) as asked:
+                    values = np.concatenate([asked.values(one[None])[0] for one in pixels[name]])
+                worst, centred, same = resemblance(reference[name], values)
                 print(
-                    f"| {target} | {a.manifest.scheme} | worst cosine {worst:.5f} | centred {centred:.5f} | "
-                    f"same neighbour {same:.1%} of {count} crops of {len(held)} photographs |",
+                    f"| {target} | {both[0].manifest.scheme} | {name} of each of {len(chosen)} photographs | worst cosine "
+                    f"{worst:.4f} | centred {centred:.4f} | same neighbour {same:.1%} |",
                     flush=True,
                 )
             times = milliseconds(both)
@@ -298,7 +302,6 @@ def main() -> None:
     parser.add_argument("given", nargs="*")
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--out", type=Path, default=Path("build", "segmentation"))
-    parser.add_argument("--crops", type=int, default=201)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     targets = asked.target or TARGETS
@@ -308,7 +311,7 @@ def main() -> None:
         case "camvid", [checkpoint, folder]:
             camvid(Path(checkpoint), Path(folder), targets, asked.out)
         case "embedding", [model, folder]:
-            embedding(Path(model), Path(folder), targets, asked.out, asked.crops)
+            embedding(Path(model), Path(folder), targets, asked.out)
         case _:
             parser.error("camvid CHECKPOINT CAMVID, embedding MODEL.onnx PHOTOS")
 

@@ -35,6 +35,7 @@ from train_segmenter import LABELS as PARTS
 from edgekit import artifact, pipeline
 from edgekit.answering import start_answering
 from edgekit.devices import host
+from edgekit.errors import ParityError
 from edgekit.models.yolox import PAD, YoloX
 from edgekit.preprocess import open_picture
 from edgekit.recipe import Quantize, Recipe, Scheme
@@ -54,10 +55,10 @@ WIDTH = 0.25  # as edgekit/models/yolox.py has it
 TEST = 512  # pictures
 SEED = 0
 BATCH = 16
-STEPS = 3100
+STEPS = 16_000
 RATE = 2.5e-3
 WARM_UP = 100  # steps
-TAIL = 1200  # steps in which the rate falls to nothing
+TAIL = 5000  # steps in which the rate falls to nothing
 DECAY = 0.02
 EVERY = 25  # steps between two saves of the state
 ITEM = 28  # pixels of an item's side as it is stored
@@ -259,7 +260,11 @@ def measure() -> None:
     card |= {"measured_on": host.cpu_class(), "measured": []}
     for target in ("tflite", "onnx", "openvino"):
         for asked in ("fp32", "int8"):
-            scheme, found = answered(target, asked, pictures)
+            try:
+                scheme, found = answered(target, asked, pictures)
+            except ParityError as error:
+                card["measured"].append({"target": target, "asked": asked, "refused": error.message})
+                scheme, found = answered(target, "int8-weight-only", pictures)
             drop, low, high = paired_drop(reference, found)
             precision = average_precision(found, len(LABELS))
             row = {

@@ -76,6 +76,11 @@ def _check_runnable(m: Manifest) -> None:
     if m.target not in TARGETS:
         hint = f"edgekit export {m.model} --target tflite"
         raise UnsupportedError(f"the app runs .tflite and .onnx files, not those of {m.target}", hint=hint)
+    if m.layout:
+        raise UnsupportedError(
+            f"the app reads boxes and scores, and this file's answers are laid out for others ({m.layout.name})",
+            hint=f"edgekit export {m.model} --target {m.target}, without --layout",
+        )
     for tensor, option in (
         (m.input, "--input uint8, int8 or float32"),
         *((output, "the output float32") for output in m.outputs),

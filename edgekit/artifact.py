@@ -25,6 +25,7 @@ from edgekit import reading
 from edgekit.errors import ArtifactError, RequestError, as_path
 from edgekit.manifest import AGAIN, TARGETS, Manifest, check_inside, file_record, is_model, read_manifest
 from edgekit.model_files import model_files
+from edgekit.tasks import name_of
 from edgekit.tensors import Array, Arrays, Signature, Values, thinned, thinned_shape
 
 GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four pictures at 4096 x 4096 and their tensors
@@ -62,10 +63,21 @@ class Golden:
             raise ArtifactError(f"{path} is damaged", hint=AGAIN) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Artifact:
     folder: Path
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        """In one line; the manifest has everything."""
+        m = self.manifest
+        refused = "" if m.proof.passed else ", REFUSED"
+        labels = f" of {m.labels} labels" if m.labels else ""
+        said = f"{m.model}, {m.target} {m.scheme}, {name_of(m.task)}{labels}, {self.model_bytes / 1e6:.3g} MB"
+        return f"Artifact({str(self.folder)!r}: {said}{refused})"
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     @property
     def name(self) -> str:
@@ -131,7 +143,7 @@ class Artifact:
     @property
     def signature(self) -> Signature:
         m = self.manifest
-        return Signature(self.model_file, m.input, m.outputs, m.preprocess, m.folded)
+        return Signature(self.model_file, m.input, m.outputs, m.preprocess, m.folded, m.layout)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Array:
         """As Signature.encode."""

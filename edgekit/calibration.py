@@ -7,14 +7,14 @@ grow with their number. They are never random tensors.
 import hashlib
 import importlib.util
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edgekit.data import picture_files, read_pictures
 from edgekit.data.files import unread
@@ -22,6 +22,7 @@ from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 PROOF_PICTURES = 32
+MORE_PROOF = 128  # at most, where what is found on fewer judges nothing
 FEW = 32
 ACROSS = 16  # square pictures side by side in a contact sheet
 SHEETS = {
@@ -118,22 +119,33 @@ class Linter:
         return found
 
 
-def choose(calibration: str, samples: int, seed: int, spec: Preprocess, sheet: Path | None, scratch: Path) -> Chosen:
+def choose(
+    calibration: str,
+    samples: int,
+    seed: int,
+    spec: Preprocess,
+    sheet: Path | None,
+    scratch: Path,
+    *,
+    crowded: bool = False,
+) -> Chosen:
     """The pictures for calibration and, apart from them where there are enough, for the proof.
 
     calibration  "default", or a folder
     sheet        contact sheet or folder that comes with the weights: what "default" means for them
+    crowded      for a detector, whose proof counts things: up to MORE_PROOF pictures prove, where there are as many, and
+                 photographs lie four in a picture, as detectors are trained
     Raises DataError where no picture can be read.
     """
-    rng = np.random.default_rng(seed)
+    rng, proof = np.random.default_rng(seed), MORE_PROOF if crowded else PROOF_PICTURES
     if calibration != "default":
-        return _from_folder(Path(calibration), samples, rng, spec, scratch)
+        return _from_folder(Path(calibration), samples, rng, spec, scratch, proof)
     _check_there(sheet)
     if sheet is not None and sheet.is_dir():
-        return _from_folder(sheet, samples, rng, spec, scratch)
+        return _from_folder(sheet, samples, rng, spec, scratch, proof)
     if sheet is not None:
         return _from_sheet(sheet, samples, spec, scratch)
-    return _from_photographs(samples, rng, spec, scratch)
+    return _from_photographs(samples, rng, spec, scratch, proof, crowded=crowded)
 
 
 def own(calibration: str, sheet: Path | None) -> bool:
@@ -150,7 +162,7 @@ def _check_there(sheet: Path | None) -> None:
         )
 
 
-def describe(calibration: str, samples: int, sheet: Path | None) -> str:
+def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False) -> str:
     """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
     if calibration != "default":
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
@@ -161,10 +173,16 @@ def describe(calibration: str, samples: int, sheet: Path | None) -> str:
         with Image.open(sheet) as picture:
             there = picture.height * ACROSS // picture.width * ACROSS - PROOF_PICTURES
         return f"{min(samples, there)} {SHEETS[sheet.stem]} that come with the model"
-    return f"{samples} crops of {len(_photographs())} photographs of scikit-image and scikit-learn"
+    return f"{samples} {_photographed(len(_photographs()), crowded=crowded)}"
 
 
-def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path) -> Chosen:
+def _photographed(photographs: int, *, crowded: bool) -> str:
+    return f"{'collages' if crowded else 'crops'} of {photographs} photographs of scikit-image and scikit-learn"
+
+
+def _from_folder(
+    folder: Path, samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path, most: int
+) -> Chosen:
     files = picture_files(folder)
     order = [files[i] for i in rng.permutation(len(files))]
     linter = Linter()
@@ -186,9 +204,9 @@ def _from_folder(folder: Path, samples: int, rng: np.random.Generator, spec: Pre
             f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})",
             hint="--calibration with a folder of pictures that open, or leave it out",
         )
-    proof = _spool(stream, PROOF_PICTURES, scratch / "proof", f"other pictures of {folder.name}")
+    proof = _spool(stream, most, scratch / "proof", f"other pictures of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
-        proof = _spool(_first(chosen, PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", "the calibration pictures")
+        proof = _spool(_first(chosen, most), most, scratch / "proof", "the calibration pictures")
     warnings = [*unread(folder), *linter.warnings(len({f.parent for f in files if f.parent != folder}))]
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
@@ -208,16 +226,19 @@ def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> C
     return Chosen(_with(calibration, _short(samples, len(calibration)) + few(len(calibration))), proof, own=False)
 
 
-def _from_photographs(samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path) -> Chosen:
+def _from_photographs(
+    samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path, most: int, *, crowded: bool
+) -> Chosen:
     photographs = [open_picture(p) for p in _photographs()]
-    name = f"crops of {len(photographs)} photographs of scikit-image and scikit-learn"
+    name = _photographed(len(photographs), crowded=crowded)
 
-    def crops(count: int) -> Iterator[Pixels]:
+    def made(count: int) -> Iterator[Pixels]:
         for i in range(count):
-            yield fit(random_crop(photographs[i % len(photographs)], rng), spec)
+            turn = photographs[i % len(photographs)]
+            yield fit(_collage(photographs, spec, rng) if crowded else random_crop(turn, rng), spec)
 
-    calibration = _spool(crops(samples), samples, scratch / "calibration", name)
-    proof = _spool(crops(PROOF_PICTURES), PROOF_PICTURES, scratch / "proof", f"other {name}")
+    calibration = _spool(made(samples), samples, scratch / "calibration", name)
+    proof = _spool(made(most), most, scratch / "proof", f"other {name}")
     return Chosen(_with(calibration, [ADVICE, *few(samples)]), proof, own=False)
 
 
@@ -227,6 +248,18 @@ def random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     left, top = (int(rng.integers(0, extent - side + 1)) for extent in picture.size)
     crop = picture.crop((left, top, left + side, top + side))
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else crop
+
+
+def _collage(photographs: Sequence[Image.Image], spec: Preprocess, rng: np.random.Generator) -> Image.Image:
+    """Crops of four of them, round a seeded point near the middle of a picture as large as the network's."""
+    height, width = spec.input_size
+    x, y = (int(rng.uniform(0.35, 0.65) * side) for side in (width, height))
+    picture = Image.new("RGB", (width, height))
+    corners = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
+    for which, (left, top, right, bottom) in zip(rng.permutation(len(photographs)), corners, strict=False):
+        crop = random_crop(photographs[which], rng)
+        picture.paste(ImageOps.fit(crop, (right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
+    return picture
 
 
 def _photographs() -> list[Path]:

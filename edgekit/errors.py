@@ -37,6 +37,10 @@ class EdgekitError(Exception):
         self.message, self.hint = harmless(message), harmless(hint)  # they quote names and files from anywhere
         super().__init__(self.message)
 
+    def __str__(self) -> str:
+        """In one line: what is wrong, and what to write instead."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
 
 class RequestError(EdgekitError):
     exit_code = 2

@@ -10,8 +10,9 @@ import msgspec
 
 from edgekit import reading
 from edgekit.errors import ArtifactError
+from edgekit.layouts import DetectorLayout
 from edgekit.preprocess import Preprocess
-from edgekit.tasks import Classification, Task, name_of
+from edgekit.tasks import Classification, Detection, Task, name_of
 from edgekit.tasks.likeness import Measure
 from edgekit.tensors import Tensor
 from edgekit.zoo import RUN_CARD
@@ -138,6 +139,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     made_with: dict[str, str]
     made_on: dict[str, str]
     calibration: CalibrationRecord | None = None
+    layout: DetectorLayout | None = None  # None: the file answers `outputs` as they are
     oldest_interpreter: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     trained_on: TrainedOn | None = None  # None: not known
@@ -147,6 +149,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def input(self) -> Tensor:
         return self.inputs[0]
+
+    @property
+    def file_outputs(self) -> tuple[Tensor, ...]:
+        """What the file itself answers, in its order."""
+        return self.layout.outputs if self.layout else self.outputs
 
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:
@@ -272,6 +279,10 @@ def _fault(m: Manifest) -> str | None:
         return f"contradicts itself: {len(m.outputs)} outputs, and a proof of {len(m.proof.outputs)}"
     if wrong := m.task.fault(m.outputs, m.labels):
         return f"contradicts itself: {wrong}"
+    if m.layout and (
+        wrong := m.layout.fault(m.outputs) if isinstance(m.task, Detection) else "a layout of no detector"
+    ):
+        return f"contradicts itself: {wrong}"
     quantize = m.recipe.get("quantize")
     scheme = quantize.get("scheme") if isinstance(quantize, dict) else None
     size = m.input.shape[2:] if m.input.layout == "NCHW" else m.input.shape[1:3]
@@ -280,6 +291,7 @@ def _fault(m: Manifest) -> str | None:
         ("target", m.target, m.recipe.get("target")),
         ("scheme", m.scheme, scheme),
         ("folded", m.folded, m.recipe.get("fold")),
+        ("layout", m.layout.name if m.layout else None, m.recipe.get("layout")),
         ("input_size", m.preprocess.input_size, size),
     ):
         if value != other:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from edgekit import registry
 from edgekit.artifact import Artifact, load
+from edgekit.calibration import PROOF_PICTURES
 from edgekit.devices import Device, Job, Ready, opened
 from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
 from edgekit.manifest import AGAIN, Distance, Proof, digest_of
 from edgekit.runtimes import Options
-from edgekit.tasks import Detection, Task
+from edgekit.tasks import Task
 from edgekit.tasks.likeness import Measure, Noise
 from edgekit.tensors import Values, decoded_shape
 
@@ -42,8 +43,6 @@ LIMITS = {
     "int8-static": Limits(13, 0.04),
 }
 
-
-FOUND = 10.0  # dB, of int8 detectors: most scores are of places where nothing is, so that what they find judges
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
 
@@ -84,27 +83,32 @@ def prove(
 ) -> Proof:
     """Compare a file's answers with the reference's and hold them against the limits of the scheme and of the task.
 
-    answers   of PyTorch and of the file to the same pictures, [n, ...] each, some pictures at a time
+    answers   of PyTorch and of the file to the same pictures, [n, ...] each, some pictures at a time; those beyond
+              PROOF_PICTURES are asked for only where a measure has too little to judge by
     advisory  only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
               scores that mean nothing). So is a proof of int8 whose measures are: where nothing is found, all scores are noise
     """
-    limits, likeness, ours, theirs = LIMITS[scheme], None, Spread(), Spread()
+    likeness, ours, theirs = None, Spread(), Spread()
     for reference, given in answers:
         ours.add(reference)
         theirs.add(given)
         alike = task.alike(reference, given)
         likeness = likeness + alike if likeness else alike
+        measures = task.measures(likeness, scheme) if ours.pictures >= PROOF_PICTURES else ()
+        if measures and not any(m.advisory for m in measures):
+            break
     assert likeness, "no pictures"
     measures = task.measures(likeness, scheme)
-    noisy = isinstance(task, Detection) and scheme.startswith("int8")
-    advisory = advisory or (scheme.startswith("int8") and any(m.advisory for m in measures))
+    int8 = scheme.startswith("int8")
+    advisory = advisory or (int8 and any(m.advisory for m in measures))
+    own = task.int8_sqnr_db if int8 else None
     proof = Proof(
         runtime=runtime,
         pictures=ours.pictures,
         source=source,
         measures=measures,
         outputs=tuple(map(_distance, likeness.noise)),
-        min_sqnr_db=FOUND if noisy else limits.min_sqnr_db,
+        min_sqnr_db=LIMITS[scheme].min_sqnr_db if own is None else own,
         passed=False,
         advisory=advisory,
     )
@@ -162,7 +166,7 @@ def check_claims(artifact: Artifact) -> None:
 KERNELS_DB = 18  # roundings alone cost 24 to 30; weights that overflow on CPUs without VNNI leave 6 to 9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """One runtime's answers to the golden pictures.
 
@@ -183,6 +187,13 @@ class Verification:
     tolerance: float
     same: bool
     kernels_db: float | None = None
+
+    def __repr__(self) -> str:
+        """In one line."""
+        pixels = "" if self.tensors_equal else ", pictures become other tensors"
+        kernels = "" if self.kernels_exact else ", int8 kernels overflow"
+        said = f"max |d| {self.max_abs:.3g}, tolerance {self.tolerance:.3g}, {self.ran}{pixels}{kernels}"
+        return f"Verification({'passed' if self.passed else 'FAILED'}: {said})"
 
     @property
     def passed(self) -> bool:
@@ -256,7 +267,7 @@ def where(ready: Ready, device: Device) -> str:
     return ready.facts["runtime"] + (f" on {device.name} ({what})" if what else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Match:
     """Two artifacts' answers to the same pictures, each through its own preprocessing and runtime."""
 
@@ -267,6 +278,12 @@ class Match:
     max_abs: float
     sqnr_db: float  # of the second's answers, taking the first's for the truth; inf where they are equal
     ran: tuple[str, str]  # in what, and where
+
+    def __repr__(self) -> str:
+        """In one line."""
+        measures = [f"{measure.name} {measure.value:.1%}" for measure in self.measures]
+        alike = f"SQNR {self.sqnr_db:.1f} dB" if math.isfinite(self.sqnr_db) else "equal"
+        return f"Match({self.first} and {self.second}: {', '.join([*measures, alike])} on {self.pictures} pictures)"
 
 
 def compare(

@@ -21,7 +21,7 @@ from edgekit.models import LoadedModel, answers, detecting, picking, readying, s
 from edgekit.preprocess import Pixels, normalise
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks import Classification, Task, caution, name_of
+from edgekit.tasks import Classification, Detection, Task, caution, name_of
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -63,10 +63,12 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
         publishing.check_destination(place)
     planned = models.plan(recipe, module)
     asked = msgspec.structs.replace(recipe, fold=recipe.folds)
-    resolved, reason = _resolved(asked, planned, planned.task if recipe.asks == "auto" else recipe.asks)
+    task = planned.task if recipe.asks == "auto" else recipe.asks
+    resolved, reason = _resolved(asked, planned, task)
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
         raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
-    pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures)
+    crowded = task == "detection"
+    pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures, crowded=crowded)
     return Intent(asked, resolved, out, planned, reason, pictures)
 
 
@@ -104,7 +106,13 @@ def export(
     with calibration.scratch_folder() as scratch, publishing.staging(out) as stage:
         spec = model.preprocess
         pictures = calibration.choose(
-            recipe.calibration, recipe.samples, recipe.seed, spec, model.pictures, Path(scratch)
+            recipe.calibration,
+            recipe.samples,
+            recipe.seed,
+            spec,
+            model.pictures,
+            Path(scratch),
+            crowded=isinstance(model.task, Detection),
         )
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
@@ -145,8 +153,8 @@ def export(
             _keep_log(stage, out, failed)
             raise failed from error
 
-        say(f"proving the file in {runtime.name} on {len(pictures.proof)} pictures")
-        signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds)
+        say(f"proving the file in {runtime.name} on {_words(len(pictures.proof))}")
+        signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds, exported.layout)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
             signature.check_input(worker.ready.input_spec.shape, worker.ready.input_spec.dtype)
             examples, stride = golden.make(signature, worker, shown)
@@ -173,11 +181,18 @@ def export(
             rejected = _rejected(out)
             publishing.publish(stage, rejected)
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes, name_of(model.task))
+            if recipe.calibrated and recipe.calibration == "default" and model.pictures is None:
+                instead += ", and so may pictures of your own: --calibration DIR"
             raise ParityError(
                 f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)
+
+
+def _words(pictures: int) -> str:
+    few = calibration.PROOF_PICTURES
+    return f"{few} pictures, or up to {pictures} where little is found" if pictures > few else f"{pictures} pictures"
 
 
 def _rejected(out: Path) -> Path:
@@ -286,6 +301,7 @@ def _manifest(
             msgspec.structs.replace(output, tolerance=tolerance)
             for output, tolerance in zip(exported.outputs, tolerances, strict=True)
         ),
+        layout=exported.layout,
         preprocess=model.preprocess,
         folded=recipe.folds,
         labels=len(model.labels),

@@ -1,4 +1,4 @@
-"""Pictures in, what their answers mean out: what `edgekit predict` calls."""
+"""Pictures in, what their answers mean out: what `edgekit predict` and `Artifact.predict` call."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,18 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
+from edgekit import drawing
 from edgekit.answering import TIMEOUT, Answering, start_answering
 from edgekit.artifact import Artifact
-from edgekit.data import picture_files
+from edgekit.data import picture_files, read_pictures
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import fit, open_picture, placement
 from edgekit.runtimes import Options
-from edgekit.tasks import Detection, Embedding, Prediction, Vector
+from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,23 @@ def shown_from(artifact: Artifact, threshold: float) -> Artifact:
         raise RequestError(f"--threshold is for boxes, and {artifact.name} answers {task}", hint="leave it out")
     shown = msgspec.structs.replace(task, threshold=threshold)
     return replace(artifact, manifest=msgspec.structs.replace(artifact.manifest, task=shown))
+
+
+def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], str]:
+    """The pictures of a folder, or else the artifact's golden ones, as its model sees them: uint8 [n, h, w, channels]; and
+    how many cannot be read, in words, "" of none.
+
+    Raises DataError.
+    """
+    spec = artifact.manifest.preprocess
+    if data is None:
+        return np.stack([fit(Image.fromarray(image), spec) for image in artifact.golden().images]), ""
+    read = [pixels for _, pixels in read_pictures(picture_files(data), spec)]
+    found = [pixels for pixels in read if not isinstance(pixels, DataError)]
+    if not found:
+        raise DataError(f"none of the pictures in {data} can be read", hint="--data another/folder")
+    lost = len(read) - len(found)
+    return np.stack(found), f"{lost} of {len(read)} pictures cannot be read" if lost else ""
 
 
 def predict(
@@ -93,18 +113,35 @@ def _same(one: Path, other: Path) -> bool:
 def _answers(opened: Answering, images: Sequence[Path]) -> Iterator[tuple[Path, Prediction | DataError]]:
     for path in images:
         try:
-            yield path, _answer(opened, path)
+            yield path, answer(opened, open_picture(path), path.name)
         except DataError as error:
             yield path, error
 
 
-def _answer(opened: Answering, path: Path) -> Prediction:
-    """Of one picture file. Raises DataError for what cannot be read, WorkerError."""
+def answer(opened: Answering, picture: Image.Image, name: str) -> Prediction:
+    """Of one picture in 8-bit RGB; name: what errors call it. Raises DataError for one that cannot be fitted, WorkerError."""
     manifest = opened.artifact.manifest
-    spec, picture = manifest.preprocess, open_picture(path)
+    spec = manifest.preprocess
     try:
         pixels = fit(picture, spec)
     except DataError as error:
-        raise DataError(f"{path.name}: {error.message}") from None
+        raise DataError(f"{name}: {error.message}") from None
     values = tuple(v[0] for v in opened.values(pixels[None]))
     return manifest.task.read(values, placement(picture.size, spec), spec.input_size)
+
+
+def drawn(artifact: Artifact, picture: Image.Image, found: Mask | Boxes) -> Image.Image:
+    """The picture in RGB with what was found on it: its mask and a legend, or boxes with tags."""
+    labels, task = artifact.labels(), artifact.manifest.task
+    if isinstance(found, Boxes):
+        assert isinstance(task, Detection)
+        return drawing.around(picture, found, task.colours(len(labels)), labels)
+    assert isinstance(task, Segmentation)
+    return drawing.over(picture, found, palette(artifact), labels, task.background)
+
+
+def palette(artifact: Artifact) -> segmentation.Palette:
+    """The colours of a segmentation's labels, red, green and blue of each."""
+    task = artifact.manifest.task
+    assert isinstance(task, Segmentation)
+    return task.palette or segmentation.palette(artifact.manifest.labels)

@@ -30,7 +30,7 @@ all this in Kotlin, and its tests hold it to vectors made here (android_demo/ver
 
 import math
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -121,17 +121,20 @@ def open_picture(path: Path) -> Image.Image:
         return decode_picture(path, path.name)
 
 
-def decode_picture(file: Path | BinaryIO, name: str) -> Image.Image:
-    """`open_picture` for threads, which must not touch the filters of warnings, and for a file inside another.
+def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Image:
+    """`open_picture` for threads, which must not touch the filters of warnings, for a file inside another, and for a picture
+    that Pillow has opened.
 
     name  what errors call it
     """
     try:
         if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would be waited for
             raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not a picture file")
-        with Image.open(file, formats=formats()) as picture:
+        with nullcontext(file) if isinstance(file, Image.Image) else Image.open(file, formats=formats()) as picture:
             if (picture.width + ROW) * picture.height > MAX_DECODED:
                 raise Image.DecompressionBombError
+            if isinstance(file, Image.Image):  # which stays as it is
+                return to_rgb(ImageOps.exif_transpose(picture))
             ImageOps.exif_transpose(picture, in_place=True)
             return to_rgb(picture)
     except DataError:
@@ -162,8 +165,10 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _of_phones(file: Path | BinaryIO) -> str:
+def _of_phones(file: Path | BinaryIO | Image.Image) -> str:
     """HEIC or AVIF, which a file of their container says in its first bytes; else ""."""
+    if isinstance(file, Image.Image):
+        return ""
     if isinstance(file, Path):
         with suppress(OSError), file.open("rb") as opened:
             return _of_phones(opened)

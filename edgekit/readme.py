@@ -10,7 +10,8 @@ def readme(manifest: Manifest, file: str, how_to_load: str) -> str:
     """file: the model's name; how_to_load: Markdown of the exporter."""
     size = "x".join(map(str, manifest.preprocess.input_size))
     floor = "; ".join(f"{where}: {what}" for where, what in manifest.oldest_interpreter.items())
-    takes = "raw RGB pixels 0..255" if manifest.folded else "RGB normalised with the manifest's mean and std"
+    pixels = "RGB pixels as 0..1" if manifest.input.scale == 255 else "raw RGB pixels 0..255"
+    takes = pixels if manifest.folded else "RGB normalised with the manifest's mean and std"
     return f"""\
 # {manifest.model}, {manifest.scheme}, for {manifest.target}
 
@@ -39,6 +40,24 @@ def answers(m: Manifest) -> str:
             return " and ".join(f"`{o.role or o.name}` {list(o.shape[1:])}" for o in m.outputs)
 
 
+READERS = {
+    "mediapipe": "MediaPipe's ObjectDetector",
+    "model-api": "OpenVINO's Model API",
+    "ultralytics": "Ultralytics' tools",
+}
+
+
+def _of_layout(m: Manifest) -> str:
+    """How the file has boxes and scores, where it is for other readers."""
+    if not m.layout:
+        return ""
+    unit = "pixels of the input" if m.layout.scale == (1, 1) else "shares of the input's width and height"
+    laid = f"`output0` [n, 4 + c, a] holds of each box the middle x y, w and h in {unit}, then its scores"
+    if m.layout.name == "mediapipe":
+        laid = f"`location` [n, a, 4] holds of each box the middle y x, h and w in {unit}, `score` [n, a, c] its scores"
+    return f"For {READERS[m.layout.name]}: {laid}.\nedgekit makes of these again: "
+
+
 def _map(m: Manifest) -> tuple[int, ...]:
     """Rows and columns."""
     return decoded_shape(m.outputs[0])[1:]
@@ -64,7 +83,7 @@ def _reading(m: Manifest) -> str:
             size = "x".join(map(str, m.preprocess.input_size))
             return f"The mask: scores are resized to {size} ({up.mode}{corners}), and the largest names the label.\n"
         case Detection(threshold=threshold, nms=nms, limit=limit):
-            rule = f"""`boxes` [n, a, 4] are x1 y1 x2 y2 in pixels of the input, `scores` [n, a, c] lie in 0..1. Every box counts once for each label.
+            rule = f"""{_of_layout(m)}`boxes` [n, a, 4] are x1 y1 x2 y2 in pixels of the input, `scores` [n, a, c] lie in 0..1. Every box counts once for each label.
 Those with a score of {threshold:g} or more are sorted by it; of equal ones the first comes first"""
             drop = ""
             if nms:

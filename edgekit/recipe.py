@@ -10,7 +10,7 @@ import msgspec
 import msgspec.toml
 
 from edgekit import reading
-from edgekit.errors import RecipeError, UnsupportedError
+from edgekit.errors import RecipeError, UnknownNameError, UnsupportedError
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -19,6 +19,12 @@ Kind = Literal["logits", "probabilities", "log-probabilities"]  # of scores
 TaskName = Literal["classification", "embedding", "segmentation", "detection", "raw"]
 CropMode = Literal["center", "squash", "letterbox"]  # how a picture becomes as large as the input (see preprocess.py)
 InputType = Literal["auto", "uint8", "int8", "float32"]
+LayoutName = Literal["mediapipe", "model-api", "ultralytics"]  # of a detector's answers (see layouts.py)
+LAYOUT_TARGETS: dict[LayoutName, tuple[str, ...]] = {  # what each one's readers open
+    "mediapipe": ("tflite",),
+    "model-api": ("openvino", "onnx"),
+    "ultralytics": ("tflite", "onnx", "openvino"),
+}
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
 
@@ -33,6 +39,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
             except msgspec.ValidationError as error:
                 raise RecipeError(f"{field.name} is {said!r}: {error}", hint=_hint(field.name)) from None
             msgspec.structs.force_setattr(self, field.name, value)
+
+    def __repr__(self) -> str:
+        """What is not as it would be anyway."""
+        fields = [(field, getattr(self, field.name)) for field in msgspec.structs.fields(self)]
+        said = [f"{field.name}={value!r}" for field, value in fields if value != field.default]
+        return f"{type(self).__name__}({', '.join(said)})"
 
 
 def _hint(field: str) -> str:
@@ -50,7 +62,8 @@ class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
     scheme       "int8" means the best one known for this model on this target; the resolved recipe names it.
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
-    equalize     int8-static: spread channels evenly over their tensors' ranges (see exporters/equalizing.py).
+    equalize     int8-static, and int8-dynamic embeddings for onnx: spread channels evenly over their tensors' ranges (see
+                 exporters/equalizing.py, spreading.py).
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
     int8_for     onnx, openvino: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
@@ -85,8 +98,12 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     threshold    multi-label: the probability from which a label holds; unsaid: 0.5. detection: the score from which a box
                  is shown; unsaid: 0.3.
     task         what the answers mean; "auto" finds it out from the network and its answers, and says why.
+    layout       detection: answer as the readers of other tools want it (see layouts.py): MediaPipe's ObjectDetector (tflite),
+                 OpenVINO's Model API (openvino, onnx), or Ultralytics' tools (tflite, onnx, openvino).
     tokens       embedding: answer the vectors of the picture's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
+    channel_order  YOLOX with a file of weights: which colour of its pictures came first where these learned; unsaid: "bgr", as
+                 in the published ones.
     input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
                  share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
                  (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
@@ -108,6 +125,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     multi_label: bool = False
     threshold: float | None = None
     task: Literal["auto"] | TaskName = "auto"
+    layout: LayoutName | None = None
     tokens: bool = False
     l2: bool = False
     input_size: tuple[int, int] | None = None
@@ -116,6 +134,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     channels: Literal[1, 3] | None = None
+    channel_order: Literal["rgb", "bgr"] | None = None
     labels: str | None = None
     dynamic_batch: bool = False
     ort: bool = False
@@ -125,7 +144,12 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     def folds(self) -> bool:
         if self.fold is not None:
             return self.fold
-        return self.target != "onnx" or self.input in ("uint8", "int8")
+        return self.target != "onnx" or self.input in ("uint8", "int8") or self.layout == "ultralytics"
+
+    @property
+    def unit(self) -> float:
+        """What 1 means in the input of a file that folds, in levels of a pixel: readers of Ultralytics' files give 0..1."""
+        return 255.0 if self.layout == "ultralytics" else 1.0
 
     @property
     def asks(self) -> Literal["auto"] | TaskName:
@@ -137,7 +161,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         if self.input != "auto":
             return self.input
         pixels = self.folds and (self.quantize.scheme == "int8-static" or self.target == "openvino")
-        return "uint8" if pixels else "float32"
+        return "uint8" if pixels and self.layout != "ultralytics" else "float32"
 
     @property
     def rounds_against_pictures(self) -> bool:
@@ -156,12 +180,12 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     @property
     def folder_name(self) -> str:
-        """Named by the request: mobilenetv2-tflite-int8."""
+        """Named by the request: mobilenetv2-tflite-int8, yolox_nano-tflite-int8-mediapipe."""
         name = (
             self.model if self.model.startswith("smp:") else self.model.rstrip("/").rpartition("/")[2]
         )  # a run's folder
         model = re.sub(r"[^\w.-]+", "-", name.removeprefix("timm:").removeprefix("py:").removeprefix("smp:"))
-        return f"{model}-{self.target}-{self.quantize.scheme}"
+        return "-".join(filter(None, [model, self.target, self.quantize.scheme, self.layout]))
 
     def digest(self) -> str:
         """sha256 of the canonical JSON of every field, defaults included."""
@@ -201,6 +225,7 @@ def check(recipe: Recipe) -> Recipe:
         )
     if recipe.target == "openvino" and recipe.input == "int8":
         raise RecipeError("input int8 means nothing for openvino: it takes pixels as they are", hint="--input uint8")
+    _check_layout(recipe)
     if recipe.softmax and recipe.multi_label:
         raise RecipeError(
             "--softmax makes the classes exclude each other, and --multi-label says that they do not",
@@ -240,6 +265,31 @@ def check(recipe: Recipe) -> Recipe:
     return recipe
 
 
+def _check_layout(recipe: Recipe) -> None:
+    """Refuse what the readers of another tool's layout do not open. Raises RecipeError."""
+    if recipe.layout is None:
+        return
+    name, targets = recipe.layout, LAYOUT_TARGETS[recipe.layout]
+    if recipe.target not in targets:
+        raise RecipeError(
+            f"--layout {name} means nothing for {recipe.target}: its readers open no such file",
+            hint=f"--target {'|'.join(targets)}",
+        )
+    for flag, said in (
+        ("--dynamic-batch", recipe.dynamic_batch),
+        ("--ort", recipe.ort),
+        ("--channels 1", recipe.channels == 1),
+        ("--no-fold", name == "ultralytics" and recipe.fold is False),
+        ("--input int8", recipe.input == "int8"),
+        ("--input uint8", name == "ultralytics" and recipe.input == "uint8"),
+    ):
+        if said:
+            takes = "floats 0..1, which the file normalises itself" if name == "ultralytics" else "one RGB picture"
+            raise RecipeError(
+                f"{flag} means nothing for --layout {name}: its readers give {takes}", hint="drop one of the two"
+            )
+
+
 def _check_colours(recipe: Recipe) -> None:
     """Refuse what does not go together in channels, mean, std and crop. Raises RecipeError."""
     for name, said in (("mean", recipe.mean), ("std", recipe.std)):
@@ -255,12 +305,37 @@ def _check_colours(recipe: Recipe) -> None:
         raise RecipeError("a letterbox shows the whole picture, and crop_pct a share of it", hint="drop one of the two")
 
 
+def one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
+    """The scheme that is asked for; it may be named twice, but not two. Raises RecipeError, UnknownNameError."""
+    flags = {"--int8": "int8" if int8 else None, "--fp16": "fp16" if fp16 else None, f"--scheme {scheme}": scheme}
+    named = {flag: name for flag, name in flags.items() if name is not None}
+    if len(set(named.values())) > 1:
+        raise RecipeError(f"{' and '.join(named)} name different schemes", hint="keep one of them")
+    if scheme is not None and scheme not in (*SCHEMES, "int8"):
+        raise UnknownNameError("scheme", scheme, (*SCHEMES, "int8"))
+    return next(iter(named.values()), None)
+
+
+def amended(base: Recipe, scheme: str | None = None, **changes: Any) -> Recipe:
+    """The recipe with other fields, its own or of its `quantize`; None leaves one as it is. Raises RecipeError."""
+    said = {name: value for name, value in (changes | {"scheme": scheme}).items() if value is not None}
+    quantize = {name: said.pop(name) for name in Quantize.__struct_fields__ if name in said}
+    recipe = msgspec.structs.replace(base, **said)
+    recipe = msgspec.structs.replace(recipe, quantize=msgspec.structs.replace(recipe.quantize, **quantize))
+    if "samples" in said and not recipe.quantize.scheme.startswith("int8"):
+        raise RecipeError(
+            f"--samples means nothing for {recipe.quantize.scheme}: nothing is calibrated", hint="--int8, or drop it"
+        )
+    return check(recipe)
+
+
 MEANT_FOR: dict[str, tuple[TaskName, ...]] = {
     "labels": ("classification", "segmentation", "detection"),
     "scores": ("classification", "segmentation"),
     "softmax": ("classification",),
     "multi_label": ("classification",),
     "threshold": ("classification", "segmentation", "detection"),
+    "layout": ("detection",),
     "tokens": ("embedding",),
     "l2": ("embedding",),
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import MissingExtraError, UnknownNameError
+from edgekit.errors import MissingExtraError, UnknownNameError, UnsupportedError
 from edgekit.extras import EXTRAS, RUNNERS, needs
 
 if TYPE_CHECKING:
@@ -58,6 +58,15 @@ def runtime_for(target: str) -> "Runtime":
     if target in RUNNERS:
         raise MissingExtraError(RUNNERS[target], EXTRAS[RUNNERS[target]])
     raise UnknownNameError("target", target, targets())
+
+
+def runtime_named(name: str | None, target: str) -> "Runtime":
+    """The one that is asked for, or else the first that opens files of the target. Raises UnsupportedError."""
+    if name is None:
+        return runtime_for(target)
+    if target not in runtime(name).targets:
+        raise UnsupportedError(f"{name} does not open {target} files", hint="leave --runtime out")
+    return runtime(name)
 
 
 def _load(kind: str, group: str, name: str, *arguments: Any) -> Any:

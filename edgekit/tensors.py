@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 from edgekit.errors import ArtifactError
 from edgekit.preprocess import Pixels, Positive, Preprocess, fit, normalise
 
-Layout = Literal["NHWC", "NCHW", "NC", "NTC", "NAC", ""]
+Axes = Literal["NHWC", "NCHW", "NC", "NTC", "NAC", "NCA", ""]
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]  # what a file answers, as it is stored, in the file's order
 Values = tuple[NDArray[np.float32], ...]  # the same as real numbers, channels first: [n, c, h, w], [n, d], ...
@@ -30,7 +30,7 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=1000)]
     shape: tuple[int, ...]
     dtype: Annotated[str, msgspec.Meta(pattern="^(float32|float16|u?int(8|16|32|64))$")]
-    layout: Layout
+    layout: Axes
     scale: Positive | None = None
     zero_point: int | None = None
     role: Annotated[str, msgspec.Meta(max_length=1000)] = ""
@@ -42,7 +42,9 @@ def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folde
     values: Array = pixels if folded else normalise(pixels, spec)
     if tensor.layout == "NCHW":
         values = np.ascontiguousarray(np.moveaxis(values, -1, 1))
-    if tensor.scale is not None and tensor.dtype != "float32":
+    if tensor.scale is not None and tensor.dtype == "float32":
+        return (values / np.float32(tensor.scale)).astype(np.float32)
+    if tensor.scale is not None:
         quantized = np.rint(values / np.float32(tensor.scale)) + (tensor.zero_point or 0)
         limits = np.iinfo(tensor.dtype)
         return quantized.clip(limits.min, limits.max).astype(tensor.dtype)
@@ -63,15 +65,31 @@ def decoded_shape(tensor: Tensor) -> tuple[int, ...]:
     return (sizes[-1], *sizes[:-1]) if tensor.layout == "NHWC" else sizes
 
 
+class Layout(Protocol):
+    """How a file answers where that is not as its task has it (see layouts.py)."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]: ...
+    def read(self, values: Values) -> Values: ...
+
+
 @dataclass(frozen=True)
 class Signature:
-    """What a file takes and answers, and how pictures become what it takes."""
+    """What a file takes and answers, and how pictures become what it takes.
+
+    outputs  as the task has them, and as the file has them where it says no other layout
+    """
 
     file: Path
     input: Tensor
     outputs: tuple[Tensor, ...]
     preprocess: Preprocess
     folded: bool  # the file normalises pixels itself
+    layout: Layout | None = None
+
+    @property
+    def file_outputs(self) -> tuple[Tensor, ...]:
+        return self.layout.outputs if self.layout else self.outputs
 
     def check_input(self, shape: Sequence[int], dtype: str) -> None:
         """Compare what the opened file takes (-1: any size) with what is said here. Raises ArtifactError."""
@@ -90,12 +108,16 @@ class Signature:
         return encode(pixels, self.input, self.preprocess, folded=self.folded)
 
     def decode(self, raw: Arrays) -> Values:
-        """What the file answered, as real numbers, channels first. Raises ArtifactError for other answers."""
-        if [(a.shape[1:], a.dtype.name) for a in raw] != [(o.shape[1:], o.dtype) for o in self.outputs]:
+        """What the file answered, as real numbers, channels first, and as the task has them.
+
+        Raises ArtifactError for other answers.
+        """
+        if [(a.shape[1:], a.dtype.name) for a in raw] != [(o.shape[1:], o.dtype) for o in self.file_outputs]:
             answers = _words([(a.dtype.name, a.shape) for a in raw])
-            told = _words([(o.dtype, o.shape) for o in self.outputs])
+            told = _words([(o.dtype, o.shape) for o in self.file_outputs])
             raise ArtifactError(f"{self.file} answers {answers}, but its manifest says {told}", hint="export again")
-        return tuple(decode(a, o) for a, o in zip(raw, self.outputs, strict=True))
+        values = tuple(decode(a, o) for a, o in zip(raw, self.file_outputs, strict=True))
+        return self.layout.read(values) if self.layout else values
 
     def examples(self, images: Sequence[Pixels]) -> Array:
         """Decoded pictures [h, w, 3] of any size through the whole preprocessing: what the file takes."""

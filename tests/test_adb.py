@@ -219,6 +219,7 @@ def test_what_the_app_cannot_do_is_refused_before_the_phone_is_asked(make):
         {"interpreter": "tflite-runtime"},
         {"exact": True},
         {"model": TFLITE / "model.tflite"},
+        {"model": GOLDEN_FILES / "tiny3-detection-onnx-ultralytics", "runtime": "onnxruntime"},
     ):
         with pytest.raises(UnsupportedError) as caught:
             opened(**job)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import run_edgekit
+from conftest import ask_edgekit
 from torch import nn
 from torch.nn import functional
 
@@ -286,7 +286,7 @@ def test_softmax_is_added_once(tmp_path):
 
 
 def test_the_command_takes_the_users_word():
-    done = run_edgekit(
+    done = ask_edgekit(
         "export",
         "py:nets:one_logit",
         "--multi-label",

@@ -52,6 +52,7 @@ def test_the_committed_artifact_of_schema_2_still_loads():
         ("tiny3-embedding-onnx", Embedding, 0),
         ("tiny3-grey-tflite-int8", Classification, 2),
         ("tiny3-detection-tflite-fp32", Detection, 2),
+        ("tiny3-detection-onnx-ultralytics", Detection, 2),
         ("depth-onnx-fp32", Raw, 0),
     ],
 )

@@ -1,12 +1,13 @@
 """Pictures with boxes: four forms that hold the same, and what is refused."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from edgekit.data import open_boxes
+from edgekit.data import open_boxes, open_data
 from edgekit.data.boxes import boxed_in
 from edgekit.errors import DataError
 
@@ -200,8 +201,59 @@ def test_numbers_of_classes_have_an_end(tmp_path):
         open_boxes(tmp_path, None)
 
 
+@pytest.mark.both
+def test_the_joints_of_a_pose_are_not_its_outline(tmp_path):
+    yolo(tmp_path, names="", lines=["0.000 0.5 0.5 0.5 0.5 0.1 0.1 0.9 0.9"])
+    assert read(tmp_path)[1]["a.png"].boxes.tolist() == [[8, 6, 72, 54]]
+    (tmp_path / "data.yaml").write_text("kpt_shape: [2, 2]\nnames: [cat, dog]\n")
+    if not find_spec("yaml"):
+        with pytest.raises(DataError, match="not installed"):
+            read(tmp_path)
+        return
+    assert read(tmp_path)[1]["a.png"].boxes.tolist() == [[20, 15, 60, 45]]
+
+
+def test_cocos_json_as_other_tools_write_it(tmp_path):
+    """Sizes as fractions, crowds as true and null, names of pictures for numbers, paths of Windows."""
+    images = [{"id": "a", "file_name": r".\val2017\a.png", "width": 80.0, "height": 60.0}]
+    annotations = [
+        {"image_id": "a", "category_id": 10, "bbox": [x, 0, 8, 8], "iscrowd": crowd, "area": None}
+        for x, crowd in ((0, True), (8, None), (16, False))
+    ]
+    coco(tmp_path, images=images, annotations=annotations)
+    found = read(tmp_path)[1]["a.png"]
+    assert found.crowd.tolist() == [True, False, False]
+    assert found.area.tolist() == [64, 64, 64]
+
+
+def test_a_file_in_place_of_its_folder_says_which_one(tmp_path):
+    coco(tmp_path)
+    with pytest.raises(DataError, match="is a file, and a folder is wanted") as error:
+        open_boxes(tmp_path / "annotations/instances_val2017.json", LABELS)
+    assert error.value.hint == f"the folder that holds it and the pictures: {tmp_path}"
+    with pytest.raises(DataError, match="no pictures in") as error:
+        open_boxes(tmp_path / "annotations", LABELS)
+    assert error.value.hint == f"--data {tmp_path}, which holds the pictures too"
+    yolo(tmp_path / "yolo")
+    with pytest.raises(DataError, match="images holds no boxes") as error:
+        open_boxes(tmp_path / "yolo/images", LABELS)
+    assert error.value.hint == f"--data {tmp_path}/yolo, which does"
+    (tmp_path / "coco.zip").touch()
+    with pytest.raises(DataError) as error:
+        open_data(tmp_path / "coco.zip", LABELS)
+    assert error.value.hint == "unpack it, and name the folder"
+
+
 def copied(folder, name):
     (folder / "annotations" / name).write_text(json.dumps(document()))
+
+
+def thing(**more):
+    return {"image_id": 7, "category_id": 10, "bbox": [1, 1, 8, 8], **more}
+
+
+def twice(file):
+    file.write_text(2 * (file.read_text() + "\n"))
 
 
 SIZED = "<a><size><width>{}</width><height>60</height></size></a>"
@@ -216,6 +268,7 @@ def things(box, label="cat"):
     [
         (lambda f: coco(f, **things((70, 10, 90, 20))), r"b.png has a box outside the picture \(80 x 60 pixels\): 70 10 90 20"),
         (lambda f: coco(f, **things((30, 10, 20, 20))), "b.png has a box that ends before it begins: 30 10 20 20"),
+        (lambda f: coco(f, annotations=[thing(area=-5)]), "a.png has a box around a thing of -5 pixels"),
         (lambda f: coco(f, categories=[]), "has no categories, so nothing says what its numbers mean"),
         (lambda f: coco(f, categories=[{"id": 10, "name": "cat"}]), "a box of category 11, which is none of its categories"),
         (lambda f: coco(f, annotations=[{"image_id": 7}]), "is not COCO's JSON: Object missing required field"),
@@ -242,6 +295,13 @@ def things(box, label="cat"):
         (lambda f: (voc(f), (f / "ImageSets/Main/val.txt").write_bytes(b"\xff")), "val.txt cannot be read: not UTF-8"),
         (lambda f: (voc(f), (f / "ImageSets/Main/val.txt").write_text("z")), "val.txt names none of the 3 XML files"),
         (lambda f: (beside(f), pictures(f / "masks")), "a.xml is of a.png or of masks/a.png"),
+        (lambda f: yolo(f, lines=["0 0.5 0.5 0.1 0.2 0.5 0.5 2 0.5 0.5 2 0.5 0.5 2"]), "line 1 is no box"),
+        (lambda f: coco(f, images=[{"id": 7, "file_name": "a.png", "width": -3, "height": -2}]), "`float` >= 0"),
+        (lambda f: coco(f, images=[{"id": 7, "file_name": "../a.png"}]), "none of the 1 pictures that .* names is in"),
+        (lambda f: (rows(f), twice(f / "val/metadata.jsonl")), "has 2 times the picture 'a.png'"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<!DOCTYPE a><a/>", "utf-16")), "declares entities"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<a>caf&eacute;</a>")), "not XML: undefined entity"),
+        (lambda f: (voc(f), (f / "Annotations/a.xml").write_text(SIZED.format("9" * 400))), "says size/width '9{30,39}(?!9)"),
     ],
 )  # fmt: skip
 def test_what_is_no_box_is_refused_in_a_line(tmp_path, make, says):
@@ -249,6 +309,7 @@ def test_what_is_no_box_is_refused_in_a_line(tmp_path, make, says):
     with pytest.raises(DataError, match=says) as error:
         read(tmp_path)
     assert "\n" not in error.value.message
+    assert error.value.hint
 
 
 def test_a_split_that_is_not_there_is_named(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from edgekit import calibration
-from edgekit.calibration import PROOF_PICTURES, choose
+from edgekit.calibration import MORE_PROOF, PROOF_PICTURES, choose
 from edgekit.errors import DataError, OutputError
 from edgekit.preprocess import Preprocess
 
@@ -124,3 +124,23 @@ def test_a_contact_sheet_keeps_its_last_pictures_for_the_proof(tmp_path):
     assert (len(chosen.calibration), len(chosen.proof)) == (32, 32)
     assert chosen.calibration.warnings == ("32 pictures come with the model; 128 were asked for",)
     assert calibration.describe("default", 16, sheet).startswith("16 Fashion-MNIST")
+
+
+def test_a_detector_gets_photographs_four_in_a_picture_and_more_of_them_for_its_proof(tmp_path, monkeypatch):
+    files = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, file in enumerate(files):
+        Image.new("RGB", (60, 40), (50 * i, 0, 255 - 50 * i)).save(file)
+    monkeypatch.setattr(calibration, "_photographs", lambda: files)
+    spec, colours = Preprocess((32, 32), crop_pct=1.0), {}
+    for crowded in (False, True):
+        scratch = tmp_path / str(crowded)
+        scratch.mkdir()
+        chosen = choose("default", 4, 0, spec, None, scratch, crowded=crowded)
+        assert len(chosen.proof) == (MORE_PROOF if crowded else PROOF_PICTURES)
+        assert chosen.calibration.source == calibration.describe("default", 4, None, crowded=crowded)[2:]
+        colours[crowded] = {len(np.unique(p.reshape(-1, 3), axis=0)) for p in chosen.calibration}
+    assert colours == {False: {1}, True: {4}}
+
+
+def test_more_of_a_folder_proves_a_detector(pictures, tmp_path):
+    assert len(choose(str(pictures), 4, 0, SPEC, None, tmp_path, crowded=True).proof) == 36

@@ -14,6 +14,7 @@ from edgekit import models
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.models import adapting, detecting
 from edgekit.models.anchored import Anchored
+from edgekit.models.steady import check_steady
 from edgekit.models.tracing import look
 from edgekit.models.walked import Walked
 from edgekit.recipe import Quantize, Recipe, check
@@ -56,6 +57,7 @@ def joined(boxes, scores):
 FORMS = {
     "a tuple": lambda boxes, scores: (boxes, scores),
     "a dict, in another order": lambda boxes, scores: {"scores": scores, "boxes": boxes},
+    "scores first": lambda boxes, scores: (scores, boxes),
     "other things beside": lambda boxes, scores: {"boxes": boxes, "scores": scores, "features": scores.mean(1)},
     "shares of the picture": lambda boxes, scores: (boxes / SIDE, scores),
 }
@@ -70,6 +72,18 @@ def test_boxes_with_scores_are_a_detection_without_a_word(form):
     assert torch.allclose(boxes, BOXES)
     assert scores.shape == (1, 3, 2)
     assert ("between 0 and 1" in " ".join(made.notes)) == (form == "shares of the picture")
+
+
+def test_the_task_is_known_before_anything_is_made():
+    plan = models.plan(Recipe("mine", "onnx"), Found(FORMS["a tuple"]))
+    assert plan.task == "detection"
+    assert models.plan(Recipe("mine", "onnx"), nn.Sequential(nn.Conv2d(3, 4, 1))).task is None  # a map of what?
+
+
+def test_answers_that_are_no_numbers_are_said():
+    net = Found(lambda boxes, scores: (boxes * float("nan"), scores)).eval()
+    with pytest.raises(UnsupportedError, match=r"12 of 18 values that are no numbers \(NaN\)"):
+        check_steady(net, torch.rand(1, 3, *SIZE), None)
 
 
 WRONG = {
@@ -99,6 +113,12 @@ WRONG = {
         lambda boxes, scores: tuple(of[:, torch.nonzero(scores[0, :, 0] > 0)[:, 0]] for of in (boxes, scores)),
         {"task": "auto"},
         r"nonzero in .*test_detecting.py:\d+\)",
+        "before NMS",
+    ),
+    "a choice of rows, and no task said": (
+        lambda boxes, scores: tuple(of[0][scores[0, :, 0] > 0] for of in (boxes, scores)),
+        {"task": "auto"},
+        r"chooses among its boxes itself \(index in .*test_detecting.py:\d+\)",
         "before NMS",
     ),
     "logits of as many labels": (
@@ -161,6 +181,20 @@ def test_each_query_answers_for_itself(labels, kind):
     assert scores.shape[2] == made.channels == len(labels)
     assert (scores > 0).all()
     assert any(kind in note for note in made.notes)
+
+
+def test_what_a_detector_of_queries_answers_beside_may_have_any_form():
+    """D-FINE's layers lie in front of the batch."""
+
+    def form(boxes, scores):
+        found = as_queries(boxes, scores)
+        return SimpleNamespace(**vars(found), layers=torch.zeros(2, 1, 3, 8), step=torch.tensor(3))
+
+    made = adapted(form, labels=("a", "b"))
+    assert made.task.nms is None
+    assert any("layers [2, 1, 3, 8], step" in note for note in made.notes)
+    with pytest.raises(UnsupportedError, match="layers"):
+        adapted(form, task="raw")
 
 
 def test_a_detector_of_transformers_says_its_labels():

@@ -122,7 +122,7 @@ def test_where_little_is_found_the_measures_are_advisory():
     measures = task.measures(task.alike(few, batch(2, noise=30)), "int8-static")
     assert all(m.reached and m.advisory for m in measures)
     assert "(advisory)" in str(measures[0])
-    assert caution(measures).startswith("fewer than 50 things were found on the proof pictures")
+    assert caution(measures).startswith("PyTorch finds fewer than 50 things on the proof pictures")
     nothing = batch(2, scale=0.01)
     assert {m.value for m in task.measures(task.alike(nothing, nothing), "fp32")} == {1}
     assert caution(task.measures(task.alike(batch(7), batch(7)), "fp32")) is None
@@ -164,3 +164,34 @@ def test_a_proof_that_finds_little_judges_no_int8_file_and_every_other(scheme, p
     proof = parity.prove(Detection(), scheme, [(few, noisy)], runtime="r", source="s", advisory=False)
     assert proof.sqnr_db < proof.min_sqnr_db
     assert (proof.advisory, proof.passed) == (passes, passes)
+
+
+def test_a_proof_looks_at_more_pictures_until_enough_is_found():
+    one, asked = batch(1), []
+    task = Detection(threshold=float(one[1].max()))
+    assert len(task.found(tuple(v[0] for v in one))) == 1
+
+    def answers(count):
+        asked.clear()
+        for i in range(count):
+            asked.append(i)
+            yield one, one
+
+    for there, seen in ((32, 32), (40, 40), (500, 50)):
+        proof = parity.prove(task, "int8-static", answers(there), runtime="r", source="s", advisory=False)
+        assert (proof.pictures, len(asked), proof.advisory) == (seen, seen, seen < 50)
+
+
+def test_queries_that_changed_places_are_the_same_queries():
+    reference = batch(3)
+    swapped = tuple(of.copy() for of in reference)
+    for of in swapped:
+        of[1, [4, 70]] = of[1, [70, 4]]
+    assert Detection().alike(reference, swapped).sqnr_db < 60
+    queries = Detection(nms=None)
+    assert queries.alike(reference, swapped).sqnr_db == np.inf
+    swapped[0][1, 4] += 50
+    assert 10 < queries.alike(reference, swapped).sqnr_db < 60
+    another = batch(3, noise=300)
+    assert queries.alike(reference, another).sqnr_db < 5
+    assert queries.alike(reference, tuple(of * np.float32(np.nan) for of in reference)).sqnr_db == -np.inf

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from conftest import run_edgekit
+from conftest import ask_edgekit
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import artifact
@@ -143,7 +143,7 @@ def test_what_cannot_be_compared_is_refused(exported, weights, golden_artifact, 
         ([made.folder, "--below", "9"], "are for --compare"),
         (["--compare", made.model_file, made.model_file, "--data", "."], "files alone do not say"),
     ):
-        done = run_edgekit("inspect", *arguments)
+        done = ask_edgekit("inspect", *arguments)
         assert (done.returncode, says in done.stderr) == (2, True), done.stderr
 
 
@@ -151,14 +151,14 @@ def test_the_command_says_it_in_words_and_in_json(weights, tmp_path):
     whole = saved(net(weights), tmp_path / "whole.onnx")
     weights["w2"] = np.zeros_like(weights["w2"])
     damaged = saved(net(weights), tmp_path / "damaged.onnx")
-    done = run_edgekit("inspect", "--compare", whole.model_file, damaged.model_file)
+    done = ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file)
     assert done.returncode == 0, done.stderr
     assert "the answers first part at /conv2 (0 dB), below 8 dB, which is also the largest drop" in done.stdout
     assert "seeded noise" in done.stdout
-    found = json.loads(run_edgekit("inspect", "--compare", whole.model_file, damaged.model_file, "--json").stdout)
+    found = json.loads(ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file, "--json").stdout)
     assert (found["first_below"], found["steepest"]) == (2, 2)
     assert found["layers"][0] == {"first": "/conv0", "second": "/conv0", "sqnr_db": None}
-    done = run_edgekit("inspect", "--compare", whole.model_file, whole.model_file)
+    done = ask_edgekit("inspect", "--compare", whole.model_file, whole.model_file)
     assert "the files do not part" in done.stdout
 
 
@@ -166,7 +166,7 @@ def test_an_artifact_shows_a_plain_file_what_it_takes(exported, tmp_path):
     made = exported("fp32", target="onnx")
     plain = tmp_path / "plain.onnx"
     plain.write_bytes(made.model_file.read_bytes())
-    done = run_edgekit("inspect", "--compare", made.folder, plain)
+    done = ask_edgekit("inspect", "--compare", made.folder, plain)
     assert done.returncode == 0, done.stderr
     assert "on 4 pictures" in done.stdout
     assert artifact.load(made.folder).golden().tensors.shape[0] == 4

@@ -1,6 +1,7 @@
 """Detection in `eval`, `predict` and `gate`, with a file of a few operators in the real runtime."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from conftest import ask_edgekit
 from PIL import Image
 from test_eval_tasks import HEIGHT, LABELS, WIDTH, helper, made
 
+from edgekit.cli.evaluate import _document as document
 from edgekit.data import open_boxes
 from edgekit.errors import DataError, OutputError, RequestError
 from edgekit.evaluation import contact_sheet, evaluate, evaluated, open_for
@@ -108,6 +110,19 @@ def test_answers_that_were_kept_are_counted_again_or_refused(files, boxed, tmp_p
             evaluate(files, data, state=tmp_path)
 
 
+def test_labels_that_are_exchanged_or_shifted_are_suspected(files, boxed, tmp_path):
+    def judged(names):
+        folder = shutil.copytree(boxed, tmp_path / "-".join(names))
+        (folder / "classes.txt").write_text("\n".join(names))
+        return evaluate(files[1:], open_boxes(folder, LABELS), state=tmp_path / "state").suspicion
+
+    one, two, three = LABELS
+    assert judged((one, two, three)) is None
+    assert f"'{two}' is answered as '{three}'" in (said := judged((one, three, two)))
+    assert "100.0% of the boxes that are found would be right" in said
+    assert "the labels seem to be shifted by one: counted one " in judged((two, three, one))
+
+
 def test_without_boxes_two_files_are_compared_and_drawn(boxed, tmp_path):
     files = [detector(tmp_path / "far", 3), detector(tmp_path / "whole")]
     data = open_for(files[0], boxed / "images", unlabelled=True)
@@ -116,6 +131,7 @@ def test_without_boxes_two_files_are_compared_and_drawn(boxed, tmp_path):
     assert found.change.drop is None
     assert {a.name: a.value for a in found.change.alike}["F1"] == 0.5
     assert len(found.apart) == 11
+    assert document(found, 0.005)["pictures_needed"] is None
     assert {len(found.apart[0].reference), len(found.apart[0].candidate)} == {2}
     assert contact_sheet.draw_apart(found.apart, data, tmp_path / "sheet.png") == 11
     with Image.open(tmp_path / "sheet.png") as sheet:

@@ -59,6 +59,16 @@ def test_weights_are_inside_the_flatbuffer(exported):
         assert not any(b.offset for b in model.buffers)
 
 
+def test_tensors_are_named_by_the_paths_of_their_modules_alone(exported):
+    for scheme in ("fp32", "int8-dynamic"):
+        made = exported(scheme, model="py:nets:tiny_attention")
+        [graph] = tflite.ModelT.InitFromPackedBuf(made.model_file.read_bytes(), 0).subgraphs
+        names = [tensor.name.decode() for tensor in graph.tensors]
+        assert len({*names}) == len(names)
+        assert any(name.startswith("model/blocks/0/attn/qkv;") for name in names)
+        assert not any("litert_torch" in name or "nets." in name for name in names)
+
+
 def test_a_padded_pool_has_finite_ranges(exported):
     assert exported("int8-static", model="py:nets:padded_pool").manifest.proof.passed
 

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import run_edgekit
+from conftest import ask_edgekit
 
 from edgekit import inspection, parity
 from edgekit.cli import main
@@ -146,6 +146,16 @@ def test_attention_is_dynamic_and_lies_on_the_grids_that_were_chosen(exported):
     assert made.manifest.proof.sqnr_db > 18
 
 
+def test_what_layers_of_an_embedding_read_is_spread_first(exported):
+    made = exported("int8", target="onnx", model="py:nets:attention_features")
+    assert made.manifest.scheme == "int8-dynamic"
+    graph = graph_of(made).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    read = [makers[n.input[0]] for n in graph.node if n.op_type == "DynamicQuantizeLinear"]
+    assert read == ["Mul"] * 8  # all that are no products of two activations
+    assert made.manifest.proof.passed
+
+
 @pytest.mark.parametrize(("model", "scheme"), [("tiny", "int8-static"), ("tiny_attention", "int8-dynamic")])
 def test_no_two_neighbouring_weights_overflow_16_bits(exported, model, scheme):
     safe = exported(scheme, target="onnx", model=f"py:nets:{model}")
@@ -228,7 +238,7 @@ def test_requests_that_mean_nothing(wrong, message):
 def test_files_for_several_targets_lie_together(exported, pictures):
     files = [exported(scheme, target=t).folder for t in ("onnx", "tflite") for scheme in ("fp32", "int8-static")]
     against = [word for folder in files[1:] for word in ("--against", folder)]
-    done = run_edgekit("verify", files[0], *against, "--data", pictures, "--json")
+    done = ask_edgekit("verify", files[0], *against, "--data", pictures, "--json")
     assert done.returncode == 0, done.stderr
     matches = json.loads(done.stdout)
     assert len(matches) == 6

@@ -1,17 +1,20 @@
 """Maps of scores, and several answers, through every exporter: on the real converters and runtimes."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
 from edgekit import registry
 from edgekit.calibration import Pictures
 from edgekit.devices import Job, opened
-from edgekit.exporters.onnx_quantize import FETCHED, LAYERS, _batches
+from edgekit.exporters import ranges, tflite_quantize
+from edgekit.exporters.onnx_quantize import LAYERS
 from edgekit.exporters.ranges import pixel_range
 from edgekit.manifest import Weights
 from edgekit.models import LoadedModel
@@ -165,10 +168,19 @@ def test_the_input_range_is_that_of_the_pictures_and_a_small_one_is_said(picture
     assert pixel_range([dark[1]], Preprocess((32, 48), mean=(0, 0, 0), std=(1, 1, 1)))[0][1] > 40 / 255
 
 
-def test_activations_are_fetched_in_bounded_memory():
-    def value(name, *shape):
-        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+def test_a_float_file_is_looked_at_some_activations_at_a_time(monkeypatch):
+    file = Path(__file__).parent / "golden" / "tiny3-detection-tflite-fp32" / "model.tflite"
+    shape = Interpreter(str(file)).get_input_details()[0]["shape"]
+    fed = np.random.default_rng(0).random((3, *shape), np.float32)
+    recipe = Recipe(model="x", target="tflite", quantize=Quantize("int8-static", ranges="minmax"), fold=False)
 
-    half = FETCHED // 8
-    values = [value("a", half), value("b", half), value("c", 1), value("d", 9 * half), value("e", "batch", 4)]
-    assert _batches(values) == [["a", "b"], ["c"], ["d"], ["e"]]
+    def collected():
+        return tflite_quantize.collect_ranges(file, recipe, lambda: iter(fed))
+
+    shown, showing = [], tflite_quantize._showing
+    monkeypatch.setattr(tflite_quantize, "_showing", lambda m, names: shown.append(names) or showing(m, names))
+    whole = collected()
+    monkeypatch.setattr(ranges, "FETCHED", 1)
+    assert whole == collected()
+    assert shown == [list(whole), *([name] for name in whole)]
+    assert all(ends["min"] < ends["max"] for ends in whole.values())

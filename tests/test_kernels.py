@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import run_edgekit
+from conftest import ask_edgekit
 
 from edgekit import inspection
 from edgekit.inspection.kernels import kernels
@@ -51,12 +51,12 @@ def test_every_layer_is_listed_with_its_weights(exported, target):
 
 def test_the_command_shows_both(exported):
     made = exported("int8-static")
-    done = run_edgekit("inspect", made.folder, "--layers", "--kernels")
+    done = ask_edgekit("inspect", made.folder, "--layers", "--kernels")
     assert done.returncode == 0, done.stderr
     assert "FULLY_CONNECTED    int8         0.00 MB" in done.stdout.split("100.0% of the multiply-adds in int8")[1]
     assert "XNNPACK" in done.stdout
-    document = json.loads(run_edgekit("inspect", made.folder, "--kernels", "--json").stdout)
+    document = json.loads(ask_edgekit("inspect", made.folder, "--kernels", "--json").stdout)
     assert document["kernels"]["kernels"][0]["name"] == "XNNPACK"
     assert len(document["file"]["layers"]) == 4
-    done = run_edgekit("inspect", "--compare", made.folder, made.folder, "--layers")
+    done = ask_edgekit("inspect", "--compare", made.folder, made.folder, "--layers")
     assert (done.returncode, "look into one file" in done.stderr) == (2, True)

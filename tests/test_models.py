@@ -39,7 +39,7 @@ def test_every_alias_is_a_network_with_weights():
     import timm
 
     bundled = {"vit_micro", "swin_micro", "unet_micro", "yolox_micro"}
-    of_files = {"yolox_nano", "yolox_tiny", "yolox_s", "ssdlite"}  # --weights FILE
+    of_files = {"yolox_nano", "yolox_tiny", "yolox_s", "ssdlite", "tf_mobilenetv2"}  # --weights FILE
     for alias, name in zoo.ALIASES.items():
         config = timm.get_pretrained_cfg(name)
         assert config is not None, alias
@@ -225,6 +225,15 @@ def test_unknown_models_offer_the_nearest():
     with pytest.raises(UnknownNameError) as caught:
         models.plan(recipe("timm:resnet81"))
     assert "resnet18" in caught.value.hint
+    for name, instead in (
+        ("fasterrcnn_resnet50_fpn", "py:torchvision.models.detection:fasterrcnn_resnet50_fpn --weights FILE"),
+        ("deeplabv3_resnet50", "py:torchvision.models.segmentation:deeplabv3_resnet50 --weights FILE"),
+        ("yolov8n", "def build(): return YOLO('yolov8n.pt').model"),
+    ):
+        with pytest.raises(RequestError, match=f"unknown model '{name}'") as error:
+            zoo.check_name(name)
+        assert instead in error.value.hint
+    assert zoo.timm_name("ssdlite320_mobilenet_v3_large") == zoo.timm_name("ssdlite")
     with pytest.raises(UnknownNameError) as caught:  # timm has the network, not the tag
         models.plan(recipe("timm:resnet18.a9_in1k"))
     assert "resnet18.a1_in1k" in caught.value.hint

@@ -233,6 +233,30 @@ def test_equalising_keeps_the_answers_and_evens_out_channels(pictures):
     assert all(after[k] < before[k] / 1.5 for k in ("deep", "up", "last")), (before, after)
 
 
+@torch.no_grad()
+def test_code_that_looks_at_shapes_is_followed(pictures):
+    class Places(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide, self.deep = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(4, 4, 3, padding=1, groups=4)
+            self.wide.weight *= torch.tensor([1.0, 0.1, 0.02, 1.0]).view(-1, 1, 1, 1)
+
+        def forward(self, x):
+            n, _, h, w = x.size()
+            halves = self.deep(nn.functional.relu(self.wide(x))).chunk(2, 1) if h % 2 == 0 else (x, x)
+            rows = torch.arange(h, dtype=x.dtype, device=x.device).view(1, 1, -1, 1).expand(n, 1, h, w)
+            return torch.cat([half + rows for half in halves], 1).mT
+
+    net = Places()
+    expected, known = net(pictures), set(vars(net))
+    reach = lambda: net.wide(pictures).relu().amax((0, 2, 3))  # noqa: E731
+    before = reach()
+    assert equalize(net, pictures)
+    torch.testing.assert_close(net(pictures), expected, atol=1e-4, rtol=1e-4)
+    assert reach().max() / reach().min() < before.max() / before.min() / 10
+    assert set(vars(net)) == known
+
+
 def test_a_network_that_cannot_be_traced_stays_as_it_is(pictures):
     class Branches(nn.Module):
         def __init__(self):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import COLOURS, paint
+from resumed import check_goes_on
 from safetensors.torch import load_file
 from torch import nn
 
@@ -92,28 +93,7 @@ def test_the_look_through_the_grid_is_what_its_parts_compute():
 
 
 def test_a_killed_run_goes_on_to_the_bit(photos, whole, tmp_path):
-    settings = asked(photos, whole, qat=True, save_every=3)
-    train(settings, tmp_path / "straight")
-
-    class Stop(Exception):
-        pass
-
-    def stopping(total):
-        from contextlib import nullcontext
-
-        done = iter(range(7))
-
-        def tick():
-            if next(done, None) is None:
-                raise Stop
-
-        return nullcontext(tick)
-
-    with pytest.raises(Stop):
-        train(settings, tmp_path / "killed", progress=stopping)
-    train(settings, tmp_path / "killed", resume=True)
-    first, second = (load_file(tmp_path / name / trained.WEIGHTS) for name in ("straight", "killed"))
-    assert all(torch.equal(first[k], second[k]) for k in first)
+    check_goes_on(asked(photos, whole, qat=True), tmp_path, after=7, save_every=3)
 
 
 def test_an_attention_network_learns_through_the_grid(photos, tmp_path):

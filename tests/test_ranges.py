@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgekit.exporters.ranges import PICTURES, SAMPLED, Ranges
+from edgekit.exporters.ranges import FETCHED, PICTURES, SAMPLED, Ranges, batches
 
 
 def test_memory_is_bounded_and_the_pictures_kept_are_of_all_that_were_seen() -> None:
@@ -15,3 +15,9 @@ def test_memory_is_bounded_and_the_pictures_kept_are_of_all_that_were_seen() -> 
     assert len(set(kept)) == PICTURES  # none twice
     assert abs(kept.mean() - count / 2) < count / 8  # neither the first nor the last of them
     assert seen.found("minmax") == {"x": (0.0, count - 1.0)}
+
+
+def test_activations_are_fetched_some_at_a_time() -> None:
+    half = FETCHED // 2
+    sizes = {"a": half, "b": half, "c": 4, "d": 9 * half, "e": 16}
+    assert batches(sizes) == [["a", "b"], ["c"], ["d"], ["e"]]

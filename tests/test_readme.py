@@ -8,13 +8,17 @@ import shutil
 import subprocess
 import sys
 
+import fashion
 import msgspec
 import pytest
 from conftest import ROOT, run_edgekit
 
-from edgekit import parity, recipe
+from edgekit import artifact, parity, recipe
+from edgekit.data import open_data
 from edgekit.devices import cache
 from edgekit.errors import EdgekitError
+from edgekit.evaluation import evaluate
+from edgekit.evaluation.accuracy import drop_verdict
 from edgekit.tasks.classification import MINIMUM
 
 pytestmark = pytest.mark.full
@@ -88,6 +92,22 @@ def test_the_python_block_runs(block, desk):
     assert done.returncode == 0, done.stderr
     assert "model.tflite" in done.stdout
     assert "Ankle boot" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_sessions_int8_file_keeps_its_accuracy(desk):
+    """On all 10,000 test pictures, whose answers the session kept. Runs after the blocks, on their files."""
+    int8, fp32 = (artifact.load(desk / "build" / f"mobilenetv2-tflite-{scheme}") for scheme in ("int8", "fp32"))
+    assert int8.model_bytes <= 0.32 * fp32.model_bytes
+    said = []
+    data = open_data(fashion.DATA, int8.labels())
+    found = evaluate([int8, fp32], data, state=desk / "build" / "eval", say=said.append)
+    assert any(line.startswith("resumed: 10,000 answers") for line in said), said
+    assert found.accuracies[1].top1.of == 10_000
+    assert found.accuracies[1].top1.value >= 0.89
+    assert found.paired.drop.estimate <= 0.005
+    assert drop_verdict(found.paired, 0.01) == "pass"
+    assert found.suspicion is None
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_every_extra_that_is_named_exists():
     [
         ("cnn", "int8-static"),
         ("attention", "int8-dynamic"),
-        ("hardswish", "int8-dynamic"),
+        ("hardswish", "int8-static"),
         ("prelu", "int8-dynamic"),
         ("silu", "int8-static"),
     ],

@@ -146,9 +146,17 @@ def test_openvino_reads_channels_by_themselves_and_decodes_in_float(net, picture
     grids = onnx_quantize.Grids([], pair_safe=True)
     every, inputs = (
         onnx_quantize.quantize(
-            copied(graph), recipe, None, feed(pictures, last=False), grids, tmp_path, place, decodes=True
+            copied(graph),
+            recipe,
+            None,
+            feed(pictures, last=False),
+            grids,
+            tmp_path,
+            place,
+            decodes=True,
+            by_channel=alone,
         )
-        for place in ("every operator", "layers' inputs")
+        for place, alone in (("every operator", False), ("layers' inputs", True))
     )
     operators = openvino.Core().read_model(inputs.SerializeToString()).get_ops()
     (depthwise,) = (o for o in operators if o.get_type_name() == "GroupConvolution")

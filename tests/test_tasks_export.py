@@ -5,7 +5,7 @@ import json
 import nets
 import numpy as np
 import pytest
-from conftest import run_edgekit
+from conftest import ask_edgekit
 from PIL import Image
 
 from edgekit import artifact, parity, registry
@@ -77,14 +77,14 @@ def test_a_segmenter_tells_mediapipe_what_its_scores_are(exported, labels):
 def test_predict_draws_a_mask(exported, labels, photo, tmp_path):
     made = exported("fp32", model="py:nets:roads", target="onnx", labels=labels)
     drawn, mask = tmp_path / "drawn.png", tmp_path / "mask.png"
-    done = run_edgekit("predict", made.folder, photo, "--draw", drawn, "--mask", mask, "--json")
+    done = ask_edgekit("predict", made.folder, photo, "--draw", drawn, "--mask", mask, "--json")
     (told,) = json.loads(done.stdout)["predictions"]
     assert {entry["label"] for entry in told["labels"]} >= {"red", "blue"}
     assert sum(entry["share"] for entry in told["labels"]) == pytest.approx(1)
     with Image.open(mask) as kept, Image.open(drawn) as seen:
         assert (kept.mode, kept.size, seen.size) == ("P", (120, 60), (120, 60))
         assert set(np.unique(np.asarray(kept))) <= {0, 1, 2}
-    done = run_edgekit("predict", made.folder, photo)
+    done = ask_edgekit("predict", made.folder, photo)
     assert "red" in done.stdout
     for arguments, says in (
         (["--draw", tmp_path / "drawn.bmp"], "does not end in .png"),
@@ -92,7 +92,7 @@ def test_predict_draws_a_mask(exported, labels, photo, tmp_path):
         (["--gallery", photo.parent], "is for embeddings"),
         ([photo, "--draw", drawn], "is one file for 2 pictures"),
     ):
-        done = run_edgekit("predict", made.folder, photo, *arguments)
+        done = ask_edgekit("predict", made.folder, photo, *arguments)
         assert (done.returncode, says in done.stderr) == (2, True), done.stderr
 
 
@@ -123,7 +123,7 @@ def test_what_fits_no_task_is_raw(exported, photo, tmp_path):
     ((_, found),) = predict(made, Options(), [photo])
     assert isinstance(found, Tensors)
     assert [values.shape for values in found.values] == [(16, 16), (6,)]
-    done = run_edgekit("predict", made.folder, photo, "-o", tmp_path / "answers.npz")
+    done = ask_edgekit("predict", made.folder, photo, "-o", tmp_path / "answers.npz")
     assert "depth" in done.stdout
     with np.load(tmp_path / "answers.npz") as kept:
         np.testing.assert_allclose(kept["depth"], found.values[0], atol=1e-6)
@@ -164,7 +164,7 @@ def test_two_files_of_a_segmenter_are_compared(exported, labels):
     (match,) = parity.compare([(f, registry.runtime_for(f.target).name) for f in files], pixels, Options())
     assert match.measures[0].name == "pixels"
     assert 0.9 < match.measures[0].value <= 1
-    done = run_edgekit("inspect", "--compare", *(f.folder for f in files))
+    done = ask_edgekit("inspect", "--compare", *(f.folder for f in files))
     assert done.returncode == 0, done.stderr
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import TINY, run_edgekit
+from conftest import TINY, ask_edgekit, run_edgekit
 
 pytestmark = pytest.mark.full
 
@@ -12,7 +12,8 @@ def test_export_predict_bench_verify_inspect(tmp_path, pictures):
     labels = tmp_path / "labels.txt"
     labels.write_text("ant\nbee\ncat\ndog\nelk\n")
     for scheme in ("--int8", "--scheme=fp32"):
-        done = run_edgekit(
+        export = run_edgekit if scheme == "--int8" else ask_edgekit
+        done = export(
             "export", *TINY, scheme, "--calibration", pictures, "--labels", labels, "--target", "tflite", cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr

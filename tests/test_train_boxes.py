@@ -1,13 +1,12 @@
 """`edgekit train` on boxes: detectors that export takes."""
 
-from contextlib import nullcontext
-
 import msgspec
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from resumed import check_goes_on
 
 from edgekit import models
 from edgekit.cli import main
@@ -133,26 +132,8 @@ def test_a_trained_detector_exports(run, tmp_path):
     assert done.exit_code == 0, done.output
 
 
-def test_a_killed_run_of_boxes_goes_on_to_the_bit(things, tmp_path):
-    asked = settings(things, epochs=2, augment="strong")
-    whole = train(asked, tmp_path / "whole")
-    ticks = iter(range(4))
-
-    class Stop(Exception):
-        pass
-
-    def progress(total):
-        def tick():
-            if next(ticks, None) is None:
-                raise Stop
-
-        return nullcontext(tick)
-
-    with pytest.raises(Stop):
-        train(msgspec.structs.replace(asked, save_every=1), tmp_path / "killed", progress=progress)
-    again = train(msgspec.structs.replace(asked, save_every=1), tmp_path / "killed", resume=True)
-    assert again.test == whole.test
-    assert (tmp_path / "killed" / trained.WEIGHTS).read_bytes() == (tmp_path / "whole" / trained.WEIGHTS).read_bytes()
+def test_a_killed_run_of_boxes_goes_on_to_the_bit(things, run, tmp_path):
+    check_goes_on(settings(things, weights="bundled"), tmp_path, after=4, whole=run)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """`edgekit train` on masks, and a head on features: segmenters and classifiers that export takes."""
 
-from contextlib import nullcontext
-
 import msgspec
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from resumed import check_goes_on
 from torch.nn import functional
 
 from edgekit import models
@@ -145,26 +144,8 @@ def test_one_channel_is_the_logit_of_the_second_label():
     assert torch.allclose(learned._scores(logits, truth).softmax(1)[:, 1], logits.sigmoid()[:, 0])
 
 
-def test_a_killed_run_of_masks_goes_on_to_the_bit(roads, run, tmp_path):
-    asked = settings(roads, epochs=2, augment="strong")
-    whole = train(asked, tmp_path / "whole")
-    ticks = iter(range(4))
-
-    class Stop(Exception):
-        pass
-
-    def progress(total):
-        def tick():
-            if next(ticks, None) is None:
-                raise Stop
-
-        return nullcontext(tick)
-
-    asked = msgspec.structs.replace(asked, save_every=1)
-    with pytest.raises(Stop):
-        train(asked, tmp_path / "killed", progress=progress)
-    assert train(asked, tmp_path / "killed", resume=True).test == whole.test
-    assert (tmp_path / "killed" / trained.WEIGHTS).read_bytes() == (tmp_path / "whole" / trained.WEIGHTS).read_bytes()
+def test_a_killed_run_of_masks_goes_on_to_the_bit(roads, tmp_path):
+    check_goes_on(settings(roads, epochs=2, augment="strong"), tmp_path, after=4)
 
 
 @pytest.mark.parametrize(

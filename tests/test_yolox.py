@@ -3,6 +3,7 @@
 import copy
 import math
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import pytest
@@ -12,7 +13,7 @@ import torchvision
 from torch.nn.utils import fuse_conv_bn_eval
 
 from edgekit import models
-from edgekit.errors import WeightsError
+from edgekit.errors import RequestError, WeightsError
 from edgekit.models import LoadedModel, detecting, settling
 from edgekit.models.settling import settle
 from edgekit.models.yolox import STRIDES, YoloX, decode, take_rgb
@@ -91,8 +92,8 @@ def test_other_classes_are_new_last_layers(net: YoloX, pictures: torch.Tensor) -
     assert other(pictures[:1])[1].shape[2] == other.num_classes == 7
 
 
-def asked(weights: Path, model: str = "yolox_nano") -> LoadedModel:
-    recipe = Recipe(model, "onnx", weights=str(weights), input_size=(SIDE, SIDE))
+def asked(weights: Path, model: str = "yolox_nano", order: Literal["rgb", "bgr"] | None = None) -> LoadedModel:
+    recipe = Recipe(model, "onnx", weights=str(weights), input_size=(SIDE, SIDE), channel_order=order)
     return models.load(recipe, models.plan(recipe))
 
 
@@ -116,6 +117,19 @@ def test_the_published_file_is_read_as_it_is(nano: YoloX, pictures: torch.Tensor
     assert any("BGR" in note for note in model.notes)
     for own, theirs in zip(model.module(pictures), nano(pictures.flip(1)), strict=True):
         assert torch.allclose(own, theirs, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_weights_that_learned_rgb_stay_as_they_are(nano: YoloX, pictures: torch.Tensor, tmp_path: Path) -> None:
+    """Where it is said; and always those of the network that edgekit itself trained."""
+    torch.save(nano.state_dict(), tmp_path / "own.pth")
+    for model in (asked(tmp_path / "own.pth", order="rgb"), asked(tmp_path / "own.pth", "yolox_micro")):
+        assert model.module(pictures)[1].equal(nano(pictures)[1])
+        assert any(note.startswith("the weights learned RGB") for note in model.notes)
+    with pytest.raises(RequestError, match="--channel-order is of a YOLOX with a file of weights"):
+        asked(Path("bundled"), "yolox_micro", "rgb")
+    with pytest.raises(RequestError, match="and this is py:nets:tiny"):
+        asked(Path("random"), "py:nets:tiny", "bgr")
 
 
 def convolutions(net: YoloX) -> list[tuple[str, torch.Tensor, torch.Tensor]]:

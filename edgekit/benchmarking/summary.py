@@ -22,7 +22,7 @@ class Ratio:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Row:
     """Milliseconds are medians, but `mean_ms`, which is all that some tools tell; percentiles are there where there are
     samples for them. What was not measured is None."""
@@ -46,6 +46,17 @@ class Row:
     instructions: int | None = None
     time_ratio: Ratio | None = None
     instructions_ratio: float | None = None
+
+    def __repr__(self) -> str:
+        """In one line."""
+        took = [
+            f"{ms:.2f} ms {of}"
+            for ms, of in ((self.cpu_ms, "CPU"), (self.wall_p50_ms, "wall"), (self.mean_ms, "mean"))
+            if ms
+        ]
+        counted = [f"{self.instructions / 1e6:.2f} M instructions"] if self.instructions else []
+        said = [self.error] if self.error else [*took[:1], *counted, f"{self.bytes / 1e6:.2f} MB"]
+        return f"Row({self.name}: {', '.join(said)})"
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:

@@ -86,7 +86,7 @@ def _card(made: Artifact, figures: Sequence[Figure]) -> dict[str, Any]:
             "datasets": [{"ref": part["bom-ref"]} for part in _data(made) if part["type"] == "data"],
             "inputs": [{"format": f"image, {takes.dtype} {_shape(takes.shape)} {takes.layout}"}],
             "outputs": [
-                {"format": f"{manifest.task}, {gives.dtype} {_shape(gives.shape)}"} for gives in manifest.outputs
+                {"format": f"{manifest.task}, {gives.dtype} {_shape(gives.shape)}"} for gives in manifest.file_outputs
             ],
         },
         "quantitativeAnalysis": {"performanceMetrics": [_metric(figure) for figure in figures]},

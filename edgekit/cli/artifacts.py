@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.cli.output import Talk
-from edgekit.errors import DataError, RequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,27 +41,17 @@ def warn_of_refused(talk: Talk, artifact: "Model") -> None:
 
 
 def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:
-    """Raises RequestError for --interpreter where no file is for it."""
-    targets = sorted(targets)
-    if interpreter and "tflite" not in targets:
-        raise RequestError(f"--interpreter runs .tflite files, and this is for {targets[0]}", hint="leave it out")
+    """As `runtimes.check_interpreter`, which is imported when a command runs."""
+    from edgekit.runtimes import check_interpreter as check
+
+    check(interpreter, targets)
 
 
 def pictures_for(talk: Talk, artifact: "Artifact", data: str | None) -> "NDArray[np.uint8]":
-    """The pictures of a folder, or else the artifact's golden ones, as its model sees them: uint8 [n, h, w, 3]."""
-    import numpy as np
-    from PIL import Image
+    """As `prediction.fitted`; that some cannot be read is said."""
+    from edgekit.prediction import fitted
 
-    from edgekit.data import picture_files, read_pictures
-    from edgekit.preprocess import fit
-
-    spec = artifact.manifest.preprocess
-    if not data:
-        return np.stack([fit(Image.fromarray(image), spec) for image in artifact.golden().images])
-    read = [pixels for _, pixels in read_pictures(picture_files(Path(data)), spec)]
-    fitted = [pixels for pixels in read if not isinstance(pixels, DataError)]
-    if len(fitted) < len(read):
-        talk.warn(f"{len(read) - len(fitted)} of {len(read)} pictures cannot be read")
-    if not fitted:
-        raise DataError(f"none of the pictures in {data} can be read", hint="--data another/folder")
-    return np.stack(fitted)
+    pixels, lost = fitted(artifact, Path(data) if data else None)
+    if lost:
+        talk.warn(lost)
+    return pixels

@@ -148,6 +148,8 @@ def _drawn(found: "Evaluation", pictures: Any, sheet: Path) -> str:
         drawn = sheets.draw(found.paired.flips, pictures, sheet)
         return f"shows {drawn} of the {len(found.paired.flips)} pictures that are named differently"
     drawn = sheets.draw_apart(found.apart, pictures, sheet)
+    if not drawn:
+        return "is empty: the two find the same things on every picture"
     return f"shows the {drawn} pictures on which the two agree least: the reference's boxes in blue, the candidate's in red"
 
 
@@ -159,7 +161,8 @@ def _document(found: "Evaluation", max_drop: float) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(found)
     if found.change:
         verdict = drop_verdict(found.paired, max_drop) if found.paired else found.change.verdict(max_drop)
-        needed = (found.paired or found.change).needed(max_drop)
+        judged = found.paired or found.change
+        needed = judged.needed(max_drop) if judged.drop else None
         document |= {"max_drop": max_drop, "verdict": verdict, "pictures_needed": needed}
     return document
 

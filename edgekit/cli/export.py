@@ -1,7 +1,7 @@
 """edgekit export"""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,11 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["auto", "classification", "embedding", "segmentation", "detection", "raw"]),
     help="What the answers mean.  [default: auto, from the network and its answers]",
 )
+@click.option(
+    "--layout",
+    type=click.Choice(["mediapipe", "model-api", "ultralytics"]),
+    help="Detectors: answer as other tools' readers want it.",
+)
 @click.option("--tokens", flag_value=True, default=None, type=bool, help="Embeddings: answer the patches' vectors too.")
 @click.option("--l2", flag_value=True, default=None, type=bool, help="Embeddings: vectors of length 1.")
 @click.option("--softmax", flag_value=True, default=None, type=bool, help="Answer probabilities instead of logits.")
@@ -126,6 +131,11 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Crop the middle, or show the whole picture: squashed, or with bars.",
 )
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey pictures.  [default: 3]")
+@click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"]),
+    help="YOLOX with --weights FILE: what these were trained on.  [default: bgr, as the published ones]",
+)
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @click.option(
     "--seed", type=int, metavar="N", help="Seed of random weights and of the choice of pictures.  [default: 0]"
@@ -135,7 +145,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit code 1 where the scheme is known to gain nothing over fp32, or a limit is missed.",
+    help="Exit code 1 where the scheme is known to gain nothing over fp32, a limit is missed, or nothing judged the file.",
 )
 @click.option(
     "--for-cpu",
@@ -175,7 +185,9 @@ def export(
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
       edgekit export export_recipes/mobilenetv2-tflite-int8.toml
     """
-    scheme = _one_scheme(int8, fp16, scheme)
+    from edgekit.recipe import one_scheme
+
+    scheme = one_scheme(int8, fp16, scheme)
     recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in dict.fromkeys(targets) or (None,)]
     if output is not None and len(recipes) > 1:
         raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
@@ -185,11 +197,10 @@ def export(
         _print_recipes(talk, recipes)
         return 0
     out = Path(output) if output else None
-    _glance(recipes, out)
-    from edgekit import registry
+    from edgekit.verbs.exporting import glance
 
     for recipe in recipes:
-        registry.exporter(recipe.target)  # says which extra is missing, before the import below would
+        glance(recipe, out)
     # torch's idle threads spin: on a busy machine that can cost more than the export itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from edgekit.devices import host
@@ -210,15 +221,16 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
 
     intent = pipeline.plan(recipe, out)
     known, quantize = intent.plan, intent.recipe.quantize
+    task = known.task if recipe.asks == "auto" else recipe.asks
     rows = [
         ("model", f"{recipe.model} ({known.architecture})"),
+        *([("task", task)] if task else []),
         ("weights", f"{known.choice.source}: {known.choice.why}"),
         ("scheme", f"{quantize.scheme}: {intent.reason}"),
         ("pictures", intent.pictures),
         ("input", f"{intent.recipe.input_type} {known.preprocess.input_size}"),
         ("output", str(intent.out)),
     ]
-    task = known.task if recipe.asks == "auto" else recipe.asks
     advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu, task)
     missed = _reservations(advice, quantize.int8_for, cpu)
     if not talk.json:
@@ -232,28 +244,6 @@ def _make(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str,
     talk.say(f"exporting {recipe.model} to {recipe.target}")
     talk.detail(f"recipe digest {recipe.digest()}")
     return _report(talk, pipeline.export(recipe, out, say=talk.say), cpu)
-
-
-def _glance(recipes: Sequence["Recipe"], out: Path | None) -> None:
-    """Refuse what a glance tells, before seconds of imports; pipeline.plan looks at everything."""
-    from edgekit import data, publishing, zoo
-
-    for recipe in recipes:
-        zoo.check_name(recipe.model)
-        folder = Path(recipe.calibration)
-        if recipe.calibration != "default" and not folder.is_dir():  # what lies in it is listed once, by plan
-            data.picture_files(folder)
-    if out:
-        publishing.check_destination(out)
-
-
-def _one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
-    """The scheme that the flags name; they may name it twice, but not two."""
-    flags = {"--int8": "int8" if int8 else None, "--fp16": "fp16" if fp16 else None, f"--scheme {scheme}": scheme}
-    named = {flag: name for flag, name in flags.items() if name is not None}
-    if len(set(named.values())) > 1:
-        raise RecipeError(f"{' and '.join(named)} name different schemes", hint="keep one of them")
-    return next(iter(named.values()), None)
 
 
 def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
@@ -274,12 +264,8 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
     """The recipe that the arguments equal."""
     import msgspec
 
-    from edgekit.errors import UnknownNameError
-    from edgekit.recipe import SCHEMES as KNOWN
-    from edgekit.recipe import Recipe, check, load
+    from edgekit.recipe import Recipe, amended, load
 
-    if scheme is not None and scheme not in (*KNOWN, "int8"):
-        raise UnknownNameError("scheme", scheme, (*KNOWN, "int8"))
     if model.endswith(".toml"):
         if recipe_file:
             raise RecipeError(f"two recipes: {model} and {recipe_file}", hint="name one of them")
@@ -289,23 +275,12 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
     else:
         base = Recipe(model=model, target="tflite")
     changes = {k: v for k, v in flags.items() if v is not None}
-    quantize = {k: changes.pop(k) for k in ("int8_for",) if k in changes}
-    if target is not None:
-        changes["target"] = target
-    if scheme is not None:
-        quantize["scheme"] = scheme
     if "channels" in changes:
         changes["channels"] = int(changes["channels"])
         for name in ("mean", "std"):  # of one number three were made
             if changes["channels"] == 1 and len(set(changes.get(name, ()))) == 1:
                 changes[name] = changes[name][:1]
-    changes["quantize"] = msgspec.structs.replace(base.quantize, **quantize)
-    if "samples" in changes and not changes["quantize"].scheme.startswith("int8"):
-        raise RecipeError(
-            f"--samples means nothing for {changes['quantize'].scheme}: nothing is calibrated",
-            hint="--int8, or drop it",
-        )
-    return check(msgspec.structs.replace(base, **changes))
+    return amended(base, scheme, target=target, **changes)
 
 
 def _reservations(advice: "Advice | None", int8_for: str, cpu: str) -> list[str]:
@@ -320,7 +295,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
 
     from edgekit import parity, schemes
     from edgekit.readme import answers
-    from edgekit.tasks import name_of
+    from edgekit.tasks import caution, name_of
 
     m = artifact.manifest
     size = artifact.model_bytes
@@ -337,10 +312,12 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
         if not m.proof.within_limits:
             sure = "with trained weights" if m.weights.source == "random" else "where more is found"
             missed.append(f"its answers miss these limits; {sure} such a file is refused")
+        elif unjudged := caution(m.proof.measures):
+            missed.append(f"not judged: {unjudged}")
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu, name_of(m.task))
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]
-    lines += [f"  {note}" for note in m.notes]
+    lines += [f"  {note}" for note in m.notes if not any(note in line for line in missed)]
     if m.golden.own:
         lines.append(f"  golden.npz holds {m.golden.words}")
     talk.detail(f"weights sha256 {m.weights.sha256}")

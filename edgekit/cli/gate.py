@@ -94,18 +94,14 @@ def gate(
       edgekit gate INT8 --baseline OLD --data photos/ --max-drop 1 --markdown "$GITHUB_STEP_SUMMARY"
       edgekit gate INT8 --baseline benchmarks/baselines/int8.json --update
     """
-    if (labels or images or masks or ignore != "auto") and not data:
-        flag = "--labels" if labels else "--images" if images else "--masks" if masks else "--ignore"
-        raise RequestError(f"{flag} says what is on the pictures of --data", hint="--data DIR")
     if (source or no_times) and not (update and baseline.endswith(".json")):
         flag = "--source" if source else "--no-times"
         raise RequestError(f"{flag} is for --update with a .json of numbers", hint="leave it out")
     from edgekit import artifact, registry
-    from edgekit.evaluation import open_for
     from edgekit.gating import Budgets
     from edgekit.gating import budgets as read_budgets
     from edgekit.gating.baseline import opened
-    from edgekit.gating.judging import Judge
+    from edgekit.gating.judging import Judge, judged_on
     from edgekit.gating.outputs import Outputs
     from edgekit.runtimes import Options
 
@@ -117,7 +113,7 @@ def gate(
     judge = Judge(
         path=Path(candidate),
         model=model,
-        runtime=_runtime(runtime, model.target),
+        runtime=registry.runtime_named(runtime, model.target).name,
         device=registry.device(device),
         limits=named.of(model.name, **limits),
         options=Options(threads, interpreter),
@@ -128,13 +124,9 @@ def gate(
         warn=talk.warn,
         progress=lambda total, what: talk.progress(total, what, "pictures" if what == "answering" else "launches"),
     )
+    judge.data = judged_on(model, data, labels=labels, images=images, masks=masks, ignore=ignore)
     if update:
         return _update(talk, judge, baseline, source, times=not no_times, strict=strict)
-    if data:
-        if not isinstance(model, artifact.Artifact):
-            raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
-        truth = Path(labels) if labels else None
-        judge.data = open_for(model, Path(data), labels_file=truth, images=images, masks=masks, ignore=ignore)
     with opened(baseline) as base:
         verdict = judge.judge(base)
     for note in verdict.notes:
@@ -153,17 +145,6 @@ def _tell(talk: Talk, verdict: "Verdict", *, strict: bool) -> None:
     document: dict[str, Any] = msgspec.to_builtins(verdict)
     document |= {"outcome": verdict.outcome, "exit_code": verdict.exit_code(strict=strict)}
     talk.result(f"{text}\n{verdict.where}\n{rendering.sentence(verdict)}", document)
-
-
-def _runtime(name: str | None, target: str) -> str:
-    from edgekit import registry
-    from edgekit.errors import UnsupportedError
-
-    if name is None:
-        return registry.runtime_for(target).name
-    if target not in registry.runtime(name).targets:
-        raise UnsupportedError(f"{name} does not open {target} files", hint="leave --runtime out")
-    return name
 
 
 def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool, strict: bool) -> int:

@@ -190,14 +190,12 @@ class Writing:
 
         import numpy as np
 
-        from edgekit import drawing
+        from edgekit import drawing, prediction
         from edgekit.places import output_errors, replacing
         from edgekit.preprocess import open_picture
-        from edgekit.tasks import Detection, segmentation
 
         with output_errors():
             place.parent.mkdir(parents=True, exist_ok=True)
-        labels, task = self.artifact.labels(), self.artifact.manifest.task
         with replacing(place) as partial:
             if kind == "values":
                 named = (
@@ -208,15 +206,10 @@ class Writing:
                         with packed.open(f"{name}.npy", "w") as file:
                             np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)
                 return place
-            if isinstance(task, Detection):
-                drawing.around(open_picture(image), found, task.colours(len(labels)), labels).save(partial, "PNG")
-                return place
-            assert isinstance(task, segmentation.Segmentation)
-            palette = task.palette or segmentation.palette(len(labels))
             if kind == "mask":
-                drawing.mask_picture(found, palette).save(partial, "PNG")
+                drawing.mask_picture(found, prediction.palette(self.artifact)).save(partial, "PNG")
             else:
-                drawing.over(open_picture(image), found, palette, labels, task.background).save(partial, "PNG")
+                prediction.drawn(self.artifact, open_picture(image), found).save(partial, "PNG")
         return place
 
 

@@ -10,8 +10,7 @@ import click
 
 from edgekit.cli.export import SCHEMES
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
-from edgekit.cli.train import check_places, check_teaching, kept_text, score_text, training_options
-from edgekit.errors import RequestError
+from edgekit.cli.train import kept_text, score_text, training_options
 
 if TYPE_CHECKING:
     from edgekit.models.trained import Card
@@ -74,7 +73,10 @@ def prune(
       edgekit prune runs/vit --data my_photos/ --keep-macs 0.6 --steps 3 --epochs 2 --distill -o runs/small
       edgekit prune runs/student --data my_photos/ --keep-latency 0.5 --on arm64:cortex-a76 --int8 -o runs/small
     """
-    goal = _goal(flags, latency=keep_latency, macs=keep_macs, params=keep_params)
+    from edgekit.verbs.learning import check_places, check_teaching, goal_of
+
+    file = {name: flags.pop(name) for name in FILE}
+    goal = goal_of(latency=keep_latency, macs=keep_macs, params=keep_params, **file)
     check_places(output, resume=resume, fresh=fresh)
     if not distill:
         check_teaching(flags)
@@ -111,22 +113,6 @@ def prune(
     kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
     talk.result(text(output, card, goal.get("target", "tflite")), msgspec.to_builtins(card) | kept)
     return 0 if card.pruned.met else 1
-
-
-def _goal(flags: dict[str, Any], **shares: float | None) -> dict[str, Any]:
-    """What is asked for, as `pruning.Goal` takes it; the options about the file are taken out of `flags`."""
-    said = {of: keep for of, keep in shares.items() if keep is not None}
-    if len(said) != 1:
-        raise RequestError("how small?", hint="one of --keep-latency 0.65, --keep-macs 0.5 and --keep-params 0.5")
-    file = {name: value for name in FILE if (value := flags.pop(name)) is not None}
-    if file and "latency" not in said:
-        raise RequestError(f"--{next(iter(file))} means nothing without --keep-latency", hint="--keep-latency 0.65")
-    if "int8" in file:
-        if "scheme" in file:
-            raise RequestError("--int8 and --scheme exclude each other", hint="keep one of them")
-        file["scheme"] = "int8" if file.pop("int8") else "fp32"
-    ((of, keep),) = said.items()
-    return {"keep": keep, "of": of, **file}
 
 
 def text(run: str, card: "Card", target: str) -> str:

@@ -7,8 +7,6 @@ import click
 from edgekit.cli.output import Talk, common
 from edgekit.errors import RequestError
 
-KINDS = (".html", ".htm", ".md")
-
 
 @click.command(short_help="Draw what was measured, as a page.")
 @click.argument("files", nargs=-1, metavar="[RUNS]...")
@@ -34,22 +32,18 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
       edgekit report build/runs.jsonl laptop.jsonl -o build/report.html --title "MobileNetV2 in October"
       edgekit report -o - >> "$GITHUB_STEP_SUMMARY"
     """
-    from edgekit import places, runs
+    from edgekit import runs
+    from edgekit.reporting import pages
     from edgekit.reporting import report as make
-    from edgekit.reporting.html import html
     from edgekit.reporting.markdown import markdown
 
     where = Path(output)
     to_stdout = output == "-"
     if to_stdout and talk.json:
         raise RequestError("-o - and --json both want stdout", hint="-o report.md --json")
-    if not to_stdout and where.is_dir():
-        raise RequestError(f"{output} is a folder", hint=f"-o {where / 'report.html'}")
-    if not to_stdout and where.suffix.lower() not in KINDS:
-        raise RequestError(f"{output} is neither .html nor .md", hint="-o report.html, -o report.md, or -o -")
     sources = [Path(file) for file in files or ("build/runs.jsonl",)]
-    if not to_stdout and any(source.exists() and where.exists() and source.samefile(where) for source in sources):
-        raise RequestError(f"{output} is one of the files of runs", hint="-o build/report.html")
+    if not to_stdout:
+        pages.check(where, sources)
     records, warnings = runs.read(sources)
     for warning in warnings:
         talk.warn(warning)
@@ -57,16 +51,12 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
     if to_stdout:
         talk.result(markdown(made).rstrip("\n"), None)
         return 0
-    text = markdown(made) if where.suffix.lower() == ".md" else html(made)
-    with places.output_errors("-o another/report.html"):
-        where.parent.mkdir(parents=True, exist_ok=True)
-        where.write_text(text, "utf-8", newline="\n")
+    size = pages.write(made, where)
     counts = {
         "runs": made.runs,
         "evaluations": len(made.evaluated),
         "machines": len(made.machines),
     }
-    said = ", ".join(f"{n} {what[:-1] if n == 1 else what}" for what, n in counts.items() if n)
-    document = {"written": output, "bytes": len(text.encode()), **counts, "warnings": warnings}
-    talk.result(f"{output}  {len(text.encode()) / 1e3:.0f} kB\n  {said}", document)
+    document = {"written": output, "bytes": size, **counts, "warnings": warnings}
+    talk.result(f"{output}  {size / 1e3:.0f} kB\n  {made.counts}", document)
     return 0

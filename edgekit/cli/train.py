@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,11 @@ import click
 
 from edgekit.cli.export import preprocessing
 from edgekit.cli.output import INTERRUPTED, Talk, common
-from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
     from edgekit.models.trained import Card, Score
 
 
-QAT = {"epochs": 3, "lr": 1e-4}
-FREEZE = {"augment": "none", "epochs": 50}
 TRAINING_OPTIONS = (
     click.option(
         "--data",
@@ -97,26 +94,17 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def check_places(output: str, *, resume: bool, fresh: bool) -> None:
-    if resume and fresh:
-        raise RequestError("--resume and --fresh exclude each other", hint="keep one of them")
-    if not (output and Path(output).absolute().name):
-        raise RequestError(f"-o '{output}' names no folder", hint="-o runs/first")
-
-
-def check_teaching(flags: Mapping[str, Any]) -> None:
-    """Where there is no teacher."""
-    for name in ("distill_weight", "temperature"):
-        if flags[name] is not None:
-            raise RequestError(f"--{name.replace('_', '-')} means nothing without --distill", hint="--distill as well")
-
-
 @click.command(short_help="Train a model on your own images.")
 @click.argument("model")
 @training_options
 @click.option("--epochs", type=int, metavar="N", help="Times through the pictures.  [default: 10]")
 @click.option(
     "--weights", metavar="W", help="Start from: auto, imagenet, package, bundled, a file or a run.  [default: auto]"
+)
+@click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"]),
+    help="YOLOX with --weights FILE: what these were trained on.  [default: bgr, as the published ones]",
 )
 @click.option("--scratch", is_flag=True, help="Start from random weights.")
 @click.option(
@@ -166,11 +154,10 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
       edgekit train vit_tiny --data my_photos/ --layer-decay 0.75 --augment strong --ema 0.999 -o runs/vit
       torchrun --nproc-per-node 2 -m edgekit train mobilenetv2 --data my_photos/ -o runs/two
     """
-    if scratch and flags["weights"]:
-        raise RequestError("--scratch and --weights exclude each other", hint="keep one of them")
+    from edgekit.verbs.learning import check_places, settings_of
+
+    asked = settings_of(scratch=scratch, **flags)
     check_places(output, resume=resume, fresh=fresh)
-    if not flags["distill"]:
-        check_teaching(flags)
     # torch's idle threads spin: on a busy machine that can cost more than the training itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import msgspec
@@ -178,9 +165,6 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     from edgekit.training import Settings, folder
     from edgekit.training import train as run
 
-    for unsaid in [QAT] * bool(flags["qat"]) + [FREEZE] * bool(flags["freeze"]):
-        flags = flags | {k: flags[k] or v for k, v in unsaid.items()}
-    asked = {k: v for k, v in flags.items() if v is not None} | ({"weights": "random"} if scratch else {})
     try:
         card = run(
             Settings(model=model, **asked),

@@ -14,7 +14,7 @@ import numpy as np
 from edgekit.data import coco, voc, yolo
 from edgekit.data.classes import Matched, few, match
 from edgekit.data.dataset import DataSet
-from edgekit.data.files import titled
+from edgekit.data.files import BESIDE, check_folder, titled
 from edgekit.data.folders import of_files
 from edgekit.data.marks import Boxed, Marks, Size, checked
 from edgekit.data.splits import chosen
@@ -31,13 +31,15 @@ def open_boxes(folder: Path, labels: Sequence[str] | None, *, split: str | None 
     labels  of a model; None: the classes are the data set's own
     Raises DataError for no boxes, boxes that cannot be, and classes that do not fit.
     """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures and boxes")
+    check_folder(folder, "--data with a folder of pictures and boxes")
     there = boxed_in(folder)
     if not there:
+        beside = folder.name in BESIDE and boxed_in(folder.parent)
         raise DataError(
             f"{folder} holds no boxes",
-            hint="annotations/*.json (COCO), images/ beside labels/ (YOLO), Annotations/ (VOC), or metadata.jsonl with objects",
+            hint=f"--data {folder.parent}, which does"
+            if beside
+            else "annotations/*.json (COCO), images/ beside labels/ (YOLO), Annotations/ (VOC), or metadata.jsonl with objects",
         )
     name = chosen(there, split, folder, "boxes")
     return of_boxes(checked(there[name]()), name, labels)

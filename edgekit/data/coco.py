@@ -15,8 +15,8 @@ from typing import Annotated
 import msgspec
 
 from edgekit import reading
-from edgekit.data.files import picture_files, titled
-from edgekit.data.marks import Boxed, Marks
+from edgekit.data.files import BESIDE, picture_files, titled
+from edgekit.data.marks import LONGEST, Boxed, Marks
 from edgekit.data.splits import split_of
 from edgekit.errors import DataError
 
@@ -24,13 +24,25 @@ LIMIT = 2 << 30  # bytes of a JSON file: instances_train2017.json has 0.45 GB
 METADATA = "metadata.jsonl"
 Four = tuple[float, float, float, float]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+Side = Annotated[float, msgspec.Meta(ge=0, le=LONGEST)]  # some write 640.0
+Yes = int | bool | None
+FORM = '"objects": {"bbox": [[x, y, w, h]], "categories": ["cat"]}'
+BELOW = "file_name as the picture lies below the folder, such as train/a.jpg"
 
 
-class Image(msgspec.Struct):
-    id: int
+class Named(msgspec.Struct):
+    """file_name: below a folder; it may be written as Windows does, or begin with ./"""
+
     file_name: str
-    width: int | None = None
-    height: int | None = None
+
+    def __post_init__(self) -> None:
+        self.file_name = PurePosixPath(self.file_name.replace("\\", "/")).as_posix()
+
+
+class Image(Named):
+    id: int | str
+    width: Side | None = None
+    height: Side | None = None
 
 
 class Category(msgspec.Struct):
@@ -39,10 +51,10 @@ class Category(msgspec.Struct):
 
 
 class Annotation(msgspec.Struct):
-    image_id: int
+    image_id: int | str
     category_id: int
     bbox: Four
-    iscrowd: int = 0
+    iscrowd: Yes = 0
     area: float | None = None
 
 
@@ -62,7 +74,7 @@ class Things(msgspec.Struct):
     label: list[int | str] | None = None
     labels: list[int | str] | None = None
     area: list[float] | None = None
-    iscrowd: list[int] | None = None
+    iscrowd: list[Yes] | None = None
 
     @property
     def named(self) -> list[int | str]:
@@ -70,11 +82,10 @@ class Things(msgspec.Struct):
         return next((names for names in said if names is not None), [])
 
 
-class Row(msgspec.Struct):
-    file_name: str
+class Row(Named):
     objects: Things
-    width: int | None = None
-    height: int | None = None
+    width: Side | None = None
+    height: Side | None = None
 
 
 def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
@@ -150,10 +161,13 @@ def read(file: Path, folder: Path) -> Boxed:
     _check_once("picture", [image.id for image in document.images], file)
     _check_once("picture", [image.file_name for image in document.images], file)
     categories = {category.id: category.name for category in document.categories}
-    things: dict[int, list[Annotation]] = defaultdict(list)
+    things: dict[int | str, list[Annotation]] = defaultdict(list)
     for thing in document.annotations:
         if thing.category_id not in categories:
-            raise DataError(f"{file} has a box of category {thing.category_id}, which is none of its categories")
+            raise DataError(
+                f"{file} has a box of category {thing.category_id}, which is none of its categories",
+                hint="name it among the categories, or leave the box out",
+            )
         things[thing.image_id].append(thing)
     root, there = _root(file, folder, [image.file_name for image in document.images])
     marks = tuple(
@@ -183,14 +197,14 @@ def _marks(file: Path, things: Sequence[Annotation], categories: dict[int, str],
     return Marks.of(
         file,
         [(_corners(thing.bbox), categories[thing.category_id]) for thing in things],
-        crowd=[thing.iscrowd > 0 for thing in things],
+        crowd=[bool(thing.iscrowd) for thing in things],
         area=[float("nan") if thing.area is None else thing.area for thing in things],
         size=_size(image),
     )
 
 
 def _size(said: Image | Row) -> tuple[int, int] | None:
-    return (said.width, said.height) if said.width and said.height else None
+    return (int(said.width), int(said.height)) if said.width and said.height else None
 
 
 def _corners(bbox: Four) -> Four:
@@ -200,12 +214,18 @@ def _corners(bbox: Four) -> Four:
 
 def _root(file: Path, folder: Path, names: Sequence[str]) -> tuple[Path, set[str]]:
     """The folder below which most of the pictures are, and those that are. Raises DataError where none is."""
-    wanted = {name: PurePosixPath(name) for name in names if not name.startswith("/") and ".." not in name}
+    paths = ((name, PurePosixPath(name)) for name in names)
+    wanted = {name: path for name, path in paths if not path.is_absolute() and ".." not in path.parts}
     by_name = defaultdict(list)
     for name, path in wanted.items():
         by_name[path.name].append((name, len(path.parts)))
     found: dict[Path, set[str]] = defaultdict(set)
-    pictures = picture_files(folder)
+    try:
+        pictures = picture_files(folder)
+    except DataError as error:
+        if folder.name in BESIDE:
+            error.hint = f"--data {folder.parent}, which holds the pictures too"
+        raise
     for picture in pictures:
         for name, parts in by_name.get(picture.name, ()):
             if picture.parts[-parts:] == wanted[name].parts:
@@ -213,7 +233,9 @@ def _root(file: Path, folder: Path, names: Sequence[str]) -> tuple[Path, set[str
     if not found:
         if not names:
             raise DataError(f"{file} names no pictures", hint='"images": [{"id": 1, "file_name": "a.jpg"}]')
-        raise DataError(f"none of the {len(names)} pictures that {file} names is in {folder} (the first is {names[0]})")
+        raise DataError(
+            f"none of the {len(names)} pictures that {file} names is in {folder} (the first is {names[0]})", hint=BELOW
+        )
     return max(found.items(), key=lambda pair: (len(pair[1]), -len(pair[0].parts), str(pair[0])))
 
 
@@ -223,11 +245,12 @@ def read_rows(file: Path) -> Boxed:
     try:
         rows = [reading.json(line, Row) for line in blob.splitlines() if line.strip()]
     except reading.Malformed as error:
-        raise DataError(f"{file}: {error}", hint='"objects": {"bbox": [[x, y, w, h]], "categories": ["cat"]}') from None
+        raise DataError(f"{file}: {error}", hint=FORM) from None
+    _check_once("picture", [row.file_name for row in rows], file)
     there = {path.relative_to(folder).as_posix() for path in picture_files(folder)}
     marks = tuple(_of_row(row, file) for row in rows if row.file_name in there)
     if not marks:
-        raise DataError(f"none of the {len(rows)} pictures that {file} names is in {folder}")
+        raise DataError(f"none of the {len(rows)} pictures that {file} names is in {folder}", hint=BELOW)
     return Boxed("an image folder of Hugging Face", folder, marks, _said(blob), notes=tuple(_left(rows, there, file)))
 
 
@@ -243,9 +266,9 @@ def _of_row(row: Row, file: Path) -> Marks:
     things, names = row.objects, [str(name) for name in row.objects.named]
     crowd, area = things.iscrowd or [0] * len(names), things.area or [float("nan")] * len(names)
     if {len(names), len(crowd), len(area)} != {len(things.bbox)}:
-        raise DataError(f"{file}: {row.file_name} has {len(things.bbox)} boxes, and {len(names)} categories")
+        raise DataError(f"{file}: {row.file_name} has {len(things.bbox)} boxes, and {len(names)} categories", hint=FORM)
     boxes = [(_corners(box), name) for box, name in zip(things.bbox, names, strict=True)]
-    return Marks.of(Path(row.file_name), boxes, crowd=[c > 0 for c in crowd], area=area, size=_size(row))
+    return Marks.of(Path(row.file_name), boxes, crowd=list(map(bool, crowd)), area=area, size=_size(row))
 
 
 def _blob(file: Path) -> bytes:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edgekit import reading
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
 from edgekit.preprocess import Pixels, Preprocess, formats, load_pixels
@@ -18,6 +19,12 @@ UNREAD = {
     ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".jxl", ".jp2", ".j2k",
     ".psd", ".svg", ".eps", ".tga", ".exr", ".hdr", ".xcf", ".ico",
 }  # fmt: skip
+PACKED = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2"}
+BESIDE = {
+    "annotations",
+    "labels",
+    "images",
+}  # folders of a data set that has its pictures elsewhere, or files with them
 
 
 def titled(folder: Path, parts: int = 1) -> str:
@@ -25,10 +32,22 @@ def titled(folder: Path, parts: int = 1) -> str:
     return harmless(str(Path(*folder.parts[-parts:]) if folder.is_absolute() else folder))
 
 
+def check_folder(folder: Path, hint: str) -> None:
+    """Raises DataError for what is no folder: often it is a file that lies in the right one, or a packed one."""
+    if reading.is_file(folder):
+        packed = folder.suffix in PACKED
+        beside = folder.parent.parent if folder.parent.name.lower() in BESIDE else folder.parent
+        raise DataError(
+            f"{folder} is a file, and a folder is wanted",
+            hint="unpack it, and name the folder" if packed else f"the folder that holds it and the pictures: {beside}",
+        )
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}", hint=hint)
+
+
 def picture_files(folder: Path) -> list[Path]:
     """Every picture below a folder, in the order of their paths. Raises DataError where there is none."""
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", hint="a folder of .jpg, .png or .webp pictures")
+    check_folder(folder, "a folder of .jpg, .png or .webp pictures")
     known = suffixes()
     files = sorted(path for path in _all(folder) if path.suffix.lower() in known)
     if not files:

@@ -13,6 +13,8 @@ from edgekit.errors import DataError
 Reals = NDArray[np.float64]
 SLACK = 1.5  # pixels that a box may lie outside, from rounding; as a share SLACK_SHARE
 SLACK_SHARE = 0.005
+LONGEST = 1e6  # pixels of a picture's side, or of a corner, that somebody may mean
+MEND = "mend it, or leave the picture out"
 Size = tuple[int, int]  # width, height
 
 
@@ -50,6 +52,8 @@ class Marks:
         turned = (self.boxes[:, 2:] < self.boxes[:, :2]).any(1)
         if turned.any():
             return f"a box that ends before it begins: {_words(self.boxes[turned][0])}"
+        if (below := self.area < 0).any():
+            return f"a box around a thing of {self.area[below][0]:g} pixels"
         if size is None and not self.shares:
             return None
         limit, slack = ((1, 1), SLACK_SHARE) if self.shares else (size, SLACK)
@@ -87,5 +91,9 @@ def checked(boxed: Boxed) -> Boxed:
     """Raises DataError for boxes that cannot be, as far as the size of their picture is said."""
     for marks in boxed.marks:
         if fault := marks.fault(marks.size):
-            raise DataError(f"{marks.file.as_posix()} has {fault}", hint="mend it, or leave the picture out")
+            in_pixels = marks.shares and (marks.boxes > 2).any()
+            raise DataError(
+                f"{marks.file.as_posix()} has {fault}",
+                hint="shares of the picture's sides, 0 to 1, not pixels" if in_pixels else MEND,
+            )
     return boxed

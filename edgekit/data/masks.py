@@ -16,7 +16,7 @@ from PIL import Image
 
 from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet
-from edgekit.data.files import picture_files, titled, unread
+from edgekit.data.files import check_folder, picture_files, titled, unread
 from edgekit.data.folders import of_files, stamp
 from edgekit.data.splits import chosen, split_of
 from edgekit.errors import DataError, RequestError
@@ -52,8 +52,7 @@ def open_masks(
     """
     if (images is None) != (masks is None):
         raise RequestError("--images and --masks go together", hint="--images DIR --masks DIR, both below --data")
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures and masks")
+    check_folder(folder, "--data with a folder of pictures and masks")
     there = {"": (folder / images, folder / masks)} if images and masks else masked_in(folder)
     if not there:
         raise DataError(

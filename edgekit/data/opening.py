@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from edgekit.data import folders, idx, parquet, stamps
 from edgekit.data.dataset import DataSet, Source, own_classes, with_labels, without_labels
+from edgekit.data.files import check_folder
 from edgekit.data.splits import SPLITS, split_of
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
@@ -33,8 +34,7 @@ def open_data(
     """
     if labels_file and unlabelled:
         raise RequestError("--unlabelled and --labels exclude each other", hint="keep one of them")
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures")
+    check_folder(folder, "--data with a folder of pictures")
     there = (
         {"": lambda: folders.with_table(folder, labels_file)}
         if labels_file

@@ -8,6 +8,7 @@ from edgekit.data import folders
 from edgekit.data.boxes import boxed_in, open_boxes
 from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet, Source, own_classes, with_labels
+from edgekit.data.files import check_folder
 from edgekit.data.masks import masked_in, open_masks
 from edgekit.data.opening import splits_in, unsplit
 from edgekit.data.splits import hold_out
@@ -48,8 +49,7 @@ def open_splits(
     val_share    of the training pictures of each class, where there is no split "val"
     Raises DataError for no labels, fewer than two classes, and splits whose classes do not fit.
     """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}", hint="--data with a folder of pictures")
+    check_folder(folder, "--data with a folder of pictures")
     there = {"": lambda: folders.with_table(folder, labels_file)} if labels_file else splits_in(folder)
     first = unsplit(there)
     if first is None:

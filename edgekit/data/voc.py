@@ -16,12 +16,13 @@ from xml.etree import ElementTree
 
 from edgekit import reading
 from edgekit.data.files import picture_files, titled
-from edgekit.data.marks import Boxed, Marks
+from edgekit.data.marks import LONGEST, MEND, Boxed, Marks
 from edgekit.data.splits import SPLITS, split_of
 from edgekit.errors import DataError
 
 ANNOTATIONS, SETS = "Annotations", Path("ImageSets/Main")
 PICTURES = ("JPEGImages", "images")  # beside these VOC has masks of the same names
+A_NAME = "a line for each: NAME of NAME.xml"
 Element = ElementTree.Element
 
 
@@ -52,10 +53,10 @@ def _read_set(file: Path, files: Sequence[Path], folder: Path) -> Boxed:
     try:
         named = {line.strip() for line in reading.text(file).splitlines()}
     except (OSError, reading.Malformed) as error:
-        raise DataError(f"{file} cannot be read: {getattr(error, 'strerror', error)}") from None
+        raise DataError(f"{file} cannot be read: {getattr(error, 'strerror', error)}", hint=A_NAME) from None
     chosen = [each for each in files if each.stem in named]
     if not chosen:
-        raise DataError(f"{file} names none of the {len(files)} XML files", hint="a line for each: NAME of NAME.xml")
+        raise DataError(f"{file} names none of the {len(files)} XML files", hint=A_NAME)
     return read(chosen, folder)
 
 
@@ -90,16 +91,29 @@ def read(files: Sequence[Path], folder: Path) -> Boxed:
     )
 
 
+class _DeclaredError(Exception):
+    pass
+
+
+class _Plain(ElementTree.TreeBuilder):
+    """Takes no declarations, in whatever encoding: entities could be made to grow without end."""
+
+    def doctype(self, *_: object) -> None:
+        raise _DeclaredError
+
+
 def _parsed(file: Path) -> tuple[bytes, Element]:
     try:
         blob = reading.blob(file, 16 * reading.MB)
-        if b"<!DOCTYPE" in blob or b"<!ENTITY" in blob:
-            raise DataError(f"{file} declares entities", hint="an XML file of boxes has none")
-        return blob, ElementTree.fromstring(blob)
+        return blob, ElementTree.fromstring(blob, ElementTree.XMLParser(target=_Plain()))
+    except _DeclaredError:
+        raise DataError(f"{file} declares entities", hint="leave out its <!DOCTYPE ...>") from None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from None
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
-        raise DataError(f"{file} is not XML: {error}") from None
+        entity = "an entity" in str(error) or "undefined entity" in str(error)
+        known = "&amp; &lt; &gt; and numbers such as &#233; are what XML knows"
+        raise DataError(f"{file} is not XML: {error}", hint=known if entity else MEND) from None
 
 
 def _marks(root: Element, picture: Path, where: str) -> Marks:
@@ -107,7 +121,7 @@ def _marks(root: Element, picture: Path, where: str) -> Marks:
     for thing in root.iter("object"):
         name, box = (thing.findtext("name") or "").strip(), thing.find("bndbox")
         if not name or box is None:
-            raise DataError(f"{where} has an object without a {'bndbox' if name else 'name'}")
+            raise DataError(f"{where} has an object without a {'bndbox' if name else 'name'}", hint=MEND)
         left, top, right, bottom = (_number(box, side, where) for side in ("xmin", "ymin", "xmax", "ymax"))
         rows.append(((left - 1, top - 1, right, bottom), name))
         difficult.append((thing.findtext("difficult") or "0").strip() == "1")
@@ -121,6 +135,6 @@ def _number(of: Element, name: str, where: str, default: str | None = None) -> f
         number = float(said or "")
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise DataError(f"{where} says {name} {said!r}", hint="a number of pixels")
+    if not abs(number) <= LONGEST:
+        raise DataError(f"{where} says {name} {said!r:.40}", hint="a number of pixels")
     return number

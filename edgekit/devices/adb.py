@@ -223,7 +223,7 @@ class AdbWorker:
 
     def _answers(self, raw: bytes, count: int) -> Arrays:
         """The app writes picture after picture, of each its outputs in the manifest's order."""
-        outputs = self.artifact.manifest.outputs
+        outputs = self.artifact.manifest.file_outputs
         row = np.dtype([(str(i), np.dtype(o.dtype).newbyteorder("<"), o.shape[1:]) for i, o in enumerate(outputs)])
         if len(raw) != count * row.itemsize:
             told = " and ".join(f"{list(o.shape[1:])} {o.dtype}" for o in outputs)
@@ -249,6 +249,9 @@ def _artifact(job: Job, device: str) -> Artifact:
             f"{device} runs artifacts, and {model.name} is a file alone",
             hint="edgekit export makes one; --benchmark-binary times any .tflite",
         )
+    if model.manifest.layout:
+        what = f"{device} runs an app that reads no answers laid out for {model.manifest.layout.name}"
+        raise UnsupportedError(what, hint="export without --layout; --benchmark-binary times any .tflite")
     if model.manifest.input.shape[0] != 1:
         raise UnsupportedError(f"{device} runs files of one picture at a time", hint="export without --dynamic-batch")
     return model

@@ -1,6 +1,8 @@
 """Detection in an evaluation: boxes that were found are held against those that are there, as COCO counts it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -11,13 +13,14 @@ from edgekit.data.decoding import Seen
 from edgekit.errors import DataError
 from edgekit.evaluation.answers import Key
 from edgekit.evaluation.counting import Counting, Found, tenths
+from edgekit.evaluation.label_check import exchanged
 from edgekit.evaluation.results import Alike, Apart, Change, Part, Result, Thing
 from edgekit.preprocess import placement
 from edgekit.statistics import bootstrap
 from edgekit.statistics.figures import Figure
 from edgekit.statistics.proportions import Drop
 from edgekit.tasks import Boxes, Detection
-from edgekit.tasks.agreeing import Agreement, agree
+from edgekit.tasks.agreeing import Agreement, agree, around
 from edgekit.tasks.average_precision import SIZES, Matched, Objects, average_precision, match, mean
 from edgekit.tasks.detection import FLOOR
 from edgekit.tasks.likeness import Likeness, noise
@@ -111,7 +114,16 @@ class Detections(Counting[Kept]):
         rounds = int(np.clip(WORK / max(boxes, 1), LEAST, bootstrap.ROUNDS))
         said = bootstrap.intervals(len(kept), figures, rounds=rounds)
         results = tuple(self._result(i, said[2 * i : 2 * i + 2], of) for i, of in enumerate(matched))
-        return self._found(kept, results, Drop(*said[-1]) if len(self.files) > 1 else None)
+        found = self._found(kept, results, Drop(*said[-1]) if len(self.files) > 1 else None)
+        return replace(found, suspicion=self._suspicion(kept))
+
+    def _suspicion(self, kept: Sequence[Kept]) -> str | None:
+        """Why the labels of the boxes seem to mean others than the model's, by what is found where something is."""
+        task = self.files[0].artifact.manifest.task
+        assert isinstance(task, Detection)
+        called = Counter(pair for r in kept for pair in around(r.objects, r.boxes(0).above(task.threshold)))
+        right = sum(count for (meant, named), count in called.items() if meant == named)
+        return exchanged(called, right, self.labels, " of the boxes that are found")
 
     def _result(self, which: int, said: Sequence[bootstrap.Interval], matched: Sequence[Matched]) -> Result:
         figures = [Figure(name, *interval, len(matched)) for name, interval in zip(NAMES, said, strict=True)]

@@ -17,17 +17,9 @@ def suspicion(
 
     first  (right class, class named first) -> pictures
     """
-    pictures = first.total()
-    for shift in (1, -1):
-        moved = [count for (meant, named), count in first.items() if named == meant + shift]
-        if len(moved) > 1 and sum(moved) > max(ENOUGH, pictures / 2) and 4 * accuracy.top1.hits < pictures:
-            return (
-                f"the labels seem to be shifted by one: counted {'one higher' if shift > 0 else 'one lower'}, "
-                f"{sum(moved) / pictures:.1%} would be right, not {accuracy.top1.value:.1%}"
-            )
-    if said := _permuted(first, accuracy, labels):
+    if said := exchanged(first, accuracy.top1.hits, labels):
         return said
-    if pictures < ENOUGH or accuracy.top1.low > 1 / len(labels) or _always_one(first):
+    if first.total() < ENOUGH or accuracy.top1.low > 1 / len(labels) or _always_one(first):
         return None
     signs = []
     if accuracy.confidence >= 0.5:
@@ -42,6 +34,22 @@ def suspicion(
     )
 
 
+def exchanged(first: Counter[tuple[int, int]], hits: int, labels: Sequence[str], what: str = "") -> str | None:
+    """Why numbers of classes seem to be shifted by one, or to mean each other's names; None where they do not.
+
+    first  (right class, class named) -> how many of `what` is judged, of which `hits` are right
+    """
+    many = first.total()
+    for shift in (1, -1):
+        moved = [count for (meant, named), count in first.items() if named == meant + shift]
+        if len(moved) > 1 and sum(moved) > max(ENOUGH, many / 2) and 4 * hits < many:
+            return (
+                f"the labels seem to be shifted by one: counted {'one higher' if shift > 0 else 'one lower'}, "
+                f"{sum(moved) / many:.1%}{what} would be right, not {hits / many:.1%}"
+            )
+    return _permuted(first, hits, labels, what)
+
+
 def _always_one(first: Counter[tuple[int, int]]) -> bool:
     """Whether nearly every picture is answered alike: then it is the model that is wrong."""
     answers: Counter[int] = Counter()
@@ -50,7 +58,7 @@ def _always_one(first: Counter[tuple[int, int]]) -> bool:
     return answers.most_common(1)[0][1] > 0.9 * first.total()
 
 
-def _permuted(first: Counter[tuple[int, int]], accuracy: Accuracy, labels: Sequence[str]) -> str | None:
+def _permuted(first: Counter[tuple[int, int]], hits: int, labels: Sequence[str], what: str) -> str | None:
     """Classes that are answered as each other: each of them mostly as one other, no two as the same."""
     mostly: dict[int, tuple[int, int]] = {}
     of: Counter[int] = Counter()
@@ -68,5 +76,5 @@ def _permuted(first: Counter[tuple[int, int]], accuracy: Accuracy, labels: Seque
     )
     return (
         f"labels seem to be exchanged ({pairs}{', ...' if len(moved) > NAMED else ''}): put right, "
-        f"{(accuracy.top1.hits + gained) / first.total():.1%} would be right, not {accuracy.top1.value:.1%}"
+        f"{(hits + gained) / first.total():.1%}{what} would be right, not {hits / first.total():.1%}"
     )

@@ -77,6 +77,14 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apart: tuple[Apart, ...] = ()
     schema: Literal[1] = 1
 
+    def __repr__(self) -> str:
+        """In one line: each file's first figure, and what is lost."""
+        figures = [(result.artifact, result.headline) for result in self.results]
+        said = [f"{name} {f.name} {f.value:.1%} [{f.low:.1%}, {f.high:.1%}]" for name, f in figures]
+        if self.change and (drop := self.change.drop):
+            said.append(f"loses {drop.estimate:.1%} [{drop.low:.1%}, {drop.high:.1%}] against {self.change.reference}")
+        return f"Evaluation({', '.join(said) or 'answers compared'}, {self.pictures:,} pictures)"
+
 
 def evaluate(
     artifacts: Sequence[Artifact],

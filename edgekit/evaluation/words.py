@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edgekit.data.classes import brief
 from edgekit.evaluation.accuracy import Flip, Paired, drop_verdict
-from edgekit.evaluation.results import Change, Result, what_decides
+from edgekit.evaluation.results import Alike, Change, Result, what_decides
 from edgekit.evaluation.run import Evaluation
 from edgekit.runs import Learned
 from edgekit.statistics.figures import Figure
@@ -64,9 +64,13 @@ def change(c: Change) -> list[tuple[str, str]]:
         rows.append(
             (f"{c.figure} lost", f"{points(c.drop.estimate)} points [{points(c.drop.low)}, {points(c.drop.high)}]")
         )
-    rows += [(a.name, f"{a.value:.4f}" if "cosine" in a.name else f"{a.value:.2%}") for a in c.alike]
+    rows += [(a.name, _value(a)) for a in c.alike]
     p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (c.sqnr_db_p10, c.sqnr_db_p50))
     return [*rows, ("SQNR", f"median {p50}, lowest tenth below {p10}")]
+
+
+def _value(a: Alike) -> str:
+    return f"{a.value:.4f}" if "cosine" in a.name else f"{a.value:.2%}"
 
 
 def paired(p: Paired, *, verbose: bool = False) -> list[tuple[str, str]]:
@@ -128,7 +132,7 @@ def _unlabelled(c: Change, paired: Paired | None, max_drop: float) -> str:
     """Answers against answers: of classes that bounds what can be lost, of other tasks it says how alike they are."""
     limit = points(max_drop)
     if paired is None:
-        said = ", ".join(f"{a.name} {a.value:.4g}" for a in c.alike)
+        said = ", ".join(f"{a.name} {_value(a)}" for a in c.alike)
         return f"{c.candidate} against {c.reference}: {said}. What is lost, only {TELL.get(c.figure, 'classes')} tell."
     most = points(1 - paired.agreement.low)
     if drop_verdict(paired, max_drop) == "pass":

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgekit.calibration import Pictures
+from edgekit.layouts import DetectorLayout, layout_of, names, scale_of
 from edgekit.recipe import Recipe
-from edgekit.tasks import Detection
-from edgekit.tensors import Layout, Tensor
+from edgekit.tasks import Classification, Detection
+from edgekit.tensors import Axes, Tensor
 
 if TYPE_CHECKING:
     from edgekit.models import LoadedModel
@@ -22,6 +23,7 @@ class Exported:
     """What the exporter wrote.
 
     file                the file, inside the folder that was given
+    outputs             as the task has them; layout: how the file has them, if otherwise
     oldest_interpreter  CPU class -> the oldest interpreter known to answer rightly
     versions            the packages that made it
     how_to_load         Markdown for the artifact's README
@@ -34,18 +36,35 @@ class Exported:
     oldest_interpreter: dict[str, str]
     how_to_load: str = ""
     notes: tuple[str, ...] = ()
+    layout: DetectorLayout | None = None
 
 
-def answers(model: "LoadedModel", names: Sequence[str], batch: int) -> tuple[Tensor, ...]:
-    """The outputs of a file that answers as the module does, float32, channels first. names: as the file has them."""
-    roles = model.task.roles
-    return tuple(
+def output_names(model: "LoadedModel", recipe: Recipe) -> Sequence[str]:
+    """Of a file whose format has names for them."""
+    if isinstance(model.task, Classification):
+        return [model.task.scores.replace("-", "_")]
+    return names(recipe.layout) if recipe.layout else model.outputs
+
+
+def answers(
+    model: "LoadedModel", recipe: Recipe, file_names: Sequence[str], batch: int
+) -> tuple[tuple[Tensor, ...], DetectorLayout | None]:
+    """The outputs of a file that answers as the module does, float32, channels first, and how it has them, if otherwise.
+
+    file_names  as the file has them
+    """
+    roles, named = model.task.roles, model.outputs if recipe.layout else file_names
+    outputs = tuple(
         Tensor(name, (batch, *shape[1:]), "float32", _layout(role, len(shape)) if roles else "", role=role)
-        for name, role, shape in zip(names, model.outputs, model.answer_shapes, strict=True)
+        for name, role, shape in zip(named, model.outputs, model.answer_shapes, strict=True)
     )
+    if not recipe.layout:
+        return outputs, None
+    scale = scale_of(recipe.layout, recipe.target, model.preprocess.input_size)
+    return outputs, layout_of(recipe.layout, outputs, file_names, scale)
 
 
-def _layout(role: str, axes: int) -> Layout:
+def _layout(role: str, axes: int) -> Axes:
     return "NAC" if role in Detection.roles and axes == 3 else LAYOUTS.get(axes, "")
 
 
@@ -55,7 +74,7 @@ def assigned(outputs: Sequence[Tensor]) -> str:
     return f"{names[0]}," if len(names) == 1 else ", ".join(names)
 
 
-LAYOUTS: dict[int, Layout] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of axes
+LAYOUTS: dict[int, Axes] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of axes
 
 
 class Exporter(Protocol):

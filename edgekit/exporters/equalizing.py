@@ -17,7 +17,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from edgekit.exporters.folding import Convolution, Layer, alike, by_output, put_by_output
+from edgekit.exporters.folding import Convolution, alike, by_output, put_by_output
+from edgekit.exporters.following import REACH, follow, forget
 
 MARGIN = 3.0
 CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
@@ -32,24 +33,25 @@ RECTIFIERS = (functional.relu, functional.relu6, functional.leaky_relu, torch.re
 def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
     """Equalise a network with folded BatchNorms in place, by normalised pictures [n, 3, h, w].
 
-    Returns False, and leaves the network as it was, where torch.fx cannot trace it or the answers would change.
+    Returns False, and leaves the network as it was, where torch.fx cannot follow it or the answers would change.
     """
     try:
-        graph = _Tracer().trace(folded)
+        graph = follow(folded, pictures)
     except Exception:  # control flow that depends on values: fx raises many kinds
         return False
+    finally:
+        forget(folded)
     before = {name: tensor.clone() for name, tensor in folded.state_dict().items()}
     wanted = folded(pictures[:2])
     network = _Network(folded, graph)
-    depthwise, linear = network.depthwise_pairs(), network.linear_groups()
-    reach = _reach(network, {k for _, k, _ in depthwise} | {k for members, _ in linear for k in members}, pictures)
-    for producer, activation, consumer in depthwise:
-        top = 6.0 if network.clips(producer, activation) else float(reach[activation].max())
-        factor = (top / (MARGIN * reach[activation]).clamp_min(1e-9)).clamp(1, CAP)
+    for producer, activation, consumer in network.depthwise_pairs():
+        reach = activation.meta[REACH]
+        top = 6.0 if network.clips(producer, activation) else float(reach.max())
+        factor = (top / (MARGIN * reach).clamp_min(1e-9)).clamp(1, CAP)
         _multiply(network.convolution(producer), factor)
         network.convolution(consumer).weight /= factor.view(-1, 1, 1, 1)
-    for members, consumers in linear:
-        span = torch.stack([reach[k] for k in members]).amax(0)
+    for members, consumers in network.linear_groups():
+        span = torch.stack([k.meta[REACH] for k in members]).amax(0)
         factor = (span.max() / span.clamp_min(1e-9)).clamp(1, CAP) ** SHARE
         for producer in members & set(network.convolutions):
             _multiply(network.convolution(producer), factor)
@@ -60,11 +62,6 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
         return True
     folded.load_state_dict(before)
     return False
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Layer) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Network:
@@ -150,21 +147,6 @@ class _Network:
             if known and dense and readers:
                 groups.append((members, readers))
         return groups
-
-
-def _reach(network: _Network, nodes: set[fx.Node], pictures: torch.Tensor) -> dict[fx.Node, torch.Tensor]:
-    """The largest magnitude of every channel of some nodes' values."""
-    reach: dict[fx.Node, torch.Tensor] = {}
-
-    class Watcher(fx.Interpreter):
-        def run_node(self, n: fx.Node) -> object:
-            value = super().run_node(n)
-            if n in nodes:
-                reach[n] = value.abs().amax((0, 2, 3))
-            return value
-
-    Watcher(network.module, graph=network.graph).run(pictures)
-    return reach
 
 
 def _multiply(layer: Convolution, factor: torch.Tensor) -> None:

@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
+from edgekit.layouts import Pair, scale_of
 from edgekit.preprocess import Preprocess
-from edgekit.recipe import Recipe
+from edgekit.recipe import LayoutName, Recipe
 
 SCOPE = "model"  # the attribute of ExportWrapper that holds the network
 
@@ -12,7 +13,8 @@ SCOPE = "model"  # the attribute of ExportWrapper that holds the network
 class ExportWrapper(nn.Module):
     """Raw pixels (or normalised floats) in; out comes what the network answers, a tensor or a tuple of them.
 
-    Takes [n, channels, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded, normalised float32 when not.
+    Takes [n, channels, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded (0..1 where the recipe's unit
+    says so), normalised float32 when not. Boxes and scores come out in the recipe's layout.
     """
 
     scale: torch.Tensor
@@ -24,11 +26,14 @@ class ExportWrapper(nn.Module):
         self.folded = recipe.folds
         self.softmax = recipe.softmax
         self.traced_type = traced_type
+        self.layout = recipe.layout
+        self.shares = scale_of(recipe.layout, recipe.target, spec.input_size) if recipe.layout else (1.0, 1.0)
         mean, std = torch.tensor(spec.mean).double(), torch.tensor(spec.std).double()
+        levels = 255 / recipe.unit
         # (pixel - 255 * mean) / (255 * std) as a multiplication and an addition over whole rows of a picture, because
         # runtimes are slow at spreading three numbers over a picture: a quarter of MobileNetV2's time as integers
         width = spec.input_size[1]
-        self.register_buffer("scale", (1 / (255 * std)).float().repeat(width))
+        self.register_buffer("scale", (1 / (levels * std)).float().repeat(width))
         self.register_buffer("shift", (-mean / std).float().repeat(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
@@ -40,7 +45,22 @@ class ExportWrapper(nn.Module):
             rows = x.permute(0, 2, 3, 1).flatten(2) * self.scale + self.shift
             x = rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
         answer: torch.Tensor | tuple[torch.Tensor, ...] = self.model(x)
+        if self.layout and isinstance(answer, tuple):
+            boxes, scores = answer
+            return laid_out(self.layout, boxes, scores, self.shares)
         return _probabilities(answer) if self.softmax and isinstance(answer, torch.Tensor) else answer
+
+
+def laid_out(
+    name: LayoutName, boxes: torch.Tensor, scores: torch.Tensor, scale: Pair
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """Boxes [n, a, 4], x1 y1 x2 y2, and scores [n, a, c] as a layout has them (see layouts.py)."""
+    left, top, right, bottom = boxes.chunk(4, 2)
+    wide, high = scale
+    x, y, w, h = (left + right) / (2 * wide), (top + bottom) / (2 * high), (right - left) / wide, (bottom - top) / high
+    if name == "mediapipe":
+        return torch.cat([y, x, h, w], 2), scores
+    return torch.cat([x, y, w, h, scores], 2).transpose(1, 2)
 
 
 def _probabilities(scores: torch.Tensor) -> torch.Tensor:

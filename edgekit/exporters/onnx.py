@@ -68,10 +68,13 @@ class OnnxExporter:
         else:
             file.write_bytes(blob)
         shape = made.input.shape
-        outputs = answers(model, [output.name for output in made.graph.graph.output], shape[0])
+        outputs, layout = answers(model, recipe, [output.name for output in made.graph.graph.output], shape[0])
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(
-            file=file.name, shape=[1, *shape[1:]], dtype=recipe.input_type, answers=assigned(outputs)
+            file=file.name,
+            shape=[1, *shape[1:]],
+            dtype=recipe.input_type,
+            answers=assigned(layout.outputs if layout else outputs),
         )
         runtime = _oldest(made.graph.opset_import[0].version)
         if recipe.ort:
@@ -79,7 +82,7 @@ class OnnxExporter:
         floor = {"any CPU" if recipe.quantize.int8_for == "any" else "ARM, and x86-64 with VNNI": runtime}
         floats = recipe.ort and recipe.quantize.scheme != "int8-static" and model.family != "attention"
         notes = (*made.notes, *([SLOWER_FLOATS] if floats else []))
-        return Exported(file, made.input, outputs, versions, floor, how, notes)
+        return Exported(file, made.input, outputs, versions, floor, how, notes, layout)
 
 
 def _oldest(opset: int) -> str:

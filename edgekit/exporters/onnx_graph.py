@@ -10,11 +10,13 @@ import torch
 from onnx import numpy_helper
 
 from edgekit.errors import ExportError
+from edgekit.exporters import ultralytics
 from edgekit.exporters.diagnose import diagnose
 from edgekit.models import LoadedModel
+from edgekit.preprocess import Preprocess
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
-from edgekit.tasks import Classification, Segmentation, Task
+from edgekit.tasks import Classification, Detection, Segmentation, Task
 
 
 def build(
@@ -120,6 +122,8 @@ def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> Non
     entries = {f"model_info {key}": value for key, value in model_info(loaded, recipe, model).items()}
     if loaded.labels:
         entries["labels"] = json.dumps(loaded.labels, ensure_ascii=False)
+    if recipe.layout == "ultralytics":
+        entries |= ultralytics.as_texts(ultralytics.metadata(loaded))
     entries["edgekit"] = f"{loaded.name}, {recipe.quantize.scheme}"
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
@@ -138,8 +142,8 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
     """
     spec = loaded.preprocess
     mean = [0.0] * spec.channels if recipe.folds else [255 * v for v in spec.mean]
-    scale = [1.0] * spec.channels if recipe.folds else [255 * v for v in spec.std]
-    told = _kind(loaded.task, graph)
+    scale = [recipe.unit] * spec.channels if recipe.folds else [255 * v for v in spec.std]
+    told = _detector(loaded.task, recipe, spec) if isinstance(loaded.task, Detection) else _kind(loaded.task, graph)
     if loaded.labels:
         told["labels"] = " ".join(label.replace(" ", "_") for label in loaded.labels)
     return told | {
@@ -148,6 +152,20 @@ def model_info(loaded: LoadedModel, recipe: Recipe, graph: onnx.ModelProto) -> d
         "resize_type": RESIZES[spec.crop_mode],
         "reverse_input_channels": "NO",
     }
+
+
+def _detector(task: Detection, recipe: Recipe, spec: Preprocess) -> dict[str, str]:
+    """By the name of the model with the same tensor, of two layouts; without a layout the Model API is told no kind."""
+    if recipe.layout is None:
+        return {}
+    told = {
+        "model_type": "YOLOv8",
+        "confidence_threshold": f"{task.threshold:g}",
+        "nms_execute": str(task.nms is not None),
+        "nms_max_predictions": str(task.limit),
+        "pad_value": str(spec.pad),
+    }
+    return told | ({"iou_threshold": f"{task.nms.iou:g}"} if task.nms else {})
 
 
 def _kind(task: Task, graph: onnx.ModelProto) -> dict[str, str]:

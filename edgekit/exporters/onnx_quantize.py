@@ -25,13 +25,12 @@ from edgekit import overflow
 from edgekit.errors import RecipeError
 from edgekit.exporters import onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
-from edgekit.exporters.ranges import Channels, Range, Ranges
+from edgekit.exporters.ranges import Channels, Range, Ranges, batches
 from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
 Grid = NDArray[np.float32]
 LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
-FETCHED = 256 * 2**20  # bytes of activations that are looked at in one run: a U-Net of 512 x 512 has gigabytes
 Placement = Literal["every operator", "layers' inputs"]
 
 
@@ -79,6 +78,7 @@ def quantize(
     placement: Placement = "every operator",
     *,
     decodes: bool = False,
+    by_channel: bool = False,
 ) -> onnx.ModelProto:
     """A float graph as the recipe's scheme.
 
@@ -87,6 +87,7 @@ def quantize(
     placement  int8-static: what gets integers. ONNX Runtime runs an operator in integers where all around it is;
                OpenVINO fuses what follows a layer into it, in float, and wants nothing but the layers' inputs.
     decodes    what follows the last layers makes pixels of what they answer, and stays in float
+    by_channel  int8-static: depthwise convolutions read integers with a scale for each channel (see onnx_depthwise.py)
     """
     kept = kept_float(model, recipe, decodes=decodes)
     match recipe.quantize.scheme:
@@ -99,7 +100,7 @@ def quantize(
         case "int8-weight-only":
             return _weight_only(model, grids, kept)
         case _:
-            return _static(model, recipe, pixels, feed, grids, work, placement, kept)
+            return _static(model, recipe, pixels, feed, grids, work, placement, kept, by_channel=by_channel)
 
 
 def kept_float(model: onnx.ModelProto, recipe: Recipe, *, decodes: bool) -> list[str]:
@@ -156,10 +157,12 @@ def _static(
     work: Path,
     placement: Placement,
     kept: list[str],
+    *,
+    by_channel: bool,
 ) -> onnx.ModelProto:
     """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
     _name_apart(model)
-    depthwise = onnx_depthwise.inputs(model) if placement == "layers' inputs" else {}
+    depthwise = onnx_depthwise.inputs(model) if by_channel else {}
     channels = Channels(depthwise.values())
     ranges = collect_ranges(model, recipe, feed, channels)
     if pixels:
@@ -326,7 +329,7 @@ def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int,
 def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels: Channels) -> dict[str, Range]:
     """The range of every float activation over the calibration pictures, read from the float graph; `channels` sees them too.
 
-    A picture runs as often as it takes to fetch all of them, FETCHED bytes at a time.
+    A picture runs as often as it takes to fetch all of them (ranges.batches).
     """
     shown = onnx.shape_inference.infer_shapes(model)
     computed = {name for node in shown.graph.node for name in node.output}  # value_info lists constants too
@@ -338,30 +341,21 @@ def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels:
     pooled = {v.name for v in floats if _pooled(v)}
     del shown.graph.output[:]
     shown.graph.output.extend(floats)
-    batches = _batches(floats)
+    fetched = batches({v.name: _bytes(v) for v in floats})
     session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
     given = model.graph.input[0].name
     seen = Ranges()
     for tensor in feed():
-        for names in batches:
+        for names in fetched:
             for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
                 seen.see(name, values, pooled=name in pooled)
                 channels.see(name, values)
     return seen.found(recipe.quantize.ranges)
 
 
-def _batches(values: list[onnx.ValueInfoProto]) -> list[list[str]]:
-    """Names of float tensors, so that those of a batch have FETCHED bytes at most, or are one."""
-    batches: list[list[str]] = []
-    left = 0
-    for value in values:
-        size = 4 * math.prod(max(d.dim_value, 1) for d in value.type.tensor_type.shape.dim)
-        if size > left:
-            batches.append([])
-            left = FETCHED
-        batches[-1].append(value.name)
-        left -= size
-    return batches
+def _bytes(value: onnx.ValueInfoProto) -> int:
+    elements: int = math.prod(max(d.dim_value, 1) for d in value.type.tensor_type.shape.dim)
+    return 4 * elements
 
 
 def _pooled(value: onnx.ValueInfoProto) -> bool:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import msgspec
 import openvino
+from openvino._offline_transformations import apply_moc_transformations
 from openvino.preprocess import PrePostProcessor
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError
-from edgekit.exporters import Exported, Say, answers, assigned
+from edgekit.exporters import Exported, Say, answers, assigned, ultralytics
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
@@ -51,21 +52,27 @@ class OpenvinoExporter:
             read = openvino.Core().read_model(made.graph.SerializeToString())
         except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
             raise ExportError(f"OpenVINO cannot read the ONNX graph: {str(error).strip().splitlines()[-1]}") from error
-        converted = _embed(read, recipe, model.preprocess)
+        converted = _embed(_tidied(read), recipe, model.preprocess)
         for key, value in onnx_graph.model_info(model, recipe, made.graph).items():
             converted.set_rt_info(value, ["model_info", key])
         _name(converted)
         file = out / "model.xml"
+        if recipe.layout == "ultralytics":
+            (out / "metadata.yaml").write_text(ultralytics.as_yaml(ultralytics.metadata(model)), "utf-8")
         openvino.save_model(converted, file, compress_to_fp16=recipe.quantize.scheme == "fp16")
         batch, channels, height, width = made.input.shape
-        shape = (batch, height, width, channels) if recipe.folds else made.input.shape
-        given = Tensor(made.input.name, shape, recipe.input_type, "NHWC" if recipe.folds else "NCHW")
-        outputs = answers(model, [output.name for output in made.graph.graph.output], batch)
+        last = recipe.folds and recipe.layout != "ultralytics"
+        shape = (batch, height, width, channels) if last else made.input.shape
+        scale = recipe.unit if recipe.unit != 1 else None
+        given = Tensor(made.input.name, shape, recipe.input_type, "NHWC" if last else "NCHW", scale)
+        outputs, layout = answers(model, recipe, [output.name for output in made.graph.graph.output], batch)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        how = HOW_TO_LOAD.format(shape=[1, *shape[1:]], dtype=recipe.input_type, answers=assigned(outputs))
+        how = HOW_TO_LOAD.format(
+            shape=[1, *shape[1:]], dtype=recipe.input_type, answers=assigned(layout.outputs if layout else outputs)
+        )
         cpus = "x86-64" if recipe.quantize.int8_for == "any" else "x86-64 with VNNI"
         floor = {cpus: f"OpenVINO {versions['openvino']} (none older was tried)"}
-        return Exported(file, given, outputs, versions, floor, how, (*notes, *made.notes))
+        return Exported(file, given, outputs, versions, floor, how, (*notes, *made.notes), layout)
 
 
 def _inner(recipe: Recipe, family: str) -> tuple[Recipe, tuple[str, ...]]:
@@ -84,19 +91,34 @@ def _inner(recipe: Recipe, family: str) -> tuple[Recipe, tuple[str, ...]]:
     return msgspec.structs.replace(recipe, fold=False, input="float32", quantize=quantize), notes
 
 
+def _tidied(model: openvino.Model) -> openvino.Model:
+    """Without what reading ONNX leaves behind, as OpenVINO's own converter writes files: half of an int8 graph is pairs that
+    become one FakeQuantize, and shapes that are known.
+
+    It would also make one operator of an attention's products and softmax, which OpenVINO does anyhow when it compiles: such
+    a network stays as it was read, so that its file says what is computed in integers.
+    """
+    tidy = model.clone()
+    apply_moc_transformations(tidy, cf=False)
+    fused = any(operator.get_type_name() == "ScaledDotProductAttention" for operator in tidy.get_ops())
+    return model if fused else tidy
+
+
 def _embed(model: openvino.Model, recipe: Recipe, spec: Preprocess) -> openvino.Model:
     """Pixels as decoders give them, uint8 NHWC, in front of the network: OpenVINO fuses all of it at no cost.
 
-    Without folding the network stays as it is: normalised floats, NCHW.
+    Without folding the network stays as it is: normalised floats, NCHW. Readers of Ultralytics' files give 0..1, NCHW.
     """
     steps = PrePostProcessor(model)
     given = steps.input()
     given.model().set_layout(openvino.Layout("NCHW"))
     if recipe.folds:
         pixels = openvino.Type.u8 if recipe.input_type == "uint8" else openvino.Type.f32
-        given.tensor().set_element_type(pixels).set_layout(openvino.Layout("NHWC"))
+        axes = "NCHW" if recipe.layout == "ultralytics" else "NHWC"
+        given.tensor().set_element_type(pixels).set_layout(openvino.Layout(axes))
         normalise = given.preprocess().convert_element_type(openvino.Type.f32)
-        normalise.mean([255 * v for v in spec.mean]).scale([255 * v for v in spec.std])
+        levels = 255 / recipe.unit
+        normalise.mean([levels * v for v in spec.mean]).scale([levels * v for v in spec.std])
     return steps.build()
 
 

@@ -19,6 +19,7 @@ from edgekit.exporters.spreading import spread
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess, normalise
 from edgekit.recipe import Recipe
+from edgekit.tasks import Detection
 
 PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
 
@@ -49,12 +50,12 @@ def prepare(
     """The network with the weights that the recipe asks for.
 
     pair_safe       see rounding.py
-    floats_between  in the file, only what layers read becomes integers
+    floats_between  in the file, only what layers read becomes integers: channels are spread in front of them
     by_channel      see rounding.py
     """
     if not (recipe.rounds_against_pictures or recipe.equalizes):
         return Prepared(model.module)
-    pictures = first(calibration, model.preprocess)
+    pictures = first(calibration, model.preprocess, crowded=isinstance(model.task, Detection))
     folded = fold_batch_norm(model.module, pictures)
     if folded is None:
         note = (
@@ -64,7 +65,7 @@ def prepare(
         say(note)
         return Prepared(model.module, (note,))
     notes: tuple[str, ...] = ()
-    if recipe.equalizes and floats_between:
+    if recipe.quantize.equalize and floats_between:
         say("spreading channels over what the calibration pictures reach")
         even = spread(folded, pictures)
         if even is None:
@@ -103,9 +104,15 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
             yield f"weights are rounded to nearest in {', '.join(names[:3])}{more}: {why}"
 
 
-def first(calibration: Pictures, spec: Preprocess) -> torch.Tensor:
-    """The first calibration pictures, normalised: float32 [n, c, h, w]."""
+def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> torch.Tensor:
+    """The first calibration pictures, normalised: float32 [n, c, h, w].
+
+    crowded  of a detector, which looks at large pictures for what fills few of their places: up to four times as many
+    """
     height, width = spec.input_size
-    count = min(max(4, PICTURES * 224 * 224 // (height * width)), 8 * PICTURES)
+    fit = PICTURES * 224 * 224 / (height * width)
+    if crowded:
+        fit = max(fit, min(4 * fit, PICTURES))
+    count = min(max(4, int(fit)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
     return torch.from_numpy(normalise(pixels, spec).transpose(0, 3, 1, 2).copy())

@@ -1,6 +1,6 @@
 """Ranges of activations over calibration pictures, for whichever quantizer asks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ from edgekit.preprocess import Pixels, Preprocess, normalise
 SAMPLED = 2048  # values of one tensor and picture that the search for a range looks at
 PICTURES = 128  # whose sampled values are kept: 1 MB a tensor, and a Swin has hundreds
 SHRINK = np.linspace(0.3, 1, 15)
+
+FETCHED = 256 * 2**20  # bytes of activations that are looked at in one run: a U-Net of 512 x 512 has gigabytes
 
 Range = tuple[float, float]
 HALF = 0.5  # of what pixels can be: pictures that reach less are said
@@ -79,6 +81,19 @@ class Channels:
         steps = (high - low) / 255
         steps = np.maximum(steps, max(1e-5 * steps.max(), 1e-12)).astype(np.float32)  # a channel may be silent
         return steps, np.rint(-low / steps).astype(np.uint8)
+
+
+def batches(sizes: Mapping[str, int]) -> list[list[str]]:
+    """Names of tensors, by how many bytes they have, so that those of a batch have FETCHED bytes at most, or are one."""
+    found: list[list[str]] = []
+    left = 0
+    for name, size in sizes.items():
+        if size > left:
+            found.append([])
+            left = FETCHED
+        found[-1].append(name)
+        left -= size
+    return found
 
 
 def pixel_range(pictures: Iterable[Pixels], spec: Preprocess) -> tuple[Range, str]:

@@ -75,12 +75,14 @@ class TfliteExporter:
         wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
         with silenced():  # ten seconds of imports, which a wrong request must not wait for
-            from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
+            from edgekit.exporters import mediapipe, tflite_convert, tflite_file, tflite_hardswish, tflite_quantize
         last = _channels_last(model)
         shape = model.preprocess.shape
         converted = tflite_convert.convert(wrapper, traced, shape, out / "converter.log", last=last)
         converted = tflite_file.mend(converted)
         tflite_file.check_kernels(converted)
+        if static:
+            converted = tflite_hardswish.with_products(converted)
         if scheme != "fp32":
             say(f"quantizing: {scheme}")
             float_file = out / "float.tflite"
@@ -96,12 +98,19 @@ class TfliteExporter:
         (out / "converter.log").unlink()
         interpreter = Interpreter(str(file))
         given = _input(interpreter.get_input_details()[0])
-        outputs = answers(model, [output["name"] for output in interpreter.get_output_details()], 1)
+        if recipe.unit != 1:
+            given = msgspec.structs.replace(given, scale=recipe.unit)
+        outputs, layout = answers(model, recipe, [o["name"] for o in interpreter.get_output_details()], 1)
         outputs = tuple(_turned(tensor) if i in last else tensor for i, tensor in enumerate(outputs))
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        arrays = ", ".join(f"{i} to {_kotlin_array(tensor.shape)}" for i, tensor in enumerate(outputs))
-        how = HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype, answers=assigned(outputs), arrays=arrays)
-        return Exported(file, given, outputs, versions, floor, how, prepared.notes)
+        own = layout.outputs if layout else outputs
+        arrays = ", ".join(f"{i} to {_kotlin_array(tensor.shape)}" for i, tensor in enumerate(own))
+        how = HOW_TO_LOAD.format(shape=list(given.shape), dtype=given.dtype, answers=assigned(own), arrays=arrays)
+        notes = prepared.notes
+        if recipe.layout == "mediapipe" and model.preprocess.crop_mode != "squash":
+            say(mediapipe.STRETCHES)
+            notes = (*notes, mediapipe.STRETCHES)
+        return Exported(file, given, outputs, versions, floor, how, notes, layout)
 
 
 def _kotlin_array(shape: Sequence[int]) -> str:
@@ -123,7 +132,8 @@ def _turned(tensor: Tensor) -> Tensor:
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
     """The calibration pictures as the float file takes them: [1, h, w, c]."""
     for pixels in pictures:
-        yield (pixels.astype(np.float32) if recipe.folds else normalise(pixels, model.preprocess))[None]
+        folded = pixels.astype(np.float32) / np.float32(recipe.unit)
+        yield (folded if recipe.folds else normalise(pixels, model.preprocess))[None]
 
 
 def _input(details: Mapping[str, Any]) -> Tensor:

@@ -1,14 +1,15 @@
 """The schemes, in ai-edge-quantizer's terms."""
 
-import copy
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_litert.schema_py_generated import BuiltinOperator as Builtin
+from ai_edge_litert.schema_py_generated import TensorType
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 from ai_edge_quantizer import recipe as recipes
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from edgekit.errors import RecipeError
 from edgekit.exporters import tflite_gates as gates
-from edgekit.exporters.ranges import Ranges
+from edgekit.exporters.ranges import Ranges, batches
+from edgekit.exporters.tflite_file import pack
 from edgekit.inspection.tflite import LAYERS, kind, module_paths
 from edgekit.recipe import Recipe
 
@@ -71,16 +73,19 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed, *, decodes: bool) -> b
         q.update_quantization_recipe(".*", Op.INPUT, _uint8_config())
     q.update_quantization_recipe(".*", Op.OUTPUT, algorithm_key=Algorithm.NO_QUANTIZE)
     _keep_float(q, recipe, float_file, decodes=decodes)
-    name = (
-        Interpreter(str(float_file)).get_input_details()[0]["name"].removeprefix("serving_default_").partition(":")[0]
-    )
-    first = next(feed())
-    # One picture gives the shape of the answer; the ranges themselves are ours: the library's are a moving average
-    # that depends on the pictures' order and costs up to 20 points of agreement.
-    known = q.calibrate({"serving_default": [{name: first}]}, num_threads=1)
-    return bytes(
-        q.quantize(collect_ranges(float_file, recipe, feed, known), enable_progress_report=False).quantized_model
-    )
+    known = _inside(q, float_file, feed) | collect_ranges(float_file, recipe, feed)
+    return bytes(q.quantize(known, enable_progress_report=False).quantized_model)
+
+
+def _inside(q: Any, float_file: Path, feed: Feed) -> Known:
+    """The quantizer's own ranges, of one picture, for composite operators, which are graphs themselves: an interpreter does not
+    say what happens in there. litert-torch writes out those that it knows (GroupNorm)."""
+    if len(flatbuffer.read_model(str(float_file)).subgraphs) == 1:
+        return {}
+    name = Interpreter(str(float_file)).get_input_details()[0]["name"]
+    name = name.removeprefix("serving_default_").partition(":")[0]
+    found: Known = q.calibrate({"serving_default": [{name: next(feed())}]}, num_threads=1)
+    return found
 
 
 def _squashing(model: Any) -> list[Any]:
@@ -165,40 +170,57 @@ def _leave(q: Any, scopes: set[str]) -> None:
         q.update_quantization_recipe(f"^{re.escape(scope)}$", Op.ALL_SUPPORTED, algorithm_key=Algorithm.NO_QUANTIZE)
 
 
-def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed, known: Known) -> Known:
-    """`known` with its ranges replaced by those of every activation over the calibration pictures, read from the float file."""
+def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed) -> Known:
+    """The range of every activation over the calibration pictures, read from the float file, as the quantizer takes it.
+
+    Its own are a moving average that depends on the pictures' order and costs up to 20 points of agreement. A picture runs as
+    often as it takes to see all activations (ranges.batches), so that memory does not grow with their number.
+    """
+    model = flatbuffer.read_model(str(float_file))
+    made, given = _activations(model)
+    seen, smooth = Ranges(), gates.Smooth(float_file)
+    for names in batches({name: 4 * math.prod(map(abs, shape)) for name, shape in made.items()}):
+        interpreter, index = _showing(model, names)
+        for tensor in feed():
+            interpreter.set_tensor(index[given], tensor)
+            interpreter.invoke()
+            for name in names:
+                values = interpreter.get_tensor(index[name])
+                seen.see(name, values, pooled=values.ndim < 4 or values.shape[1:3] == (1, 1))
+                smooth.see(name, values)
+    found = seen.found(recipe.quantize.ranges)
+    if recipe.quantize.ranges == "mse":
+        found = smooth.found(found)
+    if recipe.folds:
+        found[given] = 0.0, 255.0 / recipe.unit  # scale 1, zero point 0: the stored number is the pixel
+    floors = bias_floors(float_file)
+    ranges: Known = {}
+    for name, shape in made.items():
+        low, high = found.get(name, (0.0, 0.0))  # nothing but infinities
+        high = max(high, low + 255 * floors.get(name, 0.0))
+        ranges[name] = {key: np.full([1] * len(shape), v, np.float32) for key, v in (("min", low), ("max", high))}
+    return ranges
+
+
+def _activations(model: Any) -> tuple[dict[str, list[int]], str]:
+    """The shapes of what goes in and of every float tensor that an operator makes, by name; the name of what goes in."""
+    graph = model.subgraphs[0]
+    computed = [i for operator in graph.operators for i in operator.outputs]
+    floats = [graph.tensors[i] for i in (*graph.inputs, *computed) if graph.tensors[i].type == TensorType.FLOAT32]
+    return {t.name.decode(): list(t.shape) for t in floats}, graph.tensors[graph.inputs[0]].name.decode()
+
+
+def _showing(model: Any, names: Sequence[str]) -> tuple[Interpreter, dict[str, int]]:
+    """An interpreter of the model that keeps some tensors besides what goes in; and the place of each tensor by its name."""
+    graph, index = model.subgraphs[0], {t.name.decode(): i for i, t in enumerate(model.subgraphs[0].tensors)}
+    graph.outputs = [i for i in map(index.__getitem__, names) if i not in graph.inputs]
     interpreter = Interpreter(
-        str(float_file),
+        model_content=pack(model, b"TFL3"),
         num_threads=1,
-        experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
-    given = interpreter.get_input_details()[0]
-    index = {t["name"]: t["index"] for t in interpreter.get_tensor_details() if t["dtype"] == np.float32}
-    names = [k for k in known if k in index and np.size(known[k].get("min", [])) == 1]
-    seen, smooth = Ranges(), gates.Smooth(float_file)
-    for tensor in feed():
-        interpreter.set_tensor(given["index"], tensor)
-        interpreter.invoke()
-        for k in list(names):
-            try:
-                values = interpreter.get_tensor(index[k])
-            except ValueError:  # no data behind this tensor
-                names.remove(k)
-                continue
-            seen.see(k, values, pooled=values.ndim < 4 or values.shape[1:3] == (1, 1))
-            smooth.see(k, values)
-    ranges = copy.deepcopy(known)
-    floors = bias_floors(float_file)
-    found = seen.found(recipe.quantize.ranges)
-    for k, (low, high) in (smooth.found(found) if recipe.quantize.ranges == "mse" else found).items():
-        if recipe.folds and k == given["name"]:
-            low, high = 0.0, 255.0  # scale 1, zero point 0: the stored number is the pixel
-        high = max(high, low + 255 * floors.get(k, 0.0))
-        for key, value in (("min", low), ("max", high)):
-            ranges[k][key] = np.full_like(np.asarray(known[k][key], np.float32), value)
-    return ranges
+    return interpreter, index
 
 
 BIASED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")

@@ -47,7 +47,7 @@ class TorchExporter:
             "x", shape, recipe.input_type, "NCHW", *((1.0, -128) if recipe.input_type == "int8" else (None, None))
         )
         versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
-        outputs = answers(model, model.outputs, 1)
+        outputs, _ = answers(model, recipe, model.outputs, 1)
         named = assigned(outputs).removesuffix(",")
         how = HOW_TO_LOAD.format(shape=list(shape), dtype=recipe.input_type, answers=named)
         return Exported(file, given, outputs, versions, {}, how)

@@ -124,6 +124,12 @@ class Verdict(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     schema: Literal[1] = 1
 
+    def __repr__(self) -> str:
+        """In one line: what is not passed, and the outcome of all."""
+        said = [f"{check.metric} {check.outcome}" for check in self.checks if check.outcome != "pass"]
+        passed = sum(check.outcome == "pass" for check in self.checks)
+        return f"Verdict({self.outcome}: {', '.join([*said, f'{passed} checks pass'])})"
+
     @property
     def outcome(self) -> Outcome:
         outcomes = [check.outcome for check in self.checks]

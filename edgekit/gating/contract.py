@@ -12,6 +12,7 @@ import msgspec
 from edgekit.artifact import Artifact, Model
 from edgekit.inspection import Inspection, Port
 from edgekit.preprocess import Preprocess
+from edgekit.recipe import LayoutName
 from edgekit.tasks import Task, name_of
 from edgekit.tensors import Tensor
 
@@ -35,6 +36,7 @@ class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocess: Preprocess
     folded: bool
     labels: tuple[str, ...]
+    layout: LayoutName | None = None
 
 
 class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,12 +52,12 @@ def contract(model: Model, seen: Inspection | None) -> Contract:
     """Of a model of which inspection has `seen` so much; None for a format that it does not read."""
     manifest = model.manifest if isinstance(model, Artifact) else None
     ports = (seen.inputs, seen.outputs) if seen and seen.inputs and seen.outputs else None
-    told = (manifest.inputs, manifest.outputs) if manifest else ((), ())
+    told = (manifest.inputs, manifest.file_outputs) if manifest else ((), ())
     takes, answers = (_ends(found, tensor) for found, tensor in zip(ports or (None, None), told, strict=True))
     meaning = None
     if isinstance(model, Artifact):
         m = model.manifest
-        meaning = Meaning(m.task, m.preprocess, m.folded, tuple(model.labels()))
+        meaning = Meaning(m.task, m.preprocess, m.folded, tuple(model.labels()), m.layout.name if m.layout else None)
     return Contract(model.target, takes, answers, meaning)
 
 

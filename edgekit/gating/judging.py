@@ -1,6 +1,7 @@
 """Which checks can be made of a candidate and its baseline, and making them."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from edgekit.benchmarking.harness import COUNTED
 from edgekit.data import DataSet
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import EdgekitError, RequestError, UnsupportedError
-from edgekit.evaluation import STATE, evaluate
+from edgekit.evaluation import STATE, evaluate, open_for
+from edgekit.evaluation.opening import AS_IN_THE_FILE
 from edgekit.gating import Check, Limits, Outcome, Verdict, baseline, checks
 from edgekit.gating.baseline import Baseline, Numbers
 from edgekit.gating.contract import contract
@@ -26,6 +28,27 @@ from edgekit.runtimes import Options
 from edgekit.statistics.intervals import estimate
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]  # so many steps of what; called for each
+
+
+def judged_on(
+    model: Model,
+    data: str | os.PathLike[str] | None,
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    images: str | None = None,
+    masks: str | None = None,
+    ignore: int | str | None = AS_IN_THE_FILE,
+) -> DataSet | None:
+    """The pictures for the check of accuracy; None where none are named. Raises RequestError, and as `open_for`."""
+    if data is None:
+        if labels or images or masks or ignore != AS_IN_THE_FILE:
+            flag = "--labels" if labels else "--images" if images else "--masks" if masks else "--ignore"
+            raise RequestError(f"{flag} says what is on the pictures of --data", hint="--data DIR")
+        return None
+    if not isinstance(model, Artifact):
+        raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
+    truth = Path(labels) if labels else None
+    return open_for(model, Path(data), labels_file=truth, images=images, masks=masks, ignore=ignore)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgekit import zoo
 from edgekit.data.labels import FORM, Names, read_names
-from edgekit.errors import DataError, WeightsError
+from edgekit.errors import DataError, RequestError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
 from edgekit.models import adapting, detecting, picking, weights
 from edgekit.models.adapting import Adapted
@@ -75,6 +75,11 @@ def plan(recipe: Recipe, module: nn.Module | None = None) -> Plan:
     """
     if recipe.labels:
         read_names(Path(recipe.labels))
+    if recipe.channel_order and (module is not None or not zoo.is_of_timm(recipe.model, recipe.weights)):
+        raise RequestError(
+            f"--channel-order is of a YOLOX with a file of weights, and this is {recipe.model}",
+            hint="drop it; a module that learned BGR: a function that wraps it and flips, net(x.flip(1))",
+        )
     if module is not None:
         return given.plan(recipe, module)
     if zoo.is_run(recipe.model) or zoo.is_run(recipe.weights):

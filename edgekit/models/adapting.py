@@ -13,7 +13,7 @@ import msgspec
 import torch
 from torch import nn
 
-from edgekit.errors import RequestError
+from edgekit.errors import EdgekitError, RequestError, UnsupportedError
 from edgekit.models import detecting
 from edgekit.models.answers import PROBABLE, ending
 from edgekit.models.headless import Tokens, grid, has_tokens, pooling
@@ -106,7 +106,7 @@ def adapt(
         module = Tokens(net)
         seen = look(module, size, channels)
     detecting.check_answers(seen, None if recipe.asks == "auto" else recipe.asks)
-    given = tensors(seen.answer)
+    given = _given(seen, recipe)
     detecting.check_apart(given, recipe)
     found = Found(net, seen, given, _main(given), labels, own)
     task, why = decide(found, recipe)
@@ -133,6 +133,29 @@ def adapt(
             return _detector(adapted, found, chosen, size, channels, recipe)
         case "raw":
             return adapted
+
+
+def _given(seen: Trace, recipe: Recipe) -> tuple[Answer, ...]:
+    """What it answers. Raises UnsupportedError, and RequestError where rows that it chose are no batch."""
+    try:
+        return tensors(seen.answer, detecting.QUERIES if recipe.asks in ("auto", "detection") else ())
+    except UnsupportedError:
+        detecting.check_answers(seen, "detection")
+        raise
+
+
+def foreseen(
+    module: nn.Module, size: tuple[int, int], recipe: Recipe, labels: tuple[str, ...], channels: int
+) -> TaskName | None:
+    """The task that `adapt` will decide on, of a module that has its numbers already; None where it will tell more."""
+    if any(parameter.is_meta for parameter in module.parameters()):
+        return None
+    try:
+        seen = look(module, size, channels)
+        given = _given(seen, recipe)
+        return decide(Found(module, seen, given, _main(given), labels, None), recipe)[0]
+    except EdgekitError:
+        return None
 
 
 def decide(found: Found, recipe: Recipe) -> tuple[TaskName, str]:

@@ -13,7 +13,7 @@ from torch import nn
 from edgekit.errors import RequestError, UnsupportedError
 from edgekit.models import anchored, walked
 from edgekit.models.picking import Answer
-from edgekit.models.tracing import Trace
+from edgekit.models.tracing import Node, Trace
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe, TaskName, check_task
 from edgekit.tasks import Detection, Nms, Task
@@ -82,13 +82,15 @@ def take(net: nn.Module, size: tuple[int, int], recipe: Recipe) -> Taken:
 
 
 def pair(given: Sequence[Answer]) -> tuple[Answer, Answer] | None:
-    """The boxes and their scores among what a network answers: by name, or as [1, a, 4] and [1, a, c] alone."""
+    """The boxes and their scores among what a network answers: by name, or as [1, a, 4] and [1, a, c] alone, in any order."""
     named = {answer.name: answer for answer in given}
     for scores, boxes in (QUERIES, ("scores", "boxes")):
         if scores in named and boxes in named and _fit(named[boxes], named[scores]):
             return named[boxes], named[scores]
-    alone = len(given) == 2 and all(answer.name.isdigit() for answer in given) and _fit(*given)
-    return (given[0], given[1]) if alone else None
+    if len(given) != 2 or not all(answer.name.isdigit() for answer in given):
+        return None
+    first, second = given
+    return (first, second) if _fit(first, second) else (second, first) if _fit(second, first) else None
 
 
 def _fit(boxes: Answer, scores: Answer) -> bool:
@@ -129,13 +131,18 @@ def check_answers(seen: Trace, task: TaskName | None) -> None:
 
     task  None: not known yet
     """
-    chooses = next((n for n in seen.nodes if n.op == "nms" or (task == "detection" and n.op in CHOOSING)), None)
+    chooses = next((n for n in seen.nodes if n.op == "nms" or (task == "detection" and _chooses(n))), None)
     if chooses:
         raise RequestError(
             f"the model chooses among its boxes itself ({chooses.op} in {chooses.where}{chooses.line}), so how many it "
             "answers depends on the picture",
             hint=f"{WRAP}, before NMS: whoever reads the file does it",
         )
+
+
+def _chooses(node: Node) -> bool:
+    """`boxes[scores > 0.5]` is an index that has a line: others are as long each time."""
+    return node.op in CHOOSING or (node.op == "index" and bool(node.line))
 
 
 def check_apart(given: Sequence[Answer], recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from edgekit.errors import UnsupportedError, reason
 from edgekit.models import anchored as anchored  # registers its networks with timm, as these do
 from edgekit.models import micro as micro
+from edgekit.models import tf_padded as tf_padded
 from edgekit.models import unet as unet
 from edgekit.models import yolox as yolox
 from edgekit.models.checkpoints import State

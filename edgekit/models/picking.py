@@ -51,12 +51,16 @@ class Answer:
         return "a function that wraps the model and returns its scores alone"
 
 
-def tensors(answer: Any) -> tuple[Answer, ...]:
-    """Those of a network's answer to one picture, float32 [1, ...]. Raises UnsupportedError for anything else."""
+def tensors(answer: Any, known: Sequence[str] = ()) -> tuple[Answer, ...]:
+    """Those of a network's answer to one picture, float32 [1, ...]. Raises UnsupportedError for anything else.
+
+    known  names; where all of these are there, what lies beside them may have any form
+    """
     found = tuple(_walk(answer, ()))
     if not found:
         raise UnsupportedError(f"the model answers {type(answer).__name__}, which is no tensor", hint=WRAP)
-    for each in found:
+    counted = [each for each in found if each.name in known]
+    for each in counted if counted and len(counted) == len(known) else found:
         _check(each)
     return found
 

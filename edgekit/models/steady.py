@@ -13,12 +13,17 @@ TRIES = 16  # where something is drawn at random: a chance of one in five shows 
 
 @torch.no_grad()
 def check_steady(module: nn.Module, picture: torch.Tensor, drawn: Node | None) -> None:
-    """Run it on one normalised picture, float32 [1, 3, h, w], again and again. Raises UnsupportedError.
+    """Run it on one normalised picture, float32 [1, 3, h, w], again and again. Raises UnsupportedError, also for no numbers.
 
     drawn  the first of its operators that draws random numbers
     """
     first = joined(module(picture))
-    allowed = CLOSE * float(first.abs().max())
+    if first.isnan().any():
+        raise UnsupportedError(
+            f"the model answers a picture with {int(first.isnan().sum()):,} of {first.numel():,} values that are no numbers (NaN)",
+            hint="a forward() that divides by nothing that can be 0; or weights saved before the training diverged",
+        )
+    allowed = CLOSE * float(first.abs().nan_to_num(posinf=0).max())
     for _ in range(TRIES if drawn else 1):
         if not torch.allclose(joined(module(picture)), first, rtol=0, atol=allowed, equal_nan=True):
             break

@@ -8,7 +8,7 @@ import math
 import re
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +204,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tuple(x for x in given if isinstance(x, int | float) and not isinstance(x, bool)),
             tuple(made[0].shape) if made else (),
             random,
-            _line() if random or _chooses(func) else "",
+            _line() if random or _chooses(func) or _is_masked(func, tensors, inputs) else "",
         )
         self.nodes.append(node)
         blank = node.op.startswith("new_") or node.op.endswith("_like")  # of a tensor's shape, not of its numbers
@@ -219,6 +219,13 @@ def _chooses(func: Any) -> bool:
     """Whether what it makes is as long as the numbers have it."""
     name = func._schema.name.rpartition("::")[2]
     return name == "nms" or (name != "index" and torch.Tag.dynamic_output_shape in func.tags)
+
+
+def _is_masked(func: Any, tensors: Sequence[torch.Tensor], inputs: Sequence[Node | None]) -> bool:
+    """Whether it takes what a mask says, `x[mask]`, that depends on the picture."""
+    if func._schema.name != "aten::index":
+        return False
+    return any(mask.dtype is torch.bool and made for mask, made in zip(tensors[1:], inputs[1:], strict=True))
 
 
 def _line() -> str:

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 STRIDES = (8, 16, 32)
+OWN = ("yolox_micro",)  # of edgekit, which trains on RGB
 PAD = 114  # the grey that the published networks were trained to see round a picture
 RARE = 0.01  # what an untrained network's scores begin with: nearly every place is background
 EPS, MOMENTUM = 1e-3, 0.03  # of BatchNorm, as the published networks have it
@@ -100,6 +101,11 @@ def places(level: torch.Tensor) -> torch.Tensor:
     rows, columns = (torch.arange(side, dtype=level.dtype, device=level.device) for side in level.shape[2:])
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y], 2).reshape(1, -1, 2)
+
+
+def learned(name: str) -> str:
+    """What the pictures were whose weights are published for a network: "rgb" or "bgr"."""
+    return "rgb" if name in OWN else "bgr"
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ ROUNDS = 7
 NEAR = 0.02  # below what is asked for: near enough
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Found:
     """
     cut      share of each layer that was taken away
@@ -23,6 +23,11 @@ class Found:
     cut: float
     reached: float
     met: bool
+
+    def __repr__(self) -> str:
+        """In one line."""
+        name, met = type(self.module).__name__, "" if self.met else ", MORE than asked for"
+        return f"Found({name}, {self.cut:.0%} of each layer cut, {self.reached:.3g} of the cost is left{met})"
 
 
 def search(

@@ -15,7 +15,7 @@ from edgekit.reporting.machines import Machine, by_machine
 from edgekit.runs import REFERENCE, Evaluated, Record, Run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     title: str
     machines: tuple[Machine, ...]
@@ -24,6 +24,16 @@ class Report:
     series: tuple[Series, ...]
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """In one line."""
+        return f"Report({self.title!r}: {self.counts})"
+
+    @property
+    def counts(self) -> str:
+        """Of what it is made, in words."""
+        counts = {"runs": self.runs, "evaluations": len(self.evaluated), "machines": len(self.machines)}
+        return ", ".join(f"{n} {what[:-1] if n == 1 else what}" for what, n in counts.items() if n)
 
 
 def report(records: Sequence[Record], warnings: Sequence[str] = (), title: str = "edgekit report") -> Report:

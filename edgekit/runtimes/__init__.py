@@ -1,13 +1,13 @@
 """A Runtime opens an artifact's file and answers. Each module here is one runtime; none needs torch but `torch`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from edgekit.errors import UnsupportedError
+from edgekit.errors import RequestError, UnsupportedError
 from edgekit.tensors import Arrays
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ class Options:
     interpreter: str | None = None
     exact: bool = False
     profile: bool = False
+
+
+def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:
+    """Raises RequestError for an interpreter of .tflite files where no file is one."""
+    targets = sorted(targets)
+    if interpreter and "tflite" not in targets:
+        raise RequestError(f"--interpreter runs .tflite files, and this is for {targets[0]}", hint="leave it out")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class NullSession:
         return InputSpec(tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
 
     def run(self, tensor: NDArray[Any]) -> Arrays:
-        return tuple(np.zeros((len(tensor), *output.shape[1:]), output.dtype) for output in self.manifest.outputs)
+        return tuple(np.zeros((len(tensor), *output.shape[1:]), output.dtype) for output in self.manifest.file_outputs)
 
     def facts(self) -> dict[str, str]:
         return {"runtime": "null"}

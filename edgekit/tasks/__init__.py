@@ -39,6 +39,8 @@ NAMES = ("classification", "embedding", "segmentation", "detection", "raw")
 class Reads(Protocol):
     """What every task can do.
 
+    int8_sqnr_db  the signal to noise that its int8 files must reach; None: what their scheme must
+
     fault     what contradicts the task in a file's outputs and number of labels, in words; None where nothing does
     read      what the answer to one picture, without its first axis, says of that picture; input_size: height, width
     alike     compares answers to the same pictures, [n, ...] each, with a reference's; adds up over batches
@@ -47,6 +49,7 @@ class Reads(Protocol):
     """
 
     roles: ClassVar[tuple[str, ...]]
+    int8_sqnr_db: ClassVar[float | None]
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None: ...
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Prediction": ...
@@ -65,6 +68,6 @@ def caution(measures: Sequence[Measure]) -> str | None:
     if not few:
         return None
     return (
-        f"fewer than {ENOUGH} things were found on the proof pictures, so these are advisory: {', '.join(few)}; "
-        "--calibration DIR with pictures of such things judges"
+        f"PyTorch finds fewer than {ENOUGH} things on the proof pictures, too few to hold {', '.join(few)} against limits; "
+        "--calibration DIR, with a few hundred pictures of such things, judges them"
     )

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.tasks.average_precision import Matched, Objects, average_precision, match, mean
 from edgekit.tasks.boxes import Boxes, overlaps
+from edgekit.tensors import Values
 
+CLOSE = 1e-3  # of the largest box and of the largest score: rows that lie so near are of one query
+QUERIES = 1000  # that can have changed places: networks have 100 to 900
 SAME = 0.5  # intersection over union from which on two boxes of one label are of one thing
 
 
@@ -55,6 +59,15 @@ def paired(a: Boxes, b: Boxes) -> list[tuple[int, int, float]]:
     return pairs
 
 
+def around(truth: Objects, found: Boxes) -> list[tuple[int, int]]:
+    """The label of each thing that is no crowd, and that of the best box around it, whatever it is called; others are left out."""
+    if not len(found):
+        return []
+    same = (overlaps(truth.boxes, found.boxes.astype(np.float64)) >= SAME) & ~truth.crowd[:, None]
+    rows = np.flatnonzero(same.any(1))
+    return list(zip(truth.labels[rows].tolist(), found.labels[same[rows].argmax(1)].tolist(), strict=True))
+
+
 def together(agreements: Sequence[Agreement]) -> tuple[float, float, float]:
     """Of some pictures: the mAP against the reference, F1, and the mean overlap of pairs; 1 where neither finds anything."""
     both, shown = sum(a.both for a in agreements), sum(a.reference + a.found for a in agreements)
@@ -63,3 +76,35 @@ def together(agreements: Sequence[Agreement]) -> tuple[float, float, float]:
     precision = float(mean(average_precision([a.matched for a in agreements]))[0])
     overlap = sum(a.overlap for a in agreements) / max(both, 1)
     return 0.0 if np.isnan(precision) else precision, 2 * both / shown, overlap
+
+
+def in_order_of(reference: Values, values: Values) -> Values:
+    """Boxes and scores of queries [n, a, ...], in the order of the reference's.
+
+    Such a network keeps the queries of the highest scores: of two that are all but alike, one file puts the one first, one the
+    other. A row says nothing by its place, so rows that lie apart are paired with those nearest to them; unless that brings
+    nothing.
+    """
+    pictures = zip(zip(*reference, strict=True), zip(*values, strict=True), strict=True)
+    orders = [_order(ours, theirs) for ours, theirs in pictures]
+    return tuple(np.stack([a[order] for a, order in zip(of, orders, strict=True)]) for of in values)
+
+
+def _order(reference: Values, values: Values) -> NDArray[np.intp]:
+    """Of one picture's rows, [a]."""
+    largest = [max(float(np.abs(of).max(initial=0)), 1e-12) for of in reference]
+    ours, theirs = (
+        np.concatenate([a / most for a, most in zip(of, largest, strict=True)], 1) for of in (reference, values)
+    )
+    as_it_is = np.arange(len(ours))
+    with np.errstate(all="ignore"):
+        apart = np.flatnonzero(np.abs(ours - theirs).max(1) > CLOSE)
+        if not 1 < len(apart) <= QUERIES:
+            return as_it_is
+        order, free = as_it_is.copy(), np.ones(len(apart), bool)
+        for place in apart:
+            distances = np.square(theirs[apart] - ours[place]).sum(1)
+            nearest = int(np.argmin(np.where(free, distances, np.inf)))
+            order[place], free[nearest] = apart[nearest], False
+        nearer = np.square(theirs[order] - ours).sum() < np.square(theirs - ours).sum()
+    return order if nearer else as_it_is

@@ -37,6 +37,7 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
 
     roles: ClassVar[tuple[str, ...]] = ("scores",)
+    int8_sqnr_db: ClassVar[float | None] = None
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
         """What contradicts this task, in words."""

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from edgekit.preprocess import Placement
-from edgekit.tasks.agreeing import Agreement, agree, together
+from edgekit.tasks.agreeing import Agreement, agree, in_order_of, together
 from edgekit.tasks.boxes import Boxes, kept
 from edgekit.tasks.likeness import Likeness, Measure, noise
 from edgekit.tasks.segmentation import Palette, palette
@@ -53,6 +53,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     palette: Palette = ()
 
     roles: ClassVar[tuple[str, ...]] = ("boxes", "scores")
+    int8_sqnr_db: ClassVar[float | None] = 10.0  # most scores are of places where nothing is: what is found judges
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
         """What contradicts this task, in words."""
@@ -98,6 +99,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return self.palette or palette(labels + 1)[1:]
 
     def alike(self, reference: Values, values: Values) -> Likeness:
+        values = values if self.nms else in_order_of(reference, values)
         pairs = zip(zip(*reference, strict=True), zip(*values, strict=True), strict=True)
         found = tuple(self._agreement(ours, theirs) for ours, theirs in pairs)
         return Likeness(noise(reference, values), tuple(a.f1 for a in found), agreements=found)

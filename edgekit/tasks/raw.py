@@ -15,6 +15,7 @@ class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="na
     """Nothing is known of what the answers mean; a copy is proven by its numbers."""
 
     roles: ClassVar[tuple[str, ...]] = ()
+    int8_sqnr_db: ClassVar[float | None] = None
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
         """What contradicts this task, in words."""

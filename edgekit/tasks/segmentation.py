@@ -54,6 +54,7 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
     upsample: Upsample = Upsample()
 
     roles: ClassVar[tuple[str, ...]] = ("scores",)
+    int8_sqnr_db: ClassVar[float | None] = None
 
     def fault(self, outputs: Sequence[Tensor], labels: int) -> str | None:
         """What contradicts this task, in words."""

@@ -22,6 +22,7 @@ PACE = ("workers", "threads", "save_every")
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     weights         as for export: auto, imagenet, package, bundled, random (from scratch), a file, a run
+    channel_order   YOLOX with a file of weights: what these learned, as for export
     labels, classes   files: what is on the pictures; the names of the classes, one a line
     batch           pictures in a step, over all processes together
     optimizer       a name that timm knows
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     data: str
     weights: str = "auto"
+    channel_order: Literal["rgb", "bgr"] | None = None
     labels: str | None = None
     classes: str | None = None
     epochs: int = 10
@@ -83,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             target="torch",
             task=task,
             weights=self.weights,
+            channel_order=self.channel_order,
             seed=self.seed,
             input_size=self.input_size,
             crop_pct=self.crop_pct,

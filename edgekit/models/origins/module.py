@@ -3,12 +3,14 @@
 import copy
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from edgekit.data.labels import read_names
 from edgekit.errors import RequestError
-from edgekit.models import detecting
+from edgekit.models import adapting, detecting
 from edgekit.models.baking import computed_copies
 from edgekit.models.family import family
 from edgekit.models.origins import UNTRAINED, Made, Plan, override
@@ -48,8 +50,14 @@ def plan_own(recipe: Recipe, module: nn.Module, choice: Choice, make: Callable[[
     """For a module of the user's own, of which only the recipe says what it wants to see. Raises RequestError."""
     check(recipe.model, module)
     spec = override(detecting.usual(module, recipe) or Preprocess((224, 224), crop_pct=1.0), recipe)
-    seen = detecting.take(module, spec.input_size, recipe).module
-    return Plan(recipe.model, recipe.model, family(seen, spec.input_size, spec.channels), choice, spec, make)
+    taken = detecting.take(module, spec.input_size, recipe)
+    kind = family(taken.module, spec.input_size, spec.channels)
+    task = taken.task or adapting.foreseen(taken.module, spec.input_size, recipe, _labels(recipe), spec.channels)
+    return Plan(recipe.model, recipe.model, kind, choice, spec, make, task=task)
+
+
+def _labels(recipe: Recipe) -> tuple[str, ...]:
+    return read_names(Path(recipe.labels)).names if recipe.labels else ()
 
 
 def check(model: str, module: nn.Module) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgekit import zoo
-from edgekit.errors import UnknownNameError, UnsupportedError, WeightsError
+from edgekit.errors import RequestError, UnknownNameError, UnsupportedError, WeightsError
 from edgekit.extras import needs
 from edgekit.manifest import TrainedOn
 from edgekit.models import checkpoints, detecting, heads, hub, matching, networks, trained, weights
@@ -62,12 +62,19 @@ def plan(recipe: Recipe) -> Plan:
         network = networks.create(architecture, _usual(architecture), num_classes=1)
         if getattr(network, "task", None) == "detection":
             detecting.check_asked(recipe, name)
+        if recipe.channel_order and not (choice.source == "file" and isinstance(network, networks.yolox.YoloX)):
+            raise RequestError(
+                f"--channel-order is of a YOLOX with a file of weights, and this is {recipe.model} with {choice.source} ones",
+                hint="drop it, or --weights FILE",
+            )
         kind = family(network, spec.input_size)
     pictures = None
     if choice.source == "bundled":
         own = bundled.with_suffix(".webp")
         spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
-    task: TaskName | None = "embedding" if config.num_classes == 0 and recipe.weights in weights.SOURCES else None
+    task: TaskName | None = getattr(network, "task", None)  # of edgekit's own
+    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
+        task = "embedding"
     return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures, task)
 
 
@@ -110,41 +117,54 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     assert choice.path is not None
     with torch.device("meta"):
         empty = networks.create(bare, size, num_classes=1)
-    state, moved = networks.with_positions(_read(choice.path, empty, tuple(config.input_size[1:])), empty)
+    stored, rounded = _read(choice.path, empty, tuple(config.input_size[1:]))
+    state, moved = networks.with_positions(stored, empty)
     optional = config.num_classes == 0 or recipe.asks == "embedding"
     shapes, background = matching.shapes(empty.state_dict()), getattr(empty, "background", 0)
     classes = _classes_of(state, config.classifier, shapes, choice.path.name, optional, background)
     model = networks.create(bare, size, **classes)
-    notes = (smaller, moved, weights.load_into(model, state, choice.path.name))
+    notes = (smaller, moved, rounded, weights.load_into(model, state, choice.path.name))
     own = trained.beside(choice.path)
     if choice.source == "bundled":
         card = read_card(choice.path)
         return Made(model, card.trained_for, card.labels, notes, card.licence, trained_on=_fashion())
-    taken = detecting.Taken(model) if own else _published(model)
+    taken = detecting.Taken(model) if own else _published(model, recipe)
     return Made(model, "what it was trained for", taken.labels, (*notes, *taken.notes), trained_on=own)
 
 
-def _read(path: Path, empty: nn.Module, size: networks.Size) -> State:
-    """Raises WeightsError."""
-    if path.suffix == ".onnx":
-        from edgekit.models import onnx_weights  # of an extra that the others do without
+def _read(path: Path, empty: nn.Module, size: networks.Size) -> tuple[State, str]:
+    """What a file holds, and what is to be said of it, or "". Raises WeightsError."""
+    match path.suffix:  # those of files for devices need an extra that the others do without
+        case ".onnx":
+            from edgekit.models import onnx_weights
 
-        return onnx_weights.read_state(path, empty, size)
-    return checkpoints.read_state(path)
+            return onnx_weights.read_state(path, empty, size), ""
+        case ".tflite":
+            from edgekit.models import tflite_weights
+
+            return tflite_weights.read_state(path, empty, size)
+    return checkpoints.read_state(path), ""
 
 
-def _published(model: nn.Module) -> detecting.Taken:
+def _published(model: nn.Module, recipe: Recipe) -> detecting.Taken:
     """A detector with weights that others trained, and what is known of these."""
     if isinstance(model, networks.yolox.YoloX):
-        networks.yolox.take_rgb(model)
         known = detecting.named_as_coco(model, model.num_classes)
-        said = (
-            "YOLOX was trained on BGR pictures: its first convolution's channels changed places, so the file takes RGB"
-        )
-        return detecting.Taken(model, known.labels, (said, *known.notes))
+        return detecting.Taken(model, known.labels, (_order(model, recipe), *known.notes))
     if isinstance(model, networks.anchored.SsdLite):
         return detecting.named_as_coco(model, model.num_classes)
     return detecting.Taken(model)
+
+
+def _order(model: networks.yolox.YoloX, recipe: Recipe) -> str:
+    """Let weights of a file see RGB, whatever they learned; says what that was."""
+    order = recipe.channel_order or networks.yolox.learned(zoo.timm_name(recipe.model))
+    other = "rgb" if order == "bgr" else "bgr"
+    why = "as asked" if recipe.channel_order else f"--channel-order {other} if they learned {other.upper()}"
+    if order == "rgb":
+        return f"the weights learned RGB ({why})"
+    networks.yolox.take_rgb(model)
+    return f"the weights learned BGR, as the published ones ({why}): the first convolution's channels changed places"
 
 
 def read_card(checkpoint: Path) -> BundledCard:

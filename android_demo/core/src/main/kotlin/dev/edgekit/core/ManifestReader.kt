@@ -10,6 +10,7 @@ internal class ManifestReader(text: String) {
     fun spec(labels: () -> String): ModelSpec {
         val target = root.string("target")
         if (target !in RUNNABLE) throw UnsupportedModel("a file for $target")
+        root.optional("layout")?.let { throw UnsupportedModel("a detector laid out for ${root.fields("layout").string("name")}", "edgekit export MODEL --target tflite, without --layout") }
         val files = root.fields("files").each { FileRecord(it.long("bytes"), it.string("sha256")) }
         val models = files.keys.filter { it.startsWith("model.") }
         if (models.size != 1) throw BadManifest("names ${models.size} model files, not one")

@@ -98,6 +98,13 @@ class ModelSpecTest {
     }
 
     @Test
+    fun `a detector that is laid out for another reader is refused`() {
+        val laid = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))).replaceFirst("{", """{"layout": {"name": "mediapipe"}, """)
+        assertEquals("a detector laid out for mediapipe", thrown<UnsupportedModel> { ModelSpec.parse(laid, "") }.message)
+        ModelSpec.parse(laid.replace("""{"name": "mediapipe"}""", "null"), "")
+    }
+
+    @Test
     fun `boxes and scores of a detector belong together`() {
         val task = """{"name": "detection", "threshold": 0.25, "nms": {"iou": 0.65, "candidates": 1000}, "limit": 100, "palette": [[1, 2, 3], [0, 255, 0]]}"""
         val boxes = Given.port("b", "[1, 6, 4]", "NAC", role = "boxes")

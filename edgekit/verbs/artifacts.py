@@ -1,0 +1,184 @@
+"""`load`, and the artifact that answers pictures."""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, overload
+
+import msgspec
+from PIL import Image
+
+from edgekit import artifact as folders
+from edgekit import prediction, registry
+from edgekit.answering import TIMEOUT, Answering, start_answering
+from edgekit.errors import DataError
+from edgekit.runtimes import Options, check_interpreter
+from edgekit.verbs import pictures
+from edgekit.verbs.asked import Place, verb
+from edgekit.verbs.pictures import Picture
+from edgekit.verbs.predictions import Prediction, named
+
+File = folders.Artifact | Place
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Seconds = Annotated[float, msgspec.Meta(ge=1)]
+Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
+class Session:
+    """The process in which a file answers: begun at the first picture and kept for the next ones, until it is asked for
+    another way, fails, or nobody holds the artifact any more."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.way: tuple[object, ...] | None = None
+        self.opened: Answering | None = None
+        self.end: Callable[[], object] = lambda: None
+
+    @contextmanager
+    def of(self, artifact: folders.Artifact, on: str, options: Options, timeout: float) -> Iterator[Answering]:
+        """Raises WorkerError, DeviceError."""
+        way = (os.getpid(), on, options, timeout)  # a fork must not share the pipes of its parent
+        with self.lock:
+            if self.opened is None or way != self.way:
+                self.close()
+                stack, bare = (
+                    ExitStack(),
+                    folders.Artifact(artifact.folder, artifact.manifest),
+                )  # which does not hold us
+                self.opened = stack.enter_context(start_answering(bare, registry.device(on), options, timeout))
+                self.way, self.end = way, weakref.finalize(self, _close, stack, os.getpid())
+            try:
+                yield self.opened
+            except DataError:
+                raise  # of a picture, which it was never asked about
+            except BaseException:
+                self.close()  # an answer may be on its way that is nobody's
+                raise
+
+    def close(self) -> None:
+        with self.lock:
+            self.end()
+            self.opened = None
+
+
+def _close(stack: ExitStack, process: int) -> None:
+    if os.getpid() == process:
+        stack.close()
+
+
+@dataclass(frozen=True, repr=False)
+class Artifact(folders.Artifact):
+    """What `load` and `export` give: a file with all that is known of it, in `manifest`, that answers pictures.
+
+    It is a path as well: its folder. The process that answers ends with `close`, at the end of a `with` block, or when
+    nobody holds the artifact.
+    """
+
+    session: Session = field(default_factory=Session, init=False, compare=False)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts, but never a list of pictures
+        self,
+        images: Picture,
+        *,
+        threshold: Probability | None = ...,
+        unreadable: Literal["raise", "skip"] = ...,
+        on: str = ...,
+        threads: Threads = ...,
+        interpreter: str | None = ...,
+        timeout: Seconds = ...,
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self,
+        images: Sequence[Picture],
+        *,
+        threshold: Probability | None = ...,
+        unreadable: Literal["raise", "skip"] = ...,
+        on: str = ...,
+        threads: Threads = ...,
+        interpreter: str | None = ...,
+        timeout: Seconds = ...,
+    ) -> list[Prediction]: ...
+    @verb
+    def predict(
+        self,
+        images: Any,
+        *,
+        threshold: Probability | None = None,
+        unreadable: Literal["raise", "skip"] = "raise",
+        on: str = "local",
+        threads: Threads = 1,
+        interpreter: str | None = None,
+        timeout: Seconds = TIMEOUT,
+    ) -> Prediction | list[Prediction]:
+        """What the file says of a picture; of a list of pictures, a list.
+
+        images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey, or a
+                    list of these
+        threshold   boxes: the score from which on they are shown; None: as the artifact says
+        unreadable  of a list, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
+        on          where to run: "local", "arm64:cortex-a76", "adb" (see docs/boards-and-phones.md)
+        interpreter  who runs a .tflite: "ai-edge-litert", "tflite-runtime", "tensorflow"
+        timeout     seconds without an answer that mean a hang
+
+        Raises RequestError for what is no picture, DataError for what cannot be read, WorkerError, DeviceError.
+        """
+        shown = self if threshold is None else prediction.shown_from(self, threshold)
+        check_interpreter(interpreter, [self.target])
+        several = isinstance(images, list | tuple)
+        found = []
+        with self.session.of(self, on, Options(threads, interpreter), timeout) as opened:
+            asked = replace(opened, artifact=shown)
+            for i, one in enumerate(images if several else [images]):
+                try:
+                    found.append(_answer(asked, pictures.told(one), f"picture {i}" if several else "the picture"))
+                except DataError:
+                    if not several or unreadable == "raise":
+                        raise
+        return found if several else found[0]
+
+    def close(self) -> None:
+        """End the process that answers. The next `predict` begins another."""
+        self.session.close()
+
+    def __enter__(self) -> "Artifact":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Artifact, (self.folder, self.manifest)
+
+
+def _answer(opened: Answering, picture: Path | Image.Image, name: str) -> Prediction:
+    name = picture.name if isinstance(picture, Path) else name
+    image = pictures.opened(picture, name)
+    found = prediction.answer(opened, image, name)
+    return named(found, opened.artifact, picture if isinstance(picture, Path) else image)
+
+
+@verb
+def load(folder: Place) -> Artifact:
+    """Open an artifact that `edgekit.export` made, and check every file of it. Needs no torch.
+
+    Raises ArtifactError for a folder that is none or is damaged, RequestError for what is no path.
+    """
+    return whole(folders.load(folder))
+
+
+def whole(found: folders.Artifact) -> Artifact:
+    """The artifact as callers get it."""
+    return Artifact(found.folder, found.manifest)
+
+
+def opened_of(said: File) -> folders.Artifact:
+    """One that a caller has opened already, or its folder. Raises ArtifactError, RequestError."""
+    return said if isinstance(said, folders.Artifact) else folders.load(said)

@@ -1,0 +1,141 @@
+"""`export`: a model, or a network in hand, becomes a file for a device."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+from edgekit import data, publishing, registry, zoo
+from edgekit import recipe as recipes
+from edgekit.errors import RequestError, as_path
+from edgekit.extras import needs
+from edgekit.recipe import CropMode, InputType, Kind, LayoutName, Quantize, Recipe, Scheme, TaskName
+from edgekit.verbs.artifacts import Artifact, whole
+from edgekit.verbs.asked import Place, Say, silent, verb
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Wishes(TypedDict, total=False):
+    """Fields of a Recipe, and of its `quantize`."""
+
+    weights: Place
+    calibration: Place
+    golden: Literal["public", "own"]
+    samples: int
+    seed: int
+    input: InputType
+    fold: bool
+    softmax: bool
+    scores: Literal["auto"] | Kind
+    multi_label: bool
+    threshold: float
+    task: Literal["auto"] | TaskName
+    tokens: bool
+    l2: bool
+    input_size: int | tuple[int, int]
+    crop_pct: float
+    crop_mode: CropMode
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+    channels: Literal[1, 3]
+    labels: Place
+    layout: LayoutName
+    dynamic_batch: bool
+    ort: bool
+    opset: int
+    quantize: Quantize
+    ranges: Literal["mse", "minmax"]
+    equalize: bool
+    rounding: Literal["corrected", "nearest"]
+    int8_for: Literal["any", "vnni"]
+    granularity: Literal["channel", "tensor"]
+    keep_float: tuple[str, ...]
+
+
+@verb
+def export(
+    model: "str | os.PathLike[str] | nn.Module | Recipe",
+    out: Place | None = None,
+    *,
+    target: str | None = None,
+    int8: bool = False,
+    fp16: bool = False,
+    scheme: Scheme | Literal["int8"] | None = None,
+    module: "nn.Module | None" = None,
+    say: Say | None = None,
+    **wishes: Unpack[Wishes],
+) -> Artifact:
+    """Make a file of a model for a target, prove in its runtime that it answers alike, and put it in place in one step.
+
+    model   a name (`edgekit list models`, timm:NAME, smp:NET/ENCODER, py:package.module:function), a folder of
+            `edgekit.train`, a recipe file (.toml), a Recipe, or a network of your own that takes float32 [n, 3, h, w]
+    out     the folder that becomes the artifact; None: build/MODEL-TARGET-SCHEME
+    target  "tflite", "onnx", "openvino" or "torch"; None: the recipe's, or "tflite"
+    int8    the best int8 scheme that is known for the model and the target; fp16: half-precision weights; scheme: exactly
+            one of fp32, fp16, int8-static, int8-dynamic, int8-weight-only. None of them: fp32
+    module  a network in place of what a Recipe names
+    say     takes a line for each step
+    wishes  fields of edgekit.Recipe and edgekit.Quantize: input_size=224, calibration="photos", task="embedding", ...
+            One number for input_size, mean or std is meant for all sides or channels
+
+    Raises RequestError, WeightsError, ExportError, MissingExtraError; ParityError when the file answers differently, and
+    then keeps what was made as `<out>.rejected`.
+    """
+    recipe, module = _base(model, module)
+    asked = recipes.one_scheme(int8, fp16, scheme)
+    if target is not None or asked is not None or wishes:
+        recipe = recipes.amended(recipe, asked, target=target, **_fields(wishes))
+    glance(recipe, None if out is None else Path(out), named=module is None)
+    with needs():
+        from edgekit import pipeline
+    return whole(pipeline.export(recipe, out, module=module, say=say or silent))
+
+
+def glance(recipe: Recipe, out: Path | None, *, named: bool = True) -> None:
+    """Refuse what a glance tells, before seconds of imports; pipeline.plan looks at everything. named: by its recipe.
+
+    Raises RequestError, DataError; MissingExtraError where the target's extra is not installed.
+    """
+    if named:
+        zoo.check_name(recipe.model)
+    folder = Path(recipe.calibration)
+    if recipe.calibration != "default" and not folder.is_dir():  # what lies in it is listed once, by plan
+        data.picture_files(folder)
+    if out:
+        publishing.check_destination(out)
+    registry.exporter(recipe.target)
+
+
+def _base(model: object, module: object) -> tuple[Recipe, Any]:
+    """What is to be amended, and a network in hand. Raises RequestError."""
+    if isinstance(model, Recipe):
+        return model, module
+    if is_network(model):
+        if module is not None:
+            raise RequestError("two networks: model and module", hint="export(your_network)")
+        return Recipe(type(model).__name__, "tflite"), model
+    if not isinstance(model, str | os.PathLike):
+        names = '"mobilenetv2", an nn.Module or a Recipe'
+        raise RequestError(f"the model is {type(model).__name__} {model!r:.60}", hint=f"export({names})")
+    name = os.fspath(model)
+    if str(name).endswith(".toml"):
+        return recipes.load(as_path(name, "the recipe")), module
+    return Recipe(name, "tflite"), module
+
+
+def is_network(model: object) -> bool:
+    """Whether it is one of torch's; who has one has imported torch."""
+    return "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module)
+
+
+def _fields(wishes: Wishes) -> dict[str, Any]:
+    """As a Recipe has them."""
+    fields: dict[str, Any] = dict(wishes)
+    if isinstance(size := fields.get("input_size"), int):
+        fields["input_size"] = (size, size)
+    for name in ("mean", "std"):
+        if isinstance(said := fields.get(name), int | float):
+            fields[name] = (said,)
+    return fields

@@ -1,0 +1,53 @@
+"""Pictures as a caller has them: files, Pillow's pictures, or arrays."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit.errors import DataError, RequestError
+from edgekit.preprocess import decode_picture, open_picture
+from edgekit.verbs.asked import Place
+
+Picture = Place | Image.Image | NDArray[np.uint8]
+WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB, or a list of these"
+
+
+def told(said: object) -> Path | Image.Image:
+    """A picture by its file, or itself. Raises RequestError for what is none, DataError for an array that is none."""
+    if isinstance(said, str | os.PathLike) and (path := Path(said)) and not isinstance(os.fspath(said), bytes):
+        if path.is_dir():
+            raise DataError(
+                f"{path} is a folder, not a picture file", hint=f'[*Path("{path}").rglob("*.jpg")] are files'
+            )
+        return path
+    if isinstance(said, Image.Image):
+        return said
+    if isinstance(said, np.ndarray):
+        return _of(said)
+    hint = "x.numpy(), uint8 [height, width, 3] in RGB" if hasattr(said, "__array__") else WANTED
+    raise RequestError(f"{type(said).__name__} {said!r:.60} is no picture", hint=hint)
+
+
+def opened(picture: Path | Image.Image, name: str) -> Image.Image:
+    """In 8-bit RGB, upright. Raises DataError."""
+    return open_picture(picture) if isinstance(picture, Path) else decode_picture(picture, name)
+
+
+def _of(array: NDArray[Any]) -> Image.Image:
+    """Raises DataError for what is no uint8 [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]."""
+    shape = list(array.shape)
+    if array.dtype != np.uint8:
+        scaled = array.dtype.kind == "f" and array.size and float(np.nanmax(array)) <= 1
+        to = "(255 * x).round().astype('uint8')" if scaled else "x.astype('uint8'), of numbers from 0 to 255"
+        raise DataError(f"an array of {array.dtype} {shape} is no picture: uint8 [height, width, 3] is", hint=to)
+    if array.ndim == 4:
+        raise DataError(f"an array of uint8 {shape} is several pictures", hint="list(x)")
+    if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3, 4):
+        raise DataError(f"an array of uint8 {shape} has its channels first", hint="x.transpose(1, 2, 0)")
+    if array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise DataError(f"an array of uint8 {shape} is no picture", hint="uint8 [height, width, 3] in RGB")
+    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array))
