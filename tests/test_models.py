@@ -366,7 +366,7 @@ def whole(trained):
 @pytest.mark.parametrize("length", [40, 100_000])
 def test_a_file_that_is_cut_short_is_said(whole, tmp_path, name, length):
     (tmp_path / name).write_bytes(whole[name][:length])
-    with pytest.raises(WeightsError, match=r"not a whole checkpoint, the file is cut short$"):
+    with pytest.raises(WeightsError, match=r"not a whole checkpoint, the file is cut short(?: [(]|$)"):
         checkpoints.read_state(tmp_path / name)
 
 
@@ -378,11 +378,11 @@ def test_the_format_is_known_by_the_file_not_by_its_name(whole, tmp_path):
 
 def test_foreign_files_are_said_in_one_line(tmp_path):
     for name, blob, says in (
-        ("text.pth", b"hello", "not a checkpoint$"),
-        ("text.safetensors", b"hello, this is a text", "not a checkpoint$"),
-        ("json.pt", json.dumps({"a": 1}).encode(), "not a checkpoint$"),
-        ("empty.pt", b"", "the file is empty$"),
-        ("empty.safetensors", b"", "the file is empty$"),
+        ("text.pth", b"hello", "not a checkpoint(?: [(]|$)"),
+        ("text.safetensors", b"hello, this is a text", "not a checkpoint(?: [(]|$)"),
+        ("json.pt", json.dumps({"a": 1}).encode(), "not a checkpoint(?: [(]|$)"),
+        ("empty.pt", b"", "the file is empty(?: [(]|$)"),
+        ("empty.safetensors", b"", "the file is empty(?: [(]|$)"),
     ):
         (tmp_path / name).write_bytes(blob)
         with pytest.raises(WeightsError, match=f"{re.escape(name)}: .*{says}") as caught:
@@ -408,7 +408,7 @@ def test_foreign_files_are_said_in_one_line(tmp_path):
 )
 def test_a_file_without_a_state_dict_says_what_is_in_it(tmp_path, content, says):
     torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=f"no state dict in it, but {says}$"):
+    with pytest.raises(WeightsError, match=f"no state dict in it, but {says}(?: [(]|$)"):
         checkpoints.read_state(tmp_path / "w.pth")
 
 
@@ -426,7 +426,7 @@ def test_weights_that_are_not_numbers_are_refused(trained, tmp_path, name):
     state = {k: v.clone() for k, v in trained[0].items()}
     state[name].view(-1)[0] = float("nan")
     save_file(state, tmp_path / "nan.safetensors")
-    with pytest.raises(WeightsError, match=rf"not numbers .*: {re.escape(name)}$") as caught:
+    with pytest.raises(WeightsError, match=rf"not numbers .*: {re.escape(name)}(?: [(]|$)") as caught:
         load(recipe(weights=str(tmp_path / "nan.safetensors")))
     assert "--weights" in caught.value.hint
 
@@ -474,8 +474,8 @@ def test_a_module_that_is_not_found_says_where_to_start(tmp_path):
     ("code", "says"),
     [
         ("def f():\n    return None.nothing", "py:NAME:f failed at FILE:2: AttributeError: 'NoneType' object has no"),
-        ("def f():\n    raise ValueError('a\\nb')", "py:NAME:f failed at FILE:2: ValueError: a$"),
-        ("def f():\n    raise KeyError", "py:NAME:f failed at FILE:2: KeyError$"),
+        ("def f():\n    raise ValueError('a\\nb')", "py:NAME:f failed at FILE:2: ValueError: a(?: [(]|$)"),
+        ("def f():\n    raise KeyError", "py:NAME:f failed at FILE:2: KeyError(?: [(]|$)"),
         ("import torch\ndef f():\n    return torch.nn.Linear(2, -1)", "py:NAME:f failed at FILE:3: RuntimeError"),
         ("def f(classes): pass", "py:NAME:f is called without arguments: .*'classes'"),
         ("def g(classes): pass\ndef f():\n    g()", "py:NAME:f failed at FILE:3: TypeError"),
@@ -514,7 +514,7 @@ def test_labels_must_fit(tmp_path):
     labels.write_text("a\nb\n")
     with pytest.raises(DataError, match="has 2 labels, 'a' to 'b', the model 5 classes"):
         load(recipe("py:nets:tiny", input_size=(32, 32), labels=str(labels)))
-    with pytest.raises(DataError, match=r"has 2 labels, 'a' to 'b', the model 1 class$") as caught:
+    with pytest.raises(DataError, match=r"has 2 labels, 'a' to 'b', the model 1 class(?: [(]|$)") as caught:
         load(recipe("py:nets:one_logit", input_size=(32, 32), labels=str(labels)))
     assert "the one name of what its score is" in caught.value.hint
 

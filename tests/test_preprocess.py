@@ -169,7 +169,9 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
         Image.new("1", (20000, 20000)).save(tmp_path / "huge.png")
         Image.new("1", (11400, 11400)).save(tmp_path / "larger.png")
     for name in ("huge.png", "larger.png"):  # beyond Pillow's own limit, and between ours and it
-        with pytest.raises(DataError, match=rf"^{name}: too large \(more than 128 megapixels, or of too many rows\)$"):
+        with pytest.raises(
+            DataError, match=rf"^{name}: too large \(more than 128 megapixels, or of too many rows\)(?: [(]|$)"
+        ):
             open_picture(tmp_path / name)
     assert MAX_DECODED < 11400**2 < 2 * Image.MAX_IMAGE_PIXELS < 20000**2
 
@@ -179,7 +181,7 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
 def test_a_picture_too_long_and_narrow_to_resize_is_refused(tmp_path, size, input_size):
     Image.new("RGB", size).save(tmp_path / "thin.png")
     with pytest.raises(
-        DataError, match=r"^thin\.png: \d+ x \d+ pixels is too long and narrow for an input of \d+ x 224$"
+        DataError, match=r"^thin\.png: \d+ x \d+ pixels is too long and narrow for an input of \d+ x 224(?: [(]|$)"
     ):
         load_pixels(tmp_path / "thin.png", Preprocess(input_size))
     assert load_pixels(tmp_path / "thin.png", Preprocess(input_size, crop_mode="squash")).shape == (*input_size, 3)
@@ -205,5 +207,7 @@ def test_whatever_a_decoder_raises_is_said_in_one_line(tmp_path, monkeypatch, er
 
     (tmp_path / "broken.avif").touch()
     monkeypatch.setattr(Image, "open", broken)
-    with pytest.raises(DataError, match=r"^broken\.avif: (Failed to decode frame 0: Truncated data|IndexError)$"):
+    with pytest.raises(
+        DataError, match=r"^broken\.avif: (Failed to decode frame 0: Truncated data|IndexError)(?: [(]|$)"
+    ):
         open_picture(tmp_path / "broken.avif")
