@@ -70,7 +70,7 @@ class ExecutorchExporter:
         file = out / "model.pte"
         file.write_bytes(made.buffer)
         offset = (1.0, -128) if recipe.input_type == "int8" else (None, None)
-        outputs = answers(model, model.outputs, 1)
+        outputs, _ = answers(model, recipe, model.outputs, 1)
         how = HOW_TO_LOAD.format(
             answers=assigned(outputs).removesuffix(","), shape=list(shape), dtype=recipe.input_type
         )
