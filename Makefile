@@ -93,6 +93,12 @@ full: .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/
 # What `fast` and `full` start with: mostly downloads.
 ready: .venv-run/.ready .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/data/.ready .cache/devices/.ready
 
+# The example of a plugin, in an environment of its own: 500 MB more, and minutes.
+executorch: | uv
+	test -x .venv-executorch/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-executorch
+	$(PIP) --python .venv-executorch/bin/python -e '.[models,pictures]' -e examples/edgekit-executorch executorch==1.5.1 pytest
+	OMP_NUM_THREADS=1 .venv-executorch/bin/pytest -q examples/edgekit-executorch
+
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
 privacy: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 privacy: .venv/.ready

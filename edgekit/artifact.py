@@ -13,7 +13,7 @@ It is written beside its place and moved there in one step; a reader never sees 
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -188,7 +188,7 @@ class LooseFile:
 
     @property
     def target(self) -> str:
-        return TARGETS[self.model_file.suffix]
+        return TARGETS.get(self.model_file.suffix, self.model_file.suffix.removeprefix("."))
 
     @property
     def model_bytes(self) -> int:
@@ -207,11 +207,12 @@ class LooseFile:
 Model = Artifact | LooseFile
 
 
-def open_model(path: Path) -> Model:
-    """An artifact, or a model file of any tool. Raises ArtifactError, RequestError."""
+def open_model(path: Path, suffixes: Container[str] = frozenset()) -> Model:
+    """An artifact, or a model file of any tool. suffixes: of files that a plugin's runtime opens. Raises ArtifactError,
+    RequestError."""
     if not path.is_file():
         return load(path)
-    if path.suffix not in TARGETS:
+    if path.suffix not in TARGETS and path.suffix not in suffixes:
         raise RequestError(
             f"{path} is not a model file that edgekit knows", hint=f"an artifact folder, or {', '.join(TARGETS)}"
         )

@@ -296,7 +296,7 @@ def _fault(m: Manifest) -> str | None:
     ):
         if value != other:
             return f"contradicts itself: {field} is {value} and {other}"
-    if TARGETS.get(Path(models[0]).suffix) != m.target:
+    if m.target in TARGETS.values() and TARGETS.get(Path(models[0]).suffix) != m.target:
         return f"is for {m.target} and names {models[0]}"
     return _task_fault(m)
 

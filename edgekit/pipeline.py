@@ -73,7 +73,8 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
 
 
 def _resolved(asked: Recipe, planned: models.Plan, task: str | None) -> tuple[Recipe, str]:
-    return schemes.resolve(asked, planned.family, planned.architecture, planned.kind.because, task)
+    unmeasured = getattr(registry.exporter(asked.target), "int8", None)
+    return schemes.resolve(asked, planned.family, planned.architecture, planned.kind.because, task, unmeasured)
 
 
 def export(

@@ -74,18 +74,24 @@ def resolve(
     architecture: str = "",
     because: Callable[[str, str], str] = lambda why, otherwise: why,
     task: str | None = None,
+    unmeasured: Scheme | None = None,
 ) -> tuple[Recipe, str]:
     """The recipe with "int8" replaced by the best known scheme, and why it was taken: in the words of `because`, which
-    makes a row's reasons those of the network at hand. task: None where it is not known yet."""
+    makes a row's reasons those of the network at hand. task: None where it is not known yet. unmeasured: what to take where
+    the table has no row, as the target of a plugin says it."""
     if recipe.quantize.scheme != "int8":
         return recipe, "as asked"
     row = recommended(family, architecture, recipe.target, task)
-    if row is None:
+    if row:
+        scheme, why = row.scheme, because(row.why, row.otherwise)
+    elif unmeasured:
+        scheme, why = unmeasured, f"the plugin's own choice; edgekit measured nothing for {recipe.target}"
+    else:
         raise UnsupportedError(
             f"no int8 scheme is known for {family} models on {recipe.target}", hint="--scheme names one"
         )
-    quantize = msgspec.structs.replace(recipe.quantize, scheme=row.scheme)
-    return msgspec.structs.replace(recipe, quantize=quantize), because(row.why, row.otherwise)
+    quantize = msgspec.structs.replace(recipe.quantize, scheme=scheme)
+    return msgspec.structs.replace(recipe, quantize=quantize), why
 
 
 def finer(recipe: Recipe, family: str, architecture: str, offered: Collection[str], task: str | None = None) -> str:

@@ -71,7 +71,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
     used = [host.memory()]
     runtime, imported = timed(lambda: _import(job))
     used.append(host.memory())
-    model = artifact.open_model(Path(job.model))
+    model = artifact.open_model(Path(job.model), getattr(runtime, "suffixes", ()))
     session, load = timed(lambda: runtime.open(model, job.options))
     used.append(host.memory())
     spec = session.input_spec()

@@ -78,6 +78,8 @@ LAYOUTS: dict[int, Axes] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of ax
 
 
 class Exporter(Protocol):
+    """A plugin's may have `int8: Scheme` too: what `--int8` takes, because edgekit's table (schemes.toml) has no row for it."""
+
     target: str
     schemes: frozenset[str]
 

@@ -84,7 +84,7 @@ class Session(Protocol):
 
 class Runtime(Protocol):
     """A runtime whose packages are imported only when it opens a file also has `imports(options)`, which imports them:
-    the time of that is no file's."""
+    the time of that is no file's. A plugin's also has `suffixes`, a set: of its model files, as in ".pte"."""
 
     name: str
     targets: frozenset[str]
