@@ -308,7 +308,8 @@ def test_the_public_names():
     import edgekit
 
     assert edgekit.__all__ == [
-        "Artifact", "EdgekitError", "Quantize", "Recipe", "__version__", "export", "load", "prune", "verify",
+        *("Artifact", "Bench", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Vector"),
+        *("__version__", "bench", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "verify"),
     ]  # fmt: skip
     assert edgekit.load is not None
     with pytest.raises(AttributeError):

@@ -39,6 +39,7 @@ class Wishes(TypedDict, total=False):
     crop_mode: CropMode
     mean: float | tuple[float, ...]
     std: float | tuple[float, ...]
+    channel_order: Literal["rgb", "bgr"]
     channels: Literal[1, 3]
     labels: Place
     layout: LayoutName

@@ -60,6 +60,7 @@ class Training(Learning, total=False):
     """And those of `train` alone."""
 
     weights: Place
+    channel_order: Literal["rgb", "bgr"]
     epochs: int
     layer_decay: float
     ignore: int
