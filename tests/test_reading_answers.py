@@ -28,6 +28,7 @@ NAMED = {
     "recipe.py",
     "runs.py",
     "statistics/figures.py",
+    "verbs/exporting.py",
 }
 
 
