@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from conftest import HERE, ask_edgekit, run_edgekit, start
 
 import edgekit_vision
@@ -287,6 +288,18 @@ def test_a_polite_kill_leaves_nothing_behind(tmp_path, interrupt):
     answer = child.communicate(timeout=60)
     assert (child.returncode, *answer) == (130, "", "interrupted; nothing half-made was left behind\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["get_command", "make_context", "invoke"])
+def test_a_kill_outside_of_the_command_ends_so_too(monkeypatch, place):
+    """click's own answer is "Aborted!" and 1, as for a limit that is missed."""
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, place, stopped)
+    done = CliRunner().invoke(main, ["list"])
+    assert (done.exit_code, done.output.strip()) == (130, "interrupted; nothing half-made was left behind")
 
 
 def test_ctrl_c_ends_with_130(golden_artifact):

@@ -1,4 +1,4 @@
-"""What litert-torch makes of a network: where it reads, and what its operators are called."""
+"""What litert-torch makes of a network: where it reads, what its operators are called, and what it cannot follow itself."""
 
 import pytest
 import torch
@@ -7,8 +7,10 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit.errors import RecipeError
-from edgekit.exporters import tflite_convert, tflite_file, tflite_quantize
+from edgekit.exporters import onnx_graph, tflite_convert, tflite_file, tflite_quantize
+from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.inspection.tflite import read
+from edgekit.preprocess import Preprocess
 from edgekit.recipe import Quantize, Recipe
 
 pytestmark = pytest.mark.full
@@ -48,14 +50,60 @@ def file(pyramid, tmp_path_factory):
 
 
 @torch.no_grad()
-def test_maps_grow_to_any_size_as_torch_lets_them(pyramid, file):
-    x = torch.randn(1, 3, SIDE, SIDE)
-    run = Interpreter(str(file))
+def check_file(model, net, x):
+    """That a file, its path or its bytes, answers as a network does."""
+    run = Interpreter(**{"model_content" if isinstance(model, bytes) else "model_path": model})
     run.allocate_tensors()
     run.set_tensor(run.get_input_details()[0]["index"], x.permute(0, 2, 3, 1).contiguous().numpy())
     run.invoke()
-    for wanted, detail in zip(pyramid(x), run.get_output_details(), strict=True):
+    for wanted, detail in zip(net(x), run.get_output_details(), strict=True):
         torch.testing.assert_close(torch.from_numpy(run.get_tensor(detail["index"])), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_maps_grow_to_any_size_as_torch_lets_them(pyramid, file):
+    check_file(str(file), pyramid, torch.randn(1, 3, SIDE, SIDE))
+
+
+class Detector(nn.Module):
+    """What detectors have: sizes that are checked (D-FINE), positions in 64-bit floats (RT-DETR), maps of length 1 (SSD300)."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+        self.register_buffer("sizes", torch.tensor([[SIDE, SIDE]]))
+
+    def forward(self, x):
+        torch._check_tensor_all(self.sizes.prod(1).sum() == x[0, 0].numel())
+        torch._check(self.sizes.sum().item() == 2 * SIDE)
+        torch._assert(self.sizes.min() > 0, "empty")
+        torch._assert_async(x.sum() < 1e9, "too bright")
+        steps = 1 / 10000 ** (torch.arange(SIDE, dtype=torch.float64) / SIDE)
+        return (self.second(functional.normalize(self.first(x))) + steps.sin().to(x.dtype),)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    torch.manual_seed(0)
+    made = ExportWrapper(Detector(), Preprocess((SIDE, SIDE)), Recipe("detector", "tflite"), traced_type=torch.float32)
+    return made.eval()
+
+
+def test_checks_doubles_and_normalised_maps_are_converted(detector, tmp_path):
+    file = tflite_convert.convert(detector, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+    check_file(file, detector, torch.rand(1, 3, SIDE, SIDE))
+
+
+def test_checks_are_left_out_of_an_onnx_graph(detector, tmp_path):
+    recipe = Recipe("detector", "onnx")
+    made = onnx_graph.build(detector, torch.float32, recipe, (3, SIDE, SIDE), ["map"], tmp_path / "log")
+    kinds = {node.op_type for node in made.graph.node}
+    assert "Conv" in kinds
+    assert not kinds & {"Equal", "Greater", "Less", "ReduceProd", "ReduceMin", "ReduceSum"}
+
+
+def test_a_check_still_speaks_outside_of_a_file(detector):
+    with pytest.raises(RuntimeError, match="Expected cond to be True"):
+        detector.model(torch.zeros(1, 3, SIDE + 1, SIDE))
 
 
 def test_layers_in_lists_are_called_by_their_paths(file):

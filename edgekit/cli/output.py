@@ -45,7 +45,8 @@ STOP = Stop()
 
 
 class Program(click.Group):
-    """All commands: SIGTERM ends them as orderly as Ctrl-C, and an output that takes nothing is an error like others."""
+    """All commands: SIGTERM ends them as orderly as Ctrl-C, at whatever moment it comes, and an output that takes nothing is
+    an error like others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of work, which click would sort."""
@@ -58,13 +59,21 @@ class Program(click.Group):
                 signal.signal(number, STOP)
         _open_streams()
         try:
-            return super().main(*args, **kwargs)
+            code = super().main(
+                *args, **kwargs | {"standalone_mode": False}
+            )  # click's own would end with "Aborted!" and 1
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):  # before the command begins, or when it is done
+            interrupted()
         except OSError as error:
             if not _writing(error):
                 raise
             # what waits in the buffer would fail again when the interpreter ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             fail(OutputError(f"cannot write the answer: {error.strerror}", hint="send it to a place with space"))
+        sys.exit(code)  # of --help and --version, which alone come back
 
 
 @dataclass
@@ -133,6 +142,11 @@ def fail(error: EdgekitError, *, as_json: bool = False) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def interrupted() -> NoReturn:
+    echo("interrupted; nothing half-made was left behind", err=True)
+    sys.exit(INTERRUPTED)
+
+
 def _environment(error: OSError | MemoryError | UnicodeEncodeError) -> EdgekitError | None:
     """What no command foresees: the system refuses (a name too long, no memory, too many files). None: a fault of ours."""
     if isinstance(error, MemoryError):
@@ -181,8 +195,7 @@ def common(function: F) -> F:
                 raise
             fail(error, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
-            echo("interrupted; nothing half-made was left behind", err=True)
-            sys.exit(INTERRUPTED)
+            interrupted()
         except (OSError, MemoryError, UnicodeEncodeError) as error:
             told = _environment(error)
             if debug or told is None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import litert_torch
 import torch
+from litert_torch._convert import core
 from litert_torch.backend.debuginfo import _build
 
 from edgekit.errors import ExportError
+from edgekit.exporters import tflite_graph
 from edgekit.exporters.diagnose import diagnose
 from edgekit.quiet import silenced
 
@@ -46,3 +48,15 @@ def _hierarchy(node: torch.fx.Node) -> str:
 
 
 _build._get_hierarchy = _hierarchy
+
+
+_passes = core._run_convert_passes
+
+
+def _readied(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    tflite_graph.ready(program)
+    made: torch.export.ExportedProgram = _passes(program)
+    return made
+
+
+core._run_convert_passes = _readied

@@ -1,0 +1,126 @@
+"""What is done to PyTorch's graph before litert-torch lowers it: what its passes cannot follow is written otherwise."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
+
+aten = torch.ops.aten
+CHECKS = (
+    "_assert_async",
+    "_assert_scalar",
+    "_assert_tensor_metadata",
+    "sym_constrain_range",
+    "sym_constrain_range_for_size",
+)
+SPREADING = (
+    aten.add.Tensor,
+    aten.sub.Tensor,
+    aten.mul.Tensor,
+    aten.div.Tensor,
+)  # they spread what they read themselves
+
+
+@torch.no_grad()
+def ready(program: ExportedProgram) -> None:
+    """In place; what it computes stays."""
+    drop_checks(program.graph)
+    drop_expansions(program.graph)
+    fold_doubles(program)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+def drop_checks(graph: fx.Graph) -> None:
+    """Without assertions, and what only they read: a file has nobody to tell."""
+    doubted: list[fx.Node] = []
+    for node in reversed(graph.nodes):
+        if _name(node) in CHECKS or (node in doubted and not node.users and node.op == "call_function"):
+            doubted += node.all_input_nodes
+            graph.erase_node(node)
+
+
+def drop_expansions(graph: fx.Graph) -> None:
+    """x / n.expand_as(x) as x / n: the converter fails at it between maps whose channels it moves (F.normalize)."""
+    for node in list(graph.nodes):
+        if node.target is not aten.expand.default:
+            continue
+        source, shape = node.args[0], _shape(node)
+        for user in list(node.users):
+            others = [given for given in user.args if given is not node]
+            if (
+                user.target in SPREADING
+                and len(_shape(source)) == len(shape)
+                and any(isinstance(other, fx.Node) and _shape(other) == shape for other in others)
+            ):
+                user.replace_input_with(node, source)
+
+
+def fold_doubles(program: ExportedProgram) -> None:
+    """What depends on no picture and is computed in 64-bit floats (positions, frequencies) becomes a constant, as PyTorch
+    computes it: the converter has few such operators."""
+    kinds = {spec.arg.name: spec.kind for spec in program.graph_signature.input_specs}
+    constant: set[fx.Node] = set()
+    doubles: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            known = kinds[node.name] is not InputKind.USER_INPUT
+        else:
+            known = node.op == "call_function" and constant.issuperset(node.all_input_nodes)
+        if known:
+            constant.add(node)
+        if known and node.op == "call_function" and any(map(_is_double, (node, *node.all_input_nodes))):
+            doubles.add(node)
+    value = _values(program)
+    for node in [node for node in program.graph.nodes if node in doubles and not doubles.issuperset(node.users)]:
+        _put(program, node, value(node))
+
+
+def _name(node: fx.Node) -> str:
+    return node.target._schema.name.partition("::")[2] if isinstance(node.target, torch._ops.OpOverload) else ""
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    made = node.meta.get("val")
+    return tuple(made.shape) if isinstance(made, torch.Tensor) else ()
+
+
+def _is_double(node: fx.Node) -> bool:
+    made = node.meta.get("val")
+    return isinstance(made, torch.Tensor) and made.dtype == torch.float64
+
+
+def _values(program: ExportedProgram) -> Callable[[fx.Node], Any]:
+    """What a node that depends on no picture makes."""
+    targets = {spec.arg.name: spec.target for spec in program.graph_signature.input_specs}
+    stored: dict[str, Any] = {**program.state_dict, **program.constants}
+    made: dict[fx.Node, Any] = {}
+
+    def value(node: fx.Node) -> Any:
+        if node not in made:
+            if node.op == "placeholder":
+                made[node] = stored[str(targets[node.name])]
+            else:
+                assert callable(node.target)
+                args, kwargs = fx.map_arg((node.args, node.kwargs), value)
+                made[node] = node.target(*args, **kwargs)
+        return made[node]
+
+    return value
+
+
+def _put(program: ExportedProgram, node: fx.Node, value: torch.Tensor) -> None:
+    """A constant in a node's place."""
+    specs = program.graph_signature.input_specs
+    position = next(i for i, spec in enumerate(specs) if spec.kind is InputKind.USER_INPUT)
+    first = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == specs[position].arg.name)
+    with program.graph.inserting_before(first):
+        made = program.graph.placeholder(f"folded_{node.name}")
+    made.target = made.name
+    made.meta["val"] = node.meta["val"]
+    specs.insert(position, InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(made.name), made.name))
+    program.constants[made.name] = value.contiguous()
+    node.replace_all_uses_with(made)
