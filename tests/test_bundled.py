@@ -94,6 +94,16 @@ def test_the_detector_is_as_good_as_its_card_says():
     assert (zoo.BUNDLED / "yolox_micro.safetensors").stat().st_size < 2e6
 
 
+def test_int8_of_the_detector_is_taken_in_every_runtime():
+    """As measured when the card was written: on all its test pictures."""
+    measured = card("yolox_micro")["measured"]
+    assert not [row["refused"] for row in measured if "refused" in row]
+    rows = {(row["target"], row["scheme"]): row for row in measured}
+    assert rows["openvino", "int8-static"]["drop_interval"][1] < 0.03
+    assert rows["tflite", "int8-static"]["drop_interval"][1] < 0.05
+    assert rows["onnx", "int8-weight-only"]["drop_interval"][1] < 0.01
+
+
 @pytest.mark.parametrize("name", ["unet_micro", "yolox_micro"])
 def test_its_sheet_calibrates_with_whole_pictures(name):
     with Image.open(zoo.BUNDLED / f"{name}.webp") as sheet:

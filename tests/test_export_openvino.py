@@ -83,6 +83,17 @@ def test_int8_computes_in_integers(exported):
         assert set(seen) <= {"u8", "i8"}
 
 
+def test_a_file_holds_each_constant_once_and_biases_as_they_are_added(exported):
+    made = exported("int8-static", target="openvino")
+    operators = openvino.Core().read_model(made.model_file).get_ops()
+    constants = [o for o in operators if o.get_type_name() == "Constant"]
+    kinds = [(o.get_element_type().get_type_name(), tuple(o.shape), o.data.tobytes()) for o in constants]
+    assert len(set(kinds)) == len(kinds)
+    assert "i32" not in {kind for kind, _, _ in kinds}
+    reshaped = [o.input_value(0).get_node().get_type_name() for o in operators if o.get_type_name() == "Reshape"]
+    assert "Constant" not in reshaped
+
+
 def test_attention_itself_stays_float(exported):
     made = exported("int8-static", model="py:nets:tiny_attention", target="openvino")
     softmaxes = [o for o in openvino.Core().read_model(made.model_file).get_ops() if o.get_type_name() == "Softmax"]

@@ -164,6 +164,9 @@ def test_openvino_reads_channels_by_themselves_and_decodes_in_float(net, picture
     while ranges.get_type_name() != "FakeQuantize":  # behind it, integers become floats again
         ranges = ranges.input_value(0).get_node()
     assert list(ranges.input_value(1).shape) == list(ranges.input_value(2).shape) == [1, 8, 1, 1]
+    assert _reads(every, "boxes") == {"DequantizeLinear"}
+    assert "DequantizeLinear" not in _reads(inputs, "boxes")
+    assert _reads(inputs, "scores") == {"DequantizeLinear"}
     for made in (every, inputs):
         assert all(output.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for output in made.graph.output)
         quantized = {n.input[0] for n in made.graph.node if n.op_type == "QuantizeLinear"}
@@ -174,6 +177,18 @@ def test_openvino_reads_channels_by_themselves_and_decodes_in_float(net, picture
         if made is every:  # each head's answers have a scale of their own
             scales = {n.input[1] for n in made.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in heads}
             assert len(scales) == 2
+
+
+def _reads(graph, answer):
+    """What makes the inputs of the last convolutions that an answer comes of."""
+    wanted, makers, read = {answer}, {o: n.op_type for n in graph.graph.node for o in n.output}, set()
+    for node in reversed(graph.graph.node):
+        if wanted & set(node.output):
+            if node.op_type == "Conv":
+                read.add(makers[node.input[0]])
+            else:
+                wanted |= set(node.input)
+    return read
 
 
 def copied(graph):
@@ -201,10 +216,9 @@ def test_tflite_decodes_in_float_and_cuts_what_sigmoids_read(net, pictures, tmp_
     float32, int8 = 0, 9
     assert {graph.tensors[i].type for i in graph.outputs} == {float32}
     assert set(given["EXP"]) == {float32}
-    assert given["CONV_2D"][:2] == [int8, int8]
-    heads = [o for o in graph.operators if kind(model, o) == "CONV_2D"][-2:]
-    scales = [float(graph.tensors[o.outputs[0]].quantization.scale[0]) for o in heads]
-    assert scales[0] != scales[1]
+    weights = [graph.tensors[o.inputs[1]] for o in graph.operators if kind(model, o) == "CONV_2D"]
+    assert {(int(w.shape[0]), w.type) for w in weights[-2:]} == {(4, float32), (3, int8)}  # boxes, scores
+    assert {w.type for w in weights[:-2]} == {int8}
 
 
 class Spelled(nn.Module):

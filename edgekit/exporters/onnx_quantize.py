@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from edgekit import overflow
 from edgekit.errors import RecipeError
 from edgekit.exporters import onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
+from edgekit.exporters.preparing import FEW
 from edgekit.exporters.ranges import Channels, Range, Ranges, batches
 from edgekit.recipe import Recipe
 
@@ -100,6 +101,7 @@ def quantize(
         case "int8-weight-only":
             return _weight_only(model, grids, kept)
         case _:
+            kept += _of_boxes(model) if decodes and placement == "layers' inputs" else []
             return _static(model, recipe, pixels, feed, grids, work, placement, kept, by_channel=by_channel)
 
 
@@ -130,6 +132,22 @@ def _behind(model: onnx.ModelProto) -> list[str]:
         else:
             found.append(node.name)
     return found
+
+
+def _of_boxes(model: onnx.ModelProto) -> list[str]:
+    """The last layers that a detector's first answer, the boxes, is made of: 256 steps of what they read move the edges. None
+    where they hold more than FEW of all weights, as those of an SSD do."""
+    sizes = {i.name: math.prod(i.dims) for i in model.graph.initializer}
+    layers = {n.name: sizes[n.input[1]] for n in model.graph.node if n.op_type in LAYERS and n.input[1] in sizes}
+    wanted = {model.graph.output[0].name}
+    found = []
+    for node in reversed(model.graph.node):
+        if wanted & set(node.output):
+            if node.name in layers:
+                found.append(node.name)
+            else:
+                wanted |= set(node.input)
+    return found if sum(layers[name] for name in found) <= FEW * sum(layers.values()) else []
 
 
 def _squashing(model: onnx.ModelProto) -> list[str]:
@@ -178,6 +196,7 @@ def _static(
     options: dict[str, Any] = {"TensorQuantOverrides": overrides}
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
+        options["QuantizeBias"] = False  # OpenVINO adds it in float: as integers it would be one more list of scales
         kept = kept + _without_weights(model) + _norms(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
@@ -194,8 +213,19 @@ def _static(
         extra_options=options,
     )
     made = _loaded(source, target)
+    if placement == "layers' inputs":
+        _read_floats(made, kept)
     onnx_depthwise.by_channel(made, depthwise, channels)
     return made
+
+
+def _read_floats(made: onnx.ModelProto, kept: Collection[str]) -> None:
+    """Layers that stay in float read floats, in place, though others read integers of the same tensor."""
+    makers = {name: node for node in made.graph.node for name in node.output}
+    for node in made.graph.node:
+        maker = makers.get(node.input[0]) if node.op_type in LAYERS and node.name in kept else None
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            node.input[0] = makers[maker.input[0]].input[0]
 
 
 def _name_apart(model: onnx.ModelProto) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import openvino
+from openvino import opset13 as ops
 from openvino._offline_transformations import apply_moc_transformations
 from openvino.preprocess import PrePostProcessor
 
@@ -17,6 +18,7 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
+from edgekit.tasks import Detection
 from edgekit.tensors import Tensor
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pillow")
@@ -45,7 +47,7 @@ class OpenvinoExporter:
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
         with silenced():  # seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import onnx_graph, onnx_source
-        inner, notes = _inner(recipe, model.family)
+        inner, notes = _inner(recipe, model)
         made = onnx_source.make(model, inner, calibration, out / "converter.log", say, "layers' inputs")
         say("converting with OpenVINO")
         try:
@@ -53,6 +55,7 @@ class OpenvinoExporter:
         except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
             raise ExportError(f"OpenVINO cannot read the ONNX graph: {str(error).strip().splitlines()[-1]}") from error
         converted = _embed(_tidied(read), recipe, model.preprocess)
+        _share_constants(converted)
         for key, value in onnx_graph.model_info(model, recipe, made.graph).items():
             converted.set_rt_info(value, ["model_info", key])
         _name(converted)
@@ -75,19 +78,24 @@ class OpenvinoExporter:
         return Exported(file, given, outputs, versions, floor, how, (*notes, *made.notes), layout)
 
 
-def _inner(recipe: Recipe, family: str) -> tuple[Recipe, tuple[str, ...]]:
+def _inner(recipe: Recipe, model: LoadedModel) -> tuple[Recipe, tuple[str, ...]]:
     """What the ONNX graph is asked for, and what is done otherwise than the recipe says.
 
     Normalised floats go in, because OpenVINO puts the pixels in front itself; half precision is the way weights are
-    saved. A trained transformer's few largest activations carry its answers: clipping them costs 6 dB.
+    saved. A trained transformer's few largest activations carry its answers: clipping them costs 6 dB. Boxes behind SiLU lie
+    closer with weights rounded to the nearest: benchmarks/results/detection-x86-vnni.md.
     """
     quantize = recipe.quantize
     notes: tuple[str, ...] = ()
     if quantize.scheme == "fp16":
         quantize = msgspec.structs.replace(quantize, scheme="fp32", keep_float=())
-    if quantize.scheme == "int8-static" and family == "attention" and quantize.ranges != "minmax":
+    if quantize.scheme == "int8-static" and model.family == "attention" and quantize.ranges != "minmax":
         quantize = msgspec.structs.replace(quantize, ranges="minmax")
         notes = ('activations\' ranges are their true extremes (ranges = "minmax"): attention does not bear clipping',)
+    boxes = isinstance(model.task, Detection) and model.family == "silu"
+    if quantize.scheme == "int8-static" and boxes and quantize.rounding != "nearest":
+        quantize = msgspec.structs.replace(quantize, rounding="nearest")
+        notes = ('weights are rounded to the nearest (rounding = "nearest"): boxes behind SiLU lie closer so',)
     return msgspec.structs.replace(recipe, fold=False, input="float32", quantize=quantize), notes
 
 
@@ -101,7 +109,36 @@ def _tidied(model: openvino.Model) -> openvino.Model:
     tidy = model.clone()
     apply_moc_transformations(tidy, cf=False)
     fused = any(operator.get_type_name() == "ScaledDotProductAttention" for operator in tidy.get_ops())
-    return model if fused else tidy
+    tidy = model if fused else tidy
+    _fold_shapes(tidy)
+    return tidy
+
+
+def _fold_shapes(model: openvino.Model) -> None:
+    """Constants that are reshaped (biases) become constants of that shape. In place. All that could be folded would make floats
+    of integer weights."""
+    for operator in model.get_ordered_ops():
+        if operator.get_type_name() == "Reshape":
+            given, shape = (source.get_node() for source in operator.input_values())
+            if given.get_type_name() == shape.get_type_name() == "Constant":
+                values = given.data.reshape(tuple(operator.get_output_shape(0)))
+                _read_instead(operator, ops.constant(values, given.get_element_type(), name=given.get_friendly_name()))
+
+
+def _share_constants(model: openvino.Model) -> None:
+    """Of equal constants one is left, as of a FakeQuantize's ranges, which go in and come out the same. In place."""
+    known: dict[tuple[str, tuple[int, ...], bytes], openvino.Node] = {}
+    for operator in model.get_ordered_ops():
+        if operator.get_type_name() == "Constant":
+            kind = operator.get_element_type().get_type_name()
+            first = known.setdefault((kind, tuple(operator.shape), operator.data.tobytes()), operator)
+            if first is not operator:
+                _read_instead(operator, first)
+
+
+def _read_instead(operator: openvino.Node, other: openvino.Node) -> None:
+    for reader in operator.output(0).get_target_inputs():
+        reader.replace_source_output(other.output(0))
 
 
 def _embed(model: openvino.Model, recipe: Recipe, spec: Preprocess) -> openvino.Model:

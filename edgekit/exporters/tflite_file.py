@@ -5,7 +5,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import flatbuffers
 import numpy as np
@@ -229,40 +229,36 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
 def _scores(loaded: LoadedModel, task: Classification) -> Any:
     """What the output of a classifier is."""
     each = ", each by itself" if task.independent else ""
-    scores = metadata.TensorMetadataT()
-    scores.name = {"logits": "logit", "probabilities": "probability"}.get(task.scores, "log-probability")
-    scores.description = f"one per class{each}: {loaded.weights.knows}"
+    name = {"logits": "logit", "probabilities": "probability"}.get(task.scores, "log-probability")
+    scores = _labelled(name, f"one per class{each}: {loaded.weights.knows}", "FeatureProperties")
     if task.independent and task.scores == "probabilities":
         scores.processUnits = [_threshold(task.threshold)]
-    scores.associatedFiles = [_labels_file()]
-    scores.content = metadata.ContentT()
-    scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
-    scores.content.contentProperties = metadata.FeaturePropertiesT()
     return scores
 
 
 def _each(loaded: LoadedModel, task: Detection) -> Any:
     """What the output of scores of boxes is, as MediaPipe's metadata writer has it."""
-    scores = metadata.TensorMetadataT()
-    scores.name, scores.description = "score", f"one per box and class: {loaded.weights.knows}"
+    scores = _labelled("score", f"one per box and class: {loaded.weights.knows}", "FeatureProperties")
     scores.processUnits = [_threshold(task.threshold)]
-    scores.associatedFiles = [_labels_file()]
-    scores.content = metadata.ContentT()
-    scores.content.contentPropertiesType = metadata.ContentProperties.FeatureProperties
-    scores.content.contentProperties = metadata.FeaturePropertiesT()
     return scores
 
 
 def _mask(loaded: LoadedModel) -> Any:
     """What the output of a segmenter is, as MediaPipe's metadata writer has it."""
-    mask = metadata.TensorMetadataT()
-    mask.name, mask.description = "segmentation_masks", f"scores of each pixel: {loaded.weights.knows}"
-    mask.associatedFiles = [_labels_file()]
-    mask.content = metadata.ContentT()
-    mask.content.contentPropertiesType = metadata.ContentProperties.ImageProperties
-    mask.content.contentProperties = metadata.ImagePropertiesT()
+    mask = _labelled("segmentation_masks", f"scores of each pixel: {loaded.weights.knows}", "ImageProperties")
     mask.content.contentProperties.colorSpace = metadata.ColorSpaceType.GRAYSCALE
     return mask
+
+
+def _labelled(name: str, description: str, properties: Literal["FeatureProperties", "ImageProperties"]) -> Any:
+    """An output with one value for each label."""
+    tensor = metadata.TensorMetadataT()
+    tensor.name, tensor.description = name, description
+    tensor.associatedFiles = [_labels_file()]
+    tensor.content = metadata.ContentT()
+    tensor.content.contentPropertiesType = getattr(metadata.ContentProperties, properties)
+    tensor.content.contentProperties = getattr(metadata, f"{properties}T")()
+    return tensor
 
 
 def _segmenter_options(task: Segmentation, channels: int) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import RecipeError
 from edgekit.exporters import tflite_gates as gates
+from edgekit.exporters.preparing import FEW
 from edgekit.exporters.ranges import Ranges, batches
 from edgekit.exporters.tflite_file import pack
 from edgekit.inspection.tflite import LAYERS, kind, module_paths
@@ -107,17 +108,37 @@ def _squashing(model: Any) -> list[Any]:
 
 def _behind(model: Any) -> list[Any]:
     """What no layer with weights reads, not even by way of others: a box of 400 pixels in 256 steps is off by one."""
-    graph = model.subgraphs[0]
     read: set[int] = set()
     found = []
-    for operator in reversed(graph.operators):  # readers come after what they read
-        weight = graph.tensors[operator.inputs[1]] if len(operator.inputs) > 1 else None
-        layer = kind(model, operator) in LAYERS and weight and model.buffers[weight.buffer].data is not None
-        if layer or read & set(operator.outputs):
+    for operator in reversed(model.subgraphs[0].operators):  # readers come after what they read
+        if _weights(model, operator) or read & set(operator.outputs):
             read |= set(operator.inputs)
         else:
             found.append(operator)
     return found
+
+
+def _of_boxes(model: Any) -> list[Any]:
+    """The last layers that a detector's first answer, the boxes, is made of: 256 steps of what they answer move the edges. None
+    where they hold more than FEW of all weights, as those of an SSD do."""
+    graph = model.subgraphs[0]
+    wanted, found = {graph.outputs[0]}, []
+    for operator in reversed(graph.operators):
+        if wanted & set(operator.outputs):
+            if _weights(model, operator):
+                found.append(operator)
+            else:
+                wanted |= set(operator.inputs)
+    few = FEW * sum(_weights(model, operator) for operator in graph.operators)
+    return found if sum(_weights(model, operator) for operator in found) <= few else []
+
+
+def _weights(model: Any, operator: Any) -> int:
+    """How many a layer has, in bytes; 0 of other operators."""
+    if kind(model, operator) not in LAYERS or len(operator.inputs) < 2:
+        return 0
+    data = model.buffers[model.subgraphs[0].tensors[operator.inputs[1]].buffer].data
+    return 0 if data is None else len(data)
 
 
 def _kind(model: Any, operator: Any) -> int:
@@ -149,6 +170,7 @@ def _keep_float(q: Any, recipe: Recipe, float_file: Path, *, decodes: bool) -> N
     model = flatbuffer.read_model(str(float_file))
     static = recipe.quantize.scheme == "int8-static"
     last = _behind(model) if decodes else _squashing(model) if static else []
+    last = last + (_of_boxes(model) if decodes and static else [])
     _leave(q, {flatbuffer.get_op_scope(operator, model.subgraphs[0].tensors) for operator in last})
     for pattern in recipe.quantize.keep_float:
         scopes = set()
