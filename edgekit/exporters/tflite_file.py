@@ -21,7 +21,7 @@ from edgekit.models import LoadedModel
 from edgekit.recipe import Recipe
 from edgekit.tasks import Classification, Detection, Segmentation
 
-BECOMES = {"STABLEHLO_SORT": " (torch's topk, sort and argsort become it)"}
+BECOMES = {"STABLEHLO_SORT": " (torch's sort and argsort become it)"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
 
 
