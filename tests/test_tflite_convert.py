@@ -65,7 +65,8 @@ def test_maps_grow_to_any_size_as_torch_lets_them(pyramid, file):
 
 
 class Detector(nn.Module):
-    """What detectors have: sizes that are checked (D-FINE), positions in 64-bit floats (RT-DETR), maps of length 1 (SSD300)."""
+    """What detectors have: sizes that are checked (D-FINE), positions in 64-bit floats (RT-DETR), maps of length 1
+    (SSD300), the greatest of each row of a map (D-FINE)."""
 
     def __init__(self):
         super().__init__()
@@ -78,7 +79,8 @@ class Detector(nn.Module):
         torch._assert(self.sizes.min() > 0, "empty")
         torch._assert_async(x.sum() < 1e9, "too bright")
         steps = 1 / 10000 ** (torch.arange(SIDE, dtype=torch.float64) / SIDE)
-        return (self.second(functional.normalize(self.first(x))) + steps.sin().to(x.dtype),)
+        made = self.second(functional.normalize(self.first(x))) + steps.sin().to(x.dtype)
+        return made, made.topk(3, -1)[0]
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +90,15 @@ def detector():
     return made.eval()
 
 
-def test_checks_doubles_and_normalised_maps_are_converted(detector, tmp_path):
+def test_checks_doubles_normalised_maps_and_rows_are_converted(detector, tmp_path):
     file = tflite_convert.convert(detector, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+    tflite_file.check_kernels(file)
     check_file(file, detector, torch.rand(1, 3, SIDE, SIDE))
 
 
 def test_checks_are_left_out_of_an_onnx_graph(detector, tmp_path):
     recipe = Recipe("detector", "onnx")
-    made = onnx_graph.build(detector, torch.float32, recipe, (3, SIDE, SIDE), ["map"], tmp_path / "log")
+    made = onnx_graph.build(detector, torch.float32, recipe, (3, SIDE, SIDE), ["map", "greatest"], tmp_path / "log")
     kinds = {node.op_type for node in made.graph.node}
     assert "Conv" in kinds
     assert not kinds & {"Equal", "Greater", "Less", "ReduceProd", "ReduceMin", "ReduceSum"}

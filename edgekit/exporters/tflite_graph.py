@@ -1,5 +1,6 @@
 """What is done to PyTorch's graph before litert-torch lowers it: what its passes cannot follow is written otherwise."""
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ def ready(program: ExportedProgram) -> None:
     """In place; what it computes stays."""
     drop_checks(program.graph)
     drop_expansions(program.graph)
+    read_topk_by_place(program.graph)
     fold_doubles(program)
     program.graph.eliminate_dead_code()
     program.graph_module.recompile()
@@ -57,6 +59,22 @@ def drop_expansions(graph: fx.Graph) -> None:
                 and any(isinstance(other, fx.Node) and _shape(other) == shape for other in others)
             ):
                 user.replace_input_with(node, source)
+
+
+def read_topk_by_place(graph: fx.Graph) -> None:
+    """The greatest values as what lies at their places: of a topk whose places nobody reads the converter makes a sort, which
+    has no kernel."""
+    for node in list(graph.nodes):
+        if node.target is not aten.topk.default or {part.args[1] for part in node.users if part.users} != {0}:
+            continue
+        source, dim = node.args[0], node.args[2] if len(node.args) > 2 else -1
+        values = next(part for part in node.users if part.args[1] == 0)
+        with graph.inserting_before(values):
+            places = graph.call_function(operator.getitem, (node, 1))
+            found = graph.call_function(aten.gather.default, (source, dim, places))
+        places.meta = {**node.meta, "val": node.meta["val"][1]}
+        found.meta = dict(values.meta)
+        values.replace_all_uses_with(found)
 
 
 def fold_doubles(program: ExportedProgram) -> None:

@@ -52,7 +52,7 @@ def usual(net: nn.Module, recipe: Recipe) -> Preprocess | None:
         return None
     if anchored.has_stages(net):
         raise UnsupportedError(
-            f"{type(net).__name__} looks again at boxes that depend on the picture, which no file for a phone can hold",
+            f"{type(net).__name__} looks again at boxes that depend on the picture, and edgekit does not take it apart",
             hint="a detector of one stage: ssdlite, yolox_nano, or torchvision's retinanet and fcos through py:",
         )
     if walked.is_one(net):
