@@ -109,7 +109,8 @@ class UltraFace(nn.Module):
         )
         middle, size = self.get_buffer("anchors").chunk(2, 1)
         move, growth = moves.chunk(2, 2)
-        middle, half = middle + move * MIDDLE * size, (growth * GROWTH).exp() * (size / 2)
+        middle = middle + move * MIDDLE * size
+        half = (growth * GROWTH).exp() * size / 2  # of `size / 2` the file would keep a second list
         return torch.cat([middle - half, middle + half], 2), logits.softmax(2)[..., 1:]
 
 
