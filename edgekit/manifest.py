@@ -12,6 +12,7 @@ from edgekit import reading
 from edgekit.errors import ArtifactError
 from edgekit.layouts import DetectorLayout
 from edgekit.preprocess import Preprocess
+from edgekit.recipe import Kind
 from edgekit.tasks import Classification, Detection, Task, name_of
 from edgekit.tasks.likeness import Measure
 from edgekit.tensors import Tensor
@@ -149,6 +150,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def input(self) -> Tensor:
         return self.inputs[0]
+
+    @property
+    def scores(self) -> Kind | None:
+        """What a classifier's scores are: "logits", "probabilities", "log-probabilities"; None of other tasks."""
+        return self.task.scores if isinstance(self.task, Classification) else None
 
     @property
     def file_outputs(self) -> tuple[Tensor, ...]:
