@@ -46,7 +46,7 @@ reproduce: .venv/.ready
 		made=$(BUILD)/reproduce/$$(basename $$recipe .toml); \
 		.venv/bin/edgekit export $$recipe --weights bundled -q -o $$made >/dev/null; \
 		.venv/bin/edgekit reproduce -q $$made; done
-	set -e; for model in vit_micro swin_micro; do for target in tflite onnx openvino; do \
+	set -e; for model in vit_micro swin_micro unet_micro yolox_micro; do for target in tflite onnx openvino; do \
 		made=$(BUILD)/reproduce/$$model-$$target-int8; \
 		.venv/bin/edgekit export $$model --int8 --target $$target --weights bundled -q -o $$made >/dev/null; \
 		.venv/bin/edgekit reproduce -q $$made; done; done

@@ -95,7 +95,8 @@ def resolve(
 
 
 def finer(recipe: Recipe, family: str, architecture: str, offered: Collection[str], task: str | None = None) -> str:
-    """What to type where a file answers too differently: a scheme that rounds less, never one that rounds more."""
+    """What to type where a file answers too differently: a scheme that rounds less, never one that rounds more; int8 that is
+    known to gain somewhere, before fp16."""
     failed = recipe.quantize.scheme
     left = [scheme for scheme in COARSE_FIRST[COARSE_FIRST.index(failed) + 1 :] if scheme in offered]
     best = recommended(family, architecture, recipe.target, task)
@@ -103,7 +104,13 @@ def finer(recipe: Recipe, family: str, architecture: str, offered: Collection[st
         return (
             "the converter made another network of it: edgekit inspect --compare with another target's file shows where"
         )
-    instead = best.scheme if best and best.scheme in left else "fp16" if "fp16" in left else left[0]
+    gain = {
+        r.scheme
+        for r in _known(family, architecture, task)
+        if max(r.gain.values(), default=0.0) > GAINS and r.target == recipe.target
+    }
+    liked = gain | ({best.scheme} if best else set())
+    instead = next((scheme for scheme in left if scheme in liked), "fp16" if "fp16" in left else left[0])
     return f"edgekit export --scheme {instead} loses less"
 
 

@@ -117,3 +117,18 @@ def test_a_row_about_a_task_comes_before_its_family(monkeypatch):
         assert schemes.resolve(recipe, "attention", task=task)[0].quantize.scheme == scheme
         advice = schemes.advise("attention", "", "onnx", scheme, "x86", task)
         assert (advice is None) == (scheme == "int8-dynamic")
+
+
+@pytest.mark.parametrize(
+    ("family", "target", "failed", "instead"),
+    [
+        ("hardswish", "tflite", "int8-static", "int8-dynamic"),  # gains less, and is known to
+        ("silu", "onnx", "int8-static", "int8-weight-only"),
+        ("cnn", "openvino", "int8-static", "fp16"),
+        ("hardswish", "tflite", "int8-dynamic", "fp16"),  # never one that rounds more
+    ],
+)
+def test_what_is_named_where_a_file_fails_its_proof(family, target, failed, instead):
+    recipe = Recipe(model="m", target=target, quantize=Quantize(scheme=failed))
+    offered = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
+    assert schemes.finer(recipe, family, "m", offered) == f"edgekit export --scheme {instead} loses less"
