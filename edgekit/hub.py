@@ -129,10 +129,10 @@ def pull(repository: str, out: Path | None = None, *, revision: str | None = Non
                 fetch(file)
             if str(PurePosixPath(name, SIGNATURE)) in there:
                 fetch(SIGNATURE)
-            artifact.load(stage)
+            manifest = artifact.load(stage).manifest
         except ArtifactError as error:
             raise ArtifactError(error.message.replace(str(stage), repository), hint=error.hint) from None
-    return Pulled(artifact.load(place), str(info.sha))
+    return Pulled(Artifact(place, manifest), str(info.sha))
 
 
 def _named(said: str) -> tuple[str, str]:

@@ -104,12 +104,8 @@ def finer(recipe: Recipe, family: str, architecture: str, offered: Collection[st
         return (
             "the converter made another network of it: edgekit inspect --compare with another target's file shows where"
         )
-    gain = {
-        r.scheme
-        for r in _known(family, architecture, task)
-        if max(r.gain.values(), default=0.0) > GAINS and r.target == recipe.target
-    }
-    liked = gain | ({best.scheme} if best else set())
+    rows = (r for r in _known(family, architecture, task) if r.target == recipe.target)
+    liked = {r.scheme for r in rows if r == best or max(r.gain.values(), default=0.0) > GAINS}
     instead = next((scheme for scheme in left if scheme in liked), "fp16" if "fp16" in left else left[0])
     return f"edgekit export --scheme {instead} loses less"
 

@@ -11,6 +11,7 @@ promised. It needs no test framework.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +24,7 @@ from edgekit.artifact import Artifact
 from edgekit.devices import Job, Memory, opened
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.recipe import SCHEMES, Quantize, Recipe, Scheme
-from edgekit.runtimes import Options, Session
+from edgekit.runtimes import Options
 from edgekit.tensors import Arrays
 
 SIZE = (32, 48)  # pixels, height and width: what takes one for the other fails
@@ -84,7 +85,7 @@ def check_runtime(name: str, made: Artifact) -> None:
     _promise(runtime.name == name, f"the runtime of the entry point {name} calls itself {runtime.name}")
     _promise(made.target in runtime.targets, f"{name} opens files for {sorted(runtime.targets)}, not for {made.target}")
     _promise(bool(runtime.version()), "a version is a text")
-    with _open(name, made) as session, _open(name, made) as second:
+    with closing(runtime.open(made, Options())) as session, closing(runtime.open(made, Options())) as second:
         spec, given = session.input_spec(), made.manifest.input
         made.signature.check_input(spec.shape, spec.dtype)
         tensors = made.golden().tensors
@@ -191,19 +192,6 @@ def _check_damaged(name: str, made: Artifact) -> None:
                 raise AssertionError(f"{name} opens half of a file")
         except EdgekitError:
             pass
-
-
-class _open:
-    """A session that closes with the block."""
-
-    def __init__(self, name: str, made: Artifact) -> None:
-        self.session: Session = registry.runtime(name).open(made, Options())
-
-    def __enter__(self) -> Session:
-        return self.session
-
-    def __exit__(self, *_: object) -> None:
-        self.session.close()
 
 
 def _equal(a: Sequence[NDArray[Any]], b: Sequence[NDArray[Any]]) -> bool:
