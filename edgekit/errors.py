@@ -8,7 +8,7 @@
     |  +- DataError                  no pictures, unreadable pictures, labels that do not fit
     +- MissingExtraError         3   a package is not installed: pip install "...[EXTRA]"
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
-    +- HubError                  3   the Hugging Face hub is not reachable, or refuses
+    +- HubError                  3   the Hugging Face hub or Sigstore is not reachable, or refuses
     +- DeviceError               3   no such phone, no such emulator
     +- ArtifactError             4   not an artifact, or a file of it is damaged
     +- TrainingError             4   the loss is not a number, or memory ran out
