@@ -108,13 +108,13 @@ def test_all_is_every_target_for_devices_and_one_that_fails_stops_no_other(tmp_p
     done = ask_edgekit(
         "export", *TINY, "--target", "all", "--dry-run", "--json", "--calibration", pictures, cwd=tmp_path
     )
-    assert [Path(plan["output"]).name for plan in json.loads(done.stdout)] == [f"tiny-{t}-fp32" for t in TARGETS]
+    assert [Path(plan["output"]).name for plan in json.loads(done.stdout)] == [f"nets-tiny-{t}-fp32" for t in TARGETS]
     asked = ["--target", "torch,onnx", "--int8", "--calibration", pictures]
     done = ask_edgekit("export", *TINY, *asked, "--dry-run", "--json", cwd=tmp_path)
     refused, made = json.loads(done.stdout)
     assert (done.returncode, refused["target"], refused["error"]) == (2, "torch", "torch cannot hold the scheme int8")
     assert "warning: torch: torch cannot hold the scheme int8" in done.stderr
-    assert made["output"].startswith("build/tiny-onnx-int8")
+    assert made["output"].startswith("build/nets-tiny-onnx-int8")
 
 
 def test_in_python_a_list_of_targets_gives_a_list(tmp_path, pictures, monkeypatch):
