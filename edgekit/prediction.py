@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -131,7 +131,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def answers(
     opened: Answering, images: Sequence[Path | Image.Image], workers: int, held: int
-) -> Iterator[tuple[Any, Prediction | DataError]]:
+) -> Generator[tuple[Any, Prediction | DataError], None, None]:
     """Of files, or pictures of Pillow's, in their order; `held` of them are handed over together. Raises WorkerError."""
     manifest = opened.artifact.manifest
     spec = manifest.preprocess
@@ -151,7 +151,7 @@ def answers(
 
 def _pictures(images: Sequence[Path | Image.Image]) -> Iterator[Picture]:
     for i, image in enumerate(images):
-        name = image.name if isinstance(image, Path) else f"picture {i}" if len(images) > 1 else "the picture"
+        name = str(image) if isinstance(image, Path) else f"picture {i}" if len(images) > 1 else "the picture"
         yield Picture(i, name, (), partial(decode_picture, image, name), bytes)
 
 

@@ -47,7 +47,7 @@ def targets_named(said: Iterable[str]) -> list[str]:
     """Each target once that words name: "tflite", "tflite,onnx", "all". Raises UnknownNameError, RequestError."""
     names = [name.strip() for words in said for name in words.split(",")]
     if "" in names:
-        raise RequestError("a target without a name", hint=f"--target {','.join(files_for_devices())}")
+        raise RequestError("a target is empty", hint=f"--target {','.join(files_for_devices())}")
     for name in names:
         if name not in (*targets(), "all"):
             raise UnknownNameError("target", name, [*targets(), "all"])

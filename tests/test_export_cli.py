@@ -32,7 +32,7 @@ TARGETS = ("onnx", "openvino", "tflite")
         (["mobilenetv2", "--samples", "64"], 2, "--samples means nothing for fp32"),
         ([*TINY, "--target", "tflite", "--target", "torch", "-o", "x"], 2, "one -o for several targets"),
         (["mobilenetv2", "--target", "tflite,onxx"], 2, "unknown target 'onxx'"),
-        (["mobilenetv2", "--target", "tflite,"], 2, "a target without a name"),
+        (["mobilenetv2", "--target", "tflite,"], 2, "a target is empty"),
         (["mobilenetv2", "--target", "all", "--ort"], 2, "ort means nothing for openvino"),
     ],
 )

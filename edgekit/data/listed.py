@@ -2,7 +2,7 @@
 
 import glob
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,13 @@ def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: ())
     return Listed(tuple(files), tuple(notes))
 
 
-def _paths(name: str) -> Iterator[Path]:
-    """What one word stands for. Raises DataError."""
+def is_pattern(name: str) -> bool:
+    """Whether a word stands for files that match it: brackets may also stand in a file's name."""
+    return glob.has_magic(name) and not Path(name).exists()
+
+
+def check_name(name: str) -> None:
+    """Refuse what is known to be no picture file. Raises DataError."""
     if URL.match(name):
         raise DataError(f"{name} is on a network, and edgekit reads files", hint=f"download it first: curl -O {name}")
     path = Path(name)
@@ -59,10 +64,14 @@ def _paths(name: str) -> Iterator[Path]:
         )
     if not path.exists() and name.isdecimal():
         raise DataError(f"there is no picture {name}, and cameras are not read", hint="a picture file or a folder")
-    if path.exists() or not glob.has_magic(name):
-        yield path
-        return
+
+
+def _paths(name: str) -> Sequence[Path]:
+    """What one word stands for. Raises DataError."""
+    check_name(name)
+    if not is_pattern(name):
+        return [Path(name)]
     found = sorted(glob.glob(name, recursive=True))
     if not found:
         raise DataError(f"nothing matches {name}", hint="a picture file, or a folder of pictures")
-    yield from map(Path, found)
+    return list(map(Path, found))

@@ -6,10 +6,10 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
 import msgspec
+
 from edgekit import artifact as folders
 from edgekit import prediction, registry
 from edgekit.answering import TIMEOUT, WORKERS, Answering, start_answering

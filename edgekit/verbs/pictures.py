@@ -1,6 +1,5 @@
 """Pictures as a caller has them: files, Pillow's pictures, or arrays."""
 
-import glob
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.data.listed import listed
+from edgekit.data.listed import check_name, is_pattern, listed
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture
 from edgekit.verbs.asked import Place
@@ -23,10 +22,9 @@ def several(said: object) -> Sequence[Any] | None:
     """The pictures of a list, of a folder or of a pattern; None of a single picture. Raises DataError."""
     if isinstance(said, list | tuple):
         return said
-    if isinstance(said, str | os.PathLike) and isinstance(name := os.fspath(said), str):
-        if Path(name).is_dir() or (glob.has_magic(name) and not Path(name).exists()):
-            return listed([name]).files
-    return None
+    if not isinstance(said, str | os.PathLike) or not isinstance(name := os.fspath(said), str):
+        return None
+    return listed([name]).files if Path(name).is_dir() or is_pattern(name) else None
 
 
 def told(said: object) -> Path | Image.Image:
@@ -37,8 +35,8 @@ def told(said: object) -> Path | Image.Image:
             raise DataError(
                 f"{name} is a folder, not a picture file", hint="predict(folder), alone, takes its pictures"
             )
-        (path,) = listed([name]).files
-        return path
+        check_name(name)
+        return Path(name)
     if isinstance(said, Image.Image):
         return said
     if isinstance(said, np.ndarray):
