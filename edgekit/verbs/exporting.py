@@ -131,7 +131,7 @@ def _targets(said: str | list[str] | tuple[str, ...] | None) -> Sequence[str | N
     """Raises RequestError, UnknownNameError."""
     if said is None:
         return (None,)
-    words = [said] if isinstance(said, str) else list(said)
+    words = said if isinstance(said, list | tuple) else [said]
     if not words or not all(isinstance(word, str) for word in words):
         raise RequestError(f"target is {said!r:.80}", hint='target=["tflite", "onnx"]')
     if isinstance(said, str) and "," in said:
