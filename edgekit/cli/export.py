@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.output import Talk, common, megabytes, table
+from edgekit.cli.output import Talk, common, folded, megabytes, table
 from edgekit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     talk.detail(f"weights sha256 {m.weights.sha256}")
     talk.detail(f"made with {', '.join(f'{k} {v}' for k, v in m.made_with.items())}")
     if not talk.json:
-        talk.result("\n".join(lines), None)
+        talk.result("\n".join(map(folded, lines)), None)
     return {
         "artifact": str(artifact.folder),
         "bytes": size,

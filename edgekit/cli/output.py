@@ -6,8 +6,10 @@ import functools
 import io
 import json
 import os
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,6 +217,14 @@ def table(rows: Sequence[tuple[str, ...]], *, header: tuple[str, ...] | None = N
     return "\n".join(
         indent + "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def folded(line: str) -> str:
+    """A line of prose that a terminal would break within words; whole where another program reads it."""
+    if not ("COLUMNS" in os.environ or sys.stdout.isatty()):
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def megabytes(size: int) -> str:
