@@ -113,6 +113,13 @@ def test_it_runs_as_a_module_and_answers_without_torch(golden_artifact):
     assert "torch" not in done.stderr.split()
 
 
+def test_whatever_wants_a_package_that_is_not_there_says_so(golden_artifact):
+    code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "reproduce", golden_artifact], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == f"error: the package 'torch' is not installed\n  try: {edgekit_vision.install('models')}\n"
+
+
 @pytest.mark.parametrize(("target", "extra"), [("tflite", "tflite"), ("torch", "models")])
 def test_export_without_torch_says_what_to_install(target, extra):
     code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
@@ -237,10 +244,10 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
         "verify nowhere",
         "verify {copy} --against nowhere",
         "verify {copy} --against {copy} --data nowhere",
-        "reproduce nowhere",
+        pytest.param("reproduce nowhere", marks=pytest.mark.full),
         "bundle nowhere",
         "bundle {copy} --runs nowhere",
-        "sign nowhere --key nowhere",
+        pytest.param("sign nowhere --key nowhere", marks=pytest.mark.full),
         "hub push nowhere anna/net",
         "android add nowhere",
         "android add {copy} --app nowhere",

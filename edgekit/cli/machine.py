@@ -60,7 +60,7 @@ def _schemes() -> Listed:
     classes = list(dict.fromkeys(cpu for row in found for cpu in row.gain))
     rows = [
         (
-            " ".join([row.family, *(f"{name}*" for name in row.models), *filter(None, [row.task])]),
+            " ".join([row.family, *_patterns(row.models), *filter(None, [row.task])]),
             row.target,
             row.scheme,
             *(f"{row.gain[cpu]:.2f}" if cpu in row.gain else "" for cpu in classes),
@@ -68,6 +68,11 @@ def _schemes() -> Listed:
         for row in found
     ]
     return [msgspec.to_builtins(row) for row in found], rows, ("network", "target", "--int8", *classes)
+
+
+def _patterns(names: Sequence[str]) -> list[str]:
+    """How names start, but for those that another one is the end of: tf_efficientnet_b beside efficientnet_b."""
+    return [f"{name}*" for name in names if not any(name != other and name.endswith(other) for other in names)]
 
 
 def _recipes() -> Listed:
@@ -113,7 +118,8 @@ def doctor(talk: Talk, kind: str | None) -> int:
         talk.result(f"{kind} is set up: {state}", {"device": kind, "state": state})
         return 0
     facts, checks = host.facts(), machine.checkup()
-    rows = [(c.what, "ok" if c.ok else "missing", c.detail) for c in checks]
-    text = table(list(facts.items())) + "\n\n" + table(rows)
+    rows = [(c.what, "ok", c.detail) if c.ok else (c.what, "missing", "") for c in checks]
+    remedies = [f"{c.what}\n  try: {c.detail}" for c in checks if not c.ok]
+    text = "\n".join([table(list(facts.items())), "", table(rows), *([""] if remedies else []), *remedies])
     talk.result(text, {"host": facts, "checks": msgspec.to_builtins(checks)})
     return 0
