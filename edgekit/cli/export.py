@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`224` or `224x192` (height x width)."""
 
     name = "size"
@@ -29,7 +29,7 @@ class Size(click.ParamType[tuple[int, int]]):
         return int(parts[0]), int(parts[-1])
 
 
-class Triple(click.ParamType[tuple[float, ...]]):
+class Triple(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`0.5` or `0.485,0.456,0.406`."""
 
     name = "rgb"
@@ -56,7 +56,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(short_help="Turn a model into a file for a device, and prove it.")
+@click.command(short_help="Turn a model into a file, and prove it.")
 @click.argument("model")
 @click.option(
     "--target",
