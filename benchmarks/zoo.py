@@ -18,7 +18,7 @@ tell only that the file is not broken. Times are CPU time of one thread, taken i
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ from edgekit.devices import host
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / ".cache" / "zoo"
 RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
 BEGIN, END = "<!-- the zoo: made by benchmarks/zoo.py --page -->\n", "<!-- the end of the zoo -->"
 CORE = "cortex-a76"
 TARGETS = ("tflite", "onnx", "openvino")
@@ -109,8 +110,8 @@ def main() -> None:
         for target in arguments.target or TARGETS:
             row = make(network, target, given.get(network, ""), count=arguments.count, again=arguments.again)
             print(said(row), flush=True)
-            publish(host.cpu_class())
-    publish(host.cpu_class())
+            publish()
+    publish()
 
 
 def make(network: str, target: str, weights: str, *, count: bool, again: bool) -> Row:
@@ -243,10 +244,10 @@ def rows(cpu_class: str) -> list[Row]:
 
 
 def said(row: Row) -> str:
-    return f"{row.network} {row.target}: {' | '.join(cells_of(row)[3:])}"
+    return f"{row.network} {row.target}: {' | '.join(columns(row)[3:])}"
 
 
-def cells_of(row: Row) -> tuple[str, ...]:
+def columns(row: Row) -> tuple[str, ...]:
     """A row of the table, or what is wrong in place of the figures."""
     head = (row.network.partition("@")[0], row.target, row.input)
     if row.failed:
@@ -296,7 +297,7 @@ of the ratio. Memory: what the runtime needs at its peak. Weights that are rando
 that the file is not broken (SQNR against PyTorch), so `int8 answers` (the proof's first measure) stands with real weights alone.
 Instructions: of an emulated core, TFLite only.
 
-{table(COLUMNS, [cells_of(row) for row in found])}
+{table(COLUMNS, [columns(row) for row in found])}
 
 Not run yet: {missing or "none"}.
 """
@@ -318,8 +319,8 @@ def summary(cpu_class: str) -> str:
         return "" if row is None else "failed" if row.failed or not row.time else f"{row.time[0]:.2f}"
 
     lines = [(name, *(ratio(name, target) for target in TARGETS)) for name in KNOWN if name in networks]
-    return f"""{len(networks)} networks so far, {len(found)} pairs of network and target, {len(proven)} of which were exported in fp32 and int8,
-proven and timed. CPU time of int8 over fp32's (what `--int8` takes; one thread, `{cpu_class}`):
+    return f"""So far {len(networks)} networks in {len(found)} pairs of network and target: {len(proven)} exported in fp32 and int8, proven and
+timed, {len(found) - len(proven)} failed. CPU time of int8 over fp32's (what `--int8` takes; one thread, `{cpu_class}`):
 
 {table(("network", "TFLite", "ONNX Runtime", "OpenVINO"), lines)}
 
@@ -327,18 +328,22 @@ proven and timed. CPU time of int8 over fp32's (what `--int8` takes; one thread,
 """
 
 
-def publish(cpu_class: str) -> None:
-    """The table, and the summary in README."""
-    (RESULTS / f"zoo-{cpu_class}.md").write_text(page(cpu_class), "utf-8")
-    readme = ROOT / "README.md"
-    text = readme.read_text("utf-8")
-    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    readme.write_text(before + summary(cpu_class) + after, "utf-8")
+def publish() -> None:
+    """The tables, and README's summary."""
+    for cpu_class in classes():
+        (RESULTS / f"zoo-{cpu_class}.md").write_text(page(cpu_class), "utf-8")
+    README.write_text(with_summary(README.read_text("utf-8")), "utf-8")
 
 
-def classes() -> Iterator[str]:
+def with_summary(readme: str) -> str:
+    """README with what the rows say: those of the CPU class that has the most."""
+    before, after = readme[: readme.index(BEGIN) + len(BEGIN)], readme[readme.index(END) :]
+    return before + summary(max(classes(), key=lambda name: len(rows(name)))) + after
+
+
+def classes() -> list[str]:
     """CPU classes that have rows."""
-    yield from sorted(place.name for place in (RESULTS / "zoo").iterdir() if place.is_dir())
+    return sorted(place.name for place in (RESULTS / "zoo").iterdir() if place.is_dir())
 
 
 if __name__ == "__main__":

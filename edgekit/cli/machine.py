@@ -1,5 +1,7 @@
 """edgekit list, edgekit doctor: what there is, and what works on this machine."""
 
+from typing import Any
+
 import click
 
 from edgekit.cli.output import Talk, common, table
@@ -18,20 +20,35 @@ def list_(talk: Talk, what: str) -> int:
     """
     from edgekit import machine, registry, zoo
 
-    document: list[dict[str, str]] = {
+    document: list[dict[str, Any]] = {
         "models": zoo.listing,
         "targets": lambda: [{"target": t} for t in registry.targets()],
         "runtimes": lambda: [{"runtime": r} for r in registry.runtimes()],
         "schemes": machine.scheme_rows,
         "recipes": machine.recipes,
     }[what]()
-    rows = [tuple(str(v) for v in row.values()) for row in document]
-    header = tuple(document[0]) if document else ()
+    shown = [_brief(row, talk.verbose) for row in document] if what == "models" else document
+    rows = [tuple(str(v) for v in row.values()) for row in shown]
+    header = tuple(shown[0]) if shown else ()
     text = table(rows, header=header)
     if what == "models":
-        text += "\nany other: timm:NAME (every timm classifier) or py:package.module:function (your own)"
+        text += "\nnames in timm, licences, where weights come from: -v, or --json\n"
+        text += "any other: timm:NAME, smp:NET/ENCODER, py:package.module:function"
     talk.result(text, document)
     return 0
+
+
+def _brief(row: dict[str, Any], whole: bool) -> dict[str, str]:
+    """A model in one line; with where its weights come from, in a longer one."""
+    channels, height, width = row["input"]
+    brief = {
+        "model": row["model"],
+        "params": f"{row['parameters'] / 1e6:.2f} M",
+        "mult-adds": f"{row['multiply_adds'] / 1e6:,.{0 if row['multiply_adds'] > 1e7 else 1}f} M",
+        "input": f"{height}x{width}{' grey' if channels == 1 else ''}",
+        "--weights": row["weights"],
+    }
+    return brief | {name: row[name] for name in ("timm", "licence", "from")} if whole else brief
 
 
 @click.command(short_help="What works on this machine.")
