@@ -130,7 +130,7 @@ def make(network: str, target: str, weights: str, *, count: bool, again: bool) -
         if count and not row.trouble:
             row = counted(row, asked, done)
         row = msgspec.structs.replace(
-            row, input=shape(done["fp32"]), made_with=done["fp32"].answer["manifest"]["made_with"]
+            row, input=shape(done["fp32"]), made_with=artifact(done["fp32"])["manifest"]["made_with"]
         )
     for key in keys:
         cells.drop(STORE, key)
@@ -158,13 +158,13 @@ def exported(done: Done) -> File:
     if done.error:
         scheme = done.command[done.command.index("--scheme") + 1]
         return File(scheme, error=done.error, hint=done.hint, export_cpu_s=cpu_s, export_peak_bytes=peak)
-    manifest = done.answer["manifest"]
+    manifest = artifact(done)["manifest"]
     proof = manifest["proof"]
     first: dict[str, Any] = next(iter(proof["measures"]), {"name": "", "value": None})
     worst = min((one["sqnr_db"] for one in proof["outputs"] if one["sqnr_db"] is not None), default=None)
     return File(
         scheme=manifest["scheme"],
-        bytes=done.answer["bytes"],
+        bytes=artifact(done)["bytes"],
         sqnr_db=worst and round(worst, 1),
         measure=first["name"],
         agreement=first["value"],
@@ -173,9 +173,15 @@ def exported(done: Done) -> File:
     )
 
 
+def artifact(done: Done) -> dict[str, Any]:
+    """What the export says of the one file that it made."""
+    made: dict[str, Any] = done.answer[0]
+    return made
+
+
 def shape(done: Done) -> str:
     """Height and width of the input."""
-    return "x".join(map(str, done.answer["manifest"]["preprocess"]["input_size"]))
+    return "x".join(map(str, artifact(done)["manifest"]["preprocess"]["input_size"]))
 
 
 def bench(asked: dict[str, Cell], done: dict[str, Done], *options: str, again: bool = False) -> Done:
@@ -192,7 +198,7 @@ def bench(asked: dict[str, Cell], done: dict[str, Done], *options: str, again: b
 
 def _digest(done: Done) -> str:
     """Of what the runtime opens."""
-    files = done.answer["manifest"]["files"]
+    files = artifact(done)["manifest"]["files"]
     content = {name: record["sha256"] for name, record in files.items() if name.startswith("model.")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
