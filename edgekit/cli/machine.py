@@ -21,36 +21,49 @@ def list_(talk: Talk, what: str) -> int:
       edgekit list models
       edgekit list schemes
     """
-    document, rows, header = LISTS[what]()
+    document, rows, header = LISTS[what](talk.verbose)
     text = table(rows, header=header)
     if what == "models" and not talk.quiet:
-        text += "\nany other: timm:NAME (every timm classifier), or py:file.py:function (your own)"
+        text += "\nnames in timm, licences, where weights come from: -v, or --json"
+        text += "\nany other: timm:NAME, smp:NET/ENCODER, py:file.py:function (your own)"
     talk.result(text, document)
     return 0
 
 
-def _models() -> Listed:
+def _models(verbose: bool) -> Listed:
+    """Parameters, multiply-adds and input; in a longer line also where weights come from."""
     from edgekit import zoo
 
+    def brief(row: dict[str, Any]) -> tuple[str, ...]:
+        channels, height, width = row["input"]
+        millions = row["multiply_adds"] / 1e6
+        return (
+            row["model"],
+            f"{row['parameters'] / 1e6:.2f} M",
+            f"{millions:,.{0 if millions > 10 else 1}f} M",
+            f"{height}x{width}{' grey' if channels == 1 else ''}",
+            row["weights"],
+            *((row["timm"], row["licence"], row["from"]) if verbose else ()),
+        )
+
     document = zoo.listing()
-    # the tag of a timm name says which weights, not which network
-    rows = [(row["model"], row["timm"].partition(".")[0], row["weights"]) for row in document]
-    return document, rows, ("model", "timm's network", "weights")
+    more = ("timm's network", "licence", "from") if verbose else ()
+    return document, [brief(row) for row in document], ("model", "params", "mult-adds", "input", "--weights", *more)
 
 
-def _targets() -> Listed:
+def _targets(verbose: bool) -> Listed:
     from edgekit import registry
 
     return [{"target": name} for name in registry.targets()], [(name,) for name in registry.targets()], ("target",)
 
 
-def _runtimes() -> Listed:
+def _runtimes(verbose: bool) -> Listed:
     from edgekit import registry
 
     return [{"runtime": name} for name in registry.runtimes()], [(name,) for name in registry.runtimes()], ("runtime",)
 
 
-def _schemes() -> Listed:
+def _schemes(verbose: bool) -> Listed:
     """What --int8 takes, with its gain over fp32 for each class of CPUs."""
     import msgspec
 
@@ -75,7 +88,7 @@ def _patterns(names: Sequence[str]) -> list[str]:
     return [f"{name}*" for name in names if not any(name != other and name.endswith(other) for other in names)]
 
 
-def _recipes() -> Listed:
+def _recipes(verbose: bool) -> Listed:
     from edgekit.recipe import shipped
 
     document = [{"name": name, "recipe": str(path)} for name, path in shipped().items()]
