@@ -144,9 +144,21 @@ def export(network: str, target: str, scheme: str, weights: str) -> Cell:
     name, _, size = network.partition("@")
     command = ["export", name, "--target", target, "--scheme", scheme, "--quiet", "-o", cells.OUT]
     command += ["--input-size", size] if size else []
-    if weights:
-        return cells.cell([*command, "--weights", "{weights}"], {"weights": Path(weights)}, edgekit=__version__)
-    return cells.cell([*command, "--weights", weights_of(network, weights)], edgekit=__version__)
+    command += ["--weights", "{weights}" if weights else weights_of(network, weights)]
+    places = {"weights": Path(weights)} if weights else {}
+    if name.startswith("smp:"):  # has as many classes as it is given
+        command += ["--labels", "{labels}"]
+        places["labels"] = labels()
+    return cells.cell(command, places, edgekit=__version__)
+
+
+def labels() -> Path:
+    """A file of 21 classes, as many as Pascal VOC has."""
+    file = STORE / "labels.txt"
+    if not file.is_file():
+        STORE.mkdir(parents=True, exist_ok=True)
+        file.write_text("background\n" + "".join(f"class {number}\n" for number in range(1, 21)), "utf-8")
+    return file
 
 
 def weights_of(network: str, weights: str) -> str:
