@@ -5,6 +5,7 @@
     |  +- RecipeError                a recipe file or a combination of flags that means nothing
     |  +- UnknownNameError           no model, target or runtime of that name (did you mean ...)
     |  +- UnsupportedError           it exists, but this target, scheme or platform cannot do it
+    |  +- MissingError               no file or folder at a path that was named, whatever should lie there
     |  +- DataError                  no pictures, unreadable pictures, labels that do not fit
     +- MissingExtraError         3   a package is not installed: pip install "...[EXTRA]"
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
@@ -60,6 +61,11 @@ class UnknownNameError(RequestError):
 
 class UnsupportedError(RequestError):
     pass
+
+
+class MissingError(RequestError):
+    """No file or folder where one was named: an artifact, a model file, weights. What is there and cannot be used is another
+    error: ArtifactError, WeightsError."""
 
 
 class DataError(RequestError):

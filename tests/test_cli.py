@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from conftest import HERE, ask_edgekit, run_edgekit, start
 
 import edgekit_vision
+from edgekit import zoo
 from edgekit.cli import main
 
 HERE_TOO = {"prune": {"train", "export"}, "train": {"export"}}  # modules whose options a command has too
@@ -113,6 +114,13 @@ def test_it_runs_as_a_module_and_answers_without_torch(golden_artifact):
     assert "torch" not in done.stderr.split()
 
 
+def test_whatever_wants_a_package_that_is_not_there_says_so(golden_artifact):
+    code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "reproduce", golden_artifact], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == f"error: the package 'torch' is not installed\n  try: {edgekit_vision.install('models')}\n"
+
+
 @pytest.mark.parametrize(("target", "extra"), [("tflite", "tflite"), ("torch", "models")])
 def test_export_without_torch_says_what_to_install(target, extra):
     code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
@@ -120,6 +128,20 @@ def test_export_without_torch_says_what_to_install(target, extra):
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 3
     assert done.stderr == f"error: the package 'torch' is not installed\n  try: {edgekit_vision.install(extra)}\n"
+
+
+def test_the_list_of_models_is_read_on_a_terminal():
+    lines = ask_edgekit("list", "models").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    told = [line.split() for line in lines]
+    assert ["mobilenetv2", "3.50", "M", "301", "M", "224x224", "imagenet,", "bundled"] in told
+    assert ["lenet5", "0.06", "M", "0.4", "M", "28x28", "grey", "FILE"] in told
+    entries = {entry["model"]: entry for entry in json.loads(ask_edgekit("list", "models", "--json").stdout)}
+    assert set(entries) == set(zoo.ALIASES)
+    assert entries["googlenet"]["licence"] == "BSD-3-Clause"
+    assert entries["vit_tiny"]["from"] == "huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    assert [name for name, entry in entries.items() if not entry["weights"]] == []
+    assert "MIT" in next(line for line in ask_edgekit("list", "models", "-v").stdout.splitlines() if "lenet5" in line)
 
 
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):
@@ -172,11 +194,11 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
     ("arguments", "code", "says"),
     [
         (["predict", "{copy}", "missing.jpg"], 2, "there is no picture"),
-        (["predict", "nowhere", "x.jpg"], 4, "does not exist"),
+        (["predict", "nowhere", "x.jpg"], 2, "does not exist"),
         (["predict", "{copy}/model.tflite", "x.jpg"], 4, "try: its folder: {copy}"),
         (["predict", "{copy}", "x.jpg", "--threads", "100000"], 2, "--threads"),
         (["verify", "{copy}", "--interpreter", "tensorrt"], 2, "unknown interpreter"),
-        (["inspect", "nowhere.tflite"], 4, "does not exist"),
+        (["inspect", "nowhere.tflite"], 2, "does not exist"),
         (["export", "mobilenetv2", "--scheme", "int9"], 2, "unknown scheme 'int9'"),
         (["export", "none.toml"], 2, "there is no recipe"),
         (["export", "mobilenetv2", "--input-size", "big"], 2, "is not a size"),
@@ -212,13 +234,83 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict nowhere {picture}",
+        "predict {copy} nowhere",
+        "bench nowhere",
+        "bench nowhere.tflite",
+        "eval nowhere --data {folder}",
+        "eval {copy} --data nowhere",
+        "eval {copy} --data {folder} --reference nowhere",
+        "eval {copy} --data {folder} --labels nowhere.csv",
+        "gate nowhere --baseline {copy}",
+        "gate {copy} --baseline nowhere",
+        "gate {copy} --baseline nowhere.json",
+        "gate {copy} --baseline nowhere.onnx",
+        "gate {copy} --baseline {copy} --budgets nowhere",
+        "gate {copy} --baseline {copy} --data nowhere",
+        "history nowhere",
+        "report nowhere",
+        "inspect nowhere",
+        "inspect nowhere.onnx",
+        "inspect --compare {copy} nowhere",
+        "inspect --compare {copy} {copy} --data nowhere",
+        "verify nowhere",
+        "verify {copy} --against nowhere",
+        "verify {copy} --against {copy} --data nowhere",
+        pytest.param("reproduce nowhere", marks=pytest.mark.full),
+        "bundle nowhere",
+        "bundle {copy} --runs nowhere",
+        pytest.param("sign nowhere --key nowhere", marks=pytest.mark.full),
+        "hub push nowhere anna/net",
+        "android add nowhere",
+        "android add {copy} --app nowhere",
+        "android list --app nowhere",
+        "export nowhere.toml",
+        "export mobilenetv2 --recipe nowhere",
+        "export runs/nowhere",
+        "export mobilenetv2 --calibration nowhere",
+    ],
+)
+def test_what_is_named_and_not_there_is_exit_code_2_whatever_it_should_have_been(copied, pictures, tmp_path, command):
+    """Weights, names of classes and training pictures, which want torch: test_export_cli.py, test_train.py."""
+    names = {"copy": copied, "folder": pictures, "picture": next(pictures.rglob("*.png"))}
+    done = ask_edgekit(*command.format(**names).split(), cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2), done.stderr
+    assert "nowhere" in done.stderr.partition("\n")[0]
+
+
+def test_what_is_listed_as_data_has_identifiers_for_keys_and_numbers_for_numbers():
+    def keys(document):
+        for value in document.values() if isinstance(document, dict) else document:
+            if isinstance(value, dict | list):
+                yield from keys(value)
+        if isinstance(document, dict):
+            yield from document
+
+    for what in ("models", "targets", "runtimes", "schemes", "recipes"):
+        document = json.loads(ask_edgekit("list", what, "--json").stdout)
+        assert document
+        for row in document:
+            classes = row.pop("gain", {})  # by CPU class, whose names are values
+            assert all(isinstance(gain, float) for gain in classes.values())
+            assert all(name.isidentifier() for name in keys(row)), row
+
+
+def test_q_leaves_tips_out():
+    assert "any other: " in ask_edgekit("list", "models").stdout
+    assert "any other: " not in ask_edgekit("list", "models", "-q").stdout
+
+
 def test_a_recipe_prints_as_json_too():
     def printed(*flags):
         done = ask_edgekit("export", "mobilenetv2", "--print-recipe", "--json", *flags)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    one = {"model": "mobilenetv2", "target": "tflite", "quantize": {"scheme": "int8"}}
+    one = [{"model": "mobilenetv2", "target": "tflite", "quantize": {"scheme": "int8"}}]
     assert printed("--int8") == printed("--int8", "--scheme", "int8") == one
     assert printed("--target", "tflite", "--target", "tflite", "--int8") == one
     assert [r["target"] for r in printed("--target", "tflite", "--target", "torch")] == ["tflite", "torch"]
@@ -226,7 +318,7 @@ def test_a_recipe_prints_as_json_too():
 
 def test_errors_are_json_too_and_debug_shows_the_traceback():
     done = ask_edgekit("verify", "nowhere", "--json")
-    assert json.loads(done.stdout)["exit_code"] == done.returncode == 4
+    assert json.loads(done.stdout)["exit_code"] == done.returncode == 2
     assert "Traceback" in run_edgekit("verify", "nowhere", "--debug").stderr
 
 
