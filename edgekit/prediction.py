@@ -16,7 +16,7 @@ from edgekit.artifact import Artifact
 from edgekit.data import picture_files, read_pictures
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
-from edgekit.preprocess import fit, open_picture, placement
+from edgekit.preprocess import fit, fit_each, open_picture, placement
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
 
@@ -46,7 +46,7 @@ def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], st
     """
     spec = artifact.manifest.preprocess
     if data is None:
-        return np.stack([fit(Image.fromarray(image), spec) for image in artifact.golden().images]), ""
+        return np.stack([fit_each(image, spec) for image in artifact.golden().images]), ""
     read = [pixels for _, pixels in read_pictures(picture_files(data), spec)]
     found = [pixels for pixels in read if not isinstance(pixels, DataError)]
     if not found:
