@@ -163,9 +163,7 @@ def _check_there(sheet: Path | None) -> None:
         )
 
 
-def describe(
-    calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False, moving: bool = False
-) -> str:
+def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False, moving: bool = False) -> str:
     """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
     if calibration != "default":
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"

@@ -20,7 +20,9 @@ GROWN = (1.3, 1.7)  # how often the last crop's side goes into the first's, or t
 TURNED = (20, 40)  # degrees
 
 
-def moving_crop(picture: Image.Image, spec: Preprocess, rng: np.random.Generator, motion: Motion | None = None) -> Pixels:
+def moving_crop(
+    picture: Image.Image, spec: Preprocess, rng: np.random.Generator, motion: Motion | None = None
+) -> Pixels:
     """A clip in the size of the input, uint8 [frames, height, width, channels]: a seeded crop of an RGB picture that moves
     steadily.
 

@@ -68,7 +68,9 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
         raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
     crowded = task == "detection"
-    pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures, crowded=crowded, moving=planned.preprocess.is_clip)
+    pictures = calibration.describe(
+        recipe.calibration, recipe.samples, planned.pictures, crowded=crowded, moving=planned.preprocess.is_clip
+    )
     return Intent(asked, resolved, out, planned, reason, pictures)
 
 

@@ -48,7 +48,9 @@ from edgekit.errors import DataError
 from edgekit.recipe import MAX_FRAMES, MAX_RATE, CropMode
 from edgekit_vision import install
 
-Pixels = NDArray[np.uint8]  # [height, width, 3], RGB; fitted for a grey model: [height, width, 1]; a clip: [frames, ...]
+Pixels = NDArray[
+    np.uint8
+]  # [height, width, 3], RGB; fitted for a grey model: [height, width, 1]; a clip: [frames, ...]
 Plane = NDArray[np.uint8]  # [height, width]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 # checked where a manifest is read

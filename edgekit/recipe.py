@@ -299,7 +299,9 @@ def _check_layout(recipe: Recipe) -> None:
 def _check_clips(recipe: Recipe) -> None:
     """Refuse frames that are no clip, and what means nothing for clips. Raises RecipeError."""
     if recipe.frames is not None and not 2 <= recipe.frames <= MAX_FRAMES:
-        raise RecipeError(f"a clip of {recipe.frames} frames", hint=f"--frames 2 to {MAX_FRAMES}, as the network was trained")
+        raise RecipeError(
+            f"a clip of {recipe.frames} frames", hint=f"--frames 2 to {MAX_FRAMES}, as the network was trained"
+        )
     if recipe.frame_rate is not None and not 0 < recipe.frame_rate <= MAX_RATE:
         raise RecipeError(f"{recipe.frame_rate:g} frames a second", hint="--frame-rate 15, as the network was trained")
     if recipe.frames and recipe.dynamic_batch:

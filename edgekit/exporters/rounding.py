@@ -292,7 +292,9 @@ def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator) -> torch
     places = [
         (side - d * (k - 1) - 1) // s + 1 for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
     ]  # along each side
-    chosen = torch.randperm(math.prod(places), generator=generator)[: math.ceil(wanted / n)]  # the same in every picture
+    chosen = torch.randperm(math.prod(places), generator=generator)[
+        : math.ceil(wanted / n)
+    ]  # the same in every picture
     flat = x.flatten(2)
     corner = _flat([at * s for at, s in zip(torch.unravel_index(chosen, places), stride, strict=True)], sides)
     taps = [

@@ -44,7 +44,11 @@ class TorchExporter:
         file = out / "model.pt2"
         file.write_bytes(archive.getbuffer())
         given = Tensor(
-            "x", shape, recipe.input_type, given_as(model.preprocess, last=False), *((1.0, -128) if recipe.input_type == "int8" else (None, None))
+            "x",
+            shape,
+            recipe.input_type,
+            given_as(model.preprocess, last=False),
+            *((1.0, -128) if recipe.input_type == "int8" else (None, None)),
         )
         versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
         outputs, _ = answers(model, recipe, model.outputs, 1)

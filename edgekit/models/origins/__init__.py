@@ -77,7 +77,8 @@ def override(spec: Preprocess, recipe: Recipe) -> Preprocess:
     if (asked.get("frames", spec.frames) > 1) != bool(asked.get("rate", spec.rate)):
         missing = "--frame-rate 15, how many of the frames are a second" if recipe.frames else "--frames 8 as well"
         raise RequestError(
-            f"--frames {recipe.frames} says nothing of time" if recipe.frames else "--frame-rate is for clips", hint=missing
+            f"--frames {recipe.frames} says nothing of time" if recipe.frames else "--frame-rate is for clips",
+            hint=missing,
         )
     if recipe.crop_mode == "letterbox":
         asked["crop_pct"] = 1.0
