@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgekit.gating.judging import Judge
 
 
-@click.command(short_help="Exit 1 where a file is slower, larger or worse.")
+@click.command(short_help="Fail where a file is slower or worse.")
 @click.argument("candidate", metavar="CANDIDATE")
 @click.option("--baseline", required=True, metavar="B", help="ARTIFACT, FILE, git:REF:PATH, or a .json of numbers.")
 @click.option(

@@ -1,37 +1,89 @@
 """edgekit list, edgekit doctor: what there is, and what works on this machine."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
 from edgekit.cli.output import Talk, common, table
+
+Listed = tuple[Sequence[dict[str, Any]], Sequence[tuple[str, ...]], tuple[str, ...]]  # as data; as a table; its header
 
 
 @click.command("list", short_help="Models, targets, runtimes, schemes, recipes.")
 @click.argument("what", type=click.Choice(["models", "targets", "runtimes", "schemes", "recipes"]), default="models")
 @common
 def list_(talk: Talk, what: str) -> int:
-    """What is there: models, targets, runtimes, schemes or recipes.
+    """What there is: models, targets, runtimes, schemes or recipes.
 
     \b
     Examples:
       edgekit list models
       edgekit list schemes
     """
-    from edgekit import machine, registry, zoo
-
-    document: list[dict[str, str]] = {
-        "models": zoo.listing,
-        "targets": lambda: [{"target": t} for t in registry.targets()],
-        "runtimes": lambda: [{"runtime": r} for r in registry.runtimes()],
-        "schemes": machine.scheme_rows,
-        "recipes": machine.recipes,
-    }[what]()
-    rows = [tuple(str(v) for v in row.values()) for row in document]
-    header = tuple(document[0]) if document else ()
+    document, rows, header = LISTS[what]()
     text = table(rows, header=header)
-    if what == "models":
-        text += "\nany other: timm:NAME (every timm classifier) or py:package.module:function (your own)"
+    if what == "models" and not talk.quiet:
+        text += "\nany other: timm:NAME (every timm classifier), or py:file.py:function (your own)"
     talk.result(text, document)
     return 0
+
+
+def _models() -> Listed:
+    from edgekit import zoo
+
+    document = zoo.listing()
+    # the tag of a timm name says which weights, not which network
+    rows = [(row["model"], row["timm"].partition(".")[0], row["weights"]) for row in document]
+    return document, rows, ("model", "timm's network", "weights")
+
+
+def _targets() -> Listed:
+    from edgekit import registry
+
+    return [{"target": name} for name in registry.targets()], [(name,) for name in registry.targets()], ("target",)
+
+
+def _runtimes() -> Listed:
+    from edgekit import registry
+
+    return [{"runtime": name} for name in registry.runtimes()], [(name,) for name in registry.runtimes()], ("runtime",)
+
+
+def _schemes() -> Listed:
+    """What --int8 takes, with its gain over fp32 for each class of CPUs."""
+    import msgspec
+
+    from edgekit import machine
+
+    found = machine.int8_schemes()
+    classes = list(dict.fromkeys(cpu for row in found for cpu in row.gain))
+    rows = [
+        (
+            " ".join([row.family, *(f"{name}*" for name in row.models), *filter(None, [row.task])]),
+            row.target,
+            row.scheme,
+            *(f"{row.gain[cpu]:.2f}" if cpu in row.gain else "" for cpu in classes),
+        )
+        for row in found
+    ]
+    return [msgspec.to_builtins(row) for row in found], rows, ("network", "target", "--int8", *classes)
+
+
+def _recipes() -> Listed:
+    from edgekit.recipe import shipped
+
+    document = [{"name": name, "recipe": str(path)} for name, path in shipped().items()]
+    return document, [(row["name"],) for row in document], ("recipe",)
+
+
+LISTS = {
+    "models": _models,
+    "targets": _targets,
+    "runtimes": _runtimes,
+    "schemes": _schemes,
+    "recipes": _recipes,
+}
 
 
 @click.command(short_help="What works on this machine.")

@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import functools
+import importlib
 import io
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -16,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from edgekit.cli import usage
 from edgekit.errors import EdgekitError, OutputError, RequestError
 from edgekit.harmless import harmless
 from edgekit_vision import refuse_strangers
@@ -44,27 +46,43 @@ class Stop:
 STOP = Stop()
 
 
-class Program(click.Group):
+class Program(usage.Group):
     """All commands: SIGTERM ends them as orderly as Ctrl-C, at whatever moment it comes, and an output that takes nothing is
-    an error like others."""
+    an error like others. `homes` says where each command is: it is imported when it is asked for."""
+
+    def __init__(self, *args: Any, homes: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.homes = homes
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of work, which click would sort."""
-        return list(self.commands)
+        return list(dict.fromkeys([*self.homes, *self.commands]))
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.homes and cmd_name not in self.commands:
+            module, _, name = self.homes[cmd_name].partition(":")
+            self.add_command(getattr(importlib.import_module(f"edgekit.cli.{module}"), name))
+        return super().get_command(ctx, cmd_name)
+
+    def main(self, args: Sequence[str] | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         refuse_strangers()
+        words = list(sys.argv[1:] if args is None else args)
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:  # what runs in the background of a script ignores Ctrl-C
                 signal.signal(number, STOP)
         _open_streams()
         try:
-            code = super().main(
-                *args, **kwargs | {"standalone_mode": False}
-            )  # click's own would end with "Aborted!" and 1
-        except click.ClickException as error:
+            # click's own standalone mode would end with "Aborted!" and 1
+            code = super().main(words, **kwargs | {"standalone_mode": False, "prog_name": "edgekit"})
+        except usage.HELPED as error:
             error.show()
             sys.exit(error.exit_code)
+        except click.ClickException as error:
+            fail(usage.explained(error), as_json="--json" in words)
+        except EdgekitError as error:  # of a word that is no command; or the command's own, with --debug
+            if "--debug" in words:
+                raise
+            fail(error, as_json="--json" in words)
         except (KeyboardInterrupt, click.Abort):  # before the command begins, or when it is done
             interrupted()
         except OSError as error:
