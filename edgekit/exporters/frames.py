@@ -15,7 +15,7 @@ something else to a clip, it gets the clip back for it. BatchNorms are folded fi
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -80,8 +80,8 @@ class Spatial(nn.Conv2d):
     def __init__(self, layer: nn.Conv3d) -> None:
         padding = _padding(layer)
         super().__init__(
-            layer.in_channels, layer.out_channels, layer.kernel_size[1:], layer.stride[1:], padding[1:],
-            layer.dilation[1:], layer.groups, bias=layer.bias is not None,
+            layer.in_channels, layer.out_channels, _in_space(layer.kernel_size), _in_space(layer.stride), padding[1:],
+            _in_space(layer.dilation), layer.groups, bias=layer.bias is not None,
         )  # fmt: skip
         self.weight, self.bias = nn.Parameter(layer.weight[:, :, 0]), layer.bias
         self.step, self.beyond = layer.stride[0], padding[0]
@@ -100,7 +100,7 @@ class Temporal(nn.Conv2d):
             (layer.dilation[0], 1), layer.groups, bias=layer.bias is not None,
         )  # fmt: skip
         self.weight, self.bias = nn.Parameter(layer.weight[..., 0]), layer.bias
-        self.steps, self.beyond = layer.stride[1:], padding[1:]
+        self.steps, self.beyond = _in_space(layer.stride), padding[1:]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         down, right = self.beyond
@@ -117,8 +117,8 @@ class Stacked(nn.Conv2d):
     def __init__(self, layer: nn.Conv3d) -> None:
         padding = _padding(layer)
         super().__init__(
-            layer.in_channels * layer.kernel_size[0], layer.out_channels, layer.kernel_size[1:], layer.stride[1:],
-            padding[1:], layer.dilation[1:], bias=layer.bias is not None,
+            layer.in_channels * layer.kernel_size[0], layer.out_channels, _in_space(layer.kernel_size), _in_space(layer.stride),
+            padding[1:], _in_space(layer.dilation), bias=layer.bias is not None,
         )  # fmt: skip
         self.weight, self.bias = nn.Parameter(layer.weight.transpose(1, 2).flatten(1, 2)), layer.bias
         self.times = _Times(layer, padding[0])
@@ -136,8 +136,8 @@ class Summed(nn.Module):
         self.layers = nn.ModuleList()
         for tap in range(layer.kernel_size[0]):
             one = nn.Conv2d(
-                layer.in_channels, layer.out_channels, layer.kernel_size[1:], layer.stride[1:], padding[1:],
-                layer.dilation[1:], layer.groups, bias=layer.bias is not None and tap == 0,
+                layer.in_channels, layer.out_channels, _in_space(layer.kernel_size), _in_space(layer.stride), padding[1:],
+                _in_space(layer.dilation), layer.groups, bias=layer.bias is not None and tap == 0,
             )  # fmt: skip
             one.weight = nn.Parameter(layer.weight[:, :, tap])
             if one.bias is not None:
@@ -225,6 +225,11 @@ def _padding(layer: nn.Conv3d) -> tuple[int, int, int]:
     if any(r % 2 for r in reach):
         raise ValueError(f"a kernel of {layer.kernel_size} padded to the same size")
     return _three([r // 2 for r in reach])
+
+
+def _in_space(sizes: Sequence[int]) -> tuple[int, int]:
+    _, down, right = sizes
+    return down, right
 
 
 def _three(value: Any) -> tuple[int, int, int]:

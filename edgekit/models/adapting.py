@@ -129,9 +129,9 @@ def adapt(
             vectors = Embedding(pooling(net), patches, normalized=_is_unit(seen))
             return replace(adapted, task=vectors, outputs=("embedding", "tokens")[: len(chosen)])
         case "segmentation":
-            return _segmenter(adapted, size, channels, recipe, labels)
+            return _segmenter(adapted, (size[0], size[1]), channels, recipe, labels)
         case "detection":
-            return _detector(adapted, found, chosen, size, channels, recipe)
+            return _detector(adapted, found, chosen, (size[0], size[1]), channels, recipe)
         case "raw":
             return adapted
 
@@ -300,7 +300,7 @@ def _is_unit(seen: Trace) -> bool:
 
 
 def _segmenter(
-    adapted: Adapted, size: tuple[int, ...], channels: int, recipe: Recipe, labels: tuple[str, ...]
+    adapted: Adapted, size: tuple[int, int], channels: int, recipe: Recipe, labels: tuple[str, ...]
 ) -> Adapted:
     module, rule = at_heads_size(adapted.module, adapted.trace, size, channels)
     task, said = segmentation(adapted.trace, recipe, labels, rule or Upsample())
@@ -317,7 +317,7 @@ def _segmenter(
 
 
 def _detector(
-    adapted: Adapted, found: Found, boxes: Sequence[Answer], size: tuple[int, ...], channels: int, recipe: Recipe
+    adapted: Adapted, found: Found, boxes: Sequence[Answer], size: tuple[int, int], channels: int, recipe: Recipe
 ) -> Adapted:
     names = found.labels or detecting.names(found.net)
     form = detecting.form((boxes[0], boxes[1]), found.net, names)
