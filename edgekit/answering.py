@@ -52,6 +52,15 @@ class Answering:
         return values
 
 
+    def of_windows(self, windows: NDArray[np.uint8]) -> Values:
+        """Of one video, seen in fitted windows [k, t, h, w, 3]: every output's real numbers, [1, ...], the mean of all.
+
+        Raises as `values` does. One window is in the runtime at a time.
+        """
+        answers = [self.values(window[None]) for window in windows]
+        return self.artifact.manifest.task.mean(tuple(np.concatenate(v) for v in zip(*answers, strict=True)))
+
+
 @contextmanager
 def start_answering(
     artifact: Artifact, device: Device | None, options: Options, timeout: float = TIMEOUT

@@ -1,7 +1,7 @@
 """Pictures in, what their answers mean out: what `edgekit predict` and `Artifact.predict` call."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from edgekit import drawing
 from edgekit.answering import TIMEOUT, Answering, start_answering
 from edgekit.artifact import Artifact
 from edgekit.data import picture_files, read_pictures
+from edgekit.data.video import Video, is_video, open_video
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import fit, fit_each, open_picture, placement
@@ -61,13 +62,15 @@ def predict(
     images: Sequence[Path],
     device: Device | None = None,
     timeout: float = TIMEOUT,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[Path, Prediction | DataError]]:
-    """Answer one picture at a time; what cannot be read comes as the error that says why.
+    """Answer one picture, or video, at a time; what cannot be read comes as the error that says why. say: takes a line on frames
+    that were skipped.
 
     Raises as `answering.start_answering` does.
     """
     with start_answering(artifact, device, options, timeout) as opened:
-        yield from _answers(opened, images)
+        yield from _answers(opened, images, say)
 
 
 def nearest(
@@ -110,12 +113,31 @@ def _same(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def _answers(opened: Answering, images: Sequence[Path]) -> Iterator[tuple[Path, Prediction | DataError]]:
+def _answers(
+    opened: Answering, images: Sequence[Path], say: Callable[[str], None] = lambda line: None
+) -> Iterator[tuple[Path, Prediction | DataError]]:
+    clips = opened.artifact.manifest.preprocess.is_clip
     for path in images:
         try:
+            if clips:
+                yield path, answer_video(opened, open_video(path, path.name), say)
+                continue
+            if is_video(path) and path.exists():
+                raise DataError(f"{path.name} is a video, and {opened.artifact.name} takes pictures")
             yield path, answer(opened, open_picture(path), path.name)
         except DataError as error:
             yield path, error
+
+
+def answer_video(opened: Answering, video: Video, say: Callable[[str], None] = lambda line: None) -> Prediction:
+    """Of one video, the mean over its windows; say: takes a line on frames that were skipped. Raises DataError for one that cannot be seen so, WorkerError."""
+    manifest = opened.artifact.manifest
+    seen = video.windows(manifest.preprocess)
+    if seen.broken:
+        say(f"{video.name}: {seen.broken} broken frames skipped")
+    values = tuple(v[0] for v in opened.of_windows(seen.pixels))
+    spec = manifest.preprocess
+    return manifest.task.read(values, placement(seen.size, spec), spec.input_size)
 
 
 def answer(opened: Answering, picture: Image.Image, name: str) -> Prediction:

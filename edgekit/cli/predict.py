@@ -54,6 +54,7 @@ def predict(
       edgekit predict build/unet_micro-tflite-int8 photo.jpg --draw drawn.png
       edgekit predict build/yolox_nano-tflite-int8 street.jpg --draw out.png --threshold 0.5
       edgekit predict build/vit_small-tflite-int8 photo.jpg --gallery photos/
+      edgekit predict build/tsm-tflite-int8 clip.mp4 --json
     """
     from edgekit import prediction, registry
     from edgekit.runtimes import Options
@@ -68,7 +69,7 @@ def predict(
     if gallery:
         answers: Any = prediction.nearest(opened, asked, files, Path(gallery), top, place, timeout)
     else:
-        answers = prediction.predict(opened, asked, files, place, timeout)
+        answers = prediction.predict(opened, asked, files, place, timeout, talk.warn)
     documents: list[dict[str, Any]] = []
     skipped: list[DataError] = []
     for path, found in answers:
@@ -82,8 +83,11 @@ def predict(
         if not talk.json:
             talk.result(predictions.text(opened, path, found, top, written), None)
     if skipped and not documents:
-        message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} pictures can be read"
-        raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
+        clips = opened.manifest.preprocess.is_clip
+        what = "videos" if clips else "pictures"
+        message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} {what} can be read"
+        hint = "a video: .mp4, .mov, .avi, ...; or a folder of its frames" if clips else "give a picture file: .jpg, .png, .webp, ..."
+        raise DataError(message, hint=hint)
     if talk.json:
         unread = [error.message for error in skipped]
         talk.result("", {"knows": opened.manifest.weights.knows, "predictions": documents, "skipped": unread})

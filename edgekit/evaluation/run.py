@@ -30,6 +30,7 @@ from edgekit.evaluation.counting import Counting
 from edgekit.evaluation.results import Apart, Change, Result
 from edgekit.evaluation.segments import Segments
 from edgekit.evaluation.vectors import Vectors
+from edgekit.preprocess import Pixels
 from edgekit.runs import Evaluated, Learned, now, subject
 from edgekit.runtimes import Options
 from edgekit.statistics.proportions import Share, wilson
@@ -141,6 +142,8 @@ def evaluate(
 
 def at_once(artifacts: Sequence[Artifact], device: Device) -> int:
     """How many pictures are answered together: a map of scores can take tens of megabytes."""
+    if any(a.manifest.preprocess.is_clip for a in artifacts):
+        return 1  # a video's windows can take tens of megabytes
     sizes = [4 * sum(math.prod(decoded_shape(o)) for o in a.manifest.outputs) for a in artifacts]
     return max(1, min(device.at_once, HELD // max(sum(sizes), 1)))
 
@@ -204,10 +207,17 @@ def ask(
             if batch:
                 readable = [seen.pixels for _, seen in batch if isinstance(seen, Seen)]
                 together = zip(pools, files, which, strict=True) if readable else ()
-                asked.append((batch, [p.submit(c.values, np.stack([r[i] for r in readable])) for p, c, i in together]))
+                asked.append((batch, [p.submit(_values, c, [r[i] for r in readable]) for p, c, i in together]))
             if len(asked) > 1 or not batch:
                 first, futures = asked.popleft()
                 yield _records(counted, first, [future.result() for future in futures])
+
+
+def _values(file: Answering, pixels: Sequence[Pixels]) -> Values:
+    """To pictures [h, w, c]; or to videos [windows, t, h, w, c], the mean over each one's windows."""
+    if not file.artifact.manifest.preprocess.is_clip:
+        return file.values(np.stack(pixels))
+    return tuple(np.concatenate(v) for v in zip(*map(file.of_windows, pixels), strict=True))
 
 
 def _records(counted: Counting[R], batch: Sequence[tuple[Picture, Fitted]], values: Sequence[Values]) -> list[R]:

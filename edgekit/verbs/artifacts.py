@@ -15,7 +15,8 @@ from PIL import Image
 from edgekit import artifact as folders
 from edgekit import prediction, registry
 from edgekit.answering import TIMEOUT, Answering, start_answering
-from edgekit.errors import DataError
+from edgekit.data.video import open_video
+from edgekit.errors import DataError, RequestError
 from edgekit.runtimes import Options, check_interpreter
 from edgekit.verbs import pictures
 from edgekit.verbs.asked import Place, verb
@@ -160,6 +161,10 @@ class Artifact(folders.Artifact):
 
 def _answer(opened: Answering, picture: Path | Image.Image, name: str) -> Prediction:
     name = picture.name if isinstance(picture, Path) else name
+    if opened.artifact.manifest.preprocess.is_clip:
+        if not isinstance(picture, Path):
+            raise RequestError(f"{name} is no file, and the artifact takes clips", hint="the path of a video, or of a folder of frames")
+        return named(prediction.answer_video(opened, open_video(picture, name)), opened.artifact, picture)
     image = pictures.opened(picture, name)
     found = prediction.answer(opened, image, name)
     return named(found, opened.artifact, picture if isinstance(picture, Path) else image)
