@@ -51,7 +51,6 @@ class Answering:
             )
         return values
 
-
     def of_windows(self, windows: NDArray[np.uint8]) -> Values:
         """Of one video, seen in fitted windows [k, t, h, w, 3]: every output's real numbers, [1, ...], the mean of all.
 

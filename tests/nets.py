@@ -426,3 +426,19 @@ def tsm() -> nn.Module:
     """A TSM for clips [n, 3, 8, 24, 24]."""
     torch.manual_seed(7)
     return _Shifted(5)
+
+
+class _Brightening(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv3d(3, 2, (8, 1, 1), bias=False)
+        ramp = torch.linspace(-1, 1, 8).view(1, 8, 1, 1).expand(3, 8, 1, 1)
+        self.layer.weight.data = torch.stack([ramp, -ramp])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x).mean((2, 3, 4))
+
+
+def brightening() -> nn.Module:
+    """Whether a clip [n, 3, 8, h, w] grows brighter or darker: two classes that only the order of its frames tells."""
+    return _Brightening()

@@ -86,8 +86,12 @@ def predict(
         clips = opened.manifest.preprocess.is_clip
         what = "videos" if clips else "pictures"
         message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} {what} can be read"
-        hint = "a video: .mp4, .mov, .avi, ...; or a folder of its frames" if clips else "give a picture file: .jpg, .png, .webp, ..."
-        raise DataError(message, hint=hint)
+        hint = (
+            "a video: .mp4, .mov, .avi, ...; or a folder of its frames"
+            if clips
+            else "give a picture file: .jpg, .png, .webp, ..."
+        )
+        raise DataError(message, hint=(skipped[0].hint if len(images) == 1 else "") or hint)
     if talk.json:
         unread = [error.message for error in skipped]
         talk.result("", {"knows": opened.manifest.weights.knows, "predictions": documents, "skipped": unread})

@@ -1,10 +1,10 @@
 """Data sets of videos: a folder per class, UCF101's lists, or a table of labels beside videos or folders of frames.
 
-    ApplyLipstick/v_ApplyLipstick_g01_c01.avi, ...          a folder per class
-    test/ApplyLipstick/..., train/..., val/...              the same, split
-    UCF-101/CLASS/v_....avi, ucfTrainTestlist/testlist01.txt  UCF101 as it is published; its lists keep the clips of one group,
-                                                            which were cut from one film, together
-    00001/00001.jpg, ... and --labels FILE                  folders of frames (Jester, Something-Something)
+ApplyLipstick/v_ApplyLipstick_g01_c01.avi, ...          a folder per class
+test/ApplyLipstick/..., train/..., val/...              the same, split
+UCF-101/CLASS/v_....avi, ucfTrainTestlist/testlist01.txt  UCF101 as it is published; its lists keep the clips of one group,
+                                                        which were cut from one film, together
+00001/00001.jpg, ... and --labels FILE                  folders of frames (Jester, Something-Something)
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,10 +38,14 @@ def open_clips(
     if labels_file and unlabelled:
         raise RequestError("--unlabelled and --labels exclude each other", hint="keep one of them")
     check_folder(folder, "--data with a folder of videos")
-    there = {"": partial(_with_table, folder, labels_file)} if labels_file else _splits_in(folder, unlabelled=unlabelled)
+    there = (
+        {"": partial(_with_table, folder, labels_file)} if labels_file else _splits_in(folder, unlabelled=unlabelled)
+    )
     name = split or next((s for s in SPLITS if s in there), next(iter(there)))
     if name not in there:
-        raise DataError(f"{folder} has no split '{name}'", hint=f"--split {' or '.join(filter(None, there)) or 'left out'}")
+        raise DataError(
+            f"{folder} has no split '{name}'", hint=f"--split {' or '.join(filter(None, there)) or 'left out'}"
+        )
     source = there[name]()
     if unlabelled or source.names is None:
         return without_labels(source)
@@ -90,7 +94,9 @@ def _with_list(folder: Path, split: str, file: Path) -> Source:
     root = next((r for r in (folder, folder / "UCF-101") if named and (r / named[0]).exists()), None)
     there = [Path(name) for name in named if root is not None and (root / name).exists()]
     if root is None or not there:
-        raise DataError(f"none of the {len(named)} videos that {file} names is in {folder}", hint="the videos beside the lists")
+        raise DataError(
+            f"none of the {len(named)} videos that {file} names is in {folder}", hint="the videos beside the lists"
+        )
     lost = len(named) - len(there)
     notes = (f"{lost} of the {len(named)} videos that {file.name} names are not there: left out",) if lost else ()
     what = f"{split} videos of {titled(folder)} ({file.name})"

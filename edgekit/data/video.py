@@ -102,7 +102,9 @@ def open_video(path: Path, name: str) -> Video:
     """Raises DataError for what is no video and no folder of frames."""
     if path.is_dir():
         if not frame_files(path):
-            raise DataError(f"{name} is a folder without frames", hint="a video, or a folder of its frames: 00001.jpg, ...")
+            raise DataError(
+                f"{name} is a folder without frames", hint="a video, or a folder of its frames: 00001.jpg, ..."
+            )
     elif not path.exists():
         raise DataError(f"there is no video {name}")
     elif not path.is_file():
@@ -165,7 +167,9 @@ def _sampled(frames: "_Frames", rate: float) -> Iterator[Any]:
             yield shown
             taken += 1
         shown = frame
-    while shown is not None and first + taken / rate < time + frames.shown_for - NEAR:  # the last is shown for a while too
+    while (
+        shown is not None and first + taken / rate < time + frames.shown_for - NEAR
+    ):  # the last is shown for a while too
         yield shown
         taken += 1
 

@@ -121,7 +121,7 @@ class Artifact(folders.Artifact):
     ) -> Prediction | list[Prediction]:
         """What the file says of a picture; of a list of pictures, a list.
 
-        images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey, or a
+        images      a file (of clips a video, or a folder of its frames), a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey, or a
                     list of these
         threshold   boxes: the score from which on they are shown; None: as the artifact says
         unreadable  of a list, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
@@ -139,7 +139,8 @@ class Artifact(folders.Artifact):
             asked = replace(opened, artifact=shown)
             for i, one in enumerate(images if several else [images]):
                 try:
-                    found.append(_answer(asked, pictures.told(one), f"picture {i}" if several else "the picture"))
+                    given = pictures.told(one, folders=self.manifest.preprocess.is_clip)
+                    found.append(_answer(asked, given, f"picture {i}" if several else "the picture"))
                 except DataError:
                     if not several or unreadable == "raise":
                         raise
@@ -163,7 +164,9 @@ def _answer(opened: Answering, picture: Path | Image.Image, name: str) -> Predic
     name = picture.name if isinstance(picture, Path) else name
     if opened.artifact.manifest.preprocess.is_clip:
         if not isinstance(picture, Path):
-            raise RequestError(f"{name} is no file, and the artifact takes clips", hint="the path of a video, or of a folder of frames")
+            raise RequestError(
+                f"{name} is no file, and the artifact takes clips", hint="the path of a video, or of a folder of frames"
+            )
         return named(prediction.answer_video(opened, open_video(picture, name)), opened.artifact, picture)
     image = pictures.opened(picture, name)
     found = prediction.answer(opened, image, name)

@@ -16,10 +16,11 @@ Picture = Place | Image.Image | NDArray[np.uint8]
 WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB, or a list of these"
 
 
-def told(said: object) -> Path | Image.Image:
-    """A picture by its file, or itself. Raises RequestError for what is none, DataError for an array that is none."""
+def told(said: object, *, folders: bool = False) -> Path | Image.Image:
+    """A picture by its file, or itself; folders: a video's frames lie in one. Raises RequestError for what is none,
+    DataError for an array that is none."""
     if isinstance(said, str | os.PathLike) and (path := Path(said)) and not isinstance(os.fspath(said), bytes):
-        if path.is_dir():
+        if path.is_dir() and not folders:
             raise DataError(
                 f"{path} is a folder, not a picture file", hint=f'[*Path("{path}").rglob("*.jpg")] are files'
             )
