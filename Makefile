@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help ready demo fuzz grid layouts reproduce test lint fast android android-models full privacy resolve clean constraints
+.PHONY: help ready demo fuzz grid zoo layouts reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -35,6 +35,12 @@ test:
 # Every model, target and scheme beside the tools' own defaults; goes on where it stopped. Not a part of the tests.
 grid: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/grid.py
+
+# Every network in every target, in fp32 and int8: days; goes on where it stopped. Not a part of the tests.
+zoo: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
+zoo: export OMP_NUM_THREADS = 1
+zoo: .venv/.ready
+	.venv/bin/python benchmarks/zoo.py
 
 # Detectors laid out for other tools, opened by these tools. Not a part of the tests.
 layouts: .venv/.ready .venv-layouts/.ready .cache/data/.ready

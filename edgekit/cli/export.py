@@ -269,7 +269,7 @@ def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
     elif len(recipes) > 1:
         raise RecipeError("a recipe file has one target", hint="print one --target at a time, or use --json")
     else:
-        talk.result(dump(recipes[0]).rstrip("\n"), None)
+        talk.result(dump(recipes[0]).rstrip("\n"), None, verbatim=True)
 
 
 def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]) -> Any:

@@ -141,10 +141,11 @@ def _tell(talk: Talk, verdict: "Verdict", *, strict: bool) -> None:
 
     from edgekit.gating import rendering
 
-    text = table(rendering.rows(verdict), header=rendering.HEADER)
+    text = table(rendering.rows(verdict, talk.verbose), header=rendering.header(talk.verbose))
     document: dict[str, Any] = msgspec.to_builtins(verdict)
     document |= {"outcome": verdict.outcome, "exit_code": verdict.exit_code(strict=strict)}
-    talk.result(f"{text}\n{verdict.where}\n{rendering.sentence(verdict)}", document)
+    why = [f"{line}\n" for line in rendering.reasons(verdict, talk.verbose)]
+    talk.result(f"{text}\n{''.join(why)}{verdict.where}\n{rendering.sentence(verdict)}", document)
 
 
 def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool, strict: bool) -> int:

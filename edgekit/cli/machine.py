@@ -21,36 +21,49 @@ def list_(talk: Talk, what: str) -> int:
       edgekit list models
       edgekit list schemes
     """
-    document, rows, header = LISTS[what]()
+    document, rows, header = LISTS[what](talk.verbose)
     text = table(rows, header=header)
     if what == "models" and not talk.quiet:
-        text += "\nany other: timm:NAME (every timm classifier), or py:file.py:function (your own)"
+        text += "\nnames in timm, licences, where weights come from: -v, or --json"
+        text += "\nany other: timm:NAME, smp:NET/ENCODER, py:file.py:function (your own)"
     talk.result(text, document)
     return 0
 
 
-def _models() -> Listed:
+def _models(verbose: bool) -> Listed:
+    """Parameters, multiply-adds and input; in a longer line also where weights come from."""
     from edgekit import zoo
 
+    def brief(row: dict[str, Any]) -> tuple[str, ...]:
+        channels, height, width = row["input"]
+        millions = row["multiply_adds"] / 1e6
+        return (
+            row["model"],
+            f"{row['parameters'] / 1e6:.2f} M",
+            f"{millions:,.{0 if millions > 10 else 1}f} M",
+            f"{height}x{width}{' grey' if channels == 1 else ''}",
+            row["weights"],
+            *((row["timm"], row["licence"], row["from"]) if verbose else ()),
+        )
+
     document = zoo.listing()
-    # the tag of a timm name says which weights, not which network
-    rows = [(row["model"], row["timm"].partition(".")[0], row["weights"]) for row in document]
-    return document, rows, ("model", "timm's network", "weights")
+    more = ("timm's network", "licence", "from") if verbose else ()
+    return document, [brief(row) for row in document], ("model", "params", "mult-adds", "input", "--weights", *more)
 
 
-def _targets() -> Listed:
+def _targets(verbose: bool) -> Listed:
     from edgekit import registry
 
     return [{"target": name} for name in registry.targets()], [(name,) for name in registry.targets()], ("target",)
 
 
-def _runtimes() -> Listed:
+def _runtimes(verbose: bool) -> Listed:
     from edgekit import registry
 
     return [{"runtime": name} for name in registry.runtimes()], [(name,) for name in registry.runtimes()], ("runtime",)
 
 
-def _schemes() -> Listed:
+def _schemes(verbose: bool) -> Listed:
     """What --int8 takes, with its gain over fp32 for each class of CPUs."""
     import msgspec
 
@@ -60,7 +73,7 @@ def _schemes() -> Listed:
     classes = list(dict.fromkeys(cpu for row in found for cpu in row.gain))
     rows = [
         (
-            " ".join([row.family, *(f"{name}*" for name in row.models), *filter(None, [row.task])]),
+            " ".join([row.family, *_patterns(row.models), *filter(None, [row.task])]),
             row.target,
             row.scheme,
             *(f"{row.gain[cpu]:.2f}" if cpu in row.gain else "" for cpu in classes),
@@ -70,7 +83,12 @@ def _schemes() -> Listed:
     return [msgspec.to_builtins(row) for row in found], rows, ("network", "target", "--int8", *classes)
 
 
-def _recipes() -> Listed:
+def _patterns(names: Sequence[str]) -> list[str]:
+    """How names start, but for those that another one is the end of: tf_efficientnet_b beside efficientnet_b."""
+    return [f"{name}*" for name in names if not any(name != other and name.endswith(other) for other in names)]
+
+
+def _recipes(verbose: bool) -> Listed:
     from edgekit.recipe import shipped
 
     document = [{"name": name, "recipe": str(path)} for name, path in shipped().items()]
@@ -113,7 +131,8 @@ def doctor(talk: Talk, kind: str | None) -> int:
         talk.result(f"{kind} is set up: {state}", {"device": kind, "state": state})
         return 0
     facts, checks = host.facts(), machine.checkup()
-    rows = [(c.what, "ok" if c.ok else "missing", c.detail) for c in checks]
-    text = table(list(facts.items())) + "\n\n" + table(rows)
+    rows = [(c.what, "ok", c.detail) if c.ok else (c.what, "missing", "") for c in checks]
+    remedies = [f"{c.what}\n  try: {c.detail}" for c in checks if not c.ok]
+    text = "\n".join([table(list(facts.items())), "", table(rows), *([""] if remedies else []), *remedies])
     talk.result(text, {"host": facts, "checks": msgspec.to_builtins(checks)})
     return 0
