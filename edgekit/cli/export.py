@@ -209,6 +209,8 @@ def export(
     documents = [make(talk, recipe, out, cpu) for recipe in recipes]
     if talk.json:
         talk.result("", documents)
+    elif not dry_run:
+        talk.next(["edgekit", "bench", *(d["artifact"] for d in documents)])
     against = [(line, d.get("artifact")) for d in documents for line in d["missed"] if strict]
     for line, folder in against:
         talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
@@ -254,7 +256,7 @@ def _make(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str,
 
     talk.say(f"exporting {recipe.model} to {recipe.target}")
     talk.detail(f"recipe digest {recipe.digest()}")
-    return _report(talk, pipeline.export(recipe, out, say=talk.say), cpu)
+    return _report(talk, recipe, pipeline.export(recipe, out, say=talk.say), cpu)
 
 
 def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
@@ -299,22 +301,31 @@ def _reservations(advice: "Advice | None", int8_for: str, cpu: str) -> list[str]
     return [*([advice.text] if advice else []), *([overflows] if (int8_for, cpu) == ("vnni", "x86") else [])]
 
 
-def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
-    """Print what was made; return the same as data."""
+def _report(talk: Talk, recipe: "Recipe", artifact: Any, cpu: str) -> dict[str, Any]:
+    """Print what was made, but for what was said meanwhile; return all as data."""
     import msgspec
 
-    from edgekit import parity, schemes
+    from edgekit import parity, schemes, zoo
     from edgekit.readme import answers
     from edgekit.tasks import caution, name_of
 
     m = artifact.manifest
     size = artifact.model_bytes
-    lines = [
-        f"{artifact.model_file}  {megabytes(size)}",
-        f"  {m.scheme}: {m.scheme_reason}",
-        f"  proof: {parity.describe(m.proof)}",
-        f"  {f'knows {m.weights.knows}' if m.labels else answers(m)}; weights: {m.weights.source} ({m.weights.why})",
+    knows = f"knows {m.weights.knows}" if m.labels else answers(m)
+    told = [
+        f"scheme: {m.scheme} ({m.scheme_reason})",
+        f"weights: {m.weights.source} ({m.weights.why})",
+        *m.notes,
+        *([f"golden.npz holds {m.golden.words}"] if m.golden.own else []),
     ]
+    lines = [f"{artifact.model_file}  {megabytes(size)}", f"  proof: {parity.describe(m.proof)}"]
+    known = zoo.figures().get(recipe.model)
+    if (
+        recipe.weights == "auto" and m.weights.source == "bundled" and known and known.licence
+    ):  # the hub has better ones
+        lines.insert(0, f"careful: it {knows} and nothing else; --weights imagenet takes ImageNet's, with a network")
+    else:
+        lines.append(f"  {knows}")
     missed = []
     if m.proof.advisory:
         if m.weights.source == "random":
@@ -327,9 +338,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu, name_of(m.task))
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]
-    lines += [f"  {note}" for note in m.notes if not any(note in line for line in missed)]
-    if m.golden.own:
-        lines.append(f"  golden.npz holds {m.golden.words}")
+    lines += [f"  {line}" for line in talk.unsaid(told) if not any(line in other for other in missed)]
     talk.detail(f"weights sha256 {m.weights.sha256}")
     talk.detail(f"made with {', '.join(f'{k} {v}' for k, v in m.made_with.items())}")
     if not talk.json:
