@@ -8,7 +8,8 @@
 
 A row is a network in a target: benchmarks/results/zoo/CPU_CLASS/NETWORK-TARGET.json, written as it comes. Exports and
 measurements are cells (edgekit/cells.py) in `.cache/zoo`: whoever is killed loses one of them. Files are removed when a row
-is done. A row is made again when what goes in has changed (versions, for one), or with --again where it failed.
+is done. A row is made again when what goes in has changed (versions, for one; of edgekit its version alone, not every change in a
+checkout), or with --again where it failed.
 
 Weights are random but for those that come in a package or with edgekit, or are given: `--weights tf_mobilenetv2=FILE`. Random
 ones are made to compute (BatchNorm statistics of pictures): sizes, times and memory are the network's; of its answers they
@@ -24,7 +25,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from edgekit import cells
+from edgekit import __version__, cells
 from edgekit.cells import Cell, Done
 from edgekit.devices import host
 
@@ -143,9 +144,21 @@ def export(network: str, target: str, scheme: str, weights: str) -> Cell:
     name, _, size = network.partition("@")
     command = ["export", name, "--target", target, "--scheme", scheme, "--quiet", "-o", cells.OUT]
     command += ["--input-size", size] if size else []
-    if weights:
-        return cells.cell([*command, "--weights", "{weights}"], {"weights": Path(weights)})
-    return cells.cell([*command, "--weights", weights_of(network, weights)])
+    command += ["--weights", "{weights}" if weights else weights_of(network, weights)]
+    places = {"weights": Path(weights)} if weights else {}
+    if name.startswith("smp:"):  # has as many classes as it is given
+        command += ["--labels", "{labels}"]
+        places["labels"] = labels()
+    return cells.cell(command, places, edgekit=__version__)
+
+
+def labels() -> Path:
+    """A file of 21 classes, as many as Pascal VOC has."""
+    file = STORE / "labels.txt"
+    if not file.is_file():
+        STORE.mkdir(parents=True, exist_ok=True)
+        file.write_text("background\n" + "".join(f"class {number}\n" for number in range(1, 21)), "utf-8")
+    return file
 
 
 def weights_of(network: str, weights: str) -> str:
@@ -188,7 +201,9 @@ def bench(asked: dict[str, Cell], done: dict[str, Done], *options: str, again: b
     """The two files measured, which are made again where they were removed."""
     digests = {scheme: _digest(one) for scheme, one in done.items()}
     places = {scheme: STORE / cell.key / "out" for scheme, cell in asked.items()}
-    wanted = cells.cell(["bench", "{fp32}", "{int8}", "--no-save", "--quiet", *options], places, **digests)
+    wanted = cells.cell(
+        ["bench", "{fp32}", "{int8}", "--no-save", "--quiet", *options], places, **digests, edgekit=__version__
+    )
     known = cells.find(STORE, wanted.key)
     if not known or known.error:
         for cell in asked.values():

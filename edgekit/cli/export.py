@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.output import Talk, common, megabytes, table
-from edgekit.errors import RecipeError
+from edgekit.errors import EdgekitError, RecipeError
 
 if TYPE_CHECKING:
     from edgekit.recipe import Recipe
@@ -63,7 +63,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     "targets",
     multiple=True,
     metavar="NAME",
-    help="tflite, onnx, openvino or torch; repeatable.  [default: tflite]",
+    help="tflite, onnx, openvino, torch; several with commas; all: every one but torch.  [default: tflite]",
 )
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
@@ -179,16 +179,19 @@ def export(
     Examples:
       edgekit export mobilenetv2 --int8 --target tflite
       edgekit export efficientnet_lite0 --int8 --calibration my_photos/
+      edgekit export mobilenetv2 --int8 --target all
       edgekit export timm:resnet18 --fp16 --dry-run
       edgekit export timm:vit_small_patch14_dinov2 --int8
       edgekit export py:nets:unet --task segmentation --labels roads.txt --int8
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
       edgekit export mobilenetv2-tflite-int8
     """
+    from edgekit import registry
     from edgekit.recipe import one_scheme
 
     scheme = one_scheme(int8, fp16, scheme)
-    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in dict.fromkeys(targets) or (None,)]
+    names = registry.targets_named(targets) or (None,)
+    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in names]
     if output is not None and len(recipes) > 1:
         raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
     if output is not None and not (output and Path(output).absolute().name):
@@ -206,7 +209,16 @@ def export(
     from edgekit.devices import host
 
     cpu, make = for_cpu or host.cpu_class(), _intend if dry_run else _make
-    documents = [make(talk, recipe, out, cpu) for recipe in recipes]
+    documents, failures = [], []
+    for recipe in recipes:
+        try:
+            documents.append(make(talk, recipe, out, cpu))
+        except EdgekitError as error:
+            if len(recipes) == 1:
+                raise
+            talk.warn(f"{recipe.target}: {error}")  # the other targets do not depend on it
+            failures.append(error)
+            documents.append({"target": recipe.target, "error": error.message, "hint": error.hint, "missed": []})
     if talk.json:
         talk.result("", documents)
     elif not dry_run:
@@ -214,6 +226,8 @@ def export(
     against = [(line, d.get("artifact")) for d in documents for line in d["missed"] if strict]
     for line, folder in against:
         talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
+    if failures:
+        return failures[0].exit_code
     return 1 if against else 0
 
 
