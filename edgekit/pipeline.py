@@ -21,7 +21,7 @@ from edgekit.models import LoadedModel, answers, detecting, picking, readying, s
 from edgekit.preprocess import Pixels
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks import Classification, Detection, Task, caution, name_of
+from edgekit.tasks import Classification, Detection, caution, name_of
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -128,7 +128,7 @@ def export(
         steady.check_steady(model.module, seen[:1], model.trace.random)
         answered = (_torch_answers(model, pixels) for pixels in pictures.proof)
         own: Sequence[Values] | None = list(answered) if _is_small(model) else None
-        _check_answers(model.task, own or answered, pictures.proof)
+        _check_answers(model, own or answered, pictures.proof)
         if isinstance(model.task, Classification):
             assert own
             scores = np.concatenate([values[0] for values in own])
@@ -255,18 +255,20 @@ def _with_softmax(
     return replace(model, task=Classification("probabilities")), recipe, probabilities
 
 
-def _check_answers(task: Task, answers: Iterable[Values], pictures: Pictures) -> None:
+def _check_answers(model: LoadedModel, answers: Iterable[Values], pictures: Pictures) -> None:
     """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it. Raises RequestError."""
     spread = parity.Spread()
     for values in answers:
-        detecting.check_scores(task, values)
+        detecting.check_scores(model.task, values)
         spread.add(values)
         if spread.pictures > 1 and spread.varies:
             return
     if len({p.tobytes() for p in pictures}) > 1:
+        longer = "edgekit train for more epochs: this run has learned nothing yet that tells pictures apart"
+        random = "--weights FILE, trained; or --weights random, which makes untrained ones compute"
         raise WeightsError(
             f"the model gives {spread.pictures} pictures the same answer, so a proof of its file would prove nothing",
-            hint="--weights FILE, trained; or --weights random, which makes untrained ones compute",
+            hint=longer if model.weights.source == "trained" else random,
         )
 
 

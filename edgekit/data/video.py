@@ -30,6 +30,7 @@ SUFFIXES = {
 SOUNDS = {".mp3", ".m4a", ".wav", ".ogg", ".flac", ".aac", ".opus"}
 # what FFmpeg may take a file for: nothing that names other files (playlists), which it would open
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mp3,wav,flac,aac"
+HINT = "a video (.mp4, .mov, .avi, ...), or a folder of its frames: 00001.jpg, ..."
 WINDOWS = 10  # of one video, at most
 NEAR = 1e-4  # seconds: times in files are rounded
 
@@ -102,15 +103,13 @@ def open_video(path: Path, name: str) -> Video:
     """Raises DataError for what is no video and no folder of frames."""
     if path.is_dir():
         if not frame_files(path):
-            raise DataError(
-                f"{name} is a folder without frames", hint="a video, or a folder of its frames: 00001.jpg, ..."
-            )
+            raise DataError(f"{name} is a folder without frames", hint=HINT)
     elif not path.exists():
         raise DataError(f"there is no video {name}")
     elif not path.is_file():
         raise DataError(f"{name} is a pipe or a device, not a video")
     elif path.suffix.lower() in PICTURES:
-        raise DataError(f"{name} is a picture, and the model takes clips", hint="a video, or a folder of its frames")
+        raise DataError(f"{name} is a picture, and the model takes clips", hint=HINT)
     return Video(path, name)
 
 

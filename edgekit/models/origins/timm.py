@@ -75,8 +75,8 @@ def plan(recipe: Recipe) -> Plan:
         own = bundled.with_suffix(".webp")
         spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
     task: TaskName | None = getattr(network, "task", None)  # of edgekit's own
-    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
-        task = "embedding"
+    if task is None and (config.num_classes or recipe.weights in weights.SOURCES):  # a file of features may have a head
+        task = "classification" if config.num_classes else "embedding"
     return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures, task)
 
 

@@ -33,7 +33,7 @@ class MainTest : AppTest() {
 
     @Test
     fun `the first launch checks the artifact's examples on this phone, and asks for the camera`() {
-        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, REAL)) {
+        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, REAL, ITEMS)) {
             choose(model)
             val main = started().get()
             assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
