@@ -55,6 +55,31 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_made_is_told_once_with_one_next_command(tmp_path, pictures):
+    done = ask_edgekit("export", *TINY, "--target", "torch", "--calibration", pictures, "-o", "my net", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = [line.strip() for line in (done.stderr + done.stdout).splitlines()]
+    assert [told.count(line) for line in told] == [1] * len(told)
+    assert sum("scheme: " in line for line in told) == sum("weights: " in line for line in told) == 1
+    assert told[-1] == "next: edgekit bench 'my net'"
+    quiet = ask_edgekit(
+        "export", *TINY, "--target", "torch", "--calibration", pictures, "-o", "my net", "-q", cwd=tmp_path
+    )
+    assert quiet.stderr == ""
+    assert "scheme: fp32 (as asked)" in quiet.stdout
+    assert "next:" not in quiet.stdout
+
+
+def test_a_classifier_of_clothes_in_place_of_imagenets_says_so_first(tmp_path, monkeypatch):
+    """`--weights bundled`, which asks for it, does not: the README's session."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    done = ask_edgekit("export", "mobilenetv2", "--target", "torch", "--input-size", "32", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("careful: it knows 10 kinds of clothes (Fashion-MNIST, ")
+    assert "and nothing else; --weights imagenet takes ImageNet's" in done.stdout.splitlines()[0]
+    assert done.stdout.count("10 kinds of clothes") == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
