@@ -18,6 +18,7 @@ from edgekit.benchmarking.summary import Ratio
 from edgekit.candidates import Benchmark, Candidate, page
 from edgekit.candidates.plan import Planned, reads
 from edgekit.cells import Cell, Done
+from edgekit.data.files import check_folder
 from edgekit.devices import host
 from edgekit.errors import RequestError
 from edgekit.places import beside, check_place, output_errors
@@ -60,6 +61,8 @@ class Request:
         if (self.out / "manifest.json").exists():
             raise RequestError(f"{self.out} is an artifact", hint="-o another/folder")
         check_place(self.out / "report.html", "-o another/folder")
+        if self.data is not None:
+            check_folder(self.data, "--data with a folder of images")
 
 
 @dataclass

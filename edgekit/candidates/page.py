@@ -45,7 +45,7 @@ def document(found: Benchmark) -> dict[str, object]:
 
 
 def header(found: Benchmark) -> tuple[str, ...]:
-    return ("", "MB", "CPU ms", figure_name(found), "proof", "runs from")
+    return ("", "MB", "CPU ms", figure_name(found), "SQNR", "runs from")
 
 
 def figure_name(found: Benchmark) -> str:
@@ -131,4 +131,4 @@ def _percent(c: Candidate) -> str:
 
 
 def _decibels(c: Candidate) -> str:
-    return "equal" if c.sqnr_db is None else f"{c.sqnr_db:.1f} dB"
+    return "equal" if c.sqnr_db is None else f"{c.sqnr_db:.1f}"
