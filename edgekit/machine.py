@@ -3,7 +3,6 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -74,25 +73,21 @@ def set_up(name: str, say: Callable[[str], None]) -> str:
     return device.state()
 
 
-def recipes() -> list[dict[str, str]]:
-    """The recipe files that come with edgekit: beside the package in a checkout, inside it when installed."""
-    here = Path(__file__).parent
-    folder = here / "export_recipes" if (here / "export_recipes").is_dir() else here.parent / "export_recipes"
-    return [{"recipe": str(p)} for p in sorted(folder.glob("*.toml"))]
+class Int8(msgspec.Struct, frozen=True):
+    """What --int8 takes for a family of networks and a target.
+
+    models  how names start that alone it is about; empty: all of the family
+    task    the one that it is about; None: all
+    gain    time of fp32 over that of the scheme, by CPU class, where it was measured
+    """
+
+    family: str
+    models: tuple[str, ...]
+    task: str | None
+    target: str
+    scheme: str
+    gain: dict[str, float]
 
 
-def _narrowed(family: str, to: list[str]) -> str:
-    return f"{family} ({', '.join(to)})" if to else family
-
-
-def scheme_rows() -> list[dict[str, str]]:
-    """What --int8 takes, by family and target."""
-    return [
-        {
-            "family": _narrowed(row.family, [f"{m}*" for m in row.models] + ([row.task] if row.task else [])),
-            "target": row.target,
-            "--int8": row.scheme,
-            "gain over fp32": ", ".join(f"{cpu} {gain:.2f}" for cpu, gain in row.gain.items()),
-        }
-        for row in schemes.table()
-    ]
+def int8_schemes() -> list[Int8]:
+    return [Int8(row.family, row.models, row.task, row.target, row.scheme, row.gain) for row in schemes.table()]

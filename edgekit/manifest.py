@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from edgekit import reading
-from edgekit.errors import ArtifactError
+from edgekit.errors import ArtifactError, MissingError
 from edgekit.layouts import DetectorLayout
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Kind
@@ -232,8 +232,9 @@ def read_manifest(folder: Path) -> Manifest:
         if (folder / RUN_CARD).is_file():
             what, model = "is a run of edgekit train, not an exported model", str(folder)
         else:
-            what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"
-            model = "MODEL"
+            if not folder.exists():
+                raise MissingError(f"{folder} does not exist", hint="edgekit export MODEL makes one") from None
+            what, model = "is not an artifact (it has no manifest.json)", "MODEL"
         there = sorted(str(path.parent) for path in folder.glob("*/manifest.json"))
         hint = f"one of those in it: {', '.join(there[:3])}" if there else f"edgekit export {model} makes one"
         raise ArtifactError(f"{folder} {what}", hint=hint) from None

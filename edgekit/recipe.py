@@ -10,7 +10,7 @@ import msgspec
 import msgspec.toml
 
 from edgekit import reading
-from edgekit.errors import RecipeError, UnknownNameError, UnsupportedError
+from edgekit.errors import RecipeError, UnknownNameError, UnsupportedError, did_you_mean
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -373,19 +373,31 @@ def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
     return recipe
 
 
+def shipped() -> dict[str, Path]:
+    """The recipes that come with edgekit, by name: beside the package in a checkout, inside it when installed."""
+    here = Path(__file__).parent
+    folder = here / "export_recipes" if (here / "export_recipes").is_dir() else here.parent / "export_recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
 def load(path: Path) -> Recipe:
-    """Read a recipe from TOML. Raises RecipeError with the file and the field."""
+    """Read a recipe from TOML; a bare name, with or without .toml, is also one that comes with edgekit. Raises RecipeError
+    with the file, the line and the field."""
+    if path.parent == Path() and not path.is_file():
+        path = shipped().get(path.name.removesuffix(".toml"), path)
     try:
         return check(reading.toml(path, Recipe))
     except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {path}", hint="edgekit list recipes") from None
+        near = did_you_mean(path.name.removesuffix(".toml"), shipped())
+        raise RecipeError(f"there is no recipe {path}", hint=near or "edgekit list recipes") from None
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}", hint="edgekit list recipes") from None
     except reading.Malformed as error:
-        hint = (
-            f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
-        )
-        raise RecipeError(f"{path}: {error}", hint=hint) from None
+        near = did_you_mean(error.field, [*Recipe.__struct_fields__, *Quantize.__struct_fields__])
+        known = f"schemes: {', '.join(SCHEMES)}" if "quantize.scheme" in str(error) else ""
+        hint = near or known or "export_recipes/README.md has the grammar"
+        joint = ", " if str(error).startswith("line ") else ": "
+        raise RecipeError(f"{path}{joint}{error}", hint=hint) from None
 
 
 def dump(recipe: Recipe) -> str:

@@ -50,4 +50,4 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
         assert not [line for line in told.splitlines() if "elemetry" in line], told
         assert left == [], command
         done.add(command[0])
-    assert set(main.commands) == done
+    assert set(main.list_commands(None)) == done

@@ -11,7 +11,7 @@ import pytest
 from conftest import GOLDEN_FILES
 
 from edgekit import artifact, publishing
-from edgekit.errors import ArtifactError, OutputError, RequestError
+from edgekit.errors import ArtifactError, MissingError, OutputError, RequestError
 from edgekit.manifest import SCHEMA, GoldenRecord, file_record, read_manifest, save_manifest
 from edgekit.preprocess import Preprocess
 from edgekit.publishing import staging
@@ -186,7 +186,7 @@ def test_a_file_inside_an_artifact_is_no_artifact_and_its_folder_is_named(copied
 
 
 def test_what_is_not_an_artifact_is_said(tmp_path):
-    with pytest.raises(ArtifactError, match="does not exist"):
+    with pytest.raises(MissingError, match="does not exist"):
         artifact.load(tmp_path / "nowhere")
     with pytest.raises(ArtifactError, match="not an artifact"):
         artifact.load(tmp_path)

@@ -121,7 +121,7 @@ def test_commands_of_edgekit(tmp_path: Path) -> None:
     assert {"target": "tflite"} in cells.make(tmp_path, cells.cell(["list", "targets"])).answer
     refused = cells.make(tmp_path, cells.cell(["verify", str(tmp_path / "nothing")]))
     assert refused.error
-    assert refused.exit_code == 4
+    assert refused.exit_code == 2
     assert str(tmp_path / "nothing") in refused.error
 
 

@@ -9,13 +9,14 @@ import threading
 import time
 import zipfile
 
+import model_figures
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from edgekit import models, zoo
 from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
-from edgekit.models import checkpoints, hub
+from edgekit.models import checkpoints, hub, networks
 from edgekit.recipe import Recipe
 
 pytestmark = pytest.mark.full
@@ -39,11 +40,53 @@ def test_every_alias_is_a_network_with_weights():
     import timm
 
     bundled = {"vit_micro", "swin_micro", "unet_micro", "yolox_micro"}
-    of_files = {"yolox_nano", "yolox_tiny", "yolox_s", "ssdlite", "tf_mobilenetv2"}  # --weights FILE
     for alias, name in zoo.ALIASES.items():
         config = timm.get_pretrained_cfg(name)
         assert config is not None, alias
-        assert config.hf_hub_id or alias in bundled | of_files, alias
+        assert bool(config.hf_hub_id) == bool(zoo.figures()[alias].licence), alias
+        assert config.hf_hub_id or alias in bundled | set(zoo.FILES), alias
+
+
+@pytest.mark.parametrize("alias", ["lenet5", "mobilenetv3_small", "dino_small"])
+def test_the_figures_of_the_list_are_those_of_the_networks(alias):
+    assert model_figures.figures(alias) == zoo.figures()[alias]
+
+
+def test_lenet5_pads_the_pictures_of_mnist_with_black(tmp_path):
+    file = tmp_path / "mnist_cnn.pt"
+    torch.save(load(recipe("lenet5", weights="random")).module.state_dict(), file)
+    small, large = (load(recipe("lenet5", weights=str(file), input_size=(side, side))) for side in (28, 32))
+    assert small.preprocess.channels == 1
+    assert len(small.labels) == 10
+    picture = torch.zeros(1, 1, 32, 32)
+    picture[..., 2:-2, 2:-2] = torch.rand(28, 28)
+    normal = (picture - small.preprocess.mean[0]) / small.preprocess.std[0]
+    with torch.no_grad():
+        torch.testing.assert_close(small.module(normal[..., 2:-2, 2:-2]), large.module(normal))
+    with pytest.raises(UnsupportedError, match="does not take a 24x24 picture"):
+        models.plan(recipe("lenet5", weights="random", input_size=(24, 24)))
+
+
+def test_googlenet_takes_torchvisions_file(tmp_path):
+    import torchvision
+
+    theirs = torchvision.models.googlenet(init_weights=False, aux_logits=True, transform_input=True).eval()
+    file = tmp_path / "googlenet-1378be20.pth"
+    torch.save(theirs.state_dict(), file)
+    made = load(recipe("googlenet", weights=str(file)))
+    assert made.preprocess.mean == (0.5, 0.5, 0.5)
+    pixels = torch.rand(1, 3, 224, 224)
+    usual = (pixels - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    with torch.no_grad():
+        torch.testing.assert_close(made.module((pixels - 0.5) / 0.5), theirs(usual), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+def test_torchvisions_networks_take_three_channels(name):
+    with pytest.raises(UnsupportedError, match="takes 3 channels, not 1"):
+        networks.create(name, None, in_chans=1)
 
 
 @pytest.mark.parametrize("name", ["vit_micro", "swin_micro"])

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.output import Talk, common, megabytes, table
+from edgekit.cli.usage import Group
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
 
 
-@click.group(short_help="The artifacts that the Android app carries.")
+@click.group(cls=Group, short_help="The artifacts that the Android app carries.")
 def android() -> None:
     """Put artifacts into the Android app, and see what it carries.
 
@@ -32,7 +33,7 @@ def app_option(function: Any) -> Any:
     )(function)
 
 
-@android.command()
+@android.command(short_help="Copy an artifact into the app.")
 @click.argument("artifact")
 @app_option
 @common
@@ -68,7 +69,7 @@ def _of(made: "Artifact") -> str:
     return f"{made.manifest.labels} classes" if made.manifest.labels else answers(made.manifest)
 
 
-@android.command("list")
+@android.command("list", short_help="What the app carries.")
 @app_option
 @common
 def list_(talk: Talk, app: str) -> int:

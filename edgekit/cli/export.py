@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`224` or `224x192` (height x width)."""
 
     name = "size"
@@ -29,7 +29,7 @@ class Size(click.ParamType[tuple[int, int]]):
         return int(parts[0]), int(parts[-1])
 
 
-class Triple(click.ParamType[tuple[float, ...]]):
+class Triple(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`0.5` or `0.485,0.456,0.406`."""
 
     name = "rgb"
@@ -56,7 +56,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(short_help="Turn a model into a file for a device, and prove it.")
+@click.command(short_help="Turn a model into a file, and prove it.")
 @click.argument("model")
 @click.option(
     "--target",
@@ -173,7 +173,7 @@ def export(
     """Turn MODEL into a file for a device, and prove that it answers alike.
 
     MODEL is a name from `edgekit list models`, timm:NAME, smp:NET/ENCODER, py:package.module:function, a folder of
-    `edgekit train`, or a recipe file (.toml).
+    `edgekit train`, or a recipe: a file (.toml), or a name from `edgekit list recipes`.
 
     \b
     Examples:
@@ -183,7 +183,7 @@ def export(
       edgekit export timm:vit_small_patch14_dinov2 --int8
       edgekit export py:nets:unet --task segmentation --labels roads.txt --int8
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
-      edgekit export export_recipes/mobilenetv2-tflite-int8.toml
+      edgekit export mobilenetv2-tflite-int8
     """
     from edgekit.recipe import one_scheme
 
@@ -208,7 +208,7 @@ def export(
     cpu, make = for_cpu or host.cpu_class(), _intend if dry_run else _make
     documents = [make(talk, recipe, out, cpu) for recipe in recipes]
     if talk.json:
-        talk.result("", documents[0] if len(documents) == 1 else documents)
+        talk.result("", documents)
     against = [(line, d.get("artifact")) for d in documents for line in d["missed"] if strict]
     for line, folder in against:
         talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
@@ -228,14 +228,25 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
         ("weights", f"{known.choice.source}: {known.choice.why}"),
         ("scheme", f"{quantize.scheme}: {intent.reason}"),
         ("pictures", intent.pictures),
-        ("input", f"{intent.recipe.input_type} {known.preprocess.input_size}"),
+        ("input", f"{intent.recipe.input_type} {'x'.join(map(str, known.preprocess.input_size))}"),
         ("output", str(intent.out)),
     ]
     advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu, task)
     missed = _reservations(advice, quantize.int8_for, cpu)
     if not talk.json:
         talk.result(table([*rows, *(("but", line) for line in missed)]), None)
-    return dict(rows) | {"missed": missed}
+    return {
+        "model": recipe.model,
+        "architecture": known.architecture,
+        "target": recipe.target,
+        "task": task or None,
+        "weights": {"source": known.choice.source, "why": known.choice.why},
+        "scheme": {"name": quantize.scheme, "why": intent.reason},
+        "pictures": intent.pictures,
+        "input": {"dtype": intent.recipe.input_type, "size": known.preprocess.input_size},
+        "output": str(intent.out),
+        "missed": missed,
+    }
 
 
 def _make(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str, Any]:
@@ -252,21 +263,20 @@ def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
     from edgekit.recipe import dump
 
     if talk.json:
-        documents = [msgspec.to_builtins(r) for r in recipes]
-        talk.result("", documents[0] if len(documents) == 1 else documents)
+        talk.result("", [msgspec.to_builtins(r) for r in recipes])
     elif len(recipes) > 1:
         raise RecipeError("a recipe file has one target", hint="print one --target at a time, or use --json")
     else:
-        talk.result(dump(recipes[0]).rstrip("\n"), None)
+        talk.result(dump(recipes[0]).rstrip("\n"), None, verbatim=True)
 
 
 def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]) -> Any:
     """The recipe that the arguments equal."""
     import msgspec
 
-    from edgekit.recipe import Recipe, amended, load
+    from edgekit.recipe import Recipe, amended, load, shipped
 
-    if model.endswith(".toml"):
+    if model.endswith(".toml") or (model in shipped() and not Path(model).exists()):
         if recipe_file:
             raise RecipeError(f"two recipes: {model} and {recipe_file}", hint="name one of them")
         base = load(Path(model))

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from edgekit.cli.output import Talk, common
+from edgekit.cli.usage import Group
 
 
-@click.group(short_help="Artifacts on the Hugging Face hub.")
+@click.group(cls=Group, short_help="Artifacts on the Hugging Face hub.")
 def hub() -> None:
     """Publish an artifact on the Hugging Face hub, and fetch one from there.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from edgekit import reading
-from edgekit.errors import ArtifactError, RequestError, reason
+from edgekit.errors import ArtifactError, MissingError, RequestError, reason
 from edgekit.extras import needs
 from edgekit.manifest import file_record
 from edgekit.places import output_errors, replacing
@@ -165,6 +165,8 @@ def _read(place: Path, kind: type[B], what: str, hint: str) -> B:
     try:
         return reading.json(reading.blob(place), kind)
     except FileNotFoundError:
+        if not place.parent.exists():
+            raise MissingError(f"{place.parent} does not exist", hint="the folder that was signed") from None
         made = "edgekit sign makes it; --signature FILE where it lies elsewhere"
         raise ArtifactError(f"{place} does not exist", hint=made) from None
     except OSError as error:

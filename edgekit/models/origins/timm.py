@@ -67,7 +67,7 @@ def plan(recipe: Recipe) -> Plan:
                 f"--channel-order is of a YOLOX with a file of weights, and this is {recipe.model} with {choice.source} ones",
                 hint="drop it, or --weights FILE",
             )
-        kind = family(network, spec.input_size)
+        kind = family(network, spec.input_size, networks.channels(network))
     pictures = None
     if choice.source == "bundled":
         own = bundled.with_suffix(".webp")
@@ -118,6 +118,10 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     with torch.device("meta"):
         empty = networks.create(bare, size, num_classes=1)
     stored, rounded = _read(choice.path, empty, tuple(config.input_size[1:]))
+    heads_of_training = getattr(empty, "heads_of_training", ())
+    stored = {
+        key: value for key, value in stored.items() if not any(f".{head}." in f".{key}" for head in heads_of_training)
+    }
     state, moved = networks.with_positions(stored, empty)
     optional = config.num_classes == 0 or recipe.asks == "embedding"
     shapes, background = matching.shapes(empty.state_dict()), getattr(empty, "background", 0)
