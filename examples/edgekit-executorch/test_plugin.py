@@ -27,6 +27,6 @@ def test_int8_is_proven_and_benched(tmp_path):
     for quantize in (Quantize(), Quantize("int8")):
         recipe = Recipe("unet_micro", "executorch", weights="bundled", quantize=quantize)
         made.append(export(recipe, tmp_path / quantize.scheme))
-    assert made[1].manifest.quantization.scheme == "int8-static"
+    assert made[1].manifest.scheme == "int8-static"
     runs = edgekit.bench(made, runs=10, launches=1)
     assert all(run.cpu_ms > 0 for run in runs)
