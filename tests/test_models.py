@@ -269,7 +269,8 @@ def test_unknown_models_offer_the_nearest():
         models.plan(recipe("timm:resnet81"))
     assert "resnet18" in caught.value.hint
     for name, instead in (
-        ("fasterrcnn_resnet50_fpn", "py:torchvision.models.detection:fasterrcnn_resnet50_fpn --weights FILE"),
+        ("fcos_resnet50_fpn", "py:torchvision.models.detection:fcos_resnet50_fpn --weights FILE"),
+        ("fasterrcnn_resnet50_fpn", "a detector of one stage: ssdlite"),
         ("deeplabv3_resnet50", "py:torchvision.models.segmentation:deeplabv3_resnet50 --weights FILE"),
         ("yolov8n", "def build(): return YOLO('yolov8n.pt').model"),
     ):
