@@ -15,7 +15,12 @@ from edgekit.tensors import Axes, Tensor
 if TYPE_CHECKING:
     from edgekit.models import LoadedModel
 
-Say = Callable[[str], None]
+Say = Callable[[str], None]  # a step of long work begins
+
+
+def share_of(say: Say) -> Callable[[float], None]:
+    """How much of the step that was said last is done, 0 to 1, for those who show it: `say.share`."""
+    return getattr(say, "share", lambda done: None)
 
 
 @dataclass(frozen=True)

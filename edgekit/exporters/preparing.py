@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgekit.calibration import Pictures
-from edgekit.exporters import Say
+from edgekit.exporters import Say, share_of
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.functional import as_modules
@@ -85,7 +85,9 @@ def prepare(
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration pictures")
         static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
-        rounded = round_weights(folded, pictures, static=static, pair_safe=pair_safe, by_channel=by_channel)
+        rounded = round_weights(
+            folded, pictures, static=static, pair_safe=pair_safe, by_channel=by_channel, share=share_of(say)
+        )
         scales = rounded.scales
         for said in _to_nearest(rounded):
             say(said)

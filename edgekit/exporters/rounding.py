@@ -59,7 +59,13 @@ class Rounded:
 
 @torch.no_grad()
 def round_weights(
-    folded: nn.Module, pictures: torch.Tensor, *, static: bool, pair_safe: bool = False, by_channel: bool = False
+    folded: nn.Module,
+    pictures: torch.Tensor,
+    *,
+    static: bool,
+    pair_safe: bool = False,
+    by_channel: bool = False,
+    share: Callable[[float], None] = lambda done: None,
 ) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
@@ -67,6 +73,7 @@ def round_weights(
     static      layers get their inputs on an 8-bit grid too, as in a static int8 file
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
+    share       is told how many of the layers are done, 0 to 1
     """
     scales: dict[str, torch.Tensor] = {}
     nearest: list[str] = []
@@ -102,6 +109,7 @@ def round_weights(
         over = [d for d in range(got.ndim) if d != channel]
         error = (wanted - got).mean(over, keepdim=True).nan_to_num(0, 0, 0)
         layer.bias += error.flatten()
+        share(len(scales) / len(layers))
         return torch.cat([wanted, got + error])
 
     layers, again = run_once(folded, pictures[:2])
