@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekit import models, zoo
-from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
+from edgekit.errors import DataError, MissingError, RequestError, UnknownNameError, UnsupportedError, WeightsError
 from edgekit.models import checkpoints, hub, networks
 from edgekit.recipe import Recipe
 
@@ -457,7 +457,7 @@ def test_a_file_without_a_state_dict_says_what_is_in_it(tmp_path, content, says)
 
 
 def test_weights_that_are_no_file_are_refused_before_a_model_is_made(tmp_path):
-    with pytest.raises(WeightsError, match="there is no weights file"):
+    with pytest.raises(MissingError, match="there is no weights file"):
         models.plan(recipe(weights=str(tmp_path / "none.pth")))
     (tmp_path / "best.pth").touch()
     with pytest.raises(WeightsError, match="is a folder") as caught:
