@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from edgekit.data import picture_files, read_pictures
 from edgekit.data.files import unread
 from edgekit.errors import DataError, MissingExtraError, OutputError
+from edgekit.motion import moving_crop
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 PROOF_PICTURES = 32
@@ -45,11 +46,11 @@ PHOTOGRAPHS = {
 
 @dataclass(frozen=True)
 class Pictures:
-    """Fitted pictures in a scratch file, streamed: iterating yields uint8 [h, w, 3], the same order every time."""
+    """Fitted pictures in a scratch file, streamed: iterating yields uint8 [h, w, 3], or clips [t, h, w, 3], the same order every time."""
 
     source: str
     path: Path
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     count: int
     sha256: str
     warnings: tuple[str, ...] = ()
@@ -162,7 +163,7 @@ def _check_there(sheet: Path | None) -> None:
         )
 
 
-def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False) -> str:
+def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False, moving: bool = False) -> str:
     """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
     if calibration != "default":
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
@@ -173,11 +174,11 @@ def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: boo
         with Image.open(sheet) as picture:
             there = picture.height * ACROSS // picture.width * ACROSS - PROOF_PICTURES
         return f"{min(samples, there)} {SHEETS[sheet.stem]} that come with the model"
-    return f"{samples} {_photographed(len(_photographs()), crowded=crowded)}"
+    return f"{samples} {_photographed(len(_photographs()), crowded=crowded, moving=moving)}"
 
 
-def _photographed(photographs: int, *, crowded: bool) -> str:
-    return f"{'collages' if crowded else 'crops'} of {photographs} photographs of scikit-image and scikit-learn"
+def _photographed(photographs: int, *, crowded: bool, moving: bool = False) -> str:
+    return f"{'collages' if crowded else 'moving crops' if moving else 'crops'} of {photographs} photographs of scikit-image and scikit-learn"
 
 
 def _from_folder(
@@ -230,12 +231,15 @@ def _from_photographs(
     samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path, most: int, *, crowded: bool
 ) -> Chosen:
     photographs = [open_picture(p) for p in _photographs()]
-    name = _photographed(len(photographs), crowded=crowded)
+    name = _photographed(len(photographs), crowded=crowded, moving=spec.is_clip)
 
     def made(count: int) -> Iterator[Pixels]:
         for i in range(count):
             turn = photographs[i % len(photographs)]
-            yield fit(_collage(photographs, spec, rng) if crowded else random_crop(turn, rng), spec)
+            if spec.is_clip:
+                yield moving_crop(turn, spec, rng)
+            else:
+                yield fit(_collage(photographs, spec, rng) if crowded else random_crop(turn, rng), spec)
 
     calibration = _spool(made(samples), samples, scratch / "calibration", name)
     proof = _spool(made(most), most, scratch / "proof", f"other {name}")
@@ -298,7 +302,8 @@ def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
 
 def _spool(stream: Iterator[Pixels], count: int, path: Path, source: str) -> Pictures:
     """Write up to `count` pictures of a stream to a scratch file."""
-    digest, written, shape = hashlib.sha256(), 0, (0, 0, 3)
+    digest, written = hashlib.sha256(), 0
+    shape: tuple[int, ...] = (0, 0, 3)
     with _scratch_errors(), path.open("wb") as f:
         while written < count and (pixels := next(stream, None)) is not None:
             blob = pixels.tobytes()
