@@ -119,7 +119,7 @@ privacy: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt Makefile | uv
 	test -x .venv/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(FORMERLY) --python .venv/bin/python
-	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,prune,smp,weights,parquet,verify,dev]'
+	$(PIP) --python .venv/bin/python -e '.[tflite,onnx,openvino,prune,smp,weights,parquet,video,verify,dev]'
 	.venv/bin/python -m compileall -q edgekit .venv/lib/python3*/site-packages/click
 	touch $@
 

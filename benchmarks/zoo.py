@@ -8,7 +8,8 @@
 
 A row is a network in a target: benchmarks/results/zoo/CPU_CLASS/NETWORK-TARGET.json, written as it comes. Exports and
 measurements are cells (edgekit/cells.py) in `.cache/zoo`: whoever is killed loses one of them. Files are removed when a row
-is done. A row is made again when what goes in has changed (versions, for one), or with --again where it failed.
+is done. A row is made again when what goes in has changed (versions, for one; of edgekit its version alone, not every change in a
+checkout), or with --again where it failed.
 
 Weights are random but for those that come in a package or with edgekit, or are given: `--weights tf_mobilenetv2=FILE`. Random
 ones are made to compute (BatchNorm statistics of pictures): sizes, times and memory are the network's; of its answers they
@@ -24,7 +25,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from edgekit import cells
+from edgekit import __version__, cells
 from edgekit.cells import Cell, Done
 from edgekit.devices import host
 
@@ -58,12 +59,13 @@ KNOWN = (  # README's summary: those that people ask for
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One export. sqnr_db: the least of its outputs; agreement: the proof's first measure; memory_bytes: at its peak in the
-    runtime; export_*: what making it took."""
+    """One export. sqnr_db: the least of its outputs; limit_db: that trained weights must keep; agreement: the proof's first
+    measure; memory_bytes: at its peak in the runtime; export_*: what making it took."""
 
     scheme: str
     bytes: int = 0
     sqnr_db: float | None = None
+    limit_db: float = 0.0
     measure: str = ""
     agreement: float | None = None
     cpu_ms: float | None = None
@@ -143,9 +145,21 @@ def export(network: str, target: str, scheme: str, weights: str) -> Cell:
     name, _, size = network.partition("@")
     command = ["export", name, "--target", target, "--scheme", scheme, "--quiet", "-o", cells.OUT]
     command += ["--input-size", size] if size else []
-    if weights:
-        return cells.cell([*command, "--weights", "{weights}"], {"weights": Path(weights)})
-    return cells.cell([*command, "--weights", weights_of(network, weights)])
+    command += ["--weights", "{weights}" if weights else weights_of(network, weights)]
+    places = {"weights": Path(weights)} if weights else {}
+    if name.startswith("smp:"):  # has as many classes as it is given
+        command += ["--labels", "{labels}"]
+        places["labels"] = labels()
+    return cells.cell(command, places, edgekit=__version__)
+
+
+def labels() -> Path:
+    """A file of 21 classes, as many as Pascal VOC has."""
+    file = STORE / "labels.txt"
+    if not file.is_file():
+        STORE.mkdir(parents=True, exist_ok=True)
+        file.write_text("background\n" + "".join(f"class {number}\n" for number in range(1, 21)), "utf-8")
+    return file
 
 
 def weights_of(network: str, weights: str) -> str:
@@ -166,6 +180,7 @@ def exported(done: Done) -> File:
         scheme=manifest["scheme"],
         bytes=artifact(done)["bytes"],
         sqnr_db=worst and round(worst, 1),
+        limit_db=proof["min_sqnr_db"],
         measure=first["name"],
         agreement=first["value"],
         export_cpu_s=cpu_s,
@@ -188,7 +203,9 @@ def bench(asked: dict[str, Cell], done: dict[str, Done], *options: str, again: b
     """The two files measured, which are made again where they were removed."""
     digests = {scheme: _digest(one) for scheme, one in done.items()}
     places = {scheme: STORE / cell.key / "out" for scheme, cell in asked.items()}
-    wanted = cells.cell(["bench", "{fp32}", "{int8}", "--no-save", "--quiet", *options], places, **digests)
+    wanted = cells.cell(
+        ["bench", "{fp32}", "{int8}", "--no-save", "--quiet", *options], places, **digests, edgekit=__version__
+    )
     known = cells.find(STORE, wanted.key)
     if not known or known.error:
         for cell in asked.values():
@@ -271,11 +288,17 @@ def columns(row: Row) -> tuple[str, ...]:
         f"{fp32.bytes / 1e6:.2f}",
         f"{int8.bytes / 1e6:.2f}",
         f"{(fp32.memory_bytes or 0) / 1e6:.0f} / {(int8.memory_bytes or 0) / 1e6:.0f}",
-        f"{fp32.sqnr_db:.0f} / {int8.sqnr_db:.1f}" if fp32.sqnr_db and int8.sqnr_db else "",
+        f"{fp32.sqnr_db:.0f} / {_held(int8)}" if fp32.sqnr_db and int8.sqnr_db else "",
         f"{100 * int8.agreement:.1f} % ({int8.measure})" if real and int8.agreement is not None else "",
         f"{fp32.export_cpu_s:.0f} / {int8.export_cpu_s:.0f}",
         f"{max(fp32.export_peak_bytes, int8.export_peak_bytes) / 1e9:.1f}",
     )
+
+
+def _held(file: File) -> str:
+    """The SQNR, with the limit where it is below that."""
+    below = file.sqnr_db is not None and file.sqnr_db < file.limit_db
+    return f"{file.sqnr_db:.1f}" + (f" (below {file.limit_db:g})" if below else "")
 
 
 def _line(text: str) -> str:
@@ -300,7 +323,8 @@ Made by `make zoo` (benchmarks/zoo.py) of the files in `zoo/{cpu_class}`; nothin
 
 Times: CPU time of one inference, one thread, `{cpu_class}`; both files in 5 processes each that take turns, with the 95 % interval
 of the ratio. Memory: what the runtime needs at its peak. Weights that are random were made to compute: of the answers they say only
-that the file is not broken (SQNR against PyTorch), so `int8 answers` (the proof's first measure) stands with real weights alone.
+whether the file is broken (SQNR against PyTorch; `below 13` where trained weights would be refused, see README's Proof), so `int8
+answers` (the proof's first measure) stands with real weights alone.
 Instructions: of an emulated core, TFLite only.
 
 {table(COLUMNS, [columns(row) for row in found])}

@@ -1,7 +1,7 @@
 """Cells: commands of edgekit whose results are kept by what went in, so that a second run makes nothing.
 
 A cell is one command, `export`, `bench`, `eval`, ..., and the digest of all that decides what comes of it: the words of the
-command, the contents of the files that it names, versions, the CPU class. Its figures (the command's JSON) and what it made
+command, the contents of the files that it names, edgekit itself, versions, the CPU class. Its figures (the command's JSON) and what it made
 lie in a folder named by the sha256 of these:
 
     STORE/<sha256>/cell.json    what went in, and the figures or the error: written last, in one step
@@ -87,7 +87,8 @@ class Done(msgspec.Struct, frozen=True):
 def cell(command: Sequence[str], places: Mapping[str, Path] | None = None, **inputs: str) -> Cell:
     """A command with the places that it names and what else decides its outcome. Raises DataError for a place that is not there.
 
-    inputs  by name; that of a place is its digest, where it is known already: `weights="sha256..."`
+    inputs  by name; that of a place is its digest, where it is known already: `weights="sha256..."`. They go before those of
+            `surroundings`
     """
     found = {name: str(path) for name, path in (places or {}).items()}
     digests = {name: inputs.get(name) or digest(Path(path)) for name, path in found.items()}
@@ -96,7 +97,10 @@ def cell(command: Sequence[str], places: Mapping[str, Path] | None = None, **inp
 
 @cache
 def surroundings() -> dict[str, str]:
-    """Versions of edgekit, its plugins and what they stand on, and the CPU class."""
+    """edgekit's own files, versions of its plugins and of what they stand on, and the CPU class.
+
+    The version of edgekit would not do: it is the same after a change in a checkout.
+    """
     groups = ("edgekit.exporters", "edgekit.runtimes", "edgekit.devices")
     plugins = {
         point.dist.name for group in groups for point in importlib.metadata.entry_points(group=group) if point.dist
@@ -105,13 +109,18 @@ def surroundings() -> dict[str, str]:
     for name in sorted({*DEPENDENCIES, *plugins}):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    return versions | {"cpu_class": host.cpu_class(), "python": sys.version.partition(" ")[0]}
+    return versions | {
+        "edgekit": digest(Path(__file__).parent),
+        "cpu_class": host.cpu_class(),
+        "python": sys.version.partition(" ")[0],
+    }
 
 
 def digest(path: Path) -> str:
     """Of a file, or of the names and contents of all files in a folder: a sha256. Raises DataError."""
     try:
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        inside = (p for p in path.rglob("*") if p.is_file() and p.parent.name != "__pycache__")
+        files = sorted(inside) if path.is_dir() else [path]
         whole = hashlib.sha256()
         for file in files:
             with file.open("rb") as stream:

@@ -116,10 +116,12 @@ class OutputError(EdgekitError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`did you mean bench?`, or "" where nothing is spelled like it."""
+    """`did you mean bench?`, or "" where nothing begins so or is spelled like it."""
     import difflib  # only where something is wrong: it takes as long to import as all of this
 
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    names = list(known)
+    longer = [other for other in names if len(name) > 2 and other.startswith(name)]
+    near = list(dict.fromkeys([*longer, *difflib.get_close_matches(name, names, n=3, cutoff=0.6)]))[:3]
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -3,6 +3,8 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -36,32 +38,39 @@ class Check(msgspec.Struct, frozen=True):
     detail: str
 
 
-def checkup() -> list[Check]:
-    checks = []
-    for extra, (what, distribution) in EXTRAS.items():
-        try:
-            checks.append(Check(what, True, f"{distribution} {importlib.metadata.version(distribution)}"))
-        except importlib.metadata.PackageNotFoundError:
-            if extra == "tflite" and (platform.system(), platform.machine()) not in CONVERTS:
-                checks.append(Check(what, False, "litert-converter has no wheel for this system: export elsewhere"))
-            else:
-                checks.append(Check(what, False, install(extra)))
-    for kind, names, load in (
-        ("target", registry.targets(), registry.exporter),
-        ("runtime", registry.runtimes(), registry.runtime),
-    ):
-        for name in names:
-            try:
-                load(name)
-                checks.append(Check(f"{kind} {name}", True, "loads"))
-            except EdgekitError as error:
-                checks.append(Check(f"{kind} {name}", False, f"{error.message}: {error.hint}"))
-    for name in registry.devices():
-        try:
-            checks.append(Check(f"device {name}", True, registry.device(name).state()))
-        except EdgekitError as error:
-            checks.append(Check(f"device {name}", False, error.hint))
-    return checks
+def checks() -> list[Callable[[], Check]]:
+    """What is to be looked at. To load what makes files takes seconds."""
+    return [
+        *(partial(_extra, extra) for extra in EXTRAS),
+        *(partial(_plugin, "target", name, registry.exporter) for name in registry.targets()),
+        *(partial(_plugin, "runtime", name, registry.runtime) for name in registry.runtimes()),
+        *(partial(_device, name) for name in registry.devices()),
+    ]
+
+
+def _extra(extra: str) -> Check:
+    what, distribution = EXTRAS[extra]
+    try:
+        return Check(what, True, f"{distribution} {importlib.metadata.version(distribution)}")
+    except importlib.metadata.PackageNotFoundError:
+        if extra == "tflite" and (platform.system(), platform.machine()) not in CONVERTS:
+            return Check(what, False, "litert-converter has no wheel for this system: export elsewhere")
+        return Check(what, False, install(extra))
+
+
+def _plugin(kind: str, name: str, load: Callable[[str], Any]) -> Check:
+    try:
+        load(name)
+    except EdgekitError as error:
+        return Check(f"{kind} {name}", False, f"{error.message}: {error.hint}")
+    return Check(f"{kind} {name}", True, "loads")
+
+
+def _device(name: str) -> Check:
+    try:
+        return Check(f"device {name}", True, registry.device(name).state())
+    except EdgekitError as error:
+        return Check(f"device {name}", False, error.hint)
 
 
 def set_up(name: str, say: Callable[[str], None]) -> str:

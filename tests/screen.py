@@ -12,13 +12,13 @@ from termios import TIOCSWINSZ
 STEERING = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
 
 
-def shown(*arguments, columns=80, cwd=None, env=None):
+def shown(*arguments, columns=80, cwd=None, env=None, code="from edgekit.cli import main; main()"):
     """Exit code, and all that is written to a terminal: stdout and stderr in their order, colours too."""
     ours, theirs = pty.openpty()
     ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     surroundings = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
     child = subprocess.Popen(
-        [sys.executable, "-c", "from edgekit.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -109,10 +109,11 @@ def test_other_input_is_another_cell(tmp_path: Path) -> None:
         key(data, weights="abc"),
         key(data, cpu_class="riscv"),
         key(data, torch="0"),
+        key(data, edgekit="0"),
     ]
     (copy / "a.txt").rename(copy / "b.txt")
     others.append(key(copy))
-    assert len({first, *others}) == 7
+    assert len({first, *others}) == 8
     with pytest.raises(DataError, match="No such file"):
         key(tmp_path / "missing")
 

@@ -154,14 +154,15 @@ def test_predict_says_what_the_model_knows(golden_artifact, pictures):
 
 
 def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golden_artifact, pictures, tmp_path):
-    picture = next(pictures.rglob("*.png"))
-    done = ask_edgekit("predict", golden_artifact, picture, tmp_path, "-k", "1")
+    picture, bad = next(pictures.rglob("*.png")), tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    done = ask_edgekit("predict", golden_artifact, picture, bad)
     assert done.returncode == 0
-    assert done.stderr == f"warning: skipped {tmp_path} is a folder, not a picture file\n"
-    done = ask_edgekit("predict", golden_artifact, tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path} is a folder, not a picture file\n  try: ")
-    done = ask_edgekit("predict", golden_artifact, tmp_path, "missing.jpg")
+    assert done.stderr == f"warning: skipped {bad}: not a picture\n"
+    assert "\n1 of 2 pictures answered, 1 cannot be read\n" in done.stdout
+    done = ask_edgekit("predict", golden_artifact, bad)
+    assert (done.returncode, done.stderr) == (2, f"error: {bad}: not a picture\n")
+    done = ask_edgekit("predict", golden_artifact, bad, "missing.jpg")
     assert done.returncode == 2
     assert "error: none of the 2 pictures can be read" in done.stderr
 
@@ -267,6 +268,7 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
         "android add nowhere",
         "android add {copy} --app nowhere",
         "android list --app nowhere",
+        "android doctor nowhere.apk",
         "export nowhere.toml",
         "export mobilenetv2 --recipe nowhere",
         "export runs/nowhere",

@@ -1,6 +1,8 @@
 """What people see: nothing wider than their terminal, colour there alone."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 from conftest import ask_edgekit
@@ -80,6 +82,81 @@ def test_what_programs_read_is_not_broken_on_a_terminal(desk):
     ):
         narrow, wide = (shown(*said, columns=columns, cwd=desk)[1] for columns in (30, 500))
         assert narrow.count("\n") == wide.count("\n"), said
+
+
+STEPS = """
+import time
+from edgekit.cli.output import Talk
+talk = Talk()
+talk.say("exporting a net")
+talk.say("weights: bundled (as asked)")
+talk.say("rounding weights")
+talk.say.share(0.5)
+time.sleep(1.1)
+talk.say("converting")
+with talk.progress(4, "training", "steps") as tick:
+    tick()
+    talk.say("epoch 1/2  loss 0.5")
+    talk.warn("careful")
+    tick()
+talk.result("made", None)
+talk.next(["edgekit", "bench", "a b"])
+"""
+
+
+def test_a_step_has_a_clock_while_it_is_at_work_and_its_line_stays():
+    code, text = shown(code=STEPS)
+    assert code == 0, text
+    told = lines(text)
+    assert max(map(len, told)) <= WIDEST
+    kept = [line.rstrip() for line in told if not line.strip("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").startswith(("working", "training"))]
+    kept = [line for line in kept if line and "━" not in line]
+    assert [line.split("  ")[0] if line[0] != " " else line[2:].split("  ")[0] for line in kept] == [
+        "exporting a net",
+        "weights: bundled (as asked)",
+        "rounding weights",
+        "converting",
+        "epoch 1/2",
+        "warning: careful",
+        "made",
+        kept[-2],
+        "next: edgekit bench 'a b'",
+    ]
+    assert kept[-2].startswith("took ")
+    assert kept[2].startswith("  rounding weights  1")  # seconds
+    assert any("rounding weights" in line and "━" in line for line in told)
+
+
+def test_in_a_pipe_steps_are_plain_lines():
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True)
+    assert done.stderr.splitlines() == [
+        "  exporting a net",
+        "  weights: bundled (as asked)",
+        "  rounding weights",
+        "  converting",
+        "  training (4 steps)",
+        "  epoch 1/2  loss 0.5",
+        "warning: careful",
+    ]
+    assert done.stdout.startswith("made\ntook ")
+    assert done.stdout.endswith("\nnext: edgekit bench 'a b'\n")
+
+
+def test_what_was_said_as_a_step_is_not_said_again():
+    from edgekit.cli.output import Talk
+
+    lines = ["scheme: fp32 (as asked)", "knows cats"]
+    for quiet, left in ((False, ["knows cats"]), (True, lines)):
+        talk = Talk(quiet=quiet)
+        talk.say("scheme: fp32 (as asked)")
+        assert talk.unsaid(lines) == left
+
+
+def test_one_next_command_ends_long_work_and_q_and_json_have_none(desk):
+    asked = ("bench", *BENCH, "mobilenetv2-tflite-int8")
+    assert ask_edgekit(*asked, cwd=desk).stdout.splitlines()[-1] == "next: edgekit report runs.jsonl"
+    assert "next:" not in ask_edgekit(*asked, "-q", cwd=desk).stdout
+    assert "next:" not in ask_edgekit(*asked, "--json", cwd=desk).stdout
 
 
 def test_a_table_folds_its_widest_column_and_no_other():

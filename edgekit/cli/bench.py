@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from edgekit.runs import Run
 
 
+DEFAULT_RUNS = "build/runs.jsonl"
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`1,2,4`"""
 
@@ -67,9 +70,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 )
 @click.option("--reference", is_flag=True, help="Time a fixed computation too: edgekit history compares days by it.")
 @click.option("--profile", is_flag=True, help="Time by operator, where the runtime tells.")
-@click.option(
-    "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the runs to it."
-)
+@click.option("-o", "--output", default=DEFAULT_RUNS, show_default=True, metavar="FILE", help="Append the runs to it.")
 @click.option("--no-save", is_flag=True, help="Append them nowhere.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values on stdout instead of the table.")
 @interpreter_option
@@ -146,6 +147,8 @@ def bench(
         return INTERRUPTED
     if save:
         talk.detail(f"appended to {save}")
+        if not as_csv:
+            talk.next(["edgekit", "report", *([save] if output != DEFAULT_RUNS else [])])
     return found.failures[0].exit_code if found.failures else 0
 
 

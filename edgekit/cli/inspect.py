@@ -1,5 +1,6 @@
 """edgekit inspect: what is inside a file, and where two files of one model part."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 BELOW = 8.0  # dB: the layers of int8 files that answer well lie above it, those of files that do not below
 HEAVIEST = 10
+LISTED = 30  # layers of a comparison that are shown without -v
 UNMATCHED = 5  # layers without a partner that are named without -v
 
 
@@ -78,7 +80,10 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
         talk.result("", msgspec.to_builtins(found))
         return 0
     echo(f"A  {found.first}\nB  {found.second}")
-    echo(table(_layers(found), header=("SQNR", "layer of A", "layer of B", "")))
+    rows, shown = _layers(found), _telling(found, len(found.layers) if talk.verbose else LISTED)
+    echo(table([rows[i] for i in shown], header=("SQNR", "layer of A", "layer of B", "")))
+    if len(shown) < len(rows):
+        echo(f"of {len(rows)} layers those that part most, and the answers; -v lists all")
     echo(f"on {found.fed}; each channel up to a factor, which int8 files may have moved to the next layer")
     for name in found.unmatched[: None if talk.verbose else UNMATCHED]:
         echo(f"no partner: {name}")
@@ -86,6 +91,19 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
         echo(f"no partner: {len(found.unmatched) - UNMATCHED} more (-v names them)")
     echo(words.verdict(found))
     return 0
+
+
+def _telling(found: "Divergence", count: int) -> list[int]:
+    """The `count` layers that are farthest apart, where the files part, and their answers, in the order of the network."""
+    by_distance = sorted(range(len(found.layers)), key=lambda i: _sqnr(found, i))
+    answers = range(len(found.layers) - found.answers, len(found.layers))
+    marked = [i for i in (found.steepest, found.first_below) if i is not None]
+    return sorted({*by_distance[:count], *marked, *answers})
+
+
+def _sqnr(found: "Divergence", layer: int) -> float:
+    db = found.layers[layer].sqnr_db
+    return math.inf if db is None else db
 
 
 def _layers(found: "Divergence") -> list[tuple[str, str, str, str]]:

@@ -130,7 +130,11 @@ def doctor(talk: Talk, kind: str | None) -> int:
         state = machine.set_up(kind, talk.say)
         talk.result(f"{kind} is set up: {state}", {"device": kind, "state": state})
         return 0
-    facts, checks = host.facts(), machine.checkup()
+    facts, todo, checks = host.facts(), machine.checks(), []
+    with talk.progress(len(todo), "checking", "things") as tick:
+        for check in todo:
+            checks.append(check())
+            tick()
     rows = [(c.what, "ok", c.detail) if c.ok else (c.what, "missing", "") for c in checks]
     remedies = [f"{c.what}\n  try: {c.detail}" for c in checks if not c.ok]
     text = "\n".join([table(list(facts.items())), "", table(rows), *([""] if remedies else []), *remedies])

@@ -7,17 +7,20 @@ import importlib
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
 
 from edgekit.cli import terminal, usage
+from edgekit.cli.work import Work, duration
 from edgekit.errors import EdgekitError, OutputError, RequestError
 from edgekit.harmless import harmless
 from edgekit_vision import refuse_strangers
@@ -94,6 +97,24 @@ class Program(usage.Group):
         sys.exit(code)  # of --help and --version, which alone come back
 
 
+class Steps:
+    """The steps of long work, as the library says them (`say`), and how much of the step at work is done (`say.share`)."""
+
+    def __init__(self, work: Work, *, quiet: bool) -> None:
+        self.work, self.quiet = work, quiet
+        self.said: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        STOP.check()
+        if not self.quiet:
+            self.said.add(line)
+            self.work.step(harmless(f"  {line}"))
+
+    def share(self, done: float) -> None:
+        STOP.check()
+        self.work.share(done)
+
+
 @dataclass
 class Talk:
     """Results go to stdout, talk to stderr; with --json stdout is one JSON document only."""
@@ -103,42 +124,55 @@ class Talk:
     json: bool = False
     debug: bool = False
 
-    def say(self, line: str) -> None:
-        """A step of long work."""
-        STOP.check()
-        if not self.quiet:
-            echo(f"  {line}", err=True)
+    def __post_init__(self) -> None:
+        self.work = Work(lambda line: echo(line, err=True))
+        self.say = Steps(self.work, quiet=self.quiet)
 
     def detail(self, line: str) -> None:
         if self.verbose and not self.quiet:
-            echo(f"  {line}", err=True)
+            self.work.line(harmless(f"  {line}"))
 
     def warn(self, line: str) -> None:
-        echo(f"warning: {line}", err=True)
+        self.work.line(harmless(f"warning: {line}"))
 
     def result(self, lines: str, document: Any, *, verbatim: bool = False) -> None:
         """The answer, for people or as data. `verbatim`: what a program may read, CSV or TOML."""
+        self.work.end()
         if self.json:
             echo(json.dumps(document, indent=2), verbatim=True)
         elif lines:
             echo(lines, verbatim=verbatim)
 
+    def unsaid(self, lines: Sequence[str]) -> list[str]:
+        """Those that were not said as a step: nothing is said twice."""
+        return [line for line in lines if line not in self.say.said]
+
+    def next(self, command: Sequence[str | Path], *, timed: bool = True) -> None:
+        """The last word of long work to people: how long it took, and one command to go on with."""
+        self.work.end()
+        if not (self.json or self.quiet):
+            took = f"took {duration(self.work.elapsed)}\n" if timed else ""
+            echo(f"{took}next: {shlex.join(map(str, command))}")
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """However it ends, no clock goes on."""
+        try:
+            yield
+        finally:
+            self.work.end()
+
     @contextmanager
     def progress(self, total: int, what: str, unit: str = "rounds") -> Iterator[Callable[[], None]]:
-        """A progress bar on a terminal, one plain line elsewhere; yields the function that moves it on."""
-        if self.quiet or sys.stderr is None or not sys.stderr.isatty():
-            self.say(f"{what} ({total:,} {unit})")
+        """A bar with the time left on a terminal, one plain line elsewhere; yields the function that moves it on."""
+        if self.quiet:
             yield STOP.check
             return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
+        with self.work.counted(total, what, unit) as advance:
 
             def tick() -> None:
                 STOP.check()
-                bar.advance(task)
+                advance()
 
             yield tick
 
@@ -218,7 +252,7 @@ def common(function: F) -> F:
         from edgekit.extras import needs
 
         try:
-            with needs():
+            with talk.working(), needs():
                 code = function(talk, *args, **kwargs)
         except EdgekitError as error:
             if debug:

@@ -64,7 +64,7 @@ def run(command: Sequence[str], folder: Path, timeout: float | None = None, *, k
         process.returncode = os.waitstatus_to_exitcode(status)
     finally:
         timer.cancel()
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: not of what has ended
             os.killpg(process.pid, signal.SIGKILL)  # what it left running; itself, where this process is interrupted
         process.wait()
     return Spent(

@@ -53,6 +53,8 @@ def plan(recipe: Recipe) -> Plan:
             f"{name} has no classes: it answers features",
             hint=f"--task embedding, or --weights FILE of a {architecture} trained to classify",
         )
+    if recipe.frames:
+        raise RequestError(f"{recipe.model} takes pictures, not clips", hint="leave out --frames and --frame-rate")
     spec = msgspec.structs.replace(spec, input_size=_usual(architecture) or spec.input_size)
     if recipe.input_size:
         networks.check_size(architecture, recipe.input_size, spec.input_size)
@@ -73,8 +75,8 @@ def plan(recipe: Recipe) -> Plan:
         own = bundled.with_suffix(".webp")
         spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
     task: TaskName | None = getattr(network, "task", None)  # of edgekit's own
-    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
-        task = "embedding"
+    if task is None and (config.num_classes or recipe.weights in weights.SOURCES):  # a file of features may have a head
+        task = "classification" if config.num_classes else "embedding"
     return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures, task)
 
 
