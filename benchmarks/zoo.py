@@ -59,12 +59,13 @@ KNOWN = (  # README's summary: those that people ask for
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One export. sqnr_db: the least of its outputs; agreement: the proof's first measure; memory_bytes: at its peak in the
-    runtime; export_*: what making it took."""
+    """One export. sqnr_db: the least of its outputs; limit_db: that trained weights must keep; agreement: the proof's first
+    measure; memory_bytes: at its peak in the runtime; export_*: what making it took."""
 
     scheme: str
     bytes: int = 0
     sqnr_db: float | None = None
+    limit_db: float = 0.0
     measure: str = ""
     agreement: float | None = None
     cpu_ms: float | None = None
@@ -179,6 +180,7 @@ def exported(done: Done) -> File:
         scheme=manifest["scheme"],
         bytes=artifact(done)["bytes"],
         sqnr_db=worst and round(worst, 1),
+        limit_db=proof["min_sqnr_db"],
         measure=first["name"],
         agreement=first["value"],
         export_cpu_s=cpu_s,
@@ -286,11 +288,17 @@ def columns(row: Row) -> tuple[str, ...]:
         f"{fp32.bytes / 1e6:.2f}",
         f"{int8.bytes / 1e6:.2f}",
         f"{(fp32.memory_bytes or 0) / 1e6:.0f} / {(int8.memory_bytes or 0) / 1e6:.0f}",
-        f"{fp32.sqnr_db:.0f} / {int8.sqnr_db:.1f}" if fp32.sqnr_db and int8.sqnr_db else "",
+        f"{fp32.sqnr_db:.0f} / {_held(int8)}" if fp32.sqnr_db and int8.sqnr_db else "",
         f"{100 * int8.agreement:.1f} % ({int8.measure})" if real and int8.agreement is not None else "",
         f"{fp32.export_cpu_s:.0f} / {int8.export_cpu_s:.0f}",
         f"{max(fp32.export_peak_bytes, int8.export_peak_bytes) / 1e9:.1f}",
     )
+
+
+def _held(file: File) -> str:
+    """The SQNR, with the limit where it is below that."""
+    below = file.sqnr_db is not None and file.sqnr_db < file.limit_db
+    return f"{file.sqnr_db:.1f}" + (f" (below {file.limit_db:g})" if below else "")
 
 
 def _line(text: str) -> str:
@@ -315,7 +323,8 @@ Made by `make zoo` (benchmarks/zoo.py) of the files in `zoo/{cpu_class}`; nothin
 
 Times: CPU time of one inference, one thread, `{cpu_class}`; both files in 5 processes each that take turns, with the 95 % interval
 of the ratio. Memory: what the runtime needs at its peak. Weights that are random were made to compute: of the answers they say only
-that the file is not broken (SQNR against PyTorch), so `int8 answers` (the proof's first measure) stands with real weights alone.
+whether the file is broken (SQNR against PyTorch; `below 13` where trained weights would be refused, see README's Proof), so `int8
+answers` (the proof's first measure) stands with real weights alone.
 Instructions: of an emulated core, TFLite only.
 
 {table(COLUMNS, [columns(row) for row in found])}

@@ -17,7 +17,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from edgekit.exporters.folding import Convolution, alike, by_output, put_by_output
+from edgekit.exporters.folding import Convolution, alike, by_output, divide, put_by_output
 from edgekit.exporters.following import REACH, follow, forget
 
 MARGIN = 3.0
@@ -31,7 +31,7 @@ RECTIFIERS = (functional.relu, functional.relu6, functional.leaky_relu, torch.re
 
 @torch.no_grad()
 def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
-    """Equalise a network with folded BatchNorms in place, by normalised pictures [n, 3, h, w].
+    """Equalise a network with folded BatchNorms in place, by normalised pictures [n, 3, h, w] or clips.
 
     Returns False, and leaves the network as it was, where torch.fx cannot follow it or the answers would change.
     """
@@ -49,7 +49,7 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
         top = 6.0 if network.clips(producer, activation) else float(reach.max())
         factor = (top / (MARGIN * reach).clamp_min(1e-9)).clamp(1, CAP)
         _multiply(network.convolution(producer), factor)
-        network.convolution(consumer).weight /= factor.view(-1, 1, 1, 1)
+        divide(network.convolution(consumer), factor, axis=0)
     for members, consumers in network.linear_groups():
         span = torch.stack([k.meta[REACH] for k in members]).amax(0)
         factor = (span.max() / span.clamp_min(1e-9)).clamp(1, CAP) ** SHARE
@@ -57,7 +57,7 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
             _multiply(network.convolution(producer), factor)
         for consumer in consumers:
             layer = network.convolution(consumer)
-            layer.weight /= factor.view((-1, 1, 1, 1) if isinstance(layer, nn.ConvTranspose2d) else (1, -1, 1, 1))
+            divide(layer, factor, axis=0 if isinstance(layer, nn.ConvTranspose2d) else 1)
     if alike(wanted, folded(pictures[:2])):
         return True
     folded.load_state_dict(before)
