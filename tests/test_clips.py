@@ -8,6 +8,7 @@ from conftest import ask_edgekit
 from PIL import Image
 from torch import nn
 from torch.nn import functional
+from torchvision.models import video
 
 from edgekit import calibration
 from edgekit.errors import RecipeError, RequestError, UnsupportedError
@@ -15,7 +16,7 @@ from edgekit.exporters import preparing
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.frames import as_pictures
 from edgekit.exporters.rounding import _patches, round_weights
-from edgekit.models.clips import takes_clips
+from edgekit.models.clips import takes_clips, usual
 from edgekit.motion import MOTIONS, moving_crop
 from edgekit.parity import verify
 from edgekit.pipeline import export
@@ -211,6 +212,14 @@ def test_who_takes_clips_is_asked_how_many_frames():
     assert "--frame-rate" in said.stderr
     said = ask_edgekit("export", "py:nets:clips", "--frames", "8", "--frame-rate", "8", "--input-size", "2")
     assert "the model does not take a clip of 8 frames of 2x2" in said.stderr
+
+
+def test_torchvisions_networks_of_clips_are_asked_for_by_function():
+    said = ask_edgekit("export", "r3d_18")
+    assert "py:torchvision.models.video:r3d_18 --weights FILE --frames 16 --frame-rate 15" in said.stderr
+    seen = usual(video.r2plus1d_18(num_classes=2))
+    assert (seen.input_size, seen.crop_pct, seen.mean) == ((112, 112), 0.875, (0.43216, 0.394666, 0.37645))
+    assert usual(nets.tsm()) is None
 
 
 @pytest.mark.parametrize(
