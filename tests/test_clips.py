@@ -13,6 +13,7 @@ from torchvision.models import video
 from edgekit import calibration
 from edgekit.errors import RecipeError, RequestError, UnsupportedError
 from edgekit.exporters import preparing
+from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.frames import as_pictures
 from edgekit.exporters.rounding import _patches, round_weights
@@ -154,6 +155,33 @@ def test_weights_over_time_are_rounded_against_clips(clips):
     whole = folded.whole.weight / rounded.scales["whole"].view(-1, 1, 1, 1, 1)
     assert torch.allclose(whole, whole.round(), atol=1e-3)
     assert whole.abs().amax() == pytest.approx(127, abs=1e-3)
+
+
+@torch.no_grad()
+def test_channels_are_equalised_through_a_shift_in_time(clips):
+    net = nets.tsm().eval()
+    scale = torch.logspace(-1.5, 1.5, 16).view(-1, 1, 1, 1)
+    for block in net.blocks:  # channels of the residual stream as unlike as a trained network's
+        block[4].weight *= scale
+        block[0].weight /= scale.view(1, -1, 1, 1)
+    net.stem = nn.Sequential(net.stem, nn.Conv2d(16, 16, 1))
+    net.stem[1].weight *= scale
+    net.last[0].weight /= scale.view(1, -1, 1, 1)
+    reach = lambda module: [x.abs().amax((0, 2, 3)) for x in streams(module)]  # noqa: E731
+
+    def streams(module):
+        seen = []
+        handles = [b[4].register_forward_hook(lambda m, given, answer: seen.append(answer)) for b in module.blocks]
+        module(clips)
+        for handle in handles:
+            handle.remove()
+        return seen
+
+    expected, before = net(clips), reach(net)
+    assert equalize(net, clips)
+    assert torch.allclose(net(clips), expected, atol=1e-3 * float(expected.abs().max()))
+    for uneven, even in zip(before, reach(net), strict=True):
+        assert even.max() / even.min() < 0.5 * uneven.max() / uneven.min()
 
 
 def test_a_moving_crop_moves_as_it_is_asked_to():
