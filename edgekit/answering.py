@@ -23,6 +23,7 @@ from edgekit.data.decoding import Fitted, Seen, decoded
 from edgekit.devices import Device, Job, opened
 from edgekit.errors import WorkerError
 from edgekit.manifest import AGAIN
+from edgekit.preprocess import Pixels
 from edgekit.runtimes import Options
 from edgekit.tensors import Array, Arrays, Values, decoded_shape
 
@@ -59,6 +60,14 @@ class Answering:
             )
         return values
 
+    def of_windows(self, windows: NDArray[np.uint8]) -> Values:
+        """Of one video, seen in fitted windows [k, t, h, w, 3]: every output's real numbers, [1, ...], the mean of all.
+
+        Raises as `values` does. One window is in the runtime at a time.
+        """
+        answers = [self.values(window[None]) for window in windows]
+        return self.artifact.manifest.task.mean(tuple(np.concatenate(v) for v in zip(*answers, strict=True)))
+
 
 @contextmanager
 def start_answering(
@@ -78,6 +87,8 @@ def start_answering(
 
 def at_once(artifacts: Sequence[Artifact], device: Device) -> int:
     """How many pictures are answered together: a map of scores can take tens of megabytes."""
+    if any(a.manifest.preprocess.is_clip for a in artifacts):
+        return 1  # a video's windows can take tens of megabytes
     sizes = [4 * sum(math.prod(decoded_shape(o)) for o in a.manifest.outputs) for a in artifacts]
     return max(1, min(device.at_once, HELD // max(sum(sizes), 1)))
 
@@ -101,7 +112,14 @@ def answered(
             if batch:
                 readable = [seen.pixels for _, seen in batch if isinstance(seen, Seen)]
                 together = zip(pools, files, which, strict=True) if readable else ()
-                asked.append((batch, [p.submit(c.values, np.stack([r[i] for r in readable])) for p, c, i in together]))
+                asked.append((batch, [p.submit(_values, c, [r[i] for r in readable]) for p, c, i in together]))
             if len(asked) > 1 or not batch:
                 first, futures = asked.popleft()
                 yield first, [future.result() for future in futures]
+
+
+def _values(file: Answering, pixels: Sequence[Pixels]) -> Values:
+    """To pictures [h, w, c]; or to videos [windows, t, h, w, c], the mean over each one's windows."""
+    if not file.artifact.manifest.preprocess.is_clip:
+        return file.values(np.stack(pixels))
+    return tuple(np.concatenate(v) for v in zip(*map(file.of_windows, pixels), strict=True))

@@ -18,7 +18,7 @@ from edgekit.tasks.likeness import Measure
 from edgekit.tensors import Tensor
 from edgekit.zoo import RUN_CARD
 
-SCHEMA = 3  # of the manifests that this edgekit writes; older ones are read through OLDER
+SCHEMA = 4  # of the manifests that this edgekit writes; older ones are read through OLDER
 UNSEALED = "0" * 64
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 AGAIN = "copy the whole folder again, or export again"
@@ -144,7 +144,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     oldest_interpreter: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     trained_on: TrainedOn | None = None  # None: not known
-    schema: Literal[3] = 3
+    schema: Literal[4] = 4
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
 
     @property
@@ -196,7 +196,12 @@ def _from_2(old: dict[str, Any]) -> dict[str, Any]:
     return new | labels | {"schema": 3, "task": task, "inputs": [given], "outputs": [answer], "proof": proof}
 
 
-OLDER = {1: _from_1, 2: _from_2}  # schema -> the same manifest in the words of the next
+def _from_3(old: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3 knew pictures alone: `frames` and `rate` of `preprocess` have defaults."""
+    return old | {"schema": 4}
+
+
+OLDER = {1: _from_1, 2: _from_2, 3: _from_3}  # schema -> the same manifest in the words of the next
 TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".ort": "onnx", ".xml": "openvino", ".pt2": "torch"}
 
 
@@ -292,14 +297,14 @@ def _fault(m: Manifest) -> str | None:
         return f"contradicts itself: {wrong}"
     quantize = m.recipe.get("quantize")
     scheme = quantize.get("scheme") if isinstance(quantize, dict) else None
-    size = m.input.shape[2:] if m.input.layout == "NCHW" else m.input.shape[1:3]
+    size = m.input.shape[2:] if m.input.layout.startswith("NC") else m.input.shape[1:-1]
     for field, value, other in (
         ("model", m.model, m.recipe.get("model")),
         ("target", m.target, m.recipe.get("target")),
         ("scheme", m.scheme, scheme),
         ("folded", m.folded, m.recipe.get("fold")),
         ("layout", m.layout.name if m.layout else None, m.recipe.get("layout")),
-        ("input_size", m.preprocess.input_size, size),
+        ("input_size", m.preprocess.extent, size),
     ):
         if value != other:
             return f"contradicts itself: {field} is {value} and {other}"

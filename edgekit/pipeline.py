@@ -18,7 +18,7 @@ from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError,
 from edgekit.exporters import Exported, preparing
 from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, Proof, digest_of, file_record, save_manifest
 from edgekit.models import LoadedModel, answers, detecting, picking, readying, steady
-from edgekit.preprocess import Pixels, normalise
+from edgekit.preprocess import Pixels
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
 from edgekit.tasks import Classification, Detection, caution, name_of
@@ -68,7 +68,9 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
         raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
     crowded = task == "detection"
-    pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures, crowded=crowded)
+    pictures = calibration.describe(
+        recipe.calibration, recipe.samples, planned.pictures, crowded=crowded, moving=planned.preprocess.is_clip
+    )
     return Intent(asked, resolved, out, planned, reason, pictures)
 
 
@@ -216,7 +218,7 @@ def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
 
 def _torch_answers(model: LoadedModel, pixels: Pixels) -> Values:
     """PyTorch's to one picture, without what the recipe adds."""
-    x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
+    x = preparing.tensor(pixels[None], model.preprocess)
     with torch.inference_mode():
         return tuple(a.float().numpy() for a in picking.each(model.module(x)))
 

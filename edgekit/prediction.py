@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,11 +19,14 @@ from edgekit.answering import TIMEOUT, WORKERS, Answering, answered, at_once, st
 from edgekit.artifact import Artifact
 from edgekit.data import Picture, picture_files, read_pictures
 from edgekit.data.decoding import Seen
+from edgekit.data.video import open_video
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
-from edgekit.preprocess import decode_picture, fit, placement
+from edgekit.preprocess import decode_picture, fit_each, placement
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], st
     """
     spec = artifact.manifest.preprocess
     if data is None:
-        return np.stack([fit(Image.fromarray(image), spec) for image in artifact.golden().images]), ""
+        return np.stack([fit_each(image, spec) for image in artifact.golden().images]), ""
     read = [pixels for _, pixels in read_pictures(picture_files(data), spec)]
     found = [pixels for pixels in read if not isinstance(pixels, DataError)]
     if not found:
@@ -69,16 +72,18 @@ def predict(
     *,
     batch: int | None = None,
     workers: int = WORKERS,
+    say: Say = lambda line: None,
 ) -> Iterator[tuple[Path, Prediction | DataError]]:
-    """Answer pictures in their order; what cannot be read comes as the error that says why. Threads decode ahead.
+    """Answer pictures, or videos, in their order; what cannot be read comes as the error that says why. Threads decode ahead.
 
     batch    pictures in one inference; None: as the file says, or one
     workers  threads that decode
+    say      takes a line on frames that were skipped
 
     Raises as `answering.start_answering` does.
     """
     with start_answering(artifact, device, options, timeout, batch) as opened:
-        yield from answers(opened, images, workers, together(artifact, device, batch))
+        yield from answers(opened, images, workers, together(artifact, device, batch), say)
 
 
 def together(artifact: Artifact, device: Device | None, batch: int | None = None) -> int:
@@ -130,12 +135,17 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def answers(
-    opened: Answering, images: Sequence[Path | Image.Image], workers: int, held: int
+    opened: Answering,
+    images: Sequence[Path | Image.Image],
+    workers: int,
+    held: int,
+    say: Say = lambda line: None,
 ) -> Generator[tuple[Any, Prediction | DataError], None, None]:
     """Of files, or pictures of Pillow's, in their order; `held` of them are handed over together. Raises WorkerError."""
     manifest = opened.artifact.manifest
     spec = manifest.preprocess
-    with warnings.catch_warnings(), closing(answered([opened], _pictures(images), workers, held)) as stream:
+    named = _pictures(images, clips=spec.is_clip)
+    with warnings.catch_warnings(), closing(answered([opened], named, workers, held)) as stream:
         warnings.simplefilter("ignore")  # Pillow's of large pictures: threads cannot tell it not to
         for some, values in stream:
             row = 0
@@ -144,15 +154,22 @@ def answers(
                 if not isinstance(seen, Seen):
                     yield image, seen
                     continue
+                if seen.broken:
+                    say(f"{picture.name}: {seen.broken} broken frames skipped")
                 one = tuple(output[row] for output in values[0])
                 yield image, manifest.task.read(one, placement(seen.size, spec), spec.input_size)
                 row += 1
 
 
-def _pictures(images: Sequence[Path | Image.Image]) -> Iterator[Picture]:
+def _pictures(images: Sequence[Path | Image.Image], *, clips: bool) -> Iterator[Picture]:
     for i, image in enumerate(images):
         name = str(image) if isinstance(image, Path) else f"picture {i}" if len(images) > 1 else "the picture"
-        yield Picture(i, name, (), partial(decode_picture, image, name), bytes)
+        opener = (
+            partial(open_video, Path(image), name)
+            if clips and isinstance(image, Path)
+            else partial(decode_picture, image, name)
+        )
+        yield Picture(i, name, (), opener, bytes)
 
 
 def drawn(artifact: Artifact, picture: Image.Image, found: Mask | Boxes) -> Image.Image:

@@ -106,9 +106,14 @@ FILES = {
 
 # beginnings of the names that torchvision.models.PART has
 TORCHVISION = {
-    "detection": ("fasterrcnn_", "fcos_", "keypointrcnn_", "maskrcnn_", "retinanet_", "ssd300_", "ssdlite320_"),
+    "detection": ("fcos_", "retinanet_", "ssd300_", "ssdlite320_"),
     "segmentation": ("deeplabv3_", "fcn_resnet", "lraspp_"),
+    "video": ("mc3_18", "mvit_v", "r2plus1d_18", "r3d_18", "s3d", "swin3d_"),
 }
+
+
+TWO_STAGES = ("fasterrcnn_", "maskrcnn_", "keypointrcnn_")  # of torchvision's, too
+ONE_STAGE = "a detector of one stage: ssdlite, yolox_nano, or torchvision's retinanet and fcos through py:"
 
 
 def is_run(name: str) -> bool:
@@ -140,10 +145,13 @@ def timm_name(model: str) -> str:
 
 
 def _of_others(model: str) -> str:
-    """How a model is asked for that torchvision or Ultralytics calls so; "" for another name."""
+    """How a model is asked for that torchvision or Ultralytics calls so, or what is in its place; "" for another name."""
+    if model.startswith(TWO_STAGES):
+        return ONE_STAGE
     for part, names in TORCHVISION.items():
         if model.startswith(names):
-            return f"py:torchvision.models.{part}:{model} --weights FILE"
+            clips = " --frames 16 --frame-rate 15" if part == "video" else ""
+            return f"py:torchvision.models.{part}:{model} --weights FILE{clips}"
     if re.match(r"yolo(v?\d|-?nas|_?world|e-)", model, re.IGNORECASE):
         return f"a function of yours: def build(): return YOLO('{Path(model).stem}.pt').model, as py:mine:build"
     return ""

@@ -96,7 +96,7 @@ def test_unknown_fields_are_refused_with_their_path(copied):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": 99}, "has schema 99; this edgekit reads up to schema 3"),
+        ({"schema": 99}, "has schema 99; this edgekit reads up to schema 4"),
         ({"files": {}}, "names 0 model files"),
         ({"proof": None}, r"\$\.proof"),
         ({"target": "onnx"}, "target is onnx and tflite"),
@@ -134,7 +134,7 @@ def test_a_manifest_of_today_carries_its_own_checksum(copied):
     (copied / "manifest.json").write_bytes(written.replace(b'"tolerance": 0.', b'"tolerance": 9.'))
     with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
         artifact.load(copied)
-    (copied / "manifest.json").write_bytes(written.replace(b'"schema": 3', b'"schema": 1'))  # which had none
+    (copied / "manifest.json").write_bytes(written.replace(b'"schema": 4', b'"schema": 1'))  # which had none
     with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
         artifact.load(copied)
 

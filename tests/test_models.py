@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekit import models, zoo
-from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
+from edgekit.errors import DataError, MissingError, RequestError, UnknownNameError, UnsupportedError, WeightsError
 from edgekit.models import checkpoints, hub, networks
 from edgekit.recipe import Recipe
 
@@ -269,7 +269,8 @@ def test_unknown_models_offer_the_nearest():
         models.plan(recipe("timm:resnet81"))
     assert "resnet18" in caught.value.hint
     for name, instead in (
-        ("fasterrcnn_resnet50_fpn", "py:torchvision.models.detection:fasterrcnn_resnet50_fpn --weights FILE"),
+        ("fcos_resnet50_fpn", "py:torchvision.models.detection:fcos_resnet50_fpn --weights FILE"),
+        ("fasterrcnn_resnet50_fpn", "a detector of one stage: ssdlite"),
         ("deeplabv3_resnet50", "py:torchvision.models.segmentation:deeplabv3_resnet50 --weights FILE"),
         ("yolov8n", "def build(): return YOLO('yolov8n.pt').model"),
     ):
@@ -456,7 +457,7 @@ def test_a_file_without_a_state_dict_says_what_is_in_it(tmp_path, content, says)
 
 
 def test_weights_that_are_no_file_are_refused_before_a_model_is_made(tmp_path):
-    with pytest.raises(WeightsError, match="there is no weights file"):
+    with pytest.raises(MissingError, match="there is no weights file"):
         models.plan(recipe(weights=str(tmp_path / "none.pth")))
     (tmp_path / "best.pth").touch()
     with pytest.raises(WeightsError, match="is a folder") as caught:

@@ -131,6 +131,8 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Crop the middle, or show the whole picture: squashed, or with bars.",
 )
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey pictures.  [default: 3]")
+@click.option("--frames", type=int, metavar="N", help="The model takes clips of so many frames, [n, 3, t, h, w].")
+@click.option("--frame-rate", type=float, metavar="R", help="How many of a clip's frames are a second.")
 @click.option(
     "--channel-order",
     type=click.Choice(["rgb", "bgr"]),
@@ -244,7 +246,7 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
         ("weights", f"{known.choice.source}: {known.choice.why}"),
         ("scheme", f"{quantize.scheme}: {intent.reason}"),
         ("pictures", intent.pictures),
-        ("input", f"{intent.recipe.input_type} {'x'.join(map(str, known.preprocess.input_size))}"),
+        ("input", f"{intent.recipe.input_type} {'x'.join(map(str, known.preprocess.extent))}"),
         ("output", str(intent.out)),
     ]
     advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu, task)

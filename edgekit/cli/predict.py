@@ -67,6 +67,7 @@ def predict(
       edgekit predict build/unet_micro-tflite-int8 photo.jpg --draw drawn.png
       edgekit predict build/yolox_nano-tflite-int8 street.jpg --draw out.png --threshold 0.5
       edgekit predict build/vit_small-tflite-int8 photo.jpg --gallery photos/
+      edgekit predict build/tsm-tflite-int8 clip.mp4 --json
     """
     from edgekit import prediction, registry
     from edgekit.data.listed import listed
@@ -79,7 +80,7 @@ def predict(
     check_interpreter(interpreter, [opened.target])
     if threshold is not None:
         opened = prediction.shown_from(opened, threshold)
-    named = listed(images, lambda: sys.stdin or ())
+    named = listed(images, lambda: sys.stdin or (), clips=opened.manifest.preprocess.is_clip)
     for note in named.notes:
         talk.warn(note)
     files, asked = named.files, Options(threads, interpreter)
@@ -90,6 +91,6 @@ def predict(
     if gallery:
         answers: Any = prediction.nearest(opened, asked, files, Path(gallery), shown, place, timeout, **how)
     else:
-        answers = prediction.predict(opened, asked, files, place, timeout, **how)
+        answers = prediction.predict(opened, asked, files, place, timeout, say=talk.warn, **how)
     told.tell(answers)
     return 0

@@ -1,6 +1,7 @@
 """What is done to a float network before int8 quantization, the same for every target: fold, equalise, round."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from edgekit.exporters.rounding import Rounded, round_weights
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
 from edgekit.models import LoadedModel
-from edgekit.preprocess import Preprocess, normalise
+from edgekit.preprocess import Pixels, Preprocess, normalise
 from edgekit.recipe import Recipe
 from edgekit.tasks import Detection
 
@@ -108,14 +109,18 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
 
 
 def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> torch.Tensor:
-    """The first calibration pictures, normalised: float32 [n, c, h, w].
+    """The first calibration pictures, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
 
     crowded  of a detector, which looks at large pictures for what fills few of their places: up to four times as many
     """
-    height, width = spec.input_size
-    fit = PICTURES * 224 * 224 / (height * width)
+    fit = PICTURES * 224 * 224 / math.prod(spec.extent)
     if crowded:
         fit = max(fit, min(4 * fit, PICTURES))
     count = min(max(4, int(fit)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
-    return torch.from_numpy(normalise(pixels, spec).transpose(0, 3, 1, 2).copy())
+    return tensor(pixels, spec)
+
+
+def tensor(pixels: Pixels, spec: Preprocess) -> torch.Tensor:
+    """Fitted pictures [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
+    return torch.from_numpy(np.moveaxis(normalise(pixels, spec), -1, 1).copy())

@@ -134,7 +134,7 @@ class Artifact(folders.Artifact):
 
         images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
                     list or an iterator of these; a folder, of which every picture below it is meant, or a pattern such as
-                    "photos/**/*.jpg"
+                    "photos/**/*.jpg". Of a file that takes clips: a video, a folder of its frames, or one of videos
         threshold   boxes: the score from which on they are shown; None: as the artifact says
         unreadable  of several, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
         workers     of a list or a folder: threads that decode pictures while the file answers others
@@ -149,7 +149,7 @@ class Artifact(folders.Artifact):
         asked = Asked(self, shown, unreadable == "skip", workers, on, Options(threads, interpreter), timeout)
         if isinstance(images, Iterator):
             return (found for one in images for found in asked.about([one]))
-        if (named_files := pictures.several(images)) is not None:
+        if (named_files := pictures.several(images, clips=self.manifest.preprocess.is_clip)) is not None:
             return list(asked.about(named_files))
         return next(iter(replace(asked, skips=False).about([images])))
 
@@ -182,9 +182,10 @@ class Asked:
     def about(self, said: Sequence[Any]) -> list[Prediction]:
         """Raises DataError for what cannot be read, unless that is skipped."""
         known, found = [], []
+        clips = self.artifact.manifest.preprocess.is_clip
         for one in said:
             try:
-                known.append(pictures.told(one))
+                known.append(pictures.told(one, clips=clips))
             except DataError:
                 if not self.skips:
                     raise

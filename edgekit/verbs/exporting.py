@@ -43,6 +43,8 @@ class Wishes(TypedDict, total=False):
     channel_order: Literal["rgb", "bgr"]
     channels: Literal[1, 3]
     labels: Place
+    frames: int
+    frame_rate: float
     layout: LayoutName
     dynamic_batch: bool
     ort: bool

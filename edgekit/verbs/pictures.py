@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit.data.listed import check_name, is_pattern, listed
+from edgekit.data.listed import check_name, is_pattern, listed, videos_in
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture
 from edgekit.verbs.asked import Place
@@ -18,25 +18,34 @@ Picture = Place | Image.Image | NDArray[np.uint8]
 WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB, a list of these, or a folder"
 
 
-def several(said: object) -> Sequence[Any] | None:
-    """The pictures of a list, of a folder or of a pattern; None of a single picture. Raises DataError."""
+def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
+    """The pictures of a list, of a folder or of a pattern; None of a single picture. clips: videos, and folders of their frames.
+    Raises DataError."""
     if isinstance(said, list | tuple):
         return said
     if not isinstance(said, str | os.PathLike) or not isinstance(name := os.fspath(said), str):
         return None
-    return listed([name]).files if Path(name).is_dir() or is_pattern(name) else None
+    if clips and Path(name).is_dir():
+        found = videos_in(Path(name))
+        return None if list(found) == [Path(name)] else found
+    return listed([name], clips=clips).files if Path(name).is_dir() or is_pattern(name) else None
 
 
-def told(said: object) -> Path | Image.Image:
+def told(said: object, *, clips: bool = False) -> Path | Image.Image:
     """A picture by its file, or itself. Raises RequestError for what is none, DataError for an array that is none, a URL and
     other words that name no file."""
     if isinstance(said, str | os.PathLike) and isinstance(name := os.fspath(said), str) and name:
-        if Path(name).is_dir():
+        if Path(name).is_dir() and not clips:
             raise DataError(
                 f"{name} is a folder, not a picture file", hint="predict(folder), alone, takes its pictures"
             )
-        check_name(name)
+        check_name(name, clips=clips)
         return Path(name)
+    if clips:
+        raise RequestError(
+            f"{type(said).__name__} is no video, and the artifact takes clips",
+            hint="the path of a video, or of a folder of its frames",
+        )
     if isinstance(said, Image.Image):
         return said
     if isinstance(said, np.ndarray):

@@ -53,6 +53,8 @@ def plan(recipe: Recipe) -> Plan:
             f"{name} has no classes: it answers features",
             hint=f"--task embedding, or --weights FILE of a {architecture} trained to classify",
         )
+    if recipe.frames:
+        raise RequestError(f"{recipe.model} takes pictures, not clips", hint="leave out --frames and --frame-rate")
     spec = msgspec.structs.replace(spec, input_size=_usual(architecture) or spec.input_size)
     if recipe.input_size:
         networks.check_size(architecture, recipe.input_size, spec.input_size)
