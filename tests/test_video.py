@@ -9,7 +9,7 @@ import pytest
 from conftest import GOLDEN_FILES, ask_edgekit
 from PIL import Image
 
-from edgekit import artifact
+from edgekit import artifact, calibration
 from edgekit.data import open_clips
 from edgekit.data.video import WINDOWS, _sampled, _starts, open_video, video_files
 from edgekit.errors import DataError, RequestError
@@ -161,6 +161,19 @@ def test_a_picture_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
     assert said.stdout.count("darker") > 6
     (tmp_path / "none").mkdir()
     assert "holds neither videos nor frames" in ask_edgekit("predict", CLIPS, tmp_path / "none").stderr
+
+
+def test_clips_of_the_users_videos_calibrate(ucf, tmp_path):
+    found = calibration.choose(str(ucf), 16, 0, SPEC, None, tmp_path)
+    assert found.own
+    assert len(found.calibration) == 16
+    assert {clip.shape for clip in found.calibration} == {(8, 24, 24, 3)}
+    assert len({clip.tobytes() for clip in found.calibration}) == 16  # two windows of each video
+    assert found.unreadable[0].startswith("short lasts")
+    assert calibration.describe(str(ucf), 16, None, moving=True) == f"up to 16 clips of 13 videos of {ucf}"
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="holds neither videos nor frames"):
+        calibration.choose(str(tmp_path / "none"), 16, 0, SPEC, None, tmp_path)
 
 
 def test_python_takes_the_path_of_a_video(ucf):
