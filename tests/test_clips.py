@@ -228,7 +228,7 @@ def test_who_takes_clips_is_asked_how_many_frames():
     said = ask_edgekit("export", "py:nets:clips", "--target", "onnx", "--dry-run")
     assert said.returncode == 2
     assert "py:nets:clips takes clips: --frames N" in said.stderr
-    assert "--frames 16 --frame-rate 15" in said.stderr
+    assert "edgekit export ... --frames 16 --frame-rate 15" in said.stderr
     said = ask_edgekit("export", "py:nets:tiny", "--frames", "8", "--frame-rate", "8", "--input-size", "32")
     assert said.returncode == 2
     assert "the model takes pictures, not clips of 8 frames" in said.stderr

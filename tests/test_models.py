@@ -460,7 +460,7 @@ def test_weights_that_are_no_file_are_refused_before_a_model_is_made(tmp_path):
     with pytest.raises(MissingError, match="there is no weights file"):
         models.plan(recipe(weights=str(tmp_path / "none.pth")))
     (tmp_path / "best.pth").touch()
-    with pytest.raises(WeightsError, match="is a folder") as caught:
+    with pytest.raises(RequestError, match="is a folder") as caught:
         models.plan(recipe(weights=str(tmp_path)))
     assert caught.value.hint == f"--weights {tmp_path / 'best.pth'}"
 

@@ -22,7 +22,8 @@ def check(model: str, module: nn.Module, spec: Preprocess) -> None:
     """Refuse a network over time that is to be fed pictures. Raises RequestError."""
     if takes_clips(module) and not spec.is_clip:
         raise RequestError(
-            f"{model} takes clips: --frames N", hint="--frames 16 --frame-rate 15, as the network was trained"
+            f"{model} takes clips: --frames N",
+            hint="edgekit export ... --frames 16 --frame-rate 15, as the network was trained",
         )
 
 
