@@ -109,6 +109,7 @@ FILES = {
 TORCHVISION = {
     "detection": ("fcos_", "retinanet_", "ssd300_", "ssdlite320_"),
     "segmentation": ("deeplabv3_", "fcn_resnet", "lraspp_"),
+    "video": ("mc3_18", "mvit_v", "r2plus1d_18", "r3d_18", "s3d", "swin3d_"),
 }
 
 
@@ -150,7 +151,8 @@ def _of_others(model: str) -> str:
         return ONE_STAGE
     for part, names in TORCHVISION.items():
         if model.startswith(names):
-            return f"py:torchvision.models.{part}:{model} --weights FILE"
+            clips = " --frames 16 --frame-rate 15" if part == "video" else ""
+            return f"py:torchvision.models.{part}:{model} --weights FILE{clips}"
     if re.match(r"yolo(v?\d|-?nas|_?world|e-)", model, re.IGNORECASE):
         return f"a function of yours: def build(): return YOLO('{Path(model).stem}.pt').model, as py:mine:build"
     return ""
