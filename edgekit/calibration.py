@@ -6,6 +6,7 @@ grow with their number. They are never random tensors.
 
 import hashlib
 import importlib.util
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from PIL import Image, ImageOps
 
 from edgekit.data import picture_files, read_pictures
 from edgekit.data.files import unread
+from edgekit.data.listed import videos_in
+from edgekit.data.video import read_videos
 from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.motion import moving_crop
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
@@ -166,6 +169,8 @@ def _check_there(sheet: Path | None) -> None:
 def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False, moving: bool = False) -> str:
     """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
     if calibration != "default":
+        if moving:
+            return f"up to {samples} clips of {len(videos_in(Path(calibration)))} videos of {calibration}"
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
     _check_there(sheet)
     if sheet is not None and sheet.is_dir():
@@ -184,13 +189,14 @@ def _photographed(photographs: int, *, crowded: bool, moving: bool = False) -> s
 def _from_folder(
     folder: Path, samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path, most: int
 ) -> Chosen:
-    files = picture_files(folder)
+    files = videos_in(folder) if spec.is_clip else picture_files(folder)
     order = [files[i] for i in rng.permutation(len(files))]
     linter = Linter()
     broken: list[str] = []
 
     def readable() -> Iterator[Pixels]:
-        for path, pixels in read_pictures(order, spec):
+        read = _clips(order, spec, samples + most) if spec.is_clip else read_pictures(order, spec)
+        for path, pixels in read:
             if isinstance(pixels, DataError):
                 broken.append(pixels.message)
             else:
@@ -202,8 +208,8 @@ def _from_folder(
     chosen = _spool(stream, samples, scratch / "calibration", folder.name)
     if not len(chosen):
         raise DataError(
-            f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})",
-            hint="--calibration with a folder of pictures that open, or leave it out",
+            f"none of the {len(files)} {'videos' if spec.is_clip else 'pictures'} in {folder} can be read ({broken[0]})",
+            hint=f"--calibration with a folder of {'videos' if spec.is_clip else 'pictures'} that open, or leave it out",
         )
     proof = _spool(stream, most, scratch / "proof", f"other pictures of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
@@ -212,6 +218,17 @@ def _from_folder(
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
     return Chosen(_with(chosen, warnings), proof, own=True, unreadable=tuple(broken))
+
+
+def _clips(files: Sequence[Path], spec: Preprocess, wanted: int) -> Iterator[tuple[Path, Pixels | DataError]]:
+    """Windows of videos, evenly spread over each, and no more of each than it takes for so many."""
+    each = math.ceil(wanted / len(files))
+    for path, found in read_videos(files, spec):
+        if isinstance(found, DataError):
+            yield path, found
+            continue
+        places = sorted({int(at) for at in np.linspace(0, len(found.pixels) - 1, min(each, len(found.pixels)))})
+        yield from ((path, found.pixels[at]) for at in places)
 
 
 def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> Chosen:

@@ -1,5 +1,6 @@
 """Names of models. The only list of aliases; nothing heavy is imported here."""
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,14 @@ FILES = {
 
 # beginnings of the names that torchvision.models.PART has
 TORCHVISION = {
-    "detection": ("fasterrcnn_", "fcos_", "keypointrcnn_", "maskrcnn_", "retinanet_", "ssd300_", "ssdlite320_"),
+    "detection": ("fcos_", "retinanet_", "ssd300_", "ssdlite320_"),
     "segmentation": ("deeplabv3_", "fcn_resnet", "lraspp_"),
+    "video": ("mc3_18", "mvit_v", "r2plus1d_18", "r3d_18", "s3d", "swin3d_"),
 }
+
+
+TWO_STAGES = ("fasterrcnn_", "maskrcnn_", "keypointrcnn_")  # of torchvision's, too
+ONE_STAGE = "a detector of one stage: ssdlite, yolox_nano, or torchvision's retinanet and fcos through py:"
 
 
 def is_run(name: str) -> bool:
@@ -140,10 +146,13 @@ def timm_name(model: str) -> str:
 
 
 def _of_others(model: str) -> str:
-    """How a model is asked for that torchvision or Ultralytics calls so; "" for another name."""
+    """How a model is asked for that torchvision or Ultralytics calls so, or what is in its place; "" for another name."""
+    if model.startswith(TWO_STAGES):
+        return ONE_STAGE
     for part, names in TORCHVISION.items():
         if model.startswith(names):
-            return f"py:torchvision.models.{part}:{model} --weights FILE"
+            clips = " --frames 16 --frame-rate 15" if part == "video" else ""
+            return f"py:torchvision.models.{part}:{model} --weights FILE{clips}"
     if re.match(r"yolo(v?\d|-?nas|_?world|e-)", model, re.IGNORECASE):
         return f"a function of yours: def build(): return YOLO('{Path(model).stem}.pt').model, as py:mine:build"
     return ""
@@ -152,7 +161,21 @@ def _of_others(model: str) -> str:
 def check_name(model: str) -> None:
     """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function, no smp: segmenter and no run."""
     if not (model.startswith(("py:", "smp:")) or is_run(model)):
-        timm_name(model)
+        name = timm_name(model)
+        if model.startswith("timm:"):
+            _check_timm(name.partition(".")[0])
+
+
+def _check_timm(architecture: str) -> None:
+    """Looks for a name in timm's code instead of importing it, which takes seconds. Raises UnknownNameError."""
+    found = importlib.util.find_spec("timm")
+    if found is None or found.origin is None:
+        return  # it is missed later
+    code = [path.read_text("utf-8", "replace") for path in Path(found.origin).parent.glob("models/*.py")]
+    if re.match(r"[\w]+$", architecture) and any(re.search(rf"\b{architecture}\b", text) for text in code):
+        return  # also where it is an old name of another, and where timm says more
+    names = {name for text in code for name in re.findall(r"^@register_model\s+def (\w+)", text, re.MULTILINE)}
+    raise UnknownNameError("timm model", architecture, names, hint="timm.list_models() names them")
 
 
 class Figures(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
             ("android", "list", "--app", ROOT / "android_demo"),
             ("list",),
             ("doctor",),
+            ("completion", "bash"),
         ]
     ):
         folder = tmp_path / str(number)

@@ -347,6 +347,47 @@ def depth() -> nn.Module:
     return Depth()
 
 
+class Layer(nn.Module):
+    """One that says where it reads."""
+
+    def __init__(self, number, reads, part):
+        super().__init__()
+        self.i, self.f, self.part = number, reads, part
+
+    def forward(self, x):
+        return self.part(torch.cat(x, 1) if isinstance(x, list) else x)
+
+
+class Heads(nn.Module):
+    def __init__(self, number, reads, width, bins=4, classes=3):
+        super().__init__()
+        self.i, self.f, self.reg_max = number, reads, bins
+        self.cv2 = nn.ModuleList(nn.Conv2d(width, 4 * bins, 1) for _ in reads)
+        self.cv3 = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in reads)
+
+
+class Walked(nn.Module):
+    """As Ultralytics' DetectionModel is laid out."""
+
+    def __init__(self):
+        super().__init__()
+        half = nn.MaxPool2d(2)
+        joined = nn.Conv2d(16, 8, 1)
+        layers = [
+            Layer(0, -1, nn.Conv2d(3, 8, 8, 8)), Layer(1, -1, nn.Conv2d(8, 8, 2, 2)), Layer(2, 0, half),
+            Layer(3, [-1, 1], joined), Heads(4, [0, 3], 8),
+        ]  # fmt: skip
+        self.model, self.save, self.names = nn.Sequential(*layers), [0, 1, 3], {0: "a", 1: "b", 2: "c"}
+
+    def forward(self, x):
+        return x
+
+
+def walked() -> nn.Module:
+    torch.manual_seed(7)
+    return Walked()
+
+
 class _Clips(nn.Module):
     """Every layer over time that there is a form for: split in two, whole, in groups, pools, a gate, a join, a mean."""
 
@@ -403,14 +444,15 @@ class _Shifted(nn.Module):
             )
             for _ in range(2)
         )
-        self.head = nn.Linear(16, classes)
+        self.last = nn.Sequential(nn.Conv2d(16, 24, 1), nn.ReLU())
+        self.head = nn.Linear(24, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, _, t, _, _ = x.shape
         x = self.stem(x.transpose(1, 2).flatten(0, 1))
         for block in self.blocks:
             x = x + block(shifted(x, t))
-        return self.head(x.mean((2, 3)).unflatten(0, (n, t)).mean(1))
+        return self.head(self.last(x).mean((2, 3)).unflatten(0, (n, t)).mean(1))
 
 
 def shifted(x: torch.Tensor, frames: int) -> torch.Tensor:

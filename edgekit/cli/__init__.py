@@ -28,6 +28,7 @@ COMMANDS = {
     "android": "android:android",
     "list": "machine:list_",
     "doctor": "machine:doctor",
+    "completion": "completion:completion",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.files import picture_files, unread
+from edgekit.data.files import check_folder, picture_files, unread
 from edgekit.data.video import HINT, frame_files, is_video, video_files
 from edgekit.errors import DataError
 
@@ -53,6 +53,7 @@ def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (),
 
 def videos_in(folder: Path) -> Sequence[Path]:
     """A folder of frames itself, else every video below it. Raises DataError."""
+    check_folder(folder, HINT)
     found = [folder] if frame_files(folder) else video_files(folder)
     if not found:
         raise DataError(f"{folder} holds neither videos nor frames", hint=HINT)

@@ -10,7 +10,7 @@ are taken. Frames that cannot be decoded are skipped and counted; a phone's rota
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def video_files(folder: Path) -> list[Path]:
     return found
 
 
-def read_videos(files: list[Path], spec: Preprocess) -> Iterator[tuple[Path, Windows | DataError]]:
+def read_videos(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Windows | DataError]]:
     """One at a time; what cannot be read comes as the error that says why."""
     for path in files:
         try:
