@@ -1,5 +1,6 @@
 """Names of models. The only list of aliases; nothing heavy is imported here."""
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,21 @@ def _of_others(model: str) -> str:
 def check_name(model: str) -> None:
     """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function, no smp: segmenter and no run."""
     if not (model.startswith(("py:", "smp:")) or is_run(model)):
-        timm_name(model)
+        name = timm_name(model)
+        if model.startswith("timm:"):
+            _check_timm(name.partition(".")[0])
+
+
+def _check_timm(architecture: str) -> None:
+    """Looks for a name in timm's code instead of importing it, which takes seconds. Raises UnknownNameError."""
+    found = importlib.util.find_spec("timm")
+    if found is None or found.origin is None:
+        return  # it is missed later
+    code = [path.read_text("utf-8", "replace") for path in Path(found.origin).parent.glob("models/*.py")]
+    if re.match(r"[\w]+$", architecture) and any(re.search(rf"\b{architecture}\b", text) for text in code):
+        return  # also where it is an old name of another, and where timm says more
+    names = {name for text in code for name in re.findall(r"^@register_model\s+def (\w+)", text, re.MULTILINE)}
+    raise UnknownNameError("timm model", architecture, names, hint="timm.list_models() names them")
 
 
 def file_of(architecture: str) -> str:
