@@ -19,7 +19,8 @@ from edgekit.answering import TIMEOUT, WORKERS, Answering, answered, at_once, st
 from edgekit.artifact import Artifact
 from edgekit.data import Picture, picture_files, read_pictures
 from edgekit.data.decoding import Seen
-from edgekit.data.video import open_video
+from edgekit.data.listed import videos_in
+from edgekit.data.video import Windows, open_video, read_videos
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture, fit_each, placement
@@ -47,20 +48,22 @@ def shown_from(artifact: Artifact, threshold: float) -> Artifact:
 
 
 def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], str]:
-    """The pictures of a folder, or else the artifact's golden ones, as its model sees them: uint8 [n, h, w, channels]; and
-    how many cannot be read, in words, "" of none.
+    """The pictures of a folder, or the windows of its videos, or else the artifact's golden ones, as its model sees them:
+    uint8 [n, h, w, channels], or [n, t, h, w, channels]; and how many cannot be read, in words, "" of none.
 
     Raises DataError.
     """
     spec = artifact.manifest.preprocess
     if data is None:
         return np.stack([fit_each(image, spec) for image in artifact.golden().images]), ""
-    read = [pixels for _, pixels in read_pictures(picture_files(data), spec)]
-    found = [pixels for pixels in read if not isinstance(pixels, DataError)]
+    kind = "videos" if spec.is_clip else "pictures"
+    read = list(read_videos(videos_in(data), spec) if spec.is_clip else read_pictures(picture_files(data), spec))
+    found = [seen for _, seen in read if not isinstance(seen, DataError)]
     if not found:
-        raise DataError(f"none of the pictures in {data} can be read", hint="--data another/folder")
+        raise DataError(f"none of the {kind} in {data} can be read", hint="--data another/folder")
     lost = len(read) - len(found)
-    return np.stack(found), f"{lost} of {len(read)} pictures cannot be read" if lost else ""
+    pixels = np.concatenate([seen.pixels if isinstance(seen, Windows) else seen[None] for seen in found])
+    return pixels, f"{lost} of {len(read)} {kind} cannot be read" if lost else ""
 
 
 def predict(

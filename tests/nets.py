@@ -444,14 +444,15 @@ class _Shifted(nn.Module):
             )
             for _ in range(2)
         )
-        self.head = nn.Linear(16, classes)
+        self.last = nn.Sequential(nn.Conv2d(16, 24, 1), nn.ReLU())
+        self.head = nn.Linear(24, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, _, t, _, _ = x.shape
         x = self.stem(x.transpose(1, 2).flatten(0, 1))
         for block in self.blocks:
             x = x + block(shifted(x, t))
-        return self.head(x.mean((2, 3)).unflatten(0, (n, t)).mean(1))
+        return self.head(self.last(x).mean((2, 3)).unflatten(0, (n, t)).mean(1))
 
 
 def shifted(x: torch.Tensor, frames: int) -> torch.Tensor:

@@ -8,14 +8,16 @@ from conftest import ask_edgekit
 from PIL import Image
 from torch import nn
 from torch.nn import functional
+from torchvision.models import video
 
 from edgekit import calibration
 from edgekit.errors import RecipeError, RequestError, UnsupportedError
 from edgekit.exporters import preparing
+from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.frames import as_pictures
 from edgekit.exporters.rounding import _patches, round_weights
-from edgekit.models.clips import takes_clips
+from edgekit.models.clips import takes_clips, usual
 from edgekit.motion import MOTIONS, moving_crop
 from edgekit.parity import verify
 from edgekit.pipeline import export
@@ -155,6 +157,33 @@ def test_weights_over_time_are_rounded_against_clips(clips):
     assert whole.abs().amax() == pytest.approx(127, abs=1e-3)
 
 
+@torch.no_grad()
+def test_channels_are_equalised_through_a_shift_in_time(clips):
+    net = nets.tsm().eval()
+    scale = torch.logspace(-1.5, 1.5, 16).view(-1, 1, 1, 1)
+    for block in net.blocks:  # channels of the residual stream as unlike as a trained network's
+        block[4].weight *= scale
+        block[0].weight /= scale.view(1, -1, 1, 1)
+    net.stem = nn.Sequential(net.stem, nn.Conv2d(16, 16, 1))
+    net.stem[1].weight *= scale
+    net.last[0].weight /= scale.view(1, -1, 1, 1)
+    reach = lambda module: [x.abs().amax((0, 2, 3)) for x in streams(module)]  # noqa: E731
+
+    def streams(module):
+        seen = []
+        handles = [b[4].register_forward_hook(lambda m, given, answer: seen.append(answer)) for b in module.blocks]
+        module(clips)
+        for handle in handles:
+            handle.remove()
+        return seen
+
+    expected, before = net(clips), reach(net)
+    assert equalize(net, clips)
+    assert torch.allclose(net(clips), expected, atol=1e-3 * float(expected.abs().max()))
+    for uneven, even in zip(before, reach(net), strict=True):
+        assert even.max() / even.min() < 0.5 * uneven.max() / uneven.min()
+
+
 def test_a_moving_crop_moves_as_it_is_asked_to():
     picture = Image.effect_noise((240, 200), 90).convert("RGB").resize((480, 400))
     spec = Preprocess((64, 64), frames=8, rate=8.0)
@@ -199,7 +228,7 @@ def test_who_takes_clips_is_asked_how_many_frames():
     said = ask_edgekit("export", "py:nets:clips", "--target", "onnx", "--dry-run")
     assert said.returncode == 2
     assert "py:nets:clips takes clips: --frames N" in said.stderr
-    assert "--frames 16 --frame-rate 15" in said.stderr
+    assert "edgekit export ... --frames 16 --frame-rate 15" in said.stderr
     said = ask_edgekit("export", "py:nets:tiny", "--frames", "8", "--frame-rate", "8", "--input-size", "32")
     assert said.returncode == 2
     assert "the model takes pictures, not clips of 8 frames" in said.stderr
@@ -211,6 +240,14 @@ def test_who_takes_clips_is_asked_how_many_frames():
     assert "--frame-rate" in said.stderr
     said = ask_edgekit("export", "py:nets:clips", "--frames", "8", "--frame-rate", "8", "--input-size", "2")
     assert "the model does not take a clip of 8 frames of 2x2" in said.stderr
+
+
+def test_torchvisions_networks_of_clips_are_asked_for_by_function():
+    said = ask_edgekit("export", "r3d_18")
+    assert "py:torchvision.models.video:r3d_18 --weights FILE --frames 16 --frame-rate 15" in said.stderr
+    seen = usual(video.r2plus1d_18(num_classes=2))
+    assert (seen.input_size, seen.crop_pct, seen.mean) == ((112, 112), 0.875, (0.43216, 0.394666, 0.37645))
+    assert usual(nets.tsm()) is None
 
 
 @pytest.mark.parametrize(

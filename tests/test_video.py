@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import GOLDEN_FILES, ask_edgekit
+from conftest import GOLDEN_FILES, ROOT, ask_edgekit
 from PIL import Image
 
-from edgekit import artifact, calibration
+from edgekit import artifact, calibration, prediction
 from edgekit.data import open_clips
 from edgekit.data.video import WINDOWS, _sampled, _starts, open_video, video_files
 from edgekit.errors import DataError, RequestError
@@ -174,6 +174,26 @@ def test_clips_of_the_users_videos_calibrate(ucf, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="holds neither videos nor frames"):
         calibration.choose(str(tmp_path / "none"), 16, 0, SPEC, None, tmp_path)
+
+
+def test_the_committed_artifact_of_schema_4_loads():
+    assert json.loads((CLIPS / "manifest.json").read_text())["schema"] == 4
+    opened = artifact.load(CLIPS)
+    assert (opened.manifest.preprocess.frames, opened.manifest.preprocess.rate) == (8, 8.0)
+    assert "takes one clip of 8 frames of 24x24, 8 a second" in (CLIPS / "README.md").read_text()
+    assert [image.ndim for image in opened.golden().images] == [4] * 4
+
+
+def test_other_verbs_take_videos_or_say_why_not(ucf, tmp_path):
+    opened = artifact.load(CLIPS)
+    pixels, lost = prediction.fitted(opened, ucf)
+    assert (pixels.shape[1:], lost) == ((8, 24, 24, 3), "1 of 13 videos cannot be read")
+    assert prediction.fitted(opened, None)[0].shape == (4, 8, 24, 24, 3)
+    said = ask_edgekit("verify", CLIPS)
+    assert "pixels   ok" in said.stdout
+    shutil.copytree(ROOT / "android_demo", tmp_path / "app")
+    said = ask_edgekit("android", "add", CLIPS, "--app", tmp_path / "app")
+    assert "the app shows pictures, and py:nets:brightening takes clips" in said.stderr
 
 
 def test_python_takes_the_path_of_a_video(ucf):

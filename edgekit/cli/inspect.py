@@ -191,13 +191,17 @@ def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
     size = "x".join(map(str, m.preprocess.input_size))
     pixels = "pixels as 0..1" if m.input.scale == 255 else "raw pixels 0..255"
     where = m.made_on.get("cpu_class", "an unknown CPU class")
+    known = m.title if m.architecture in m.title else f"{m.model} ({m.architecture})"
     return [
-        ("model", f"{m.model} ({m.architecture}), {m.scheme} for {m.target}: {m.scheme_reason}"),
+        ("model", f"{known}, {m.scheme} for {m.target}: {m.scheme_reason}"),
         ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
         ("input", f"{m.input.dtype} {size} {m.input.layout}, {pixels if m.folded else 'normalised'}"),
         ("output", f"{m.outputs[0].dtype}, {answers(m)}{f', laid out for {m.layout.name}' if m.layout else ''}"),
         ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
-        ("calibration", f"{m.calibration.pictures} {m.calibration.source}" if m.calibration else "none needed"),
+        (
+            "calibration",
+            f"{m.calibration.pictures} pictures: {m.calibration.source}" if m.calibration else "none needed",
+        ),
         ("golden", m.golden.words),
         ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),
         ("made on", ", ".join([where, *(f"{k} {v}" for k, v in m.made_with.items())])),

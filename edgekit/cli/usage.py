@@ -1,9 +1,12 @@
 """What click finds wrong with a command line, as an error of edgekit: what is wrong, and what to type instead."""
 
+import os
+
 import click
 
 from edgekit.errors import RequestError, UnknownNameError, did_you_mean
 
+COMPLETES = "_EDGEKIT_COMPLETE"  # click's: set while a shell asks what to complete
 NUMBERS = {"integer": "a whole number", "float": "a number"}
 
 # `edgekit` without arguments: help, and no sentence (click 8.2)
@@ -13,10 +16,19 @@ HELPED: tuple[type[click.UsageError], ...] = tuple(filter(None, [getattr(click.e
 class Group(click.Group):
     """A command of commands that knows its own words."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found and COMPLETES in os.environ:
+            from edgekit.cli.completion import teach
+
+            teach(found)
+        return found
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        unknown = self.get_command(ctx, args[0]) is None and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:  # as the completion of a shell parses
             raise UnknownNameError("command", args[0], self.list_commands(ctx), hint=f"{ctx.command_path} --help")
         return super().resolve_command(ctx, args)
 

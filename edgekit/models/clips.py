@@ -1,6 +1,8 @@
 """Networks that take clips, [n, 3, t, h, w]: how they are told from those that take pictures."""
 
 from torch import nn
+from torchvision.models.video import S3D
+from torchvision.models.video.resnet import VideoResNet
 
 from edgekit.errors import RequestError
 from edgekit.preprocess import Preprocess
@@ -20,5 +22,16 @@ def check(model: str, module: nn.Module, spec: Preprocess) -> None:
     """Refuse a network over time that is to be fed pictures. Raises RequestError."""
     if takes_clips(module) and not spec.is_clip:
         raise RequestError(
-            f"{model} takes clips: --frames N", hint="--frames 16 --frame-rate 15, as the network was trained"
+            f"{model} takes clips: --frames N",
+            hint="edgekit export ... --frames 16 --frame-rate 15, as the network was trained",
         )
+
+
+def usual(module: nn.Module) -> Preprocess | None:
+    """What torchvision's networks of clips see of a frame (Kinetics-400), but for its proportions, which are kept here. None of
+    others."""
+    if not isinstance(module, VideoResNet | S3D):
+        return None
+    side = 224 if isinstance(module, S3D) else 112
+    mean, std = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
+    return Preprocess((side, side), 0.875, "center", "bilinear", mean, std)

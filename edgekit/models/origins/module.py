@@ -49,7 +49,9 @@ def trained_for(choice: Choice) -> str:
 def plan_own(recipe: Recipe, module: nn.Module, choice: Choice, make: Callable[[], Made]) -> Plan:
     """For a module of the user's own, of which only the recipe says what it wants to see. Raises RequestError."""
     check(recipe.model, module)
-    spec = override(detecting.usual(module, recipe) or Preprocess((224, 224), crop_pct=1.0), recipe)
+    spec = override(
+        detecting.usual(module, recipe) or clips.usual(module) or Preprocess((224, 224), crop_pct=1.0), recipe
+    )
     taken = detecting.take(module, spec.input_size, recipe)
     clips.check(recipe.model, taken.module, spec)
     kind = family(taken.module, spec.extent, spec.channels)
