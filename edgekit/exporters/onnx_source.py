@@ -59,6 +59,7 @@ def make(
         pair_safe=pair_safe,
         floats_between=_floats_between(model, recipe.quantize.scheme, placement),
         by_channel=by_channel,
+        keeps_float=inputs and recipe.quantize.scheme == "int8-static" and isinstance(model.task, Detection),
     )
     wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
@@ -91,6 +92,7 @@ def make(
                 placement,
                 decodes=isinstance(model.task, Detection),
                 by_channel=by_channel,
+                floats=[_weight(prepared, name) for name in prepared.floats],
             )
     return Made(graph, given, notes)
 
@@ -106,10 +108,12 @@ def _floats_between(model: LoadedModel, scheme: str, placement: onnx_quantize.Pl
 
 def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """The weight of every rounded layer and the steps of its grid."""
-    return [
-        (prepared.module.get_parameter(f"{name}.weight").detach().numpy(), steps.numpy())
-        for name, steps in prepared.scales.items()
-    ]
+    return [(_weight(prepared, name), steps.numpy()) for name, steps in prepared.scales.items()]
+
+
+def _weight(prepared: Prepared, name: str) -> NDArray[np.float32]:
+    weight: NDArray[np.float32] = prepared.module.get_parameter(f"{name}.weight").detach().numpy()
+    return weight
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:
