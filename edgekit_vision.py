@@ -1,27 +1,52 @@
 """The distribution `edgekit-vision`: how it was installed, and whether the package `edgekit` is its alone.
 
 PyPI's `edgekit` is somebody else's. Where that is installed too, the package is theirs or a mixture, so this module lies
-beside the package and not in it.
+beside the package and not in it. It is what the command `edgekit` imports first, and imports next to nothing itself:
+what `--help` and the completion of a shell cost is mostly imports.
 """
 
-import functools
+import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
+    from pathlib import Path
+    from typing import Any
 
 NAME = __name__.replace("_", "-")
-HERE = Path(__file__).resolve().parent
+HERE = os.path.dirname(os.path.realpath(__file__))  # pathlib takes as long to import as Python to start
+HELP = f"{HERE}/edgekit/cli/help.txt"
+WIDTH = 80  # columns from which on HELP is what click would say
+
+_strangers: list[tuple[str, ...]] = []
 
 
 def main() -> None:
     """The command `edgekit`."""
     refuse_strangers()
+    if sys.argv[1:] in (["--help"], ["-h"]) and _helped():
+        return
     from edgekit.cli import main
 
     main()
+
+
+def _helped() -> bool:
+    """Whether --help was answered: with the text that is kept, without click. Whatever is unusual is left to click."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size().columns
+    except (OSError, ValueError):
+        columns = WIDTH  # no terminal
+    if columns and columns < WIDTH:
+        return False
+    try:
+        with open(HELP, encoding="utf-8") as text:
+            sys.stdout.write(text.read())
+        sys.stdout.flush()
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def refuse_strangers() -> None:
@@ -35,19 +60,30 @@ def refuse_strangers() -> None:
         sys.exit(3)
 
 
-@functools.cache
 def strangers() -> tuple[str, ...]:
-    """Other distributions with files in the package, as `name version`.
+    """Other distributions with files in the package, as `name version`; found once.
 
     It reads what importlib.metadata would: to import that takes half the time of `edgekit --help`, and to ask it, more.
     """
-    found = set()
-    for place in map(Path, sys.path):
-        for about in [*place.glob("*.dist-info"), *place.glob("*.egg-info")]:
-            name, _, version = about.stem.partition("-")
-            if name != __name__ and _brings_edgekit(about):
-                found.add(f"{name} {version}".strip())
-    return tuple(sorted(found))
+    if not _strangers:
+        _strangers.append(tuple(sorted(set(_look()))))
+    return _strangers[0]
+
+
+def _look() -> "list[str]":
+    found = []
+    for place in sys.path:
+        try:
+            names = os.listdir(place or ".")
+        except OSError:
+            continue
+        for about in names:
+            stem, dot, kind = about.rpartition(".")
+            name, _, version = stem.partition("-")
+            told = dot and kind in ("dist-info", "egg-info") and name != __name__
+            if told and _brings_edgekit(os.path.join(place, about)):
+                found.append(f"{name} {version}".strip())
+    return found
 
 
 def install(extra: str) -> str:
@@ -65,7 +101,7 @@ def requirement(extra: str = "") -> str:
         revision = vcs.get("requested_revision") or vcs["commit_id"]
         folder = f"#subdirectory={origin['subdirectory']}" if "subdirectory" in origin else ""
         return f'"{NAME}{extras} @ {vcs["vcs"]}+{url}@{revision}{folder}"'
-    clone = HERE if here is None and (HERE / "pyproject.toml").exists() else None  # only put on the path
+    clone = HERE if here is None and os.path.exists(f"{HERE}/pyproject.toml") else None  # only put on the path
     if path := clone or _path(url):
         return f'{"-e " if origin.get("dir_info", {}).get("editable") else ""}"{path}{extras}"'
     return f'"{NAME}{extras} @ {url}"' if url else f'"{NAME}{extras}"'
@@ -79,22 +115,23 @@ def installed() -> "Distribution | None":
     return named or next((d for d in distributions(name="edgekit") if _is_here(d.read_text("direct_url.json"))), None)
 
 
-def _brings_edgekit(about: Path) -> bool:
+def _brings_edgekit(about: str) -> bool:
     """Whether a folder of metadata tells of files of the package, and is not of this clone before it was renamed."""
-    files, packages = "\n" + _read(about / "RECORD"), _read(about / "top_level.txt").split()
-    if "\nedgekit/" not in files and "\nedgekit.py," not in files and "edgekit" not in packages:
+    files, packages = b"\n" + _read(f"{about}/RECORD"), _read(f"{about}/top_level.txt").split()
+    if b"\nedgekit/" not in files and b"\nedgekit.py," not in files and b"edgekit" not in packages:
         return False
-    return not _is_here(_read(about / "direct_url.json"))
+    return not _is_here(_read(f"{about}/direct_url.json").decode("utf-8", "replace"))
 
 
-def _read(file: Path) -> str:
+def _read(file: str) -> bytes:
     try:
-        return file.read_text("utf-8", "replace")
+        with open(file, "rb", buffering=0) as opened:
+            return opened.read()
     except OSError:
-        return ""
+        return b""
 
 
-def _origin(direct_url: str | None) -> dict[str, Any]:
+def _origin(direct_url: str | None) -> "dict[str, Any]":
     import json
 
     origin: dict[str, Any] = json.loads(direct_url or "{}")
@@ -103,11 +140,12 @@ def _origin(direct_url: str | None) -> dict[str, Any]:
 
 def _is_here(direct_url: str | None) -> bool:
     path = _path(_origin(direct_url).get("url", ""))
-    return path is not None and path.resolve() == HERE
+    return path is not None and os.path.realpath(path) == HERE
 
 
-def _path(url: str) -> Path | None:
+def _path(url: str) -> "Path | None":
     """Of a `file:` address."""
+    from pathlib import Path
     from urllib.parse import urlsplit
     from urllib.request import url2pathname
 

@@ -33,8 +33,9 @@ from edgekit.tasks.agreeing import paired
 
 CASES = (  # layout, target, scheme, the tool that opens it
     ("mediapipe", "tflite", "fp32", "mediapipe"),
-    ("mediapipe", "tflite", "int8-dynamic", "mediapipe"),
+    ("mediapipe", "tflite", "int8", "mediapipe"),
     ("model-api", "openvino", "fp32", "model-api"),
+    ("model-api", "openvino", "int8", "model-api"),
     ("model-api", "onnx", "fp32", "model-api"),
     ("model-api", "onnx", "int8", "model-api"),
     ("ultralytics", "openvino", "fp32", "model-api"),

@@ -35,7 +35,7 @@ GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four pictures at 4096 x
 class Golden:
     """Examples that carry their answers.
 
-    images   decoded RGB pictures, uint8 [h, w, 3], before resizing
+    images   decoded RGB pictures, uint8 [h, w, 3], or clips [t, h, w, 3], before resizing
     tensors  what the file takes for each of them, [n, ...] in its dtype and layout
     answers  what the file answered where it was made: float32, one [n, ...] for each output, channels first, thinned
     """
@@ -73,7 +73,7 @@ class Artifact:
         m = self.manifest
         refused = "" if m.proof.passed else ", REFUSED"
         labels = f" of {m.labels} labels" if m.labels else ""
-        said = f"{m.model}, {m.target} {m.scheme}, {name_of(m.task)}{labels}, {self.model_bytes / 1e6:.3g} MB"
+        said = f"{m.title}, {m.target} {m.scheme}, {name_of(m.task)}{labels}, {self.model_bytes / 1e6:.3g} MB"
         return f"Artifact({str(self.folder)!r}: {said}{refused})"
 
     def __fspath__(self) -> str:
@@ -125,7 +125,7 @@ class Artifact:
         n = len(golden.images)
         shapes = [(n, *thinned_shape(tensor, m.golden.stride)) for tensor in m.outputs]
         for what, fits in (
-            ("pictures", n > 0 and all(_is_picture(image) for image in golden.images)),
+            ("pictures", n > 0 and all(_is_picture(image, m.preprocess.frames) for image in golden.images)),
             (
                 "input",
                 (golden.tensors.shape, golden.tensors.dtype) == ((n, *m.input.shape[1:]), np.dtype(m.input.dtype)),
@@ -226,8 +226,10 @@ def _digest(files: Sequence[Path]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _is_picture(image: Array) -> bool:
-    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+def _is_picture(image: Array, frames: int) -> bool:
+    """Or a clip of so many."""
+    fits = image.ndim == 3 if frames == 1 else image.ndim == 4 and len(image) == frames
+    return image.dtype == np.uint8 and fits and image.shape[-1] == 3 and image.size > 0
 
 
 def load(folder: str | os.PathLike[str]) -> Artifact:

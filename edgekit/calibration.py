@@ -6,6 +6,7 @@ grow with their number. They are never random tensors.
 
 import hashlib
 import importlib.util
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ from PIL import Image, ImageOps
 
 from edgekit.data import picture_files, read_pictures
 from edgekit.data.files import unread
+from edgekit.data.listed import videos_in
+from edgekit.data.video import read_videos
 from edgekit.errors import DataError, MissingExtraError, OutputError
+from edgekit.motion import moving_crop
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
 PROOF_PICTURES = 32
@@ -45,11 +49,11 @@ PHOTOGRAPHS = {
 
 @dataclass(frozen=True)
 class Pictures:
-    """Fitted pictures in a scratch file, streamed: iterating yields uint8 [h, w, 3], the same order every time."""
+    """Fitted pictures in a scratch file, streamed: iterating yields uint8 [h, w, 3], or clips [t, h, w, 3], the same order every time."""
 
     source: str
     path: Path
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     count: int
     sha256: str
     warnings: tuple[str, ...] = ()
@@ -162,9 +166,11 @@ def _check_there(sheet: Path | None) -> None:
         )
 
 
-def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False) -> str:
+def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: bool = False, moving: bool = False) -> str:
     """What `choose` would take, without decoding anything. Raises the same errors for a missing or empty folder."""
     if calibration != "default":
+        if moving:
+            return f"up to {samples} clips of {len(videos_in(Path(calibration)))} videos of {calibration}"
         return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
     _check_there(sheet)
     if sheet is not None and sheet.is_dir():
@@ -173,23 +179,24 @@ def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: boo
         with Image.open(sheet) as picture:
             there = picture.height * ACROSS // picture.width * ACROSS - PROOF_PICTURES
         return f"{min(samples, there)} {SHEETS[sheet.stem]} that come with the model"
-    return f"{samples} {_photographed(len(_photographs()), crowded=crowded)}"
+    return f"{samples} {_photographed(len(_photographs()), crowded=crowded, moving=moving)}"
 
 
-def _photographed(photographs: int, *, crowded: bool) -> str:
-    return f"{'collages' if crowded else 'crops'} of {photographs} photographs of scikit-image and scikit-learn"
+def _photographed(photographs: int, *, crowded: bool, moving: bool = False) -> str:
+    return f"{'collages' if crowded else 'moving crops' if moving else 'crops'} of {photographs} photographs of scikit-image and scikit-learn"
 
 
 def _from_folder(
     folder: Path, samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path, most: int
 ) -> Chosen:
-    files = picture_files(folder)
+    files = videos_in(folder) if spec.is_clip else picture_files(folder)
     order = [files[i] for i in rng.permutation(len(files))]
     linter = Linter()
     broken: list[str] = []
 
     def readable() -> Iterator[Pixels]:
-        for path, pixels in read_pictures(order, spec):
+        read = _clips(order, spec, samples + most) if spec.is_clip else read_pictures(order, spec)
+        for path, pixels in read:
             if isinstance(pixels, DataError):
                 broken.append(pixels.message)
             else:
@@ -201,8 +208,8 @@ def _from_folder(
     chosen = _spool(stream, samples, scratch / "calibration", folder.name)
     if not len(chosen):
         raise DataError(
-            f"none of the {len(files)} pictures in {folder} can be read ({broken[0]})",
-            hint="--calibration with a folder of pictures that open, or leave it out",
+            f"none of the {len(files)} {'videos' if spec.is_clip else 'pictures'} in {folder} can be read ({broken[0]})",
+            hint=f"--calibration with a folder of {'videos' if spec.is_clip else 'pictures'} that open, or leave it out",
         )
     proof = _spool(stream, most, scratch / "proof", f"other pictures of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
@@ -211,6 +218,17 @@ def _from_folder(
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
     return Chosen(_with(chosen, warnings), proof, own=True, unreadable=tuple(broken))
+
+
+def _clips(files: Sequence[Path], spec: Preprocess, wanted: int) -> Iterator[tuple[Path, Pixels | DataError]]:
+    """Windows of videos, evenly spread over each, and no more of each than it takes for so many."""
+    each = math.ceil(wanted / len(files))
+    for path, found in read_videos(files, spec):
+        if isinstance(found, DataError):
+            yield path, found
+            continue
+        places = sorted({int(at) for at in np.linspace(0, len(found.pixels) - 1, min(each, len(found.pixels)))})
+        yield from ((path, found.pixels[at]) for at in places)
 
 
 def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> Chosen:
@@ -230,12 +248,15 @@ def _from_photographs(
     samples: int, rng: np.random.Generator, spec: Preprocess, scratch: Path, most: int, *, crowded: bool
 ) -> Chosen:
     photographs = [open_picture(p) for p in _photographs()]
-    name = _photographed(len(photographs), crowded=crowded)
+    name = _photographed(len(photographs), crowded=crowded, moving=spec.is_clip)
 
     def made(count: int) -> Iterator[Pixels]:
         for i in range(count):
             turn = photographs[i % len(photographs)]
-            yield fit(_collage(photographs, spec, rng) if crowded else random_crop(turn, rng), spec)
+            if spec.is_clip:
+                yield moving_crop(turn, spec, rng)
+            else:
+                yield fit(_collage(photographs, spec, rng) if crowded else random_crop(turn, rng), spec)
 
     calibration = _spool(made(samples), samples, scratch / "calibration", name)
     proof = _spool(made(most), most, scratch / "proof", f"other {name}")
@@ -298,7 +319,8 @@ def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
 
 def _spool(stream: Iterator[Pixels], count: int, path: Path, source: str) -> Pictures:
     """Write up to `count` pictures of a stream to a scratch file."""
-    digest, written, shape = hashlib.sha256(), 0, (0, 0, 3)
+    digest, written = hashlib.sha256(), 0
+    shape: tuple[int, ...] = (0, 0, 3)
     with _scratch_errors(), path.open("wb") as f:
         while written < count and (pixels := next(stream, None)) is not None:
             blob = pixels.tobytes()

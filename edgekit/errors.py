@@ -5,10 +5,11 @@
     |  +- RecipeError                a recipe file or a combination of flags that means nothing
     |  +- UnknownNameError           no model, target or runtime of that name (did you mean ...)
     |  +- UnsupportedError           it exists, but this target, scheme or platform cannot do it
+    |  +- MissingError               no file or folder at a path that was named, whatever should lie there
     |  +- DataError                  no pictures, unreadable pictures, labels that do not fit
     +- MissingExtraError         3   a package is not installed: pip install "...[EXTRA]"
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
-    +- HubError                  3   the Hugging Face hub is not reachable, or refuses
+    +- HubError                  3   the Hugging Face hub or Sigstore is not reachable, or refuses
     +- DeviceError               3   no such phone, no such emulator
     +- ArtifactError             4   not an artifact, or a file of it is damaged
     +- TrainingError             4   the loss is not a number, or memory ran out
@@ -21,7 +22,6 @@ A message says what happened with the value in it; `hint` says what to type next
 missed) and 5 (inconclusive) are results, not exceptions; 130 is an interrupt.
 """
 
-import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,14 +55,17 @@ class UnknownNameError(RequestError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-        if near:
-            hint = f"did you mean {' or '.join(near)}?"
+        hint = did_you_mean(name, names) or hint
         super().__init__(f"unknown {kind} '{name}'", hint=hint or f"known: {', '.join(names)}")
 
 
 class UnsupportedError(RequestError):
     pass
+
+
+class MissingError(RequestError):
+    """No file or folder where one was named: an artifact, a model file, weights. What is there and cannot be used is another
+    error: ArtifactError, WeightsError."""
 
 
 class DataError(RequestError):
@@ -110,6 +113,16 @@ class WorkerError(EdgekitError):
 
 class OutputError(EdgekitError):
     pass
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`did you mean bench?`, or "" where nothing begins so or is spelled like it."""
+    import difflib  # only where something is wrong: it takes as long to import as all of this
+
+    names = list(known)
+    longer = [other for other in names if len(name) > 2 and other.startswith(name)]
+    near = list(dict.fromkeys([*longer, *difflib.get_close_matches(name, names, n=3, cutoff=0.6)]))[:3]
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def reason(error: BaseException) -> str:

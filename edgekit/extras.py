@@ -26,6 +26,7 @@ EXTRAS = {
     "onnxscript": "onnx",
     "skimage": "pictures",
     "sklearn": "pictures",
+    "av": "video",
     "cryptography": "verify",
     "huggingface_hub": "hub",
 }

@@ -6,6 +6,7 @@ come with a package or with the weights, and drawn ones where the proof's are th
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgekit.artifact import Golden
 from edgekit.calibration import Chosen
 from edgekit.devices import Worker
 from edgekit.manifest import GoldenRecord
+from edgekit.motion import moving_crop
 from edgekit.preprocess import Pixels, Preprocess, in_channels
 from edgekit.recipe import Recipe
 from edgekit.scenes import scenes
@@ -38,10 +40,17 @@ def choose(
     """
     if chosen.own and recipe.golden == "public":
         if sheet is None or not sheet.is_file():
-            drawn = [in_channels(picture, spec.channels) for picture in scenes(DRAWN, *spec.input_size)]
+            drawn = list(map(partial(_drawn, spec), scenes(DRAWN, *spec.input_size)))
             return GoldenRecord("pictures drawn by edgekit", own=False), drawn
         chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, scratch)
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
+
+
+def _drawn(spec: Preprocess, picture: Pixels) -> Pixels:
+    """A drawn picture as the model takes it, or a clip of a crop that moves over it."""
+    if spec.is_clip:
+        return moving_crop(Image.fromarray(picture), spec, np.random.default_rng(int(picture[::7, ::7].sum())))
+    return in_channels(picture, spec.channels)
 
 
 def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tuple[Golden, int]:
@@ -53,11 +62,14 @@ def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tu
         kept = [pictures[i] for i in _apart(np.concatenate(flat))]
     images = []
     for pixels, (wide, high) in zip(kept, SHAPES, strict=False):
-        picture = Image.fromarray(
-            np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-        )  # of a grey model: grey in three channels
-        size = (round(picture.width * wide), round(picture.height * high))
-        images.append(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
+        height, width = pixels.shape[-3:-1]
+        size = (round(width * wide), round(height * high))
+        rgb = np.broadcast_to(pixels, (*pixels.shape[:-1], 3))  # of a grey model: grey in three channels
+        frames = [
+            np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
+            for frame in rgb.reshape(-1, height, width, 3)
+        ]
+        images.append(np.stack(frames) if signature.preprocess.is_clip else frames[0])
     tensors = signature.examples(images)
     return Golden(images, tensors, _answers(signature, worker, tensors, stride)), stride
 

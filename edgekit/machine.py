@@ -3,7 +3,8 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -37,32 +38,39 @@ class Check(msgspec.Struct, frozen=True):
     detail: str
 
 
-def checkup() -> list[Check]:
-    checks = []
-    for extra, (what, distribution) in EXTRAS.items():
-        try:
-            checks.append(Check(what, True, f"{distribution} {importlib.metadata.version(distribution)}"))
-        except importlib.metadata.PackageNotFoundError:
-            if extra == "tflite" and (platform.system(), platform.machine()) not in CONVERTS:
-                checks.append(Check(what, False, "litert-converter has no wheel for this system: export elsewhere"))
-            else:
-                checks.append(Check(what, False, install(extra)))
-    for kind, names, load in (
-        ("target", registry.targets(), registry.exporter),
-        ("runtime", registry.runtimes(), registry.runtime),
-    ):
-        for name in names:
-            try:
-                load(name)
-                checks.append(Check(f"{kind} {name}", True, "loads"))
-            except EdgekitError as error:
-                checks.append(Check(f"{kind} {name}", False, f"{error.message}: {error.hint}"))
-    for name in registry.devices():
-        try:
-            checks.append(Check(f"device {name}", True, registry.device(name).state()))
-        except EdgekitError as error:
-            checks.append(Check(f"device {name}", False, error.hint))
-    return checks
+def checks() -> list[Callable[[], Check]]:
+    """What is to be looked at. To load what makes files takes seconds."""
+    return [
+        *(partial(_extra, extra) for extra in EXTRAS),
+        *(partial(_plugin, "target", name, registry.exporter) for name in registry.targets()),
+        *(partial(_plugin, "runtime", name, registry.runtime) for name in registry.runtimes()),
+        *(partial(_device, name) for name in registry.devices()),
+    ]
+
+
+def _extra(extra: str) -> Check:
+    what, distribution = EXTRAS[extra]
+    try:
+        return Check(what, True, f"{distribution} {importlib.metadata.version(distribution)}")
+    except importlib.metadata.PackageNotFoundError:
+        if extra == "tflite" and (platform.system(), platform.machine()) not in CONVERTS:
+            return Check(what, False, "litert-converter has no wheel for this system: export elsewhere")
+        return Check(what, False, install(extra))
+
+
+def _plugin(kind: str, name: str, load: Callable[[str], Any]) -> Check:
+    try:
+        load(name)
+    except EdgekitError as error:
+        return Check(f"{kind} {name}", False, f"{error.message}: {error.hint}")
+    return Check(f"{kind} {name}", True, "loads")
+
+
+def _device(name: str) -> Check:
+    try:
+        return Check(f"device {name}", True, registry.device(name).state())
+    except EdgekitError as error:
+        return Check(f"device {name}", False, error.hint)
 
 
 def set_up(name: str, say: Callable[[str], None]) -> str:
@@ -74,25 +82,21 @@ def set_up(name: str, say: Callable[[str], None]) -> str:
     return device.state()
 
 
-def recipes() -> list[dict[str, str]]:
-    """The recipe files that come with edgekit: beside the package in a checkout, inside it when installed."""
-    here = Path(__file__).parent
-    folder = here / "export_recipes" if (here / "export_recipes").is_dir() else here.parent / "export_recipes"
-    return [{"recipe": str(p)} for p in sorted(folder.glob("*.toml"))]
+class Int8(msgspec.Struct, frozen=True):
+    """What --int8 takes for a family of networks and a target.
+
+    models  how names start that alone it is about; empty: all of the family
+    task    the one that it is about; None: all
+    gain    time of fp32 over that of the scheme, by CPU class, where it was measured
+    """
+
+    family: str
+    models: tuple[str, ...]
+    task: str | None
+    target: str
+    scheme: str
+    gain: dict[str, float]
 
 
-def _narrowed(family: str, to: list[str]) -> str:
-    return f"{family} ({', '.join(to)})" if to else family
-
-
-def scheme_rows() -> list[dict[str, str]]:
-    """What --int8 takes, by family and target."""
-    return [
-        {
-            "family": _narrowed(row.family, [f"{m}*" for m in row.models] + ([row.task] if row.task else [])),
-            "target": row.target,
-            "--int8": row.scheme,
-            "gain over fp32": ", ".join(f"{cpu} {gain:.2f}" for cpu, gain in row.gain.items()),
-        }
-        for row in schemes.table()
-    ]
+def int8_schemes() -> list[Int8]:
+    return [Int8(row.family, row.models, row.task, row.target, row.scheme, row.gain) for row in schemes.table()]

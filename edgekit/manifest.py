@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from edgekit import reading
-from edgekit.errors import ArtifactError
+from edgekit.errors import ArtifactError, MissingError
 from edgekit.layouts import DetectorLayout
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Kind
@@ -18,7 +18,7 @@ from edgekit.tasks.likeness import Measure
 from edgekit.tensors import Tensor
 from edgekit.zoo import RUN_CARD
 
-SCHEMA = 3  # of the manifests that this edgekit writes; older ones are read through OLDER
+SCHEMA = 4  # of the manifests that this edgekit writes; older ones are read through OLDER
 UNSEALED = "0" * 64
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 AGAIN = "copy the whole folder again, or export again"
@@ -144,8 +144,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     oldest_interpreter: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     trained_on: TrainedOn | None = None  # None: not known
-    schema: Literal[3] = 3
+    schema: Literal[4] = 4
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
+
+    @property
+    def title(self) -> str:
+        """What people know the model by: not by the name of a run's folder."""
+        return f"{self.architecture} ({self.weights.knows})" if self.weights.source == "trained" else self.model
 
     @property
     def input(self) -> Tensor:
@@ -196,7 +201,12 @@ def _from_2(old: dict[str, Any]) -> dict[str, Any]:
     return new | labels | {"schema": 3, "task": task, "inputs": [given], "outputs": [answer], "proof": proof}
 
 
-OLDER = {1: _from_1, 2: _from_2}  # schema -> the same manifest in the words of the next
+def _from_3(old: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3 knew pictures alone: `frames` and `rate` of `preprocess` have defaults."""
+    return old | {"schema": 4}
+
+
+OLDER = {1: _from_1, 2: _from_2, 3: _from_3}  # schema -> the same manifest in the words of the next
 TARGETS = {".tflite": "tflite", ".onnx": "onnx", ".ort": "onnx", ".xml": "openvino", ".pt2": "torch"}
 
 
@@ -232,8 +242,9 @@ def read_manifest(folder: Path) -> Manifest:
         if (folder / RUN_CARD).is_file():
             what, model = "is a run of edgekit train, not an exported model", str(folder)
         else:
-            what = "is not an artifact (it has no manifest.json)" if folder.is_dir() else "does not exist"
-            model = "MODEL"
+            if not folder.exists():
+                raise MissingError(f"{folder} does not exist", hint="edgekit export MODEL makes one") from None
+            what, model = "is not an artifact (it has no manifest.json)", "MODEL"
         there = sorted(str(path.parent) for path in folder.glob("*/manifest.json"))
         hint = f"one of those in it: {', '.join(there[:3])}" if there else f"edgekit export {model} makes one"
         raise ArtifactError(f"{folder} {what}", hint=hint) from None
@@ -291,14 +302,14 @@ def _fault(m: Manifest) -> str | None:
         return f"contradicts itself: {wrong}"
     quantize = m.recipe.get("quantize")
     scheme = quantize.get("scheme") if isinstance(quantize, dict) else None
-    size = m.input.shape[2:] if m.input.layout == "NCHW" else m.input.shape[1:3]
+    size = m.input.shape[2:] if m.input.layout.startswith("NC") else m.input.shape[1:-1]
     for field, value, other in (
         ("model", m.model, m.recipe.get("model")),
         ("target", m.target, m.recipe.get("target")),
         ("scheme", m.scheme, scheme),
         ("folded", m.folded, m.recipe.get("fold")),
         ("layout", m.layout.name if m.layout else None, m.recipe.get("layout")),
-        ("input_size", m.preprocess.input_size, size),
+        ("input_size", m.preprocess.extent, size),
     ):
         if value != other:
             return f"contradicts itself: {field} is {value} and {other}"

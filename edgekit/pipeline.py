@@ -18,10 +18,10 @@ from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError,
 from edgekit.exporters import Exported, preparing
 from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, Proof, digest_of, file_record, save_manifest
 from edgekit.models import LoadedModel, answers, detecting, picking, readying, steady
-from edgekit.preprocess import Pixels, normalise
+from edgekit.preprocess import Pixels
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
-from edgekit.tasks import Classification, Detection, Task, caution, name_of
+from edgekit.tasks import Classification, Detection, caution, name_of
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -68,7 +68,9 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
         raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
     crowded = task == "detection"
-    pictures = calibration.describe(recipe.calibration, recipe.samples, planned.pictures, crowded=crowded)
+    pictures = calibration.describe(
+        recipe.calibration, recipe.samples, planned.pictures, crowded=crowded, moving=planned.preprocess.is_clip
+    )
     return Intent(asked, resolved, out, planned, reason, pictures)
 
 
@@ -126,7 +128,7 @@ def export(
         steady.check_steady(model.module, seen[:1], model.trace.random)
         answered = (_torch_answers(model, pixels) for pixels in pictures.proof)
         own: Sequence[Values] | None = list(answered) if _is_small(model) else None
-        _check_answers(model.task, own or answered, pictures.proof)
+        _check_answers(model, own or answered, pictures.proof)
         if isinstance(model.task, Classification):
             assert own
             scores = np.concatenate([values[0] for values in own])
@@ -216,7 +218,7 @@ def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
 
 def _torch_answers(model: LoadedModel, pixels: Pixels) -> Values:
     """PyTorch's to one picture, without what the recipe adds."""
-    x = torch.from_numpy(normalise(pixels, model.preprocess).transpose(2, 0, 1)[None].copy())
+    x = preparing.tensor(pixels[None], model.preprocess)
     with torch.inference_mode():
         return tuple(a.float().numpy() for a in picking.each(model.module(x)))
 
@@ -253,18 +255,20 @@ def _with_softmax(
     return replace(model, task=Classification("probabilities")), recipe, probabilities
 
 
-def _check_answers(task: Task, answers: Iterable[Values], pictures: Pictures) -> None:
+def _check_answers(model: LoadedModel, answers: Iterable[Values], pictures: Pictures) -> None:
     """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it. Raises RequestError."""
     spread = parity.Spread()
     for values in answers:
-        detecting.check_scores(task, values)
+        detecting.check_scores(model.task, values)
         spread.add(values)
         if spread.pictures > 1 and spread.varies:
             return
     if len({p.tobytes() for p in pictures}) > 1:
+        longer = "edgekit train for more epochs: this run has learned nothing yet that tells pictures apart"
+        random = "--weights FILE, trained; or --weights random, which makes untrained ones compute"
         raise WeightsError(
             f"the model gives {spread.pictures} pictures the same answer, so a proof of its file would prove nothing",
-            hint="--weights FILE, trained; or --weights random, which makes untrained ones compute",
+            hint=longer if model.weights.source == "trained" else random,
         )
 
 

@@ -1,24 +1,33 @@
 """Pictures in, what their answers mean out: what `edgekit predict` and `Artifact.predict` call."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import drawing
-from edgekit.answering import TIMEOUT, Answering, start_answering
+from edgekit import drawing, registry
+from edgekit.answering import TIMEOUT, WORKERS, Answering, answered, at_once, start_answering
 from edgekit.artifact import Artifact
-from edgekit.data import picture_files, read_pictures
+from edgekit.data import Picture, picture_files, read_pictures
+from edgekit.data.decoding import Seen
+from edgekit.data.listed import videos_in
+from edgekit.data.video import Windows, open_video, read_videos
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
-from edgekit.preprocess import fit, open_picture, placement
+from edgekit.preprocess import decode_picture, fit_each, placement
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,20 +48,22 @@ def shown_from(artifact: Artifact, threshold: float) -> Artifact:
 
 
 def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], str]:
-    """The pictures of a folder, or else the artifact's golden ones, as its model sees them: uint8 [n, h, w, channels]; and
-    how many cannot be read, in words, "" of none.
+    """The pictures of a folder, or the windows of its videos, or else the artifact's golden ones, as its model sees them:
+    uint8 [n, h, w, channels], or [n, t, h, w, channels]; and how many cannot be read, in words, "" of none.
 
     Raises DataError.
     """
     spec = artifact.manifest.preprocess
     if data is None:
-        return np.stack([fit(Image.fromarray(image), spec) for image in artifact.golden().images]), ""
-    read = [pixels for _, pixels in read_pictures(picture_files(data), spec)]
-    found = [pixels for pixels in read if not isinstance(pixels, DataError)]
+        return np.stack([fit_each(image, spec) for image in artifact.golden().images]), ""
+    kind = "videos" if spec.is_clip else "pictures"
+    read = list(read_videos(videos_in(data), spec) if spec.is_clip else read_pictures(picture_files(data), spec))
+    found = [seen for _, seen in read if not isinstance(seen, DataError)]
     if not found:
-        raise DataError(f"none of the pictures in {data} can be read", hint="--data another/folder")
+        raise DataError(f"none of the {kind} in {data} can be read", hint="--data another/folder")
     lost = len(read) - len(found)
-    return np.stack(found), f"{lost} of {len(read)} pictures cannot be read" if lost else ""
+    pixels = np.concatenate([seen.pixels if isinstance(seen, Windows) else seen[None] for seen in found])
+    return pixels, f"{lost} of {len(read)} {kind} cannot be read" if lost else ""
 
 
 def predict(
@@ -61,13 +72,26 @@ def predict(
     images: Sequence[Path],
     device: Device | None = None,
     timeout: float = TIMEOUT,
+    *,
+    batch: int | None = None,
+    workers: int = WORKERS,
+    say: Say = lambda line: None,
 ) -> Iterator[tuple[Path, Prediction | DataError]]:
-    """Answer one picture at a time; what cannot be read comes as the error that says why.
+    """Answer pictures, or videos, in their order; what cannot be read comes as the error that says why. Threads decode ahead.
+
+    batch    pictures in one inference; None: as the file says, or one
+    workers  threads that decode
+    say      takes a line on frames that were skipped
 
     Raises as `answering.start_answering` does.
     """
-    with start_answering(artifact, device, options, timeout) as opened:
-        yield from _answers(opened, images)
+    with start_answering(artifact, device, options, timeout, batch) as opened:
+        yield from answers(opened, images, workers, together(artifact, device, batch), say)
+
+
+def together(artifact: Artifact, device: Device | None, batch: int | None = None) -> int:
+    """How many pictures are handed to a device together."""
+    return max(at_once([artifact], device or registry.device("local")), batch or 1)
 
 
 def nearest(
@@ -78,6 +102,9 @@ def nearest(
     top: int,
     device: Device | None = None,
     timeout: float = TIMEOUT,
+    *,
+    batch: int | None = None,
+    workers: int = WORKERS,
 ) -> Iterator[tuple[Path, Nearest | DataError]]:
     """For each picture the `top` most similar ones of a folder, which are embedded first; a picture that is in the folder
     itself is left out.
@@ -89,13 +116,13 @@ def nearest(
             f"--gallery is for embeddings, and {artifact.name} answers {artifact.manifest.task}",
             hint="edgekit export MODEL --task embedding",
         )
-    files = picture_files(gallery)
-    with start_answering(artifact, device, options, timeout) as opened:
-        known = [(path, v.values) for path, v in _answers(opened, files) if isinstance(v, Vector)]
+    files, held = picture_files(gallery), together(artifact, device, batch)
+    with start_answering(artifact, device, options, timeout, batch) as opened:
+        known = [(path, v.values) for path, v in answers(opened, files, workers, held) if isinstance(v, Vector)]
         if not known:
             raise DataError(f"none of the {len(files)} pictures in {gallery} can be read", hint="--gallery elsewhere")
         vectors = np.stack([values for _, values in known])
-        for path, vector in _answers(opened, images):
+        for path, vector in answers(opened, images, workers, held):
             if isinstance(vector, DataError):
                 yield path, vector
                 continue
@@ -110,24 +137,42 @@ def _same(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def _answers(opened: Answering, images: Sequence[Path]) -> Iterator[tuple[Path, Prediction | DataError]]:
-    for path in images:
-        try:
-            yield path, answer(opened, open_picture(path), path.name)
-        except DataError as error:
-            yield path, error
-
-
-def answer(opened: Answering, picture: Image.Image, name: str) -> Prediction:
-    """Of one picture in 8-bit RGB; name: what errors call it. Raises DataError for one that cannot be fitted, WorkerError."""
+def answers(
+    opened: Answering,
+    images: Sequence[Path | Image.Image],
+    workers: int,
+    held: int,
+    say: Say = lambda line: None,
+) -> Generator[tuple[Any, Prediction | DataError], None, None]:
+    """Of files, or pictures of Pillow's, in their order; `held` of them are handed over together. Raises WorkerError."""
     manifest = opened.artifact.manifest
     spec = manifest.preprocess
-    try:
-        pixels = fit(picture, spec)
-    except DataError as error:
-        raise DataError(f"{name}: {error.message}") from None
-    values = tuple(v[0] for v in opened.values(pixels[None]))
-    return manifest.task.read(values, placement(picture.size, spec), spec.input_size)
+    named = _pictures(images, clips=spec.is_clip)
+    with warnings.catch_warnings(), closing(answered([opened], named, workers, held)) as stream:
+        warnings.simplefilter("ignore")  # Pillow's of large pictures: threads cannot tell it not to
+        for some, values in stream:
+            row = 0
+            for picture, seen in some:
+                image = images[picture.position]
+                if not isinstance(seen, Seen):
+                    yield image, seen
+                    continue
+                if seen.broken:
+                    say(f"{picture.name}: {seen.broken} broken frames skipped")
+                one = tuple(output[row] for output in values[0])
+                yield image, manifest.task.read(one, placement(seen.size, spec), spec.input_size)
+                row += 1
+
+
+def _pictures(images: Sequence[Path | Image.Image], *, clips: bool) -> Iterator[Picture]:
+    for i, image in enumerate(images):
+        name = str(image) if isinstance(image, Path) else f"picture {i}" if len(images) > 1 else "the picture"
+        opener = (
+            partial(open_video, Path(image), name)
+            if clips and isinstance(image, Path)
+            else partial(decode_picture, image, name)
+        )
+        yield Picture(i, name, (), opener, bytes)
 
 
 def drawn(artifact: Artifact, picture: Image.Image, found: Mask | Boxes) -> Image.Image:

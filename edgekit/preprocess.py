@@ -24,6 +24,9 @@ and WebP differ between platforms by a step or so; that lies before this definit
 5. Normalise (only where the file does not do it itself): float32 (pixel - 255 * mean) / (255 * std), with 255 * mean
    and 255 * std each rounded to float32 first.
 
+A clip is `frames` pictures, the oldest first, `rate` of them a second; each goes through steps 2 to 5 by itself. Which frames of a
+video these are: `edgekit/data/video.py`.
+
 A camera frame takes the place of steps 1 and 2: `yuv_to_rgb`, then turned upright. The app in android_demo/core follows
 all this in Kotlin, and its tests hold it to vectors made here (android_demo/verify/vectors.py).
 """
@@ -42,10 +45,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekit.errors import DataError
-from edgekit.recipe import CropMode
+from edgekit.recipe import MAX_FRAMES, MAX_RATE, CropMode
 from edgekit_vision import install
 
-Pixels = NDArray[np.uint8]  # [height, width, 3], RGB; fitted for a grey model: [height, width, 1]
+Pixels = NDArray[
+    np.uint8
+]  # [height, width, 3], RGB; fitted for a grey model: [height, width, 1]; a clip: [frames, ...]
 Plane = NDArray[np.uint8]  # [height, width]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 # checked where a manifest is read
@@ -68,7 +73,7 @@ STRIP = 4_000_000  # pixels that are converted at a time
 
 class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model wants to see. Sizes in pixels (height, width); mean and std on the 0..1 scale, one for each channel: RGB,
-    or grey."""
+    or grey. Of more than one frame the input is a clip, and rate is how many of its frames are a second."""
 
     input_size: tuple[Side, Side]
     crop_pct: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.875  # above 1: a frame of zeros, as timm's volo wants it
@@ -77,12 +82,16 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[Positive, ...] = (0.229, 0.224, 0.225)
     pad: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    frames: Annotated[int, msgspec.Meta(ge=1, le=MAX_FRAMES)] = 1
+    rate: Annotated[float, msgspec.Meta(ge=0, le=MAX_RATE)] = 0.0
 
     def __post_init__(self) -> None:
         if len(self.mean) not in (1, 3) or len(self.mean) != len(self.std):
             raise ValueError(f"{len(self.mean)} means and {len(self.std)} deviations, not one or three of each")
         if self.crop_mode == "letterbox" and self.crop_pct != 1:
             raise ValueError("a letterbox shows the whole picture, so crop_pct is 1")
+        if self.is_clip != (self.rate > 0):
+            raise ValueError(f"{self.frames} frames, and {self.rate:g} of them a second")
 
     @property
     def channels(self) -> int:
@@ -90,9 +99,24 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return len(self.mean)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        return self.channels, *self.input_size
+    def extent(self) -> tuple[int, ...]:
+        """Height, width; of clips frames, height, width."""
+        return (self.frames, *self.input_size) if self.is_clip else self.input_size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, and the extent."""
+        return self.channels, *self.extent
+
+    @property
+    def words(self) -> str:
+        """`224x224 picture`, `clip of 8 frames of 112x112, 15 a second`"""
+        size = "x".join(map(str, self.input_size))
+        return f"clip of {self.frames} frames of {size}, {self.rate:g} a second" if self.is_clip else f"{size} picture"
+
+    @property
+    def is_clip(self) -> bool:
+        return self.frames > 1
 
 
 @dataclass(frozen=True)
@@ -140,7 +164,7 @@ def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Imag
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"there is no picture {file}") from None
+        raise DataError(f"there is no picture {file}", hint="a picture file: .jpg, .png, .webp, ...") from None
     except Image.DecompressionBombError:
         raise DataError(
             f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)"
@@ -242,6 +266,13 @@ def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
     else:
         picture = picture.crop((left, top, left + width, top + height))
     return np.asarray(picture).reshape(height, width, spec.channels)
+
+
+def fit_each(pixels: Pixels, spec: Preprocess) -> Pixels:
+    """`fit` of decoded RGB pixels [h, w, 3], or of every frame of a clip [t, h, w, 3]. Raises DataError."""
+    if pixels.ndim == 4:
+        return np.stack([fit(Image.fromarray(frame), spec) for frame in pixels])
+    return fit(Image.fromarray(pixels), spec)
 
 
 def in_channels(pixels: Pixels, channels: int) -> Pixels:

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,9 @@ TEXT_LIMIT = 64 * MB  # of what is decoded as a whole: manifests, recipes, label
 
 
 class Malformed(ValueError):
-    """What a file holds is not what it should be; its text says what, in one line."""
+    """What a file holds is not what it should be; its text says what, in one line. `field`: a name in it that means nothing."""
+
+    field = ""
 
 
 def blob(path: Path, limit: int = TEXT_LIMIT) -> bytes:
@@ -45,12 +48,37 @@ def text(path: Path, limit: int = TEXT_LIMIT) -> str:
 
 def toml(path: Path, kind: type[T]) -> T:
     """Raises OSError, Malformed: also for what is TOML and no `kind`."""
+    written = text(path)
     try:
-        return msgspec.convert(tomllib.loads(text(path)), kind)
+        return msgspec.convert(tomllib.loads(written), kind)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Malformed(f"not TOML: {_reason(error)}") from None
     except msgspec.ValidationError as error:
-        raise Malformed(str(error)) from None
+        raise _misfit(str(error), written) from None
+
+
+def _misfit(said: str, written: str) -> Malformed:
+    """What msgspec says of a TOML file, with the line: "Object contains unknown field `quantise` - at `$.a`"."""
+    said, _, place = said.partition(" - at ")
+    unknown = re.search("unknown field `(.*)`", said)
+    keys = [*re.findall(r"\.(\w+)", place), *([unknown[1]] if unknown else [])]
+    line = _line(written, keys)
+    what = f"unknown field '{unknown[1]}'" if unknown else f"{'.'.join(keys)}: {said}" if keys else said
+    error = Malformed(f"line {line}: {what}" if line else what)
+    error.field = unknown[1] if unknown else ""
+    return error
+
+
+def _line(written: str, keys: Sequence[str]) -> int:
+    """Where a key stands in TOML, below the headers of its tables; 0 where it is written in another way, as a.b = 1 is."""
+    table: list[str] = []
+    for number, line in enumerate(written.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]", line):
+            table = header[1].split(".")
+        key = re.match(r"\s*([\w-]+)\s*=", line)
+        if keys and [*table, *([key[1]] if key else [])] == list(keys):
+            return number
+    return 0
 
 
 def json(blob: bytes, kind: type[T]) -> T:

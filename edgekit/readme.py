@@ -8,14 +8,13 @@ from edgekit.tensors import decoded_shape
 
 def readme(manifest: Manifest, file: str, how_to_load: str) -> str:
     """file: the model's name; how_to_load: Markdown of the exporter."""
-    size = "x".join(map(str, manifest.preprocess.input_size))
     floor = "; ".join(f"{where}: {what}" for where, what in manifest.oldest_interpreter.items())
     pixels = "RGB pixels as 0..1" if manifest.input.scale == 255 else "raw RGB pixels 0..255"
     takes = pixels if manifest.folded else "RGB normalised with the manifest's mean and std"
     return f"""\
-# {manifest.model}, {manifest.scheme}, for {manifest.target}
+# {manifest.title}, {manifest.scheme}, for {manifest.target}
 
-`{file}` takes one {size} picture ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
+`{file}` takes one {manifest.preprocess.words} ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
 {answers(manifest)} ({manifest.outputs[0].dtype}){_order(manifest)}.
 Proof: {parity.describe(manifest.proof)}, in {manifest.proof.runtime}.
 {f"Oldest interpreter it is right on: {floor}." if floor else ""}

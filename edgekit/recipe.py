@@ -10,7 +10,7 @@ import msgspec
 import msgspec.toml
 
 from edgekit import reading
-from edgekit.errors import RecipeError, UnknownNameError, UnsupportedError
+from edgekit.errors import RecipeError, UnknownNameError, UnsupportedError, did_you_mean
 
 Scheme = Literal["fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only"]
 SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
@@ -25,6 +25,8 @@ LAYOUT_TARGETS: dict[LayoutName, tuple[str, ...]] = {  # what each one's readers
     "model-api": ("openvino", "onnx"),
     "ultralytics": ("tflite", "onnx", "openvino"),
 }
+MAX_FRAMES = 256  # of a clip
+MAX_RATE = 1000.0  # frames a second
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
 
@@ -104,6 +106,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     l2           embedding: vectors of length 1, so that their product is their cosine.
     channel_order  YOLOX with a file of weights: which colour of its pictures came first where these learned; unsaid: "bgr", as
                  in the published ones.
+    frames, frame_rate   of a network that takes clips: how many frames it sees at once, and how many of them are a second.
     input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
                  share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
                  (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
@@ -128,6 +131,8 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     layout: LayoutName | None = None
     tokens: bool = False
     l2: bool = False
+    frames: int | None = None
+    frame_rate: float | None = None
     input_size: tuple[int, int] | None = None
     crop_pct: float | None = None
     crop_mode: CropMode | None = None
@@ -184,7 +189,9 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         name = (
             self.model if self.model.startswith("smp:") else self.model.rstrip("/").rpartition("/")[2]
         )  # a run's folder
-        model = re.sub(r"[^\w.-]+", "-", name.removeprefix("timm:").removeprefix("py:").removeprefix("smp:"))
+        model = re.sub(
+            r"[^\w.-]+", "-", name.replace(".py:", ":").removeprefix("timm:").removeprefix("py:").removeprefix("smp:")
+        )
         return "-".join(filter(None, [model, self.target, self.quantize.scheme, self.layout]))
 
     def digest(self) -> str:
@@ -247,6 +254,7 @@ def check(recipe: Recipe) -> Recipe:
     if recipe.crop_pct is not None and not 0.1 <= recipe.crop_pct <= 1:
         raise RecipeError(f"crop_pct is {recipe.crop_pct:g}", hint="from 0.1 to 1, which looks at all of a picture")
     _check_colours(recipe)
+    _check_clips(recipe)
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
         raise RecipeError("keep_float has nothing to keep: scheme fp32 quantizes nothing", hint="drop it, or a scheme")
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp16" and recipe.target == "openvino":
@@ -288,6 +296,18 @@ def _check_layout(recipe: Recipe) -> None:
             raise RecipeError(
                 f"{flag} means nothing for --layout {name}: its readers give {takes}", hint="drop one of the two"
             )
+
+
+def _check_clips(recipe: Recipe) -> None:
+    """Refuse frames that are no clip, and what means nothing for clips. Raises RecipeError."""
+    if recipe.frames is not None and not 2 <= recipe.frames <= MAX_FRAMES:
+        raise RecipeError(
+            f"a clip of {recipe.frames} frames", hint=f"--frames 2 to {MAX_FRAMES}, as the network was trained"
+        )
+    if recipe.frame_rate is not None and not 0 < recipe.frame_rate <= MAX_RATE:
+        raise RecipeError(f"{recipe.frame_rate:g} frames a second", hint="--frame-rate 15, as the network was trained")
+    if recipe.frames and recipe.dynamic_batch:
+        raise RecipeError("--dynamic-batch means nothing for clips: a file takes one", hint="drop one of the two")
 
 
 def _check_colours(recipe: Recipe) -> None:
@@ -373,19 +393,31 @@ def check_scheme(recipe: Recipe, schemes: frozenset[str]) -> Recipe:
     return recipe
 
 
+def shipped() -> dict[str, Path]:
+    """The recipes that come with edgekit, by name: beside the package in a checkout, inside it when installed."""
+    here = Path(__file__).parent
+    folder = here / "export_recipes" if (here / "export_recipes").is_dir() else here.parent / "export_recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
 def load(path: Path) -> Recipe:
-    """Read a recipe from TOML. Raises RecipeError with the file and the field."""
+    """Read a recipe from TOML; a bare name, with or without .toml, is also one that comes with edgekit. Raises RecipeError
+    with the file, the line and the field."""
+    if path.parent == Path() and not path.is_file():
+        path = shipped().get(path.name.removesuffix(".toml"), path)
     try:
         return check(reading.toml(path, Recipe))
     except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {path}", hint="edgekit list recipes") from None
+        near = did_you_mean(path.name.removesuffix(".toml"), shipped())
+        raise RecipeError(f"there is no recipe {path}", hint=near or "edgekit list recipes") from None
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}", hint="edgekit list recipes") from None
     except reading.Malformed as error:
-        hint = (
-            f"schemes: {', '.join(SCHEMES)}" if "scheme" in str(error) else "export_recipes/README.md has the grammar"
-        )
-        raise RecipeError(f"{path}: {error}", hint=hint) from None
+        near = did_you_mean(error.field, [*Recipe.__struct_fields__, *Quantize.__struct_fields__])
+        known = f"schemes: {', '.join(SCHEMES)}" if "quantize.scheme" in str(error) else ""
+        hint = near or known or "export_recipes/README.md has the grammar"
+        joint = ", " if str(error).startswith("line ") else ": "
+        raise RecipeError(f"{path}{joint}{error}", hint=hint) from None
 
 
 def dump(recipe: Recipe) -> str:

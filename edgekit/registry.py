@@ -4,11 +4,11 @@ Built-ins register through the same entry points as third parties: `edgekit.expo
 `edgekit.devices` (see pyproject.toml). Nothing is imported until a plugin is asked for by name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import MissingExtraError, UnknownNameError, UnsupportedError
+from edgekit.errors import MissingExtraError, RequestError, UnknownNameError, UnsupportedError
 from edgekit.extras import EXTRAS, RUNNERS, needs
 
 if TYPE_CHECKING:
@@ -36,6 +36,22 @@ def device(name: str) -> "Device":
 
 def targets() -> list[str]:
     return sorted(p.name for p in entry_points(group="edgekit.exporters"))
+
+
+def files_for_devices() -> list[str]:
+    """The targets that "all" means: torch's file is the reference, and none for a device."""
+    return [target for target in targets() if target != "torch"]
+
+
+def targets_named(said: Iterable[str]) -> list[str]:
+    """Each target once that words name: "tflite", "tflite,onnx", "all". Raises UnknownNameError, RequestError."""
+    names = [name.strip() for words in said for name in words.split(",")]
+    if "" in names:
+        raise RequestError("a target is empty", hint=f"--target {','.join(files_for_devices())}")
+    for name in names:
+        if name not in (*targets(), "all"):
+            raise UnknownNameError("target", name, [*targets(), "all"])
+    return list(dict.fromkeys(t for name in names for t in (files_for_devices() if name == "all" else [name])))
 
 
 def devices() -> list[str]:

@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgekit.errors import ArtifactError
-from edgekit.preprocess import Pixels, Positive, Preprocess, fit, normalise
+from edgekit.preprocess import Pixels, Positive, Preprocess, fit_each, normalise
 
-Axes = Literal["NHWC", "NCHW", "NC", "NTC", "NAC", "NCA", ""]
+Axes = Literal["NHWC", "NCHW", "NTHWC", "NCTHW", "NC", "NTC", "NAC", "NCA", ""]
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]  # what a file answers, as it is stored, in the file's order
 Values = tuple[NDArray[np.float32], ...]  # the same as real numbers, channels first: [n, c, h, w], [n, d], ...
@@ -22,7 +21,7 @@ Values = tuple[NDArray[np.float32], ...]  # the same as real numbers, channels f
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An input or output of the file. Real value = scale * (stored - zero_point) where scale is given.
 
-    layout     N pictures, H and W rows and columns, C channels or features, T tokens, A boxes; "": whatever the network gives
+    layout     N pictures, H and W rows and columns, C channels or features, T tokens or frames, A boxes; "": whatever the network gives
     role       of an output: what the task reads there (see tasks)
     tolerance  of an output: how far the real numbers of a copy may be off, at most
     """
@@ -38,9 +37,9 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encode(pixels: NDArray[np.uint8], tensor: Tensor, spec: Preprocess, *, folded: bool) -> Array:
-    """Fitted pixels [n, h, w, 3] as the tensor that a file takes."""
+    """Fitted pixels [n, h, w, 3], or clips [n, t, h, w, 3], as the tensor that a file takes."""
     values: Array = pixels if folded else normalise(pixels, spec)
-    if tensor.layout == "NCHW":
+    if tensor.layout in ("NCHW", "NCTHW"):
         values = np.ascontiguousarray(np.moveaxis(values, -1, 1))
     if tensor.scale is not None and tensor.dtype == "float32":
         return (values / np.float32(tensor.scale)).astype(np.float32)
@@ -121,7 +120,7 @@ class Signature:
 
     def examples(self, images: Sequence[Pixels]) -> Array:
         """Decoded pictures [h, w, 3] of any size through the whole preprocessing: what the file takes."""
-        return self.encode(np.stack([fit(Image.fromarray(image), self.preprocess) for image in images]))
+        return self.encode(np.stack([fit_each(image, self.preprocess) for image in images]))
 
 
 def _words(ends: Sequence[tuple[str, Sequence[int]]]) -> str:

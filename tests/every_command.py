@@ -26,6 +26,7 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
             ("verify", "onnx", "--against", "torch", "--data", "photos"),
             ("bench", "tflite", "onnx", "openvino", *ONCE[:-1], "-o", "runs.jsonl"),
             ("eval", "onnx", "--data", "photos", "--unlabelled", "--reference", "torch"),
+            ("benchmark", "tflite", "onnx", "-o", "both"),
             ("gate", "onnx", "--baseline", "onnx.json", "--update", "--no-times"),
             ("inspect", "onnx", "--kernels"),
             ("inspect", "--compare", "onnx", "tflite"),
@@ -42,6 +43,7 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
             ("android", "list", "--app", ROOT / "android_demo"),
             ("list",),
             ("doctor",),
+            ("completion", "bash"),
         ]
     ):
         folder = tmp_path / str(number)
@@ -50,4 +52,4 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
         assert not [line for line in told.splitlines() if "elemetry" in line], told
         assert left == [], command
         done.add(command[0])
-    assert set(main.commands) == done
+    assert set(main.list_commands(None)) == done

@@ -345,3 +345,142 @@ class Depth(nn.Module):
 
 def depth() -> nn.Module:
     return Depth()
+
+
+class Layer(nn.Module):
+    """One that says where it reads."""
+
+    def __init__(self, number, reads, part):
+        super().__init__()
+        self.i, self.f, self.part = number, reads, part
+
+    def forward(self, x):
+        return self.part(torch.cat(x, 1) if isinstance(x, list) else x)
+
+
+class Heads(nn.Module):
+    def __init__(self, number, reads, width, bins=4, classes=3):
+        super().__init__()
+        self.i, self.f, self.reg_max = number, reads, bins
+        self.cv2 = nn.ModuleList(nn.Conv2d(width, 4 * bins, 1) for _ in reads)
+        self.cv3 = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in reads)
+
+
+class Walked(nn.Module):
+    """As Ultralytics' DetectionModel is laid out."""
+
+    def __init__(self):
+        super().__init__()
+        half = nn.MaxPool2d(2)
+        joined = nn.Conv2d(16, 8, 1)
+        layers = [
+            Layer(0, -1, nn.Conv2d(3, 8, 8, 8)), Layer(1, -1, nn.Conv2d(8, 8, 2, 2)), Layer(2, 0, half),
+            Layer(3, [-1, 1], joined), Heads(4, [0, 3], 8),
+        ]  # fmt: skip
+        self.model, self.save, self.names = nn.Sequential(*layers), [0, 1, 3], {0: "a", 1: "b", 2: "c"}
+
+    def forward(self, x):
+        return x
+
+
+def walked() -> nn.Module:
+    torch.manual_seed(7)
+    return Walked()
+
+
+class _Clips(nn.Module):
+    """Every layer over time that there is a form for: split in two, whole, in groups, pools, a gate, a join, a mean."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.split = nn.Sequential(
+            nn.Conv3d(3, 12, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False),
+            nn.BatchNorm3d(12),
+            nn.ReLU(),
+            nn.Conv3d(12, 16, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.BatchNorm3d(16),
+            nn.ReLU6(),
+        )
+        self.whole = nn.Conv3d(16, 16, 3, stride=(2, 1, 1), padding=1)
+        self.grouped = nn.Conv3d(16, 16, 3, padding=1, groups=16, bias=False)
+        self.norm = nn.BatchNorm3d(16)
+        self.pool = nn.MaxPool3d((3, 3, 3), (1, 2, 2), 1)
+        self.mean = nn.AvgPool3d((2, 2, 2), (1, 1, 1), count_include_pad=False)
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Conv3d(16, 16, 1), nn.Hardsigmoid())
+        self.head = nn.Linear(32, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.relu(self.whole(self.split(x)))
+        x = x + functional.relu(self.norm(self.grouped(x)))
+        x = x * self.gate(x)
+        a, b = self.mean(self.pool(x)), self.mean(-self.pool(-x))
+        return self.head(torch.cat([a, b], dim=1).mean((2, 3, 4)))
+
+
+def clips() -> nn.Module:
+    """A network that takes clips, [n, 3, 8, 24, 24], and has layers over time."""
+    torch.manual_seed(7)
+    net = _Clips()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.2, 1.5)
+    return net
+
+
+class _Shifted(nn.Module):
+    """A TSM (Lin et al. 2019, https://arxiv.org/abs/1811.08383) in miniature: two-dimensional, but it sees clips."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU6())
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(16, 32, 1),
+                nn.ReLU6(),
+                nn.Conv2d(32, 32, 3, 1, 1, groups=32),
+                nn.ReLU6(),
+                nn.Conv2d(32, 16, 1),
+            )
+            for _ in range(2)
+        )
+        self.last = nn.Sequential(nn.Conv2d(16, 24, 1), nn.ReLU())
+        self.head = nn.Linear(24, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, _, t, _, _ = x.shape
+        x = self.stem(x.transpose(1, 2).flatten(0, 1))
+        for block in self.blocks:
+            x = x + block(shifted(x, t))
+        return self.head(self.last(x).mean((2, 3)).unflatten(0, (n, t)).mean(1))
+
+
+def shifted(x: torch.Tensor, frames: int) -> torch.Tensor:
+    """Frames [n * t, c, h, w] with an eighth of the channels from the next frame, and an eighth from the last."""
+    part = x.shape[1] // 8
+    clips = x.unflatten(0, (-1, frames))
+    after = functional.pad(clips[:, 1:, :part], (0, 0, 0, 0, 0, 0, 0, 1))
+    before = functional.pad(clips[:, :-1, part : 2 * part], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([after, before, clips[:, :, 2 * part :]], 2).flatten(0, 1)
+
+
+def tsm() -> nn.Module:
+    """A TSM for clips [n, 3, 8, 24, 24]."""
+    torch.manual_seed(7)
+    return _Shifted(5)
+
+
+class _Brightening(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv3d(3, 2, (8, 1, 1), bias=False)
+        ramp = torch.linspace(-1, 1, 8).view(1, 8, 1, 1).expand(3, 8, 1, 1)
+        self.layer.weight.data = torch.stack([ramp, -ramp])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x).mean((2, 3, 4))
+
+
+def brightening() -> nn.Module:
+    """Whether a clip [n, 3, 8, h, w] grows brighter or darker: two classes that only the order of its frames tells."""
+    return _Brightening()

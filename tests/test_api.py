@@ -156,7 +156,7 @@ def test_every_task_has_an_answer_of_its_own_in_one_line(folder, kind, says, tmp
         (b"a.jpg", RequestError, "bytes b'a.jpg' is no picture"),
         ([[1, 2]], RequestError, "list .* is no picture"),
         ("nowhere.jpg", DataError, "there is no picture nowhere.jpg"),
-        (ROOT / "docs", DataError, "docs is a folder, not a picture file .*rglob"),
+        (ROOT / "export_recipes", DataError, "no pictures in .*export_recipes"),
         (np.zeros((4, 4, 3)), DataError, r"float64 \[4, 4, 3\] is no picture.*255 \* x"),
         (np.full((4, 4, 3), 200.0, np.float32), DataError, r"float32.*x\.astype\('uint8'\)"),
         (np.zeros((3, 9, 9), np.uint8), DataError, r"channels first .*transpose\(1, 2, 0\)"),

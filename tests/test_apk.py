@@ -1,12 +1,17 @@
 """What `make android` packs: checks that must fail, and the APKs themselves."""
 
+import json
 import subprocess
 import zipfile
 from pathlib import Path
 
 import build_apk
 import pytest
+from conftest import ask_edgekit
 from toolchain import apksigner, jdk
+
+from edgekit.android.doctor import PAGE
+from edgekit.android.package import read
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST_RULE = "-keep class dev.edgekit.demo.{} {{ <init>(); }}\n"
@@ -45,13 +50,12 @@ def test_an_apk_holds_what_a_phone_needs(apk):
         assert engines <= {Path(n).name for n in names if n.startswith(f"lib/{abi}/")}
     assert {"classes.dex", "resources.arsc", "AndroidManifest.xml"} <= set(names)
     assert any(n.startswith("assets/models/") and n.endswith("/manifest.json") for n in names)
-    libraries = list(build_apk.libraries_of(file))
+    libraries = read(file).libraries
     assert libraries
-    for name, begins, segments in libraries:
-        assert (name in stored) == (flavour == "tflite")
-        assert begins is None or begins % build_apk.PAGE == 0
-        small = Path(name).name == build_apk.SMALL_PAGES
-        assert (min(segments) < build_apk.PAGE) == small, name
+    for library in libraries:
+        assert (library.path in stored) == (flavour == "tflite")
+        assert library.begins is None or library.begins % PAGE == 0
+        assert (library.page < PAGE) == (library.name == build_apk.SMALL_PAGES), library
 
 
 def test_a_class_that_the_manifest_names_and_a_size_are_checked(apk, tmp_path, monkeypatch):
@@ -93,3 +97,19 @@ def test_the_signature_is_verified(apk):
         assert subprocess.run([*verify, file.parent / "changed.apk"], capture_output=True).returncode != 0
     finally:
         (file.parent / "changed.apk").unlink()
+
+
+def test_the_doctor_knows_what_is_in_it(apk):
+    file, flavour = apk
+    done = ask_edgekit("android", "doctor", file, "--json")
+    found = json.loads(done.stdout)
+    assert (found["name"], found["min_sdk"], found["debuggable"]) == ("dev.edgekit.demo", 28, True)
+    assert (found["permissions"], found["abis"]) == (["android.permission.CAMERA"], sorted(build_apk.ABIS))
+    assert found["artifacts"]
+    assert all(
+        a["runtime"] == "TFLite 2.16.1" and a["new_enough"] for a in found["artifacts"] if a["target"] == "tflite"
+    )
+    assert ("names ORT_DISABLE_TELEMETRY, no INTERNET" in found["telemetry"]) == (flavour == "ort")
+    small = [fault["what"] for fault in found["faults"] if "linked for" in fault["what"]]
+    assert small == ["libtensorflowlite_jni.so (arm64-v8a, x86_64) is linked for pages of 4 KB, not 16 KB"]
+    assert done.returncode == 1

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import GOLDEN_FILES
 
 from edgekit import artifact, publishing
-from edgekit.errors import ArtifactError, OutputError, RequestError
+from edgekit.errors import ArtifactError, MissingError, OutputError, RequestError
 from edgekit.manifest import SCHEMA, GoldenRecord, file_record, read_manifest, save_manifest
 from edgekit.preprocess import Preprocess
 from edgekit.publishing import staging
@@ -96,7 +97,7 @@ def test_unknown_fields_are_refused_with_their_path(copied):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": 99}, "has schema 99; this edgekit reads up to schema 3"),
+        ({"schema": 99}, "has schema 99; this edgekit reads up to schema 4"),
         ({"files": {}}, "names 0 model files"),
         ({"proof": None}, r"\$\.proof"),
         ({"target": "onnx"}, "target is onnx and tflite"),
@@ -134,7 +135,7 @@ def test_a_manifest_of_today_carries_its_own_checksum(copied):
     (copied / "manifest.json").write_bytes(written.replace(b'"tolerance": 0.', b'"tolerance": 9.'))
     with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
         artifact.load(copied)
-    (copied / "manifest.json").write_bytes(written.replace(b'"schema": 3', b'"schema": 1'))  # which had none
+    (copied / "manifest.json").write_bytes(written.replace(b'"schema": 4', b'"schema": 1'))  # which had none
     with pytest.raises(ArtifactError, match=r"not what the export wrote \(its checksum differs\)"):
         artifact.load(copied)
 
@@ -185,8 +186,16 @@ def test_a_file_inside_an_artifact_is_no_artifact_and_its_folder_is_named(copied
     assert caught.value.hint == f"its folder: {copied}"
 
 
+def test_a_trained_model_is_titled_by_its_network_and_what_it_learned_from(golden_artifact):
+    manifest = artifact.load(golden_artifact).manifest
+    assert manifest.title == manifest.model
+    weights = msgspec.structs.replace(manifest.weights, source="trained", knows="6 classes of photos")
+    trained = msgspec.structs.replace(manifest, model="a", architecture="mobilenetv2_100", weights=weights)
+    assert trained.title == "mobilenetv2_100 (6 classes of photos)"
+
+
 def test_what_is_not_an_artifact_is_said(tmp_path):
-    with pytest.raises(ArtifactError, match="does not exist"):
+    with pytest.raises(MissingError, match="does not exist"):
         artifact.load(tmp_path / "nowhere")
     with pytest.raises(ArtifactError, match="not an artifact"):
         artifact.load(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgekit.data import open_boxes, open_data
+from edgekit.data import open_boxes, open_data, open_splits
 from edgekit.data.boxes import boxed_in
 from edgekit.errors import DataError
 
@@ -233,11 +233,15 @@ def test_a_file_in_place_of_its_folder_says_which_one(tmp_path):
     assert error.value.hint == f"the folder that holds it and the pictures: {tmp_path}"
     with pytest.raises(DataError, match="no pictures in") as error:
         open_boxes(tmp_path / "annotations", LABELS)
-    assert error.value.hint == f"--data {tmp_path}, which holds the pictures too"
+    assert error.value.hint == f"the folder that holds the pictures too: {tmp_path}"
     yolo(tmp_path / "yolo")
     with pytest.raises(DataError, match="images holds no boxes") as error:
         open_boxes(tmp_path / "yolo/images", LABELS)
     assert error.value.hint == f"--data {tmp_path}/yolo, which does"
+    for inside, data in (("yolo/images/val", tmp_path / "yolo"), ("val2017", tmp_path)):
+        with pytest.raises(DataError, match="nothing says what is on the pictures of") as error:
+            open_splits(tmp_path / inside)
+        assert error.value.hint == f"--data {data}, which says it"
     (tmp_path / "coco.zip").touch()
     with pytest.raises(DataError) as error:
         open_data(tmp_path / "coco.zip", LABELS)

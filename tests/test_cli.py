@@ -16,9 +16,15 @@ from click.testing import CliRunner
 from conftest import HERE, ask_edgekit, run_edgekit, start
 
 import edgekit_vision
+from edgekit import zoo
 from edgekit.cli import main
 
-COMMANDS = tuple(main.commands)
+HERE_TOO = {
+    "benchmark": {"export"},
+    "prune": {"train", "export"},
+    "train": {"export"},
+}  # modules whose options a command has too
+COMMANDS = {name: main.get_command(None, name) for name in main.list_commands(None)}
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
 
 
@@ -32,16 +38,45 @@ def test_help_imports_nothing_heavy_and_shows_examples(arguments):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "Examples:" in done.stdout
-    assert not HEAVY & set(done.stderr.split())
+    loaded = set(done.stderr.split())
+    assert not HEAVY & loaded
+    if arguments[0] in main.homes:
+        homes = {home.partition(":")[0] for home in main.homes.values()}
+        own = main.homes[arguments[0]].partition(":")[0]
+        assert {name for name in homes if f"edgekit.cli.{name}" in loaded} - HERE_TOO.get(own, set()) == {own}
 
 
-def leaves(group):
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_the_help_that_is_kept_is_clicks_own(columns):
+    """After a change of the commands: make help"""
+    done = CliRunner().invoke(main, ["--help"], env={"COLUMNS": str(columns)})
+    assert Path(edgekit_vision.HELP).read_text("utf-8") == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "imports"), [("80", False), ("0", False), ("", False), ("many", False), ("60", True)]
+)
+def test_help_is_told_without_click_where_the_terminal_is_no_narrower_than_it(columns, imports):
+    code = (
+        "import sys; from edgekit_vision import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('MODULES', *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, env=os.environ | {"COLUMNS": columns}
+    )
+    kept = Path(edgekit_vision.HELP).read_text("utf-8")
+    assert ("click" in done.stderr.split(), done.stdout == kept) == (imports, not imports)
+    assert "edgekit export mobilenetv2" in done.stdout
+
+
+def leaves(commands):
     """Every command that does something, those of groups too."""
-    for command in group.commands.values():
-        yield from leaves(command) if isinstance(command, click.Group) else [command]
+    for command in commands:
+        yield from leaves(command.commands.values()) if isinstance(command, click.Group) else [command]
 
 
-@pytest.mark.parametrize("command", list(leaves(main)), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", list(leaves(COMMANDS.values())), ids=lambda command: command.name)
 def test_a_command_parses_calls_the_library_and_prints(command):
     function = inspect.unwrap(command.callback)
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
@@ -49,7 +84,7 @@ def test_a_command_parses_calls_the_library_and_prints(command):
     assert tree.end_lineno - first.lineno + 1 < 50
 
 
-@pytest.mark.parametrize("command", list(leaves(main)), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", list(leaves(COMMANDS.values())), ids=lambda command: command.name)
 def test_every_option_says_what_it_is(command):
     for option in command.params:
         if isinstance(option, click.Option):
@@ -59,15 +94,16 @@ def test_every_option_says_what_it_is(command):
 
 
 def test_help_lists_the_commands_in_the_order_of_work_and_cuts_nothing_off():
+    assert max(len(command.short_help) for command in leaves(COMMANDS.values())) <= 45
     listed = run_edgekit("--help").stdout.partition("Commands:")[2].strip().splitlines()
-    assert [line.split()[0] for line in listed] == list(main.commands)
+    assert [line.split()[0] for line in listed] == list(COMMANDS)
     assert not [line for line in listed if line.endswith("...")]
 
 
 def test_version():
     import edgekit
 
-    assert run_edgekit("--version").stdout.strip() == f"edgekit {edgekit.__version__}"
+    assert run_edgekit("--version").stdout == run_edgekit("-V").stdout == f"edgekit {edgekit.__version__}\n"
 
 
 @pytest.mark.both
@@ -82,6 +118,13 @@ def test_it_runs_as_a_module_and_answers_without_torch(golden_artifact):
     assert "torch" not in done.stderr.split()
 
 
+def test_whatever_wants_a_package_that_is_not_there_says_so(golden_artifact):
+    code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "reproduce", golden_artifact], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert done.stderr == f"error: the package 'torch' is not installed\n  try: {edgekit_vision.install('models')}\n"
+
+
 @pytest.mark.parametrize(("target", "extra"), [("tflite", "tflite"), ("torch", "models")])
 def test_export_without_torch_says_what_to_install(target, extra):
     code = "import sys; sys.modules['torch'] = None; from edgekit.cli import main; main()"
@@ -89,6 +132,20 @@ def test_export_without_torch_says_what_to_install(target, extra):
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 3
     assert done.stderr == f"error: the package 'torch' is not installed\n  try: {edgekit_vision.install(extra)}\n"
+
+
+def test_the_list_of_models_is_read_on_a_terminal():
+    lines = ask_edgekit("list", "models").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    told = [line.split() for line in lines]
+    assert ["mobilenetv2", "3.50", "M", "301", "M", "224x224", "imagenet,", "bundled"] in told
+    assert ["lenet5", "0.06", "M", "0.4", "M", "28x28", "grey", "FILE"] in told
+    entries = {entry["model"]: entry for entry in json.loads(ask_edgekit("list", "models", "--json").stdout)}
+    assert set(entries) == set(zoo.ALIASES)
+    assert entries["googlenet"]["licence"] == "BSD-3-Clause"
+    assert entries["vit_tiny"]["from"] == "huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    assert [name for name, entry in entries.items() if not entry["weights"]] == []
+    assert "MIT" in next(line for line in ask_edgekit("list", "models", "-v").stdout.splitlines() if "lenet5" in line)
 
 
 def test_predict_says_what_the_model_knows(golden_artifact, pictures):
@@ -101,14 +158,18 @@ def test_predict_says_what_the_model_knows(golden_artifact, pictures):
 
 
 def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golden_artifact, pictures, tmp_path):
-    picture = next(pictures.rglob("*.png"))
-    done = ask_edgekit("predict", golden_artifact, picture, tmp_path, "-k", "1")
+    picture, bad = next(pictures.rglob("*.png")), tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    done = ask_edgekit("predict", golden_artifact, picture, bad)
     assert done.returncode == 0
-    assert done.stderr == f"warning: skipped {tmp_path} is a folder, not a picture file\n"
-    done = ask_edgekit("predict", golden_artifact, tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path} is a folder, not a picture file\n  try: ")
-    done = ask_edgekit("predict", golden_artifact, tmp_path, "missing.jpg")
+    assert done.stderr == f"warning: skipped {bad}: not a picture\n"
+    assert "\n1 of 2 pictures answered, 1 cannot be read\n" in done.stdout
+    done = ask_edgekit("predict", golden_artifact, bad)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: {bad}: not a picture\n  try: a picture file: .jpg, .png, .webp, ...\n",
+    )
+    done = ask_edgekit("predict", golden_artifact, bad, "missing.jpg")
     assert done.returncode == 2
     assert "error: none of the 2 pictures can be read" in done.stderr
 
@@ -140,11 +201,11 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
     ("arguments", "code", "says"),
     [
         (["predict", "{copy}", "missing.jpg"], 2, "there is no picture"),
-        (["predict", "nowhere", "x.jpg"], 4, "does not exist"),
+        (["predict", "nowhere", "x.jpg"], 2, "does not exist"),
         (["predict", "{copy}/model.tflite", "x.jpg"], 4, "try: its folder: {copy}"),
         (["predict", "{copy}", "x.jpg", "--threads", "100000"], 2, "--threads"),
         (["verify", "{copy}", "--interpreter", "tensorrt"], 2, "unknown interpreter"),
-        (["inspect", "nowhere.tflite"], 4, "does not exist"),
+        (["inspect", "nowhere.tflite"], 2, "does not exist"),
         (["export", "mobilenetv2", "--scheme", "int9"], 2, "unknown scheme 'int9'"),
         (["export", "none.toml"], 2, "there is no recipe"),
         (["export", "mobilenetv2", "--input-size", "big"], 2, "is not a size"),
@@ -163,7 +224,13 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
         (["export", "mobilenetv2", "--print-recipe", "--target", "tflite", "--target", "torch"], 2, "one target"),
         (["export", "mobilenetv2", "--no-fold", "--input", "uint8"], 2, "--no-fold"),
         (["export", "mobilenetv2", "--samples", "0"], 2, "samples"),
-        (["bench"], 2, "Missing argument"),
+        (["bench"], 2, "error: missing argument 'ARTIFACT|FILE...'\n  try: edgekit bench --help\n"),
+        (["bench", "x", "--runs", "a"], 2, "error: --runs: 'a' is not a whole number\n"),
+        (["bech"], 2, "error: unknown command 'bech'\n  try: did you mean bench or benchmark?\n"),
+        (["android", "ad"], 2, "error: unknown command 'ad'\n  try: did you mean add?\n"),
+        (["hub", "zzz"], 2, "error: unknown command 'zzz'\n  try: edgekit hub --help\n"),
+        (["list", "modles"], 2, "try: did you mean models?"),
+        (["export", "mobilenetv2", "--softmx"], 2, "error: there is no option --softmx\n  try: did you mean --softmax"),
     ],
 )
 def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, code, says):
@@ -174,13 +241,85 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict nowhere {picture}",
+        "predict {copy} nowhere",
+        "bench nowhere",
+        "bench nowhere.tflite",
+        "eval nowhere --data {folder}",
+        "eval {copy} --data nowhere",
+        "eval {copy} --data {folder} --reference nowhere",
+        "eval {copy} --data {folder} --labels nowhere.csv",
+        "gate nowhere --baseline {copy}",
+        "gate {copy} --baseline nowhere",
+        "gate {copy} --baseline nowhere.json",
+        "gate {copy} --baseline nowhere.onnx",
+        "gate {copy} --baseline {copy} --budgets nowhere",
+        "gate {copy} --baseline {copy} --data nowhere",
+        "history nowhere",
+        "report nowhere",
+        "inspect nowhere",
+        "inspect nowhere.onnx",
+        "inspect --compare {copy} nowhere",
+        "inspect --compare {copy} {copy} --data nowhere",
+        "verify nowhere",
+        "verify {copy} --against nowhere",
+        "verify {copy} --against {copy} --data nowhere",
+        pytest.param("reproduce nowhere", marks=pytest.mark.full),
+        "bundle nowhere",
+        "bundle {copy} --runs nowhere",
+        pytest.param("sign nowhere --key nowhere", marks=pytest.mark.full),
+        "hub push nowhere anna/net",
+        "android add nowhere",
+        "android add {copy} --app nowhere",
+        "android list --app nowhere",
+        "android doctor nowhere.apk",
+        "android new out --app nowhere --name Birds --package org.example.birds",
+        "export nowhere.toml",
+        "export mobilenetv2 --recipe nowhere",
+        "export runs/nowhere",
+        "export mobilenetv2 --calibration nowhere",
+    ],
+)
+def test_what_is_named_and_not_there_is_exit_code_2_whatever_it_should_have_been(copied, pictures, tmp_path, command):
+    """Weights, names of classes and training pictures, which want torch: test_export_cli.py, test_train.py."""
+    names = {"copy": copied, "folder": pictures, "picture": next(pictures.rglob("*.png"))}
+    done = ask_edgekit(*command.format(**names).split(), cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2), done.stderr
+    assert "nowhere" in done.stderr.partition("\n")[0]
+
+
+def test_what_is_listed_as_data_has_identifiers_for_keys_and_numbers_for_numbers():
+    def keys(document):
+        for value in document.values() if isinstance(document, dict) else document:
+            if isinstance(value, dict | list):
+                yield from keys(value)
+        if isinstance(document, dict):
+            yield from document
+
+    for what in ("models", "targets", "runtimes", "schemes", "recipes"):
+        document = json.loads(ask_edgekit("list", what, "--json").stdout)
+        assert document
+        for row in document:
+            classes = row.pop("gain", {})  # by CPU class, whose names are values
+            assert all(isinstance(gain, float) for gain in classes.values())
+            assert all(name.isidentifier() for name in keys(row)), row
+
+
+def test_q_leaves_tips_out():
+    assert "any other: " in ask_edgekit("list", "models").stdout
+    assert "any other: " not in ask_edgekit("list", "models", "-q").stdout
+
+
 def test_a_recipe_prints_as_json_too():
     def printed(*flags):
         done = ask_edgekit("export", "mobilenetv2", "--print-recipe", "--json", *flags)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    one = {"model": "mobilenetv2", "target": "tflite", "quantize": {"scheme": "int8"}}
+    one = [{"model": "mobilenetv2", "target": "tflite", "quantize": {"scheme": "int8"}}]
     assert printed("--int8") == printed("--int8", "--scheme", "int8") == one
     assert printed("--target", "tflite", "--target", "tflite", "--int8") == one
     assert [r["target"] for r in printed("--target", "tflite", "--target", "torch")] == ["tflite", "torch"]
@@ -188,8 +327,24 @@ def test_a_recipe_prints_as_json_too():
 
 def test_errors_are_json_too_and_debug_shows_the_traceback():
     done = ask_edgekit("verify", "nowhere", "--json")
-    assert json.loads(done.stdout)["exit_code"] == done.returncode == 4
+    assert json.loads(done.stdout)["exit_code"] == done.returncode == 2
     assert "Traceback" in run_edgekit("verify", "nowhere", "--debug").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["list", "modles"], "did you mean models?"),
+        (["bech"], "did you mean bench or benchmark?"),
+        (["eval", "x"], "edgekit eval --help"),
+        (["--what"], "edgekit --help"),
+    ],
+)
+def test_a_wrong_command_line_is_json_too(arguments, hint):
+    done = ask_edgekit(*arguments, "--json")
+    told = json.loads(done.stdout)
+    assert (list(told), told["hint"], told["exit_code"]) == (["error", "hint", "exit_code"], hint, done.returncode)
+    assert done.stderr == f"error: {told['error']}\n  try: {hint}\n"
 
 
 def test_an_edited_artifact_is_refused(copied):
@@ -321,8 +476,8 @@ def test_the_public_names():
     import edgekit
 
     assert edgekit.__all__ == [
-        *("Artifact", "Bench", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Vector"),
-        *("__version__", "bench", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "verify"),
+        *("Artifact", "Bench", "Benchmark", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Vector"),
+        *("__version__", "bench", "benchmark", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "verify"),
     ]  # fmt: skip
     assert edgekit.load is not None
     with pytest.raises(AttributeError):

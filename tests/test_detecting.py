@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torchvision
+from nets import walked
 from torch import nn
 from torch.nn import functional
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
@@ -276,45 +277,9 @@ def test_a_detector_that_looks_twice_is_refused_with_another_named():
     assert "ssdlite" in caught.value.hint
 
 
-class Layer(nn.Module):
-    """One that says where it reads."""
-
-    def __init__(self, number, reads, part):
-        super().__init__()
-        self.i, self.f, self.part = number, reads, part
-
-    def forward(self, x):
-        return self.part(torch.cat(x, 1) if isinstance(x, list) else x)
-
-
-class Heads(nn.Module):
-    def __init__(self, number, reads, width, bins=4, classes=3):
-        super().__init__()
-        self.i, self.f, self.reg_max = number, reads, bins
-        self.cv2 = nn.ModuleList(nn.Conv2d(width, 4 * bins, 1) for _ in reads)
-        self.cv3 = nn.ModuleList(nn.Conv2d(width, classes, 1) for _ in reads)
-
-
-class Sequence(nn.Module):
-    """As Ultralytics' DetectionModel is laid out."""
-
-    def __init__(self):
-        super().__init__()
-        half = nn.Upsample(scale_factor=0.5)
-        joined = nn.Conv2d(16, 8, 1)
-        layers = [
-            Layer(0, -1, nn.Conv2d(3, 8, 8, 8)), Layer(1, -1, nn.Conv2d(8, 8, 2, 2)), Layer(2, 0, half),
-            Layer(3, [-1, 1], joined), Heads(4, [0, 3], 8),
-        ]  # fmt: skip
-        self.model, self.save, self.names = nn.Sequential(*layers), [0, 1, 3], {0: "a", 1: "b", 2: "c"}
-
-    def forward(self, x):
-        return x
-
-
 @torch.no_grad()
 def test_layers_that_say_where_they_read_are_walked():
-    net = Sequence().eval()
+    net = walked().eval()
     model = loaded(net, input_size=SIZE)
     assert isinstance(model.module, Walked)
     assert model.labels == ("a", "b", "c")
@@ -325,7 +290,7 @@ def test_layers_that_say_where_they_read_are_walked():
     boxes, scores = model.module(picture)
     fine = net.model[0].part(picture)
     coarse = net.model[1].part(fine)
-    last = net.model[3].part(torch.cat([functional.interpolate(fine, scale_factor=0.5), coarse], 1))
+    last = net.model[3].part(torch.cat([functional.max_pool2d(fine, 2), coarse], 1))
     assert torch.allclose(scores[0, 64], net.model[4].cv3[1](last)[0, :, 0, 0].sigmoid(), atol=1e-6)
     sides = (net.model[4].cv2[1](last)[0, :, 0, 0].view(4, 4).softmax(1) * torch.arange(4.0)).sum(1) * 16
     assert torch.allclose(
@@ -334,7 +299,7 @@ def test_layers_that_say_where_they_read_are_walked():
 
 
 def test_masks_and_joints_go_through_raw():
-    net = Sequence()
+    net = walked()
     net.model[-1].cv4 = nn.Identity()
     with pytest.raises(UnsupportedError, match="masks, joints or turned boxes") as caught:
         loaded(net, input_size=SIZE)

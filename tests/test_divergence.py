@@ -1,6 +1,7 @@
 """Where two files of one model part: the layer that was damaged must be the layer that is named."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import onnx
@@ -160,6 +161,20 @@ def test_the_command_says_it_in_words_and_in_json(weights, tmp_path):
     assert found["layers"][0] == {"first": "/conv0", "second": "/conv0", "sqnr_db": None}
     done = ask_edgekit("inspect", "--compare", whole.model_file, whole.model_file)
     assert "the files do not part" in done.stdout
+
+
+def test_of_many_layers_those_that_part_are_listed(weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("edgekit.cli.inspect"), "LISTED", 1)  # the package has the command of that name
+    whole = saved(net(weights), tmp_path / "whole.onnx")
+    weights["w2"] = np.zeros_like(weights["w2"])
+    damaged = saved(net(weights), tmp_path / "damaged.onnx")
+    done = ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file)
+    assert "of 5 layers those that part most, and the answers; -v lists all" in done.stdout
+    assert [f"  /conv{i} " in done.stdout for i in range(4)] == [False, False, True, False]
+    assert "the answer" in done.stdout
+    done = ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file, "-v")
+    assert all(f"  /conv{i} " in done.stdout for i in range(4))
+    assert "-v lists all" not in done.stdout
 
 
 def test_an_artifact_shows_a_plain_file_what_it_takes(exported, tmp_path):

@@ -16,7 +16,7 @@ import yaml
 from ai_edge_litert.interpreter import Interpreter
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
-from nets import colour_boxes
+from nets import colour_boxes, walked
 
 from edgekit import parity
 from edgekit.exporters import _metadata_schema as metadata
@@ -24,6 +24,7 @@ from edgekit.exporters import ultralytics
 from edgekit.exporters.export_wrapper import laid_out
 from edgekit.exporters.tflite_file import with_files
 from edgekit.layouts import layout_of
+from edgekit.models.walked import Walked
 from edgekit.recipe import LAYOUT_TARGETS
 from edgekit.tensors import Tensor
 
@@ -82,6 +83,27 @@ def test_ultralytics_onnx(laid):
     assert ast.literal_eval(told["names"]) == dict(enumerate(LABELS))
     assert (told["task"], told["stride"], ast.literal_eval(told["imgsz"])) == ("detect", "32", [32, 32])
     assert told["model_info model_type"] == "YOLOv8"
+    assert parity.verify(made).passed
+
+
+def test_ultralytics_tflite_of_their_own_kind_of_network(exported):
+    """As they document it: pixels in as 0..1 [1, h, w, 3], x y w h as shares of the input and scores out, names in metadata.json."""
+    made = exported("fp32", model="py:nets:walked", layout="ultralytics", weights="random")
+    net = Walked(walked()).eval()
+    interpreter, pixels = Interpreter(str(made.model_file)), picture()
+    interpreter.allocate_tensors()
+    (takes,), (answers,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (list(takes["shape"]), list(answers["shape"])) == ([1, 32, 32, 3], [1, 7, 20])
+    given = (pixels[None] / 255).astype(np.float32)
+    interpreter.set_tensor(takes["index"], given)
+    interpreter.invoke()
+    with torch.no_grad():
+        boxes, scores = net((torch.from_numpy(given).permute(0, 3, 1, 2) - 0.5) / 0.25)
+    low, high = boxes.chunk(2, 2)
+    wanted = torch.cat([(low + high) / 64, (high - low) / 32, scores], 2)[0].T
+    assert np.allclose(interpreter.get_tensor(answers["index"])[0], wanted, atol=1e-4)
+    told = json.loads(zipfile.ZipFile(made.model_file).read("metadata.json"))
+    assert (told["names"], told["imgsz"], told["task"]) == ({"0": "a", "1": "b", "2": "c"}, [32, 32], "detect")
     assert parity.verify(made).passed
 
 

@@ -78,11 +78,14 @@ def test_other_folders_are_named(tmp_path):
 
 
 def test_a_folder_without_masks_says_where_they_are_sought(tmp_path):
-    put(tmp_path, "a.jpg")
-    with pytest.raises(DataError, match="no folder of pictures beside one of masks") as error:
-        open_masks(tmp_path, LABELS)
-    assert "masks/NAME.png" in error.value.hint
     put(tmp_path / "images", "a.jpg")
+    with pytest.raises(DataError, match="no folder of pictures beside one of masks") as error:
+        open_masks(tmp_path / "images", LABELS)
+    assert "masks/NAME.png" in error.value.hint
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(DataError, match="no folder of pictures beside one of masks") as error:
+        open_masks(tmp_path / "images", LABELS)
+    assert error.value.hint == f"--data {tmp_path}, which does"
     put_mask(tmp_path / "masks", "other.png", mask_of(1))
     with pytest.raises(DataError, match=r"none of the 1 pictures in .* has a mask") as error:
         open_masks(tmp_path, LABELS)

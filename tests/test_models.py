@@ -9,13 +9,14 @@ import threading
 import time
 import zipfile
 
+import model_figures
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from edgekit import models, zoo
-from edgekit.errors import DataError, RequestError, UnknownNameError, UnsupportedError, WeightsError
-from edgekit.models import checkpoints, hub
+from edgekit.errors import DataError, MissingError, RequestError, UnknownNameError, UnsupportedError, WeightsError
+from edgekit.models import checkpoints, hub, networks
 from edgekit.recipe import Recipe
 
 pytestmark = pytest.mark.full
@@ -39,11 +40,60 @@ def test_every_alias_is_a_network_with_weights():
     import timm
 
     bundled = {"vit_micro", "swin_micro", "unet_micro", "yolox_micro"}
-    of_files = {"yolox_nano", "yolox_tiny", "yolox_s", "ssdlite", "tf_mobilenetv2"}  # --weights FILE
     for alias, name in zoo.ALIASES.items():
         config = timm.get_pretrained_cfg(name)
         assert config is not None, alias
-        assert config.hf_hub_id or alias in bundled | of_files, alias
+        assert bool(config.hf_hub_id) == bool(zoo.figures()[alias].licence), alias
+        assert config.hf_hub_id or alias in bundled | set(zoo.FILES), alias
+
+
+@pytest.mark.parametrize("alias", ["lenet5", "mobilenetv3_small", "dino_small"])
+def test_the_figures_of_the_list_are_those_of_the_networks(alias):
+    assert model_figures.figures(alias) == zoo.figures()[alias]
+
+
+def test_lenet5_pads_the_pictures_of_mnist_with_black(tmp_path):
+    file = tmp_path / "mnist_cnn.pt"
+    torch.save(load(recipe("lenet5", weights="random")).module.state_dict(), file)
+    small, large = (load(recipe("lenet5", weights=str(file), input_size=(side, side))) for side in (28, 32))
+    assert small.preprocess.channels == 1
+    assert len(small.labels) == 10
+    picture = torch.zeros(1, 1, 32, 32)
+    picture[..., 2:-2, 2:-2] = torch.rand(28, 28)
+    normal = (picture - small.preprocess.mean[0]) / small.preprocess.std[0]
+    with torch.no_grad():
+        torch.testing.assert_close(small.module(normal[..., 2:-2, 2:-2]), large.module(normal))
+    with pytest.raises(UnsupportedError, match="does not take a 24x24 picture"):
+        models.plan(recipe("lenet5", weights="random", input_size=(24, 24)))
+
+
+def test_weights_that_no_hub_has_are_said_to_lie_elsewhere():
+    with pytest.raises(
+        WeightsError, match=r"--weights FILE \(github.com/khushbujpatel/lenet_mnist: mnist_cnn.pt\), or"
+    ):
+        models.plan(recipe("lenet5"))
+
+
+def test_googlenet_takes_torchvisions_file(tmp_path):
+    import torchvision
+
+    theirs = torchvision.models.googlenet(init_weights=False, aux_logits=True, transform_input=True).eval()
+    file = tmp_path / "googlenet-1378be20.pth"
+    torch.save(theirs.state_dict(), file)
+    made = load(recipe("googlenet", weights=str(file)))
+    assert made.preprocess.mean == (0.5, 0.5, 0.5)
+    pixels = torch.rand(1, 3, 224, 224)
+    usual = (pixels - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    with torch.no_grad():
+        torch.testing.assert_close(made.module((pixels - 0.5) / 0.5), theirs(usual), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+def test_torchvisions_networks_take_three_channels(name):
+    with pytest.raises(UnsupportedError, match="takes 3 channels, not 1"):
+        networks.create(name, None, in_chans=1)
 
 
 @pytest.mark.parametrize("name", ["vit_micro", "swin_micro"])
@@ -226,7 +276,8 @@ def test_unknown_models_offer_the_nearest():
         models.plan(recipe("timm:resnet81"))
     assert "resnet18" in caught.value.hint
     for name, instead in (
-        ("fasterrcnn_resnet50_fpn", "py:torchvision.models.detection:fasterrcnn_resnet50_fpn --weights FILE"),
+        ("fcos_resnet50_fpn", "py:torchvision.models.detection:fcos_resnet50_fpn --weights FILE"),
+        ("fasterrcnn_resnet50_fpn", "a detector of one stage: ssdlite"),
         ("deeplabv3_resnet50", "py:torchvision.models.segmentation:deeplabv3_resnet50 --weights FILE"),
         ("yolov8n", "def build(): return YOLO('yolov8n.pt').model"),
     ):
@@ -413,10 +464,10 @@ def test_a_file_without_a_state_dict_says_what_is_in_it(tmp_path, content, says)
 
 
 def test_weights_that_are_no_file_are_refused_before_a_model_is_made(tmp_path):
-    with pytest.raises(WeightsError, match="there is no weights file"):
+    with pytest.raises(MissingError, match="there is no weights file"):
         models.plan(recipe(weights=str(tmp_path / "none.pth")))
     (tmp_path / "best.pth").touch()
-    with pytest.raises(WeightsError, match="is a folder") as caught:
+    with pytest.raises(RequestError, match="is a folder") as caught:
         models.plan(recipe(weights=str(tmp_path)))
     assert caught.value.hint == f"--weights {tmp_path / 'best.pth'}"
 
@@ -451,7 +502,8 @@ def test_a_module_of_ones_own(tmp_path):
         ("py:nets:not_a_module", "returned str"),
         ("py:nets", "does not name a module and a function"),
         ("py:", "does not name a module and a function"),
-        ("py:tests/nets.py:tiny", "is a path"),
+        ("py:somewhere/nets.py:tiny", "there is no file somewhere/nets.py"),
+        ("py:tests/nets:tiny", "tests/nets is no file of Python code"),
         ("py:nets.tiny:f", "no module 'nets.tiny'"),
     ],
 )
@@ -461,10 +513,34 @@ def test_a_wrong_function_is_said(name, says):
     assert caught.value.hint
 
 
+NET = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))\n"
+
+
+@pytest.mark.parametrize("name", ["py:{stem}:build", "py:{stem}.py:build", "py:{folder}/{stem}.py:build"])
+def test_a_function_is_found_in_the_current_folder_and_by_its_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    stem = f"own_net_{abs(hash(name))}"
+    (tmp_path / f"{stem}.py").write_text(NET)
+    asked = recipe(name.format(stem=stem, folder=tmp_path), input_size=(8, 8))
+    planned = models.plan(asked)
+    assert planned.architecture == f"py:{stem}:build"  # the path does not go on
+    assert asked.folder_name == f"{stem}-build-tflite-fp32"
+    assert str(tmp_path) in (sys.path[-1], sys.path[0])
+    assert sys.path[0] != str(tmp_path)
+
+
+def test_a_file_whose_module_is_another_is_refused(tmp_path):
+    (tmp_path / "email.py").write_text(NET)
+    with pytest.raises(RequestError, match="another 'email' is imported: ") as caught:
+        models.plan(recipe(f"py:{tmp_path}/email.py:build"))
+    assert caught.value.hint.startswith("another name for ")
+
+
 def test_a_module_that_is_not_found_says_where_to_start(tmp_path):
     with pytest.raises(RequestError) as caught:
         models.plan(recipe("py:no_such_module:f"))
-    assert caught.value.hint.startswith("PYTHONPATH=. edgekit ...")
+    assert caught.value.hint.startswith("start edgekit in the folder that holds no_such_module, or name the file")
     with pytest.raises(RequestError) as caught:  # another package of that name comes first
         models.plan(recipe("py:email.no_such_module:f"))
     assert "'email' is " in caught.value.hint

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +75,49 @@ def test_a_wrong_recipe_says_where(tmp_path, text, says):
     with pytest.raises(RecipeError, match=says) as caught:
         load(path)
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ('model = "m"\n\n[quantise]\nscheme = "fp16"\n', "line 3: unknown field 'quantise'", "did you mean quantize"),
+        ('model = "m"\ntraget = "onnx"\n', "line 2: unknown field 'traget'", "did you mean target"),
+        (
+            'model = "m"\nscheme = 1\n[quantize]\nscheme = "fp16"\n',
+            "line 2: unknown field 'scheme'",
+            "did you mean scheme",
+        ),
+        ('model = "m"\ntarget = "tflite"\nzzz = 1\n', "line 3: unknown field 'zzz'", "export_recipes/README.md"),
+        ('model = "m"\ntarget = "tflite"\nsamples = "a"\n', "line 3: samples: Expected `int`", "export_recipes/"),
+        (
+            'model = "m"\ntarget = "tflite"\n[quantize]\nscheme = "int9"\n',
+            "line 4: quantize.scheme: Invalid enum value 'int9'",
+            "schemes: fp32",
+        ),
+        (
+            'model = "m"\ntarget = "tflite"\nquantize.scheme = "int9"\n',
+            "r.toml: quantize.scheme: Invalid",
+            "schemes: fp32",
+        ),
+    ],
+)
+def test_a_wrong_field_is_told_with_its_line_and_what_was_meant(tmp_path, text, says, hint):
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path / "r.toml")
+    assert says in caught.value.message
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_recipe_that_comes_with_edgekit_is_found_by_name_and_a_file_of_that_name_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = Path("mobilenetv2-tflite-int8.toml")
+    assert load(name).model == load(Path(name.stem)).model == "mobilenetv2"
+    name.write_text('model = "mine"\ntarget = "onnx"\n')
+    assert load(name).model == "mine"
+    with pytest.raises(RecipeError, match="there is no recipe mobilnetv2-tflite-int8") as caught:
+        load(Path("mobilnetv2-tflite-int8"))
+    assert "did you mean mobilenetv2-tflite-int8" in caught.value.hint
 
 
 def test_a_missing_recipe_is_a_request_error(tmp_path):

@@ -80,4 +80,4 @@ def test_what_the_manifest_has_no_path_for_must_be_named(then, tmp_path):
     done = CliRunner().invoke(command, [str(lost)])
     assert done.exit_code == 2
     assert "try: --calibration DIR" in done.output
-    assert CliRunner().invoke(command, [str(tmp_path / "nowhere")]).exit_code == 4
+    assert CliRunner().invoke(command, [str(tmp_path / "nowhere")]).exit_code == 2

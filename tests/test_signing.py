@@ -4,18 +4,22 @@ import json
 import random
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from conftest import GOLDEN, ROOT
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edgekit import signing
 from edgekit.cli.sign import sign as sign_command
 from edgekit.cli.verify import verify as verify_command
-from edgekit.errors import ArtifactError, RequestError
-from edgekit.signing import sign, verify
+from edgekit.errors import ArtifactError, HubError, MissingExtraError, RequestError
+from edgekit.signing import Authority, Identity, Key, sign
 
 pytestmark = pytest.mark.full
 TOOL = ROOT / ".venv-sign/bin/model_signing"
@@ -43,6 +47,10 @@ def bundle(tmp_path):
     for name in ("README.md", "bom.cdx.json", "provenance.json"):
         (folder / name).write_text(f"the {name} of a bundle\n")
     return folder
+
+
+def verify(folder, public, signature=None):
+    return signing.verify(folder, Key(public), signature)
 
 
 def tool(*arguments):
@@ -145,6 +153,99 @@ def test_what_is_no_key_is_said(bundle, pair, tmp_path):
             verify(bundle, key)
 
 
+def authority(folder, name):
+    """A key and its certificate, an authority's key having signed it; the authority's own certificate."""
+    files = {}
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"The authority of {name}")])
+    root = ec.generate_private_key(ec.SECP256R1())
+    private, _ = keys(folder, name, own := ec.generate_private_key(ec.SECP256R1()))
+    for part, subject, public in (
+        ("ca", issuer, root),
+        ("cert", x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), own),
+    ):
+        made = (
+            x509.CertificateBuilder(issuer, subject, public.public_key(), x509.random_serial_number())
+            .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+            .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=part == "ca", path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public.public_key()), critical=False)
+        )
+        if part == "cert":
+            digital = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
+            code = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
+            made = made.add_extension(digital, critical=True).add_extension(code, critical=False)
+        files[part] = folder / f"{name}-{part}.pem"
+        files[part].write_bytes(made.sign(root, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return private, files["cert"], files["ca"]
+
+
+@pytest.mark.skipif(not TOOL.exists(), reason="`make .venv-sign/.ready` installs model_signing")
+def test_a_certificate_signs_and_its_authority_is_asked_for(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(TOOL.parent), prepend=":")
+    key, certificate, ca = authority(tmp_path, "models@example.org")
+    stranger = authority(tmp_path, "stranger")
+    assert len(sign(bundle, key, certificate=certificate)) == 8
+    theirs = tmp_path / "theirs.sig"
+    options = ("--private_key", key, "--signing_certificate", certificate, "--certificate_chain", certificate)
+    code, said = tool(
+        "sign", "certificate", bundle, *options, "--signature", theirs, "--ignore-paths", bundle / "model.sig"
+    )
+    assert code == 0, said
+    for signature in (bundle / "model.sig", theirs):
+        code, said = tool("verify", "certificate", bundle, "--certificate_chain", ca, "--signature", signature)
+        assert code == 0, said
+        assert len(signing.verify(bundle, Authority((ca,)), signature)) == 8
+    with pytest.raises(ArtifactError, match="is not theirs: unable to get local issuer certificate"):
+        signing.verify(bundle, Authority((stranger[2],)))
+    with pytest.raises(RequestError, match="there is no file"):
+        signing.verify(bundle, Authority((tmp_path / "none.pem",)))
+    with pytest.raises(ArtifactError, match=r"no signature with a key.*--chain ca\.pem"):
+        verify(bundle, keys(tmp_path)[1])
+    with pytest.raises(RequestError, match="is not signed: The public key from the certificate does not match"):
+        sign(bundle, stranger[0], tmp_path / "none.sig", certificate=certificate)
+    assert not (tmp_path / "none.sig").exists()
+    (bundle / "README.md").write_text("other words\n")
+    with pytest.raises(ArtifactError, match=r"README\.md is not the file that was signed"):
+        signing.verify(bundle, Authority((ca,)))
+
+
+def test_an_account_is_asked_of_sigstore(bundle, pair, tmp_path, monkeypatch):
+    """Sigstore is not reached here: what the tool is asked is a copy of what it is told, and what it says becomes ours."""
+    asked = tmp_path / "asked"
+    (tmp_path / "model_signing").write_text(
+        f'#!/bin/sh\necho "$@" >>{asked}\necho "Go to the following link in a browser"\n'
+        'echo "Signing failed with error: Failed to refresh TUF metadata" >&2\nexit 1\n'
+    )
+    (tmp_path / "model_signing").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "https://example.com")
+    told = []
+    with pytest.raises(HubError, match=r"Sigstore is not reachable: Failed to refresh TUF metadata"):
+        sign(bundle, say=told.append)
+    assert told == ["Go to the following link in a browser"]
+    sign(bundle, pair[0])
+    with pytest.raises(HubError, match="needs a network"):
+        signing.verify(bundle, Identity("name@example.com", "https://accounts.example.com"))
+    first, second = asked.read_text().splitlines()
+    assert first.startswith("sign sigstore --use_ambient_credentials --ignore-paths=")
+    assert "--identity=name@example.com --identity_provider=https://accounts.example.com" in second
+
+
+def test_whose_signature_is_wanted_is_said_once(pair):
+    key = pair[1]
+    assert signing.trust() is None
+    assert signing.trust(key) == Key(key)
+    for asked in ({"key": key, "authorities": [key]}, {"key": key, "identity": "x", "issuer": "y"}, {"identity": "x"}):
+        with pytest.raises(RequestError, match=r"a signature is somebody's|an account is a name"):
+            signing.trust(**asked)
+
+
+def test_without_the_tool_its_installation_is_named(bundle, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingExtraError, match="uv tool install model-signing"):
+        sign(bundle)
+
+
 def test_the_commands(bundle, pair, tmp_path):
     private, public = map(str, pair)
     done = CliRunner().invoke(sign_command, [str(bundle), "--key", private])
@@ -154,10 +255,11 @@ def test_the_commands(bundle, pair, tmp_path):
     assert "signature  ok  8 files are those that the owner of" in done.output
     assert "answers    ok" in done.output  # of the artifact inside
     for arguments, code, words in (
+        ([str(bundle), "--key", public, "--chain", public], 2, "a signature is somebody's"),
         ([str(bundle / "tiny"), "--key", public], 4, "model.sig does not exist"),
-        ([str(bundle), "--signature", "x"], 2, "--signature wants the public key"),
-        ([str(tmp_path / "none"), "--key", public], 4, "does not exist"),
-        ([str(bundle), "--key", public, "--against", str(GOLDEN)], 2, "--key is about one folder"),
+        ([str(bundle), "--signature", "x"], 2, "--signature wants whoever signed"),
+        ([str(tmp_path / "none"), "--key", public], 2, "does not exist"),
+        ([str(bundle), "--key", public, "--against", str(GOLDEN)], 2, "a signature is of one folder"),
     ):
         done = CliRunner().invoke(verify_command, arguments)
         assert (done.exit_code, words in done.output) == (code, True), done.output

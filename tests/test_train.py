@@ -220,7 +220,7 @@ def test_a_damaged_run_is_refused(run, tmp_path):
     with pytest.raises(WeightsError, match=r"is not what run\.toml was written for"):
         loaded(copy)
     (copy / "run.toml").write_text(text.replace("schema = 1", "schema = 9"))
-    with pytest.raises(WeightsError, match=r"run\.toml: Invalid enum value 9"):
+    with pytest.raises(WeightsError, match=r"run\.toml: line \d+: schema: Invalid enum value 9"):
         loaded(copy)
 
 

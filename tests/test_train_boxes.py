@@ -11,10 +11,11 @@ from resumed import check_goes_on
 from edgekit import models
 from edgekit.cli import main
 from edgekit.data.boxes import open_boxes
-from edgekit.errors import RequestError, UnsupportedError
+from edgekit.errors import RequestError, UnsupportedError, WeightsError
 from edgekit.models import trained
 from edgekit.models.anchored import SsdLite
 from edgekit.models.yolox import YoloX
+from edgekit.pipeline import export
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 from edgekit.tasks import Detection
@@ -127,9 +128,22 @@ def test_a_detector_learns_and_is_a_model(run):
     assert "mAP" in (run / "curve.svg").read_text()
 
 
+def test_the_task_of_a_run_is_known_before_it_is_loaded(run):
+    for recipe in (Recipe(str(run), target="onnx"), Recipe("yolox_micro", target="onnx", weights=str(run))):
+        assert models.plan(recipe).task == "detection"
+    assert models.plan(Recipe("mobilenetv2", target="onnx", weights="random")).task == "classification"
+
+
 def test_a_trained_detector_exports(run, tmp_path):
     done = CliRunner().invoke(main, ["export", str(run), "--target", "onnx", "-o", str(tmp_path / "made")])
     assert done.exit_code == 0, done.output
+
+
+def test_a_run_that_learned_nothing_yet_is_told_to_train_on(run, monkeypatch, tmp_path):
+    """Not to look for weights, which a run has."""
+    monkeypatch.setattr("edgekit.parity.Spread.varies", property(lambda _: False))
+    with pytest.raises(WeightsError, match=r"pictures the same answer.*edgekit train for more epochs"):
+        export(Recipe(str(run), target="torch"), tmp_path / "made")
 
 
 def test_a_killed_run_of_boxes_goes_on_to_the_bit(things, run, tmp_path):
@@ -140,7 +154,14 @@ def test_a_killed_run_of_boxes_goes_on_to_the_bit(things, run, tmp_path):
     ("changes", "message"),
     [
         ({"qat": True, "weights": "auto"}, "--qat is for classifiers, and --data holds boxes"),
-        ({"model": "unet_micro"}, "the task detection wants boxes"),
+        (
+            {"model": "unet_micro"},
+            "unet_micro is made for segmentation, and --data holds boxes .*a detector: .*or --data that holds masks",
+        ),
+        (
+            {"model": "mobilenetv2"},
+            r"mobilenetv2 is made for classification, .* \(.*a detector: yolox_nano, yolox_micro",
+        ),
     ],
 )
 def test_what_cannot_be_meant_of_boxes(things, tmp_path, changes, message):

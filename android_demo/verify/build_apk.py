@@ -7,23 +7,23 @@ with a key of this checkout. What is checked stands in `check`.
 """
 
 import shutil
-import struct
 import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from toolchain import CACHE, apksigner, jdk, say
+
+from edgekit.android.doctor import PAGE
+from edgekit.android.package import read as package_of
 
 VERIFY = Path(__file__).resolve().parent
 APP = VERIFY.parent / "app"
 OUT = VERIFY.parents[1] / "build" / "android"
 RESOURCES = VERIFY / "resources" / "target"
 ABIS = ("arm64-v8a", "x86_64")
-PAGE = 16384
 # flavour -> the AARs in it, and the size it must stay under, bytes: of one CPU's libraries, of all
 FLAVOURS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "tflite": (("tensorflow-lite", "tensorflow-lite-api"), 15_000_000, 30_000_000),
@@ -191,13 +191,13 @@ def check(apk: Path, flavour: str, rules: Path) -> None:
             raise SystemExit(f"error: {apk.name} has {size / 1e6:.1f} MB for {what}, more than {limit / 1e6:.0f}")
     each = ", ".join(f"{size / 1e6:.1f} MB with {abi} alone" for abi, size in sizes.items())
     say(f"{apk.relative_to(OUT.parents[1])}: {apk.stat().st_size / 1e6:.1f} MB; {each}")
-    for name, offset, segments in libraries_of(apk):
-        if offset is not None and offset % PAGE:
-            raise SystemExit(f"error: {name} does not begin on a page of 16 KB")
-        if min(segments) < PAGE:
-            if Path(name).name != SMALL_PAGES:
-                raise SystemExit(f"error: {name} is linked for pages of {min(segments)} bytes, not 16 KB")
-            say(f"  {name} is linked for pages of 4 KB: not for phones with pages of 16 KB")
+    for library in package_of(apk).libraries:
+        if library.begins is not None and library.begins % PAGE:
+            raise SystemExit(f"error: {library.path} does not begin on a page of 16 KB")
+        if library.page < PAGE:
+            if library.name != SMALL_PAGES:
+                raise SystemExit(f"error: {library.path} is linked for pages of {library.page} bytes, not 16 KB")
+            say(f"  {library.path} is linked for pages of 4 KB: not for phones with pages of 16 KB")
     for line in aapt2("dump", "badging", apk).splitlines():
         if line.startswith(
             ("package:", "sdkVersion", "minSdkVersion", "targetSdkVersion", "native-code", "launchable")
@@ -210,25 +210,6 @@ def size_for(apk: Path, abi: str) -> int:
     with zipfile.ZipFile(apk) as inside:
         others = [e for e in inside.infolist() if e.filename.startswith("lib/") and f"/{abi}/" not in e.filename]
         return apk.stat().st_size - sum(e.compress_size for e in others)
-
-
-def libraries_of(apk: Path) -> Iterator[tuple[str, int | None, list[int]]]:
-    """Name; where its bytes begin, if they are stored as they are; alignment of its ELF's loaded segments."""
-    with zipfile.ZipFile(apk) as inside, apk.open("rb") as raw:
-        for entry in inside.infolist():
-            if not entry.filename.endswith(".so"):
-                continue
-            raw.seek(entry.header_offset + 26)
-            name, extra = struct.unpack("<HH", raw.read(4))
-            begins = entry.header_offset + 30 + name + extra
-            elf = inside.read(entry)  # 64 bits: both ABIs are
-            start = struct.unpack_from("<Q", elf, 32)[0]
-            size, count = struct.unpack_from("<HH", elf, 54)
-            headers = [start + i * size for i in range(count)]
-            aligned = [
-                struct.unpack_from("<Q", elf, h + 48)[0] for h in headers if struct.unpack_from("<I", elf, h)[0] == 1
-            ]
-            yield entry.filename, begins if entry.compress_type == zipfile.ZIP_STORED else None, aligned
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from edgekit.zoo import BUNDLED
 MODELS = CACHE / "models"
 APP = Path(__file__).resolve().parents[1]
 OF_THE_APP = (
+    ("yolox_micro", "bundled", "tflite", "int8-static"),  # what the app shows first
     ("mobilenetv2", "bundled", "tflite", "int8-static"),
     ("unet_micro", "bundled", "onnx", "fp32"),  # the cheapest to export
 )

@@ -3,30 +3,41 @@
 import click
 
 from edgekit import __version__
-from edgekit.cli.android import android
-from edgekit.cli.bench import bench
-from edgekit.cli.bundle import bundle
-from edgekit.cli.evaluate import evaluate
-from edgekit.cli.export import export
-from edgekit.cli.gate import gate
-from edgekit.cli.history import history
-from edgekit.cli.hub import hub
-from edgekit.cli.inspect import inspect
-from edgekit.cli.machine import doctor, list_
 from edgekit.cli.output import Program
-from edgekit.cli.predict import predict
-from edgekit.cli.prune import prune
-from edgekit.cli.report import report
-from edgekit.cli.reproduce import reproduce
-from edgekit.cli.sign import sign
-from edgekit.cli.train import train
-from edgekit.cli.verify import verify
 
 __all__ = ["main"]
 
+# command -> where it is, in the order of work
+COMMANDS = {
+    "export": "export:export",
+    "train": "train:train",
+    "prune": "prune:prune",
+    "predict": "predict:predict",
+    "bench": "bench:bench",
+    "benchmark": "benchmark:benchmark",
+    "eval": "evaluate:evaluate",
+    "gate": "gate:gate",
+    "history": "history:history",
+    "report": "report:report",
+    "inspect": "inspect:inspect",
+    "verify": "verify:verify",
+    "reproduce": "reproduce:reproduce",
+    "bundle": "bundle:bundle",
+    "sign": "sign:sign",
+    "hub": "hub:hub",
+    "android": "android:android",
+    "list": "machine:list_",
+    "doctor": "machine:doctor",
+    "completion": "completion:completion",
+}
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, message="edgekit %(version)s")
+
+@click.group(
+    cls=Program,
+    homes=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="edgekit %(version)s")
 def main() -> None:
     """Take a PyTorch image model to the device: export, quantize, prove, measure.
 
@@ -36,26 +47,3 @@ def main() -> None:
       edgekit predict build/mobilenetv2-tflite-int8 photo.jpg
       edgekit bench build/mobilenetv2-tflite-int8 build/mobilenetv2-tflite-fp32
     """
-
-
-for command in (
-    export,
-    train,
-    prune,
-    predict,
-    bench,
-    evaluate,
-    gate,
-    history,
-    report,
-    inspect,
-    verify,
-    reproduce,
-    bundle,
-    sign,
-    hub,
-    android,
-    list_,
-    doctor,
-):
-    main.add_command(command)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from edgekit.runs import Run
 
 
+DEFAULT_RUNS = "build/runs.jsonl"
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`1,2,4`"""
 
@@ -67,9 +70,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 )
 @click.option("--reference", is_flag=True, help="Time a fixed computation too: edgekit history compares days by it.")
 @click.option("--profile", is_flag=True, help="Time by operator, where the runtime tells.")
-@click.option(
-    "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the runs to it."
-)
+@click.option("-o", "--output", default=DEFAULT_RUNS, show_default=True, metavar="FILE", help="Append the runs to it.")
 @click.option("--no-save", is_flag=True, help="Append them nowhere.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values on stdout instead of the table.")
 @interpreter_option
@@ -134,15 +135,20 @@ def bench(
     if save:
         runs.append(save, found.runs)
     if as_csv:
-        talk.result(_csv(rows), None)
+        talk.result(_csv(rows), None, verbatim=True)
     else:
-        talk.result("\n\n".join(map(_told, found.of_files)), _document(found, rows, save))
+        talk.result(
+            "\n\n".join(_told(session, verbose=talk.verbose) for session in found.of_files),
+            _document(found, rows, save),
+        )
     if found.cut:
         kept = f", and {save} keeps it" if save else ""
         talk.warn(f"interrupted; this is what was measured until then{kept}")
         return INTERRUPTED
     if save:
         talk.detail(f"appended to {save}")
+        if not as_csv:
+            talk.next(["edgekit", "report", *([save] if output != DEFAULT_RUNS else [])])
     return found.failures[0].exit_code if found.failures else 0
 
 
@@ -157,22 +163,26 @@ def _document(found: "Measured", rows: Sequence["Row"], save: Path | None) -> di
     }
 
 
-def _told(session: "Sequence[Run]") -> str:
+def _told(session: "Sequence[Run]", *, verbose: bool) -> str:
     """A table, what failed, how it came about, and what it comes to."""
     from edgekit.benchmarking import summary
 
     good = [run for run in session if run.measured]
-    lines = [_text(summary.rows(good))] if good else []
+    lines = [_text(summary.rows(good), verbose=verbose)] if good else []
     lines += [f"{row.name}  failed: {row.error}" for row in summary.rows(session) if row.error]
     if good:
-        lines.append(summary.how(good))
+        runtimes = sorted({row.runtime for row in summary.rows(good)})
+        lines.append(summary.how(good) + (f", in {runtimes[0]}" if len(runtimes) == 1 else ""))
     if len(good) > 1:
         lines.append(summary.verdict(good))
     return "\n".join(lines)
 
 
-def _text(rows: Sequence["Row"]) -> str:
-    """The table, with the columns of which something is known."""
+DETAILS = ("first", "wall", "p90", "p99")  # columns of -v, where there is a CPU time
+
+
+def _text(rows: Sequence["Row"], *, verbose: bool) -> str:
+    """The table, with the columns of which something is known and differs."""
 
     def ms(value: float | None, digits: int = 2) -> str:
         return "" if value is None else f"{value:.{digits}f} ms"
@@ -180,7 +190,7 @@ def _text(rows: Sequence["Row"]) -> str:
     first = rows[0]
     cells: dict[str, Callable[[Row], str]] = {
         "artifact": lambda row: row.name,
-        "runtime": lambda row: row.runtime,
+        "runtime": lambda row: row.runtime if verbose or len({row.runtime for row in rows}) > 1 else "",
         "size": lambda row: megabytes(row.bytes),
         "memory": lambda row: "" if row.memory_bytes is None else megabytes(row.memory_bytes),
         "load": lambda row: ms(row.load_ms, 1),
@@ -195,11 +205,12 @@ def _text(rows: Sequence["Row"]) -> str:
     }
     if any(row.time_ratio for row in rows):
         clock = "wall" if first.cpu_ms is None else "CPU"
-        cells[f"{clock} / {first.name}"] = lambda row: "1" if row is first else str(row.time_ratio or "")
+        cells[f"{clock} ratio"] = lambda row: "1" if row is first else str(row.time_ratio or "")
     elif len(rows) > 1 and first.instructions:
-        cells[f"/ {first.name}"] = lambda row: "1" if row is first else f"{row.instructions_ratio or 0:.3f}"
+        cells["ratio"] = lambda row: "1" if row is first else f"{row.instructions_ratio or 0:.3f}"
     columns = {name: [cell(row) for row in rows] for name, cell in cells.items()}
-    columns = {name: column for name, column in columns.items() if any(column)}
+    hidden = () if verbose or not any(columns["CPU"]) else DETAILS
+    columns = {name: column for name, column in columns.items() if any(column) and name not in hidden}
     return table(list(zip(*columns.values(), strict=True)), header=tuple(columns))
 
 

@@ -137,6 +137,8 @@ def evaluate(
     if sheet:
         said += f"\n{sheet} {_drawn(found, pictures, sheet)}"
     talk.result(said, _document(found, max_drop / 100))
+    if not no_save:
+        talk.next(["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
     return 0
 
 

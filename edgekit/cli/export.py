@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.output import Talk, common, megabytes, table
-from edgekit.errors import RecipeError
+from edgekit.errors import EdgekitError, RecipeError
 
 if TYPE_CHECKING:
     from edgekit.recipe import Recipe
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMES = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`224` or `224x192` (height x width)."""
 
     name = "size"
@@ -29,7 +29,7 @@ class Size(click.ParamType[tuple[int, int]]):
         return int(parts[0]), int(parts[-1])
 
 
-class Triple(click.ParamType[tuple[float, ...]]):
+class Triple(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     """`0.5` or `0.485,0.456,0.406`."""
 
     name = "rgb"
@@ -56,14 +56,14 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(short_help="Turn a model into a file for a device, and prove it.")
+@click.command(short_help="Turn a model into a file, and prove it.")
 @click.argument("model")
 @click.option(
     "--target",
     "targets",
     multiple=True,
     metavar="NAME",
-    help="tflite, onnx, openvino or torch; repeatable.  [default: tflite]",
+    help="tflite, onnx, openvino, torch; several with commas; all: every one but torch.  [default: tflite]",
 )
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
@@ -131,6 +131,8 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Crop the middle, or show the whole picture: squashed, or with bars.",
 )
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey pictures.  [default: 3]")
+@click.option("--frames", type=int, metavar="N", help="The model takes clips of so many frames, [n, 3, t, h, w].")
+@click.option("--frame-rate", type=float, metavar="R", help="How many of a clip's frames are a second.")
 @click.option(
     "--channel-order",
     type=click.Choice(["rgb", "bgr"]),
@@ -173,22 +175,25 @@ def export(
     """Turn MODEL into a file for a device, and prove that it answers alike.
 
     MODEL is a name from `edgekit list models`, timm:NAME, smp:NET/ENCODER, py:package.module:function, a folder of
-    `edgekit train`, or a recipe file (.toml).
+    `edgekit train`, or a recipe: a file (.toml), or a name from `edgekit list recipes`.
 
     \b
     Examples:
       edgekit export mobilenetv2 --int8 --target tflite
       edgekit export efficientnet_lite0 --int8 --calibration my_photos/
+      edgekit export mobilenetv2 --int8 --target all
       edgekit export timm:resnet18 --fp16 --dry-run
       edgekit export timm:vit_small_patch14_dinov2 --int8
       edgekit export py:nets:unet --task segmentation --labels roads.txt --int8
       edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
-      edgekit export export_recipes/mobilenetv2-tflite-int8.toml
+      edgekit export mobilenetv2-tflite-int8
     """
+    from edgekit import registry
     from edgekit.recipe import one_scheme
 
     scheme = one_scheme(int8, fp16, scheme)
-    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in dict.fromkeys(targets) or (None,)]
+    names = registry.targets_named(targets) or (None,)
+    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in names]
     if output is not None and len(recipes) > 1:
         raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
     if output is not None and not (output and Path(output).absolute().name):
@@ -206,12 +211,25 @@ def export(
     from edgekit.devices import host
 
     cpu, make = for_cpu or host.cpu_class(), _intend if dry_run else _make
-    documents = [make(talk, recipe, out, cpu) for recipe in recipes]
+    documents, failures = [], []
+    for recipe in recipes:
+        try:
+            documents.append(make(talk, recipe, out, cpu))
+        except EdgekitError as error:
+            if len(recipes) == 1:
+                raise
+            talk.warn(f"{recipe.target}: {error}")  # the other targets do not depend on it
+            failures.append(error)
+            documents.append({"target": recipe.target, "error": error.message, "hint": error.hint, "missed": []})
     if talk.json:
-        talk.result("", documents[0] if len(documents) == 1 else documents)
+        talk.result("", documents)
+    elif not dry_run:
+        talk.next(["edgekit", "bench", *(d["artifact"] for d in documents)])
     against = [(line, d.get("artifact")) for d in documents for line in d["missed"] if strict]
     for line, folder in against:
         talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
+    if failures:
+        return failures[0].exit_code
     return 1 if against else 0
 
 
@@ -228,14 +246,25 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
         ("weights", f"{known.choice.source}: {known.choice.why}"),
         ("scheme", f"{quantize.scheme}: {intent.reason}"),
         ("pictures", intent.pictures),
-        ("input", f"{intent.recipe.input_type} {known.preprocess.input_size}"),
+        ("input", f"{intent.recipe.input_type} {'x'.join(map(str, known.preprocess.extent))}"),
         ("output", str(intent.out)),
     ]
     advice = schemes.advise(known.family, known.architecture, recipe.target, quantize.scheme, cpu, task)
     missed = _reservations(advice, quantize.int8_for, cpu)
     if not talk.json:
         talk.result(table([*rows, *(("but", line) for line in missed)]), None)
-    return dict(rows) | {"missed": missed}
+    return {
+        "model": recipe.model,
+        "architecture": known.architecture,
+        "target": recipe.target,
+        "task": task or None,
+        "weights": {"source": known.choice.source, "why": known.choice.why},
+        "scheme": {"name": quantize.scheme, "why": intent.reason},
+        "pictures": intent.pictures,
+        "input": {"dtype": intent.recipe.input_type, "size": known.preprocess.input_size},
+        "output": str(intent.out),
+        "missed": missed,
+    }
 
 
 def _make(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str, Any]:
@@ -243,7 +272,7 @@ def _make(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str,
 
     talk.say(f"exporting {recipe.model} to {recipe.target}")
     talk.detail(f"recipe digest {recipe.digest()}")
-    return _report(talk, pipeline.export(recipe, out, say=talk.say), cpu)
+    return _report(talk, recipe, pipeline.export(recipe, out, say=talk.say), cpu)
 
 
 def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
@@ -252,21 +281,20 @@ def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
     from edgekit.recipe import dump
 
     if talk.json:
-        documents = [msgspec.to_builtins(r) for r in recipes]
-        talk.result("", documents[0] if len(documents) == 1 else documents)
+        talk.result("", [msgspec.to_builtins(r) for r in recipes])
     elif len(recipes) > 1:
         raise RecipeError("a recipe file has one target", hint="print one --target at a time, or use --json")
     else:
-        talk.result(dump(recipes[0]).rstrip("\n"), None)
+        talk.result(dump(recipes[0]).rstrip("\n"), None, verbatim=True)
 
 
 def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]) -> Any:
     """The recipe that the arguments equal."""
     import msgspec
 
-    from edgekit.recipe import Recipe, amended, load
+    from edgekit.recipe import Recipe, amended, load, shipped
 
-    if model.endswith(".toml"):
+    if model.endswith(".toml") or (model in shipped() and not Path(model).exists()):
         if recipe_file:
             raise RecipeError(f"two recipes: {model} and {recipe_file}", hint="name one of them")
         base = load(Path(model))
@@ -289,22 +317,31 @@ def _reservations(advice: "Advice | None", int8_for: str, cpu: str) -> list[str]
     return [*([advice.text] if advice else []), *([overflows] if (int8_for, cpu) == ("vnni", "x86") else [])]
 
 
-def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
-    """Print what was made; return the same as data."""
+def _report(talk: Talk, recipe: "Recipe", artifact: Any, cpu: str) -> dict[str, Any]:
+    """Print what was made, but for what was said meanwhile; return all as data."""
     import msgspec
 
-    from edgekit import parity, schemes
+    from edgekit import parity, schemes, zoo
     from edgekit.readme import answers
     from edgekit.tasks import caution, name_of
 
     m = artifact.manifest
     size = artifact.model_bytes
-    lines = [
-        f"{artifact.model_file}  {megabytes(size)}",
-        f"  {m.scheme}: {m.scheme_reason}",
-        f"  proof: {parity.describe(m.proof)}",
-        f"  {f'knows {m.weights.knows}' if m.labels else answers(m)}; weights: {m.weights.source} ({m.weights.why})",
+    knows = f"knows {m.weights.knows}" if m.labels else answers(m)
+    told = [
+        f"scheme: {m.scheme} ({m.scheme_reason})",
+        f"weights: {m.weights.source} ({m.weights.why})",
+        *m.notes,
+        *([f"golden.npz holds {m.golden.words}"] if m.golden.own else []),
     ]
+    lines = [f"{artifact.model_file}  {megabytes(size)}", f"  proof: {parity.describe(m.proof)}"]
+    known = zoo.figures().get(recipe.model)
+    if (
+        recipe.weights == "auto" and m.weights.source == "bundled" and known and known.licence
+    ):  # the hub has better ones
+        lines.insert(0, f"careful: it {knows} and nothing else; --weights imagenet takes ImageNet's, with a network")
+    else:
+        lines.append(f"  {knows}")
     missed = []
     if m.proof.advisory:
         if m.weights.source == "random":
@@ -317,9 +354,7 @@ def _report(talk: Talk, artifact: Any, cpu: str) -> dict[str, Any]:
     advice = schemes.advise(m.family, m.architecture, m.target, m.scheme, cpu, name_of(m.task))
     missed += _reservations(advice, m.recipe["quantize"]["int8_for"], cpu)
     lines += [f"  {line}" for line in missed]
-    lines += [f"  {note}" for note in m.notes if not any(note in line for line in missed)]
-    if m.golden.own:
-        lines.append(f"  golden.npz holds {m.golden.words}")
+    lines += [f"  {line}" for line in talk.unsaid(told) if not any(line in other for other in missed)]
     talk.detail(f"weights sha256 {m.weights.sha256}")
     talk.detail(f"made with {', '.join(f'{k} {v}' for k, v in m.made_with.items())}")
     if not talk.json:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgekit.gating.judging import Judge
 
 
-@click.command(short_help="Exit 1 where a file is slower, larger or worse.")
+@click.command(short_help="Fail where a file is slower or worse.")
 @click.argument("candidate", metavar="CANDIDATE")
 @click.option("--baseline", required=True, metavar="B", help="ARTIFACT, FILE, git:REF:PATH, or a .json of numbers.")
 @click.option(
@@ -141,10 +141,11 @@ def _tell(talk: Talk, verdict: "Verdict", *, strict: bool) -> None:
 
     from edgekit.gating import rendering
 
-    text = table(rendering.rows(verdict), header=rendering.HEADER)
+    text = table(rendering.rows(verdict, talk.verbose), header=rendering.header(talk.verbose))
     document: dict[str, Any] = msgspec.to_builtins(verdict)
     document |= {"outcome": verdict.outcome, "exit_code": verdict.exit_code(strict=strict)}
-    talk.result(f"{text}\n{verdict.where}\n{rendering.sentence(verdict)}", document)
+    why = [f"{line}\n" for line in rendering.reasons(verdict, talk.verbose)]
+    talk.result(f"{text}\n{''.join(why)}{verdict.where}\n{rendering.sentence(verdict)}", document)
 
 
 def _update(talk: Talk, judge: "Judge", where: str, source: str | None, *, times: bool, strict: bool) -> int:

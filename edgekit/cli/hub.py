@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from edgekit.cli.output import Talk, common
+from edgekit.cli.usage import Group
 
 
-@click.group(short_help="Artifacts on the Hugging Face hub.")
+@click.group(cls=Group, short_help="Artifacts on the Hugging Face hub.")
 def hub() -> None:
     """Publish an artifact on the Hugging Face hub, and fetch one from there.
 
@@ -42,7 +43,8 @@ def push(talk: Talk, artifact: str, repository: str, private: bool, revision: st
     pushed = publish(artifact, repository, accuracy(talk, artifact, runs), private=private, revision=revision)
     document = {"url": pushed.url, "commit": pushed.commit, "bytes": pushed.bytes, "files": pushed.files}
     size = f"{len(pushed.files)} files, {pushed.bytes / 1e6:.2f} MB, commit {pushed.commit[:12]}"
-    talk.result(f"{pushed.url}\n  {size}\nnext: edgekit hub pull {repository}", document)
+    talk.result(f"{pushed.url}\n  {size}", document)
+    talk.next(["edgekit", "hub", "pull", repository], timed=False)
     return 0
 
 
@@ -72,8 +74,8 @@ def pull(talk: Talk, repository: str, output: str | None, revision: str | None) 
         "scheme": found.manifest.scheme,
     }
     talk.result(
-        f"{found.folder}  {found.manifest.model} for {found.target}, {found.manifest.scheme}, commit {pulled.commit[:12]}\n"
-        f"next: edgekit verify {found.folder}",
+        f"{found.folder}  {found.manifest.title} for {found.target}, {found.manifest.scheme}, commit {pulled.commit[:12]}",
         document,
     )
+    talk.next(["edgekit", "verify", found.folder], timed=False)
     return 0

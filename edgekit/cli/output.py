@@ -3,19 +3,24 @@
 import contextlib
 import errno
 import functools
+import importlib
 import io
 import json
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from edgekit.cli import terminal, usage
+from edgekit.cli.work import Work, duration
 from edgekit.errors import EdgekitError, OutputError, RequestError
 from edgekit.harmless import harmless
 from edgekit_vision import refuse_strangers
@@ -44,27 +49,43 @@ class Stop:
 STOP = Stop()
 
 
-class Program(click.Group):
+class Program(usage.Group):
     """All commands: SIGTERM ends them as orderly as Ctrl-C, at whatever moment it comes, and an output that takes nothing is
-    an error like others."""
+    an error like others. `homes` says where each command is: it is imported when it is asked for."""
+
+    def __init__(self, *args: Any, homes: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.homes = homes
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of work, which click would sort."""
-        return list(self.commands)
+        return list(dict.fromkeys([*self.homes, *self.commands]))
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.homes and cmd_name not in self.commands:
+            module, _, name = self.homes[cmd_name].partition(":")
+            self.add_command(getattr(importlib.import_module(f"edgekit.cli.{module}"), name))
+        return super().get_command(ctx, cmd_name)
+
+    def main(self, args: Sequence[str] | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         refuse_strangers()
+        words = list(sys.argv[1:] if args is None else args)
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:  # what runs in the background of a script ignores Ctrl-C
                 signal.signal(number, STOP)
         _open_streams()
         try:
-            code = super().main(
-                *args, **kwargs | {"standalone_mode": False}
-            )  # click's own would end with "Aborted!" and 1
-        except click.ClickException as error:
+            # click's own standalone mode would end with "Aborted!" and 1
+            code = super().main(words, **kwargs | {"standalone_mode": False, "prog_name": "edgekit"})
+        except usage.HELPED as error:
             error.show()
             sys.exit(error.exit_code)
+        except click.ClickException as error:
+            fail(usage.explained(error), as_json="--json" in words)
+        except EdgekitError as error:  # of a word that is no command; or the command's own, with --debug
+            if "--debug" in words:
+                raise
+            fail(error, as_json="--json" in words)
         except (KeyboardInterrupt, click.Abort):  # before the command begins, or when it is done
             interrupted()
         except OSError as error:
@@ -76,6 +97,24 @@ class Program(click.Group):
         sys.exit(code)  # of --help and --version, which alone come back
 
 
+class Steps:
+    """The steps of long work, as the library says them (`say`), and how much of the step at work is done (`say.share`)."""
+
+    def __init__(self, work: Work, *, quiet: bool) -> None:
+        self.work, self.quiet = work, quiet
+        self.said: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        STOP.check()
+        if not self.quiet:
+            self.said.add(line)
+            self.work.step(harmless(f"  {line}"))
+
+    def share(self, done: float) -> None:
+        STOP.check()
+        self.work.share(done)
+
+
 @dataclass
 class Talk:
     """Results go to stdout, talk to stderr; with --json stdout is one JSON document only."""
@@ -85,50 +124,71 @@ class Talk:
     json: bool = False
     debug: bool = False
 
-    def say(self, line: str) -> None:
-        """A step of long work."""
-        STOP.check()
-        if not self.quiet:
-            echo(f"  {line}", err=True)
+    def __post_init__(self) -> None:
+        self.work = Work(lambda line: echo(line, err=True))
+        self.say = Steps(self.work, quiet=self.quiet)
 
     def detail(self, line: str) -> None:
         if self.verbose and not self.quiet:
-            echo(f"  {line}", err=True)
+            self.work.line(harmless(f"  {line}"))
 
     def warn(self, line: str) -> None:
-        echo(f"warning: {line}", err=True)
+        self.work.line(harmless(f"warning: {line}"))
 
-    def result(self, lines: str, document: Any) -> None:
+    def result(self, lines: str, document: Any, *, verbatim: bool = False) -> None:
+        """The answer, for people or as data. `verbatim`: what a program may read, CSV or TOML."""
+        self.work.end()
         if self.json:
-            echo(json.dumps(document, indent=2))
+            echo(json.dumps(document, indent=2), verbatim=True)
         elif lines:
-            echo(lines)
+            echo(lines, verbatim=verbatim)
+
+    def unsaid(self, lines: Sequence[str]) -> list[str]:
+        """Those that were not said as a step: nothing is said twice."""
+        return [line for line in lines if line not in self.say.said]
+
+    def next(self, command: Sequence[str | Path], *, timed: bool = True) -> None:
+        """The last word of long work to people: how long it took, and one command to go on with."""
+        self.work.end()
+        if not (self.json or self.quiet):
+            took = f"took {duration(self.work.elapsed)}\n" if timed else ""
+            echo(f"{took}next: {shlex.join(map(str, command))}")
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """However it ends, no clock goes on."""
+        try:
+            yield
+        finally:
+            self.work.end()
 
     @contextmanager
     def progress(self, total: int, what: str, unit: str = "rounds") -> Iterator[Callable[[], None]]:
-        """A progress bar on a terminal, one plain line elsewhere; yields the function that moves it on."""
-        if self.quiet or sys.stderr is None or not sys.stderr.isatty():
-            self.say(f"{what} ({total:,} {unit})")
+        """A bar with the time left on a terminal, one plain line elsewhere; yields the function that moves it on."""
+        if self.quiet:
             yield STOP.check
             return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
+        with self.work.counted(total, what, unit) as advance:
 
             def tick() -> None:
                 STOP.check()
-                bar.advance(task)
+                advance()
 
             yield tick
 
 
-def echo(text: str, *, err: bool = False) -> None:
-    """Everything that is shown goes through here: what files say must not steer the terminal. Raises OutputError."""
+def echo(text: str, *, err: bool = False, verbatim: bool = False) -> None:
+    """Everything that is shown goes through here: what files say must not steer the terminal, and what people read fits it.
+    Raises OutputError."""
     if not err and sys.stdout is None:
         raise OutputError("cannot write the answer: standard output is closed", hint="send it somewhere: > answer.txt")
-    click.echo(harmless(text), err=err)  # noqa: TID251
+    text = harmless(text)
+    if not verbatim:
+        if width := terminal.columns(err=err):
+            text = terminal.fitted(text, width)
+        if terminal.colourful(err=err):
+            text = terminal.painted(text)
+    click.echo(text, err=err)  # noqa: TID251
 
 
 def fail(error: EdgekitError, *, as_json: bool = False) -> NoReturn:
@@ -138,7 +198,8 @@ def fail(error: EdgekitError, *, as_json: bool = False) -> NoReturn:
         if error.hint:
             echo(f"  try: {error.hint}", err=True)
     if as_json:
-        echo(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
+        told = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        echo(json.dumps(told), verbatim=True)
     sys.exit(error.exit_code)
 
 
@@ -188,8 +249,11 @@ def common(function: F) -> F:
     @functools.wraps(function)
     def wrapper(*args: Any, quiet: bool, verbose: bool, as_json: bool, debug: bool, **kwargs: Any) -> None:
         talk = Talk(quiet, verbose, as_json, debug)
+        from edgekit.extras import needs
+
         try:
-            code = function(talk, *args, **kwargs)
+            with talk.working(), needs():
+                code = function(talk, *args, **kwargs)
         except EdgekitError as error:
             if debug:
                 raise
@@ -207,14 +271,12 @@ def common(function: F) -> F:
 
 
 def table(rows: Sequence[tuple[str, ...]], *, header: tuple[str, ...] | None = None, indent: str = "") -> str:
-    """Columns padded to their widest cell; "" of no rows."""
+    """Columns padded to their widest cell, folded where a terminal is narrower; "" of no rows."""
     if not rows:
         return ""
     lines = [tuple(cell.replace("\n", "\\n") for cell in line) for line in ([header, *rows] if header else rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        indent + "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    widths = terminal.widths(lines, len(indent), terminal.columns())
+    return "\n".join(indent + part for line in lines for part in terminal.folded(line, widths))
 
 
 def megabytes(size: int) -> str:

@@ -1,21 +1,24 @@
 """edgekit predict"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgekit.cli import predictions
+from edgekit.cli import listing, predictions
 from edgekit.cli.artifacts import check_interpreter, load
 from edgekit.cli.options import on_option, runtime_options, timeout_option
-from edgekit.cli.output import Talk, common, echo
-from edgekit.errors import DataError
+from edgekit.cli.output import Talk, common
+from edgekit.errors import RequestError
 
 
 @click.command(short_help="The exported file answers pictures.")
 @click.argument("artifact")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("-k", "--top", type=click.IntRange(1), default=5, show_default=True, help="How many answers to show.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR...")
+@click.option(
+    "-k", "--top", type=click.IntRange(1), help="How many answers to show.  [default: 5; of several pictures 1]"
+)
 @click.option("--gallery", metavar="DIR", help="Embeddings: show the most similar pictures of this folder.")
 @click.option("--draw", metavar="PNG", help="Masks, boxes: the picture with them; of several pictures, a folder.")
 @click.option(
@@ -26,6 +29,9 @@ from edgekit.errors import DataError
 )
 @click.option("--mask", metavar="PNG", help="Masks: the number of a label for each pixel, with a palette.")
 @click.option("-o", "--output", metavar="NPZ", help="Embeddings, raw answers: write the numbers; of several, a folder.")
+@click.option("--csv", "csv_file", metavar="FILE", help="Write a table of the answers; - is stdout.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
 @on_option
 @runtime_options
 @timeout_option
@@ -34,12 +40,15 @@ def predict(
     talk: Talk,
     artifact: str,
     images: tuple[str, ...],
-    top: int,
+    top: int | None,
     gallery: str | None,
     draw: str | None,
     threshold: float | None,
     mask: str | None,
     output: str | None,
+    csv_file: str | None,
+    batch: int | None,
+    workers: int,
     device: str,
     threads: int,
     interpreter: str | None,
@@ -47,46 +56,41 @@ def predict(
 ) -> int:
     """The exported file answers pictures: labels, boxes, a mask, the most similar pictures, or numbers.
 
+    IMAGE is a file, a folder (every picture below it), a pattern, or - for a list of these on stdin.
+
     \b
     Examples:
       edgekit predict build/mobilenetv2-tflite-int8 photo.jpg
+      edgekit predict build/mobilenetv2-tflite-int8 photos/ --csv answers.csv
       edgekit predict build/efficientnet_lite0-tflite-int8 *.jpg -k 1 --json
+      find photos -newer last | edgekit predict build/mobilenetv2-tflite-int8 -
       edgekit predict build/unet_micro-tflite-int8 photo.jpg --draw drawn.png
       edgekit predict build/yolox_nano-tflite-int8 street.jpg --draw out.png --threshold 0.5
       edgekit predict build/vit_small-tflite-int8 photo.jpg --gallery photos/
+      edgekit predict build/tsm-tflite-int8 clip.mp4 --json
     """
     from edgekit import prediction, registry
+    from edgekit.data.listed import listed
     from edgekit.runtimes import Options
 
+    if csv_file == "-" and talk.json:
+        raise RequestError("--csv - and --json both want stdout", hint="--csv FILE")
     place = registry.device(device)
     opened = load(talk, artifact)
     check_interpreter(interpreter, [opened.target])
     if threshold is not None:
         opened = prediction.shown_from(opened, threshold)
-    files, asked = [Path(i) for i in images], Options(threads, interpreter)
+    named = listed(images, lambda: sys.stdin or (), clips=opened.manifest.preprocess.is_clip)
+    for note in named.notes:
+        talk.warn(note)
+    files, asked = named.files, Options(threads, interpreter)
+    shown = top or (5 if len(files) == 1 else 1)
     writing = predictions.Writing.check(opened, files, draw=draw, mask=mask, output=output)
+    told = listing.Telling(talk, opened, files, shown, writing, csv_file, gallery=bool(gallery))
+    how: dict[str, Any] = {"batch": batch, "workers": workers}
     if gallery:
-        answers: Any = prediction.nearest(opened, asked, files, Path(gallery), top, place, timeout)
+        answers: Any = prediction.nearest(opened, asked, files, Path(gallery), shown, place, timeout, **how)
     else:
-        answers = prediction.predict(opened, asked, files, place, timeout)
-    documents: list[dict[str, Any]] = []
-    skipped: list[DataError] = []
-    for path, found in answers:
-        if isinstance(found, DataError):
-            skipped.append(found)
-            if len(images) > 1:
-                talk.warn(f"skipped {found.message}")
-            continue
-        written = writing.write(path, found)
-        documents.append({"image": str(path)} | predictions.document(opened, found, top) | written)
-        if not talk.json:
-            talk.result(predictions.text(opened, path, found, top, written), None)
-    if skipped and not documents:
-        message = skipped[0].message if len(images) == 1 else f"none of the {len(images)} pictures can be read"
-        raise DataError(message, hint="give a picture file: .jpg, .png, .webp, ...")
-    if talk.json:
-        unread = [error.message for error in skipped]
-        talk.result("", {"knows": opened.manifest.weights.knows, "predictions": documents, "skipped": unread})
-    elif not talk.quiet and (said := predictions.limits(opened)):
-        echo(said)
+        answers = prediction.predict(opened, asked, files, place, timeout, say=talk.warn, **how)
+    told.tell(answers)
     return 0

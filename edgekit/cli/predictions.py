@@ -1,5 +1,7 @@
 """What predictions look like: in words, in JSON, and as files."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +31,12 @@ def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
             return {
                 "boxes": [
                     {"label": labels[label], "index": label, "score": score, "box": box}
-                    for box, score, label in _each(found)
+                    for box, score, label in each(found)
                 ]
             }
         case Classes():
             best = [{"label": labels[i], "index": i, "probability": p} for i, p in found.best(top)]
-            holding = {} if _threshold(artifact) is None else {"labels": _holding(found, labels)}
+            holding = {} if threshold_of(artifact) is None else {"labels": held_labels(found, labels)}
             return {"classes": best, **holding}
         case Nearest(vector, near):
             return {
@@ -48,7 +50,7 @@ def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
             height, width = found.labels.shape
             covered = [{"label": labels[i], "index": i, "share": float(s)} for i, s in enumerate(shares) if s]
             return {"width": width, "height": height, "labels": covered}
-    return {"outputs": [{"name": n, "shape": list(v.shape)} | _range(v) for n, v in _named(artifact, found)]}
+    return {"outputs": [{"name": n, "shape": list(v.shape)} | value_range(v) for n, v in named(artifact, found)]}
 
 
 def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: dict[str, Any]) -> str:
@@ -60,16 +62,16 @@ def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: d
     rows: list[tuple[str, ...]]
     match found:
         case Boxes():
-            title += f": {_counted(found, labels) or f'nothing from {_shown(artifact):.0%} on'}"
+            title += f": {counted(found, labels) or f'nothing from {shown_score(artifact):.0%} on'}"
             rows = [
                 (f"{score:6.1%}", labels[label], "{:.0f} {:.0f} {:.0f} {:.0f}".format(*box))
-                for box, score, label in _each(found)[:top]
+                for box, score, label in each(found)[:top]
             ]
             if len(found) > top:
                 rows.append(("", f"and {len(found) - top} more", f"(-k {len(found)} shows them)"))
         case Classes():
-            if (threshold := _threshold(artifact)) is not None:
-                title += ": " + (", ".join(_holding(found, labels)) or f"none from {threshold:.0%} on")
+            if (threshold := threshold_of(artifact)) is not None:
+                title += ": " + (", ".join(held_labels(found, labels)) or f"none from {threshold:.0%} on")
             rows = [(f"{p:6.1%}", labels[i]) for i, p in found.best(top)]
         case Nearest(_, near):
             rows = [(f"{similarity:6.3f}", str(other)) for other, similarity in near]
@@ -82,8 +84,8 @@ def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: d
             rows = [(f"{shares[i]:6.1%}", labels[i]) for i in order if shares[i] >= COVERED]
         case _:
             rows = [
-                (name, "x".join(map(str, v.shape)), "{min:.4g} to {max:.4g}, mean {mean:.4g}".format(**_range(v)))
-                for name, v in _named(artifact, found)
+                (name, "x".join(map(str, v.shape)), "{min:.4g} to {max:.4g}, mean {mean:.4g}".format(**value_range(v)))
+                for name, v in named(artifact, found)
             ]
     told = "".join(f"\n  written to {file}" for file in written.values())
     return "\n".join(filter(None, [title, table(rows, indent="  ")])) + told
@@ -96,7 +98,7 @@ def limits(artifact: "Artifact") -> str:
     knows = artifact.manifest.weights.knows
     if not artifact.manifest.labels:
         return ""
-    names, threshold = "whatever else it sees, it names one of them", _threshold(artifact)
+    names, threshold = "whatever else it sees, it names one of them", threshold_of(artifact)
     if isinstance(artifact.manifest.task, Detection):
         names = "what else is there it overlooks, or takes for one of them"
     if threshold is not None:
@@ -104,20 +106,18 @@ def limits(artifact: "Artifact") -> str:
     return f"this model knows {knows}; {names}"
 
 
-def _each(found: Any) -> list[tuple[list[float], float, int]]:
+def each(found: Any) -> list[tuple[list[float], float, int]]:
     """Of boxes the corners, the score and the number of the label."""
     return list(zip(found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True))
 
 
-def _counted(found: Any, labels: Sequence[str]) -> str:
+def counted(found: Any, labels: Sequence[str]) -> str:
     """ "2 person, 1 dog", as many as fit in a line; "" of none."""
-    from collections import Counter
-
     kinds = [f"{many} {labels[label]}" for label, many in Counter(found.labels.tolist()).most_common()]
     return ", ".join(kinds[:4]) + (f" and {len(kinds) - 4} other kinds" if len(kinds) > 4 else "")
 
 
-def _threshold(artifact: "Artifact") -> float | None:
+def threshold_of(artifact: "Artifact") -> float | None:
     """Of labels that do not exclude each other: the probability from which one holds."""
     from edgekit.tasks import Classification
 
@@ -125,7 +125,7 @@ def _threshold(artifact: "Artifact") -> float | None:
     return task.threshold if isinstance(task, Classification) and task.independent else None
 
 
-def _shown(artifact: "Artifact") -> float:
+def shown_score(artifact: "Artifact") -> float:
     """The score from which on a detector's boxes are shown."""
     from edgekit.tasks import Detection
 
@@ -134,17 +134,17 @@ def _shown(artifact: "Artifact") -> float:
     return task.threshold
 
 
-def _holding(found: Any, labels: Sequence[str]) -> list[str]:
+def held_labels(found: Any, labels: Sequence[str]) -> list[str]:
     """The labels that hold, the most probable first."""
     return [labels[i] for i, _ in found.best(0) if found.holds[i]]
 
 
-def _named(artifact: "Artifact", found: Any) -> list[tuple[str, Any]]:
+def named(artifact: "Artifact", found: Any) -> list[tuple[str, Any]]:
     names = [output.role or output.name for output in artifact.manifest.outputs]
     return list(zip(names, found.values, strict=True))
 
 
-def _range(values: Any) -> dict[str, float]:
+def value_range(values: Any) -> dict[str, float]:
     return {"min": float(values.min()), "max": float(values.max()), "mean": float(values.mean())}
 
 
@@ -181,6 +181,12 @@ class Writing:
                 places[kind] = _places(Path(asked), images, option, suffix)
         return cls(artifact, places)
 
+    def said(self) -> list[str]:
+        """The folders that files of several pictures go to."""
+        return sorted(
+            {os.path.commonpath([place.parent for place in places.values()]) for places in self.places.values()}
+        )
+
     def write(self, image: Path, found: "Answer") -> dict[str, Any]:
         """What was written, by kind."""
         return {kind: str(self._written(kind, places[image], image, found)) for kind, places in self.places.items()}
@@ -198,13 +204,13 @@ class Writing:
             place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as partial:
             if kind == "values":
-                named = (
-                    _named(self.artifact, found) if isinstance(found.values, tuple) else [("embedding", found.values)]
+                values = (
+                    named(self.artifact, found) if isinstance(found.values, tuple) else [("embedding", found.values)]
                 )
                 with zipfile.ZipFile(partial, "w") as packed:  # np.savez takes no tensor that is called "file"
-                    for name, values in named:
+                    for name, array in values:
                         with packed.open(f"{name}.npy", "w") as file:
-                            np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)
+                            np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
                 return place
             if kind == "mask":
                 drawing.mask_picture(found, prediction.palette(self.artifact)).save(partial, "PNG")
@@ -226,9 +232,24 @@ def _places(asked: Path, images: Sequence[Path], option: str, suffix: str) -> di
     else:
         if asked.is_file() or asked.suffix.lower() == suffix:
             raise RequestError(f"{option} {asked} is one file for {len(images)} pictures", hint=f"{option} a/folder")
-        places = {image: asked / f"{image.stem}{suffix}" for image in images}
-        if len(set(places.values())) < len(places):
-            raise RequestError(f"two pictures have one name, and {option} names files after them", hint="one at a time")
+        places = {image: asked / name for image, name in _names(images, suffix).items()}
     for place in places.values():
         check_place(place, f"{option} elsewhere")
     return places
+
+
+def _names(images: Sequence[Path], suffix: str) -> dict[Path, Path]:
+    """A file for each of several pictures: by its name, in folders as theirs where names are not enough."""
+    plain = {image: Path(f"{image.stem}{suffix}") for image in images}
+    if len(set(plain.values())) == len(plain):
+        return plain
+    whole = {image: image.absolute() for image in images}
+    above = os.path.commonpath([path.parent for path in whole.values()])
+    below = {image: path.relative_to(above) for image, path in whole.items()}
+    many = Counter(path.with_suffix(suffix) for path in below.values())
+    return {  # a.jpg and a.png of one folder keep their suffixes
+        image: path.with_suffix(suffix)
+        if many[path.with_suffix(suffix)] == 1
+        else path.with_name(f"{path.name}{suffix}")
+        for image, path in below.items()
+    }

@@ -111,11 +111,12 @@ def prune(
     if not card.pruned.met:
         talk.warn(f"the goal cannot be met: this is the smallest, {card.pruned.reached:.3g} of the {card.pruned.how}")
     kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
-    talk.result(text(output, card, goal.get("target", "tflite")), msgspec.to_builtins(card) | kept)
+    talk.result(text(output, card), msgspec.to_builtins(card) | kept)
+    talk.next(["edgekit", "export", output, "--int8", "--target", goal.get("target", "tflite")])
     return 0 if card.pruned.met else 1
 
 
-def text(run: str, card: "Card", target: str) -> str:
+def text(run: str, card: "Card") -> str:
     """What was cut, and what it costs in accuracy."""
     cut = card.pruned
     assert cut
@@ -132,4 +133,4 @@ def text(run: str, card: "Card", target: str) -> str:
         rows.append(("fine-tuned", f"{score_text(card.val)} after {card.epochs} epochs"))
     if card.test:
         rows.append(("test", score_text(card.test)))
-    return f"{run}  {card.architecture}, pruned\n{table(rows)}{kept_text(run)}\n  next: edgekit export {shlex.quote(run)} --int8 --target {target}"
+    return f"{run}  {card.architecture}, pruned\n{table(rows)}{kept_text(run)}"

@@ -49,7 +49,7 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
         talk.warn(warning)
     made = make(records, warnings, title)
     if to_stdout:
-        talk.result(markdown(made).rstrip("\n"), None)
+        talk.result(markdown(made).rstrip("\n"), None, verbatim=True)
         return 0
     size = pages.write(made, where)
     counts = {

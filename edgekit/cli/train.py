@@ -186,6 +186,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     if os.environ.get("RANK", "0") == "0":
         kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
         talk.result(text(output, card), msgspec.to_builtins(card) | kept)
+        talk.next(["edgekit", "export", output, "--int8", "--target", "tflite"])
     return 0
 
 
@@ -196,7 +197,7 @@ def text(run: str, card: "Card") -> str:
         said += f"\n  test: {score_text(card.test)}"
     else:
         said += "\n  no test pictures: the figure above chose the epoch, so it is too good"
-    return f"{run}  {card.architecture}, {card.trained_for}\n{said}{kept_text(run)}\n  next: edgekit export {shlex.quote(run)} --int8 --target tflite"
+    return f"{run}  {card.architecture}, {card.trained_for}\n{said}{kept_text(run)}"
 
 
 def kept_text(run: str) -> str:

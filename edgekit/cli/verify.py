@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 @click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
 @click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
 @click.option("--key", metavar="FILE", help="A public key in PEM: check first that its owner signed the folder.")
+@click.option(
+    "--chain", multiple=True, metavar="FILE", help="The same for a certificate: its authorities' in PEM; repeatable."
+)
+@click.option("--identity", metavar="NAME", help="The same for an account that signed by Sigstore: name@example.com.")
+@click.option("--issuer", metavar="URL", help="Who vouches for the account: https://accounts.example.com.")
 @click.option("--signature", metavar="FILE", help="Where the signature is.  [default: model.sig in the folder]")
 @on_option
 @runtime_options
@@ -32,6 +37,9 @@ def verify(
     against: tuple[str, ...],
     data: str | None,
     key: str | None,
+    chain: tuple[str, ...],
+    identity: str | None,
+    issuer: str | None,
     signature: str | None,
     device: str,
     threads: int,
@@ -50,10 +58,15 @@ def verify(
     """
     if data and not against:
         raise RequestError("--data is for --against", hint="--against ARTIFACT")
-    if signature and not key:
-        raise RequestError("--signature wants the public key of whoever signed", hint="--key public.pem")
-    if key and against:
-        raise RequestError("--key is about one folder", hint="leave --against out")
+    from edgekit import signing
+
+    signer = signing.trust(Path(key) if key else None, tuple(map(Path, chain)), identity, issuer)
+    if signature and signer is None:
+        raise RequestError(
+            "--signature wants whoever signed", hint="--key public.pem, --chain ca.pem or --identity NAME"
+        )
+    if signer and against:
+        raise RequestError("a signature is of one folder", hint="leave --against out")
     if against:
         return _compare(talk, [artifact, *against], data, device, threads, interpreter)
     from edgekit import artifact as artifacts
@@ -62,23 +75,17 @@ def verify(
     from edgekit.runtimes import Options
 
     place = registry.device(device)
-    signed = _signed(artifact, key, signature) if key else None
-    opened = artifacts.load(unpacked(Path(artifact)) if key else Path(artifact))
+    folder = Path(artifact)
+    signed = signing.verify(folder, signer, Path(signature) if signature else None) if signer else None
+    opened = artifacts.load(unpacked(folder) if signer else folder)
     check_interpreter(interpreter, [opened.target])
     runtime = registry.runtime_for(opened.target).name
     v = parity.verify(opened, runtime, Options(threads, interpreter), place)
-    rows = [("signature", "ok", f"{signed} files are those that the owner of {key} signed")] if signed else []
-    talk.result(table(rows + _rows(opened, v)), _document(v) | {"signed": signed})
+    rows = [("signature", "ok", f"{len(signed)} files are those that {signer} signed")] if signed else []
+    talk.result(table(rows + _rows(opened, v)), _document(v) | {"signed": len(signed) if signed else None})
     if not v.passed:
         raise _refusal(artifact, opened, v)
     return 0
-
-
-def _signed(folder: str, key: str, signature: str | None) -> int:
-    """How many files the owner of the key signed. Raises SignatureError."""
-    from edgekit import signing
-
-    return len(signing.verify(Path(folder), Path(key), Path(signature) if signature else None))
 
 
 def _rows(artifact: "Artifact", v: "Verification") -> list[tuple[str, str, str]]:

@@ -12,12 +12,14 @@ idx.py       the files of MNIST and Fashion-MNIST
 parquet.py   the files of the Hugging Face hub
 masks.py     pictures with a label for every pixel
 boxes.py     pictures with boxes around things: coco.py (also Hugging Face's folders), yolo.py, voc.py; marks.py is what these find
+clips.py     data sets of videos; video.py is what a model sees of one
 labels.py    the names of a model's classes
 classes.py   which class of a model a name means
 decoding.py  pictures decoded ahead by a few threads
 """
 
 from edgekit.data.boxes import open_boxes
+from edgekit.data.clips import open_clips
 from edgekit.data.dataset import DataSet, Picture
 from edgekit.data.files import SUFFIXES, picture_files, read_pictures
 from edgekit.data.masks import open_masks
@@ -30,6 +32,7 @@ __all__ = [
     "Picture",
     "Splits",
     "open_boxes",
+    "open_clips",
     "open_data",
     "open_masks",
     "open_splits",

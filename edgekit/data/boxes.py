@@ -14,10 +14,10 @@ import numpy as np
 from edgekit.data import coco, voc, yolo
 from edgekit.data.classes import Matched, few, match
 from edgekit.data.dataset import DataSet
-from edgekit.data.files import BESIDE, check_folder, titled
+from edgekit.data.files import check_folder, titled
 from edgekit.data.folders import of_files
 from edgekit.data.marks import Boxed, Marks, Size, checked
-from edgekit.data.splits import chosen
+from edgekit.data.splits import chosen, whole
 from edgekit.errors import DataError
 from edgekit.tasks.average_precision import Objects
 from edgekit.tasks.boxes import areas
@@ -34,11 +34,11 @@ def open_boxes(folder: Path, labels: Sequence[str] | None, *, split: str | None 
     check_folder(folder, "--data with a folder of pictures and boxes")
     there = boxed_in(folder)
     if not there:
-        beside = folder.name in BESIDE and boxed_in(folder.parent)
+        above = whole(folder, boxed_in)
         raise DataError(
             f"{folder} holds no boxes",
-            hint=f"--data {folder.parent}, which does"
-            if beside
+            hint=f"--data {above}, which does"
+            if above
             else "annotations/*.json (COCO), images/ beside labels/ (YOLO), Annotations/ (VOC), or metadata.jsonl with objects",
         )
     name = chosen(there, split, folder, "boxes")

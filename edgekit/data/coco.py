@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from edgekit import reading
-from edgekit.data.files import BESIDE, picture_files, titled
+from edgekit.data.files import picture_files, titled
 from edgekit.data.marks import LONGEST, Boxed, Marks
 from edgekit.data.splits import split_of
 from edgekit.errors import DataError
@@ -220,13 +220,7 @@ def _root(file: Path, folder: Path, names: Sequence[str]) -> tuple[Path, set[str
     for name, path in wanted.items():
         by_name[path.name].append((name, len(path.parts)))
     found: dict[Path, set[str]] = defaultdict(set)
-    try:
-        pictures = picture_files(folder)
-    except DataError as error:
-        if folder.name in BESIDE:
-            error.hint = f"--data {folder.parent}, which holds the pictures too"
-        raise
-    for picture in pictures:
+    for picture in picture_files(folder):
         for name, parts in by_name.get(picture.name, ()):
             if picture.parts[-parts:] == wanted[name].parts:
                 found[Path(*picture.parts[:-parts])].add(name)

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgekit.data.classes import few, match
 from edgekit.errors import DataError
 from edgekit.tasks.average_precision import Objects
 
-Opener = Callable[[], Image.Image]  # decodes to RGB; raises DataError
+Opener = Callable[[], Any]  # decodes to RGB, Image.Image; of a data set of videos: video.Video; raises DataError
 Content = Callable[[], bytes]  # as it is on disk; raises OSError, DataError
 # of a picture (width, height) the number of a label, or of none, for every pixel: uint8 [height, width]; raises DataError
 MaskOpener = Callable[[tuple[int, int]], NDArray[np.uint8]]

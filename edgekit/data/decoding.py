@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.dataset import Picture
+from edgekit.data.video import Video
 from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, Preprocess, fit
 from edgekit.tasks.average_precision import Objects
@@ -16,12 +17,14 @@ from edgekit.tasks.average_precision import Objects
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture as models see it: pixels for each preprocessing; its own size (width, height), its mask or the objects on it, if it has such."""
+    """A picture as models see it: pixels for each preprocessing, of a video all its windows; its own size (width, height), its mask
+    or the objects on it, if it has such; of a video how many frames were broken."""
 
     pixels: tuple[Pixels, ...]
     size: tuple[int, int]
     mask: NDArray[np.uint8] | None = None
     objects: Objects | None = None
+    broken: int = 0
 
 
 Fitted = Seen | DataError
@@ -52,6 +55,9 @@ def decoded(
 def _fit(picture: Picture, specs: Sequence[Preprocess]) -> Fitted:
     try:
         opened = picture.open()
+        if isinstance(opened, Video):
+            seen = [opened.windows(spec) for spec in specs]
+            return Seen(tuple(s.pixels for s in seen), seen[0].size, broken=seen[0].broken)
         pixels = tuple(fit(opened, spec) for spec in specs)
         objects = picture.objects(opened.size) if picture.objects else None
     except DataError as error:

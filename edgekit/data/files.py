@@ -20,11 +20,8 @@ UNREAD = {
     ".psd", ".svg", ".eps", ".tga", ".exr", ".hdr", ".xcf", ".ico",
 }  # fmt: skip
 PACKED = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2"}
-BESIDE = {
-    "annotations",
-    "labels",
-    "images",
-}  # folders of a data set that has its pictures elsewhere, or files with them
+TRUTHS = {"annotations", "labels", "masks"}  # folders of a data set whose pictures lie beside them
+BESIDE = {*TRUTHS, "images", "pictures", "jpegimages"}
 
 
 def titled(folder: Path, parts: int = 1) -> str:
@@ -52,11 +49,11 @@ def picture_files(folder: Path) -> list[Path]:
     files = sorted(path for path in _all(folder) if path.suffix.lower() in known)
     if not files:
         said = unread(folder)
-        hint = (
-            install("heic")
-            if said and not known.issuperset(OF_PHONES)
-            else f"files ending in {', '.join(sorted(known))}"
-        )
+        hint = f"files ending in {', '.join(sorted(known))}"
+        if said and not known.issuperset(OF_PHONES):
+            hint = install("heic")
+        elif folder.name.lower() in TRUTHS:
+            hint = f"the folder that holds the pictures too: {folder.parent}"
         raise DataError(f"no pictures in {folder}{f': {said[0]}' if said else ''}", hint=hint)
     return files
 

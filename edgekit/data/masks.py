@@ -18,7 +18,7 @@ from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet
 from edgekit.data.files import check_folder, picture_files, titled, unread
 from edgekit.data.folders import of_files, stamp
-from edgekit.data.splits import chosen, split_of
+from edgekit.data.splits import chosen, split_of, whole
 from edgekit.errors import DataError, RequestError
 from edgekit.harmless import harmless
 from edgekit.preprocess import MAX_DECODED
@@ -55,9 +55,12 @@ def open_masks(
     check_folder(folder, "--data with a folder of pictures and masks")
     there = {"": (folder / images, folder / masks)} if images and masks else masked_in(folder)
     if not there:
+        above = whole(folder, masked_in)
         raise DataError(
             f"{folder} holds no folder of pictures beside one of masks",
-            hint="images/NAME.jpg beside masks/NAME.png; other names: --images DIR --masks DIR",
+            hint=f"--data {above}, which does"
+            if above
+            else "images/NAME.jpg beside masks/NAME.png; other names: --images DIR --masks DIR",
         )
     name = chosen(there, split, folder, "masks")
     return _pairs(*there[name], name, labels, ignore)

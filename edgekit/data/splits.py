@@ -1,22 +1,35 @@
 """The parts of a data set: told by the names of files and folders, or drawn."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from edgekit.data.dataset import DataSet
+from edgekit.data.files import BESIDE
 from edgekit.errors import DataError
 
 SPLITS = ("test", "val", "train")  # the first that is there is measured on
+PARTS = {*SPLITS, *BESIDE, "valid", "validation"}  # folders that are seldom a data set by themselves
 
 
 def split_of(name: str) -> str | None:
     """Which split a folder or a file belongs to: `test-00000-of-00001.parquet` is of the split "test", `val2017` of "val"."""
     found = re.match(r"(test|t10k|val|valid|validation|train)(20\d\d)?(?![a-zA-Z0-9])", name)
     return {"t10k": "test", "valid": "val", "validation": "val"}.get(found[1], found[1]) if found else None
+
+
+def whole(folder: Path, find: Callable[[Path], object]) -> Path | None:
+    """The data set that a folder, by its name, is a part of: one of the two above it, where `find` finds something in that."""
+    for above in folder.parents[:2]:
+        part = folder.relative_to(above).parts[0].lower().rstrip("0123456789")  # train2017
+        with suppress(DataError, OSError):
+            if part in PARTS and find(above):
+                return above
+    return None
 
 
 def chosen(there: Mapping[str, object], asked: str | None, folder: Path, held: str) -> str:

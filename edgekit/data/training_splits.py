@@ -11,7 +11,7 @@ from edgekit.data.dataset import DataSet, Source, own_classes, with_labels
 from edgekit.data.files import check_folder
 from edgekit.data.masks import masked_in, open_masks
 from edgekit.data.opening import splits_in, unsplit
-from edgekit.data.splits import hold_out
+from edgekit.data.splits import hold_out, whole
 from edgekit.errors import DataError
 
 ENOUGH = "two class folders or more, with pictures in each"
@@ -57,7 +57,7 @@ def open_splits(
             f"{folder} has no training pictures, only {', '.join(there)}", hint="a folder 'train' beside it"
         )
     source = there[first]()
-    labels = tuple(classes) if classes else _labels(source)
+    labels = tuple(classes) if classes else _labels(source, folder)
     if len(labels) < 2:
         raise DataError(f"the {source.what} are of one class: {few(labels)}", hint=ENOUGH)
     train = _matched(source, labels)
@@ -125,9 +125,11 @@ def _held_out(parts: Mapping[str, DataSet], first: str, labels: Sequence[str], v
     return Splits(tuple(labels), train, val, parts.get("test"), notes)
 
 
-def _labels(source: Source) -> tuple[str, ...]:
+def _labels(source: Source, folder: Path) -> tuple[str, ...]:
     if source.names is None:
-        raise DataError(f"nothing says what is on the {source.what}", hint=f"{ENOUGH}; or --labels FILE")
+        above = whole(folder, lambda path: boxed_in(path) or masked_in(path))
+        hint = f"--data {above}, which says it" if above else f"{ENOUGH}; or --labels FILE"
+        raise DataError(f"nothing says what is on the {source.what}", hint=hint)
     return own_classes(source)
 
 

@@ -89,7 +89,7 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
         if isinstance(request, Answer):
             (tensors,) = unpack([request.tensor], requests.read(request.tensor.size))
         try:
-            reply(*answer(session, request, tensors, used))
+            reply(*answer(session, request, tensors, used, job.batch))
         except EdgekitError as error:
             reply(Failure.of(error))
         if isinstance(request, End):
@@ -98,7 +98,11 @@ def serve(requests: BinaryIO, reply: Callable[..., None]) -> None:
 
 
 def answer(
-    session: Session, request: Request, tensors: Array, used: list[host.Resident | None]
+    session: Session,
+    request: Request,
+    tensors: Array,
+    used: list[host.Resident | None],
+    batch: int | None = None,
 ) -> tuple[Reply] | tuple[Reply, bytes]:
     def run() -> Arrays:
         return session.run(tensors)
@@ -113,8 +117,9 @@ def answer(
         case End():
             return (End(_memory(used)),)
         case Answer():
-            batch = max(session.input_spec().shape[0], 1)  # -1: open
-            batches = [session.run(tensors[i : i + batch]) for i in range(0, len(tensors), batch)]
+            of_file = session.input_spec().shape[0]
+            step = of_file if of_file > 0 else batch or 1  # -1: open
+            batches = [session.run(tensors[i : i + step]) for i in range(0, len(tensors), step)]
             answers = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
             return Tensors(tuple(map(packed, answers))), pack(answers)
 

@@ -80,6 +80,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers     the candidate's, then the reference's
     sqnr_db     of the candidate's scores, taking the reference's for the truth; None: equal, or no reference
     unreadable  why the picture could not be read; then there are no answers
+    broken      of a video: frames that could not be read
     """
 
     position: int
@@ -88,6 +89,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: tuple[Answer, ...] = ()
     sqnr_db: float | None = None
     unreadable: str = ""
+    broken: int = 0
 
     def fault(self, key: Key, classes: int) -> str | None:
         named = [*self.truth, *(number for answer in self.answers for number in answer.classes)]

@@ -15,9 +15,8 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
     """Refuse what cannot be measured, before anything runs. Raises RequestError, DataError."""
     for artifact in artifacts:
         takes, spec = artifact.manifest.input, artifact.manifest.preprocess
-        (height, width), c = spec.input_size, spec.channels
-        if takes.shape[1:] != ((c, height, width) if takes.layout == "NCHW" else (height, width, c)):
-            raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not a picture")
+        if takes.shape[1:] != (spec.shape if takes.layout.startswith("NC") else (*spec.extent, spec.channels)):
+            raise RequestError(f"{artifact.name} takes {list(takes.shape)} {takes.layout}, not a {spec.words}")
         _check_task(artifact)
     first, *others = artifacts
     for other in others:

@@ -34,7 +34,7 @@ class Classes(Counting[Record]):
                 ours, theirs = (t.probabilities(s) for t, s in zip(tasks, scores, strict=True))
             decibels = sqnr_db(theirs, ours)
             noise = decibels if np.isfinite(decibels) else None
-        return Record(picture.position, picture.name, picture.truth, answers, noise)
+        return Record(picture.position, picture.name, picture.truth, answers, noise, broken=seen.broken)
 
     def right(self, record: Record) -> bool:
         return record.answers[0].first in record.truth
@@ -42,10 +42,11 @@ class Classes(Counting[Record]):
     def count(self, records: Callable[[], Iterable[Record]]) -> Found:
         labelled, names = self.data.labelled, [c.artifact.name for c in self.files]
         tallies = [Tally(i) for i in range(len(self.files))]
-        if labelled:
-            for record in records():
-                for tally in tallies:
-                    tally.add(record)
+        broken = [0, 0]  # frames, and videos with such
+        for record in records():
+            broken = [broken[0] + record.broken, broken[1] + bool(record.broken)]
+            for tally in tallies if labelled else ():
+                tally.add(record)
         accuracies = tuple(
             tally.accuracy(name, c.digest, c.runtime, self.labels)
             for tally, name, c in zip(tallies, names, self.files, strict=True)
@@ -57,6 +58,7 @@ class Classes(Counting[Record]):
             change=changed(paired) if paired else None,
             accuracies=accuracies,
             paired=paired,
+            notes=(f"{broken[0]} broken frames of {broken[1]} videos were skipped",) if broken[0] else (),
             suspicion=suspicion(tallies[0].first, accuracies[0], paired, self.labels) if accuracies else None,
         )
 

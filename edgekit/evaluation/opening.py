@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgekit.artifact import Artifact
-from edgekit.data import DataSet, open_boxes, open_data, open_masks
+from edgekit.data import DataSet, open_boxes, open_clips, open_data, open_masks
 from edgekit.errors import RequestError
 from edgekit.tasks import Detection, Segmentation, name_of
 
@@ -21,11 +21,13 @@ def open_for(
     masks: str | None = None,
     ignore: int | str | None = AS_IN_THE_FILE,
 ) -> DataSet:
-    """Of a segmentation `open_masks`, of a detection `open_boxes`, of other tasks `open_data`; pictures alone where they are `unlabelled`.
+    """Of a segmentation `open_masks`, of a detection `open_boxes`, of what takes clips `open_clips`, of other tasks `open_data`; pictures alone where they are `unlabelled`.
 
     An embedding has no labels: the classes are the pictures' own. Raises RequestError for what is of another task, and as those.
     """
     task, labels = artifact.manifest.task, artifact.labels()
+    if artifact.manifest.preprocess.is_clip:
+        return open_clips(folder, labels or None, labels_file=labels_file, split=split, unlabelled=unlabelled)
     if isinstance(task, Segmentation) and not unlabelled:
         if labels_file:
             raise _labels_are_of_pictures("a segmentation wants masks", "--masks DIR")

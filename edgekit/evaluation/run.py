@@ -1,23 +1,18 @@
 """Artifacts answer a data set: decoding runs ahead of inference, answers are kept as they come."""
 
-import itertools
-import math
 import warnings
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 
 from edgekit import __version__
-from edgekit.answering import Answering, start_answering
+from edgekit.answering import WORKERS, Answering, answered, at_once, start_answering
 from edgekit.artifact import Artifact
 from edgekit.data import DataSet, Picture, stamps
-from edgekit.data.decoding import Fitted, Seen, decoded
+from edgekit.data.decoding import Fitted, Seen
 from edgekit.devices import Device
 from edgekit.devices.local import Local
 from edgekit.errors import DataError
@@ -34,11 +29,10 @@ from edgekit.runs import Evaluated, Learned, now, subject
 from edgekit.runtimes import Options
 from edgekit.statistics.proportions import Share, wilson
 from edgekit.tasks import Detection, Embedding, Segmentation
-from edgekit.tensors import Values, decoded_shape
+from edgekit.tensors import Values
 
 STATE = Path("build/eval")
 TIMEOUT = 60.0
-HELD = 1 << 27  # bytes of answers that are asked for together
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many pictures; called for each
 
 
@@ -95,7 +89,7 @@ def evaluate(
     device: Device | None = None,
     options: Options = Options(),
     timeout: float = TIMEOUT,
-    workers: int = 2,
+    workers: int = WORKERS,
     state: Path = STATE,
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -137,12 +131,6 @@ def evaluate(
             for _ in records:
                 tick()
         return _count(counted, positions, answers, learned)
-
-
-def at_once(artifacts: Sequence[Artifact], device: Device) -> int:
-    """How many pictures are answered together: a map of scores can take tens of megabytes."""
-    sizes = [4 * sum(math.prod(decoded_shape(o)) for o in a.manifest.outputs) for a in artifacts]
-    return max(1, min(device.at_once, HELD // max(sum(sizes), 1)))
 
 
 def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> list[Evaluated]:
@@ -188,26 +176,10 @@ def counting(files: Sequence[Answering], data: DataSet) -> Counting[Any]:
 def ask(
     counted: Counting[R], pictures: Iterable[Picture], workers: int, at_once: int = Local.at_once
 ) -> Generator[list[R], None, None]:
-    """Records of `at_once` pictures at a time, in their order.
-
-    Files answer at the same time, and have the next pictures already while the answers to these are recorded.
-    """
-    files = counted.files
-    specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in files))
-    which = [specs.index(c.artifact.manifest.preprocess) for c in files]
-    with ExitStack() as stack:
-        # a thread each: it waits for the process that answers
-        pools = [stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="answer")) for _ in files]
-        stream = stack.enter_context(closing(decoded(pictures, specs, workers, ahead=2 * at_once + workers)))
-        asked: deque[tuple[list[tuple[Picture, Fitted]], list[Future[Values]]]] = deque()
-        while (batch := list(itertools.islice(stream, at_once))) or asked:
-            if batch:
-                readable = [seen.pixels for _, seen in batch if isinstance(seen, Seen)]
-                together = zip(pools, files, which, strict=True) if readable else ()
-                asked.append((batch, [p.submit(c.values, np.stack([r[i] for r in readable])) for p, c, i in together]))
-            if len(asked) > 1 or not batch:
-                first, futures = asked.popleft()
-                yield _records(counted, first, [future.result() for future in futures])
+    """Records of `at_once` pictures at a time, in their order."""
+    with closing(answered(counted.files, pictures, workers, at_once)) as stream:
+        for batch, values in stream:
+            yield _records(counted, batch, values)
 
 
 def _records(counted: Counting[R], batch: Sequence[tuple[Picture, Fitted]], values: Sequence[Values]) -> list[R]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgekit.calibration import Pictures
 from edgekit.layouts import DetectorLayout, layout_of, names, scale_of
+from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 from edgekit.tasks import Classification, Detection
 from edgekit.tensors import Axes, Tensor
@@ -15,7 +16,12 @@ from edgekit.tensors import Axes, Tensor
 if TYPE_CHECKING:
     from edgekit.models import LoadedModel
 
-Say = Callable[[str], None]
+Say = Callable[[str], None]  # a step of long work begins
+
+
+def share_of(say: Say) -> Callable[[float], None]:
+    """How much of the step that was said last is done, 0 to 1, for those who show it: `say.share`."""
+    return getattr(say, "share", lambda done: None)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,13 @@ def assigned(outputs: Sequence[Tensor]) -> str:
     """What a listing assigns a list of the answers to: `scores,`"""
     names = [re.sub(r"\W", "_", tensor.role) or f"answer_{i}" for i, tensor in enumerate(outputs)]
     return f"{names[0]}," if len(names) == 1 else ", ".join(names)
+
+
+def given_as(spec: Preprocess, *, last: bool) -> Axes:
+    """The axes of what a file takes: channels last, or first."""
+    if spec.is_clip:
+        return "NTHWC" if last else "NCTHW"
+    return "NHWC" if last else "NCHW"
 
 
 LAYOUTS: dict[int, Axes] = {2: "NC", 3: "NTC", 4: "NCHW"}  # by the number of axes

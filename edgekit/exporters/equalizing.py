@@ -7,18 +7,21 @@ and divided in the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), he
 - before a depthwise convolution this is free, because both layers have a scale of their own for each channel. A ReLU6
   then clips a raised channel earlier, as its range in the file would; MARGIN leaves room above the calibration pictures;
 - on linear bottlenecks, the residual additions around them included, the division makes the next layer's columns
-  uneven, so only the square root of the full factor is taken.
+  uneven, so only the square root of the full factor is taken. What lies between may move numbers within their channel, as a TSM
+  moves them from frame to frame.
 """
 
 import operator
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from edgekit.exporters.folding import Convolution, alike, by_output, put_by_output
-from edgekit.exporters.following import REACH, follow, forget
+from edgekit.exporters.folding import Convolution, alike, by_output, divide, put_by_output
+from edgekit.exporters.following import REACH, SHAPE, follow, forget
 
 MARGIN = 3.0
 CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
@@ -31,7 +34,7 @@ RECTIFIERS = (functional.relu, functional.relu6, functional.leaky_relu, torch.re
 
 @torch.no_grad()
 def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
-    """Equalise a network with folded BatchNorms in place, by normalised pictures [n, 3, h, w].
+    """Equalise a network with folded BatchNorms in place, by normalised pictures [n, 3, h, w] or clips.
 
     Returns False, and leaves the network as it was, where torch.fx cannot follow it or the answers would change.
     """
@@ -49,7 +52,7 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
         top = 6.0 if network.clips(producer, activation) else float(reach.max())
         factor = (top / (MARGIN * reach).clamp_min(1e-9)).clamp(1, CAP)
         _multiply(network.convolution(producer), factor)
-        network.convolution(consumer).weight /= factor.view(-1, 1, 1, 1)
+        divide(network.convolution(consumer), factor, axis=0)
     for members, consumers in network.linear_groups():
         span = torch.stack([k.meta[REACH] for k in members]).amax(0)
         factor = (span.max() / span.clamp_min(1e-9)).clamp(1, CAP) ** SHARE
@@ -57,7 +60,7 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
             _multiply(network.convolution(producer), factor)
         for consumer in consumers:
             layer = network.convolution(consumer)
-            layer.weight /= factor.view((-1, 1, 1, 1) if isinstance(layer, nn.ConvTranspose2d) else (1, -1, 1, 1))
+            divide(layer, factor, axis=0 if isinstance(layer, nn.ConvTranspose2d) else 1)
     if alike(wanted, folded(pictures[:2])):
         return True
     folded.load_state_dict(before)
@@ -73,6 +76,11 @@ class _Network:
         runs = Counter(n.target for n in graph.nodes if n.op == "call_module")
         # one that runs more than once has one set of weights for several places
         self.convolutions = [n for n in graph.nodes if isinstance(self._called(n), Convolution) and runs[n.target] == 1]
+        # by the node that they begin with: nodes that move its numbers, and the convolution that reads what they make
+        self.moves: dict[fx.Node, list[tuple[set[fx.Node], fx.Node]]] = {}
+        for reader in self.convolutions:
+            if found := self._moves(reader.all_input_nodes[0]):
+                self.moves.setdefault(found[1], []).append((found[0], reader))
 
     def _called(self, node: fx.Node) -> nn.Module | None:
         return self.modules[str(node.target)] if node.op == "call_module" else None
@@ -123,6 +131,34 @@ class _Network:
                 break
         return pairs
 
+    def _moves(self, end: fx.Node) -> tuple[set[fx.Node], fx.Node] | None:
+        """The nodes that lead to one, and the only node that they begin with, if all that they do is to move numbers within their
+        channel: what each channel is multiplied with goes through them."""
+        nodes, todo = [], [end]
+        starts: set[fx.Node] = set()
+        while todo:
+            node = todo.pop()
+            if node.op not in ("call_function", "call_method") or self._joins(node) or self._rectifies(node):
+                starts.add(node)
+            elif node not in nodes:
+                nodes.append(node)
+                todo += node.all_input_nodes
+        if not nodes or len(starts) != 1 or any(set(n.users) - set(nodes) for n in nodes if n is not end):
+            return None
+        (start,) = starts
+        shape = start.meta.get(SHAPE, ())
+        if len(shape) != len(end.meta.get(SHAPE, ())) or len(shape) not in (4, 5) or shape[1] != end.meta[SHAPE][1]:
+            return None
+        order = sorted(nodes, key=list(self.graph.nodes).index)
+        generator = torch.Generator().manual_seed(0)
+        x, factor = torch.rand(shape, generator=generator), torch.rand(shape[1], generator=generator) + 0.5
+        factor = factor.view(-1, *[1] * (len(shape) - 2))
+        try:
+            same = torch.equal(_computed(order, start, x) * factor, _computed(order, start, x * factor))
+        except (RuntimeError, TypeError, KeyError):  # something that reads more than its numbers
+            return None
+        return (set(nodes), start) if same else None
+
     def linear_groups(self) -> list[tuple[set[fx.Node], set[fx.Node]]]:
         """Sets of nodes that must share their factors (convolutions and the additions of their answers), with readers.
 
@@ -137,7 +173,9 @@ class _Network:
             while todo:
                 node = todo.pop()
                 joined = {u for u in node.users if self._joins(u)}
-                readers |= set(node.users) - joined
+                moved = [(nodes, reader) for nodes, reader in self.moves.get(node, ()) if nodes & set(node.users)]
+                readers |= set(node.users) - joined - {n for nodes, _ in moved for n in nodes}
+                readers |= {reader for _, reader in moved}
                 near = joined | (set() if node in self.convolutions else set(node.all_input_nodes))
                 todo += near - members
                 members |= near
@@ -147,6 +185,20 @@ class _Network:
             if known and dense and readers:
                 groups.append((members, readers))
         return groups
+
+
+def _computed(nodes: Sequence[fx.Node], start: fx.Node, value: torch.Tensor) -> torch.Tensor:
+    """What the last of some nodes makes of a value for the one that they begin with."""
+    known: dict[fx.Node, Any] = {start: value}
+    for node in nodes:
+        args: Any = fx.node.map_arg(node.args, known.__getitem__)
+        kwargs: Any = fx.node.map_arg(node.kwargs, known.__getitem__)
+        target: Any = node.target
+        known[node] = (
+            getattr(args[0], target)(*args[1:], **kwargs) if node.op == "call_method" else target(*args, **kwargs)
+        )
+    made: torch.Tensor = known[nodes[-1]]
+    return made
 
 
 def _multiply(layer: Convolution, factor: torch.Tensor) -> None:

@@ -17,7 +17,7 @@ SCOPE = "model"  # the attribute of ExportWrapper that holds the network
 class ExportWrapper(nn.Module):
     """Raw pixels (or normalised floats) in; out comes what the network answers, a tensor or a tuple of them.
 
-    Takes [n, channels, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded (0..1 where the recipe's unit
+    Takes [n, channels, h, w] or [n, channels, t, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded (0..1 where the recipe's unit
     says so), normalised float32 when not. Boxes and scores come out in the recipe's layout.
     """
 
@@ -46,8 +46,8 @@ class ExportWrapper(nn.Module):
         if self.traced_type == torch.int8:
             x = x + 128
         if self.folded:
-            rows = x.permute(0, 2, 3, 1).flatten(2) * self.scale + self.shift
-            x = rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+            rows = x.movedim(1, -1).flatten(-2) * self.scale + self.shift
+            x = rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)
         with _unchecked():
             answer: torch.Tensor | tuple[torch.Tensor, ...] = self.model(x)
         if self.layout and isinstance(answer, tuple):

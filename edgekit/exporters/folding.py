@@ -11,17 +11,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-Convolution = nn.Conv2d | nn.ConvTranspose2d
+Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d
 Layer = Convolution | nn.Linear
+Norm = nn.BatchNorm2d | nn.BatchNorm3d
 
 SMALLEST = 1e-4  # of a layer's largest weight
 
 
 @torch.no_grad()
 def fold_batch_norm(module: nn.Module, pictures: torch.Tensor) -> nn.Module | None:
-    """A copy without BatchNorm2d: each is in the convolution whose answer it reads, or a depthwise 1x1 of its own.
+    """A copy without BatchNorm2d and 3d: each is in the convolution whose answer it reads, or a depthwise 1x1 of its own.
 
-    The outcome is checked on normalised pictures [n, 3, h, w]: None where the answers changed (a convolution's answer is
+    The outcome is checked on normalised pictures [n, 3, h, w] or clips: None where the answers changed (a convolution's answer is
     read elsewhere too), or where the network takes one picture only.
     """
     folded = copy.deepcopy(module).eval()
@@ -42,18 +43,18 @@ def fold_batch_norm(module: nn.Module, pictures: torch.Tensor) -> nn.Module | No
     return folded
 
 
-def _norms(module: nn.Module, pictures: torch.Tensor) -> tuple[dict[nn.BatchNorm2d, nn.Module | None], Any]:
+def _norms(module: nn.Module, pictures: torch.Tensor) -> tuple[dict[Norm, nn.Module | None], Any]:
     """Every BatchNorm with fixed statistics -> the convolution whose answer it reads, where both run once; the answers."""
-    norms = [m for _, m in module.named_modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None]
+    norms = [m for _, m in module.named_modules() if isinstance(m, Norm) and m.running_mean is not None]
     made: Any = WeakTensorKeyDictionary()  # tensor -> the convolution that made it, and its state then
-    before: dict[nn.BatchNorm2d, nn.Module | None] = {}
+    before: dict[Norm, nn.Module | None] = {}
     calls: Counter[nn.Module] = Counter()
 
     def makes(layer: nn.Module, given: Any, answer: torch.Tensor) -> None:
         calls[layer] += 1
         made[answer] = layer, answer._version
 
-    def reads(norm: nn.BatchNorm2d, given: tuple[torch.Tensor]) -> None:
+    def reads(norm: Norm, given: tuple[torch.Tensor]) -> None:
         calls[norm] += 1
         layer, version = made.get(given[0], (None, 0))
         before[norm] = layer if given[0]._version == version else None  # nothing was added to it in place
@@ -68,17 +69,18 @@ def _norms(module: nn.Module, pictures: torch.Tensor) -> tuple[dict[nn.BatchNorm
     return {n: layer if layer and calls[n] == calls[layer] == 1 else None for n, layer in before.items()}, answers
 
 
-def _in_place_of(norm: nn.BatchNorm2d, layer: nn.Module | None) -> nn.Module:
+def _in_place_of(norm: Norm, layer: nn.Module | None) -> nn.Module:
     """What stands where a BatchNorm stood: the rest of it, behind a depthwise convolution where no layer takes it in."""
     rest = [
         m for m in (getattr(norm, "drop", None), getattr(norm, "act", None)) if m is not None
     ]  # timm's BatchNormAct2d
-    if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1):
+    if isinstance(layer, nn.Conv2d | nn.Conv3d) or (isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1):
         fused = fuse_conv_bn_eval(layer, norm, transpose=isinstance(layer, nn.ConvTranspose2d))
         layer.weight, layer.bias = fused.weight, fused.bias
         return nn.Sequential(*rest)
     n = norm.num_features
-    alone = nn.Conv2d(n, n, 1, groups=n, bias=False).eval()
+    kind = nn.Conv3d if isinstance(norm, nn.BatchNorm3d) else nn.Conv2d
+    alone = kind(n, n, 1, groups=n, bias=False).eval()
     alone.weight.fill_(1)
     return nn.Sequential(fuse_conv_bn_eval(alone, norm), *rest)
 
@@ -98,6 +100,11 @@ def put_by_output(layer: Layer, weights: torch.Tensor) -> None:
     """The inverse of by_output."""
     first = weights.transpose(1, 2) if isinstance(layer, nn.ConvTranspose2d) else weights
     layer.weight.data.copy_(first.reshape(layer.weight.shape))
+
+
+def divide(layer: Layer, factor: torch.Tensor, *, axis: int) -> None:
+    """The weights along their first or second axis, each by its own factor, in place."""
+    layer.weight /= factor.view([-1 if a == axis else 1 for a in range(layer.weight.ndim)])
 
 
 def put(network: nn.Module, path: str, module: nn.Module) -> nn.Module:

@@ -13,7 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from edgekit.exporters.folding import Layer
 
-REACH = "reach"  # in a node's meta: the largest magnitude of every channel, of a tensor [n, c, h, w]
+# in a node's meta
+SHAPE = "shape"
+REACH = "reach"  # the largest magnitude of every channel, of a tensor [n, c, h, w] or [n, c, t, h, w]
 
 
 def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
@@ -79,8 +81,10 @@ class _Tracer(fx.Tracer):
             return value
         assert isinstance(made, _Seen)
         made.value = value
-        if isinstance(value, torch.Tensor) and value.ndim == 4:
-            made.node.meta[REACH] = value.abs().amax((0, 2, 3))
+        if isinstance(value, torch.Tensor):
+            made.node.meta[SHAPE] = tuple(value.shape)
+            if value.ndim in (4, 5):
+                made.node.meta[REACH] = value.abs().amax([0, *range(2, value.ndim)])
         return made
 
     def _compute(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:

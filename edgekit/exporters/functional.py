@@ -47,7 +47,7 @@ def as_modules(network: nn.Module, pictures: torch.Tensor) -> nn.Module:
 def _places(network: nn.Module, pictures: torch.Tensor) -> list[str]:
     """Paths of the modules whose own code computes a SiLU, the innermost first."""
     modules = dict(network.named_modules())
-    nodes = trace(network, (pictures.shape[2], pictures.shape[3]), pictures.shape[1]).nodes
+    nodes = trace(network, tuple(pictures.shape[2:]), pictures.shape[1]).nodes
     found = {node.place for node in nodes if _is_silu(node) and type(modules[node.place]) is not nn.SiLU}
     return sorted(found, key=lambda place: -len(place.split(".")) if place else 0)
 

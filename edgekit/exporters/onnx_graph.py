@@ -23,13 +23,13 @@ def build(
     module: torch.nn.Module,
     dtype: torch.dtype,
     recipe: Recipe,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     names: Sequence[str],
     log: Path,
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    shape: of a picture, [c, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic:
+    shape: of a picture, [c, h, w], or of a clip, [c, t, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic:
     the tracer takes a batch of one for a constant.
     """
     example = torch.zeros(2 if recipe.dynamic_batch else 1, *shape).to(dtype)

@@ -1,7 +1,7 @@
 """The ONNX graph of a recipe: the ONNX target writes it down, the OpenVINO target converts it."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from edgekit.calibration import Pictures
-from edgekit.exporters import Say, onnx_graph, onnx_quantize, output_names
+from edgekit.exporters import Say, given_as, onnx_graph, onnx_quantize, output_names
 from edgekit.exporters.export_wrapper import ExportWrapper
-from edgekit.exporters.preparing import Prepared, prepare
+from edgekit.exporters.folding import weighted
+from edgekit.exporters.frames import as_pictures
+from edgekit.exporters.preparing import first, prepare
 from edgekit.exporters.ranges import pixel_range
 from edgekit.models import LoadedModel
 from edgekit.quiet import silenced
@@ -61,7 +63,10 @@ def make(
         by_channel=by_channel,
         keeps_float=inputs and recipe.quantize.scheme == "int8-static" and isinstance(model.task, Detection),
     )
-    wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=dtype).eval()
+    module = prepared.module
+    if not inputs:  # OpenVINO's three-dimensional layers have fast kernels
+        module = as_pictures(module, first(calibration, model.preprocess)[:1])
+    wrapper = ExportWrapper(module, model.preprocess, recipe, traced_type=dtype).eval()
     say("converting with torch.onnx")
     names = output_names(model, recipe)
     graph = onnx_graph.build(wrapper, dtype, recipe, model.preprocess.shape, names, log)
@@ -69,7 +74,8 @@ def make(
     shape = (-1 if recipe.dynamic_batch else 1, *model.preprocess.shape)
     shifted = recipe.input_type == "int8"
     scale = recipe.unit if shifted or (recipe.folds and recipe.unit != 1) else None
-    given = Tensor("image", shape, recipe.input_type, "NCHW", scale, -128 if shifted else None)
+    axes = given_as(model.preprocess, last=False)
+    given = Tensor("image", shape, recipe.input_type, axes, scale, -128 if shifted else None)
     notes = prepared.notes
     if recipe.quantize.scheme != "fp32":
         say(f"quantizing: {recipe.quantize.scheme}")
@@ -80,7 +86,7 @@ def make(
         if said:
             say(said)
             notes = (*notes, said)
-        grids = onnx_quantize.Grids(_layers(prepared), pair_safe=pair_safe)
+        grids = onnx_quantize.Grids(_layers(module, prepared.scales), pair_safe=pair_safe)
         with silenced(), tempfile.TemporaryDirectory(prefix="edgekit-") as work:
             graph = onnx_quantize.quantize(
                 graph,
@@ -92,7 +98,7 @@ def make(
                 placement,
                 decodes=isinstance(model.task, Detection),
                 by_channel=by_channel,
-                floats=[_weight(prepared, name) for name in prepared.floats],
+                floats=[module.get_parameter(f"{name}.weight").detach().numpy() for name in prepared.floats],
             )
     return Made(graph, given, notes)
 
@@ -106,14 +112,15 @@ def _floats_between(model: LoadedModel, scheme: str, placement: onnx_quantize.Pl
     return scheme == "int8-dynamic" and embeds
 
 
-def _layers(prepared: Prepared) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The weight of every rounded layer and the steps of its grid."""
-    return [(_weight(prepared, name), steps.numpy()) for name, steps in prepared.scales.items()]
-
-
-def _weight(prepared: Prepared, name: str) -> NDArray[np.float32]:
-    weight: NDArray[np.float32] = prepared.module.get_parameter(f"{name}.weight").detach().numpy()
-    return weight
+def _layers(
+    module: torch.nn.Module, scales: Mapping[str, torch.Tensor]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The weight of every rounded layer, or of those that it became, and the steps of its grid."""
+    return [
+        (layer.weight.detach().numpy(), steps.numpy())
+        for name, steps in scales.items()
+        for layer in weighted(module.get_submodule(name))
+    ]
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:

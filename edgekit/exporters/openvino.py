@@ -12,7 +12,7 @@ from openvino.preprocess import PrePostProcessor
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, MissingExtraError
-from edgekit.exporters import Exported, Say, answers, assigned, ultralytics
+from edgekit.exporters import Exported, Say, answers, assigned, given_as, ultralytics
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
@@ -63,11 +63,11 @@ class OpenvinoExporter:
             (out / "metadata.yaml").write_text(ultralytics.as_yaml(ultralytics.metadata(model)), "utf-8")
         openvino.save_model(converted, file, compress_to_fp16=recipe.quantize.scheme == "fp16")
         file.write_bytes(re.sub(rb">\s+<", b"><", file.read_bytes()))  # indented, a fifth of it was spaces
-        batch, channels, height, width = made.input.shape
+        batch, channels, *extent = made.input.shape
         last = recipe.folds and recipe.layout != "ultralytics"
-        shape = (batch, height, width, channels) if last else made.input.shape
+        shape = (batch, *extent, channels) if last else made.input.shape
         scale = recipe.unit if recipe.unit != 1 else None
-        given = Tensor(made.input.name, shape, recipe.input_type, "NHWC" if last else "NCHW", scale)
+        given = Tensor(made.input.name, shape, recipe.input_type, given_as(model.preprocess, last=last), scale)
         outputs, layout = answers(model, recipe, [output.name for output in made.graph.graph.output], batch)
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         how = HOW_TO_LOAD.format(
@@ -143,10 +143,11 @@ def _embed(model: openvino.Model, recipe: Recipe, spec: Preprocess) -> openvino.
     """
     steps = PrePostProcessor(model)
     given = steps.input()
-    given.model().set_layout(openvino.Layout("NCHW"))
+    depth = "D" if spec.is_clip else ""  # OpenVINO's word for frames
+    given.model().set_layout(openvino.Layout(f"NC{depth}HW"))
     if recipe.folds:
         pixels = openvino.Type.u8 if recipe.input_type == "uint8" else openvino.Type.f32
-        axes = "NCHW" if recipe.layout == "ultralytics" else "NHWC"
+        axes = "NCHW" if recipe.layout == "ultralytics" else f"N{depth}HWC"
         given.tensor().set_element_type(pixels).set_layout(openvino.Layout(axes))
         normalise = given.preprocess().convert_element_type(openvino.Type.f32)
         levels = 255 / recipe.unit

@@ -1,6 +1,7 @@
 """What is done to a float network before int8 quantization, the same for every target: fold, equalise, round."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from edgekit.calibration import Pictures
-from edgekit.exporters import Say
+from edgekit.exporters import Say, share_of
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.functional import as_modules
@@ -19,7 +20,7 @@ from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
 from edgekit.models import LoadedModel
-from edgekit.preprocess import Preprocess, normalise
+from edgekit.preprocess import Pixels, Preprocess, normalise
 from edgekit.recipe import Recipe
 from edgekit.tasks import Detection
 
@@ -101,7 +102,13 @@ def prepare(
         say("rounding weights against the calibration pictures")
         static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
         rounded = round_weights(
-            folded, pictures, static=static, pair_safe=pair_safe, by_channel=by_channel, floats=floats
+            folded,
+            pictures,
+            static=static,
+            pair_safe=pair_safe,
+            by_channel=by_channel,
+            floats=floats,
+            share=share_of(say),
         )
         scales = rounded.scales
         for said in _to_nearest(rounded):
@@ -135,14 +142,18 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
 
 
 def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> torch.Tensor:
-    """The first calibration pictures, normalised: float32 [n, c, h, w].
+    """The first calibration pictures, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
 
     crowded  of a detector, which looks at large pictures for what fills few of their places: up to four times as many
     """
-    height, width = spec.input_size
-    fit = PICTURES * 224 * 224 / (height * width)
+    fit = PICTURES * 224 * 224 / math.prod(spec.extent)
     if crowded:
         fit = max(fit, min(4 * fit, PICTURES))
     count = min(max(4, int(fit)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
-    return torch.from_numpy(normalise(pixels, spec).transpose(0, 3, 1, 2).copy())
+    return tensor(pixels, spec)
+
+
+def tensor(pixels: Pixels, spec: Preprocess) -> torch.Tensor:
+    """Fitted pictures [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
+    return torch.from_numpy(np.moveaxis(normalise(pixels, spec), -1, 1).copy())

@@ -20,10 +20,13 @@ of one sign add up to 128 at most, so the scale of a channel grows until its lar
 GPTQ, which moves weights, keeps to that. Smaller scales with the largest pairs cut were tried, and lose 6 dB.
 """
 
+import functools
+import itertools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -66,14 +69,16 @@ def round_weights(
     pair_safe: bool = False,
     by_channel: bool = False,
     floats: Collection[str] = (),
+    share: Callable[[float], None] = lambda done: None,
 ) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
-    pictures    normalised calibration pictures, float32 [n, 3, h, w]
+    pictures    normalised calibration pictures, float32 [n, 3, h, w], or clips [n, 3, t, h, w]
     static      layers get their inputs on an 8-bit grid too, as in a static int8 file
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
     floats      layers that stay as they are
+    share       is told how many of the layers are done, 0 to 1
     """
     scales: dict[str, torch.Tensor] = {}
     nearest: list[str] = []
@@ -91,7 +96,7 @@ def round_weights(
         exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
         wanted = forward(exact)
         if static:
-            alone = by_channel and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
+            alone = by_channel and not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels > 1
             rounded = channels_as_int8(rounded, exact) if alone else as_int8(rounded, exact)
         neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
         scale = _scale(layer, neighbours)
@@ -109,6 +114,7 @@ def round_weights(
         over = [d for d in range(got.ndim) if d != channel]
         error = (wanted - got).mean(over, keepdim=True).nan_to_num(0, 0, 0)
         layer.bias += error.flatten()
+        share(len(scales) / len(layers))
         return torch.cat([wanted, got + error])
 
     once, again = run_once(folded, pictures[:2])
@@ -133,8 +139,9 @@ def as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def channels_as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The same of [n, c, h, w], with a step for each channel."""
-    low, high = like.amin((0, 2, 3)).clamp_max(0), like.amax((0, 2, 3)).clamp_min(0)
+    """The same of [n, c, h, w] or [n, c, t, h, w], with a step for each channel."""
+    others = [0, *range(2, like.ndim)]
+    low, high = like.amin(others).clamp_max(0), like.amax(others).clamp_min(0)
     scale = ((high - low) / 255).clamp_min(1e-12)
     return torch.fake_quantize_per_channel_affine(x, scale, (-low / scale).round().int(), 1, 0, 255)
 
@@ -222,11 +229,12 @@ def _in_pairs(layer: Layer) -> bool:
 def _neighbours(layer: Layer) -> Neighbours:
     """The inputs that kernels add before and after each input; the number of inputs itself where there is none.
 
-    Kernels go through the channels of a tap before the next tap.
+    Kernels go through the channels of a tap before the next tap; those of all frames before the next place (see frames.py).
     """
     inputs = _matrix(layer).shape[2]
-    taps = math.prod(layer.kernel_size) if isinstance(layer, nn.Conv2d) else 1
-    path = torch.arange(inputs).view(-1, taps).T.flatten()  # the inputs, in the order in which kernels visit them
+    *times, down, right = layer.kernel_size if isinstance(layer, nn.Conv2d | nn.Conv3d) else (1, 1)
+    # the inputs, in the order in which kernels visit them
+    path = torch.arange(inputs).view(-1, *(times or [1]), down, right).permute(2, 3, 1, 0).flatten()
     before, after = torch.full((inputs,), inputs), torch.full((inputs,), inputs)
     before[path[1:]], after[path[:-1]] = path[:-1], path[1:]
     return before, after
@@ -285,36 +293,40 @@ def _gptq(
 def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """What the rows of the weight matrix are multiplied with: a sample of [groups, inputs, columns]."""
     wanted = min(COLUMNS, PER_INPUT * _matrix(layer).shape[2])
-    if not isinstance(layer, nn.Conv2d):
+    if not isinstance(layer, nn.Conv2d | nn.Conv3d):
         columns = x.reshape(-1, x.shape[-1]) if isinstance(layer, nn.Linear) else x.transpose(0, 1).flatten(1).T
         chosen = columns[torch.randperm(len(columns), generator=generator)[:wanted]].T
         return chosen.reshape(1 if isinstance(layer, nn.Linear) else layer.groups, -1, chosen.shape[1])
     x = _padded(layer, x)
-    n, channels, height, width = x.shape
+    (n, channels), sides = x.shape[:2], x.shape[2:]
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    down, right = (
-        (side - d * (k - 1) - 1) // s + 1
-        for side, k, s, d in zip((height, width), kernel, stride, dilation, strict=True)
-    )
-    places = torch.randperm(down * right, generator=generator)[: math.ceil(wanted / n)]  # the same in every picture
-    corner = places // right * stride[0] * width + places % right * stride[1]
+    places = [
+        (side - d * (k - 1) - 1) // s + 1 for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
+    ]  # along each side
+    chosen = torch.randperm(math.prod(places), generator=generator)[
+        : math.ceil(wanted / n)
+    ]  # the same in every picture
     flat = x.flatten(2)
+    corner = _flat([at * s for at, s in zip(torch.unravel_index(chosen, places), stride, strict=True)], sides)
     taps = [
-        flat[:, :, corner + i * dilation[0] * width + j * dilation[1]]
-        for i in range(kernel[0])
-        for j in range(kernel[1])
+        flat[:, :, corner + int(_flat([i * d for i, d in zip(tap, dilation, strict=True)], sides))]
+        for tap in itertools.product(*map(range, kernel))
     ]
     stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, pictures, places]
-    return stacked.reshape(layer.groups, channels // layer.groups * len(taps), n * len(places))
+    return stacked.reshape(layer.groups, channels // layer.groups * len(taps), n * len(chosen))
 
 
-def _padded(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+def _flat(at: Sequence[Any], sides: Sequence[int]) -> Any:
+    """Where a place, given along each side, lies when all sides are one."""
+    return functools.reduce(lambda before, pair: before * pair[1] + pair[0], zip(at, sides, strict=True), 0)
+
+
+def _padded(layer: nn.Conv2d | nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
     if isinstance(layer.padding, str) or type(layer).__name__ == "Conv2dSame":  # as TensorFlow pads
-        down, right = (
-            max((math.ceil(side / s) - 1) * s + d * (k - 1) + 1 - side, 0)
-            for side, k, s, d in zip(x.shape[2:], layer.kernel_size, layer.stride, layer.dilation, strict=True)
-        )
-        pad = [right // 2, right - right // 2, down // 2, down - down // 2]
+        sides = zip(x.shape[2:], layer.kernel_size, layer.stride, layer.dilation, strict=True)
+        whole = [max((math.ceil(side / s) - 1) * s + d * (k - 1) + 1 - side, 0) for side, k, s, d in sides]
+        ends = [(left // 2, left - left // 2) for left in whole]
     else:
-        pad = [layer.padding[1], layer.padding[1], layer.padding[0], layer.padding[0]]
+        ends = [(left, left) for left in layer.padding]
+    pad = [beyond for pair in reversed(ends) for beyond in pair]
     return functional.pad(x, pad) if any(pad) else x

@@ -106,7 +106,7 @@ class _Graph:
 
     def __init__(self, module: nn.Module, pictures: torch.Tensor) -> None:
         self.modules = dict(module.named_modules())
-        self.nodes = trace(module, (pictures.shape[2], pictures.shape[3]), pictures.shape[1]).nodes
+        self.nodes = trace(module, tuple(pictures.shape[2:]), pictures.shape[1]).nodes
         self.users: dict[Node, list[Node]] = defaultdict(list)
         for node in self.nodes:
             for given in dict.fromkeys(node.inputs):
@@ -230,7 +230,7 @@ def _importance(group: Group, values: torch.Tensor) -> torch.Tensor:
     power = power.clamp_min(float(1e-4 * power.max()) + 1e-12)
     total = torch.zeros_like(power)
     for reader, start in group.readers:
-        if isinstance(reader, nn.Conv2d) and reader.groups > 1:  # each channel is an answer of its own
+        if not isinstance(reader, nn.Linear) and reader.groups > 1:  # each channel is an answer of its own
             total += 1 / power / len(power)
         else:
             columns = reader.weight[:, start : start + len(power)].square().transpose(0, 1).flatten(1).sum(1)
@@ -273,7 +273,7 @@ def _grid(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 def _divide(reader: Layer, start: int, factor: torch.Tensor) -> None:
     end = start + len(factor)
-    if isinstance(reader, nn.Conv2d) and reader.groups > 1:
-        reader.weight[start:end] /= factor.view(-1, 1, 1, 1)
+    if not isinstance(reader, nn.Linear) and reader.groups > 1:
+        reader.weight[start:end] /= factor.view(-1, *[1] * (reader.weight.ndim - 1))
     else:
         reader.weight[:, start:end] /= factor.view(-1, *[1] * (reader.weight.ndim - 2))

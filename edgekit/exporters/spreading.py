@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekit.exporters.folding import Layer, alike, weighted
+from edgekit.exporters.folding import Layer, alike, divide, weighted
 
 SHARE = 0.75  # of the full factor, in decibels: the rest would leave the weights uneven
 CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
@@ -77,5 +77,5 @@ def _spread(layer: Layer, reached: torch.Tensor) -> Spread:
     if isinstance(layer, nn.Linear):
         layer.weight /= factor
         return Spread(layer, factor)
-    layer.weight /= factor.view((-1, 1, 1, 1) if isinstance(layer, nn.ConvTranspose2d) else (1, -1, 1, 1))
-    return Spread(layer, factor.view(1, -1, 1, 1))
+    divide(layer, factor, axis=0 if isinstance(layer, nn.ConvTranspose2d) else 1)
+    return Spread(layer, factor.view(1, -1, *[1] * (layer.weight.ndim - 2)))

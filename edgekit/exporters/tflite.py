@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from edgekit.calibration import Pictures
 from edgekit.errors import MissingExtraError
-from edgekit.exporters import Exported, Say, answers, assigned
+from edgekit.exporters import Exported, Say, answers, assigned, given_as
 from edgekit.exporters.export_wrapper import ExportWrapper
-from edgekit.exporters.preparing import prepare
+from edgekit.exporters.frames import as_pictures
+from edgekit.exporters.preparing import first, prepare
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
 from edgekit.preprocess import normalise
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.tasks import Detection
-from edgekit.tensors import Tensor
+from edgekit.tensors import Axes, Tensor
 
 PACKAGES = (
     "torch",
@@ -72,7 +73,8 @@ class TfliteExporter:
         # int8-static quantizes its own input; elsewhere an integer input is a cast inside the graph
         traced = torch.float32 if static else getattr(torch, recipe.input_type)
         prepared = prepare(model, recipe, calibration, say)
-        wrapper = ExportWrapper(prepared.module, model.preprocess, recipe, traced_type=traced).eval()
+        module = as_pictures(prepared.module, first(calibration, model.preprocess)[:1])
+        wrapper = ExportWrapper(module, model.preprocess, recipe, traced_type=traced).eval()
         say("converting with litert-torch")
         with silenced():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import mediapipe, tflite_convert, tflite_file, tflite_hardswish, tflite_quantize
@@ -97,7 +99,7 @@ class TfliteExporter:
         file.write_bytes(finished)
         (out / "converter.log").unlink()
         interpreter = Interpreter(str(file))
-        given = _input(interpreter.get_input_details()[0])
+        given = _input(interpreter.get_input_details()[0], given_as(model.preprocess, last=True))
         if recipe.unit != 1:
             given = msgspec.structs.replace(given, scale=recipe.unit)
         outputs, layout = answers(model, recipe, [o["name"] for o in interpreter.get_output_details()], 1)
@@ -136,7 +138,7 @@ def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[ND
         yield (folded if recipe.folds else normalise(pixels, model.preprocess))[None]
 
 
-def _input(details: Mapping[str, Any]) -> Tensor:
+def _input(details: Mapping[str, Any], axes: Axes) -> Tensor:
     """What an interpreter tells of the file's input."""
     dtype, (scale, zero_point) = np.dtype(details["dtype"]).name, details["quantization"]
     if dtype == "float32":
@@ -145,4 +147,4 @@ def _input(details: Mapping[str, Any]) -> Tensor:
         scale, zero_point = 1.0, -128 if dtype == "int8" else 0
     else:
         scale, zero_point = float(scale), int(zero_point)
-    return Tensor(details["name"], tuple(map(int, details["shape"])), dtype, "NHWC", scale, zero_point)
+    return Tensor(details["name"], tuple(map(int, details["shape"])), dtype, axes, scale, zero_point)

@@ -15,11 +15,11 @@ from edgekit.quiet import silenced
 
 
 def convert(
-    module: torch.nn.Module, dtype: torch.dtype, shape: tuple[int, int, int], log: Path, *, last: Sequence[int] = ()
+    module: torch.nn.Module, dtype: torch.dtype, shape: tuple[int, ...], log: Path, *, last: Sequence[int] = ()
 ) -> bytes:
     """NHWC, because apps hold NHWC pixels; the speed is that of NCHW. Raises ExportError with the converter's log.
 
-    shape: channels, height, width. last: positions of the answers [n, c, h, w] that become [n, h, w, c].
+    shape: channels, height, width; of clips channels, frames, height, width. last: positions of the answers [n, c, h, w] that become [n, h, w, c].
     The file is made in memory: the converter's own writer ends the process when the disk is full.
     """
     with silenced(log):

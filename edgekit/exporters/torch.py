@@ -8,7 +8,7 @@ import torch
 
 from edgekit.calibration import Pictures
 from edgekit.errors import ExportError, reason
-from edgekit.exporters import Exported, Say, answers, assigned
+from edgekit.exporters import Exported, Say, answers, assigned, given_as
 from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.models import LoadedModel
 from edgekit.quiet import silenced
@@ -44,7 +44,11 @@ class TorchExporter:
         file = out / "model.pt2"
         file.write_bytes(archive.getbuffer())
         given = Tensor(
-            "x", shape, recipe.input_type, "NCHW", *((1.0, -128) if recipe.input_type == "int8" else (None, None))
+            "x",
+            shape,
+            recipe.input_type,
+            given_as(model.preprocess, last=False),
+            *((1.0, -128) if recipe.input_type == "int8" else (None, None)),
         )
         versions = {name: importlib.metadata.version(name) for name in ("torch", "timm")}
         outputs, _ = answers(model, recipe, model.outputs, 1)

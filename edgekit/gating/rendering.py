@@ -7,7 +7,6 @@ from edgekit.gating import Check, Verdict
 from edgekit.harmless import harmless
 from edgekit.reporting.table import markdown_table, markdown_text
 
-HEADER = ("check", "change", "limit", "method", "outcome", "")
 MARK = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "skipped": "⏭️"}
 
 
@@ -16,8 +15,17 @@ def _is_quality(check: Check) -> bool:
     return check.metric == "proof" or check.unit == "points"
 
 
-def rows(verdict: Verdict) -> list[tuple[str, ...]]:
-    return [(c.metric, change(c), _limit(c), _method(c), c.outcome, c.why) for c in verdict.checks]
+def header(verbose: bool) -> tuple[str, ...]:
+    return ("check", "change", "limit", *(["method"] if verbose else []), "outcome")
+
+
+def rows(verdict: Verdict, verbose: bool) -> list[tuple[str, ...]]:
+    return [(c.metric, change(c), _limit(c), *([_method(c)] if verbose else []), c.outcome) for c in verdict.checks]
+
+
+def reasons(verdict: Verdict, verbose: bool) -> list[str]:
+    """`latency: CPU time of an inference, ...`: of what did not pass; with `verbose` of all."""
+    return [f"{c.metric}: {c.why}" for c in verdict.checks if c.why and (verbose or c.outcome != "pass")]
 
 
 def change(check: Check) -> str:
@@ -29,7 +37,7 @@ def change(check: Check) -> str:
     estimate, low, high = check.estimate, check.low, check.high
     word = ""
     if _is_quality(check):
-        estimate, low, high = -estimate, _negative(high), _negative(low)
+        estimate, low, high = round(-estimate, 1), _negative(high), _negative(low)  # a word of what is seen
         word = ", better" if estimate > 0 else ", worse" if estimate < 0 else ""
     interval = f" [{low:+.1f}, {high:+.1f}]" if low is not None and high is not None else ""
     return f"{estimate + 0.0:+.1f} {check.unit}{interval}{word}"
@@ -61,7 +69,7 @@ def sentence(verdict: Verdict) -> str:
 
 def markdown(verdict: Verdict) -> str:
     """A step summary or a comment. The hidden first line lets a comment be found and replaced."""
-    header = ("", *HEADER[:4], "smallest effect seen", "why")
+    head = ("", *header(verbose=True)[:4], "smallest effect seen", "why")
     table = [
         (MARK[c.outcome], c.metric, change(c), _limit(c), _method(c), _detectable(c), c.why) for c in verdict.checks
     ]
@@ -69,7 +77,7 @@ def markdown(verdict: Verdict) -> str:
         "<!-- edgekit gate -->",
         f"### {MARK[verdict.outcome]} edgekit gate: {markdown_text(verdict.candidate)}",
         "",
-        markdown_table(header, table),
+        markdown_table(head, table),
         "",
         markdown_text(sentence(verdict)),
         *(f"Note: {markdown_text(note)}." for note in verdict.notes),

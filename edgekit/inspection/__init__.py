@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import overflow
-from edgekit.errors import ArtifactError, UnsupportedError, kind_and_reason
+from edgekit.errors import ArtifactError, MissingError, UnsupportedError, kind_and_reason
 
 
 class Operators(msgspec.Struct, frozen=True):
@@ -120,7 +120,7 @@ def inspect(file: Path) -> Inspection:
     from edgekit.inspection import onnx, openvino, tflite
 
     if not file.is_file():
-        raise ArtifactError(f"there is no file {file}")
+        raise MissingError(f"there is no file {file}", hint="name a model file, or an artifact")
     with fitting(file):
         match file.suffix:
             case ".tflite":

@@ -40,7 +40,7 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class Divergence(msgspec.Struct, frozen=True):
-    """layers: the shallowest first; the last are the answers of the files. unmatched: layers of either that have no
+    """layers: the shallowest first; the last `answers` of them are the answers of the files. unmatched: layers of either that have no
     partner. first_below: the first layer under `below` dB, and steepest: the one that loses most against the layer
     before it; None where there is none."""
 
@@ -49,6 +49,7 @@ class Divergence(msgspec.Struct, frozen=True):
     fed: str
     below: float
     layers: tuple[Compared, ...]
+    answers: int
     unmatched: tuple[str, ...]
     first_below: int | None
     steepest: int | None
@@ -93,6 +94,7 @@ def _compare(first: Model, second: Model, pixels: NDArray[np.uint8] | None, belo
         fed,
         below,
         found,
+        len(a.outputs),
         tuple(alone),
         next((i for i, c in enumerate(found) if _db(c) < below), None),
         _steepest([_db(c) for c in found]),

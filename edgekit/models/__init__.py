@@ -11,7 +11,7 @@ from edgekit import zoo
 from edgekit.data.labels import FORM, Names, read_names
 from edgekit.errors import DataError, RequestError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
-from edgekit.models import adapting, detecting, picking, weights
+from edgekit.models import adapting, detecting, functions, picking, weights
 from edgekit.models.adapting import Adapted
 from edgekit.models.origins import Plan as Plan
 from edgekit.models.origins import function, run, timm
@@ -29,7 +29,7 @@ UNNAMED = "no names are known for the classes; --labels FILE names them"
 @dataclass(frozen=True)
 class LoadedModel:
     """
-    module   float32, eval mode, takes normalised RGB [n, 3, h, w], answers one tensor, or a tuple of them
+    module   float32, eval mode, takes normalised RGB [n, 3, h, w], or clips [n, 3, t, h, w], answers one tensor, or a tuple of them
     labels   of classes; () for a task without
     trace    what it computes, seen on an empty picture
     task     what the answers of the exported file mean; a classifier's scores once it has answered pictures
@@ -82,6 +82,8 @@ def plan(recipe: Recipe, module: nn.Module | None = None) -> Plan:
         )
     if module is not None:
         return given.plan(recipe, module)
+    if recipe.model.startswith("py:"):
+        recipe = msgspec.structs.replace(recipe, model=functions.by_module(recipe.model))
     if zoo.is_run(recipe.model) or zoo.is_run(recipe.weights):
         return run.plan(recipe)
     if recipe.model.startswith("py:"):
@@ -100,9 +102,9 @@ def load(recipe: Recipe, planned: Plan) -> LoadedModel:
     module = made.module.float().eval()
     _check_numbers(recipe.model, module)
     sha256 = weights.digest(module)
-    size, channels = planned.preprocess.input_size, planned.preprocess.channels
+    size, channels = planned.preprocess.extent, planned.preprocess.channels
     names = read_names(Path(recipe.labels)) if recipe.labels else None
-    taken = detecting.take(module, size, recipe)
+    taken = detecting.take(module, planned.preprocess.input_size, recipe)
     known = names.names if names else made.labels or taken.labels
     seen = look(taken.module, size, channels)
     adapted = adapting.adapt(taken.module, seen, size, recipe, known, made.task or taken.task, channels)

@@ -90,7 +90,7 @@ class Found:
 def adapt(
     module: nn.Module,
     seen: Trace,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     recipe: Recipe,
     labels: tuple[str, ...] = (),
     own: TaskName | None = None,
@@ -98,7 +98,7 @@ def adapt(
 ) -> Adapted:
     """Decide on the task, and make the module that answers its outputs.
 
-    seen    what the module does with an empty picture of `size` [height, width] and `channels`; labels, own: see Found
+    seen    what the module does with an empty picture of `size` [height, width] (a clip: [frames, height, width]) and `channels`; labels, own: see Found
     Raises RequestError, UnsupportedError for answers that are no task's, or contradict the one that was asked for.
     """
     net = module
@@ -110,6 +110,7 @@ def adapt(
     detecting.check_apart(given, recipe)
     found = Found(net, seen, given, _main(given), labels, own)
     task, why = decide(found, recipe)
+    check_of_clips(task, size)
     check_task(recipe, task)
     detecting.check_answers(seen, task)
     chosen = choose(found, task, recipe)
@@ -124,15 +125,23 @@ def adapt(
         case "classification":
             return replace(adapted, task=Classification(), outputs=("scores",), channels=chosen[0].shape[1])
         case "embedding":
-            patches = grid(chosen[1].shape[1], size) if len(chosen) > 1 else None
+            patches = grid(chosen[1].shape[1], size) if len(chosen) > 1 and len(size) == 2 else None
             vectors = Embedding(pooling(net), patches, normalized=_is_unit(seen))
             return replace(adapted, task=vectors, outputs=("embedding", "tokens")[: len(chosen)])
         case "segmentation":
-            return _segmenter(adapted, size, channels, recipe, labels)
+            return _segmenter(adapted, (size[0], size[1]), channels, recipe, labels)
         case "detection":
-            return _detector(adapted, found, chosen, size, channels, recipe)
+            return _detector(adapted, found, chosen, (size[0], size[1]), channels, recipe)
         case "raw":
             return adapted
+
+
+def check_of_clips(task: TaskName, size: tuple[int, ...]) -> None:
+    """Refuse a task that is about the places of one picture. Raises RequestError."""
+    if len(size) == 3 and task in ("segmentation", "detection"):
+        raise RequestError(
+            f"a {task} is of a picture, and the model takes clips", hint="--task classification, embedding or raw"
+        )
 
 
 def _given(seen: Trace, recipe: Recipe) -> tuple[Answer, ...]:
@@ -145,7 +154,7 @@ def _given(seen: Trace, recipe: Recipe) -> tuple[Answer, ...]:
 
 
 def foreseen(
-    module: nn.Module, size: tuple[int, int], recipe: Recipe, labels: tuple[str, ...], channels: int
+    module: nn.Module, size: tuple[int, ...], recipe: Recipe, labels: tuple[str, ...], channels: int
 ) -> TaskName | None:
     """The task that `adapt` will decide on, of a module that has its numbers already; None where it will tell more."""
     if any(parameter.is_meta for parameter in module.parameters()):

@@ -18,6 +18,7 @@ from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe, TaskName, check_task
 from edgekit.tasks import Detection, Nms, Task
 from edgekit.tensors import Values
+from edgekit.zoo import ONE_STAGE
 
 PAD = 114  # the grey round a picture that detectors are trained with
 WHOLE = Preprocess((640, 640), crop_pct=1.0, crop_mode="letterbox", interpolation="bilinear", pad=PAD)
@@ -53,7 +54,7 @@ def usual(net: nn.Module, recipe: Recipe) -> Preprocess | None:
     if anchored.has_stages(net):
         raise UnsupportedError(
             f"{type(net).__name__} looks again at boxes that depend on the picture, and edgekit does not take it apart",
-            hint="a detector of one stage: ssdlite, yolox_nano, or torchvision's retinanet and fcos through py:",
+            hint=ONE_STAGE,
         )
     if walked.is_one(net):
         return Preprocess((640, 640), 1.0, "letterbox", "bilinear", (0.0,) * 3, (1.0,) * 3, PAD)

@@ -58,8 +58,8 @@ class Family:
         )
 
 
-def family(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Family:
-    """Of a module, for pictures of this size [height, width], on the device of its weights."""
+def family(module: nn.Module, size: tuple[int, ...], channels: int = 3) -> Family:
+    """Of a module, for pictures of this size [height, width] (of clips [frames, height, width]), on the device of its weights."""
     training = [m for m in module.modules() if m.training]
     try:
         nodes = trace(module.eval(), size, channels).nodes

@@ -10,6 +10,7 @@ from torch import nn
 
 from edgekit.errors import UnsupportedError, reason
 from edgekit.models import anchored as anchored  # registers its networks with timm, as these do
+from edgekit.models import classic as classic
 from edgekit.models import micro as micro
 from edgekit.models import tf_padded as tf_padded
 from edgekit.models import unet as unet
@@ -68,13 +69,19 @@ def _trouble(architecture: str, size: Size) -> str | None:
     try:
         with torch.device("meta"), torch.inference_mode():
             network = create(architecture, size, num_classes=1).eval()
-            network(torch.zeros(1, 3, *size))
+            network(torch.zeros(1, channels(network), *size))
     except Exception as error:  # networks refuse in many ways: an assertion, a shape, a missing key
         return reason(error)
     height, width = _patch(network)
     if size[0] % height or size[1] % width:  # its convolution would leave the last rows and columns out
         return f"it cuts pictures into patches of {height}x{width}"
     return None
+
+
+def channels(network: nn.Module) -> int:
+    """That its pictures have: 1 of grey ones."""
+    config: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    return int(config.get("input_size", (3,))[0])
 
 
 def _patch(network: nn.Module) -> Size:

@@ -7,6 +7,7 @@ from torch import nn
 
 from edgekit.errors import WeightsError, reason
 from edgekit.extras import needs
+from edgekit.models import networks
 from edgekit.models.checkpoints import State, printable
 from edgekit.models.yolox import EPS, YoloX
 
@@ -61,7 +62,7 @@ def _order(net: nn.Module, size: tuple[int, int]) -> list[str]:
         for name, layer in net.named_modules()
         if isinstance(layer, nn.Conv2d)
     ]
-    net(torch.zeros(1, 3, *size, device="meta"))
+    net(torch.zeros(1, networks.channels(net), *size, device="meta"))
     for hook in hooks:
         hook.remove()
     return order

@@ -32,7 +32,9 @@ def settle(module: nn.Module, pictures: torch.Tensor) -> str:
     said = [
         f"{_counted(len(gains), 'gain')} near zero set to one" if gains else "",
         f"{_counted(len(empty), 'layer')} of zeros drawn anew" if empty else "",
-        f"the statistics of {_counted(len(norms), 'BatchNorm')} taken from {len(pictures)} pictures" if norms else "",
+        f"the statistics of {_counted(len(norms), 'BatchNorm')} taken from {len(pictures)} {'clips' if pictures.ndim == 5 else 'pictures'}"
+        if norms
+        else "",
     ]
     done = ", ".join(filter(None, said))
     return f"untrained weights, made to compute: {done}" if done else ""

@@ -16,6 +16,7 @@ from torch import nn
 
 from edgekit.errors import WeightsError, reason
 from edgekit.extras import needs
+from edgekit.models import networks
 from edgekit.models.checkpoints import State, printable
 
 BEGINS = b"TFL3"  # from the fifth byte on
@@ -112,7 +113,7 @@ def _order(net: nn.Module, size: tuple[int, int]) -> list[_Own]:
         module.register_forward_hook(lambda module, given, answer, name=name: ran(module, name))
         for name, module in net.named_modules()
     ]
-    net.eval()(torch.zeros(1, 3, *size, device="meta"))
+    net.eval()(torch.zeros(1, networks.channels(net), *size, device="meta"))
     for hook in hooks:
         hook.remove()
     return found

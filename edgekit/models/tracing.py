@@ -84,8 +84,8 @@ class Trace:
 
 
 @torch.no_grad()
-def trace(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
-    """Run a module in eval mode on an empty picture, float32 [1, channels, *size], and write down what it does.
+def trace(module: nn.Module, size: tuple[int, ...], channels: int = 3) -> Trace:
+    """Run a module in eval mode on an empty picture, float32 [1, channels, *size] (size of a clip: frames, height, width), and write down what it does.
 
     On the device of its weights. Raises whatever the module raises.
     """
@@ -97,7 +97,7 @@ def trace(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
     return Trace(tuple(recorder.nodes), answer, last)
 
 
-def look(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
+def look(module: nn.Module, size: tuple[int, ...], channels: int = 3) -> Trace:
     """`trace`, with what the model raises said in words; nothing but its answer, where it runs and cannot be watched.
 
     Raises UnsupportedError.
@@ -112,11 +112,11 @@ def look(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Trace:
 
 
 @torch.no_grad()
-def _answer(module: nn.Module, size: tuple[int, int], channels: int) -> Any:
+def _answer(module: nn.Module, size: tuple[int, ...], channels: int) -> Any:
     return module(torch.zeros(1, channels, *size))
 
 
-def _refusal(module: nn.Module, size: tuple[int, int], channels: int, error: Exception) -> tuple[str, str]:
+def _refusal(module: nn.Module, size: tuple[int, ...], channels: int, error: Exception) -> tuple[str, str]:
     """What is wrong where a model does not take a picture, and what to do."""
     said = str(error)
     if wanted := re.search(rf"to have (\d+) channels, but got {channels} channels", said):
@@ -128,13 +128,20 @@ def _refusal(module: nn.Module, size: tuple[int, int], channels: int, error: Exc
     if isinstance(error, TypeError) and "required positional argument" in said:
         hint = "a function that wraps the model and gives it the rest"
         return f"edgekit feeds one picture, and the model wants more: {reason(error)}", hint
-    trouble = f"the model does not take a {size[0]}x{size[1]} picture: {reason(error)}"
+    shown = "x".join(map(str, size[-2:]))
+    if len(size) == 3:
+        with suppress(Exception):
+            _answer(module, size[1:], channels)
+            return f"the model takes pictures, not clips of {size[0]} frames", "leave out --frames and --frame-rate"
+        trouble = f"the model does not take a clip of {size[0]} frames of {shown}: {reason(error)}"
+        return trouble, "--frames N and --input-size HxW, as the model was trained; --debug shows the whole traceback"
+    trouble = f"the model does not take a {shown} picture: {reason(error)}"
     if larger := _next(module, size, channels):
         return trouble, f"--input-size {larger[0]}x{larger[1]}, the next that it takes"
     return trouble, "--input-size N or HxW, as the model was trained; --debug shows the whole traceback"
 
 
-def _next(module: nn.Module, size: tuple[int, int], channels: int) -> tuple[int, int] | None:
+def _next(module: nn.Module, size: tuple[int, ...], channels: int) -> tuple[int, int] | None:
     """The next size that it takes, of those with sides in steps of 4 to 64: a U-Net halves them several times."""
     for step in (4, 8, 16, 32, 64):
         height, width = (math.ceil(side / step) * step for side in size)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekit.errors import UnknownNameError, WeightsError, reason
+from edgekit.errors import MissingError, RequestError, UnknownNameError, WeightsError, reason
 from edgekit.models import hub, matching
 from edgekit.models.checkpoints import State
-from edgekit.zoo import BUNDLED, PACKAGES
+from edgekit.zoo import BUNDLED, PACKAGES, file_of
 from edgekit_vision import install
 
 SOURCES = ("auto", "imagenet", "package", "bundled", "random")
@@ -64,11 +64,11 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
                 raise WeightsError(f"{path} is a run without an epoch yet", hint="edgekit train ... --resume")
             inside = [file for pattern in FILES for file in sorted(path.glob(pattern))]
             hint = f"--weights {inside[0]}" if inside else "--weights FILE"
-            raise WeightsError(f"'{weights}' is a folder, not a file of weights", hint=hint)
+            raise RequestError(f"'{weights}' is a folder, not a file of weights", hint=hint)
         if not path.is_file():
             if difflib.get_close_matches(weights, SOURCES):
                 raise UnknownNameError("weights", weights, SOURCES)
-            raise WeightsError(f"there is no weights file {weights}", hint=f"a file, or one of {', '.join(SOURCES)}")
+            raise MissingError(f"there is no weights file {weights}", hint=f"a file, or one of {', '.join(SOURCES)}")
         return Choice("file", "as asked", path)
 
     instead = _other(architecture, bundled)
@@ -85,9 +85,10 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
         return Choice("package", f"not in the hub's cache, {trouble}; an installed package carries them", package)
     if bundled is not None:
         return Choice("bundled", f"not in the hub's cache, {trouble}, no package carries them", bundled)
+    place = file_of(architecture)
     raise WeightsError(
         f"no weights for {architecture}: not in the hub's cache, {trouble}, in no installed package, not bundled",
-        hint="--weights FILE, or --weights random: numbers that were never trained",
+        hint=f"--weights FILE{place and f' ({place})'}, or --weights random: numbers that were never trained",
     )
 
 

@@ -52,6 +52,18 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
         (scores,) = values
         return Classes(self.probabilities(scores[None])[0], self.holds(scores[None])[0])
 
+    def mean(self, values: Values) -> Values:
+        """The answer to one video, scores [1, c] of the mean of its windows' probabilities."""
+        (scores,) = values
+        if len(scores) == 1:
+            return values
+        shares = self.probabilities(scores).mean(0, keepdims=True, dtype=np.float64)
+        if self.scores != "probabilities":
+            small = np.finfo(np.float32).tiny
+            logs = np.log(shares.clip(small))
+            shares = logs - np.log((1 - shares).clip(small)) if self.scores == "logits" and self.independent else logs
+        return (np.asarray(shares, np.float32),)
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         same = (self.holds(reference[0]) == self.holds(values[0])).all(-1)
         return Likeness(noise(reference, values), tuple(map(float, same)))

@@ -98,6 +98,9 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         """For each label; those of masks, where the manifest names none, without the background's black."""
         return self.palette or palette(labels + 1)[1:]
 
+    def mean(self, values: Values) -> Values:
+        raise NotImplementedError("a task of pictures, which have no windows")
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         values = values if self.nms else in_order_of(reference, values)
         pairs = zip(zip(*reference, strict=True), zip(*values, strict=True), strict=True)

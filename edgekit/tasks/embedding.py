@@ -56,6 +56,11 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         """Of the answer to one picture, [d]."""
         return Vector(values[0])
 
+    def mean(self, values: Values) -> Values:
+        """The answer to one video, [1, ...], of those to several of its windows."""
+        vectors, *tokens = (np.asarray(v.mean(0, keepdims=True), np.float32) for v in values)
+        return (unit(vectors) if self.normalized else vectors, *tokens)
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         return Likeness(noise(reference, values), vectors=(reference[0], values[0]))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
+import numpy as np
 
 from edgekit.preprocess import Placement
 from edgekit.tasks.likeness import Likeness, Measure, noise
@@ -26,6 +27,10 @@ class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="na
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Tensors":
         """Of the answer to one picture, all as they are."""
         return Tensors(values)
+
+    def mean(self, values: Values) -> Values:
+        """The answer to one video, [1, ...], of those to several of its windows."""
+        return tuple(np.asarray(v.mean(0, keepdims=True), np.float32) for v in values)
 
     def alike(self, reference: Values, values: Values) -> Likeness:
         return Likeness(noise(reference, values))

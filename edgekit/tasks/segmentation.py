@@ -97,6 +97,9 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
         logit = np.log(self.threshold / (1 - self.threshold))
         return np.float32(logit if self.scores == "logits" else self.threshold)
 
+    def mean(self, values: Values) -> Values:
+        raise NotImplementedError("a task of pictures, which have no windows")
+
     def alike(self, reference: Values, values: Values) -> Likeness:
         same = self._same(reference[0], values[0])
         return Likeness(noise(reference, values), tuple(map(float, same.mean((1, 2)))))

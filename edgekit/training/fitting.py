@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -15,13 +15,28 @@ from edgekit.models.picking import Pick
 from edgekit.models.segmenting import WithoutInterpolation
 from edgekit.models.settling import folded, unfold
 from edgekit.preprocess import Preprocess
-from edgekit.tasks import Classification, Detection, Embedding, Segmentation
+from edgekit.tasks import Embedding, Segmentation, name_of
 from edgekit.tasks.classification import LOGITS
 from edgekit.training import lessons
 from edgekit.training.batches import plain_view
 from edgekit.training.settings import Settings
 from edgekit.training.setup import Say
 
+Shown = Literal["classification", "segmentation", "detection"]
+
+
+class Held(NamedTuple):
+    """What data hold for a task, and networks that learn it."""
+
+    data: str
+    networks: str
+
+
+HELD: dict[str, Held] = {
+    "classification": Held("a class for each picture", "a classifier: mobilenetv2, efficientnet_lite0"),
+    "segmentation": Held("masks", "a segmenter: unet_micro, or smp:Unet/tu-mobilenetv2_050"),
+    "detection": Held("boxes", "a detector: yolox_nano, yolox_micro or ssdlite"),
+}
 MEASURED = 16  # pictures that give folded BatchNorms their statistics
 
 
@@ -31,6 +46,7 @@ def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
     _check_shown(settings, shown)
     recipe = settings.recipe("auto" if shown == "classification" else shown)
     planned = models.plan(recipe)
+    _check_task(settings, planned.task, shown)
     say(f"weights: {planned.choice.source} ({planned.choice.why})")
     loaded = models.load(recipe, planned)
     for note in loaded.notes:
@@ -41,17 +57,26 @@ def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
             f"{settings.model} answers more than train can learn from",
             hint="a function that wraps the model and returns one tensor",
         )
+    _check_task(settings, name_of(loaded.task), shown)
     if shown == "detection":
         return _detector(settings, loaded, splits, say)
     fitted = _classifier if shown == "classification" else _segmenter
     return fitted(settings, loaded, splits.labels, say)
 
 
-def _shown(splits: Splits) -> Literal["classification", "segmentation", "detection"]:
+def _shown(splits: Splits) -> Shown:
     """What there is to learn from the pictures, by the task."""
     if splits.train.objects is not None:
         return "detection"
     return "classification" if splits.train.masks is None else "segmentation"
+
+
+def _check_task(settings: Settings, task: str | None, shown: Shown) -> None:
+    """Refuse a network that answers something else than the pictures show. task: None where it is not known yet."""
+    if task not in (None, shown) and not (task == "embedding" and shown == "classification"):
+        held = HELD[shown]
+        hint = held.networks + (f"; or --data that holds {HELD[task].data}" if task in HELD else "")
+        raise RequestError(f"{settings.model} is made for {task}, and --data holds {held.data}", hint=hint)
 
 
 def _classifier(settings: Settings, model: LoadedModel, labels: tuple[str, ...], say: Say) -> LoadedModel:
@@ -60,13 +85,6 @@ def _classifier(settings: Settings, model: LoadedModel, labels: tuple[str, ...],
         module = heads.give(model.module, width, len(labels), seed=settings.seed)
         say(f"a head for {len(labels)} classes on {width} features")
         return replace(model, module=module, task=LOGITS)
-    if not isinstance(model.task, Classification):
-        raise RequestError(
-            f"{settings.model} is a {model.task}, and --data shows a class for each picture",
-            hint="pictures with boxes: images/ beside labels/"
-            if isinstance(model.task, Detection)
-            else "pictures with masks: images/ beside masks/",
-        )
     answers.check_logits(model.trace, settings.model)
     if not model.has_labels(labels):
         if settings.qat:
@@ -123,11 +141,10 @@ def _some(data: DataSet, spec: Preprocess, seed: int) -> torch.Tensor:
     return torch.stack(seen)
 
 
-def _check_shown(settings: Settings, shown: str) -> None:
+def _check_shown(settings: Settings, shown: Shown) -> None:
     """Refuse what train does for classifiers alone. Raises RequestError."""
     if shown == "classification":
         return
     for name in ("qat", "distill", "freeze"):
         if getattr(settings, name):
-            held = "masks" if shown == "segmentation" else "boxes"
-            raise RequestError(f"--{name} is for classifiers, and --data holds {held}", hint="leave it out")
+            raise RequestError(f"--{name} is for classifiers, and --data holds {HELD[shown].data}", hint="leave it out")

@@ -4,17 +4,15 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal, overload
 
 import msgspec
-from PIL import Image
 
 from edgekit import artifact as folders
 from edgekit import prediction, registry
-from edgekit.answering import TIMEOUT, Answering, start_answering
+from edgekit.answering import TIMEOUT, WORKERS, Answering, start_answering
 from edgekit.errors import DataError
 from edgekit.runtimes import Options, check_interpreter
 from edgekit.verbs import pictures
@@ -97,10 +95,23 @@ class Artifact(folders.Artifact):
     @overload
     def predict(
         self,
+        images: Iterator[Picture],
+        *,
+        threshold: Probability | None = ...,
+        unreadable: Literal["raise", "skip"] = ...,
+        on: str = ...,
+        threads: Threads = ...,
+        interpreter: str | None = ...,
+        timeout: Seconds = ...,
+    ) -> Iterator[Prediction]: ...
+    @overload
+    def predict(
+        self,
         images: Sequence[Picture],
         *,
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
+        workers: Count = ...,
         on: str = ...,
         threads: Threads = ...,
         interpreter: str | None = ...,
@@ -113,17 +124,20 @@ class Artifact(folders.Artifact):
         *,
         threshold: Probability | None = None,
         unreadable: Literal["raise", "skip"] = "raise",
+        workers: Count = WORKERS,
         on: str = "local",
         threads: Threads = 1,
         interpreter: str | None = None,
         timeout: Seconds = TIMEOUT,
-    ) -> Prediction | list[Prediction]:
-        """What the file says of a picture; of a list of pictures, a list.
+    ) -> Prediction | list[Prediction] | Iterator[Prediction]:
+        """What the file says of a picture; of a list of pictures or a folder, a list; of an iterator, one as each comes.
 
-        images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey, or a
-                    list of these
+        images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
+                    list or an iterator of these; a folder, of which every picture below it is meant, or a pattern such as
+                    "photos/**/*.jpg". Of a file that takes clips: a video, a folder of its frames, or one of videos
         threshold   boxes: the score from which on they are shown; None: as the artifact says
-        unreadable  of a list, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
+        unreadable  of several, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
+        workers     of a list or a folder: threads that decode pictures while the file answers others
         on          where to run: "local", "arm64:cortex-a76", "adb" (see docs/boards-and-phones.md)
         interpreter  who runs a .tflite: "ai-edge-litert", "tflite-runtime", "tensorflow"
         timeout     seconds without an answer that mean a hang
@@ -132,17 +146,12 @@ class Artifact(folders.Artifact):
         """
         shown = self if threshold is None else prediction.shown_from(self, threshold)
         check_interpreter(interpreter, [self.target])
-        several = isinstance(images, list | tuple)
-        found = []
-        with self.session.of(self, on, Options(threads, interpreter), timeout) as opened:
-            asked = replace(opened, artifact=shown)
-            for i, one in enumerate(images if several else [images]):
-                try:
-                    found.append(_answer(asked, pictures.told(one), f"picture {i}" if several else "the picture"))
-                except DataError:
-                    if not several or unreadable == "raise":
-                        raise
-        return found if several else found[0]
+        asked = Asked(self, shown, unreadable == "skip", workers, on, Options(threads, interpreter), timeout)
+        if isinstance(images, Iterator):
+            return (found for one in images for found in asked.about([one]))
+        if (named_files := pictures.several(images, clips=self.manifest.preprocess.is_clip)) is not None:
+            return list(asked.about(named_files))
+        return next(iter(replace(asked, skips=False).about([images])))
 
     def close(self) -> None:
         """End the process that answers. The next `predict` begins another."""
@@ -158,11 +167,38 @@ class Artifact(folders.Artifact):
         return Artifact, (self.folder, self.manifest)
 
 
-def _answer(opened: Answering, picture: Path | Image.Image, name: str) -> Prediction:
-    name = picture.name if isinstance(picture, Path) else name
-    image = pictures.opened(picture, name)
-    found = prediction.answer(opened, image, name)
-    return named(found, opened.artifact, picture if isinstance(picture, Path) else image)
+@dataclass(frozen=True)
+class Asked:
+    """How an artifact is asked about pictures. shown: the artifact with the threshold that is wished."""
+
+    artifact: Artifact
+    shown: folders.Artifact
+    skips: bool
+    workers: int
+    on: str
+    options: Options
+    timeout: float
+
+    def about(self, said: Sequence[Any]) -> list[Prediction]:
+        """Raises DataError for what cannot be read, unless that is skipped."""
+        known, found = [], []
+        clips = self.artifact.manifest.preprocess.is_clip
+        for one in said:
+            try:
+                known.append(pictures.told(one, clips=clips))
+            except DataError:
+                if not self.skips:
+                    raise
+        held = prediction.together(self.artifact, registry.device(self.on))
+        with self.artifact.session.of(self.artifact, self.on, self.options, self.timeout) as opened:
+            asked = replace(opened, artifact=self.shown)
+            with closing(prediction.answers(asked, known, self.workers, held)) as answers:
+                for picture, answer in answers:
+                    if not isinstance(answer, DataError):
+                        found.append(named(answer, self.shown, pictures.upright(picture)))
+                    elif not self.skips:
+                        raise answer
+        return found
 
 
 @verb

@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from edgekit import data, publishing, registry, zoo
 from edgekit import recipe as recipes
@@ -42,6 +43,8 @@ class Wishes(TypedDict, total=False):
     channel_order: Literal["rgb", "bgr"]
     channels: Literal[1, 3]
     labels: Place
+    frames: int
+    frame_rate: float
     layout: LayoutName
     dynamic_batch: bool
     ort: bool
@@ -55,25 +58,52 @@ class Wishes(TypedDict, total=False):
     keep_float: tuple[str, ...]
 
 
+@overload
+def export(  # type: ignore[overload-overlap]  # "all" is a text, and the one that gives several
+    model: "str | os.PathLike[str] | nn.Module | Recipe",
+    out: None = None,
+    *,
+    target: Literal["all"] | list[str] | tuple[str, ...],
+    int8: bool = ...,
+    fp16: bool = ...,
+    scheme: Scheme | Literal["int8"] | None = ...,
+    module: "nn.Module | None" = ...,
+    say: Say | None = ...,
+    **wishes: Unpack[Wishes],
+) -> list[Artifact]: ...
+@overload
+def export(
+    model: "str | os.PathLike[str] | nn.Module | Recipe",
+    out: Place | None = None,
+    *,
+    target: str | None = ...,
+    int8: bool = ...,
+    fp16: bool = ...,
+    scheme: Scheme | Literal["int8"] | None = ...,
+    module: "nn.Module | None" = ...,
+    say: Say | None = ...,
+    **wishes: Unpack[Wishes],
+) -> Artifact: ...
 @verb
 def export(
     model: "str | os.PathLike[str] | nn.Module | Recipe",
     out: Place | None = None,
     *,
-    target: str | None = None,
+    target: str | list[str] | tuple[str, ...] | None = None,
     int8: bool = False,
     fp16: bool = False,
     scheme: Scheme | Literal["int8"] | None = None,
     module: "nn.Module | None" = None,
     say: Say | None = None,
     **wishes: Unpack[Wishes],
-) -> Artifact:
+) -> Artifact | list[Artifact]:
     """Make a file of a model for a target, prove in its runtime that it answers alike, and put it in place in one step.
 
     model   a name (`edgekit list models`, timm:NAME, smp:NET/ENCODER, py:package.module:function), a folder of
             `edgekit.train`, a recipe file (.toml), a Recipe, or a network of your own that takes float32 [n, 3, h, w]
     out     the folder that becomes the artifact; None: build/MODEL-TARGET-SCHEME
-    target  "tflite", "onnx", "openvino" or "torch"; None: the recipe's, or "tflite"
+    target  "tflite", "onnx", "openvino" or "torch"; None: the recipe's, or "tflite". Of a list of these, and of "all",
+            which is every one but torch, the answer is a list
     int8    the best int8 scheme that is known for the model and the target; fp16: half-precision weights; scheme: exactly
             one of fp32, fp16, int8-static, int8-dynamic, int8-weight-only. None of them: fp32
     module  a network in place of what a Recipe names
@@ -84,14 +114,31 @@ def export(
     Raises RequestError, WeightsError, ExportError, MissingExtraError; ParityError when the file answers differently, and
     then keeps what was made as `<out>.rejected`.
     """
-    recipe, module = _base(model, module)
-    asked = recipes.one_scheme(int8, fp16, scheme)
-    if target is not None or asked is not None or wishes:
-        recipe = recipes.amended(recipe, asked, target=target, **_fields(wishes))
-    glance(recipe, None if out is None else Path(out), named=module is None)
+    base, module = _base(model, module)
+    asked, fields = recipes.one_scheme(int8, fp16, scheme), _fields(wishes)
+    several = target == "all" or isinstance(target, list | tuple)
+    names = _targets(target)
+    if several and out is not None:
+        raise RequestError("one out for several targets", hint="leave out out, or export one target at a time")
+    made = [recipes.amended(base, asked, target=name, **fields) for name in names]
+    for recipe in made:
+        glance(recipe, None if out is None else Path(out), named=module is None)
     with needs():
         from edgekit import pipeline
-    return whole(pipeline.export(recipe, out, module=module, say=say or silent))
+    artifacts = [whole(pipeline.export(recipe, out, module=module, say=say or silent)) for recipe in made]
+    return artifacts if several else artifacts[0]
+
+
+def _targets(said: str | list[str] | tuple[str, ...] | None) -> Sequence[str | None]:
+    """Raises RequestError, UnknownNameError."""
+    if said is None:
+        return (None,)
+    words = said if isinstance(said, list | tuple) else [said]
+    if not words or not all(isinstance(word, str) for word in words):
+        raise RequestError(f"target is {said!r:.80}", hint='target=["tflite", "onnx"]')
+    if isinstance(said, str) and "," in said:
+        raise RequestError(f"target is one name, not '{said}'", hint=f"target={said.split(',')}")
+    return registry.targets_named(words)
 
 
 def glance(recipe: Recipe, out: Path | None, *, named: bool = True) -> None:

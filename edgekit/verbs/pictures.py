@@ -1,6 +1,7 @@
 """Pictures as a caller has them: files, Pillow's pictures, or arrays."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,43 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit.data.listed import check_name, is_pattern, listed, videos_in
 from edgekit.errors import DataError, RequestError
-from edgekit.preprocess import decode_picture, open_picture
+from edgekit.preprocess import decode_picture
 from edgekit.verbs.asked import Place
 
 Picture = Place | Image.Image | NDArray[np.uint8]
-WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB, or a list of these"
+WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB, a list of these, or a folder"
 
 
-def told(said: object) -> Path | Image.Image:
-    """A picture by its file, or itself. Raises RequestError for what is none, DataError for an array that is none."""
-    if isinstance(said, str | os.PathLike) and (path := Path(said)) and not isinstance(os.fspath(said), bytes):
-        if path.is_dir():
+def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
+    """The pictures of a list, of a folder or of a pattern; None of a single picture. clips: videos, and folders of their frames.
+    Raises DataError."""
+    if isinstance(said, list | tuple):
+        return said
+    if not isinstance(said, str | os.PathLike) or not isinstance(name := os.fspath(said), str):
+        return None
+    if clips and Path(name).is_dir():
+        found = videos_in(Path(name))
+        return None if list(found) == [Path(name)] else found
+    return listed([name], clips=clips).files if Path(name).is_dir() or is_pattern(name) else None
+
+
+def told(said: object, *, clips: bool = False) -> Path | Image.Image:
+    """A picture by its file, or itself. Raises RequestError for what is none, DataError for an array that is none, a URL and
+    other words that name no file."""
+    if isinstance(said, str | os.PathLike) and isinstance(name := os.fspath(said), str) and name:
+        if Path(name).is_dir() and not clips:
             raise DataError(
-                f"{path} is a folder, not a picture file", hint=f'[*Path("{path}").rglob("*.jpg")] are files'
+                f"{name} is a folder, not a picture file", hint="predict(folder), alone, takes its pictures"
             )
-        return path
+        check_name(name, clips=clips)
+        return Path(name)
+    if clips:
+        raise RequestError(
+            f"{type(said).__name__} is no video, and the artifact takes clips",
+            hint="the path of a video, or of a folder of its frames",
+        )
     if isinstance(said, Image.Image):
         return said
     if isinstance(said, np.ndarray):
@@ -32,9 +54,9 @@ def told(said: object) -> Path | Image.Image:
     raise RequestError(f"{type(said).__name__} {said!r:.60} is no picture", hint=hint)
 
 
-def opened(picture: Path | Image.Image, name: str) -> Image.Image:
-    """In 8-bit RGB, upright. Raises DataError."""
-    return open_picture(picture) if isinstance(picture, Path) else decode_picture(picture, name)
+def upright(picture: Path | Image.Image) -> Path | Image.Image:
+    """A picture in memory as it was answered: in 8-bit RGB."""
+    return picture if isinstance(picture, Path) else decode_picture(picture, "the picture")
 
 
 def _of(array: NDArray[Any]) -> Image.Image:

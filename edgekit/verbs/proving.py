@@ -17,6 +17,9 @@ def verify(
     artifact: File,
     *,
     key: Place | None = None,
+    chain: Sequence[Place] = (),
+    identity: str | None = None,
+    issuer: str | None = None,
     signature: Place | None = None,
     runtime: str | None = None,
     on: str = "local",
@@ -25,18 +28,24 @@ def verify(
 ) -> Verification:
     """Prove a copy of an artifact where it runs: checksums, preprocessing to the last bit, answers. Needs no torch.
 
-    key, signature  a public key in PEM: check first that its owner signed the folder; where the signature is
-    runtime         None: the first that is installed and opens such files
-    on              a device: "local", "arm64:cortex-a76", "adb"
+    key        a public key in PEM: check first that its owner signed the folder
+    chain      the same for a certificate: those of its authorities, in PEM
+    identity   the same for an account that signed by Sigstore, and with `issuer` who vouches for it
+    signature  where the signature is; None: `model.sig` in the folder
+    runtime    None: the first that is installed and opens such files
+    on         a device: "local", "arm64:cortex-a76", "adb"
 
-    A copy that answers otherwise is no exception: `passed` is False. Raises ArtifactError for damaged files,
-    SignatureError, WorkerError, DeviceError.
+    A copy that answers otherwise is no exception: `passed` is False. Raises ArtifactError for damaged files and for
+    those that somebody else signed, WorkerError, DeviceError.
     """
-    if signature is not None and key is None:
-        raise RequestError("--signature wants the public key of whoever signed", hint="--key public.pem")
-    if key is not None:
+    signer = signing.trust(None if key is None else Path(key), tuple(map(Path, chain)), identity, issuer)
+    if signature is not None and signer is None:
+        raise RequestError(
+            "--signature wants whoever signed", hint="--key public.pem, --chain ca.pem or --identity NAME"
+        )
+    if signer is not None:
         folder = as_path(artifact, "the folder of an artifact")
-        signing.verify(folder, Path(key), None if signature is None else Path(signature))
+        signing.verify(folder, signer, None if signature is None else Path(signature))
         artifact = unpacked(folder)
     opened = opened_of(artifact)
     check_interpreter(interpreter, [opened.target])

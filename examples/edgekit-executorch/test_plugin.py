@@ -2,6 +2,7 @@
 
 import pytest
 
+import edgekit
 from edgekit import export
 from edgekit.errors import ParityError
 from edgekit.recipe import Quantize, Recipe
@@ -19,3 +20,13 @@ def test_a_file_that_answers_otherwise_is_refused(tmp_path):
     recipe = Recipe("mobilenetv2", "executorch", weights="bundled", quantize=Quantize("int8"), samples=48)
     with pytest.raises(ParityError, match="SQNR"):
         export(recipe, tmp_path / "made")
+
+
+def test_int8_is_proven_and_benched(tmp_path):
+    made = []
+    for quantize in (Quantize(), Quantize("int8")):
+        recipe = Recipe("unet_micro", "executorch", weights="bundled", quantize=quantize)
+        made.append(export(recipe, tmp_path / quantize.scheme))
+    assert made[1].manifest.scheme == "int8-static"
+    runs = edgekit.bench(made, runs=10, launches=1)
+    assert all(run.cpu_ms > 0 for run in runs)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from torch import nn
 
+from edgekit.errors import RequestError
 from edgekit.manifest import TrainedOn
 from edgekit.models.family import Family
 from edgekit.models.trained import Pruned
@@ -69,8 +70,16 @@ class Plan:
 
 def override(spec: Preprocess, recipe: Recipe) -> Preprocess:
     """A model's own preprocessing with what the recipe says otherwise."""
-    names = ("input_size", "crop_pct", "crop_mode", "mean", "std")
+    names = ("input_size", "crop_pct", "crop_mode", "mean", "std", "frames")
     asked = {k: getattr(recipe, k) for k in names if getattr(recipe, k) is not None}
+    if recipe.frame_rate is not None:
+        asked["rate"] = recipe.frame_rate
+    if (asked.get("frames", spec.frames) > 1) != bool(asked.get("rate", spec.rate)):
+        missing = "--frame-rate 15, how many of the frames are a second" if recipe.frames else "--frames 8 as well"
+        raise RequestError(
+            f"--frames {recipe.frames} says nothing of time" if recipe.frames else "--frame-rate is for clips",
+            hint=missing,
+        )
     if recipe.crop_mode == "letterbox":
         asked["crop_pct"] = 1.0
     channels = recipe.channels or spec.channels

@@ -10,7 +10,7 @@ from torch import nn
 
 from edgekit.data.labels import read_names
 from edgekit.errors import RequestError
-from edgekit.models import adapting, detecting
+from edgekit.models import adapting, clips, detecting
 from edgekit.models.baking import computed_copies
 from edgekit.models.family import family
 from edgekit.models.origins import UNTRAINED, Made, Plan, override
@@ -49,10 +49,13 @@ def trained_for(choice: Choice) -> str:
 def plan_own(recipe: Recipe, module: nn.Module, choice: Choice, make: Callable[[], Made]) -> Plan:
     """For a module of the user's own, of which only the recipe says what it wants to see. Raises RequestError."""
     check(recipe.model, module)
-    spec = override(detecting.usual(module, recipe) or Preprocess((224, 224), crop_pct=1.0), recipe)
+    spec = override(
+        detecting.usual(module, recipe) or clips.usual(module) or Preprocess((224, 224), crop_pct=1.0), recipe
+    )
     taken = detecting.take(module, spec.input_size, recipe)
-    kind = family(taken.module, spec.input_size, spec.channels)
-    task = taken.task or adapting.foreseen(taken.module, spec.input_size, recipe, _labels(recipe), spec.channels)
+    clips.check(recipe.model, taken.module, spec)
+    kind = family(taken.module, spec.extent, spec.channels)
+    task = taken.task or adapting.foreseen(taken.module, spec.extent, recipe, _labels(recipe), spec.channels)
     return Plan(recipe.model, recipe.model, kind, choice, spec, make, task=task)
 
 

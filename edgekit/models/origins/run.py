@@ -65,4 +65,5 @@ def _plan(folder: Path, recipe: Recipe) -> Plan:
         override(card.preprocess, recipe),
         partial(make, folder, card, recipe),
         folder / trained.PICTURES,
+        card.task,
     )

@@ -39,7 +39,8 @@ def plan(recipe: Recipe) -> Plan:
     with torch.device("meta"):
         kind = family(create(architecture, encoder, 2), spec.input_size)
     classes = None if choice.path else _classes(recipe)
-    return Plan(recipe.model, recipe.model, kind, choice, spec, partial(make, architecture, encoder, choice, classes))
+    filled = partial(make, architecture, encoder, choice, classes)
+    return Plan(recipe.model, recipe.model, kind, choice, spec, filled, task="segmentation")
 
 
 def make(architecture: str, encoder: str, choice: Choice, classes: int | None) -> Made:

@@ -53,6 +53,8 @@ def plan(recipe: Recipe) -> Plan:
             f"{name} has no classes: it answers features",
             hint=f"--task embedding, or --weights FILE of a {architecture} trained to classify",
         )
+    if recipe.frames:
+        raise RequestError(f"{recipe.model} takes pictures, not clips", hint="leave out --frames and --frame-rate")
     spec = msgspec.structs.replace(spec, input_size=_usual(architecture) or spec.input_size)
     if recipe.input_size:
         networks.check_size(architecture, recipe.input_size, spec.input_size)
@@ -67,14 +69,14 @@ def plan(recipe: Recipe) -> Plan:
                 f"--channel-order is of a YOLOX with a file of weights, and this is {recipe.model} with {choice.source} ones",
                 hint="drop it, or --weights FILE",
             )
-        kind = family(network, spec.input_size)
+        kind = family(network, spec.input_size, networks.channels(network))
     pictures = None
     if choice.source == "bundled":
         own = bundled.with_suffix(".webp")
         spec, pictures = read_card(bundled).preprocess, own if own.is_file() else zoo.BUNDLED / "fashion-mnist.png"
     task: TaskName | None = getattr(network, "task", None)  # of edgekit's own
-    if config.num_classes == 0 and recipe.weights in weights.SOURCES:
-        task = "embedding"
+    if task is None and (config.num_classes or recipe.weights in weights.SOURCES):  # a file of features may have a head
+        task = "classification" if config.num_classes else "embedding"
     return Plan(recipe.model, name, kind, choice, override(spec, recipe), partial(make, recipe, choice), pictures, task)
 
 
@@ -118,6 +120,10 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     with torch.device("meta"):
         empty = networks.create(bare, size, num_classes=1)
     stored, rounded = _read(choice.path, empty, tuple(config.input_size[1:]))
+    heads_of_training = getattr(empty, "heads_of_training", ())
+    stored = {
+        key: value for key, value in stored.items() if not any(f".{head}." in f".{key}" for head in heads_of_training)
+    }
     state, moved = networks.with_positions(stored, empty)
     optional = config.num_classes == 0 or recipe.asks == "embedding"
     shapes, background = matching.shapes(empty.state_dict()), getattr(empty, "background", 0)

@@ -11,6 +11,9 @@ internal class ManifestReader(text: String) {
         val target = root.string("target")
         if (target !in RUNNABLE) throw UnsupportedModel("a file for $target")
         root.optional("layout")?.let { throw UnsupportedModel("a detector laid out for ${root.fields("layout").string("name")}", "edgekit export MODEL --target tflite, without --layout") }
+        if (root.fields("preprocess").let { it.optional("frames") != null && it.int("frames") > 1 }) {
+            throw UnsupportedModel("a model that takes clips, and this app shows it pictures", "edgekit predict MODEL clip.mp4, on a computer")
+        }
         val files = root.fields("files").each { FileRecord(it.long("bytes"), it.string("sha256")) }
         val models = files.keys.filter { it.startsWith("model.") }
         if (models.size != 1) throw BadManifest("names ${models.size} model files, not one")
@@ -75,7 +78,7 @@ internal class ManifestReader(text: String) {
         private val LAYOUTS = Layout.values().associateBy { if (it == Layout.UNKNOWN) "" else it.name }
 
         /** schema -> the same manifest in the words of the next */
-        private val OLDER = mapOf(1L to ::from1, 2L to ::from2)
+        private val OLDER = mapOf(1L to ::from1, 2L to ::from2, 3L to ::from3)
 
         private fun newest(plain: Any?): Fields {
             val schema = Fields("", plain).long("schema")
@@ -99,6 +102,9 @@ internal class ManifestReader(text: String) {
                 "labels" to old["classes"], "golden" to mapOf("stride" to 1L),
             )
         }
+
+        /** Schema 3 knew pictures alone. */
+        private fun from3(old: Map<String, Any?>): Map<String, Any?> = old + mapOf("schema" to 4L)
 
         /** The manifest's own checksum is that of the file with zeros in its place; schema 1 had none. Throws DamagedFile. */
         fun checkSeal(manifest: ByteArray) {

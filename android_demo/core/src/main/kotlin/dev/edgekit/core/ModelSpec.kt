@@ -79,7 +79,7 @@ class ModelSpec internal constructor(
     fun checkFiles(from: ModelFiles) = files.forEach { (name, record) -> record.check(name, from) }
 
     companion object {
-        const val SCHEMA = 3
+        const val SCHEMA = 4
 
         /** Reads manifest.json, checks the checksum that it carries, and labels.txt. Throws EdgekitException. */
         fun read(files: ModelFiles): ModelSpec {

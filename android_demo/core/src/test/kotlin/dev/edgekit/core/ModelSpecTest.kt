@@ -43,8 +43,8 @@ class ModelSpecTest {
 
     @Test
     fun `a newer schema is refused before anything else of it is read`() {
-        val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 4}""", "") }
-        assertEquals("this model was exported with schema 4; this app reads up to schema 3", error.message)
+        val error = thrown<NewerSchema> { ModelSpec.parse("""{"schema": 5}""", "") }
+        assertEquals("this model was exported with schema 5; this app reads up to schema 4", error.message)
         assertEquals("build the app of the edgekit that exported it, or export with the one that this app came with", error.hint)
         thrown<BadManifest> { Given.spec { it.replace("\"schema\": 1,\n  \"scheme\"", "\"schema\": 0,\n  \"scheme\"") } }
     }
@@ -95,6 +95,16 @@ class ModelSpecTest {
         assertEquals("manifest.json: golden.stride is 0", thrown<BadManifest> { ModelSpec.parse(thin, "") }.message)
         val none = ModelFiles { name -> if (name == "manifest.json") thin.replace("\"stride\": 0", "\"stride\": 4").byteInputStream() else throw java.io.FileNotFoundException(name) }
         assertEquals("manifest.json: checksum is missing", thrown<BadManifest> { ModelSpec.read(none) }.message)  // no labels.txt is asked for
+    }
+
+    @Test
+    fun `a model that takes clips is refused`() {
+        val still = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))).replace("\"schema\": 3", "\"schema\": 4")
+        ModelSpec.parse(still.replace("\"crop_pct\"", "\"frames\": 1, \"rate\": 0.0, \"crop_pct\""), "")
+        val clips = still.replace("\"crop_pct\"", "\"frames\": 8, \"rate\": 8.0, \"crop_pct\"").replace("NHWC", "NTHWC")
+        val error = thrown<UnsupportedModel> { ModelSpec.parse(clips, "") }
+        assertEquals("a model that takes clips, and this app shows it pictures", error.message)
+        assertEquals("edgekit predict MODEL clip.mp4, on a computer", error.hint)
     }
 
     @Test

@@ -2,6 +2,7 @@ package dev.edgekit.demo
 
 import android.app.Activity
 import android.graphics.Bitmap
+import android.graphics.BitmapFactory
 import android.net.Uri
 import android.os.Looper
 import android.view.View
@@ -33,6 +34,7 @@ const val EMBEDDER = "tiny3-embedding-onnx"
 const val RAW = "depth-onnx-fp32"
 const val REAL = "mobilenetv2-tflite-int8-static"
 const val CLOTHES = "unet_micro-onnx-fp32"
+const val ITEMS = "yolox_micro-tflite-int8-static"
 
 /** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
 @RunWith(AppRunner::class)
@@ -74,6 +76,12 @@ abstract class AppTest {
 
     protected fun golden(model: String) = app.models.files(model).let { Golden.read(it, ModelSpec.read(it)) }
 
+    /** A top, a bag and a dress before a white wall: of the pictures that calibrate ITEMS, 128 pixels each, the second. */
+    protected fun items(): Picture {
+        val sheet = File(root, "edgekit/models/bundled/yolox_micro.webp").readBytes().let { BitmapFactory.decodeByteArray(it, 0, it.size) }
+        return Picture(128, 128, IntArray(128 * 128).also { sheet.getPixels(it, 0, 128, 128, 0, 128, 128) })
+    }
+
     /** Red above, blue below, in a black frame, twice as wide as high. */
     protected fun colours(): Picture {
         val (width, height) = 240 to 120
@@ -99,8 +107,9 @@ abstract class AppTest {
 
     protected fun resource(name: String): ByteArray = AppTest::class.java.getResourceAsStream("/photos/$name")!!.readBytes()
 
-    private companion object {
-        var photos = 0
+    protected companion object {
+        val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "tests/golden").isDirectory }
+        private var photos = 0
     }
 }
 

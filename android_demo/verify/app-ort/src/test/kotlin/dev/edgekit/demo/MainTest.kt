@@ -33,7 +33,7 @@ class MainTest : AppTest() {
 
     @Test
     fun `the first launch checks the artifact's examples on this phone, and asks for the camera`() {
-        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, REAL)) {
+        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, REAL, ITEMS)) {
             choose(model)
             val main = started().get()
             assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
@@ -261,7 +261,7 @@ class MainTest : AppTest() {
             "labels.txt is damaged" to ("labels.txt" to { it.clone().apply { set(0, 35) } }),
             "labels.txt has 6 lines for 5 labels" to ("labels.txt" to { it + "more\n".toByteArray() }),
             "manifest.json: not JSON: the file ends too early" to manifest { it.take(100) },
-            "this model was exported with schema 7; this app reads up to schema 3" to manifest { it.replace("\"schema\": 1", "\"schema\": 7") },
+            "this model was exported with schema 7; this app reads up to schema 4" to manifest { it.replace("\"schema\": 1", "\"schema\": 7") },
             "this file needs LiteRT 9.9 or later on arm64, and this app has TFLite 2.16.1" to manifest {
                 it.replace(Regex("\"oldest_interpreter\": \\{[^}]*\\}"), "\"oldest_interpreter\": {\"arm64\": \"LiteRT 9.9\"}")
             },

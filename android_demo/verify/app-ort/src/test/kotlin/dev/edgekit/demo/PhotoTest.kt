@@ -59,6 +59,16 @@ class PhotoTest : AppTest() {
     }
 
     @Test
+    fun `an app that carries the bundled detector shows its boxes at once`() {
+        carry(ITEMS)
+        val photo = shared(photo { png(items()).inputStream() }).get()
+        assertEquals("3 found, with a score of 30 % or more", photo.text(R.id.found))
+        assertEquals(setOf("tops", "bags", "dresses"), photo.answers().toSet())
+        val colours = photo.overlay().filter { it ushr 24 == 255 }.groupingBy { it }.eachCount().filterValues { it > 200 }
+        assertTrue("$colours", colours.size >= 3)  // one a label, at least
+    }
+
+    @Test
     fun `boxes lie over the photo with their names, and a slider shows those of other scores`() {
         choose(DETECTOR)
         val photo = shared(photo { png(colours()).inputStream() }).get()

@@ -77,18 +77,6 @@ class ScreenshotTest : AppTest() {
         outputStream().use { bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }
     }
 
-    /** Red and blue balls of several sizes before a grey wall, one in each of some squares of 32 pixels: what DETECTOR finds. */
-    private fun balls(): Picture {
-        val (width, height) = 256 to 192
-        val balls = listOf(Triple(1, 1, 17), Triple(6, 1, 15), Triple(3, 2, 16), Triple(5, 4, 18), Triple(0, 4, 14), Triple(2, 5, 16))
-        val argb = IntArray(width * height) { i ->
-            val (x, y) = i % width to i / width
-            val ball = balls.indexOfFirst { (column, row, size) -> Math.hypot(x - 32 * column - 15.5, y - 32 * row - 15.5) <= size }
-            (255 shl 24) or if (ball < 0) (0x70 + y / 6) * 0x010101 else if (ball % 2 == 0) 0xE02010 else 0x1020E0
-        }
-        return Picture(width, height, argb)
-    }
-
     /** What can be pressed is large enough and has words for TalkBack; no text is cut off. */
     private fun everythingCanBeReached(activity: Activity) {
         val least = 48 * activity.resources.displayMetrics.density - 1
@@ -114,7 +102,7 @@ class ScreenshotTest : AppTest() {
     @Test fun photoLandscape() = compare("photo-landscape", "w731dp-h411dp-land-xhdpi") { photo() }
     @Test fun photoLargeFont() = compare("photo-large-font", font = 2f) { photo() }
     @Test fun mask() = compare("mask", model = CLOTHES) { photo(golden(CLOTHES).pictures[0]) }
-    @Test fun boxes() = compare("boxes", model = DETECTOR) { photo(balls()) }
+    @Test fun boxes() = compare("boxes", model = ITEMS) { photo(items()) }
     @Test fun neighbours() = compare("neighbours", "+night", model = EMBEDDER) {
         val pictures = golden(EMBEDDER).pictures
         for (picture in pictures.drop(1)) photo(picture).run { press(R.id.keep); settle() }
@@ -127,8 +115,4 @@ class ScreenshotTest : AppTest() {
     @Test fun permissionLandscape() = compare("permission-landscape", "w731dp-h411dp-land-night-xhdpi") { main() }
     @Test fun corruptModel() = compare("corrupt-model") { corrupt() }
     @Test fun noModel() = compare("no-model", font = 1.3f) { none() }
-
-    private companion object {
-        val root = generateSequence(File("").absoluteFile) { it.parentFile }.first { File(it, "tests/golden").isDirectory }
-    }
 }

@@ -66,9 +66,14 @@ def carried(app: Path) -> list[Artifact]:
     return [artifact.load(p) for p in sorted(models.iterdir()) if p.is_dir()] if models.is_dir() else []
 
 
-def _models(app: Path) -> Path:
+def check_app(app: Path) -> None:
+    """Raises RequestError for what is not the app's folder."""
     if not (app / "app/src/main/AndroidManifest.xml").is_file():
         raise RequestError(f"{app} is not the Android app", hint="--app path/to/android_demo")
+
+
+def _models(app: Path) -> Path:
+    check_app(app)
     return app / MODELS
 
 
@@ -76,6 +81,10 @@ def _check_runnable(m: Manifest) -> None:
     if m.target not in TARGETS:
         hint = f"edgekit export {m.model} --target tflite"
         raise UnsupportedError(f"the app runs .tflite and .onnx files, not those of {m.target}", hint=hint)
+    if m.preprocess.is_clip:
+        raise UnsupportedError(
+            f"the app shows pictures, and {m.model} takes clips", hint="edgekit predict, on a computer"
+        )
     if m.layout:
         raise UnsupportedError(
             f"the app reads boxes and scores, and this file's answers are laid out for others ({m.layout.name})",

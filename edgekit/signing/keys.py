@@ -1,8 +1,7 @@
-"""Who stands behind a folder: signatures of OpenSSF Model Signing 1.0 with a key, made and checked by `cryptography` alone.
+"""Signatures with a key, made and checked by `cryptography` alone.
 
 `model.sig` is a Sigstore bundle: a DSSE envelope around an in-toto statement that holds the sha256 of every file. The
-`model_signing` command reads what is written here, and the other way round. Certificates and keyless signatures are its
-own matter. (https://github.com/ossf/model-signing-spec, https://github.com/secure-systems-lab/dsse)
+`model_signing` command reads what is written here, and the other way round. (https://github.com/secure-systems-lab/dsse)
 """
 
 import base64
@@ -10,12 +9,12 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from edgekit import reading
-from edgekit.errors import ArtifactError, RequestError, reason
+from edgekit.errors import ArtifactError, MissingError, RequestError, reason
 from edgekit.extras import needs
 from edgekit.manifest import file_record
 from edgekit.places import output_errors, replacing
@@ -23,11 +22,13 @@ from edgekit.places import output_errors, replacing
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
+B = TypeVar("B", bound=msgspec.Struct)
 SIGNATURE = "model.sig"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 UNSIGNED = (".git", ".gitattributes", ".github", ".gitignore")  # as model_signing leaves them out
-BY_THE_TOOL = "model_signing verify, of the package model-signing, checks other kinds"
+OTHER_KINDS = "--chain ca.pem for a certificate, --identity NAME --issuer URL for an account"
+BY_THE_TOOL = "model_signing verify, of the package model-signing, may know it"
 NEW_KEY = "openssl ecparam -name prime256v1 -genkey -noout -out key.pem"
 HINT = "the folder as it was signed, and the key of whoever signed it"
 
@@ -64,6 +65,12 @@ class _Bundle(_Strict, frozen=True):
     )
 
 
+class _Enveloped(msgspec.Struct, frozen=True, rename="camel"):
+    """A bundle of whatever kind."""
+
+    dsse_envelope: _Envelope
+
+
 class _Resource(msgspec.Struct, frozen=True):
     name: str
     digest: str
@@ -98,24 +105,17 @@ class _Statement(msgspec.Struct, frozen=True):
     )
 
 
-def sign(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
-    """Sign every file of a folder with an EC private key in PEM; the names that were signed.
-
-    signature  where to write it, `model.sig` in the folder by default
+def sign(folder: Path, key: Path, place: Path) -> list[str]:
+    """Sign every file of a folder with an EC private key in PEM, into `place`; the names that were signed.
 
     Raises RequestError (no folder, no such key), OutputError, MissingExtraError.
     """
     private = _private(key)
-    place = signature or folder / SIGNATURE
-    if key.resolve().is_relative_to(folder.resolve()):
-        raise RequestError(f"{key} lies in the folder that it signs", hint="keep a private key where it is not copied")
-    ignored = {*UNSIGNED, *_inside(folder, place)}
-    resources = tuple(_Resource(name, file_record(folder / name).sha256) for name in _files(folder, ignored))
-    if not resources:
-        raise RequestError(f"{folder} holds no files to sign", hint="the folder of an artifact, or an unpacked bundle")
+    names = signable(folder, key, place)
+    resources = tuple(_Resource(name, file_record(folder / name).sha256) for name in names)
     statement = _Statement(
         subject=(_Subject(folder.resolve().name, {"sha256": _root(resources)}),),
-        predicate=_Predicate(resources, _Serialization(ignore_paths=tuple(sorted(ignored)))),
+        predicate=_Predicate(resources, _Serialization(ignore_paths=tuple(sorted(_ignored(folder, place))))),
     )
     payload = msgspec.json.encode(_plain(statement))
     envelope = _Envelope(
@@ -126,42 +126,69 @@ def sign(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
         place.parent.mkdir(parents=True, exist_ok=True)
     with replacing(place, "--signature another/place") as partial:
         partial.write_bytes(msgspec.json.encode(_plain(bundle)))
-    return [resource.name for resource in resources]
+    return names
 
 
-def verify(folder: Path, key: Path, signature: Path | None = None) -> list[str]:
+def signable(folder: Path, key: Path | None, place: Path) -> list[str]:
+    """The files of a folder that a signature in `place` is of. Raises RequestError: none, or the private key among them."""
+    if key is not None and key.resolve().is_relative_to(folder.resolve()):
+        raise RequestError(f"{key} lies in the folder that it signs", hint="keep a private key where it is not copied")
+    names = _files(folder, _ignored(folder, place))
+    if not names:
+        raise RequestError(f"{folder} holds no files to sign", hint="the folder of an artifact, or an unpacked bundle")
+    return names
+
+
+def verify(folder: Path, key: Path, place: Path) -> list[str]:
     """Check that a folder is what the owner of a public key signed; the names of its files.
 
     Raises ArtifactError that names the files which are changed, missing or new; RequestError for what is no key.
     """
     public = _public(key)
-    place = signature or folder / SIGNATURE
-    try:
-        bundle = reading.json(reading.blob(place), _Bundle)
-        payload = _bytes(bundle.dsse_envelope.payload)
-        signed = _bytes(bundle.dsse_envelope.signatures[0].sig)
-    except FileNotFoundError:
-        hint = "edgekit sign makes it; --signature FILE where it lies elsewhere"
-        raise ArtifactError(f"{place} does not exist", hint=hint) from None
-    except OSError as error:
-        raise ArtifactError(f"{place}: {error.strerror}", hint="--signature FILE") from None
-    except (reading.Malformed, binascii.Error) as error:
-        hint = f"copy it again; {BY_THE_TOOL}"
-        raise ArtifactError(f"{place} is no signature with a key: {reason(error)}", hint=hint) from None
+    bundle = _read(place, _Bundle, "no signature with a key", OTHER_KINDS)
     if bundle.verification_material.public_key.hint != _fingerprint(public):
         raise ArtifactError(
             f"{place} was not made with the key of {key}", hint="--key with the key of whoever signed it"
         )
+    payload, signed = _contents(place, bundle.dsse_envelope)
     _check(public, signed, payload, place)
+    return _compare(folder, place, payload)
+
+
+def compare(folder: Path, place: Path) -> list[str]:
+    """Whether a folder has the files of a signature of whatever kind, whoever made it; their names. Raises ArtifactError."""
+    bundle = _read(place, _Enveloped, "no signature", BY_THE_TOOL)
+    return _compare(folder, place, _contents(place, bundle.dsse_envelope)[0])
+
+
+def _read(place: Path, kind: type[B], what: str, hint: str) -> B:
+    try:
+        return reading.json(reading.blob(place), kind)
+    except FileNotFoundError:
+        if not place.parent.exists():
+            raise MissingError(f"{place.parent} does not exist", hint="the folder that was signed") from None
+        made = "edgekit sign makes it; --signature FILE where it lies elsewhere"
+        raise ArtifactError(f"{place} does not exist", hint=made) from None
+    except OSError as error:
+        raise ArtifactError(f"{place}: {error.strerror}", hint="--signature FILE") from None
+    except reading.Malformed as error:
+        raise ArtifactError(f"{place} is {what}: {reason(error)}", hint=f"copy it again; {hint}") from None
+
+
+def _contents(place: Path, envelope: _Envelope) -> tuple[bytes, bytes]:
+    """What is signed, and its signature."""
+    try:
+        return _bytes(envelope.payload), _bytes(envelope.signatures[0].sig)
+    except binascii.Error as error:
+        raise ArtifactError(f"{place} is no signature: {reason(error)}", hint="copy it again") from None
+
+
+def _compare(folder: Path, place: Path, payload: bytes) -> list[str]:
+    """The files at hand and those of the statement."""
     try:
         statement = reading.json(payload, _Statement)
     except reading.Malformed as error:
         raise ArtifactError(f"{place} signs something else: {reason(error)}", hint=BY_THE_TOOL) from None
-    return _compare(folder, place, statement)
-
-
-def _compare(folder: Path, place: Path, statement: _Statement) -> list[str]:
-    """The files at hand and those of the statement."""
     how, resources = statement.predicate.serialization, statement.predicate.resources
     others = {how.method, how.hash_type, *(r.algorithm for r in resources)} - {"files", "sha256"}
     if others or how.allow_symlinks:
@@ -203,6 +230,10 @@ def _files(folder: Path, ignored: Iterable[str]) -> list[str]:
         if path.is_file():
             names.append(name)
     return sorted(names)
+
+
+def _ignored(folder: Path, place: Path) -> set[str]:
+    return {*UNSIGNED, *_inside(folder, place)}
 
 
 def _inside(folder: Path, place: Path) -> list[str]:

@@ -1,0 +1,63 @@
+"""What click finds wrong with a command line, as an error of edgekit: what is wrong, and what to type instead."""
+
+import os
+
+import click
+
+from edgekit.errors import RequestError, UnknownNameError, did_you_mean
+
+COMPLETES = "_EDGEKIT_COMPLETE"  # click's: set while a shell asks what to complete
+NUMBERS = {"integer": "a whole number", "float": "a number"}
+
+# `edgekit` without arguments: help, and no sentence (click 8.2)
+HELPED: tuple[type[click.UsageError], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
+
+
+class Group(click.Group):
+    """A command of commands that knows its own words."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found and COMPLETES in os.environ:
+            from edgekit.cli.completion import teach
+
+            teach(found)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        unknown = self.get_command(ctx, args[0]) is None and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:  # as the completion of a shell parses
+            raise UnknownNameError("command", args[0], self.list_commands(ctx), hint=f"{ctx.command_path} --help")
+        return super().resolve_command(ctx, args)
+
+
+def explained(error: click.ClickException) -> RequestError:
+    """The error of ours that says what click's does."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    here = context.command_path if context else "edgekit"
+    return RequestError(_said(error), hint=_meant(error, context) or f"{here} --help")
+
+
+def _said(error: click.ClickException) -> str:
+    """Click's sentence in the form of ours, which names the value first and makes its suggestions as a hint."""
+    if isinstance(error, click.NoSuchOption):
+        return f"there is no option {error.option_name}"
+    sentence = error.format_message()
+    if type(error) is click.BadParameter:
+        sentence = f"{error.param.opts[0]}: {error.message}" if isinstance(error.param, click.Option) else error.message
+    for clicks, ours in NUMBERS.items():
+        sentence = sentence.replace(f"a valid {clicks} range", ours).replace(f"a valid {clicks}", ours)
+    sentence = sentence.strip().removesuffix(".")
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _meant(error: click.ClickException, context: click.Context | None) -> str:
+    """What is spelled alike, or ""."""
+    if isinstance(error, click.NoSuchOption) and context:
+        options = [name for param in context.command.params for name in (*param.opts, *param.secondary_opts)]
+        return did_you_mean(error.option_name, [name for name in options if name.startswith("--")])
+    if isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        return did_you_mean(error.message.partition("'")[2].partition("'")[0], map(str, error.param.type.choices))
+    return ""

@@ -1,0 +1,89 @@
+"""The picture files that a user names: files, folders, patterns, a list on standard input."""
+
+import glob
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.data.files import check_folder, picture_files, unread
+from edgekit.data.video import HINT, frame_files, is_video, video_files
+from edgekit.errors import DataError
+
+URL = re.compile(r"^(https?|ftp|s3|gs|rtsp)://", re.IGNORECASE)
+LIST = "-"  # paths, one a line, on standard input
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Files in the order in which they are named, each once; notes: what was left out, in sentences."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (), *, clips: bool = False) -> Listed:
+    """What words name: a file, every picture below a folder, a pattern such as "holiday/**/*.jpg", "-" for one of these a line.
+
+    lines  of standard input, asked for where "-" stands
+    clips  videos are meant, and folders of their frames
+
+    Raises DataError for a folder without pictures, a pattern that nothing matches, and what is no picture file: a URL, a
+    video, a camera.
+    """
+    files: dict[Path, None] = {}
+    notes: list[str] = []
+    for word in said:
+        stripped = (line.rstrip("\r\n") for line in lines()) if word == LIST else (word,)
+        for name in filter(None, stripped):
+            for path in _paths(name, clips=clips):
+                if path.is_dir() and clips:
+                    files |= dict.fromkeys(videos_in(path))
+                elif path.is_dir():
+                    files |= dict.fromkeys(picture_files(path))
+                    notes += unread(path)
+                else:
+                    files[path] = None
+    if not files:
+        raise DataError(
+            "no pictures are named on standard input", hint="find photos -name '*.jpg' | edgekit predict ARTIFACT -"
+        )
+    return Listed(tuple(files), tuple(notes))
+
+
+def videos_in(folder: Path) -> Sequence[Path]:
+    """A folder of frames itself, else every video below it. Raises DataError."""
+    check_folder(folder, HINT)
+    found = [folder] if frame_files(folder) else video_files(folder)
+    if not found:
+        raise DataError(f"{folder} holds neither videos nor frames", hint=HINT)
+    return found
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a word stands for files that match it: brackets may also stand in a file's name."""
+    return glob.has_magic(name) and not Path(name).exists()
+
+
+def check_name(name: str, *, clips: bool = False) -> None:
+    """Refuse what is known to be no picture file, or no video. Raises DataError."""
+    if URL.match(name):
+        raise DataError(f"{name} is on a network, and edgekit reads files", hint=f"download it first: curl -O {name}")
+    path = Path(name)
+    if is_video(path) and not clips:
+        raise DataError(
+            f"{name} is a video, and the model takes pictures", hint=f"ffmpeg -i {name} -vf fps=1 frames/%05d.png"
+        )
+    if not path.exists() and name.isdecimal():
+        raise DataError(f"there is no picture {name}, and cameras are not read", hint="a picture file or a folder")
+
+
+def _paths(name: str, *, clips: bool) -> Sequence[Path]:
+    """What one word stands for. Raises DataError."""
+    check_name(name, clips=clips)
+    if not is_pattern(name):
+        return [Path(name)]
+    found = sorted(glob.glob(name, recursive=True))
+    if not found:
+        raise DataError(f"nothing matches {name}", hint="a picture file, or a folder of pictures")
+    return list(map(Path, found))

@@ -1,0 +1,262 @@
+"""Clips out of videos: which frames a model sees, each fitted as a picture.
+
+A video is a file that PyAV decodes, or a folder of its frames (00001.jpg, ...), of which each is one step of the model's rate.
+
+The moments are t0 + k / rate, with t0 the time of the first frame; at each one counts the frame that is shown then: the last
+whose time has come. So a video of varying or of another rate than the model's is seen as it plays. A window is `frames` such
+moments. Windows follow each other without a gap, the last ends with the video; of a long video WINDOWS spread evenly over it
+are taken. Frames that cannot be decoded are skipped and counted; a phone's rotation is applied.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from edgekit.data.files import SUFFIXES as PICTURES
+from edgekit.data.files import suffixes
+from edgekit.errors import DataError
+from edgekit.extras import needs
+from edgekit.preprocess import MAX_DECODED, Pixels, Preprocess, fit, open_picture
+
+SUFFIXES = {
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv", ".ogv", ".ts", ".mts",
+}  # fmt: skip
+SOUNDS = {".mp3", ".m4a", ".wav", ".ogg", ".flac", ".aac", ".opus"}
+# what FFmpeg may take a file for: nothing that names other files (playlists), which it would open
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mp3,wav,flac,aac"
+HINT = "a video (.mp4, .mov, .avi, ...), or a folder of its frames: 00001.jpg, ..."
+WINDOWS = 10  # of one video, at most
+NEAR = 1e-4  # seconds: times in files are rounded
+
+Timed = tuple[float, Any]  # seconds, and a frame that is decoded
+
+
+@dataclass(frozen=True)
+class Windows:
+    """pixels: uint8 [windows, frames, height, width, channels]; size: of a frame, (width, height), upright; broken: frames that
+    were skipped."""
+
+    pixels: Pixels
+    size: tuple[int, int]
+    broken: int = 0
+
+
+@dataclass(frozen=True)
+class Video:
+    """A file or a folder of frames; name: what errors call it."""
+
+    path: Path
+    name: str
+
+    def windows(self, spec: Preprocess) -> Windows:
+        """As a model sees it. Raises DataError for what cannot be read, or is shorter than a window.
+
+        Memory holds one frame, and the windows that are answered.
+        """
+        frames = _Frames(self, spec.rate)
+        starts = _starts(frames.moments, spec.frames)
+        done: list[Pixels] = []
+        open_windows: dict[int, list[Pixels]] = {}
+        count, last, fitted, size = 0, None, None, (1, 1)
+        for count, frame in enumerate(_sampled(frames, spec.rate), 1):
+            at = count - 1
+            if at in starts:
+                open_windows[at] = []
+            if open_windows:
+                if frame is not last or fitted is None:
+                    last, (fitted, size) = frame, self._fitted(frame, spec)
+                for start, window in list(open_windows.items()):
+                    window.append(fitted)
+                    if len(window) == spec.frames:
+                        done.append(np.stack(open_windows.pop(start)))
+            if not open_windows and at >= max(starts):
+                break
+        if not done:
+            self._refuse(count, frames.broken, spec)
+        return Windows(np.stack(done), size, frames.broken)
+
+    def _fitted(self, frame: Any, spec: Preprocess) -> tuple[Pixels, tuple[int, int]]:
+        picture = _picture(frame)
+        try:
+            return fit(picture, spec), picture.size
+        except DataError as error:
+            raise DataError(f"{self.name}: {error.message}") from None
+
+    def _refuse(self, moments: int, broken: int, spec: Preprocess) -> None:
+        if not moments:
+            raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
+        lost = f" ({broken} frames are broken)" if broken else ""
+        raise DataError(
+            f"{self.name} lasts {moments / spec.rate:.2g} s{lost}, and the model sees {spec.frames / spec.rate:.2g} s at once "
+            f"({spec.frames} frames, {spec.rate:g} a second)",
+            hint="a longer video",
+        )
+
+
+def open_video(path: Path, name: str) -> Video:
+    """Raises DataError for what is no video and no folder of frames."""
+    if path.is_dir():
+        if not frame_files(path):
+            raise DataError(f"{name} is a folder without frames", hint=HINT)
+    elif not path.exists():
+        raise DataError(f"there is no video {name}")
+    elif not path.is_file():
+        raise DataError(f"{name} is a pipe or a device, not a video")
+    elif path.suffix.lower() in PICTURES:
+        raise DataError(f"{name} is a picture, and the model takes clips", hint=HINT)
+    return Video(path, name)
+
+
+def is_video(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The frames in a folder, in the order of the numbers in their names."""
+    known = suffixes()
+    found = (p for p in folder.iterdir() if p.suffix.lower() in known and not p.name.startswith("."))
+    return sorted(found, key=lambda path: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", path.stem)])
+
+
+def video_files(folder: Path) -> list[Path]:
+    """Every video below a folder, and every folder in it that holds frames, in the order of their paths."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and (is_video(path) if path.is_file() else path.is_dir() and bool(frame_files(path))):
+            found.append(path)
+    return found
+
+
+def read_videos(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Windows | DataError]]:
+    """One at a time; what cannot be read comes as the error that says why."""
+    for path in files:
+        try:
+            yield path, open_video(path, path.name).windows(spec)
+        except DataError as error:
+            yield path, error
+
+
+def _starts(moments: int, frames: int) -> list[int]:
+    """The first moments of the windows that are looked at, of so many."""
+    last = max(0, moments - frames)
+    if moments <= WINDOWS * frames:
+        return sorted({*range(0, last + 1, frames), last})
+    return sorted({int(at) for at in np.linspace(0, last, WINDOWS)})
+
+
+def _moments(seconds: float, rate: float) -> int:
+    return max(1, math.ceil((seconds - NEAR) * rate))
+
+
+def _sampled(frames: "_Frames", rate: float) -> Iterator[Any]:
+    """The frame that is shown at each moment."""
+    first, shown, taken, time = 0.0, None, 0, 0.0
+    for time, frame in frames:
+        if shown is None:
+            first = time
+        while shown is not None and first + taken / rate < time - NEAR:
+            yield shown
+            taken += 1
+        shown = frame
+    while (
+        shown is not None and first + taken / rate < time + frames.shown_for - NEAR
+    ):  # the last is shown for a while too
+        yield shown
+        taken += 1
+
+
+class _Frames:
+    """The frames of a video with their times, each once; `broken`: how many could not be decoded, so far."""
+
+    def __init__(self, video: Video, rate: float) -> None:
+        self.video, self.broken = video, 0
+        self.shown_for = 1 / rate  # of the last frame
+        self.steps = frame_files(video.path) if video.path.is_dir() else []
+        self.moments = len(self.steps) if self.steps else self._count(rate)
+
+    def __iter__(self) -> Iterator[Timed]:
+        if self.steps:
+            yield from self._pictures()
+        else:
+            yield from self._decoded()
+
+    def _pictures(self) -> Iterator[Timed]:
+        for number, path in enumerate(self.steps):
+            try:
+                yield number * self.shown_for, open_picture(path)
+            except DataError:
+                self.broken += 1
+
+    def _decoded(self) -> Iterator[Timed]:
+        with _opened(self.video) as container:
+            stream = _stream(container, self.video.name)
+            usual = 1 / float(stream.average_rate or 30)
+            time = -usual
+            for packet in container.demux(stream):
+                try:
+                    found = packet.decode()
+                except Exception:  # FFmpeg's errors of damaged packets are of many kinds
+                    self.broken += 1
+                    continue
+                for frame in found:
+                    time = time + usual if frame.time is None else float(frame.time)
+                    if frame.is_corrupt:
+                        self.broken += 1
+                        continue
+                    base = frame.time_base
+                    self.shown_for = float(frame.duration * base) if frame.duration and base else usual
+                    yield time, frame
+
+    def _count(self, rate: float) -> int:
+        """Of moments, as the file says; files that do not are decoded for it."""
+        with _opened(self.video) as container:
+            stream = _stream(container, self.video.name)
+            if stream.duration and stream.time_base:
+                return _moments(float(stream.duration * stream.time_base), rate)
+            if container.duration:
+                return _moments(container.duration / 1e6, rate)
+        times = [time for time, _ in self._decoded()]
+        self.broken = 0
+        return _moments(times[-1] - times[0] + self.shown_for, rate) if times else 1
+
+
+def _opened(video: Video) -> Any:
+    """A container, which closes itself. Raises DataError."""
+    with needs("video"):
+        import av
+    try:
+        return av.open(str(video.path.absolute()), options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
+    except (ValueError, OSError) as error:  # FFmpeg's are ValueErrors
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        sound = "" if video.path.suffix.lower() not in SOUNDS else ", but a sound"
+        raise DataError(f"{video.name} is no video that can be read{sound} ({reason})", hint="another video") from None
+
+
+def _stream(container: Any, name: str) -> Any:
+    """The first that is a video; a cover is none. Raises DataError."""
+    with needs("video"):
+        from av.stream import Disposition
+    stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
+    if stream is None:
+        what = "sound alone" if container.streams.audio else "no video"
+        raise DataError(f"{name} holds {what}", hint="a file with a video in it")
+    if stream.width * stream.height > MAX_DECODED:
+        raise DataError(f"{name}: frames of {stream.width} x {stream.height} pixels are too large")
+    stream.thread_type = "NONE"  # several videos are decoded at once
+    return stream
+
+
+def _picture(frame: Any) -> Image.Image:
+    """In RGB, upright."""
+    if isinstance(frame, Image.Image):
+        return frame
+    pixels = frame.to_ndarray(format="rgb24")
+    return Image.fromarray(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)))

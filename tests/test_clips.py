@@ -1,0 +1,264 @@
+"""Networks that take clips: told apart, moved to layers of pictures, exported to every target, in float and int8."""
+
+import nets
+import numpy as np
+import pytest
+import torch
+from conftest import ask_edgekit
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+from torchvision.models import video
+
+from edgekit import calibration
+from edgekit.errors import RecipeError, RequestError, UnsupportedError
+from edgekit.exporters import preparing
+from edgekit.exporters.equalizing import equalize
+from edgekit.exporters.folding import fold_batch_norm
+from edgekit.exporters.frames import as_pictures
+from edgekit.exporters.rounding import _patches, round_weights
+from edgekit.models.clips import takes_clips, usual
+from edgekit.motion import MOTIONS, moving_crop
+from edgekit.parity import verify
+from edgekit.pipeline import export
+from edgekit.preprocess import Preprocess, fit
+from edgekit.recipe import Quantize, Recipe, amended
+
+pytestmark = pytest.mark.full
+SPEC = Preprocess((24, 24), crop_pct=1.0, frames=8, rate=8.0)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Normalised ones, [8, 3, 8, 24, 24]."""
+    chosen = calibration.choose("default", 8, 0, SPEC, None, tmp_path_factory.mktemp("clips"))
+    return preparing.first(chosen.calibration, SPEC)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """`made("tflite", "int8-static")`: a network of clips, exported by the real pipeline, once."""
+    known = {}
+
+    def make(target, scheme, model="py:nets:clips"):
+        if (target, scheme, model) not in known:
+            recipe = Recipe(
+                model, target, quantize=Quantize(scheme), input_size=(24, 24), frames=8, frame_rate=8.0, samples=16
+            )
+            known[target, scheme, model] = export(recipe, tmp_path_factory.mktemp("made") / f"clips-{target}-{scheme}")
+        return known[target, scheme, model]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv3d(4, 6, (1, 3, 3), (2, 2, 1), (0, 1, 2), (1, 2, 1)),
+        nn.Conv3d(4, 6, (3, 1, 1), (2, 1, 2), (1, 0, 1), (2, 1, 1), bias=False),
+        nn.Conv3d(4, 6, (3, 1, 1), padding="same"),
+        nn.Conv3d(4, 6, (3, 5, 3), (2, 2, 2), (2, 1, 0), (1, 1, 2)),
+        nn.Conv3d(4, 8, 3, padding=1, groups=4),
+        nn.Conv3d(4, 6, 1, padding=(1, 0, 0)),
+        nn.MaxPool3d((2, 3, 3), (2, 2, 2), (1, 1, 1), ceil_mode=True),
+        nn.MaxPool3d((3, 1, 1), (1, 1, 1), (1, 0, 0)),
+        nn.AvgPool3d(3, 2, 1),
+        nn.AvgPool3d((1, 2, 2), count_include_pad=False),
+        nn.AdaptiveAvgPool3d((None, 1, 1)),
+        nn.Sequential(nn.BatchNorm3d(4), nn.Dropout3d(), nn.PReLU(4)),
+    ],
+    ids=lambda layer: str(layer).replace("\n", ""),
+)
+@torch.no_grad()
+def test_a_layer_over_time_is_layers_of_pictures(layer):
+    clip = torch.randn(1, 4, 7, 10, 12, generator=torch.Generator().manual_seed(1))
+    net = nn.Sequential(nn.ReLU(), layer).eval()
+    made = as_pictures(net, clip)
+    assert not takes_clips(made)
+    assert torch.allclose(made(clip), net(clip), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_whole_network_answers_alike_and_keeps_its_names(clips):
+    net = nets.clips().eval()
+    made = as_pictures(net, clips[:1])
+    assert not takes_clips(made)
+    assert torch.allclose(made(clips[:1]), net(clips[:1]), rtol=1e-4, atol=1e-5)
+    names = {name for name, layer in net.named_modules() if isinstance(layer, nn.Conv3d)}
+    assert names <= {name for name, _ in made.named_modules()}
+    assert as_pictures(nets.tsm(), clips[:1]).__class__ is nets._Shifted  # which has none
+
+
+def test_what_cannot_be_moved_is_refused_with_another_target(clips):
+    with pytest.raises(
+        UnsupportedError, match=r"cannot be written without three-dimensional layers.*--target openvino"
+    ):
+        as_pictures(nn.Sequential(Choosing()).eval(), clips[:1])
+
+
+class Choosing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv3d(3, 4, 3)
+
+    def forward(self, x):
+        return self.layer(x) if float(x.sum()) > 0 else self.layer(-x)
+
+
+@torch.no_grad()
+def test_what_another_operator_reads_is_a_clip_again(clips):
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv3d(3, 4, 3)
+
+        def forward(self, x):
+            x = functional.relu(self.layer(x))
+            return (
+                torch.cat([x.flip(2), x], 2).amax((3, 4)).sum((1, 2)).unsqueeze(1)
+                + x.mean((3, 4)).mean((1, 2))[:, None]
+            )
+
+    net = Turned().eval()
+    made = as_pictures(net, clips[:1])
+    assert not takes_clips(made)
+    assert torch.allclose(made(clips[:1]), net(clips[:1]), atol=1e-4)
+
+
+@torch.no_grad()
+def test_patches_of_a_convolution_over_time_are_what_its_weights_are_multiplied_with(clips):
+    for layer in (
+        nn.Conv3d(3, 5, (2, 3, 3), (1, 2, 1), (1, 0, 1), (2, 1, 2), bias=False),
+        nn.Conv3d(3, 6, 3, groups=3, bias=False),
+    ):
+        answers = layer(clips).detach()
+        patches = _patches(layer, clips, torch.Generator().manual_seed(0))
+        groups = layer.groups
+        weights = layer.weight.reshape(groups, len(layer.weight) // groups, -1)
+        got = (weights @ patches).flatten(0, 1)  # [outputs, clips x places]
+        places = answers.flatten(2)
+        chosen = torch.randperm(places.shape[2], generator=torch.Generator().manual_seed(0))[
+            : got.shape[1] // len(clips)
+        ]
+        wanted = places[:, :, chosen].transpose(0, 1).flatten(1)
+        assert torch.allclose(got, wanted, atol=1e-4)
+
+
+@torch.no_grad()
+def test_weights_over_time_are_rounded_against_clips(clips):
+    net = nets.clips().eval()
+    folded = fold_batch_norm(net, clips)
+    assert folded is not None
+    assert not any(isinstance(m, nn.BatchNorm3d) for m in folded.modules())
+    rounded = round_weights(folded, clips, static=True)
+    assert set(rounded.scales) >= {"split.0", "split.3", "whole", "grouped"}
+    whole = folded.whole.weight / rounded.scales["whole"].view(-1, 1, 1, 1, 1)
+    assert torch.allclose(whole, whole.round(), atol=1e-3)
+    assert whole.abs().amax() == pytest.approx(127, abs=1e-3)
+
+
+@torch.no_grad()
+def test_channels_are_equalised_through_a_shift_in_time(clips):
+    net = nets.tsm().eval()
+    scale = torch.logspace(-1.5, 1.5, 16).view(-1, 1, 1, 1)
+    for block in net.blocks:  # channels of the residual stream as unlike as a trained network's
+        block[4].weight *= scale
+        block[0].weight /= scale.view(1, -1, 1, 1)
+    net.stem = nn.Sequential(net.stem, nn.Conv2d(16, 16, 1))
+    net.stem[1].weight *= scale
+    net.last[0].weight /= scale.view(1, -1, 1, 1)
+    reach = lambda module: [x.abs().amax((0, 2, 3)) for x in streams(module)]  # noqa: E731
+
+    def streams(module):
+        seen = []
+        handles = [b[4].register_forward_hook(lambda m, given, answer: seen.append(answer)) for b in module.blocks]
+        module(clips)
+        for handle in handles:
+            handle.remove()
+        return seen
+
+    expected, before = net(clips), reach(net)
+    assert equalize(net, clips)
+    assert torch.allclose(net(clips), expected, atol=1e-3 * float(expected.abs().max()))
+    for uneven, even in zip(before, reach(net), strict=True):
+        assert even.max() / even.min() < 0.5 * uneven.max() / uneven.min()
+
+
+def test_a_moving_crop_moves_as_it_is_asked_to():
+    picture = Image.effect_noise((240, 200), 90).convert("RGB").resize((480, 400))
+    spec = Preprocess((64, 64), frames=8, rate=8.0)
+    for motion in MOTIONS:
+        clip = moving_crop(picture, spec, np.random.default_rng(3), motion)
+        assert clip.shape == (8, 64, 64, 3)
+        assert len({frame.tobytes() for frame in clip}) == 8, motion  # never one picture repeated
+        again = moving_crop(picture, spec, np.random.default_rng(3), motion)
+        assert np.array_equal(clip, again)
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "dtype"),
+    [
+        ("tflite", (1, 8, 24, 24, 3), "uint8"),
+        ("onnx", (1, 3, 8, 24, 24), "float32"),
+        ("openvino", (1, 8, 24, 24, 3), "uint8"),
+    ],
+)
+def test_a_file_takes_clips_in_float_and_int8(made, target, shape, dtype):
+    exact = made(target, "fp32").manifest
+    assert exact.proof.sqnr_db is None or exact.proof.sqnr_db >= 80
+    opened = made(target, "int8-static")
+    m = opened.manifest
+    assert (m.input.shape, m.input.dtype) == (shape, dtype)
+    assert m.input.layout == ("NCTHW" if target == "onnx" else "NTHWC")
+    assert (m.preprocess.frames, m.preprocess.rate) == (8, 8)
+    assert m.proof.sqnr_db > 18
+    assert m.calibration.source.startswith("moving crops of")
+    assert verify(opened).passed
+    golden = opened.golden()
+    for image, tensor in zip(golden.images, golden.tensors, strict=True):  # frame by frame as a picture, to the bit
+        frames = np.stack([fit(Image.fromarray(frame), m.preprocess) for frame in image])
+        assert np.array_equal(opened.encode(frames[None])[0], tensor)
+
+
+def test_a_two_dimensional_network_of_clips_is_exported_as_it_is(made):
+    assert made("tflite", "int8-static", "py:nets:tsm").manifest.proof.sqnr_db > 18
+
+
+def test_who_takes_clips_is_asked_how_many_frames():
+    said = ask_edgekit("export", "py:nets:clips", "--target", "onnx", "--dry-run")
+    assert said.returncode == 2
+    assert "py:nets:clips takes clips: --frames N" in said.stderr
+    assert "edgekit export ... --frames 16 --frame-rate 15" in said.stderr
+    said = ask_edgekit("export", "py:nets:tiny", "--frames", "8", "--frame-rate", "8", "--input-size", "32")
+    assert said.returncode == 2
+    assert "the model takes pictures, not clips of 8 frames" in said.stderr
+    said = ask_edgekit(
+        "export", "mobilenetv2_050", "--frames", "8", "--frame-rate", "8", "--weights", "random", "--dry-run"
+    )
+    assert "mobilenetv2_050 takes pictures, not clips" in said.stderr
+    said = ask_edgekit("export", "py:nets:clips", "--frames", "8")
+    assert "--frame-rate" in said.stderr
+    said = ask_edgekit("export", "py:nets:clips", "--frames", "8", "--frame-rate", "8", "--input-size", "2")
+    assert "the model does not take a clip of 8 frames of 2x2" in said.stderr
+
+
+def test_torchvisions_networks_of_clips_are_asked_for_by_function():
+    said = ask_edgekit("export", "r3d_18")
+    assert "py:torchvision.models.video:r3d_18 --weights FILE --frames 16 --frame-rate 15" in said.stderr
+    seen = usual(video.r2plus1d_18(num_classes=2))
+    assert (seen.input_size, seen.crop_pct, seen.mean) == ((112, 112), 0.875, (0.43216, 0.394666, 0.37645))
+    assert usual(nets.tsm()) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"frames": 1}, {"frames": 1000}, {"frame_rate": 0.0}, {"frames": 8, "dynamic_batch": True}]
+)
+def test_a_recipe_of_no_clip_is_refused(wrong):
+    with pytest.raises(RecipeError):
+        amended(Recipe("py:nets:clips", "onnx"), **wrong)
+
+
+def test_clips_have_no_masks(tmp_path):
+    recipe = Recipe("py:nets:clips", "onnx", input_size=(24, 24), frames=8, frame_rate=8.0, task="segmentation")
+    with pytest.raises(RequestError, match="a segmentation is of a picture"):
+        export(recipe, tmp_path / "out")
