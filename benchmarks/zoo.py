@@ -54,8 +54,9 @@ NETWORKS = (  # the cheapest first; @ is the input where it is not the network's
     "swin_small", "vgg11", "efficientnet_b5", "vgg16", "efficientnet_b6", "efficientnet_b7",
 )  # fmt: skip
 KNOWN = (  # README's summary: those that people ask for
-    "mobilenetv1", "mobilenetv2", "mobilenetv3_small", "mobilenetv3_large", "mobilenetv4_small", "efficientnet_lite0",
-    "efficientnet_b0", "resnet18", "resnet50", "googlenet", "vit_tiny", "deit_small", "swin_tiny", "convnext_atto",
+    "lenet5", "mobilenetv1", "mobilenetv2", "tf_mobilenetv2", "mobilenetv3_small", "mobilenetv3_large", "mobilenetv4_small",
+    "efficientnet_lite0", "efficientnet_b0", "resnet18", "resnet50", "googlenet", "vit_tiny", "deit_small", "swin_tiny",
+    "convnext_atto",
 )  # fmt: skip
 
 

@@ -96,8 +96,8 @@ FILES = {
     "lenet5": ("MIT", "github.com/khushbujpatel/lenet_mnist: mnist_cnn.pt"),
     "alexnet": ("BSD-3-Clause", "download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
     "googlenet": ("BSD-3-Clause", "download.pytorch.org/models/googlenet-1378be20.pth"),
-    "mobilenetv2_035": ("", "your own: timm has none (tf_mobilenetv2_035 takes TensorFlow's)"),
-    "mobilenetv2_075": ("", "your own: timm has none (tf_mobilenetv2_075 takes TensorFlow's)"),
+    "mobilenetv2_035": ("", "your own: timm has none (timm:tf_mobilenetv2_035 takes TensorFlow's)"),
+    "mobilenetv2_075": ("", "your own: timm has none (timm:tf_mobilenetv2_075 takes TensorFlow's)"),
     "tf_mobilenetv2": ("Apache-2.0", "github.com/google-coral/test_data: tf2_mobilenet_v2_1.0_224_ptq.tflite"),
     "yolox_nano": ("Apache-2.0", "github.com/Megvii-BaseDetection/YOLOX, releases: yolox_nano.pth"),
     "yolox_tiny": ("Apache-2.0", "github.com/Megvii-BaseDetection/YOLOX, releases: yolox_tiny.pth"),
@@ -176,6 +176,12 @@ def _check_timm(architecture: str) -> None:
         return  # also where it is an old name of another, and where timm says more
     names = {name for text in code for name in re.findall(r"^@register_model\s+def (\w+)", text, re.MULTILINE)}
     raise UnknownNameError("timm model", architecture, names, hint="timm.list_models() names them")
+
+
+def file_of(architecture: str) -> str:
+    """Where a file of weights for one of timm's networks lies that no hub has; "" where that is not known."""
+    places = (FILES[alias][1] for alias, name in ALIASES.items() if alias in FILES and name == architecture)
+    return next(places, "")
 
 
 class Figures(msgspec.Struct, frozen=True):

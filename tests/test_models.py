@@ -67,6 +67,13 @@ def test_lenet5_pads_the_pictures_of_mnist_with_black(tmp_path):
         models.plan(recipe("lenet5", weights="random", input_size=(24, 24)))
 
 
+def test_weights_that_no_hub_has_are_said_to_lie_elsewhere():
+    with pytest.raises(
+        WeightsError, match=r"--weights FILE \(github.com/khushbujpatel/lenet_mnist: mnist_cnn.pt\), or"
+    ):
+        models.plan(recipe("lenet5"))
+
+
 def test_googlenet_takes_torchvisions_file(tmp_path):
     import torchvision
 
