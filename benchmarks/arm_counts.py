@@ -87,7 +87,7 @@ def known() -> dict[tuple[str, str, str, str], Count]:
 
 
 def measure(model: str, target: str, scheme: str, core: str) -> Count:
-    cell = artifact.load(export(model, target, scheme))
+    cell = artifact.load(export(model, target, scheme)[0])
     proof = cell.manifest.proof
     assert proof
     with opened(registry.device(f"arm64:{core}"), Job(str(cell.folder), RUNTIMES[target]), HANG) as worker:

@@ -4,8 +4,7 @@
     python benchmarks/grid.py mobilenetv2 --target onnx        some of it
     make grid
 
-Exports run as the command line does, in a process each, and are kept in `.cache/grid`: a second run goes on where the
-first stopped. Latencies are CPU time, one thread, interleaved over the files of one model and target. Answers are those
+Exports are cells (edgekit/cells.py) in `.cache/grid`: a second run goes on where the first stopped. Latencies are CPU time, one thread, interleaved over the files of one model and target. Answers are those
 to pictures that calibrate nothing: Fashion-MNIST's test set for models with bundled weights, photographs and crops of them
 for the rest. With random weights (said in the table) answers mean little and only latency carries over.
 
@@ -20,12 +19,8 @@ ai-edge-quantizer's static or dynamic recipe; nncf.quantize and openvino.save_mo
 """
 
 import argparse
-import json
-import os
 import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,10 +32,11 @@ import photos
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgekit import artifact, calibration, extras, models, registry
+from edgekit import __version__, artifact, calibration, cells, extras, models, registry
 from edgekit.answering import start_answering
 from edgekit.artifact import Artifact
 from edgekit.benchmarking import harness, summary
+from edgekit.cells import Done
 from edgekit.devices import host
 from edgekit.evaluation.accuracy import CONFIDENT, Paired
 from edgekit.manifest import file_record, save_manifest
@@ -81,42 +77,30 @@ def main() -> None:
     rows, misses = [], []
     for model in arguments.models:
         for target in targets:
-            made = {scheme: export(model, target, scheme) for scheme in SCHEMES}
+            exported = {scheme: export(model, target, scheme) for scheme in SCHEMES}
+            made = {scheme: folder for scheme, (folder, _) in exported.items()}
             if target == "openvino" and not extras.installed("nncf"):
                 print(f"{model} openvino: no default without NNCF: pip install nncf -c constraints.txt", flush=True)
             else:
                 made["default"] = by_hand(model, target, made["fp32"], made["int8"])
-            measured = measure(model, target, made, arguments.rounds, arguments.labelled)
+            costs = {scheme: done for scheme, (_, done) in exported.items()}
+            measured = measure(model, target, made, costs, arguments.rounds, arguments.labelled)
             rows += measured[0]
             misses += measured[1]
             arguments.output.write_text(page(rows, misses), "utf-8")  # what is there survives a machine that stops
             print(page(*measured))
 
 
-def export(model: str, target: str, scheme: str) -> Path:
-    """Make a cell unless it is there; its cost lies beside it. A rejected file is a cell too."""
-    folder = CELLS / f"{model}-{target}-{scheme}"
-    cost = folder.with_suffix(".json")
-    if not cost.is_file():
-        command = [sys.executable, "-m", "edgekit", "export", model, "--target", target, "--scheme", scheme, "-q"]
-        command += ["--weights", WEIGHTS.get(model, "random"), "-o", str(folder)]
-        print("$", *command[1:], flush=True)
-        begin = time.time()  # said in the table as it was, on a machine as busy as it was
-        process = os.spawnv(os.P_NOWAIT, command[0], command)
-        _, status, usage = os.wait4(process, 0)
-        rejected = folder.with_name(f"{folder.name}.rejected")
-        if status and rejected.is_dir():
-            rejected.replace(folder)
-        elif status:
-            raise SystemExit(f"failed: {' '.join(command[1:])}")
-        document = {
-            "cpu_s": usage.ru_utime + usage.ru_stime,
-            "wall_s": time.time() - begin,
-            "peak_gb": usage.ru_maxrss / 1e6,
-            "rejected": bool(status),
-        }
-        cost.write_text(json.dumps(document), "utf-8")
-    return folder
+def export(model: str, target: str, scheme: str) -> tuple[Path, Done]:
+    """An artifact and what making it took; a rejected file is one too."""
+    command = ["export", model, "--target", target, "--scheme", scheme, "-q", "--weights", WEIGHTS.get(model, "random")]
+    cell = cells.cell([*command, "-o", cells.OUT], edgekit=__version__)
+    print("$ edgekit", *command, flush=True)
+    done = cells.make(CELLS / "cells", cell, whole=True)
+    folder = cells.made(CELLS / "cells", cell.key)
+    if folder is None:
+        raise SystemExit(f"failed: edgekit {' '.join(command)}: {done.error}")
+    return folder, done
 
 
 def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
@@ -203,7 +187,7 @@ def scores_of(cell: Artifact, fitted: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def measure(
-    model: str, target: str, made: dict[str, Path], rounds: int, labelled: int | None
+    model: str, target: str, made: dict[str, Path], costs: dict[str, Done], rounds: int, labelled: int | None
 ) -> tuple[list[tuple[str, ...]], list[str]]:
     """A row for each file, and what misses in words."""
     entries = harness.entries(list(made.values()), (), (1,), Options(), None)
@@ -222,16 +206,15 @@ def measure(
         misses = [f"{miss} (SQNR {' against '.join(answers)} dB)" for miss in misses]
     sure = softmax(reference).max(-1) > CONFIDENT
     rows: list[tuple[str, ...]] = []
-    for (kind, folder), row in zip(made.items(), summary.rows(runs), strict=True):
-        cost = folder.with_suffix(".json")
-        spent = json.loads(cost.read_text("utf-8")) if cost.is_file() else None
+    for kind, row in zip(made, summary.rows(runs), strict=True):
+        spent = costs.get(kind)
         same = kind == "fp32"
         scheme = opened[kind].manifest.scheme if kind == "int8" else kind
         rows.append(
             (
                 model if model in WEIGHTS else f"{model} (random)",
                 target,
-                scheme + (" REJECTED" if spent and spent["rejected"] else ""),
+                scheme + (" REJECTED" if spent and spent.error else ""),
                 f"{row.cpu_ms:.2f}",
                 "1" if row.time_ratio is None else f"{1 / row.time_ratio.value:.2f}",
                 f"{row.bytes / 1e6:.2f}",
@@ -241,8 +224,8 @@ def measure(
                 if same or not sure.any()
                 else f"{100 * Classification().agreement(reference[sure], scores[kind][sure]):.1f}",
                 *(against if kind == "int8" else ("", "")),
-                f"{spent['cpu_s']:.0f}" if spent else "",
-                f"{spent['peak_gb']:.2f}" if spent else "",
+                f"{spent.cpu_s:.0f}" if spent else "",
+                f"{spent.peak_bytes / 1e9:.2f}" if spent else "",
             )
         )
     return rows, misses

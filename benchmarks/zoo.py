@@ -28,6 +28,7 @@ import msgspec
 from edgekit import __version__, cells
 from edgekit.cells import Cell, Done
 from edgekit.devices import host
+from edgekit.places import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / ".cache" / "zoo"
@@ -53,8 +54,9 @@ NETWORKS = (  # the cheapest first; @ is the input where it is not the network's
     "swin_small", "vgg11", "efficientnet_b5", "vgg16", "efficientnet_b6", "efficientnet_b7",
 )  # fmt: skip
 KNOWN = (  # README's summary: those that people ask for
-    "mobilenetv1", "mobilenetv2", "mobilenetv3_small", "mobilenetv3_large", "mobilenetv4_small", "efficientnet_lite0",
-    "efficientnet_b0", "resnet18", "resnet50", "googlenet", "vit_tiny", "deit_small", "swin_tiny", "convnext_atto",
+    "lenet5", "mobilenetv1", "mobilenetv2", "tf_mobilenetv2", "mobilenetv3_small", "mobilenetv3_large", "mobilenetv4_small",
+    "efficientnet_lite0", "efficientnet_b0", "resnet18", "resnet50", "googlenet", "vit_tiny", "deit_small", "swin_tiny",
+    "convnext_atto",
 )  # fmt: skip
 
 
@@ -117,12 +119,14 @@ def main() -> None:
 
 
 def make(network: str, target: str, weights: str, *, count: bool, again: bool) -> Row:
-    """A row: the one that is there, where nothing has changed since."""
-    asked = {scheme: export(network, target, scheme, weights) for scheme in ("fp32", "int8")}
-    keys, count = tuple(cell.key for cell in asked.values()), count and target == "tflite"
+    """A row: the one that is there, where nothing has changed since, or where it has trained weights that are not given now."""
     place = RESULTS / "zoo" / host.cpu_class() / f"{network.replace(':', '_').replace('/', '_')}-{target}.json"
     there = read(place) if place.is_file() else None
-    if there and there.keys[:2] == keys and not (again and there.failed) and (there.core or there.failed or not count):
+    if there and not weights and there.weights != weights_of(network, weights):
+        return there
+    asked = {scheme: export(network, target, scheme, weights) for scheme in ("fp32", "int8")}
+    keys, count = tuple(cell.key for cell in asked.values()), count and target == "tflite"
+    if there and there.keys == keys and not (again and there.failed) and (there.core or there.failed or not count):
         return there
     done = {scheme: cells.make(STORE, cell, again=again) for scheme, cell in asked.items()}
     fp32, int8 = (exported(one) for one in done.values())
@@ -137,7 +141,8 @@ def make(network: str, target: str, weights: str, *, count: bool, again: bool) -
     for key in keys:
         cells.drop(STORE, key)
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(msgspec.to_builtins(row), indent=1) + "\n", "utf-8")
+    with replacing(place) as partial:
+        partial.write_text(json.dumps(msgspec.to_builtins(row), indent=1) + "\n", "utf-8")
     return row
 
 

@@ -73,7 +73,7 @@ class Artifact:
         m = self.manifest
         refused = "" if m.proof.passed else ", REFUSED"
         labels = f" of {m.labels} labels" if m.labels else ""
-        said = f"{m.model}, {m.target} {m.scheme}, {name_of(m.task)}{labels}, {self.model_bytes / 1e6:.3g} MB"
+        said = f"{m.title}, {m.target} {m.scheme}, {name_of(m.task)}{labels}, {self.model_bytes / 1e6:.3g} MB"
         return f"Artifact({str(self.folder)!r}: {said}{refused})"
 
     def __fspath__(self) -> str:

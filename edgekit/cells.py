@@ -5,7 +5,7 @@ command, the contents of the files that it names, edgekit itself, versions, the 
 lie in a folder named by the sha256 of these:
 
     STORE/<sha256>/cell.json    what went in, and the figures or the error: written last, in one step
-    STORE/<sha256>/out/         what was made, until `drop`
+    STORE/<sha256>/out/         what was made, until `drop`; of an export that failed its proof, the file that it kept
     STORE/<sha256>/work/        of a cell that is being made, or of a killed one: cleared by the next try
 
 A command runs in a process of its own. It may crash, run out of memory or be killed: that is a cell with an error, and the
@@ -172,32 +172,39 @@ def kept(store: Path) -> Iterator[Done]:
 
 
 def made(store: Path, key: str) -> Path | None:
-    """What a cell made, unless it was dropped or nothing is made by its command."""
+    """What a cell made, unless it was dropped or nothing is made by its command; a rejected file, where it ended so."""
     out = store / key / "out"
     return out if out.exists() else None
 
 
 def drop(store: Path, key: str) -> None:
     """Remove what a cell made, and keep its figures. Nothing happens to a cell that is just being made."""
-    shutil.rmtree(store / key / "out", ignore_errors=True)
+    _remove(store / key / "out")
 
 
 def _run(folder: Path, wanted: Cell, program: list[str], timeout: float | None, lock: int) -> Done:
     work, out = folder / "work", folder / "out"
     with output_errors():
         for leftover in (work, out):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _remove(leftover)
         work.mkdir()
     try:
         words = [_filled(word, wanted.places | {"out": str(work / "out")}) for word in wanted.command]
         done = _outcome(wanted, work, commands.run([*program, *words, "--json"], work, timeout, keep=lock))
         with output_errors(), replacing(folder / "cell.json") as place:
-            if (work / "out").exists():
-                (work / "out").rename(out)
+            for result in (work / "out", work / "out.rejected"):
+                if result.exists():
+                    result.rename(out)
             place.write_bytes(msgspec.json.encode(done))
         return done
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _remove(work)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink()  # where a command made a file
 
 
 def _filled(word: str, places: Mapping[str, str]) -> str:

@@ -148,6 +148,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checksum: str = UNSEALED  # sha256 of manifest.json with this value's digits replaced by zeros
 
     @property
+    def title(self) -> str:
+        """What people know the model by: not by the name of a run's folder."""
+        return f"{self.architecture} ({self.weights.knows})" if self.weights.source == "trained" else self.model
+
+    @property
     def input(self) -> Tensor:
         return self.inputs[0]
 

@@ -164,7 +164,7 @@ def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Imag
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"there is no picture {file}") from None
+        raise DataError(f"there is no picture {file}", hint="a picture file: .jpg, .png, .webp, ...") from None
     except Image.DecompressionBombError:
         raise DataError(
             f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)"

@@ -12,7 +12,7 @@ def readme(manifest: Manifest, file: str, how_to_load: str) -> str:
     pixels = "RGB pixels as 0..1" if manifest.input.scale == 255 else "raw RGB pixels 0..255"
     takes = pixels if manifest.folded else "RGB normalised with the manifest's mean and std"
     return f"""\
-# {manifest.model}, {manifest.scheme}, for {manifest.target}
+# {manifest.title}, {manifest.scheme}, for {manifest.target}
 
 `{file}` takes one {manifest.preprocess.words} ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
 {answers(manifest)} ({manifest.outputs[0].dtype}){_order(manifest)}.

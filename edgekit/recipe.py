@@ -189,7 +189,9 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         name = (
             self.model if self.model.startswith("smp:") else self.model.rstrip("/").rpartition("/")[2]
         )  # a run's folder
-        model = re.sub(r"[^\w.-]+", "-", name.removeprefix("timm:").removeprefix("py:").removeprefix("smp:"))
+        model = re.sub(
+            r"[^\w.-]+", "-", name.replace(".py:", ":").removeprefix("timm:").removeprefix("py:").removeprefix("smp:")
+        )
         return "-".join(filter(None, [model, self.target, self.quantize.scheme, self.layout]))
 
     def digest(self) -> str:

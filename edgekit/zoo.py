@@ -1,5 +1,6 @@
 """Names of models. The only list of aliases; nothing heavy is imported here."""
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,8 @@ FILES = {
     "lenet5": ("MIT", "github.com/khushbujpatel/lenet_mnist: mnist_cnn.pt"),
     "alexnet": ("BSD-3-Clause", "download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
     "googlenet": ("BSD-3-Clause", "download.pytorch.org/models/googlenet-1378be20.pth"),
-    "mobilenetv2_035": ("", "your own: timm has none (tf_mobilenetv2_035 takes TensorFlow's)"),
-    "mobilenetv2_075": ("", "your own: timm has none (tf_mobilenetv2_075 takes TensorFlow's)"),
+    "mobilenetv2_035": ("", "your own: timm has none (timm:tf_mobilenetv2_035 takes TensorFlow's)"),
+    "mobilenetv2_075": ("", "your own: timm has none (timm:tf_mobilenetv2_075 takes TensorFlow's)"),
     "tf_mobilenetv2": ("Apache-2.0", "github.com/google-coral/test_data: tf2_mobilenet_v2_1.0_224_ptq.tflite"),
     "yolox_nano": ("Apache-2.0", "github.com/Megvii-BaseDetection/YOLOX, releases: yolox_nano.pth"),
     "yolox_tiny": ("Apache-2.0", "github.com/Megvii-BaseDetection/YOLOX, releases: yolox_tiny.pth"),
@@ -160,7 +161,27 @@ def _of_others(model: str) -> str:
 def check_name(model: str) -> None:
     """Raises UnknownNameError for what is no alias, no timm:NAME, no py: function, no smp: segmenter and no run."""
     if not (model.startswith(("py:", "smp:")) or is_run(model)):
-        timm_name(model)
+        name = timm_name(model)
+        if model.startswith("timm:"):
+            _check_timm(name.partition(".")[0])
+
+
+def _check_timm(architecture: str) -> None:
+    """Looks for a name in timm's code instead of importing it, which takes seconds. Raises UnknownNameError."""
+    found = importlib.util.find_spec("timm")
+    if found is None or found.origin is None:
+        return  # it is missed later
+    code = [path.read_text("utf-8", "replace") for path in Path(found.origin).parent.glob("models/*.py")]
+    if re.match(r"[\w]+$", architecture) and any(re.search(rf"\b{architecture}\b", text) for text in code):
+        return  # also where it is an old name of another, and where timm says more
+    names = {name for text in code for name in re.findall(r"^@register_model\s+def (\w+)", text, re.MULTILINE)}
+    raise UnknownNameError("timm model", architecture, names, hint="timm.list_models() names them")
+
+
+def file_of(architecture: str) -> str:
+    """Where a file of weights for one of timm's networks lies that no hub has; "" where that is not known."""
+    places = (FILES[alias][1] for alias, name in ALIASES.items() if alias in FILES and name == architecture)
+    return next(places, "")
 
 
 class Figures(msgspec.Struct, frozen=True):

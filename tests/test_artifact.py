@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 from conftest import GOLDEN_FILES
@@ -183,6 +184,14 @@ def test_a_file_inside_an_artifact_is_no_artifact_and_its_folder_is_named(copied
     with pytest.raises(ArtifactError, match="is a file") as caught:
         artifact.load(copied / "model.tflite")
     assert caught.value.hint == f"its folder: {copied}"
+
+
+def test_a_trained_model_is_titled_by_its_network_and_what_it_learned_from(golden_artifact):
+    manifest = artifact.load(golden_artifact).manifest
+    assert manifest.title == manifest.model
+    weights = msgspec.structs.replace(manifest.weights, source="trained", knows="6 classes of photos")
+    trained = msgspec.structs.replace(manifest, model="a", architecture="mobilenetv2_100", weights=weights)
+    assert trained.title == "mobilenetv2_100 (6 classes of photos)"
 
 
 def test_what_is_not_an_artifact_is_said(tmp_path):

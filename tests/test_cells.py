@@ -24,6 +24,10 @@ if what == "crash":
 if what == "refuse":
     print(json.dumps({"error": f"no operator Foo for {out}", "hint": "--scheme fp32", "exit_code": 4}))
     sys.exit(4)
+if what == "reject":
+    pathlib.Path(out + ".rejected").mkdir()
+    print(json.dumps({"error": "it answers differently", "hint": f"kept as {out}.rejected", "exit_code": 4}))
+    sys.exit(4)
 if what == "fault":
     sys.exit("Traceback\\nKeyError: 'conv1'")
 if what == "missed":
@@ -144,6 +148,15 @@ def test_an_error_is_kept_until_it_is_asked_again(
     assert ran(note) == 1
     cells.make(store, wanted, again=True, program=program)
     assert ran(note) == 2
+
+
+def test_a_rejected_file_is_there_to_be_looked_at(tmp_path: Path, program: list[str], note: Path) -> None:
+    wanted, store = asked("reject", note), tmp_path / "store"
+    done = cells.make(store, wanted, program=program)
+    assert (done.error, done.hint) == ("it answers differently", "kept as {out}.rejected")
+    assert cells.made(store, wanted.key) == store / wanted.key / "out"
+    cells.drop(store, wanted.key)
+    assert cells.made(store, wanted.key) is None
 
 
 def test_a_missed_limit_is_an_answer(tmp_path: Path, program: list[str], note: Path) -> None:

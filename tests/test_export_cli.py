@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
     assert plan["input"] == {"dtype": "uint8", "size": [224, 224]}
     assert "Fashion-MNIST" in plan["pictures"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_name_of_timm_is_told_without_its_imports():
+    code = (
+        "import sys; from edgekit.cli import main\n"
+        "try: main(['export', 'timm:mobilenetv2_10'])\nexcept SystemExit: pass\n"
+        "print('MODULES', *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "error: unknown timm model 'mobilenetv2_10'\n  try: did you mean mobilenetv2_100" in done.stderr
+    assert not {"torch", "timm"} & set(done.stderr.partition("MODULES")[2].split())
+
+
+def test_every_name_of_timm_passes_the_look_at_its_code():
+    """All architectures, and old names that stand for another."""
+    import timm
+
+    from edgekit import zoo
+
+    for name in [*timm.list_models()[::40], "efficientnet_b0.ra_in1k", "tv_resnet50", "mobilenetv3_large_100"]:
+        zoo.check_name(f"timm:{name}")
 
 
 def test_what_was_made_is_told_once_with_one_next_command(tmp_path, pictures):

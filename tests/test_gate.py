@@ -641,6 +641,7 @@ def test_times_that_the_clock_does_not_tell_are_not_written_down(costs):
 def test_signs_say_what_is_gained(tmp_path):
     assert rendering.change(checks.proof(21.5, 20.4, Limits())) == "+1.1 dB, better"
     assert rendering.change(checks.proof(20.4, 21.5, Limits())) == "-1.1 dB, worse"
+    assert rendering.change(checks.proof(20.44, 20.4, Limits())) == "+0.0 dB"
     assert (
         rendering.change(checks.accuracy(paired(300, 100, 10_000), "top-1", Limits()))
         == "-2.0 points [-2.4, -1.6], worse"

@@ -67,6 +67,13 @@ def test_lenet5_pads_the_pictures_of_mnist_with_black(tmp_path):
         models.plan(recipe("lenet5", weights="random", input_size=(24, 24)))
 
 
+def test_weights_that_no_hub_has_are_said_to_lie_elsewhere():
+    with pytest.raises(
+        WeightsError, match=r"--weights FILE \(github.com/khushbujpatel/lenet_mnist: mnist_cnn.pt\), or"
+    ):
+        models.plan(recipe("lenet5"))
+
+
 def test_googlenet_takes_torchvisions_file(tmp_path):
     import torchvision
 
@@ -460,7 +467,7 @@ def test_weights_that_are_no_file_are_refused_before_a_model_is_made(tmp_path):
     with pytest.raises(MissingError, match="there is no weights file"):
         models.plan(recipe(weights=str(tmp_path / "none.pth")))
     (tmp_path / "best.pth").touch()
-    with pytest.raises(WeightsError, match="is a folder") as caught:
+    with pytest.raises(RequestError, match="is a folder") as caught:
         models.plan(recipe(weights=str(tmp_path)))
     assert caught.value.hint == f"--weights {tmp_path / 'best.pth'}"
 
@@ -495,7 +502,8 @@ def test_a_module_of_ones_own(tmp_path):
         ("py:nets:not_a_module", "returned str"),
         ("py:nets", "does not name a module and a function"),
         ("py:", "does not name a module and a function"),
-        ("py:tests/nets.py:tiny", "is a path"),
+        ("py:somewhere/nets.py:tiny", "there is no file somewhere/nets.py"),
+        ("py:tests/nets:tiny", "tests/nets is no file of Python code"),
         ("py:nets.tiny:f", "no module 'nets.tiny'"),
     ],
 )
@@ -505,10 +513,34 @@ def test_a_wrong_function_is_said(name, says):
     assert caught.value.hint
 
 
+NET = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))\n"
+
+
+@pytest.mark.parametrize("name", ["py:{stem}:build", "py:{stem}.py:build", "py:{folder}/{stem}.py:build"])
+def test_a_function_is_found_in_the_current_folder_and_by_its_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    stem = f"own_net_{abs(hash(name))}"
+    (tmp_path / f"{stem}.py").write_text(NET)
+    asked = recipe(name.format(stem=stem, folder=tmp_path), input_size=(8, 8))
+    planned = models.plan(asked)
+    assert planned.architecture == f"py:{stem}:build"  # the path does not go on
+    assert asked.folder_name == f"{stem}-build-tflite-fp32"
+    assert str(tmp_path) in (sys.path[-1], sys.path[0])
+    assert sys.path[0] != str(tmp_path)
+
+
+def test_a_file_whose_module_is_another_is_refused(tmp_path):
+    (tmp_path / "email.py").write_text(NET)
+    with pytest.raises(RequestError, match="another 'email' is imported: ") as caught:
+        models.plan(recipe(f"py:{tmp_path}/email.py:build"))
+    assert caught.value.hint.startswith("another name for ")
+
+
 def test_a_module_that_is_not_found_says_where_to_start(tmp_path):
     with pytest.raises(RequestError) as caught:
         models.plan(recipe("py:no_such_module:f"))
-    assert caught.value.hint.startswith("PYTHONPATH=. edgekit ...")
+    assert caught.value.hint.startswith("start edgekit in the folder that holds no_such_module, or name the file")
     with pytest.raises(RequestError) as caught:  # another package of that name comes first
         models.plan(recipe("py:email.no_such_module:f"))
     assert "'email' is " in caught.value.hint

@@ -33,6 +33,13 @@ def test_the_zoo_has_every_alias():
     assert set(the_zoo.KNOWN) <= names
 
 
+def test_a_row_of_trained_weights_is_not_made_again_with_random_ones(monkeypatch):
+    monkeypatch.setattr("zoo.host.cpu_class", lambda: "x86-vnni")
+    monkeypatch.delattr("zoo.cells.make")
+    row = the_zoo.make("lenet5", "tflite", "", count=False, again=False)
+    assert row.weights == "lenet5_mnist.pt"
+
+
 def test_a_row_that_failed_stands_there_with_its_reason():
     row = msgspec.structs.replace(ROWS[0], int8=the_zoo.File("int8", error="no operator Foo | in features.3"))
     text = the_zoo.table(the_zoo.COLUMNS, [the_zoo.columns(row)])

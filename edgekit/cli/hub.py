@@ -74,7 +74,7 @@ def pull(talk: Talk, repository: str, output: str | None, revision: str | None) 
         "scheme": found.manifest.scheme,
     }
     talk.result(
-        f"{found.folder}  {found.manifest.model} for {found.target}, {found.manifest.scheme}, commit {pulled.commit[:12]}",
+        f"{found.folder}  {found.manifest.title} for {found.target}, {found.manifest.scheme}, commit {pulled.commit[:12]}",
         document,
     )
     talk.next(["edgekit", "verify", found.folder], timed=False)

@@ -37,7 +37,7 @@ def change(check: Check) -> str:
     estimate, low, high = check.estimate, check.low, check.high
     word = ""
     if _is_quality(check):
-        estimate, low, high = -estimate, _negative(high), _negative(low)
+        estimate, low, high = round(-estimate, 1), _negative(high), _negative(low)  # a word of what is seen
         word = ", better" if estimate > 0 else ", worse" if estimate < 0 else ""
     interval = f" [{low:+.1f}, {high:+.1f}]" if low is not None and high is not None else ""
     return f"{estimate + 0.0:+.1f} {check.unit}{interval}{word}"

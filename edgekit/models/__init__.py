@@ -11,7 +11,7 @@ from edgekit import zoo
 from edgekit.data.labels import FORM, Names, read_names
 from edgekit.errors import DataError, RequestError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
-from edgekit.models import adapting, detecting, picking, weights
+from edgekit.models import adapting, detecting, functions, picking, weights
 from edgekit.models.adapting import Adapted
 from edgekit.models.origins import Plan as Plan
 from edgekit.models.origins import function, run, timm
@@ -82,6 +82,8 @@ def plan(recipe: Recipe, module: nn.Module | None = None) -> Plan:
         )
     if module is not None:
         return given.plan(recipe, module)
+    if recipe.model.startswith("py:"):
+        recipe = msgspec.structs.replace(recipe, model=functions.by_module(recipe.model))
     if zoo.is_run(recipe.model) or zoo.is_run(recipe.weights):
         return run.plan(recipe)
     if recipe.model.startswith("py:"):

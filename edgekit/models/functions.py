@@ -1,4 +1,7 @@
-"""`py:package.module:function`: importing a function of the user's own, calling it, and saying what went wrong in it."""
+"""`py:package.module:function`: importing a function of the user's own, calling it, and saying what went wrong in it.
+
+Modules are looked for in the current folder first, as Python does for a script. `py:path/nets.py:function` names a file.
+"""
 
 import importlib
 import inspect
@@ -13,11 +16,28 @@ from typing import Any
 
 from torch import nn
 
-from edgekit.errors import RequestError, kind_and_reason
+from edgekit.errors import MissingError, RequestError, kind_and_reason
 
 EXAMPLE = "py:package.module:function"
 EDGEKIT = str(Path(__file__).parents[1])
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def by_module(model: str) -> str:
+    """`py:path/nets.py:build` as `py:nets:build`, imported from there: paths stay out of what is written down. Raises
+    RequestError where another module of that name is imported already."""
+    file, _, name = model.removeprefix("py:").rpartition(":")
+    path = Path(file)
+    if path.suffix != ".py":
+        if "/" in file:
+            raise RequestError(f"{file} is no file of Python code", hint=f"py:{file}.py:{name}, or {EXAMPLE}")
+        return model
+    if not path.is_file():
+        raise MissingError(f"there is no file {file}", hint="py:path/to/nets.py:function")
+    module = _import(path.stem, str(path.parent.resolve()))
+    if module.__file__ is None or Path(module.__file__).resolve() != path.resolve():
+        raise RequestError(f"another '{path.stem}' is imported: {module.__file__}", hint=f"another name for {file}")
+    return f"py:{path.stem}:{name}"
 
 
 def make(model: str, *, empty: bool = False) -> nn.Module:
@@ -25,10 +45,7 @@ def make(model: str, *, empty: bool = False) -> nn.Module:
 
     empty  its weights do not matter: torchvision's segmenters would fetch those of their backbone
     """
-    module_name, _, name = model.removeprefix("py:").partition(":")
-    if "/" in module_name or module_name.endswith(".py"):
-        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
-        raise RequestError(f"{module_name} is a path; py: takes a module", hint=f"py:{dotted}:{name or 'function'}")
+    module_name, _, name = by_module(model).removeprefix("py:").partition(":")
     if not module_name or not name:
         raise RequestError(f"{model} does not name a module and a function", hint=EXAMPLE)
     module = _import(module_name)
@@ -61,7 +78,10 @@ def _fetches(function: Callable[..., Any]) -> bool:
         return False
 
 
-def _import(name: str) -> ModuleType:
+def _import(name: str, folder: str = "") -> ModuleType:
+    """folder: where it is looked for before all other places; the current one where nothing is said."""
+    place = folder or str(Path.cwd())
+    sys.path.insert(0, place)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -71,17 +91,21 @@ def _import(name: str) -> ModuleType:
             raise RequestError(f"there is no module '{error.name}' for py:{name}", hint=_where(error.name)) from None
         raise RequestError(
             f"importing {name} failed at {_place(error)}: there is no module '{error.name}'",
-            hint="install the package that has it; a module of your own: PYTHONPATH=. edgekit ...",
+            hint="install the package that has it; a module of your own: start edgekit in its folder",
         ) from error
     except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise _failed(f"importing {name}", error) from error
+    finally:
+        sys.path.remove(place)
+        if place not in sys.path:  # last: what is there must not come before what libraries import later
+            sys.path.append(place)
 
 
 def _where(missing: str) -> str:
-    """Where to start edgekit; or which package was found instead, where one of that name came first."""
+    """How to name its file; or which package was found instead, where one of that name came first."""
     package = sys.modules.get(missing.rpartition(".")[0])
     if package is None:
-        return f"PYTHONPATH=. edgekit ..., in the folder that holds {missing}"
+        return f"start edgekit in the folder that holds {missing}, or name the file: py:path/to/{missing}.py:function"
     file = package.__file__ or next(iter(package.__path__))
     return f"'{package.__name__}' is {file}; if that is not yours, give yours another name"
 

@@ -14,7 +14,7 @@ from torch import nn
 from edgekit.errors import MissingError, RequestError, UnknownNameError, WeightsError, reason
 from edgekit.models import hub, matching
 from edgekit.models.checkpoints import State
-from edgekit.zoo import BUNDLED, PACKAGES
+from edgekit.zoo import BUNDLED, PACKAGES, file_of
 from edgekit_vision import install
 
 SOURCES = ("auto", "imagenet", "package", "bundled", "random")
@@ -85,9 +85,10 @@ def choose(weights: str, architecture: str, hub_id: str | None, bundled: Path | 
         return Choice("package", f"not in the hub's cache, {trouble}; an installed package carries them", package)
     if bundled is not None:
         return Choice("bundled", f"not in the hub's cache, {trouble}, no package carries them", bundled)
+    place = file_of(architecture)
     raise WeightsError(
         f"no weights for {architecture}: not in the hub's cache, {trouble}, in no installed package, not bundled",
-        hint="--weights FILE, or --weights random: numbers that were never trained",
+        hint=f"--weights FILE{place and f' ({place})'}, or --weights random: numbers that were never trained",
     )
 
 
