@@ -17,11 +17,13 @@ __version__ = "0.1.0"
 privacy.switch_off()
 
 if TYPE_CHECKING:
+    from edgekit.candidates import Benchmark as Benchmark
     from edgekit.errors import EdgekitError as EdgekitError
     from edgekit.recipe import Quantize as Quantize
     from edgekit.recipe import Recipe as Recipe
     from edgekit.verbs.artifacts import Artifact as Artifact
     from edgekit.verbs.artifacts import load as load
+    from edgekit.verbs.comparing import benchmark as benchmark
     from edgekit.verbs.exporting import export as export
     from edgekit.verbs.judging import evaluate as evaluate
     from edgekit.verbs.judging import gate as gate
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Artifact": "verbs.artifacts",
     "Bench": "verbs.timing",
+    "Benchmark": "candidates",
     "Boxes": "verbs.predictions",
     "Classes": "verbs.predictions",
     "EdgekitError": "errors",
@@ -52,6 +55,7 @@ _HOME = {
     "Trained": "verbs.learning",
     "Vector": "verbs.predictions",
     "bench": "verbs.timing",
+    "benchmark": "verbs.comparing",
     "compare": "verbs.proving",
     "evaluate": "verbs.judging",
     "export": "verbs.exporting",
@@ -65,6 +69,7 @@ _HOME = {
 __all__ = [
     "Artifact",
     "Bench",
+    "Benchmark",
     "Boxes",
     "Classes",
     "EdgekitError",
@@ -76,6 +81,7 @@ __all__ = [
     "Vector",
     "__version__",
     "bench",
+    "benchmark",
     "compare",
     "evaluate",
     "export",

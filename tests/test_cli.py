@@ -19,7 +19,11 @@ import edgekit_vision
 from edgekit import zoo
 from edgekit.cli import main
 
-HERE_TOO = {"prune": {"train", "export"}, "train": {"export"}}  # modules whose options a command has too
+HERE_TOO = {
+    "benchmark": {"export"},
+    "prune": {"train", "export"},
+    "train": {"export"},
+}  # modules whose options a command has too
 COMMANDS = {name: main.get_command(None, name) for name in main.list_commands(None)}
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
 
@@ -161,7 +165,10 @@ def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golde
     assert done.stderr == f"warning: skipped {bad}: not a picture\n"
     assert "\n1 of 2 pictures answered, 1 cannot be read\n" in done.stdout
     done = ask_edgekit("predict", golden_artifact, bad)
-    assert (done.returncode, done.stderr) == (2, f"error: {bad}: not a picture\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: {bad}: not a picture\n  try: a picture file: .jpg, .png, .webp, ...\n",
+    )
     done = ask_edgekit("predict", golden_artifact, bad, "missing.jpg")
     assert done.returncode == 2
     assert "error: none of the 2 pictures can be read" in done.stderr
@@ -219,7 +226,7 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
         (["export", "mobilenetv2", "--samples", "0"], 2, "samples"),
         (["bench"], 2, "error: missing argument 'ARTIFACT|FILE...'\n  try: edgekit bench --help\n"),
         (["bench", "x", "--runs", "a"], 2, "error: --runs: 'a' is not a whole number\n"),
-        (["bech"], 2, "error: unknown command 'bech'\n  try: did you mean bench?\n"),
+        (["bech"], 2, "error: unknown command 'bech'\n  try: did you mean bench or benchmark?\n"),
         (["android", "ad"], 2, "error: unknown command 'ad'\n  try: did you mean add?\n"),
         (["hub", "zzz"], 2, "error: unknown command 'zzz'\n  try: edgekit hub --help\n"),
         (["list", "modles"], 2, "try: did you mean models?"),
@@ -269,6 +276,7 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
         "android add {copy} --app nowhere",
         "android list --app nowhere",
         "android doctor nowhere.apk",
+        "android new out --app nowhere --name Birds --package org.example.birds",
         "export nowhere.toml",
         "export mobilenetv2 --recipe nowhere",
         "export runs/nowhere",
@@ -327,7 +335,7 @@ def test_errors_are_json_too_and_debug_shows_the_traceback():
     ("arguments", "hint"),
     [
         (["list", "modles"], "did you mean models?"),
-        (["bech"], "did you mean bench?"),
+        (["bech"], "did you mean bench or benchmark?"),
         (["eval", "x"], "edgekit eval --help"),
         (["--what"], "edgekit --help"),
     ],
@@ -468,8 +476,8 @@ def test_the_public_names():
     import edgekit
 
     assert edgekit.__all__ == [
-        *("Artifact", "Bench", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Vector"),
-        *("__version__", "bench", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "verify"),
+        *("Artifact", "Bench", "Benchmark", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Vector"),
+        *("__version__", "bench", "benchmark", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "verify"),
     ]  # fmt: skip
     assert edgekit.load is not None
     with pytest.raises(AttributeError):

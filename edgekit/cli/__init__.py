@@ -14,6 +14,7 @@ COMMANDS = {
     "prune": "prune:prune",
     "predict": "predict:predict",
     "bench": "bench:bench",
+    "benchmark": "benchmark:benchmark",
     "eval": "evaluate:evaluate",
     "gate": "gate:gate",
     "history": "history:history",

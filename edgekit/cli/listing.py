@@ -104,7 +104,8 @@ class Telling:
                 raise DataError(
                     f"none of the {len(self.files)} pictures can be read", hint="give .jpg, .png or .webp files"
                 )
-            raise self.skipped[0]
+            (only,) = self.skipped
+            raise DataError(only.message, hint=only.hint or "a picture file: .jpg, .png, .webp, ...")
         self._end()
 
     def _skip(self, path: Path, error: DataError) -> None:

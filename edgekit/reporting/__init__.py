@@ -12,6 +12,7 @@ from edgekit import __version__
 from edgekit.history import Series
 from edgekit.history import history as over_time
 from edgekit.reporting.machines import Machine, by_machine
+from edgekit.reporting.table import Table
 from edgekit.runs import REFERENCE, Evaluated, Record, Run
 
 
@@ -24,6 +25,7 @@ class Report:
     series: tuple[Series, ...]
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    lead: tuple[Table, ...] = ()  # what stands before all else
 
     def __repr__(self) -> str:
         """In one line."""

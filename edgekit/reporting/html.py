@@ -54,6 +54,7 @@ def html(report: Report) -> str:
 {f'<nav aria-label="Machines"><ul>{contents}</ul></nav>' if contents else ""}
 </header>
 <main>
+{"".join(_section(lead.caption, _table(lead)) for lead in report.lead)}
 {"".join(_machine(machine, n) for n, machine in enumerate(report.machines))}
 {_section("Change points", changes.changes(report.series), CHANGES) if report.series else ""}
 {_section("Every evaluation", _table(tables.evaluations(report.evaluated))) if report.evaluated else ""}

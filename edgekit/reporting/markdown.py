@@ -10,6 +10,8 @@ def markdown(report: Report) -> str:
     lines = [f"# {markdown_text(report.title)}", ""]
     lines += [f"- {word}: {markdown_text(what)}" for word, what in report.facts]
     lines += [f"\n> Warning: {markdown_text(warning)}" for warning in report.warnings]
+    for lead in report.lead:
+        lines += ["", f"## {markdown_text(lead.caption)}", "", _table(lead)]
     for machine in report.machines:
         lines += ["", *_machine(machine)]
     named = [(told.title(series), told.change(series, change)) for series in report.series for change in series.changes]

@@ -1,0 +1,115 @@
+"""Every target and scheme of a model, made, proven, timed against each other and evaluated: which file to take.
+
+plan.py     which files there could be, and what decides each
+making.py   each step as a cell (edgekit/cells.py): a second run makes nothing
+page.py     the table, the best for each wish, and the report
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from edgekit.benchmarking.summary import Ratio
+from edgekit.statistics.figures import Figure
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One file that could be taken, or why there is none.
+
+    name       "tflite int8-static"; of an artifact that was there already its folder's
+    artifact   its folder; None where none was made
+    error      why it was not made, timed or evaluated, and what to do about it in `hint`
+    cpu_ms     of one inference, the median; by the wall where a device tells no other time
+    ratio      its time over the fastest's, paired inference by inference
+    headline   how often it is right, with a 95 % interval: top-1, mIoU, mAP or 1-NN
+    proof      how it answers against PyTorch, in words; sqnr_db: its signal to noise; None: equal to the last bit
+    oldest     CPU class -> the oldest interpreter known to answer rightly
+    """
+
+    name: str
+    target: str
+    scheme: str
+    artifact: str | None = None
+    error: str | None = None
+    hint: str = ""
+    bytes: int | None = None
+    cpu_ms: float | None = None
+    ratio: Ratio | None = None
+    headline: Figure | None = None
+    proof: str = ""
+    sqnr_db: float | None = None
+    oldest: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """In one line."""
+        if self.artifact is None:
+            return f"Candidate({self.name}: {self.error})"
+        said = [f"{self.bytes / 1e6:.2f} MB"] if self.bytes else []
+        said += [f"{self.cpu_ms:.2f} ms"] if self.cpu_ms else []
+        said += [f"{self.headline.name} {self.headline.value:.1%}"] if self.headline else []
+        return f"Candidate({self.name}: {', '.join(said)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Benchmark(Sequence[Candidate]):
+    """Candidates, the quickest first, those that were not made last.
+
+    within   how many points of the headline may be lost by the quickest of those that are about as right as the best
+    data     the images in words; notes: what to know of the figures
+    cut      the user stopped it: what is missing is made by the next call
+    report, document  the page, and the same as JSON
+    """
+
+    title: str
+    candidates: tuple[Candidate, ...]
+    within: float
+    cpu_class: str
+    data: str = ""
+    notes: tuple[str, ...] = ()
+    cut: bool = False
+    report: Path | None = None
+    document: Path | None = None
+
+    def __getitem__(self, at):  # type: ignore[no-untyped-def]
+        return self.candidates[at]
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    @property
+    def made(self) -> list[Candidate]:
+        return [candidate for candidate in self if candidate.artifact is not None]
+
+    @property
+    def best(self) -> dict[str, Candidate]:
+        """For each wish the candidate that fulfils it best: "smallest", "fastest", "most accurate", "best within 1 point"."""
+        sized = [(c.bytes, c) for c in self.made if c.bytes is not None]
+        timed = [(c.cpu_ms, c) for c in self.made if c.cpu_ms is not None]
+        right = [(c.headline.value, c) for c in self.made if c.headline is not None]
+        found = {}
+        if sized:
+            found["smallest"] = min(sized, key=_first)[1]
+        if timed:
+            found["fastest"] = min(timed, key=_first)[1]
+        if right:
+            most, found["most accurate"] = max(right, key=_first)
+            near = [c for value, c in right if value >= most - self.within / 100 - 1e-9]
+            points = f"{self.within:g} point{'' if self.within == 1 else 's'}"
+            found[f"best within {points}"] = min(near, key=lambda c: (c.cpu_ms or float("inf"), c.bytes or 0))
+        return found
+
+    def __repr__(self) -> str:
+        """In one line: the best for each wish."""
+        said = [f"{wish}: {candidate.name}" for wish, candidate in self.best.items()]
+        return (
+            f"Benchmark({self.title}, {len(self.made)} of {len(self)} files; {'; '.join(said) or 'nothing was made'})"
+        )
+
+
+def _first(pair: tuple[float, Candidate]) -> float:
+    return pair[0]

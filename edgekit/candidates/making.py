@@ -1,0 +1,249 @@
+"""Each candidate exported, evaluated, and all timed in turns: every step a cell, so that a second run makes nothing."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from math import exp
+from pathlib import Path
+
+import msgspec
+
+from edgekit import artifact, cells, parity, runs
+from edgekit import recipe as recipes
+from edgekit.artifact import Artifact
+from edgekit.benchmarking.summary import Ratio
+from edgekit.candidates import Benchmark, Candidate, page
+from edgekit.candidates.plan import Planned, reads
+from edgekit.cells import Cell, Done
+from edgekit.data.files import check_folder
+from edgekit.devices import host
+from edgekit.errors import RequestError
+from edgekit.places import beside, check_place, output_errors
+from edgekit.runs import Evaluated, Record, Run
+
+Say = Callable[[str], None]
+Steps = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called after each
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every candidate.
+
+    title   of the report
+    out     the folder that everything goes to: artifacts by name, the report, cells
+    data    images that say what is right; None: nothing is evaluated
+    evals   more words of `edgekit eval`; benches: of `edgekit bench`
+    within  as Benchmark has it
+    again   what failed is tried once more; fresh: everything is made anew
+    """
+
+    title: str
+    out: Path
+    data: Path | None
+    evals: tuple[str, ...] = ()
+    benches: tuple[str, ...] = ()
+    places: Mapping[str, Path] = field(default_factory=dict)  # that `evals` name in braces
+    within: float = 1.0
+    again: bool = False
+    fresh: bool = False
+
+    @property
+    def store(self) -> Path:
+        return self.out / "cells"
+
+    def check(self) -> None:
+        """Raises RequestError, OutputError, DataError."""
+        if not 0 <= self.within <= 100:
+            raise RequestError(f"--within {self.within:g} is no number of points", hint="--within 1")
+        if (self.out / "manifest.json").exists():
+            raise RequestError(f"{self.out} is an artifact", hint="-o another/folder")
+        check_place(self.out / "report.html", "-o another/folder")
+        if self.data is not None:
+            check_folder(self.data, "--data with a folder of images")
+
+
+@dataclass
+class Making:
+    """What was made so far. Steps of a candidate that failed leave out the next ones."""
+
+    request: Request
+    say: Say
+    tick: Callable[[], None] = lambda: None
+    found: list[Candidate] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    data: str = ""
+    data_digest: str = ""
+
+    def make(self, wanted: Sequence[Planned]) -> None:
+        """Raises KeyboardInterrupt where the user stops it; then `found` holds what was made until then."""
+        for one in wanted:
+            self.found.append(self._exported(one))
+            if self.request.data is not None and self.found[-1].artifact:
+                self.found[-1] = self._evaluated(self.found[-1])
+            self.tick()
+        self._timed()
+        self.tick()
+
+    def _done(self, wanted: Cell, what: str, *, whole: bool = True) -> Done:
+        """What comes of a cell; said where it has to be made."""
+        known = cells.find(self.request.store, wanted.key)
+        if self.request.fresh:
+            with contextlib.suppress(OSError):
+                (self.request.store / wanted.key / "cell.json").unlink()
+        elif (
+            known
+            and not (known.error and self.request.again)
+            and (known.error or cells.made(self.request.store, wanted.key))
+        ):
+            return known
+        self.say(what)
+        return cells.make(self.request.store, wanted, whole=whole, again=self.request.again)
+
+    def _exported(self, one: Planned) -> Candidate:
+        plain = Candidate(one.name, one.target, one.scheme)
+        if one.error:
+            return msgspec.structs.replace(plain, error=one.error.message, hint=one.error.hint)
+        if one.artifact:
+            return _described(plain, one.artifact)
+        assert one.recipe
+        place = self.request.out / "recipes" / f"{one.folder_name}.toml"
+        with output_errors():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(recipes.dump(one.recipe), "utf-8")
+        into = f"{cells.OUT}/{one.folder_name}"
+        wanted = cells.cell(("export", "{recipe}", "-o", into), {"recipe": place} | reads(one.recipe))
+        done = self._done(wanted, f"{one.name}: exporting and proving")
+        if done.error:
+            return msgspec.structs.replace(plain, error=done.error, hint=done.hint)
+        made = cells.made(self.request.store, wanted.key)
+        assert made
+        return _described(plain, _linked(made / one.folder_name, self.request.out / one.folder_name))
+
+    def _evaluated(self, one: Candidate) -> Candidate:
+        assert one.artifact
+        assert self.request.data
+        self.data_digest = self.data_digest or cells.digest(self.request.data)
+        places = {"artifact": Path(one.artifact), "data": self.request.data, **self.request.places}
+        state = {"state": self.request.out / "answers"}
+        command = ("eval", "{artifact}", "--data", "{data}", "--state", "{state}", "-o", cells.OUT, *self.request.evals)
+        wanted = cells.cell(command, places | state, data=self.data_digest, state="beside")
+        done = self._done(wanted, f"{one.name}: evaluating")
+        if done.error:
+            return msgspec.structs.replace(one, error=done.error, hint=done.hint)
+        (record,) = self._read(wanted)
+        assert isinstance(record, Evaluated)
+        self.data = record.data
+        self.notes += [note for note in done.answer.get("notes", ()) if note not in self.notes]
+        if record.learned and record.learned.pictures:
+            self.notes.append(f"{one.name}: {record.learned.words} were trained on")
+        return msgspec.structs.replace(one, headline=record.headline)
+
+    def _timed(self) -> None:
+        """All files against each other, in one session."""
+        files = [one for one in self.found if one.artifact]
+        if not files:
+            return
+        places = {f"file{i}": Path(one.artifact or "") for i, one in enumerate(files)}
+        command = ("bench", *(f"{{{name}}}" for name in places), "-o", cells.OUT, *self.request.benches)
+        wanted = cells.cell(command, places)
+        done = self._done(wanted, f"timing {len(files)} files in turns")
+        if done.error:
+            self.notes.append(f"nothing was timed: {done.error}")
+            return
+        timed = {str(Path(run.subject.path)): run for run in self._read(wanted) if isinstance(run, Run)}
+        measured = [run for run in timed.values() if run.measured]
+        fastest = min(measured, key=lambda run: run.ms, default=None)
+        for i, one in enumerate(self.found):
+            if one.artifact and (run := timed.get(str(Path(one.artifact)))):
+                self.found[i] = _with_time(one, run, fastest)
+
+    def _read(self, wanted: Cell) -> list[Record]:
+        made = cells.made(self.request.store, wanted.key)
+        assert made
+        records, _ = runs.read([made])
+        self.records += records
+        return records
+
+
+def benchmark(
+    wanted: Sequence[Planned],
+    request: Request,
+    *,
+    say: Say = lambda line: None,
+    steps: Steps = lambda total: contextlib.nullcontext(lambda: None),
+) -> Benchmark:
+    """Make, prove, evaluate and time candidates, and write the table as a page and as JSON.
+
+    What the user stops has `cut` set and holds what was made until then: the next call goes on from there. What fails is a
+    row with its reason.
+
+    Raises RequestError, DataError, OutputError.
+    """
+    request.check()
+    making, cut = Making(request, say), False
+    try:
+        with steps(len(wanted) + 1) as making.tick:
+            making.make(wanted)
+    except KeyboardInterrupt:
+        cut = True
+    order = sorted(making.found, key=lambda c: (c.artifact is None, c.cpu_ms is None, c.cpu_ms or 0.0))
+    found = Benchmark(
+        title=request.title,
+        candidates=tuple(order),
+        within=request.within,
+        cpu_class=host.cpu_class(),
+        data=making.data,
+        notes=tuple(dict.fromkeys(making.notes)),
+        cut=cut,
+    )
+    return page.saved(found, making.records, request.out) if found.candidates else found
+
+
+def _described(plain: Candidate, of: Artifact) -> Candidate:
+    m = of.manifest
+    return msgspec.structs.replace(
+        plain,
+        artifact=str(of.folder),
+        bytes=of.model_bytes,
+        proof=parity.describe(m.proof),
+        sqnr_db=m.proof.sqnr_db,
+        oldest=m.oldest_interpreter,
+    )
+
+
+def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:
+    if not run.measured:
+        return msgspec.structs.replace(one, error=run.error, hint="edgekit bench tells more")
+    found = runs.ratio(run, fastest) if fastest and run is not fastest else None
+    ratio = Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None
+    return msgspec.structs.replace(one, cpu_ms=run.ms, ratio=ratio)
+
+
+def _linked(made: Path, place: Path) -> Artifact:
+    """The artifact of a cell under a name to type: links to the same files, or copies where there are none. Raises OutputError."""
+    with output_errors():
+        if place.is_dir() and _same(made, place):
+            return artifact.load(place)
+        partial = beside(place)
+        shutil.copytree(made, partial, copy_function=_link)
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
+    return artifact.load(place)
+
+
+def _same(made: Path, place: Path) -> bool:
+    """Whether the manifest, which holds the digests of all files, is that of the cell."""
+    return (place / "manifest.json").is_file() and (place / "manifest.json").read_bytes() == (
+        made / "manifest.json"
+    ).read_bytes()
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

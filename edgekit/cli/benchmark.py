@@ -1,0 +1,86 @@
+"""edgekit benchmark"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgekit.cli.export import preprocessing
+from edgekit.cli.output import INTERRUPTED, Talk, common, table
+
+if TYPE_CHECKING:
+    from edgekit.candidates import Benchmark
+
+
+@click.command(short_help="Every target and scheme in one table.")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL|RUN|ARTIFACT...")
+@click.option("--data", metavar="DIR", help="Images that say how often each file is right, as edgekit eval takes them.")
+@click.option("--split", type=click.Choice(["test", "val", "train"]), help="Which part of the data.")
+@click.option("--data-labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many images.")
+@click.option(
+    "--target", "targets", multiple=True, metavar="NAME", help="As edgekit export takes them.  [default: all]"
+)
+@click.option("--scheme", "schemes", multiple=True, metavar="S", help="Several with commas.  [default: every one]")
+@click.option(
+    "--within",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="How much less right than the best the quickest file may be.",
+)
+@click.option("--weights", metavar="W", help="As edgekit export takes them.  [default: auto]")
+@click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
+@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many pictures calibrate.  [default: 128]")
+@click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
+@preprocessing
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Timed inferences of each.")
+@click.option("--launches", type=click.IntRange(1), default=5, show_default=True, help="Fresh processes of each.")
+@click.option("-o", "--output", metavar="DIR", help="Where everything goes.  [default: build/MODEL-benchmark]")
+@click.option("--retry", is_flag=True, help="What failed before is tried once more.")
+@click.option("--fresh", is_flag=True, help="Everything is made anew.")
+@common
+def benchmark(talk: Talk, models: tuple[str, ...], data: str | None, output: str | None, **said: Any) -> int:
+    """Make a model for every target in every scheme, prove, time and evaluate the files, and show them in one table.
+
+    The best for each wish stands below it, and in a report. A second run makes nothing; a stopped one goes on. Artifacts
+    are compared as they are. Of a network of your own the file that builds it is watched, not what that imports: --fresh.
+
+    \b
+    Examples:
+      edgekit benchmark mobilenetv2 --data fashion-mnist/ --limit 1000
+      edgekit benchmark runs/mine --data photos/ --split val --target tflite,onnx
+      edgekit benchmark build/*-int8 build/*-fp32 --data photos/ --within 0.5
+    """
+    from edgekit.candidates import asking, page
+
+    found = asking.benchmark(
+        models,
+        Path(data) if data else None,
+        Path(output) if output else None,
+        say=talk.say,
+        steps=lambda total: talk.progress(total, "making, proving and timing", "steps"),
+        **said,
+    )
+    talk.result(text(found), page.document(found))
+    for note in found.notes:
+        talk.warn(note)
+    if found.cut:
+        talk.warn("interrupted; what was made is kept, and the same command goes on from there")
+        return INTERRUPTED
+    return 0 if found.made else 4
+
+
+def text(found: "Benchmark") -> str:
+    """The table, what was not made, the best for each wish, and where it is written."""
+    from edgekit.candidates import page
+
+    about = [found.data] if found.data else []
+    lines = [f"{found.title}: {', '.join([*about, f'CPU class {found.cpu_class}'])}"]
+    lines.append(table(page.rows(found), header=page.header(found)))
+    lines += page.failures(found)
+    lines += ["", table(page.best(found))]
+    if found.report:
+        lines.append(f"\n{found.report}")
+    return "\n".join(lines)

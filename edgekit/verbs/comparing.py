@@ -1,0 +1,96 @@
+"""`benchmark`: every target and scheme of a model in one table."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypedDict, Unpack
+
+import msgspec
+
+from edgekit.artifact import Artifact
+from edgekit.candidates import Benchmark, asking
+from edgekit.errors import RequestError, as_path
+from edgekit.verbs.artifacts import Count
+from edgekit.verbs.asked import Place, Progress, Say, several, silent, steps, verb
+from edgekit.verbs.exporting import is_network
+
+Points = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Model = str | os.PathLike[str] | Artifact
+
+
+class Exports(TypedDict, total=False):
+    """Fields of every recipe."""
+
+    weights: Place
+    calibration: Place
+    samples: Count
+    labels: Place
+    input_size: int | tuple[int, int]
+    crop_pct: float
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+
+
+@verb
+def benchmark(
+    models: Model | Sequence[Model],
+    data: Place | None = None,
+    out: Place | None = None,
+    *,
+    target: str | list[str] | tuple[str, ...] = "all",
+    scheme: str | list[str] | tuple[str, ...] = (),
+    within: Points = 1.0,
+    split: Literal["test", "val", "train"] | None = None,
+    data_labels: Place | None = None,
+    limit: Count | None = None,
+    runs: Count = 100,
+    launches: Count = 5,
+    retry: bool = False,
+    fresh: bool = False,
+    say: Say | None = None,
+    progress: Progress | None = None,
+    **exports: Unpack[Exports],
+) -> Benchmark:
+    """Make a model for every target in every scheme, prove, time and evaluate the files: which to take.
+
+    models   what `export` takes by name, a run of `train`, artifacts, or a list of these
+    data     images that say how often each file is right, as `evaluate` takes them; split, limit, data_labels: as its
+             split, limit and labels
+    out      the folder of the artifacts, the report and the JSON; None: build/MODEL-benchmark
+    target, scheme  only these, by name or a list
+    within   points of the headline that the quickest file may be less right than the best one
+    runs, launches  as `bench` takes them
+    retry    what failed before is tried once more; fresh: everything is made anew
+    say, progress  say(line); progress(done, total)
+    exports  weights="bundled", calibration="photos", input_size=224, ...: fields of every recipe
+
+    What was made before is not made again. What fails, its proof above all, is a row with its `error`. Ctrl-C gives what
+    was made until then, with `cut` set. Raises RequestError, DataError, ArtifactError, OutputError.
+    """
+    words = []
+    for model in several(models):
+        if is_network(model):
+            raise RequestError("a network in hand cannot be passed to other processes", hint='"py:module:function"')
+        words.append(str(as_path(model, "a model")))
+    fields = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in exports.items()}
+    for name in ("input_size", "mean", "std"):
+        if isinstance(value := fields.get(name), int | float):
+            fields[name] = (value, value) if name == "input_size" else (value,)
+    return asking.benchmark(
+        words,
+        None if data is None else Path(data),
+        None if out is None else Path(out),
+        targets=[target] if isinstance(target, str) else list(target),
+        schemes=[scheme] if isinstance(scheme, str) else list(scheme),
+        within=within,
+        split=split,
+        data_labels=None if data_labels is None else str(data_labels),
+        limit=limit,
+        runs=runs,
+        launches=launches,
+        retry=retry,
+        fresh=fresh,
+        say=say or silent,
+        steps=steps(progress),
+        **fields,
+    )
