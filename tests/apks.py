@@ -121,3 +121,16 @@ def apk(
             for file in folder.iterdir():
                 made.write(file, f"assets/models/{folder.name}/{file.name}", zipfile.ZIP_DEFLATED)
     return path
+
+
+def aar(path: Path, libraries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr(
+            "AndroidManifest.xml",
+            '<manifest xmlns:android="http://schemas.android.com/apk/res/android" package="org.example.library">'
+            '<uses-sdk android:minSdkVersion="26"/></manifest>',
+        )
+        made.writestr("classes.jar", b"")
+        for name, blob in libraries.items():
+            made.writestr(f"jni/arm64-v8a/{name}", blob)
+    return path

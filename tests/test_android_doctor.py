@@ -190,16 +190,7 @@ def test_what_onnx_runtime_may_report(tmp_path):
 
 
 def test_an_aar_is_judged_by_its_libraries_alone(tmp_path):
-    file = tmp_path / "own.aar"
-    with zipfile.ZipFile(file, "w") as made:
-        made.writestr(
-            "AndroidManifest.xml",
-            '<manifest xmlns:android="http://schemas.android.com/apk/res/android" package="org.own">'
-            '<uses-sdk android:minSdkVersion="26"/></manifest>',
-        )
-        made.writestr("classes.jar", b"")
-        made.writestr("jni/arm64-v8a/libown.so", apks.elf(4096))
-    found = read(file)
+    found = read(apks.aar(tmp_path / "own.aar", {"libown.so": apks.elf(4096)}))
     assert (found.kind, found.min_sdk, found.target_sdk) == ("AAR", 26, None)
     (fault,) = findings(found)
     assert fault.what == "libown.so (arm64-v8a) is linked for pages of 4 KB, not 16 KB"

@@ -29,7 +29,7 @@ def offered(words, cwd):
 @pytest.mark.parametrize(
     ("words", "offers"),
     [
-        (["be"], [("plain", "bench")]),
+        (["ga"], [("plain", "gate")]),
         (["bench", "--thr"], [("plain", "--threads")]),
         (["bench", "buil"], [("file", "buil")]),
         (["predict", "artifact", "phot"], [("file", "phot")]),

@@ -90,7 +90,7 @@ def test_predict_draws_a_mask(exported, labels, photo, tmp_path):
         (["--draw", tmp_path / "drawn.bmp"], "does not end in .png"),
         (["--output", tmp_path / "x.npz"], "is for embeddings and raw answers"),
         (["--gallery", photo.parent], "is for embeddings"),
-        ([photo, "--draw", drawn], "is one file for 2 pictures"),
+        ([drawn, "--draw", drawn], "is one file for 2 pictures"),
     ):
         done = ask_edgekit("predict", made.folder, photo, *arguments)
         assert (done.returncode, says in done.stderr) == (2, True), done.stderr

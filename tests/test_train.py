@@ -220,7 +220,7 @@ def test_a_damaged_run_is_refused(run, tmp_path):
     with pytest.raises(WeightsError, match=r"is not what run\.toml was written for"):
         loaded(copy)
     (copy / "run.toml").write_text(text.replace("schema = 1", "schema = 9"))
-    with pytest.raises(WeightsError, match=r"run\.toml: Invalid enum value 9"):
+    with pytest.raises(WeightsError, match=r"run\.toml: line \d+: schema: Invalid enum value 9"):
         loaded(copy)
 
 
@@ -466,7 +466,7 @@ def test_data_that_cannot_be_learned_from(tmp_path):
     (two / "empty").mkdir()
     splits = open_splits(two, val_share=0.3)
     assert splits.labels == ("9", "10")
-    assert "1 class folders hold no picture: empty" in splits.notes
+    assert "1 class folder holds no picture: empty" in splits.notes
     assert [splits.val.truths[p] for p in splits.val.positions] == [(1,)] * 3 + [(0,)] * 3
     assert sorted([*splits.train.positions, *splits.val.positions]) == list(range(20))
     assert open_splits(two, val_share=0.3, seed=1).val.positions != splits.val.positions

@@ -66,9 +66,15 @@ def carried(app: Path) -> list[Artifact]:
     return [artifact.load(p) for p in sorted(models.iterdir()) if p.is_dir()] if models.is_dir() else []
 
 
-def _models(app: Path) -> Path:
+def check_app(app: Path) -> None:
+    """Raises RequestError for what is not the app's folder."""
     if not (app / "app/src/main/AndroidManifest.xml").is_file():
-        raise RequestError(f"{app} is not the Android app", hint="--app path/to/android_demo")
+        what = "is not the Android app" if app.exists() else "does not exist"
+        raise RequestError(f"{app} {what}", hint="--app path/to/android_demo, the app of edgekit's repository")
+
+
+def _models(app: Path) -> Path:
+    check_app(app)
     return app / MODELS
 
 

@@ -1,4 +1,4 @@
-"""edgekit android add, list: the models that the Android app carries; edgekit android doctor: what is inside an APK or AAR."""
+"""edgekit android new, add, list: the models that the Android app carries; edgekit android doctor: what is inside an APK or AAR."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,33 @@ def list_(talk: Talk, app: str) -> int:
     ]
     rows = [(a.name, a.target, a.manifest.scheme, _of(a), megabytes(a.model_bytes)) for a in found]
     talk.result(table(rows) if rows else "no models: edgekit android add ARTIFACT puts one in", document)
+    return 0
+
+
+@android.command(short_help="An app of your own, from this one.")
+@click.argument("folder", metavar="DIR")
+@click.argument("artifacts", nargs=-1, metavar="[ARTIFACT...]")
+@click.option("--name", required=True, metavar="NAME", help="What the launcher shows.")
+@click.option("--package", required=True, metavar="PACKAGE", help="Whose app it is: org.example.birds.")
+@click.option("--icon", metavar="PICTURE", help="For the launcher, best a square PNG.  [default: edgekit's]")
+@app_option
+@common
+def new(
+    talk: Talk, folder: str, artifacts: tuple[str, ...], name: str, package: str, icon: str | None, app: str
+) -> int:
+    """Begin an app of your own in DIR, as a copy of edgekit's: with its name, package, icon and models.
+
+    \b
+    Examples:
+      edgekit android new ../birds build/birds-tflite-int8 --name Birds --package org.example.birds
+      edgekit android new ../birds --name Birds --package org.example.birds --icon bird.png
+    """
+    from edgekit.android.starting import new as begin
+
+    picture = Path(icon) if icon else None
+    made = begin(Path(folder), Path(app), name, package, picture, [Path(artifact) for artifact in artifacts])
+    lines = f"{made}  open it in Android Studio; edgekit android add ARTIFACT --app {made} puts models in"
+    talk.result(lines, {"folder": str(made), "name": name, "package": package, "artifacts": list(artifacts)})
     return 0
 
 

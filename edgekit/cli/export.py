@@ -174,8 +174,8 @@ def export(
 ) -> int:
     """Turn MODEL into a file for a device, and prove that it answers alike.
 
-    MODEL is a name from `edgekit list models`, timm:NAME, smp:NET/ENCODER, py:package.module:function, a folder of
-    `edgekit train`, or a recipe: a file (.toml), or a name from `edgekit list recipes`.
+    MODEL is a name from `edgekit list models`, timm:NAME, smp:NET/ENCODER, py:module:function, py:file.py:function,
+    a folder of `edgekit train`, or a recipe: a file (.toml), or a name from `edgekit list recipes`.
 
     \b
     Examples:

@@ -122,7 +122,9 @@ def gate(
         seed=seed,
         say=talk.say,
         warn=talk.warn,
-        progress=lambda total, what: talk.progress(total, what, "pictures" if what == "answering" else "launches"),
+        progress=lambda total, what: talk.progress(
+            total, what, "pictures" if what == "answering" else "launches at most"
+        ),
     )
     judge.data = judged_on(model, data, labels=labels, images=images, masks=masks, ignore=ignore)
     if update:

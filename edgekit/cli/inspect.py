@@ -13,6 +13,7 @@ from edgekit.errors import RequestError
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
     from edgekit.inspection import Inspection
+    from edgekit.inspection.delegates import Delegate, Delegation
     from edgekit.inspection.divergence import Divergence
     from edgekit.inspection.kernels import Kernels
 
@@ -26,6 +27,11 @@ UNMATCHED = 5  # layers without a partner that are named without -v
 @click.argument("files", nargs=-1, required=True, metavar="ARTIFACT|FILE...")
 @click.option("--layers", is_flag=True, help=f"The {HEAVIEST} layers with the most weights.")
 @click.option("--kernels", is_flag=True, help="Open it in its runtime: what that makes of the operators on this CPU.")
+@click.option(
+    "--delegate",
+    type=click.Choice(["gpu", "xnnpack"]),
+    help="The operators of a .tflite that it would leave to the CPU's own kernels.",
+)
 @click.option("--compare", is_flag=True, help="Two files of one model, layer by layer: where do they first part?")
 @click.option("--below", type=float, metavar="DB", help=f"--compare: where layers part.  [default: {BELOW:g}]")
 @click.option("--data", metavar="DIR", help="Pictures for --compare.  [default: the artifact's golden pictures]")
@@ -35,6 +41,7 @@ def inspect(
     files: tuple[str, ...],
     layers: bool,
     kernels: bool,
+    delegate: "Delegate | None",
     compare: bool,
     below: float | None,
     data: str | None,
@@ -47,19 +54,20 @@ def inspect(
     Examples:
       edgekit inspect build/mobilenetv2-tflite-int8
       edgekit inspect somebody_elses.onnx --layers --kernels
+      edgekit inspect build/mobilenetv2-tflite-int8 --delegate gpu
       edgekit inspect --compare build/mobilenetv2-onnx-fp32 build/mobilenetv2-tflite-int8
     """
     if compare:
         if len(files) != 2:
             raise RequestError(f"--compare takes two files, not {len(files)}", hint="the one to trust first")
-        if layers or kernels:
-            raise RequestError("--layers and --kernels look into one file", hint="leave them out, or --compare")
+        if layers or kernels or delegate:
+            raise RequestError("--layers, --kernels and --delegate look into one file", hint="leave --compare out")
         return _compare(talk, *files, BELOW if below is None else below, data)
     if below is not None or data is not None:
         raise RequestError("--below and --data are for --compare", hint="edgekit inspect --compare A B")
     if len(files) > 1:
         raise RequestError(f"one file at a time, not {len(files)}", hint="--compare puts two side by side")
-    return _inspect(talk, files[0], layers, kernels)
+    return _inspect(talk, files[0], layers, kernels, delegate)
 
 
 def _compare(talk: Talk, first: str, second: str, below: float, data: str | None) -> int:
@@ -120,9 +128,10 @@ def _layers(found: "Divergence") -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
+def _inspect(talk: Talk, name: str, layers: bool, kernels: bool, delegate: "Delegate | None") -> int:
     from edgekit import inspection
     from edgekit.artifact import Artifact, open_model
+    from edgekit.inspection.delegates import delegation
     from edgekit.inspection.kernels import kernels as run_by
     from edgekit.inspection.words import int8_lines
 
@@ -131,8 +140,9 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
     opened = given if isinstance(given, Artifact) else None
     seen = inspection.inspect(given.model_file)
     run = run_by(given.model_file) if kernels else None
+    taken = delegation(given.model_file, delegate) if delegate else None
     if talk.json:
-        talk.result("", _document(opened, seen, run))
+        talk.result("", _document(opened, seen, run, taken))
         return 0
     if opened:
         echo(table(_facts(opened)) + "\n")
@@ -149,17 +159,26 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool) -> int:
     if run:
         named = (f"{k.name} {k.precision} {k.count}".replace("  ", " ") for k in run.kernels)
         echo(f"in {run.runtime}: {', '.join(named)}")
+    if taken:
+        echo(
+            f"{taken.delegate} leaves {taken.stay} of {taken.operators} operators to the CPU's own kernels ({taken.source})"
+        )
+        if taken.left:
+            echo(table([(x.operator, str(x.count), x.why) for x in taken.left], indent="  "))
     for name in seen.stays_float:
         talk.detail(f"stays float: {name}")
     return 0
 
 
-def _document(artifact: "Artifact | None", seen: "Inspection", run: "Kernels | None") -> dict[str, Any]:
+def _document(
+    artifact: "Artifact | None", seen: "Inspection", run: "Kernels | None", taken: "Delegation | None"
+) -> dict[str, Any]:
     import msgspec
 
     manifest = artifact.manifest if artifact else None
     return {
-        name: msgspec.to_builtins(part) for name, part in (("file", seen), ("kernels", run), ("manifest", manifest))
+        name: msgspec.to_builtins(part)
+        for name, part in (("file", seen), ("kernels", run), ("delegate", taken), ("manifest", manifest))
     }
 
 

@@ -71,7 +71,7 @@ class Work:
         """A bar; yields the function that moves it on."""
         self.end()
         if terminal.columns(err=True) is None:
-            self.write(f"  {what} ({total:,} {unit})")
+            self.write(f"  {what} ({total:,} {unit.removesuffix('s') if total == 1 else unit})")
             yield lambda: None
             return
         self._counts = True

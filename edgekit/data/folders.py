@@ -35,7 +35,9 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
         n for (n,) in names
     }
     if empty:
-        notes += (f"{len(empty)} class folders hold no picture: {few(sorted(empty))}",)
+        notes += (
+            f"{len(empty)} class folder{'s hold' if len(empty) > 1 else ' holds'} no picture: {few(sorted(empty))}",
+        )
     return of_files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
 
 

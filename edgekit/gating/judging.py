@@ -147,7 +147,7 @@ class Judge:
     def _paired(self, other: Path) -> tuple[dict[str, str], dict[str, str], list[Check]]:
         limits = self.limits
         edge = boundary(limits.max_slowdown / 100, detect=limits.detect)
-        with self.progress(LAUNCHES[-1], "timing candidate and baseline, at most") as tick:
+        with self.progress(LAUNCHES[-1], "timing candidate and baseline") as tick:
             pair = self._pair(self.job(other), tick)
             decision = decide(pair.launch, edge, go_on=pair.go_on, blur=lambda: pair.blur(pair.times))
             found = checks.latency(decision, limits, "paired", limits.max_slowdown, pair.seconds, pair.clock)
@@ -175,7 +175,7 @@ class Judge:
         limit = max(self.limits.max_slowdown, checks.CALIBRATED_LEAST)
         score = numbers.score
         then = math.log(score) if score else 0.0
-        with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
+        with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation") as tick:
             pair = self._pair(self.job(self.path, "reference"), tick)
             decision = decide(
                 lambda: pair.launch() - then,
@@ -284,7 +284,7 @@ class Judge:
     def _with_times(self, numbers: Numbers) -> Numbers:
         """Without times, and a warning, where the machine is too noisy or its clock too coarse to hold another day against them."""
         logs: list[float] = []
-        with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation, at most") as tick:
+        with self.progress(LAUNCHES[-1], "timing the candidate against a fixed computation") as tick:
             pair = self._pair(self.job(self.path, "reference"), tick)
             while True:
                 logs.append(pair.launch())

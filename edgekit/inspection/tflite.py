@@ -123,11 +123,11 @@ def _operators(model: Any) -> list[Operator]:
         for operator in graph.operators:
             name = kind(model, operator)
             stored_at = operator.inputs[0] if len(operator.inputs) else -1
-            if name == "DEQUANTIZE" and _size(model.buffers[graph.tensors[stored_at].buffer]):
+            if name == "DEQUANTIZE" and size(model.buffers[graph.tensors[stored_at].buffer]):
                 unpacked[operator.outputs[0]] = stored_at
                 continue
             reads = [graph.tensors[unpacked.get(i, i)] for i in operator.inputs if i >= 0]
-            constants = [t for t in reads if _size(model.buffers[t.buffer])]
+            constants = [t for t in reads if size(model.buffers[t.buffer])]
             computed = named[reads[0].type] if reads else "none"
             stored = {named[t.type] for t in constants if t.shape is not None and len(t.shape) > 1}
             if computed == "float32" and stored & {"int8", "int4"}:
@@ -138,7 +138,7 @@ def _operators(model: Any) -> list[Operator]:
                     name,
                     short_name(answer.name) if answer and answer.name else name,
                     computed,
-                    sum(_size(model.buffers[t.buffer]) for t in constants),
+                    sum(size(model.buffers[t.buffer]) for t in constants),
                     _macs(name, operator, reads, answer) if name in LAYERS else 0,
                 )
             )
@@ -159,7 +159,7 @@ def _macs(name: str, operator: Any, reads: list[Any], answer: Any) -> int:
     return answers * math.prod(shapes[1][1:])
 
 
-def _size(buffer: object) -> int:
+def size(buffer: object) -> int:
     """Bytes of a buffer: inside the flatbuffer, or behind it."""
     data = getattr(buffer, "data", None)
     return len(data) if data is not None and len(data) else int(getattr(buffer, "size", 0))
