@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.artifacts import load
+from edgekit.cli.artifacts import load_or_run
 from edgekit.cli.options import mask_options, on_option, runtime_options, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("eval", short_help="How often the exported file is right.")
-@click.argument("artifact")
+@click.argument("artifact", metavar="ARTIFACT|RUN")
 @click.option(
     "--data",
     required=True,
@@ -88,6 +88,7 @@ def evaluate(
     Examples:
       edgekit eval build/mobilenetv2-tflite-int8 --data fashion-mnist/ --reference build/mobilenetv2-tflite-fp32
       edgekit eval build/efficientnet_lite0-tflite-int8 --data imagenet/val --limit 5000
+      edgekit eval runs/mine --data photos/ --split val
       edgekit eval build/efficientnet_lite0-tflite-int8 --data photos/ --labels photos.csv --json
       edgekit eval INT8 --data photos/ --unlabelled --reference FP32 --contact-sheet flips.png
       edgekit eval build/unet-tflite-int8 --data camvid/ --reference build/unet-tflite-fp32 --max-drop 1
@@ -102,7 +103,7 @@ def evaluate(
     sheet = Path(contact_sheet) if contact_sheet else None
     if sheet:
         sheets.check(sheet)
-    opened = [load(talk, folder) for folder in (artifact, reference) if folder]
+    opened = [load_or_run(talk, folder, Path(state)) for folder in (artifact, reference) if folder]
     if sheet:
         sheets.check_task(opened[0])
     pictures = evaluation.open_for(
