@@ -137,14 +137,17 @@ def evaluate(
     if not no_save:
         runs.append(Path(output), evaluation.evaluated(opened, found, device))
     said = text(found, max_drop / 100, verbose=talk.verbose)
-    if csv_file:
-        said += f"\n{_matrix(found, Path(csv_file))}"
-    if sheet:
-        said += f"\n{sheet} {_drawn(found, pictures, sheet)}"
+    said += "".join(f"\n{line}" for line in _written(found, pictures, csv_file, sheet))
     talk.result(said, _document(found, max_drop / 100))
     if not no_save:
         talk.next(["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
     return 0
+
+
+def _written(found: "Evaluation", pictures: Any, csv_file: str | None, sheet: Path | None) -> list[str]:
+    """Files of what was found: what each holds."""
+    lines = [_matrix(found, Path(csv_file))] if csv_file else []
+    return [*lines, f"{sheet} {_drawn(found, pictures, sheet)}"] if sheet else lines
 
 
 def _matrix(found: "Evaluation", place: Path) -> str:
