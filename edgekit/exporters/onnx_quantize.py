@@ -25,7 +25,6 @@ from edgekit import overflow
 from edgekit.errors import RecipeError
 from edgekit.exporters import onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
-from edgekit.exporters.preparing import FEW
 from edgekit.exporters.ranges import Channels, Range, Ranges, batches
 from edgekit.recipe import Recipe
 
@@ -80,6 +79,7 @@ def quantize(
     *,
     decodes: bool = False,
     by_channel: bool = False,
+    floats: Collection[NDArray[np.float32]] = (),
 ) -> onnx.ModelProto:
     """A float graph as the recipe's scheme.
 
@@ -89,6 +89,7 @@ def quantize(
                OpenVINO fuses what follows a layer into it, in float, and wants nothing but the layers' inputs.
     decodes    what follows the last layers makes pixels of what they answer, and stays in float
     by_channel  int8-static: depthwise convolutions read integers with a scale for each channel (see onnx_depthwise.py)
+    floats     int8-static: the weights of layers that stay in float
     """
     kept = kept_float(model, recipe, decodes=decodes)
     match recipe.quantize.scheme:
@@ -101,7 +102,7 @@ def quantize(
         case "int8-weight-only":
             return _weight_only(model, grids, kept)
         case _:
-            kept += _of_boxes(model) if decodes and placement == "layers' inputs" else []
+            kept += _holding(model, floats)
             return _static(model, recipe, pixels, feed, grids, work, placement, kept, by_channel=by_channel)
 
 
@@ -134,20 +135,16 @@ def _behind(model: onnx.ModelProto) -> list[str]:
     return found
 
 
-def _of_boxes(model: onnx.ModelProto) -> list[str]:
-    """The last layers that a detector's first answer, the boxes, is made of: 256 steps of what they read move the edges. None
-    where they hold more than FEW of all weights, as those of an SSD do."""
-    sizes = {i.name: math.prod(i.dims) for i in model.graph.initializer}
-    layers = {n.name: sizes[n.input[1]] for n in model.graph.node if n.op_type in LAYERS and n.input[1] in sizes}
-    wanted = {model.graph.output[0].name}
+def _holding(model: onnx.ModelProto, weights: Collection[NDArray[np.float32]]) -> list[str]:
+    """The layers that have one of the weights: exporters rename and transpose constants, what is in them they keep."""
     found = []
-    for node in reversed(model.graph.node):
-        if wanted & set(node.output):
-            if node.name in layers:
+    constants = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in LAYERS and node.input[1] in constants:
+            held = numpy_helper.to_array(constants[node.input[1]])
+            if any(np.array_equal(held, w) or np.array_equal(held.T, w) for w in weights):
                 found.append(node.name)
-            else:
-                wanted |= set(node.input)
-    return found if sum(layers[name] for name in found) <= FEW * sum(layers.values()) else []
+    return found
 
 
 def _squashing(model: onnx.ModelProto) -> list[str]:

@@ -61,6 +61,7 @@ def make(
         pair_safe=pair_safe,
         floats_between=_floats_between(model, recipe.quantize.scheme, placement),
         by_channel=by_channel,
+        keeps_float=inputs and recipe.quantize.scheme == "int8-static" and isinstance(model.task, Detection),
     )
     module = prepared.module
     if not inputs:  # OpenVINO's three-dimensional layers have fast kernels
@@ -97,6 +98,7 @@ def make(
                 placement,
                 decodes=isinstance(model.task, Detection),
                 by_channel=by_channel,
+                floats=[module.get_parameter(f"{name}.weight").detach().numpy() for name in prepared.floats],
             )
     return Made(graph, given, notes)
 

@@ -18,7 +18,6 @@ from edgekit.models import LoadedModel
 from edgekit.preprocess import Preprocess
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
-from edgekit.tasks import Detection
 from edgekit.tensors import Tensor
 
 PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pillow")
@@ -63,6 +62,7 @@ class OpenvinoExporter:
         if recipe.layout == "ultralytics":
             (out / "metadata.yaml").write_text(ultralytics.as_yaml(ultralytics.metadata(model)), "utf-8")
         openvino.save_model(converted, file, compress_to_fp16=recipe.quantize.scheme == "fp16")
+        file.write_bytes(re.sub(rb">\s+<", b"><", file.read_bytes()))  # indented, a fifth of it was spaces
         batch, channels, *extent = made.input.shape
         last = recipe.folds and recipe.layout != "ultralytics"
         shape = (batch, *extent, channels) if last else made.input.shape
@@ -82,8 +82,7 @@ def _inner(recipe: Recipe, model: LoadedModel) -> tuple[Recipe, tuple[str, ...]]
     """What the ONNX graph is asked for, and what is done otherwise than the recipe says.
 
     Normalised floats go in, because OpenVINO puts the pixels in front itself; half precision is the way weights are
-    saved. A trained transformer's few largest activations carry its answers: clipping them costs 6 dB. Boxes behind SiLU lie
-    closer with weights rounded to the nearest: benchmarks/results/detection-x86-vnni.md.
+    saved. A trained transformer's few largest activations carry its answers: clipping them costs 6 dB.
     """
     quantize = recipe.quantize
     notes: tuple[str, ...] = ()
@@ -92,10 +91,6 @@ def _inner(recipe: Recipe, model: LoadedModel) -> tuple[Recipe, tuple[str, ...]]
     if quantize.scheme == "int8-static" and model.family == "attention" and quantize.ranges != "minmax":
         quantize = msgspec.structs.replace(quantize, ranges="minmax")
         notes = ('activations\' ranges are their true extremes (ranges = "minmax"): attention does not bear clipping',)
-    boxes = isinstance(model.task, Detection) and model.family == "silu"
-    if quantize.scheme == "int8-static" and boxes and quantize.rounding != "nearest":
-        quantize = msgspec.structs.replace(quantize, rounding="nearest")
-        notes = ('weights are rounded to the nearest (rounding = "nearest"): boxes behind SiLU lie closer so',)
     return msgspec.structs.replace(recipe, fold=False, input="float32", quantize=quantize), notes
 
 

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.functional import as_modules
 from edgekit.exporters.rounding import Rounded, round_weights
+from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
 from edgekit.models import LoadedModel
@@ -23,7 +25,10 @@ from edgekit.recipe import Recipe
 from edgekit.tasks import Detection
 
 PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
-FEW = 0.03  # of all weights: layers that boxes are made of stay in float where they hold no more
+NOT_FOLDED = (
+    "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one picture "
+    "at a time"
+)
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,13 @@ class Prepared:
 
     notes   what could not be done
     scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
+    floats  layers that stay in float, by their names
     """
 
     module: nn.Module
     notes: tuple[str, ...] = ()
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
+    floats: tuple[str, ...] = ()
 
 
 def prepare(
@@ -48,25 +55,27 @@ def prepare(
     pair_safe: bool = False,
     floats_between: bool = False,
     by_channel: bool = False,
+    keeps_float: bool = False,
 ) -> Prepared:
     """The network with the weights that the recipe asks for.
 
     pair_safe       see rounding.py
     floats_between  in the file, only what layers read becomes integers: channels are spread in front of them
     by_channel      see rounding.py
+    keeps_float     single layers may stay in float: of a detector, those that sensitivity.py finds
     """
-    if not (recipe.rounds_against_pictures or recipe.equalizes):
+    prepares = recipe.rounds_against_pictures or recipe.equalizes
+    if not (prepares or keeps_float):
         return Prepared(model.module)
     pictures = first(calibration, model.preprocess, crowded=isinstance(model.task, Detection))
-    folded = fold_batch_norm(model.module, pictures)
+    folded = fold_batch_norm(model.module, pictures) if prepares else None
     if folded is None:
-        note = (
-            "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one "
-            "picture at a time"
-        )
-        say(note)
-        return Prepared(model.module, (note,))
-    notes: tuple[str, ...] = ()
+        floats, notes = _in_float(model.module, pictures) if keeps_float else ((), ())
+        notes = (NOT_FOLDED, *notes) if prepares else notes
+        for note in notes:
+            say(note)
+        return Prepared(model.module, notes, floats=floats)
+    notes = ()
     if recipe.quantize.equalize and floats_between:
         say("spreading channels over what the calibration pictures reach")
         even = spread(folded, pictures)
@@ -82,18 +91,42 @@ def prepare(
         if not (through_relu or through_silu):
             notes = ("channels are not equalised: torch.fx cannot follow this network",)
             say(notes[0])
+    floats = ()
+    if keeps_float:
+        floats, told = _in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
+        for note in told:
+            say(note)
+        notes = (*notes, *told)
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration pictures")
         static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
         rounded = round_weights(
-            folded, pictures, static=static, pair_safe=pair_safe, by_channel=by_channel, share=share_of(say)
+            folded,
+            pictures,
+            static=static,
+            pair_safe=pair_safe,
+            by_channel=by_channel,
+            floats=floats,
+            share=share_of(say),
         )
         scales = rounded.scales
         for said in _to_nearest(rounded):
             say(said)
             notes = (*notes, said)
-    return Prepared(folded, notes, scales)
+    return Prepared(folded, notes, scales, floats)
+
+
+def _in_float(
+    network: nn.Module, pictures: torch.Tensor, loudest: Callable[[nn.Module, torch.Tensor], list[str]] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which layers of a detector stay in float, and what is to be said of it."""
+    try:
+        last, loud = last_of_boxes(network, pictures), loudest(network, pictures) if loudest else []
+    except RuntimeError:
+        return (), ("no layer stays in float: gradients do not flow through this network, and would tell which should",)
+    why = f"in float, because 8 bits of what they read would move the answers most: {', '.join(loud)}"
+    return (*last, *loud), (why,) if loud else ()
 
 
 def _to_nearest(rounded: Rounded) -> Iterator[str]:

@@ -23,7 +23,7 @@ GPTQ, which moves weights, keeps to that. Smaller scales with the largest pairs 
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -68,6 +68,7 @@ def round_weights(
     static: bool,
     pair_safe: bool = False,
     by_channel: bool = False,
+    floats: Collection[str] = (),
     share: Callable[[float], None] = lambda done: None,
 ) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
@@ -76,6 +77,7 @@ def round_weights(
     static      layers get their inputs on an 8-bit grid too, as in a static int8 file
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
+    floats      layers that stay as they are
     share       is told how many of the layers are done, 0 to 1
     """
     scales: dict[str, torch.Tensor] = {}
@@ -95,7 +97,7 @@ def round_weights(
         wanted = forward(exact)
         if static:
             alone = by_channel and not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels > 1
-            rounded = _channels_as_int8(rounded, exact) if alone else _as_int8(rounded, exact)
+            rounded = channels_as_int8(rounded, exact) if alone else as_int8(rounded, exact)
         neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
         scale = _scale(layer, neighbours)
         scales[names[layer]] = scale[:, :: _rows(layer)].flatten()
@@ -115,7 +117,8 @@ def round_weights(
         share(len(scales) / len(layers))
         return torch.cat([wanted, got + error])
 
-    layers, again = run_once(folded, pictures[:2])
+    once, again = run_once(folded, pictures[:2])
+    layers = [layer for layer in once if names[layer] not in floats]
     for layer in layers:
         layer.forward = partial(visit, layer, layer.forward)  # type: ignore[method-assign]
     try:
@@ -126,7 +129,7 @@ def round_weights(
     return Rounded(scales, tuple(nearest), tuple(names[layer] for layer in again))
 
 
-def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Values on the 8-bit grid that spans other values and zero."""
     low, high = min(float(like.min()), 0.0), max(float(like.max()), 0.0)
     if not math.isfinite(high - low):
@@ -135,7 +138,7 @@ def _as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return torch.fake_quantize_per_tensor_affine(x, scale, round(-low / scale), 0, 255)
 
 
-def _channels_as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def channels_as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """The same of [n, c, h, w] or [n, c, t, h, w], with a step for each channel."""
     others = [0, *range(2, like.ndim)]
     low, high = like.amin(others).clamp_max(0), like.amax(others).clamp_min(0)

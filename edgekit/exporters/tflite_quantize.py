@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from edgekit.errors import RecipeError
 from edgekit.exporters import tflite_gates as gates
-from edgekit.exporters.preparing import FEW
 from edgekit.exporters.ranges import Ranges, batches
+from edgekit.exporters.sensitivity import FEW
 from edgekit.exporters.tflite_file import pack
 from edgekit.inspection.tflite import LAYERS, kind, module_paths
 from edgekit.recipe import Recipe

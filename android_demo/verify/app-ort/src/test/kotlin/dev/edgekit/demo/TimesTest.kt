@@ -29,7 +29,7 @@ class TimesTest : AppTest() {
         assertEquals("Start", times.text(R.id.start))
         assertTrue(times.text(R.id.running), times.text(R.id.running).startsWith("tflite 2.16.1, 2 threads, cpu"))
         assertTrue(times.text(R.id.median), Regex("""4\.\d\d ms""").matches(times.text(R.id.median)))
-        for (line in listOf("95 % interval of the median: 4.", "90 % are faster than 4.", "99 % are faster than 4.", "preprocessing 4.", "API 35")) {
+        for (line in listOf("95 % interval of the median: 4.", "90 % are faster than 4.", "99 % are faster than 4.", "preprocessing 4.", "API 36")) {
             assertTrue(line, line in times.text(R.id.details))
         }
         val spoken = times.view<View>(R.id.histogram).contentDescription.toString()
