@@ -21,6 +21,7 @@ from edgekit.devices.benchmark_model import Means
 from edgekit.errors import DataError
 from edgekit.harmless import harmless
 from edgekit.places import output_errors
+from edgekit.statistics.confusion import Confusion, Mistake
 from edgekit.statistics.figures import Figure
 from edgekit.statistics.intervals import Estimate, blur, estimate, percentiles
 from edgekit.statistics.proportions import Drop, Share
@@ -97,6 +98,8 @@ class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
     drop: Drop | None = None
     learned: Learned | None = None
     figures: tuple[Figure, ...] = ()  # of every task; lines of edgekit 0.1 have those above alone
+    confusion: Confusion | None = None  # of classifiers; mistakes: those that the file is surest of
+    mistakes: tuple[Mistake, ...] = ()
     schema: Literal[1] = 1
 
     @property

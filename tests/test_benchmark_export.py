@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from conftest import TINY, ask_edgekit
+from conftest import HERE, TINY, ask_edgekit
 
 pytestmark = pytest.mark.full
 
 
-def test_a_network_is_made_for_each_target_once(pictures, tmp_path):
+def test_a_network_is_made_for_each_target_once(pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
     asked = ["benchmark", *TINY, "--calibration", pictures, "--target", "torch,onnx", "--scheme", "fp32"]
     asked += ["--runs", "2", "--launches", "1", "--json"]
     done = ask_edgekit(*asked, cwd=tmp_path)

@@ -11,7 +11,7 @@ from edgekit.places import replacing
 from edgekit.reporting import pages
 from edgekit.reporting import report as of_records
 from edgekit.reporting.table import Cell, Table, table
-from edgekit.runs import Record
+from edgekit.runs import Evaluated, Record
 
 REPORT, DOCUMENT = "report.html", "benchmark.json"
 
@@ -23,10 +23,22 @@ def saved(found: Benchmark, records: Sequence[Record], out: Path) -> Benchmark:
         notes = [*found.notes, *(["stopped before all was measured"] if found.cut else [])]
         lead = (best_table(found), whole_table(found))
         found = replace(found, report=out / REPORT)
-        pages.write(replace(of_records(records, notes, found.title), lead=lead), out / REPORT)
+        pages.write(replace(of_records(_shown(found, records), notes, found.title), lead=lead), out / REPORT)
     with replacing(out / DOCUMENT) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(document(found))))
     return found
+
+
+def _shown(found: Benchmark, records: Sequence[Record]) -> list[Record]:
+    """What is confused is told of the file that one would take: the last of the best."""
+    taken = list(found.best.values())[-1:]
+    paths = {candidate.artifact for candidate in taken}
+    return [
+        msgspec.structs.replace(record, confusion=None, mistakes=())
+        if isinstance(record, Evaluated) and record.subject.path not in paths
+        else record
+        for record in records
+    ]
 
 
 def document(found: Benchmark) -> dict[str, object]:
@@ -95,9 +107,9 @@ def whole_table(found: Benchmark) -> Table:
             "time / fastest": [
                 Cell(str(c.ratio) if c.ratio else "", c.ratio.value if c.ratio else None) for c in found
             ],
-            "proof": [Cell(c.proof) for c in found],
-            "runs from": [Cell(oldest(c, found.cpu_class)) for c in found],
             "why not": [Cell(c.error or "") for c in found],
+            "runs from": [Cell(oldest(c, found.cpu_class)) for c in found],
+            "proof": [Cell(c.proof) for c in found],
         },
     )
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.artifacts import load
+from edgekit.cli.artifacts import load_or_run
 from edgekit.cli.options import mask_options, on_option, runtime_options, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("eval", short_help="How often the exported file is right.")
-@click.argument("artifact")
+@click.argument("artifact", metavar="ARTIFACT|RUN")
 @click.option(
     "--data",
     required=True,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append figures to it."
 )
 @click.option("--no-save", is_flag=True, help="Append them nowhere.")
+@click.option("--csv", "csv_file", metavar="FILE", help="Classes: write which is taken for which, all of them.")
 @click.option("--fresh", is_flag=True, help="Forget the answers of an earlier run.")
 @runtime_options
 @common
@@ -73,6 +74,7 @@ def evaluate(
     state: str,
     output: str,
     no_save: bool,
+    csv_file: str | None,
     threads: int,
     interpreter: str | None,
     **how: Any,
@@ -86,6 +88,7 @@ def evaluate(
     Examples:
       edgekit eval build/mobilenetv2-tflite-int8 --data fashion-mnist/ --reference build/mobilenetv2-tflite-fp32
       edgekit eval build/efficientnet_lite0-tflite-int8 --data imagenet/val --limit 5000
+      edgekit eval runs/mine --data photos/ --split val
       edgekit eval build/efficientnet_lite0-tflite-int8 --data photos/ --labels photos.csv --json
       edgekit eval INT8 --data photos/ --unlabelled --reference FP32 --contact-sheet flips.png
       edgekit eval build/unet-tflite-int8 --data camvid/ --reference build/unet-tflite-fp32 --max-drop 1
@@ -100,7 +103,7 @@ def evaluate(
     sheet = Path(contact_sheet) if contact_sheet else None
     if sheet:
         sheets.check(sheet)
-    opened = [load(talk, folder) for folder in (artifact, reference) if folder]
+    opened = [load_or_run(talk, folder, Path(state)) for folder in (artifact, reference) if folder]
     if sheet:
         sheets.check_task(opened[0])
     pictures = evaluation.open_for(
@@ -134,12 +137,31 @@ def evaluate(
     if not no_save:
         runs.append(Path(output), evaluation.evaluated(opened, found, device))
     said = text(found, max_drop / 100, verbose=talk.verbose)
-    if sheet:
-        said += f"\n{sheet} {_drawn(found, pictures, sheet)}"
+    said += "".join(f"\n{line}" for line in _written(found, pictures, csv_file, sheet))
     talk.result(said, _document(found, max_drop / 100))
     if not no_save:
         talk.next(["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
     return 0
+
+
+def _written(found: "Evaluation", pictures: Any, csv_file: str | None, sheet: Path | None) -> list[str]:
+    """Files of what was found: what each holds."""
+    lines = [_matrix(found, Path(csv_file))] if csv_file else []
+    return [*lines, f"{sheet} {_drawn(found, pictures, sheet)}"] if sheet else lines
+
+
+def _matrix(found: "Evaluation", place: Path) -> str:
+    """Write which class is taken for which. Raises RequestError where no classes are told, OutputError."""
+    from edgekit.places import output_errors, replacing
+
+    confusion = found.accuracies[0].confusion if found.accuracies else None
+    if confusion is None:
+        raise RequestError("--csv is for classes, and here are none", hint="leave it out")
+    with output_errors("--csv elsewhere.csv"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place, "--csv elsewhere.csv") as partial:
+        partial.write_text(confusion.csv(), "utf-8", newline="")
+    return f"{place} says which of {len(confusion.labels)} classes is taken for which"
 
 
 def _drawn(found: "Evaluation", pictures: Any, sheet: Path) -> str:
@@ -176,9 +198,13 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
     lines = words.unreadable(found, verbose=verbose)
     if found.results:
         lines.append(table([words.result(r) for r in found.results], header=words.header(found.results)))
-        if not found.accuracies and (parts := words.parts(found.results, verbose=verbose)):
+        if (verbose or not found.change or not found.accuracies) and (
+            parts := words.parts(found.results, verbose=verbose)
+        ):
             named = words.part_header(found.results, "label" if verbose else "worst labels")
             lines.append(table(parts, header=named, indent="  "))
+        if found.accuracies and (verbose or not found.change) and (confused := words.confused(found, verbose=verbose)):
+            lines.append(table(confused, header=words.CONFUSED, indent="  "))
         if sizes := words.sizes(found.results):
             lines.append(table(sizes, header=words.part_header(found.results, "size"), indent="  "))
     if found.change:

@@ -1,5 +1,6 @@
 """How often an artifact is right, and how much of it another one loses: figures from recorded answers."""
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -8,9 +9,11 @@ import msgspec
 import numpy as np
 
 from edgekit.evaluation.answers import Record
+from edgekit.statistics.confusion import Confusion, Mistake
 from edgekit.statistics.proportions import Drop, Share, agresti_min, mcnemar_midp, pictures_needed, wilson
 
 CONFIDENT = 0.3  # a reference that gives its first class less hardly means it
+SUREST = 24  # mistakes that are kept
 Verdict = Literal["pass", "fail", "inconclusive"]
 
 
@@ -27,6 +30,7 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     top5        None for a model of five classes or fewer
     confidence  mean probability of the class named first
     classes     those that have pictures; a picture with several right classes counts for the first of them
+    confusion   which are taken for which; mistakes: those that the file is surest of, the surest first
     """
 
     artifact: str
@@ -37,6 +41,8 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     top5: Share | None
     confidence: float
     classes: tuple[ClassAccuracy, ...]
+    confusion: Confusion | None = None
+    mistakes: tuple[Mistake, ...] = ()
     schema: Literal[1] = 1
 
 
@@ -112,6 +118,7 @@ class Tally:
         self.top5 = 0
         self.confidence = 0.0
         self.first: Counter[tuple[int, int]] = Counter()  # (right class, class named first): how many pictures
+        self.surest: list[tuple[float, int, Record]] = []  # mistakes: a heap, the least sure on top
 
     def add(self, record: Record) -> None:
         answer = record.answers[self.which]
@@ -120,6 +127,16 @@ class Tally:
         self.first[meant, answer.first] += 1
         self.top5 += any(c in record.truth for c in answer.classes)
         self.confidence += answer.probabilities[0]
+        if answer.first not in record.truth:
+            keep = heapq.heappush if len(self.surest) < SUREST else heapq.heappushpop
+            keep(self.surest, (answer.probabilities[0], -record.position, record))
+
+    def mistakes(self, labels: Sequence[str]) -> tuple[Mistake, ...]:
+        """The surest first."""
+        return tuple(
+            Mistake(r.name, tuple(labels[i] for i in r.truth), labels[r.answers[self.which].first], round(sure, 6))
+            for sure, _, r in sorted(self.surest, reverse=True)
+        )
 
     def accuracy(self, name: str, digest: str, runtime: str, labels: Sequence[str]) -> Accuracy:
         pictures = self.first.total()
@@ -135,6 +152,8 @@ class Tally:
             top5=wilson(self.top5, pictures) if len(labels) > 5 else None,
             confidence=self.confidence / max(pictures, 1),
             classes=tuple(ClassAccuracy(i, labels[i], wilson(self.first[i, i], of[i])) for i in sorted(of)),
+            confusion=Confusion.of(tuple(labels), self.first),
+            mistakes=self.mistakes(labels),
         )
 
 

@@ -138,6 +138,7 @@ def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> 
     drops = [(found.change.reference, found.change.drop) if found.change else (None, None), (None, None)]
     shares: list[tuple[Share | None, Share | None]] = [(a.top1, a.top5) for a in found.accuracies]
     shares = shares or [(None, None)] * len(found.results)
+    known = found.accuracies or (None,) * len(found.results)
     return [
         Evaluated(
             made=now(),
@@ -154,9 +155,11 @@ def evaluated(artifacts: Sequence[Artifact], found: Evaluation, device: str) -> 
             drop=drop,
             learned=found.learned,
             figures=result.figures,
+            confusion=accuracy.confusion if accuracy else None,
+            mistakes=accuracy.mistakes if accuracy else (),
         )
-        for artifact, result, (top1, top5), (against, drop) in zip(
-            artifacts, found.results, shares, drops, strict=False
+        for artifact, result, (top1, top5), accuracy, (against, drop) in zip(
+            artifacts, found.results, shares, known, drops, strict=False
         )
     ]
 

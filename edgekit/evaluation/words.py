@@ -13,6 +13,7 @@ from edgekit.statistics.proportions import Share
 LISTED = 8  # unreadable pictures named where not all are wanted
 TELL = {"mIoU": "masks", "mAP": "boxes"}  # what is lost of a figure
 WORST = 5  # labels that are named where not all are wanted
+CONFUSED = ("label", "named", "pictures", "share")
 FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
 
 
@@ -47,6 +48,16 @@ def parts(results: Sequence[Result], *, verbose: bool = False) -> list[tuple[str
     known = [{part.label: part.value for part in r.parts} for r in results]
     worst = sorted(results[0].parts, key=lambda part: part.value)[: None if verbose else WORST]
     return [(brief(part.label), f"{part.of:,}", *(f"{of[part.label]:.1%}" for of in known)) for part in worst]
+
+
+def confused(found: Evaluation, *, verbose: bool = False) -> list[tuple[str, ...]]:
+    """Rows under `CONFUSED`: what the candidate most often takes for what, with the share of the label's pictures."""
+    confusion = found.accuracies[0].confusion
+    if confusion is None:
+        return []
+    shown = confusion.pairs[: None if verbose else WORST]
+    labels, totals = [brief(label) for label in confusion.labels], confusion.totals
+    return [(labels[right], labels[named], f"{n:,}", f"{n / totals[right]:.1%}") for right, named, n in shown]
 
 
 def sizes(results: Sequence[Result]) -> list[tuple[str, ...]]:

@@ -7,11 +7,12 @@ import base64
 import hashlib
 from pathlib import Path
 
-from edgekit.reporting import Report, changes, history, rows, tables, words
+from edgekit.reporting import Report, changes, confusion, history, rows, tables, words
 from edgekit.reporting.machines import Machine
 from edgekit.reporting.scatter import scatter
 from edgekit.reporting.svg import swatch, text
 from edgekit.reporting.table import Table
+from edgekit.runs import Evaluated
 
 STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 SCRIPT = Path(__file__).with_name("page.js").read_text("utf-8")
@@ -58,6 +59,7 @@ def html(report: Report) -> str:
 {"".join(_machine(machine, n) for n, machine in enumerate(report.machines))}
 {_section("Change points", changes.changes(report.series), CHANGES) if report.series else ""}
 {_section("Every evaluation", _table(tables.evaluations(report.evaluated))) if report.evaluated else ""}
+{"".join(map(_confused, confusion.newest(report.evaluated)))}
 {_section("Method", "".join(f"<p>{text(said)}</p>" for said in words.METHOD))}
 </main>
 <script>{SCRIPT}</script>
@@ -109,6 +111,19 @@ def _machine(machine: Machine, number: int) -> str:
         targets = [entry.run.subject.target for entry in machine.entries]
         parts.append(_section("Figures", _table(tables.figures(machine), targets)))
     return "\n".join([*parts, "</section>"])
+
+
+def _confused(of: Evaluated) -> str:
+    """What a classifier takes for what, of one set of pictures."""
+    assert of.confusion
+    drawn = confusion.matrix(of.confusion)
+    note = (
+        f"{of.data}. Rows are the right labels, columns what was named; darker is more of a row." if drawn else of.data
+    )
+    parts = [_section(f"What {of.name} takes for what", drawn + _table(confusion.pairs(of.confusion)), note)]
+    more = (confusion.classes(of.confusion), confusion.mistakes(of))
+    parts += [_section(f"{said.caption}: {of.name}", _table(said)) for said in more if said.rows]
+    return "".join(parts)
 
 
 def _section(title: str, inner: str, note: str = "") -> str:
