@@ -20,7 +20,7 @@ from edgekit.artifact import Artifact
 from edgekit.data import Picture, picture_files, read_pictures
 from edgekit.data.decoding import Seen
 from edgekit.data.listed import videos_in
-from edgekit.data.video import Windows, open_video, read_videos
+from edgekit.data.video import Video, Windows, open_video, read_videos
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture, fit_each, placement
@@ -139,12 +139,12 @@ def _same(one: Path, other: Path) -> bool:
 
 def answers(
     opened: Answering,
-    images: Sequence[Path | Image.Image],
+    images: Sequence[Path | Image.Image | Video],
     workers: int,
     held: int,
     say: Say = lambda line: None,
 ) -> Generator[tuple[Any, Prediction | DataError], None, None]:
-    """Of files, or pictures of Pillow's, in their order; `held` of them are handed over together. Raises WorkerError."""
+    """Of files, pictures of Pillow's, or clips in memory, in their order; `held` of them are handed over together. Raises WorkerError."""
     manifest = opened.artifact.manifest
     spec = manifest.preprocess
     named = _pictures(images, clips=spec.is_clip)
@@ -164,15 +164,16 @@ def answers(
                 row += 1
 
 
-def _pictures(images: Sequence[Path | Image.Image], *, clips: bool) -> Iterator[Picture]:
+def _pictures(images: Sequence[Path | Image.Image | Video], *, clips: bool) -> Iterator[Picture]:
+    kind = "clip" if clips else "picture"
     for i, image in enumerate(images):
-        name = str(image) if isinstance(image, Path) else f"picture {i}" if len(images) > 1 else "the picture"
-        opener = (
-            partial(open_video, Path(image), name)
-            if clips and isinstance(image, Path)
-            else partial(decode_picture, image, name)
-        )
-        yield Picture(i, name, (), opener, bytes)
+        name = str(image) if isinstance(image, Path) else f"{kind} {i}" if len(images) > 1 else f"the {kind}"
+        if isinstance(image, Video):
+            yield Picture(i, name, (), partial(replace, image, name=name), bytes)
+        elif clips and isinstance(image, Path):
+            yield Picture(i, name, (), partial(open_video, image, name), bytes)
+        else:
+            yield Picture(i, name, (), partial(decode_picture, image, name), bytes)
 
 
 def drawn(artifact: Artifact, picture: Image.Image, found: Mask | Boxes) -> Image.Image:

@@ -48,7 +48,8 @@ class Box:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Of:
-    """What every prediction knows: the artifact that made it, and of which picture: its file, or the picture itself."""
+    """What every prediction knows: the artifact that made it, and of which picture: its file, or the picture itself; of a clip in
+    memory its first frame."""
 
     artifact: Artifact = field(kw_only=True)
     picture: Path | Image.Image = field(kw_only=True)
