@@ -21,7 +21,7 @@ from edgekit.motion import MOTIONS, moving_crop
 from edgekit.preprocess import Pixels, Preprocess, open_picture
 
 NEW = ("chelsea.png", "hubble_deep_field.jpg", "grass.png", "camera.png", "flower.jpg")  # not learned from
-FRAMES, RATE, SIDE = 8, 8, 48
+FRAMES, RATE, SIDE = 8, 8, 32
 SEEN = Preprocess((56, 56), 1.0, frames=10, rate=RATE)  # a video; the model sees 8 of its frames
 EACH = {"train": 300, "test": 60}  # videos of every motion
 TARGETS = ("tflite", "onnx", "openvino")
@@ -67,14 +67,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/motions"))
     parser.add_argument("--results", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=8)
     asked = parser.parse_args()
     data, run = asked.out / "data", asked.out / "run"
     if not data.is_dir():
         make_data(data, asked.seed)
     made = edgekit.train(
         "py:edgekit.models.tsm:micro", data, run, frames=FRAMES, frame_rate=RATE, input_size=SIDE, crop_pct=1.0, mean=0.5,
-        std=0.25, flip=False, epochs=asked.epochs, batch=32, lr=2e-3, ema=0.99, seed=asked.seed, threads=1, workers=1,
+        std=0.25, flip=False, epochs=asked.epochs, batch=32, lr=4e-3, weight_decay=0.02, seed=asked.seed, threads=1, workers=1,
         resume=run.is_dir(), say=lambda line: print(line, flush=True),
     )  # fmt: skip
     rows = []

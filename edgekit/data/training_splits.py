@@ -51,7 +51,7 @@ def open_splits(
     """
     check_folder(folder, "--data with a folder of pictures")
     there = {"": lambda: folders.with_table(folder, labels_file)} if labels_file else splits_in(folder)
-    return _classified(there, folder, classes, val_share, seed)
+    return _classified(there, "pictures", folder, classes, val_share, seed)
 
 
 def open_clip_splits(
@@ -64,23 +64,28 @@ def open_clip_splits(
 ) -> Splits:
     """The same of videos: everything that `open_clips` reads. Clips of one film (UCF101's groups) stay on one side."""
     check_folder(folder, "--data with a folder of videos")
-    return _classified(clips.splits_in(folder, labels_file), folder, classes, val_share, seed)
+    return _classified(clips.splits_in(folder, labels_file), "videos", folder, classes, val_share, seed)
 
 
 def _classified(
-    there: Mapping[str, Callable[[], Source]], folder: Path, classes: Sequence[str] | None, val_share: float, seed: int
+    there: Mapping[str, Callable[[], Source]],
+    units: str,
+    folder: Path,
+    classes: Sequence[str] | None,
+    val_share: float,
+    seed: int,
 ) -> Splits:
     first = unsplit(there)
     if first is None:
-        raise DataError(f"{folder} has no part to train on, only {', '.join(there)}", hint="a folder 'train' beside it")
+        raise DataError(f"{folder} has no training {units}, only {', '.join(there)}", hint="a folder 'train' beside it")
     source = there[first]()
     labels = tuple(classes) if classes else _labels(source, folder)
     if len(labels) < 2:
-        raise DataError(f"the {source.what} are of one class: {few(labels)}", hint=ENOUGH.format(source.units))
+        raise DataError(f"the {source.what} are of one class: {few(labels)}", hint=ENOUGH.format(units))
     train = _matched(source, labels)
     notes = list(train.notes)
     if len(used := {train.truths[i][0] for i in train.positions}) < 2:  # type: ignore[index]
-        raise DataError(f"the {train.what} show {len(used)} of {len(labels)} classes", hint=ENOUGH.format(source.units))
+        raise DataError(f"the {train.what} show {len(used)} of {len(labels)} classes", hint=ENOUGH.format(units))
     if "val" in there:
         val = _matched(there["val"](), labels)
         notes += val.notes
@@ -90,8 +95,8 @@ def _classified(
     notes += test.notes if test else ()
     if not len(val) or not len(train):
         raise DataError(
-            f"{len(train)} {source.units} to learn from and {len(val)} to select on",
-            hint=f"more {source.units} of each class, or a larger --val-share",
+            f"{len(train)} {units} to learn from and {len(val)} to select on",
+            hint=f"more {units} of each class, or a larger --val-share",
         )
     return Splits(labels, train, val, test, tuple(notes))
 
