@@ -25,13 +25,13 @@ pytestmark = pytest.mark.full
 README = (ROOT / "README.md").read_text("utf-8")
 GRAMMAR = (ROOT / "export_recipes" / "README.md").read_text("utf-8")
 DOCS = ROOT / "docs"
-FIRST = ("bench", "devices", "gate", "accuracy", "quickstart")  # what README's session made is there for those behind it
-    "quickstart",
+FIRST = (
     "bench",
     "devices",
     "gate",
     "accuracy",
-)  # what README's session made is there for those behind it
+    "quickstart",
+)  # README's session made what those in front of quickstart take
 PAGES = {name: (DOCS / f"{name}.md").read_text("utf-8") for name in FIRST} | {
     path.stem: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))
 }
