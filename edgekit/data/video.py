@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +54,19 @@ class _Seen(NamedTuple):
     windows: list[list[Any]]
     size: tuple[int, int]
     broken: int
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture out of a video, upright and in RGB. seconds: since the video began."""
+
+    video: Path
+    seconds: float
+    picture: Image.Image
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.seconds, 2), 60)
+        return f"{self.video} {minutes // 60:.0f}:{minutes % 60:02.0f}:{seconds:05.2f}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,23 @@ class Video:
         if count >= spec.frames:  # the file said that it lasts longer
             return self._seen(spec, look, lambda _: [0])
         raise self._too_short(count, frames.broken, spec)
+
+    def pictures(self, rate: float, say: Callable[[str], None] = lambda line: None) -> Iterator[Frame]:
+        """What is shown at each moment, `rate` of them a second; say: takes a line on frames that were skipped.
+
+        Raises DataError for what cannot be read. Memory holds one frame.
+        """
+        frames, count = _Frames(self, rate), 0
+        for count, frame in enumerate(_sampled(frames, rate), 1):
+            yield Frame(self.path, (count - 1) / rate, _picture(frame))
+        if not count:
+            raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
+        if frames.broken:
+            say(f"{self.name}: {frames.broken} broken frames skipped")
+
+    def moments(self, rate: float) -> int:
+        """How many pictures `pictures` gives, about. Raises DataError."""
+        return _Frames(self, rate).moments
 
     def _looked(self, frame: Any, look: Callable[[Image.Image], Any]) -> tuple[Any, tuple[int, int]]:
         picture = _picture(frame)
@@ -200,12 +230,16 @@ class _Frames:
     """The frames of a video with their times, each once; `broken`: how many could not be decoded, so far."""
 
     def __init__(self, video: Video, rate: float) -> None:
-        self.video, self.broken = video, 0
+        self.video, self.rate, self.broken = video, rate, 0
         self.shown_for = 1 / rate  # of the last frame
         self.steps: Sequence[Path | Image.Image] = video.frames or (
             frame_files(video.path) if video.path.is_dir() else ()
         )
-        self.moments = len(self.steps) if self.steps else self._count(rate)
+
+    @cached_property
+    def moments(self) -> int:
+        """How many there are, of the rate."""
+        return len(self.steps) if self.steps else self._count(self.rate)
 
     def __iter__(self) -> Iterator[Timed]:
         if self.steps:
