@@ -66,7 +66,7 @@ def test_a_network_learns_which_way_time_goes(run, videos, tmp_path):
     assert card.test is not None
     assert card.test.top1 == 1
     assert "29 videos to learn from, 4 to select on, 8 to report on" in said.stderr
-    assert "1 videos cannot be read and do not count: darker/v_darker_g99_c00 lasts" in said.stderr
+    assert "1 video left out, unreadable: darker/v_darker_g99_c00 lasts" in said.stderr
     assert "test: top-1 100.0% of 8 videos" in said.stdout
     assert "windows of 28 training videos" in said.stdout
     assert len(list((out / "calibration").iterdir())) == 28

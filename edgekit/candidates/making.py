@@ -20,7 +20,7 @@ from edgekit.candidates.plan import Planned, reads
 from edgekit.cells import Cell, Done
 from edgekit.data.files import check_folder
 from edgekit.devices import host
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, many
 from edgekit.places import beside, check_place, output_errors
 from edgekit.runs import Evaluated, Record, Run
 
@@ -150,7 +150,7 @@ class Making:
         places = {f"file{i}": Path(one.artifact or "") for i, one in enumerate(files)}
         command = ("bench", *(f"{{{name}}}" for name in places), "-o", cells.OUT, *self.request.benches)
         wanted = cells.cell(command, places)
-        done = self._done(wanted, f"timing {len(files)} files in turns")
+        done = self._done(wanted, f"timing {many(len(files), 'files')} in turns")
         if done.error:
             self.notes.append(f"nothing was timed: {done.error}")
             return

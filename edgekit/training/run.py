@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from edgekit.data import DataSet, Splits
-from edgekit.errors import RequestError, TrainingError
+from edgekit.errors import RequestError, TrainingError, many
 from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card
 from edgekit.tasks import Detection, Segmentation
@@ -212,9 +212,8 @@ def _epoch(setup: Setup, learner: Learner, reached: TrainingProgress, tick: Call
     )
     if unreadable and epoch == 0:
         named = "; ".join(unreadable[:3])
-        setup.say(
-            f"{len(unreadable)} {setup.splits.train.source.units} cannot be read and do not count: {named}{'; ...' * (len(unreadable) > 3)}"
-        )
+        lost = many(len(unreadable), setup.splits.train.source.units)
+        setup.say(f"{lost} left out, unreadable: {named}{'; ...' * (len(unreadable) > 3)}")
     reached.loss, reached.seen, reached.unreadable = 0.0, 0, []
     resuming.save(setup, learner, reached)
 
