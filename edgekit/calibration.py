@@ -21,7 +21,7 @@ from edgekit.data import picture_files, read_pictures
 from edgekit.data.files import unread
 from edgekit.data.listed import videos_in
 from edgekit.data.video import read_videos
-from edgekit.errors import DataError, MissingExtraError, OutputError
+from edgekit.errors import DataError, MissingExtraError, OutputError, many
 from edgekit.motion import moving_crop
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
@@ -171,7 +171,7 @@ def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: boo
     if calibration != "default":
         if moving:
             return f"up to {samples} clips of {len(videos_in(Path(calibration)))} videos of {calibration}"
-        return f"{min(samples, len(picture_files(Path(calibration))))} pictures of {calibration}"
+        return f"{many(min(samples, len(picture_files(Path(calibration)))), 'pictures')} of {calibration}"
     _check_there(sheet)
     if sheet is not None and sheet.is_dir():
         return f"{min(samples, len(picture_files(sheet)))} training pictures that come with the model"
@@ -337,4 +337,4 @@ def _with(pictures: Pictures, warnings: list[str]) -> Pictures:
 
 
 def _short(asked: int, found: int) -> list[str]:
-    return [f"{found} pictures come with the model; {asked} were asked for"] if found < asked else []
+    return [f"{many(found, 'pictures')} with the model; {asked} were asked for"] if found < asked else []

@@ -21,7 +21,7 @@ from edgekit.candidates.plan import Planned, reads
 from edgekit.cells import Cell, Done
 from edgekit.data.files import check_folder
 from edgekit.devices import host
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, many
 from edgekit.places import beside, check_place, locked, output_errors, replacing
 from edgekit.runs import Evaluated, Record, Run
 
@@ -166,8 +166,9 @@ class Making:
         on = () if self.request.on == "local" else ("--on", self.request.on)
         command = ("bench", *(f"{{{name}}}" for name in places), "-o", cells.OUT, *on, *self.request.benches)
         wanted = cells.cell(command, places)
+        where = f" on {self.request.on}" if on else ""
         with self.request.alone(self.request.on):
-            done = self._done(wanted, f"timing {_files(len(files))}{f' on {self.request.on}' if on else ''}")
+            done = self._done(wanted, f"timing {many(len(files), 'files')} in turns{where}")
         if done.error:
             self.notes.append(f"nothing was timed: {done.error}")
             return
@@ -230,10 +231,6 @@ def _described(plain: Candidate, of: Artifact) -> Candidate:
         sqnr_db=m.proof.sqnr_db,
         oldest=m.oldest_interpreter,
     )
-
-
-def _files(count: int) -> str:
-    return f"{count} files in turns" if count > 1 else "one file"
 
 
 def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:

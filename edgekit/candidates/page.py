@@ -66,7 +66,7 @@ def _cost(found: Benchmark) -> str:
 
 
 def figure_name(found: Benchmark) -> str:
-    """ "top-1, %" """
+    """Of the axis."""
     return next((f"{c.headline.name}, %" for c in found if c.headline), "")
 
 

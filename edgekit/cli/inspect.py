@@ -1,4 +1,4 @@
-"""edgekit inspect: what is inside a file, and where two files of one model part."""
+"""edgekit inspect: what is inside a file, and where two files of one model diverge."""
 
 import math
 from pathlib import Path
@@ -27,14 +27,16 @@ UNMATCHED = 5  # layers without a partner that are named without -v
 @click.command(short_help="Operators, precision and size of a file.")
 @click.argument("files", nargs=-1, required=True, metavar="ARTIFACT|FILE|MODEL...")
 @click.option("--layers", is_flag=True, help=f"The {HEAVIEST} layers with the most weights.")
-@click.option("--kernels", is_flag=True, help="Open it in its runtime: what that makes of the operators on this CPU.")
+@click.option("--kernels", is_flag=True, help="Open it in its runtime: which kernels it runs on this CPU.")
 @click.option(
     "--delegate",
     type=click.Choice(["gpu", "xnnpack"]),
-    help="The operators of a .tflite that it would leave to the CPU's own kernels.",
+    help="Operators of a .tflite that this delegate would leave to the CPU.",
 )
-@click.option("--compare", is_flag=True, help="Two files of one model, layer by layer: where do they first part?")
-@click.option("--below", type=float, metavar="DB", help=f"--compare: where layers part.  [default: {BELOW:g}]")
+@click.option("--compare", is_flag=True, help="Two files of one model, layer by layer: where do they diverge?")
+@click.option(
+    "--below", type=float, metavar="DB", help=f"--compare: layers with a lower SQNR diverge.  [default: {BELOW:g}]"
+)
 @click.option(
     "--data",
     metavar="DIR",
@@ -61,17 +63,18 @@ def inspect(
     sensitivity: bool,
     **model: str | None,
 ) -> int:
-    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite, .onnx or
-    OpenVINO .xml file. Also: what stays float, and which int8 weights can overflow on x86 without VNNI (.onnx, .xml).
-    With --compare, two of them, for any targets: how far the answers of each layer lie apart in the real runtimes.
-    With --sensitivity, a model or a run: what int8 would cost in each layer, before there is a file.
+    """What is inside an artifact, or a .tflite, .onnx or .xml file: inputs, outputs, operators, precision, sizes, proof.
+
+    Also what stays float, and which int8 weights can overflow on x86 without VNNI (.onnx, .xml). --compare takes two
+    files of one model, for any targets, and says how far the answers of each layer diverge in the real runtimes. --sensitivity
+    takes a model or a run, and says what int8 would cost in each layer, before there is a file.
 
     \b
     Examples:
       edgekit inspect build/mobilenetv2-tflite-int8
       edgekit inspect somebody_elses.onnx --layers --kernels
       edgekit inspect build/mobilenetv2-tflite-int8 --delegate gpu
-      edgekit inspect --compare build/mobilenetv2-onnx-fp32 build/mobilenetv2-tflite-int8
+      edgekit inspect --compare build/a-onnx-fp32 build/a-tflite-int8
       edgekit inspect --sensitivity runs/mine --target openvino --data photos/
     """
     if sensitivity:
@@ -134,7 +137,7 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
     rows, shown = _layers(found), _telling(found, len(found.layers) if talk.verbose else LISTED)
     echo(table([rows[i] for i in shown], header=("SQNR", "layer of A", "layer of B", "")))
     if len(shown) < len(rows):
-        echo(f"of {len(rows)} layers those that part most, and the answers; -v lists all")
+        echo(f"of {len(rows)} layers those that diverge most, and the answers; -v lists all")
     echo(f"on {found.fed}; each channel up to a factor, which int8 files may have moved to the next layer")
     for name in found.unmatched[: None if talk.verbose else UNMATCHED]:
         echo(f"no partner: {name}")

@@ -42,7 +42,7 @@ def sweep(talk: Talk, grid: str | None, output: str | None, engine: str, workers
     \b
     Examples:
       edgekit sweep grid.toml --workers 2
-      edgekit sweep --model mobilenetv2 --model resnet18 --scheme fp32,int8-static --on arm64:cortex-a76
+      edgekit sweep --model lenet5,resnet18 --scheme fp32 --on arm64:cortex-a76
       edgekit sweep grid.toml --plan json > matrix.json
       edgekit sweep grid.toml --cell 17 -o sweep/
     """

@@ -146,13 +146,13 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
 
     \b
     Examples:
-      edgekit train efficientnet_lite0 --data my_photos/ --epochs 5 -o runs/teacher
-      edgekit train mobilenetv2_050 --data my_photos/ --distill runs/teacher -o runs/student
-      edgekit train timm:vit_small_patch14_dinov2 --data my_photos/ --freeze -o runs/head
-      edgekit train unet_micro --data roads/ --classes roads.txt --epochs 50 -o runs/roads
-      edgekit train yolox_nano --data my_boxes/ --epochs 50 --batch 16 -o runs/boxes
-      edgekit train vit_tiny --data my_photos/ --layer-decay 0.75 --augment strong --ema 0.999 -o runs/vit
-      torchrun --nproc-per-node 2 -m edgekit train mobilenetv2 --data my_photos/ -o runs/two
+      edgekit train efficientnet_lite0 --data photos/ --epochs 5 -o runs/big
+      edgekit train mobilenetv2_050 --data photos/ --distill runs/big -o runs/a
+      edgekit train timm:resnet50 --data photos/ --freeze -o runs/head
+      edgekit train unet_micro --data roads/ --classes roads.txt -o runs/roads
+      edgekit train yolox_nano --data boxes/ --epochs 50 --batch 16 -o runs/boxes
+      edgekit train vit_tiny --data photos/ --layer-decay 0.75 -o runs/vit
+      torchrun --nproc-per-node 2 -m edgekit train vit_tiny --data photos/ -o two
     """
     from edgekit.verbs.learning import check_places, settings_of
 
@@ -160,6 +160,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
     check_places(output, resume=resume, fresh=fresh)
     # torch's idle threads spin: on a busy machine that can cost more than the training itself
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    talk.loading()
     import msgspec
 
     from edgekit.training import Settings, folder
@@ -205,7 +206,7 @@ def kept_text(run: str) -> str:
     from edgekit.training.folder import pictures_kept
 
     count = pictures_kept(Path(run))
-    kept = f"calibration/ holds copies of {count} training pictures, for int8 and the proof of exports:"
+    kept = f"calibration/ holds copies of {count} training pictures, for exports:"
     return f"\n  {kept}\n  remove it before you pass the run on, or train with --no-keep-pictures" if count else ""
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edgekit.cli import terminal
+from edgekit.errors import many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +40,12 @@ class Work:
         else:
             self.line(line)
             self._show("working", None)
+
+    def waiting(self, what: str) -> None:
+        """Before anything can be said, as while torch is imported: a clock on a terminal, and no line that stays."""
+        if terminal.columns(err=True) is not None:
+            self.end()
+            self._show(what, None)
 
     def line(self, line: str) -> None:
         """One that is no step; above the bar, where there is one."""
@@ -71,7 +78,7 @@ class Work:
         """A bar; yields the function that moves it on."""
         self.end()
         if terminal.columns(err=True) is None:
-            self.write(f"  {what} ({total:,} {unit.removesuffix('s') if total == 1 else unit})")
+            self.write(f"  {what} ({many(total, unit)})")
             yield lambda: None
             return
         self._counts = True

@@ -19,7 +19,7 @@ from edgekit.data.folders import LARGEST, METADATA, stamp
 from edgekit.data.splits import SPLITS, split_of
 from edgekit.data.tables import read_table
 from edgekit.data.video import SUFFIXES, frame_files, open_video, video_files
-from edgekit.errors import DataError, RequestError
+from edgekit.errors import DataError, RequestError, many
 from edgekit.harmless import harmless
 
 LISTS = "ucfTrainTestlist"
@@ -77,7 +77,7 @@ def _source(folder: Path, split: str = "", *, unlabelled: bool) -> Source:
     lost = len(files) - len(classified)
     notes = (f"{lost} of {len(files)} videos lie in no class folder: left out",) if lost else ()
     names = [(harmless(path.parts[0]),) for path in classified]
-    return _of_files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
+    return _of_files(f"{of} ({many(len(set(names)), 'class folders')})", folder, classified, names, notes)
 
 
 def _videos(folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from edgekit.data import DataSet, Splits
-from edgekit.errors import RequestError, TrainingError
+from edgekit.errors import RequestError, TrainingError, many
 from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card
 from edgekit.tasks import Detection, Segmentation
@@ -210,9 +210,7 @@ def _epoch(setup: Setup, learner: Learner, reached: TrainingProgress, tick: Call
     )
     if unreadable and epoch == 0:
         named = "; ".join(unreadable[:3])
-        setup.say(
-            f"{len(unreadable)} pictures cannot be read and do not count: {named}{'; ...' * (len(unreadable) > 3)}"
-        )
+        setup.say(f"{many(len(unreadable), 'pictures')} left out, unreadable: {named}{'; ...' * (len(unreadable) > 3)}")
     reached.loss, reached.seen, reached.unreadable = 0.0, 0, []
     resuming.save(setup, learner, reached)
 
