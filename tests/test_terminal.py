@@ -164,6 +164,13 @@ def test_in_a_pipe_steps_are_plain_lines():
     assert done.stdout.endswith("\nnext: edgekit bench 'a b'\n")
 
 
+def test_a_terminal_that_cannot_write_over_a_line_gets_plain_ones():
+    code, text = shown(code=STEPS, env={"TERM": "dumb"})
+    assert code == 0
+    assert "\x1b" not in text
+    assert text.splitlines()[4:7] == ["  training (4 steps)", "  epoch 1/2  loss 0.5", "warning: careful"]
+
+
 def test_what_was_said_as_a_step_is_not_said_again():
     from edgekit.cli.output import Talk
 

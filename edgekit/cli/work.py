@@ -31,7 +31,7 @@ class Work:
 
     def step(self, line: str) -> None:
         """What begins now; what was at work is done. A line that is no `-ing` is a fact, which takes no time."""
-        if self._counts or terminal.columns(err=True) is None:
+        if self._counts or not terminal.moving():
             self.line(line)
         elif line.split()[0].rstrip(":").endswith("ing"):
             self.end()
@@ -43,7 +43,7 @@ class Work:
 
     def waiting(self, what: str) -> None:
         """Before anything can be said, as while torch is imported: a clock on a terminal, and no line that stays."""
-        if terminal.columns(err=True) is not None:
+        if terminal.moving():
             self.end()
             self._show(what, None)
 
@@ -77,7 +77,7 @@ class Work:
     def counted(self, total: int, what: str, unit: str) -> Iterator[Callable[[], None]]:
         """A bar; yields the function that moves it on."""
         self.end()
-        if terminal.columns(err=True) is None:
+        if not terminal.moving():
             self.write(f"  {what} ({many(total, unit)})")
             yield lambda: None
             return
