@@ -9,12 +9,14 @@ from edgekit.cli.export import preprocessing
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 
 if TYPE_CHECKING:
-    from edgekit.candidates import Benchmark
+    from edgekit.candidates import Benchmark, Candidate
 
 
 @click.command(short_help="Every target and scheme in one table.")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL|RUN|ARTIFACT...")
-@click.option("--data", metavar="DIR", help="Images that say how often each file is right, as edgekit eval takes them.")
+@click.option(
+    "--data", metavar="DIR", help="Images with labels, as edgekit eval takes them: how often is each file right?"
+)
 @click.option("--split", type=click.Choice(["test", "val", "train"]), help="Which part of the data.")
 @click.option("--data-labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many images.")
@@ -28,24 +30,29 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     metavar="POINTS",
-    help="How much less right than the best the quickest file may be.",
+    help="Name the quickest file within so many points of the most accurate.",
 )
 @click.option("--weights", metavar="W", help="As edgekit export takes them.  [default: auto]")
 @click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
 @click.option("--samples", type=click.IntRange(1), metavar="N", help="How many pictures calibrate.  [default: 128]")
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @preprocessing
-@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Timed inferences of each.")
-@click.option("--launches", type=click.IntRange(1), default=5, show_default=True, help="Fresh processes of each.")
+@click.option(
+    "--runs", type=click.IntRange(1), metavar="N", default=100, show_default=True, help="Timed inferences of each."
+)
+@click.option(
+    "--launches", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Fresh processes of each."
+)
 @click.option("-o", "--output", metavar="DIR", help="Where everything goes.  [default: build/MODEL-benchmark]")
-@click.option("--retry", is_flag=True, help="What failed before is tried once more.")
-@click.option("--fresh", is_flag=True, help="Everything is made anew.")
+@click.option("--retry", is_flag=True, help="Try once more what failed before.")
+@click.option("--fresh", is_flag=True, help="Make everything anew.")
 @common
 def benchmark(talk: Talk, models: tuple[str, ...], data: str | None, output: str | None, **said: Any) -> int:
-    """Make a model for every target in every scheme, prove, time and evaluate the files, and show them in one table.
+    """Export a model for every target in every scheme; prove, time and evaluate the files; show them in one table.
 
-    The best for each wish stands below it, and in a report. A second run makes nothing; a stopped one goes on. Artifacts
-    are compared as they are. Of a network of your own the file that builds it is watched, not what that imports: --fresh.
+    Below it, and in a report, stands the best for each wish. Artifacts are compared as they are. A stopped run goes on,
+    and a second one makes only what has changed. (Of a py: network it sees changes of that file, not of what the file
+    imports: --fresh.)
 
     \b
     Examples:
@@ -69,7 +76,26 @@ def benchmark(talk: Talk, models: tuple[str, ...], data: str | None, output: str
     if found.cut:
         talk.warn("interrupted; what was made is kept, and the same command goes on from there")
         return INTERRUPTED
+    talk.next(_surer(found, data, said))
     return 0 if found.made else 4
+
+
+def _near(found: "Benchmark") -> "tuple[Candidate, Candidate] | None":
+    """The file that is about as right as the most accurate one, and that; None where they are one, or nothing was evaluated."""
+    near, most = list(found.best.values())[-1:], found.best.get("most accurate")
+    return (near[0], most) if most and near[0] is not most else None
+
+
+def _surer(found: "Benchmark", data: str | None, said: dict[str, Any]) -> list[str]:
+    """The command that compares these two picture by picture, out of the answers that are there."""
+    if not (data and found.document and (pair := _near(found))):
+        return []
+    options = {"--split": said["split"], "--labels": said["data_labels"], "--limit": said["limit"]}
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    near, most = (str(one.artifact) for one in pair)
+    state = str(found.document.parent / "answers")
+    drop = f"{found.within:g}"
+    return ["edgekit", "eval", near, "--reference", most, "--data", data, *words, "--max-drop", drop, "--state", state]
 
 
 def text(found: "Benchmark") -> str:
@@ -81,6 +107,8 @@ def text(found: "Benchmark") -> str:
     lines.append(table(page.rows(found), header=page.header(found)))
     lines += page.failures(found)
     lines += ["", table(page.best(found))]
+    if _near(found) and not found.cut:
+        lines.append(f"{list(found.best)[-1]}: by the figures; how sure that is, the next command tells")
     if found.report:
         lines.append(f"\n{found.report}")
     return "\n".join(lines)

@@ -128,6 +128,11 @@ class Talk:
         self.work = Work(lambda line: echo(line, err=True))
         self.say = Steps(self.work, quiet=self.quiet)
 
+    def loading(self) -> None:
+        """Seconds pass until torch is imported."""
+        if not self.quiet and os.environ.get("RANK", "0") == "0":
+            self.work.waiting("loading torch")
+
     def detail(self, line: str) -> None:
         if self.verbose and not self.quiet:
             self.work.line(harmless(f"  {line}"))
@@ -147,12 +152,12 @@ class Talk:
         """Those that were not said as a step: nothing is said twice."""
         return [line for line in lines if line not in self.say.said]
 
-    def next(self, command: Sequence[str | Path], *, timed: bool = True) -> None:
-        """The last word of long work to people: how long it took, and one command to go on with."""
+    def next(self, command: Sequence[str | Path] = (), *, timed: bool = True) -> None:
+        """The last word of long work to people: how long it took, and one command to go on with, if there is one."""
         self.work.end()
         if not (self.json or self.quiet):
-            took = f"took {duration(self.work.elapsed)}\n" if timed else ""
-            echo(f"{took}next: {shlex.join(map(str, command))}")
+            took = [f"took {duration(self.work.elapsed)}"] if timed else []
+            echo("\n".join([*took, *([f"next: {shlex.join(map(str, command))}"] if command else [])]))
 
     @contextmanager
     def working(self) -> Iterator[None]:

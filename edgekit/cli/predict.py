@@ -17,7 +17,11 @@ from edgekit.errors import RequestError
 @click.argument("artifact")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR...")
 @click.option(
-    "-k", "--top", type=click.IntRange(1), help="How many answers to show.  [default: 5; of several pictures 1]"
+    "-k",
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many answers to show.  [default: 5; of several pictures 1]",
 )
 @click.option("--gallery", metavar="DIR", help="Embeddings: show the most similar pictures of this folder.")
 @click.option("--draw", metavar="PNG", help="Masks, boxes: the picture with them; of several pictures, a folder.")
@@ -31,7 +35,15 @@ from edgekit.errors import RequestError
 @click.option("-o", "--output", metavar="NPZ", help="Embeddings, raw answers: write the numbers; of several, a folder.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write a table of the answers; - is stdout.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
+@click.option(
+    "--frame-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="R",
+    help="Videos: frames a second that are answered.  [default: 1]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), metavar="N", default=2, show_default=True, help="Threads that decode."
+)
 @on_option
 @runtime_options
 @timeout_option
@@ -48,6 +60,7 @@ def predict(
     output: str | None,
     csv_file: str | None,
     batch: int | None,
+    frame_rate: float | None,
     workers: int,
     device: str,
     threads: int,
@@ -56,7 +69,8 @@ def predict(
 ) -> int:
     """The exported file answers pictures: labels, boxes, a mask, the most similar pictures, or numbers.
 
-    IMAGE is a file, a folder (every picture below it), a pattern, or - for a list of these on stdin.
+    IMAGE is a picture, a folder (every picture below it), a video (one frame a second), a pattern, or - for a list of
+    these on stdin.
 
     \b
     Examples:
@@ -65,8 +79,9 @@ def predict(
       edgekit predict build/efficientnet_lite0-tflite-int8 *.jpg -k 1 --json
       find photos -newer last | edgekit predict build/mobilenetv2-tflite-int8 -
       edgekit predict build/unet_micro-tflite-int8 photo.jpg --draw drawn.png
-      edgekit predict build/yolox_nano-tflite-int8 street.jpg --draw out.png --threshold 0.5
+      edgekit predict build/yolox_nano-tflite-int8 a.jpg --draw drawn.png
       edgekit predict build/vit_small-tflite-int8 photo.jpg --gallery photos/
+      edgekit predict build/yolox_nano-tflite-int8 a.mp4 --frame-rate 5 --csv -
       edgekit predict build/tsm-tflite-int8 clip.mp4 --json
     """
     from edgekit import prediction, registry
@@ -84,10 +99,17 @@ def predict(
     for note in named.notes:
         talk.warn(note)
     files, asked = named.files, Options(threads, interpreter)
-    shown = top or (5 if len(files) == 1 else 1)
-    writing = predictions.Writing.check(opened, files, draw=draw, mask=mask, output=output)
-    told = listing.Telling(talk, opened, files, shown, writing, csv_file, gallery=bool(gallery))
-    how: dict[str, Any] = {"batch": batch, "workers": workers}
+    films = prediction.films(opened, files)
+    if frame_rate and not films:
+        what = "frames of videos for a model of pictures" if opened.manifest.preprocess.is_clip else "videos"
+        raise RequestError(f"--frame-rate is for {what}, and none is named", hint="leave it out")
+    rate = frame_rate or prediction.FRAME_RATE
+    shown = top or (5 if len(files) == 1 and not films else 1)
+    writing = predictions.Writing.check(opened, files, films, draw=draw, mask=mask, output=output)
+    told = listing.Telling(
+        talk, opened, files, prediction.frames_of(films, rate), shown, writing, csv_file, gallery=bool(gallery)
+    )
+    how: dict[str, Any] = {"batch": batch, "workers": workers, "frame_rate": rate}
     if gallery:
         answers: Any = prediction.nearest(opened, asked, files, Path(gallery), shown, place, timeout, **how)
     else:
