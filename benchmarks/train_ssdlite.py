@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from detection import TARGETS, size, time_of
 from PIL import Image
-from train_detector import LABELS, ROOT, SEED, SIZE, Scenes, held_out, learning
+from train_detector import LABELS, SEED, Scenes, held_out, learning
+from train_segmenter import ROOT, SIZE
 
 import edgekit
 from edgekit import artifact

@@ -81,7 +81,8 @@ def prepare(
             say(note)
         return Prepared(model.module, notes, floats=floats)
     folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
-    floats, loud = _asked(folded, recipe), ()
+    floats = _asked(folded, recipe)
+    loud: tuple[str, ...] = ()
     if keeps_float:
         last, loud, told = in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
         floats = (*floats, *last, *loud)
