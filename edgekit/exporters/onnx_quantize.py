@@ -24,6 +24,7 @@ from edgekit import overflow
 from edgekit.exporters import keeping, onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.exporters.ranges import Channels, Range, Ranges, batches
+from edgekit.exporters.sensitivity import FEW
 from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
@@ -102,9 +103,10 @@ def quantize(
         case "int8-weight-only":
             return _weight_only(model, grids, kept)
         case _:
-            readers = _holding(model, sensitive)
             kept += _holding(model, floats)
-            kept += [] if placement == "layers' inputs" else _leading(model, readers)
+            leading = {} if placement == "layers' inputs" else _leading(model, _holding(model, sensitive))
+            readers = list(leading)
+            kept += [name for makers in leading.values() for name in makers]
             return _static(model, recipe, pixels, feed, grids, work, placement, kept, readers, by_channel=by_channel)
 
 
@@ -151,16 +153,22 @@ def _holding(model: onnx.ModelProto, weights: Collection[NDArray[np.float32]]) -
     return found
 
 
-def _leading(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
-    """What makes the tensors that layers read, back to a layer or a sum: answers of these in integers would be rounded."""
+def _leading(model: onnx.ModelProto, layers: Collection[str]) -> dict[str, list[str]]:
+    """What makes the tensors that layers read, back to a layer or a sum: answers of these in integers would be rounded. Without
+    layers for which that holds more than FEW of all weights: an SSD's heads read the widest layers."""
     makers = {name: node for node in model.graph.node for name in node.output}
-    todo = [node.input[0] for node in model.graph.node if node.name in layers]
-    found: list[str] = []
-    while todo:
-        maker = makers.get(todo.pop())
-        if maker is not None and maker.name not in (*layers, *found):
-            found.append(maker.name)
-            todo += [] if maker.op_type in (*LAYERS, "Add") else maker.input
+    sizes = {i.name: math.prod(i.dims) for i in model.graph.initializer}
+    found: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        todo, above = [node.input[0]] if node.name in layers else [], list[onnx.NodeProto]()
+        while todo:
+            maker = makers.get(todo.pop())
+            if maker is not None and maker not in above:
+                above.append(maker)
+                todo += [] if maker.op_type in (*LAYERS, "Add") else maker.input
+        held = sum(sizes.get(name, 0) for maker in above for name in maker.input)
+        if above and held <= FEW * sum(sizes.values()):
+            found[node.name] = [maker.name for maker in above]
     return found
 
 
