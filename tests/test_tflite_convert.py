@@ -125,3 +125,12 @@ def test_a_pattern_that_finds_no_layer_is_refused(file):
     recipe = Recipe("pyramid", "tflite", quantize=Quantize("int8-weight-only", keep_float=("tails",)))
     with pytest.raises(RecipeError, match="no operator is named like 'tails'"):
         tflite_quantize.quantize(file, recipe, lambda: iter(()))
+
+
+def test_layers_of_one_shape_keep_their_own_weights_in_channels_last(tmp_path):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(8, 8, 3, padding=1) for _ in range(8)]
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), *layers).eval().to(memory_format=torch.channels_last)
+    made = tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+    check_file(made, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE))
+    assert not net[1].weight.is_contiguous(), "the network in hand stays as it was"
