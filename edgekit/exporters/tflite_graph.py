@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 
@@ -32,7 +32,6 @@ def ready(program: ExportedProgram) -> None:
     drop_expansions(program.graph)
     read_topk_by_place(program.graph)
     fold_doubles(program)
-    lay_out_row_by_row(program)
     program.graph.eliminate_dead_code()
     program.graph_module.recompile()
 
@@ -96,18 +95,6 @@ def fold_doubles(program: ExportedProgram) -> None:
     value = _values(program)
     for node in [node for node in program.graph.nodes if node in doubles and not doubles.issuperset(node.users)]:
         _put(program, node, value(node))
-
-
-def lay_out_row_by_row(program: ExportedProgram) -> None:
-    """Weights whose numbers lie in another order (channels_last, a slice of others) are copied: litert-torch copies them one
-    after the other to the same place, and knows a constant again by its place: it took one layer's weights for another's.
-    (litert-torch 0.10, backend/inline_consts.py)
-    """
-    for stored in (program.state_dict, program.constants):
-        for name, value in stored.items():
-            if isinstance(value, torch.Tensor) and not value.is_contiguous():
-                copy = value.detach().contiguous()
-                stored[name] = nn.Parameter(copy, requires_grad=False) if isinstance(value, nn.Parameter) else copy
 
 
 def _name(node: fx.Node) -> str:
