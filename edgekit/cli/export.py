@@ -204,7 +204,7 @@ def export(
 
     scheme = one_scheme(int8, fp16, scheme)
     names = registry.targets_named(targets) or (None,)
-    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in names]
+    recipes = [recipe_of(model, target, scheme, recipe_file, flags) for target in names]
     if output is not None and len(recipes) > 1:
         raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
     if output is not None and not (output and Path(output).absolute().name):
@@ -309,7 +309,9 @@ def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
         talk.result(dump(recipes[0]).rstrip("\n"), None, verbatim=True)
 
 
-def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]) -> Any:
+def recipe_of(
+    model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]
+) -> Any:
     """The recipe that the arguments equal."""
     import msgspec
 
