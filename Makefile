@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help ready demo fuzz grid zoo layouts reproduce test lint fast android android-models full privacy resolve clean constraints
+.PHONY: site help ready demo fuzz grid zoo layouts reproduce test lint fast android android-models full privacy resolve clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -26,9 +26,9 @@ demo: .venv/.ready
 	.venv/bin/edgekit verify $(BUILD)/mobilenetv2-tflite-int8
 	.venv/bin/edgekit bench $(BUILD)/mobilenetv2-tflite-int8 $(BUILD)/mobilenetv2-tflite-fp32
 
-# Lint, the app and what the lanes fetch have little to do with each other, and each leaves a core idle for most of its time.
+# Lint, the app, the site and what the lanes fetch have little to do with each other, and each leaves a core idle for most of its time.
 test:
-	$(MAKE) --jobs=2 --output-sync=target lint android ready
+	$(MAKE) --jobs=2 --output-sync=target lint android site ready
 	$(MAKE) fast
 	$(MAKE) full
 
@@ -67,6 +67,10 @@ lint: .venv/.ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+# The pages as a site, in build/site; a link that leads nowhere is an error.
+site: .venv-docs/.ready
+	.venv-docs/bin/sphinx-build -q -W --keep-going -b html -c docs . $(BUILD)/site
 
 # Without torch: proves that the half that only runs files installs and works alone.
 fast: export OMP_NUM_THREADS = 1
@@ -151,6 +155,13 @@ privacy: .venv/.ready
 	$(UV) pip install --quiet --python .venv-layouts/bin/python mediapipe==1.2.3 "openvino-model-api[onnx]==0.4.7" openvino==2026.4.1 pillow==13.0.0
 	touch $@
 
+.venv-docs/.ready: pyproject.toml Makefile | uv
+	test -x .venv-docs/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-docs
+	$(FORMERLY) --python .venv-docs/bin/python
+	$(PIP) --python .venv-docs/bin/python -e .
+	$(UV) pip install --quiet --python .venv-docs/bin/python sphinx==9.0.4 furo==2025.12.19 myst-parser==5.2.0 sphinx-copybutton==0.5.2
+	touch $@
+
 .cache/data/.ready: benchmarks/fetch.py | .venv/.ready
 	.venv/bin/python benchmarks/fetch.py
 	touch $@
@@ -175,4 +186,4 @@ resolve: .venv/.ready
 	.venv/bin/python tests/resolving.py run-tflite tflite,onnx,openvino
 
 clean:
-	rm -rf .venv .venv-run .venv-old .venv-sign .venv-layouts build
+	rm -rf .venv .venv-run .venv-old .venv-sign .venv-layouts .venv-docs build

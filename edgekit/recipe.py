@@ -69,7 +69,7 @@ class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
     int8_for     onnx, openvino: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
-    keep_float   regular expressions on tensor names (module paths): operators that stay in float.
+    keep_float   regular expressions on module paths (`head`, `blocks\\.0\\.`): layers that stay in float (exporters/keeping.py).
     """
 
     scheme: Scheme | Literal["int8"] = "fp32"
@@ -266,10 +266,15 @@ def check(recipe: Recipe) -> Recipe:
             f'granularity = "tensor" means nothing for {recipe.quantize.scheme}', hint='scheme = "int8-dynamic"'
         )
     for pattern in recipe.quantize.keep_float:
+        if not pattern:
+            raise RecipeError("keep_float: an empty pattern finds everything", hint="--keep-float head, or drop it")
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            raise RecipeError(f"keep_float: '{pattern}' is not a regular expression: {error}") from None
+            raise RecipeError(
+                f"keep_float: '{pattern}' is not a regular expression: {error}",
+                hint=r"--keep-float 'blocks\.0\.', or a name alone",
+            ) from None
     return recipe
 
 

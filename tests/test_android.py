@@ -1,6 +1,7 @@
 """`edgekit android`, and the vectors that hold the app's Kotlin to Python."""
 
 import json
+import re
 import shutil
 from xml.etree import ElementTree
 
@@ -151,3 +152,12 @@ def test_the_app_cannot_reach_a_network():
     manifest = ElementTree.parse(ROOT / "android_demo/app/src/main/AndroidManifest.xml")
     name = "{http://schemas.android.com/apk/res/android}name"
     assert [p.get(name) for p in manifest.iter("uses-permission")] == ["android.permission.CAMERA"]
+
+
+def test_the_way_back_is_the_systems_own():
+    """Apps for Android 16 are sent no key and no onBackPressed; Robolectric passes the manifest's word for it to nobody."""
+    source = ROOT / "android_demo/app/src"
+    manifest = ElementTree.parse(source / "main/AndroidManifest.xml").find("application")
+    assert manifest.get("{http://schemas.android.com/apk/res/android}enableOnBackInvokedCallback") == "true"
+    for file in source.rglob("*.kt"):
+        assert not re.search(r"onBackPressed|KEYCODE_BACK", file.read_text("utf-8")), file

@@ -256,7 +256,7 @@ WRONG = [
     ("load", (GOLDEN_FILES / "run-tiny",), {}, "run of edgekit train"),
     ("load", (), {}, r"load: missing a required argument: 'folder' \(load\(folder, \.\.\.\)\)"),
     ("load", ("a", "b"), {}, "load: too many positional arguments"),
-    ("verify", (GOLDEN,), {"signature": "a.sig"}, r'signature wants .* \(key="public.pem"\)'),
+    ("verify", (GOLDEN,), {"signature": "a.sig"}, r'signature wants .* \(key="public.pem", chain='),
     ("verify", (GOLDEN,), {"runtime": "onnxruntime"}, r"does not open tflite files \(leave runtime out\)"),
     ("verify", (GOLDEN,), {"on": "mars"}, "unknown device 'mars'"),
     ("compare", ([GOLDEN],), {}, "compared with nothing"),

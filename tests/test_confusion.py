@@ -64,3 +64,11 @@ def test_eval_tells_writes_and_reports_it(tmp_path):
     page = (tmp_path / "build/report.html").read_text("utf-8")
     assert "What tiny-tflite-int8 takes for what" in page
     assert max(len(line) for line in done.stdout.splitlines() if line.startswith("  ")) <= 80
+
+
+def test_a_run_needs_torch_to_be_asked(tmp_path):
+    paint(tmp_path / "data", 1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.toml").write_text("")
+    done = ask_edgekit("eval", "run", "--data", "data", cwd=tmp_path)
+    assert (done.returncode, "the package 'torch' is not installed" in done.stderr) == (3, True), done.stderr

@@ -1,4 +1,4 @@
-"""The README is executed: its console blocks, its Python block, its tables and its map are what the code does."""
+"""README and the pages are executed: console blocks, Python, tables and the map are what the code does."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import sys
 import fashion
 import msgspec
 import pytest
-from conftest import ROOT, run_edgekit
+from conftest import ROOT, paint, run_edgekit
 
 from edgekit import artifact, parity, recipe
 from edgekit.data import open_data
@@ -24,6 +24,26 @@ from edgekit.tasks.classification import MINIMUM
 pytestmark = pytest.mark.full
 README = (ROOT / "README.md").read_text("utf-8")
 GRAMMAR = (ROOT / "export_recipes" / "README.md").read_text("utf-8")
+DOCS = ROOT / "docs"
+FIRST = (
+    "quickstart",
+    "bench",
+    "devices",
+    "gate",
+    "accuracy",
+)  # what README's session made is there for those behind it
+PAGES = {name: (DOCS / f"{name}.md").read_text("utf-8") for name in FIRST} | {
+    path.stem: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))
+}
+# Figures that are the same everywhere, or nearly: what is compared, and how far it may be off. Times are not.
+SAME = (
+    (r"model\.tflite +([\d.]+) MB", 0.2),
+    (r"SQNR ([\d.]+) dB", 2),
+    (r"agreement ([\d.]+)%", 10),
+    (r"  ([\d.]+)% \[", 10),
+    (r"MB +([\d.]+) M ", 2),
+    (r"is ([\d.]+) times smaller", 0.2),
+)
 SAMPLE = "edgekit/models/bundled/sample.png"
 
 
@@ -36,6 +56,13 @@ def session(block):
     first, *rest = re.split(r"^\$ ", block, flags=re.MULTILINE)
     assert not first, "a console block starts with `$ command`"
     return [(command.partition("\n")[0], command.partition("\n")[2].splitlines()) for command in rest]
+
+
+def expected(shown):
+    """The exit code that goes with what is shown."""
+    if shown and shown[-1].startswith("fail:"):
+        return 1
+    return 2 if any(line.startswith("error:") for line in shown) else 0
 
 
 def wording(lines):
@@ -59,29 +86,50 @@ def wording(lines):
     return said
 
 
+def differs(lines, shown):
+    """Figures that lie too far apart, in lines of the same words."""
+    pairs = [
+        (pattern, re.findall(pattern, "\n".join(lines)), re.findall(pattern, "\n".join(shown))) for pattern, _ in SAME
+    ]
+    limits = dict(SAME)
+    return [
+        (pattern, is_, was)
+        for pattern, now, then in pairs
+        for is_, was in zip(now, then, strict=True)
+        if abs(float(is_) - float(was)) > limits[pattern]
+    ]
+
+
+CONSOLE = [(name, block) for name, text in ({"README": README} | PAGES).items() for block in blocks("console", text)]
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """An empty folder with the README's picture and the public pictures at the README's paths."""
+    """An empty folder with the README's picture, the public pictures, the app and photos of three colours at the pages' paths."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / SAMPLE).parent.mkdir(parents=True)
     shutil.copy(ROOT / SAMPLE, folder / SAMPLE)
-    (folder / ".cache").symlink_to(ROOT / ".cache")
+    for name in (".cache", "android_demo"):
+        (folder / name).symlink_to(ROOT / name)
+    paint(folder / "photos", 40)
     return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.partition("\n")[0])
+@pytest.mark.parametrize("block", [b for _, b in CONSOLE], ids=[f"{n}: {b.partition(chr(10))[0]}" for n, b in CONSOLE])
 def test_a_console_block_does_what_it_shows(block, desk, installed, tmp_path):
     """As installed from a wheel, outside the checkout, and with a HOME that stays empty."""
-    env = os.environ | {"HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    env = os.environ | {"HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "EDGEKIT_CACHE": str(ROOT / ".cache" / "devices")}
     for command, shown in session(block):
         program, *arguments = shlex.split(command)
         assert program == "edgekit" or (program, arguments[0]) == ("python", "-c"), f"the test cannot run: {command}"
         words = [installed.with_name(program), *arguments]
         done = subprocess.run(words, cwd=desk, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert done.returncode == expected(shown), f"{command}\n{done.stdout}{done.stderr}"
         # talk comes first: it goes to stderr while the work is done, the result to stdout at its end
-        assert wording((done.stderr + done.stdout).splitlines()) == wording(shown), command
+        said = (done.stderr + done.stdout).splitlines()
+        assert wording(said) == wording(shown), command
+        assert not differs(said, shown), command
         assert list(tmp_path.rglob("*")) == [], command
 
 
@@ -148,7 +196,7 @@ def test_there_is_something_to_run():
 
 
 def test_every_path_of_the_map_exists():
-    table = README.partition("## Map of the code")[2]
+    table = PAGES["design"]
     cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     paths = [path for cell in cells for path in re.findall(r"`([^`]+)`", cell)]
     assert len(paths) > 20
@@ -158,20 +206,25 @@ def test_every_path_of_the_map_exists():
 
 
 def test_every_link_leads_somewhere():
-    for text, home in ((README, ROOT), (GRAMMAR, ROOT / "export_recipes")):
-        for target in re.findall(r"\]\(([^)#]+)\)", text):
+    pages = [(README, ROOT), (GRAMMAR, ROOT / "export_recipes"), *((text, DOCS) for text in PAGES.values())]
+    for text, home in pages:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
             assert target.startswith("https://") or (home / target).exists(), target
 
 
+def test_readme_is_a_page():
+    assert len(README.encode()) <= 9000
+
+
 def test_the_limits_of_the_proof_are_the_ones_in_force():
-    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) dB \| (\d+) % \| ([\d.]+) % \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) dB \| (\d+) % \| ([\d.]+) % \|$", PAGES["proof"], re.MULTILINE)
     said = {s: (float(sqnr), float(same) / 100, float(stray) / 100) for s, sqnr, same, stray in rows}
     limits = {s: (x.min_sqnr_db, MINIMUM[s], x.tolerance) for s, x in parity.LIMITS.items()}
     assert said == {s: pytest.approx(limit) for s, limit in limits.items()}
 
 
 def test_the_exit_codes_are_the_ones_in_use():
-    said = {int(code) for code in re.findall(r"\b\d+\b", README.partition("## Exit codes")[2].partition("##")[0])}
+    said = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGES["command-line"], re.MULTILINE)}
     kinds = [EdgekitError]
     for kind in kinds:
         kinds += kind.__subclasses__()

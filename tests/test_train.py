@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import GOLDEN_FILES, HERE, ROOT, paint, start
+from conftest import GOLDEN_FILES, HERE, ROOT, ask_edgekit, paint, start
 from PIL import Image
 
 from edgekit import artifact, models, pipeline, zoo
@@ -52,6 +52,12 @@ def run(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "colours"
     train(settings(photos, epochs=4), out)
     return out
+
+
+def test_eval_asks_a_run_itself(run, photos, tmp_path):
+    done = ask_edgekit("eval", run, "--data", photos, "--split", "test", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"][0]["pictures"] == 15
 
 
 def loaded(model, **options):

@@ -22,6 +22,23 @@ def load(talk: Talk, folder: str) -> "Artifact":
     return opened
 
 
+def load_or_run(talk: Talk, word: str, state: Path) -> "Artifact":
+    """An artifact; a run of `edgekit train` as PyTorch's own file of it, which is made in `state`. Raises MissingExtraError."""
+    from edgekit.zoo import RUN_CARD
+
+    folder = Path(word)
+    if (folder / "manifest.json").exists() or not (folder / RUN_CARD).is_file():
+        return load(talk, word)
+    from edgekit.extras import needs
+    from edgekit.recipe import Recipe
+
+    with needs("models"):
+        from edgekit import pipeline
+    recipe = Recipe(word, "torch")
+    talk.say(f"{word} is a run: its network is asked in PyTorch")
+    return pipeline.export(recipe, state / f"{folder.resolve().name}-torch", say=talk.detail)
+
+
 def warn_of_strangers(talk: Talk, artifacts: Sequence["Artifact"]) -> None:
     """Files that are held against each other should be of one model."""
     first, *others = artifacts

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.artifacts import load
+from edgekit.cli.artifacts import load_or_run
 from edgekit.cli.options import mask_options, on_option, runtime_options, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("eval", short_help="How often the exported file is right.")
-@click.argument("artifact")
+@click.argument("artifact", metavar="ARTIFACT|RUN")
 @click.option(
     "--data",
     required=True,
@@ -88,6 +88,7 @@ def evaluate(
     Examples:
       edgekit eval build/mobilenetv2-tflite-int8 --data fashion-mnist/ --reference build/mobilenetv2-tflite-fp32
       edgekit eval build/efficientnet_lite0-tflite-int8 --data imagenet/val --limit 5000
+      edgekit eval runs/mine --data photos/ --split val
       edgekit eval build/efficientnet_lite0-tflite-int8 --data photos/ --labels photos.csv --json
       edgekit eval INT8 --data photos/ --unlabelled --reference FP32 --contact-sheet flips.png
       edgekit eval build/unet-tflite-int8 --data camvid/ --reference build/unet-tflite-fp32 --max-drop 1
@@ -102,7 +103,7 @@ def evaluate(
     sheet = Path(contact_sheet) if contact_sheet else None
     if sheet:
         sheets.check(sheet)
-    opened = [load(talk, folder) for folder in (artifact, reference) if folder]
+    opened = [load_or_run(talk, folder, Path(state)) for folder in (artifact, reference) if folder]
     if sheet:
         sheets.check_task(opened[0])
     pictures = evaluation.open_for(
@@ -136,14 +137,17 @@ def evaluate(
     if not no_save:
         runs.append(Path(output), evaluation.evaluated(opened, found, device))
     said = text(found, max_drop / 100, verbose=talk.verbose)
-    if csv_file:
-        said += f"\n{_matrix(found, Path(csv_file))}"
-    if sheet:
-        said += f"\n{sheet} {_drawn(found, pictures, sheet)}"
+    said += "".join(f"\n{line}" for line in _written(found, pictures, csv_file, sheet))
     talk.result(said, _document(found, max_drop / 100))
     if not no_save:
         talk.next(["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
     return 0
+
+
+def _written(found: "Evaluation", pictures: Any, csv_file: str | None, sheet: Path | None) -> list[str]:
+    """Files of what was found: what each holds."""
+    lines = [_matrix(found, Path(csv_file))] if csv_file else []
+    return [*lines, f"{sheet} {_drawn(found, pictures, sheet)}"] if sheet else lines
 
 
 def _matrix(found: "Evaluation", place: Path) -> str:

@@ -69,6 +69,12 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
 @click.option("--scheme", metavar="S", help=f"Exactly one of {', '.join(SCHEMES)}.")
 @click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="PATTERN",
+    help="Layers that stay in float: a regular expression on module paths, such as head; may be repeated.",
+)
+@click.option(
     "--weights", metavar="W", help="auto, imagenet, package, bundled, random, a file or a run.  [default: auto]"
 )
 @click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
@@ -302,7 +308,7 @@ def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str
         base = msgspec.structs.replace(load(Path(recipe_file)), model=model)
     else:
         base = Recipe(model=model, target="tflite")
-    changes = {k: v for k, v in flags.items() if v is not None}
+    changes = {k: v for k, v in flags.items() if v not in (None, ())}
     if "channels" in changes:
         changes["channels"] = int(changes["channels"])
         for name in ("mean", "std"):  # of one number three were made

@@ -1,7 +1,6 @@
 """The schemes, in ONNX Runtime's terms."""
 
 import math
-import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +21,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekit import overflow
-from edgekit.errors import RecipeError
-from edgekit.exporters import onnx_depthwise
+from edgekit.exporters import keeping, onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.exporters.ranges import Channels, Range, Ranges, batches
 from edgekit.recipe import Recipe
@@ -113,13 +111,15 @@ def kept_float(model: onnx.ModelProto, recipe: Recipe, *, decodes: bool) -> list
     Raises RecipeError for a pattern that finds nothing.
     """
     around = [n.name for n in model.graph.node if not n.name.startswith(f"{SCOPE}/") and n.name != SCOPE]
-    found = []
-    for pattern in recipe.quantize.keep_float:
-        named = [n.name for n in model.graph.node if any(re.search(pattern, x) for x in (n.name, *n.input, *n.output))]
-        if not named:
-            raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")
-        found += named
+    constants = {i.name for i in model.graph.initializer}
+    found = sorted(keeping.kept(recipe.quantize.keep_float, (_named(node, constants) for node in model.graph.node)))
     return around + (_behind(model) if decodes else _squashing(model)) + found
+
+
+def _named(node: onnx.NodeProto, constants: Collection[str]) -> keeping.Operator[str]:
+    """onnx_graph.py names nodes by their modules: `model/blocks/0/attn/qkv/MatMul`."""
+    layer = node.op_type in LAYERS and node.input[1] in constants
+    return keeping.Operator(node.name, node.name.rpartition("/")[0], (node.name, *node.output), layer)
 
 
 def _behind(model: onnx.ModelProto) -> list[str]:

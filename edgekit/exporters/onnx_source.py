@@ -98,7 +98,7 @@ def make(
                 placement,
                 decodes=isinstance(model.task, Detection),
                 by_channel=by_channel,
-                floats=[module.get_parameter(f"{name}.weight").detach().numpy() for name in prepared.floats],
+                floats=[weight for name in prepared.floats for weight in _weights(module, name)],
             )
     return Made(graph, given, notes)
 
@@ -115,12 +115,13 @@ def _floats_between(model: LoadedModel, scheme: str, placement: onnx_quantize.Pl
 def _layers(
     module: torch.nn.Module, scales: Mapping[str, torch.Tensor]
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The weight of every rounded layer, or of those that it became, and the steps of its grid."""
-    return [
-        (layer.weight.detach().numpy(), steps.numpy())
-        for name, steps in scales.items()
-        for layer in weighted(module.get_submodule(name))
-    ]
+    """The weight of every rounded layer and the steps of its grid."""
+    return [(weight, steps.numpy()) for name, steps in scales.items() for weight in _weights(module, name)]
+
+
+def _weights(module: torch.nn.Module, name: str) -> list[NDArray[np.float32]]:
+    """Of a layer, or of those that it became."""
+    return [layer.weight.detach().numpy() for layer in weighted(module.get_submodule(name))]
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:

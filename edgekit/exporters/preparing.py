@@ -13,8 +13,9 @@ from torch import nn
 from edgekit.calibration import Pictures
 from edgekit.exporters import Say, share_of
 from edgekit.exporters.equalizing import equalize
-from edgekit.exporters.folding import fold_batch_norm
+from edgekit.exporters.folding import Layer, fold_batch_norm
 from edgekit.exporters.functional import as_modules
+from edgekit.exporters.keeping import finds
 from edgekit.exporters.rounding import Rounded, round_weights
 from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
@@ -37,7 +38,7 @@ class Prepared:
 
     notes   what could not be done
     scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
-    floats  layers that stay in float, by their names
+    floats  layers that stay in float, by their names: those that the recipe's patterns find, and a detector's
     """
 
     module: nn.Module
@@ -71,6 +72,7 @@ def prepare(
     folded = fold_batch_norm(model.module, pictures) if prepares else None
     if folded is None:
         floats, notes = _in_float(model.module, pictures) if keeps_float else ((), ())
+        floats = (*_asked(model.module, recipe), *floats)
         notes = (NOT_FOLDED, *notes) if prepares else notes
         for note in notes:
             say(note)
@@ -91,9 +93,10 @@ def prepare(
         if not (through_relu or through_silu):
             notes = ("channels are not equalised: torch.fx cannot follow this network",)
             say(notes[0])
-    floats = ()
+    floats = _asked(folded, recipe)
     if keeps_float:
-        floats, told = _in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
+        found, told = _in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
+        floats = (*floats, *found)
         for note in told:
             say(note)
         notes = (*notes, *told)
@@ -115,6 +118,12 @@ def prepare(
             say(said)
             notes = (*notes, said)
     return Prepared(folded, notes, scales, floats)
+
+
+def _asked(network: nn.Module, recipe: Recipe) -> tuple[str, ...]:
+    """The layers that the recipe keeps in float: on the grid of integers they would lose what float would keep."""
+    named = [name for name, m in network.named_modules() if isinstance(m, Layer)]
+    return tuple(name for name in named if any(finds(pattern, name) for pattern in recipe.quantize.keep_float))
 
 
 def _in_float(

@@ -15,12 +15,12 @@ from ai_edge_quantizer import recipe as recipes
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from numpy.typing import NDArray
 
-from edgekit.errors import RecipeError
+from edgekit.exporters import keeping
 from edgekit.exporters import tflite_gates as gates
 from edgekit.exporters.ranges import Ranges, batches
 from edgekit.exporters.sensitivity import FEW
 from edgekit.exporters.tflite_file import pack
-from edgekit.inspection.tflite import LAYERS, kind, module_paths
+from edgekit.inspection.tflite import LAYERS, kind, own_part, short_name
 from edgekit.recipe import Recipe
 
 Algorithm = algorithm_manager.AlgorithmName
@@ -161,9 +161,7 @@ def _uint8_config() -> Any:
 
 
 def _keep_float(q: Any, recipe: Recipe, float_file: Path, *, decodes: bool) -> None:
-    """Leave operators in float: a decoder, in static files what makes probabilities, and those whose output, weights or bias
-    carry a name that a pattern of the recipe finds: as the converter made it, or the paths of the modules in it
-    (`blocks/0/attn/qkv`), which are the same for every target.
+    """Leave operators in float: a decoder, in static files what makes probabilities, and those that the recipe's patterns find.
 
     Raises RecipeError for a pattern that finds nothing.
     """
@@ -172,19 +170,20 @@ def _keep_float(q: Any, recipe: Recipe, float_file: Path, *, decodes: bool) -> N
     last = _behind(model) if decodes else _squashing(model) if static else []
     last = last + (_of_boxes(model) if decodes and static else [])
     _leave(q, {flatbuffer.get_op_scope(operator, model.subgraphs[0].tensors) for operator in last})
-    for pattern in recipe.quantize.keep_float:
-        scopes = set()
-        for graph in model.subgraphs:
-            for operator in graph.operators:
-                reads = [graph.tensors[i] for i in operator.inputs if i >= 0]
-                own = [t for t in reads if model.buffers[t.buffer].data is not None]
-                own += [graph.tensors[i] for i in operator.outputs]
-                names = [name for t in own for name in (t.name.decode(), *module_paths(t.name))]
-                if any(re.search(pattern, name) for name in names):
-                    scopes.add(flatbuffer.get_op_scope(operator, graph.tensors))
-        if not scopes:
-            raise RecipeError(f"keep_float: no operator is named like '{pattern}'", hint="edgekit inspect, or drop it")
-        _leave(q, scopes)
+    operators = (_named(model, graph, operator) for graph in model.subgraphs for operator in graph.operators)
+    _leave(q, keeping.kept(recipe.quantize.keep_float, operators))
+
+
+def _named(model: Any, graph: Any, operator: Any) -> keeping.Operator[str]:
+    """By what it makes; where that is an answer, which the file names, by its weights."""
+    made = [graph.tensors[i] for i in operator.outputs if i not in graph.outputs]
+    reads = [graph.tensors[i] for i in operator.inputs if i >= 0]
+    own = made or [t for t in reads if model.buffers[t.buffer].data is not None]
+    path = next((short_name(t.name) for t in own), "")
+    names = tuple(own_part(t.name) for t in own)
+    return keeping.Operator(
+        flatbuffer.get_op_scope(operator, graph.tensors), path, names, _weights(model, operator) > 0
+    )
 
 
 def _leave(q: Any, scopes: set[str]) -> None:

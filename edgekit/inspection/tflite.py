@@ -95,8 +95,13 @@ def short_name(tensor: bytes) -> str:
 
     Where several modules became one operator (`...LayerNorm_norm1;;...Linear_qkv;1`), that of the last with weights.
     """
+    return _module_path(own_part(tensor))
+
+
+def own_part(tensor: bytes) -> str:
+    """What a tensor's name says of the module that made it, classes and all. The rest tells whom it shares a constant with, too."""
     parts = _parts(tensor)
-    return _module_path(next((part for part in reversed(parts) if WITH_WEIGHTS.search(part)), parts[0]))
+    return next((part for part in reversed(parts) if WITH_WEIGHTS.search(part)), parts[0])
 
 
 def module_paths(tensor: bytes) -> list[str]:
