@@ -50,7 +50,8 @@ class Environment(NamedTuple):
     def cell(self, command: Sequence[str], **places: Path) -> Cell:
         """A command of edgekit whose outcome depends on these versions."""
         content = json.dumps(self.versions, sort_keys=True).encode()
-        return cells.cell(command, places, versions=hashlib.sha256(content).hexdigest())
+        named = {name: self.versions[name] for name in cells.DEPENDENCIES if name in self.versions}
+        return cells.cell(command, places, versions=hashlib.sha256(content).hexdigest(), **named)
 
 
 class Row(NamedTuple):
