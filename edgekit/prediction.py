@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,9 +18,10 @@ from edgekit import drawing, registry
 from edgekit.answering import TIMEOUT, WORKERS, Answering, answered, at_once, start_answering
 from edgekit.artifact import Artifact
 from edgekit.data import Picture, picture_files, read_pictures
+from edgekit.data.dataset import Opener
 from edgekit.data.decoding import Seen
 from edgekit.data.listed import videos_in
-from edgekit.data.video import Windows, open_video, read_videos
+from edgekit.data.video import Frame, Windows, is_video, open_video, read_videos
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture, fit_each, placement
@@ -28,6 +29,8 @@ from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
 
 Say = Callable[[str], None]
+FRAME_RATE = 1.0  # of the frames of a video that a file which takes pictures is asked about, a second
+FRAMES = 4  # of a video, handed to a device together: each can take tens of megabytes
 
 
 @dataclass(frozen=True)
@@ -75,23 +78,33 @@ def predict(
     *,
     batch: int | None = None,
     workers: int = WORKERS,
+    frame_rate: float = FRAME_RATE,
     say: Say = lambda line: None,
-) -> Iterator[tuple[Path, Prediction | DataError]]:
+) -> Iterator[tuple[Path | Frame, Prediction | DataError]]:
     """Answer pictures, or videos, in their order; what cannot be read comes as the error that says why. Threads decode ahead.
+    Of a video a file that takes pictures is asked about single frames.
 
-    batch    pictures in one inference; None: as the file says, or one
-    workers  threads that decode
-    say      takes a line on frames that were skipped
+    batch       pictures in one inference; None: as the file says, or one
+    workers     threads that decode
+    frame_rate  of a video's frames, a second
+    say         takes a line on frames that were skipped
 
     Raises as `answering.start_answering` does.
     """
     with start_answering(artifact, device, options, timeout, batch) as opened:
-        yield from answers(opened, images, workers, together(artifact, device, batch), say)
+        yield from answers(opened, images, workers, together(artifact, device, batch, images), say, frame_rate)
 
 
-def together(artifact: Artifact, device: Device | None, batch: int | None = None) -> int:
+def together(artifact: Artifact, device: Device | None, batch: int | None = None, images: Iterable[object] = ()) -> int:
     """How many pictures are handed to a device together."""
-    return max(at_once([artifact], device or registry.device("local")), batch or 1)
+    most = FRAMES if films(artifact, images) else at_once([artifact], device or registry.device("local"))
+    return max(most, batch or 1)
+
+
+def films(artifact: Artifact, images: Iterable[object]) -> list[Path]:
+    """The videos of which a file that takes pictures is asked about single frames."""
+    clips = artifact.manifest.preprocess.is_clip
+    return [path for path in images if not clips and isinstance(path, Path) and is_video(path)]
 
 
 def nearest(
@@ -105,7 +118,8 @@ def nearest(
     *,
     batch: int | None = None,
     workers: int = WORKERS,
-) -> Iterator[tuple[Path, Nearest | DataError]]:
+    frame_rate: float = FRAME_RATE,
+) -> Iterator[tuple[Path | Frame, Nearest | DataError]]:
     """For each picture the `top` most similar ones of a folder, which are embedded first; a picture that is in the folder
     itself is left out.
 
@@ -116,13 +130,13 @@ def nearest(
             f"--gallery is for embeddings, and {artifact.name} answers {artifact.manifest.task}",
             hint="edgekit export MODEL --task embedding",
         )
-    files, held = picture_files(gallery), together(artifact, device, batch)
+    files, held = picture_files(gallery), together(artifact, device, batch, images)
     with start_answering(artifact, device, options, timeout, batch) as opened:
         known = [(path, v.values) for path, v in answers(opened, files, workers, held) if isinstance(v, Vector)]
         if not known:
             raise DataError(f"none of the {len(files)} pictures in {gallery} can be read", hint="--gallery elsewhere")
         vectors = np.stack([values for _, values in known])
-        for path, vector in answers(opened, images, workers, held):
+        for path, vector in answers(opened, images, workers, held, frame_rate=frame_rate):
             if isinstance(vector, DataError):
                 yield path, vector
                 continue
@@ -133,8 +147,8 @@ def nearest(
             yield path, Nearest(vector, tuple((known[i][0], float(near[i])) for i in itertools.islice(others, top)))
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+def _same(one: Path, other: Path | Frame) -> bool:
+    return isinstance(other, Path) and one.exists() and other.exists() and one.samefile(other)
 
 
 def answers(
@@ -143,17 +157,21 @@ def answers(
     workers: int,
     held: int,
     say: Say = lambda line: None,
+    frame_rate: float = FRAME_RATE,
 ) -> Generator[tuple[Any, Prediction | DataError], None, None]:
-    """Of files, or pictures of Pillow's, in their order; `held` of them are handed over together. Raises WorkerError."""
-    manifest = opened.artifact.manifest
+    """Of files, pictures of Pillow's, or of a video its frames, in their order; `held` of them are handed over together.
+
+    Raises WorkerError; MissingExtraError for a video where nothing reads it.
+    """
+    manifest, asked = opened.artifact.manifest, dict[int, Any]()
     spec = manifest.preprocess
-    named = _pictures(images, clips=spec.is_clip)
+    named = _pictures(_opened_by(images, spec.is_clip, frame_rate, say), asked)
     with warnings.catch_warnings(), closing(answered([opened], named, workers, held)) as stream:
         warnings.simplefilter("ignore")  # Pillow's of large pictures: threads cannot tell it not to
         for some, values in stream:
             row = 0
             for picture, seen in some:
-                image = images[picture.position]
+                image = asked.pop(picture.position)
                 if not isinstance(seen, Seen):
                     yield image, seen
                     continue
@@ -164,15 +182,44 @@ def answers(
                 row += 1
 
 
-def _pictures(images: Sequence[Path | Image.Image], *, clips: bool) -> Iterator[Picture]:
+def frames_of(films: Iterable[Path], frame_rate: float) -> dict[Path, int]:
+    """How many frames of each video are asked about, as its file says; 1 of one that cannot be read."""
+    found = {}
+    for path in films:
+        try:
+            found[path] = open_video(path, str(path)).moments(frame_rate)
+        except DataError:  # which is told in its turn
+            found[path] = 1
+    return found
+
+
+def _pictures(images: Iterable[tuple[Any, str, Opener]], asked: dict[int, Any]) -> Iterator[Picture]:
+    """To be decoded; `asked` keeps what each is until it is answered."""
+    for position, (image, name, opener) in enumerate(images):
+        asked[position] = image
+        yield Picture(position, name, (), opener, bytes)
+
+
+def _opened_by(
+    images: Sequence[Path | Image.Image], clips: bool, frame_rate: float, say: Say
+) -> Iterator[tuple[Path | Image.Image | Frame, str, Opener]]:
+    """What is asked about, its name, and what opens it."""
     for i, image in enumerate(images):
         name = str(image) if isinstance(image, Path) else f"picture {i}" if len(images) > 1 else "the picture"
-        opener = (
-            partial(open_video, Path(image), name)
-            if clips and isinstance(image, Path)
-            else partial(decode_picture, image, name)
-        )
-        yield Picture(i, name, (), opener, bytes)
+        if clips and isinstance(image, Path):
+            yield image, name, partial(open_video, image, name)
+        elif isinstance(image, Path) and is_video(image):
+            try:
+                for frame in open_video(image, name).pictures(frame_rate, say):
+                    yield frame, str(frame), partial(decode_picture, frame.picture, str(frame))
+            except DataError as error:
+                yield image, name, partial(_refuse, error)
+        else:
+            yield image, name, partial(decode_picture, image, name)
+
+
+def _refuse(error: DataError) -> Any:
+    raise error
 
 
 def drawn(artifact: Artifact, picture: Image.Image, found: Mask | Boxes) -> Image.Image:

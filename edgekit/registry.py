@@ -4,7 +4,7 @@ Built-ins register through the same entry points as third parties: `edgekit.expo
 `edgekit.devices` (see pyproject.toml). Nothing is imported until a plugin is asked for by name.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,19 @@ def targets_named(said: Iterable[str]) -> list[str]:
         if name not in (*targets(), "all"):
             raise UnknownNameError("target", name, [*targets(), "all"])
     return list(dict.fromkeys(t for name in names for t in (files_for_devices() if name == "all" else [name])))
+
+
+def lacking(names: Sequence[str]) -> dict[str, MissingExtraError]:
+    """Of several targets those whose extra is not installed, and what to install. Raises MissingExtraError where all are such."""
+    found = {}
+    for name in names:
+        try:
+            exporter(name)
+        except MissingExtraError as error:
+            found[name] = error
+    if found and len(found) == len(names):
+        raise next(iter(found.values()))
+    return found
 
 
 def devices() -> list[str]:

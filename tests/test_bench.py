@@ -241,7 +241,8 @@ def test_the_command(tmp_path):
     done = run_edgekit("bench", TFLITE, ONNX, ONNX / "model.onnx", "--runs", "6", "--launches", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "6 inferences of each in 2 processes, taking turns, 1 thread, CPU class" in done.stdout
-    assert "tiny-tflite-int8" in done.stdout.splitlines()[-1]
+    *_, verdict, took, following = done.stdout.splitlines()
+    assert ("tiny-tflite-int8" in verdict, took[:5], following) == (True, "took ", "next: edgekit report")
     saved, _ = runs.read([tmp_path / "build" / "runs.jsonl"])
     assert [run.samples for run in saved] == [6, 6, 6]
     assert saved[0].subject.scheme == "int8-static"

@@ -1,6 +1,8 @@
 """edgekit benchmark: what is made once, what is refused, what is best for each wish, and what a stop leaves."""
 
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,8 +56,22 @@ def test_the_table_fits_80_columns_and_a_refused_file_is_a_sentence():
     assert max(map(len, lines)) <= 80
     assert "tflite int8-dynamic: refused: SQNR 3.0 dB (limit 13)" in lines
     assert any(line.split()[:2] == ["best", "within"] for line in lines)
+    assert "best within 1 point: by the figures; how sure that is, the next command tells" in lines
     whole = page.whole_table(TABLE)
     assert whole.rows[3][whole.header.index("why not")].text.startswith("refused")
+
+
+def test_the_next_command_compares_the_best_within_with_the_most_accurate_picture_by_picture():
+    from edgekit.cli.benchmark import _surer
+
+    said = {"split": "val", "data_labels": None, "limit": 500}
+    kept = replace(TABLE, document=Path("build/bm/benchmark.json"))
+    assert shlex.join(_surer(kept, "my photos", said)) == (
+        "edgekit eval 'build/tflite int8-static' --reference 'build/openvino fp32' --data 'my photos' --split val"
+        " --limit 500 --max-drop 1 --state build/bm/answers"
+    )
+    assert _surer(kept, None, said) == []
+    assert _surer(replace(kept, within=0.0), "my photos", said) == []  # then they are one
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ import pytest
 from conftest import HERE, TINY, ask_edgekit, start
 
 import edgekit
+from edgekit import registry
+from edgekit.errors import MissingExtraError
 
 pytestmark = pytest.mark.full
 TARGETS = ("onnx", "openvino", "tflite")
@@ -164,6 +166,40 @@ def test_all_is_every_target_for_devices_and_one_that_fails_stops_no_other(tmp_p
     assert (done.returncode, refused["target"], refused["error"]) == (2, "torch", "torch cannot hold the scheme int8")
     assert "warning: torch: torch cannot hold the scheme int8" in done.stderr
     assert made["output"].startswith("build/nets-tiny-onnx-int8")
+
+
+def test_all_leaves_out_what_is_not_installed(tmp_path, pictures, monkeypatch):
+    load = registry.exporter
+
+    def without_onnx(target):
+        if target == "onnx":
+            raise MissingExtraError("onnxscript", "onnx")
+        return load(target)
+
+    monkeypatch.setattr(registry, "exporter", without_onnx)
+    asked = ["export", *TINY, "--calibration", pictures, "--dry-run", "--json", "--target"]
+    done = ask_edgekit(*asked, "all", cwd=tmp_path)
+    missing, *plans = json.loads(done.stdout)
+    assert (done.returncode, missing["target"]) == (0, "onnx")
+    assert [plan["target"] for plan in plans] == [target for target in TARGETS if target != "onnx"]
+    assert "warning: onnx: the package 'onnxscript' is not installed" in done.stderr
+    done = ask_edgekit(*asked, "torch,onnx", cwd=tmp_path)  # which is asked for by its name
+    assert (done.returncode, json.loads(done.stdout)["error"]) == (3, "the package 'onnxscript' is not installed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "files_for_devices", lambda: ["torch", "onnx"])
+    said = []
+    made = edgekit.export("py:nets:tiny", target="all", calibration=pictures, input_size=32, say=said.append)
+    assert [artifact.target for artifact in made] == ["torch"]
+    assert any(line.startswith("onnx: the package") for line in said)
+
+
+def test_one_that_fails_leaves_a_next_command_for_the_others(tmp_path, pictures):
+    asked = ["--target", "torch,onnx", "--scheme", "int8-dynamic", "--calibration", pictures]
+    done = ask_edgekit("export", *TINY, *asked, cwd=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        2,
+        "next: edgekit bench build/nets-tiny-onnx-int8-dynamic",
+    )
 
 
 def test_in_python_a_list_of_targets_gives_a_list(tmp_path, pictures, monkeypatch):

@@ -26,12 +26,12 @@ README = (ROOT / "README.md").read_text("utf-8")
 GRAMMAR = (ROOT / "export_recipes" / "README.md").read_text("utf-8")
 DOCS = ROOT / "docs"
 FIRST = (
-    "quickstart",
     "bench",
     "devices",
     "gate",
     "accuracy",
-)  # what README's session made is there for those behind it
+    "quickstart",
+)  # README's session made what those in front of quickstart take
 PAGES = {name: (DOCS / f"{name}.md").read_text("utf-8") for name in FIRST} | {
     path.stem: path.read_text("utf-8") for path in sorted(DOCS.glob("*.md"))
 }
@@ -68,9 +68,14 @@ def expected(shown):
 def wording(lines):
     """Lines without what differs between machines and versions: numbers, column widths, speed, the runners-up."""
     said, named = [], False
+    labels = False
     for line in lines:
         if "gains nothing from" in line:  # only said on some CPUs
             continue
+        labels = "worst labels" in line or (labels and line.startswith("  "))
+        if labels and "worst labels" not in line:  # which ones, and how many, is chance
+            continue
+        line = re.sub(r"^(  epoch .*?)( +best)?$", r"\1", line)
         text = re.sub(r"\b(x86-vnni|x86|arm-dotprod|arm)$", "CPU", line.rstrip())
         text = re.sub(r"((?<!\w)-)?\d[\d.,]*(e[+-]?\d+)?", "#", text)
         text = re.sub(r"\s+", " ", text).strip()

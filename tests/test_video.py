@@ -1,5 +1,6 @@
 """Videos: which frames a model sees, folders of frames, data sets of clips, and files that are no such thing."""
 
+import csv
 import json
 import shutil
 from fractions import Fraction
@@ -18,6 +19,8 @@ from edgekit.preprocess import Preprocess, fit
 from edgekit.tasks import Classification, Embedding, Raw
 
 CLIPS = GOLDEN_FILES / "clips-tflite-fp32"  # says whether a clip of 8 frames grows brighter or darker
+PICTURES = GOLDEN_FILES / "tiny3-tflite-int8"
+DETECTOR = GOLDEN_FILES / "tiny3-detection-tflite-fp32"
 SPEC = Preprocess((24, 24), 1.0, "squash", frames=8, rate=8.0)
 
 
@@ -149,10 +152,10 @@ def test_a_picture_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
         2,
         f"error: {picture} is a picture, and the model takes clips",
     )
-    video = tmp_path / "clip.mp4"
-    video.write_bytes(b"a video")
-    said = ask_edgekit("predict", GOLDEN_FILES / "tiny3-tflite-int8", video)
-    assert "clip.mp4 is a video, and the model takes pictures" in said.stderr
+    said = ask_edgekit("predict", CLIPS, ucf / "brighter/v_g00", "--frame-rate", "2")
+    assert (said.returncode, "--frame-rate is for frames of videos for a model of pictures" in said.stderr) == (2, True)
+    said = ask_edgekit("predict", PICTURES, picture, "--frame-rate", "2")
+    assert (said.returncode, "--frame-rate is for videos, and none is named" in said.stderr) == (2, True)
     said = ask_edgekit("predict", CLIPS, tmp_path / "gone.mp4")
     assert "gone.mp4" in said.stderr
     said = ask_edgekit("predict", CLIPS, ucf / "darker/short")
@@ -267,6 +270,45 @@ def test_broken_frames_are_skipped_and_counted(tmp_path):
     assert "brighter" in said.stdout.splitlines()[1]
     assert "a.avi: " in said.stderr
     assert "broken frames skipped" in said.stderr
+
+
+@pytest.mark.full
+def test_a_model_of_pictures_answers_the_frames_of_a_video(tmp_path):
+    import edgekit
+
+    film = written(tmp_path / "film.mkv", range(20, 220, 2), codec="ffv1")  # 100 frames are 3.33 s
+    Image.new("RGB", (64, 40), (90,) * 3).save(tmp_path / "still.png")
+    said = ask_edgekit("predict", PICTURES, film)
+    lines = said.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[:4]] == [f"{film} 0:00:0{second}.00" for second in range(4)]
+    assert lines[4] == "4 of 4 frames answered"
+    table = tmp_path / "answers.csv"
+    said = ask_edgekit("predict", PICTURES, film, tmp_path / "still.png", "--frame-rate", "2", "--csv", table, "--json")
+    found = json.loads(said.stdout)["predictions"]
+    assert [one.get("seconds") for one in found] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, None]
+    assert {one["image"] for one in found} == {str(film), str(tmp_path / "still.png")}
+    rows = list(csv.DictReader(table.open()))
+    assert [row["seconds"] for row in rows] == ["0.0", "0.5", "1.0", "1.5", "2.0", "2.5", "3.0", ""]
+    with edgekit.load(PICTURES) as model:
+        frames = model.predict(film, frame_rate=2)
+        assert [frame.seconds for frame in frames] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+        assert frames[3].source == film
+        assert np.array_equal(model.predict(frames[3].opened()).found.probabilities, frames[3].found.probabilities)
+        assert [c["probability"] for c in found[3]["classes"]] == pytest.approx([frames[3].score])
+
+
+@pytest.mark.full
+def test_frames_of_a_video_are_drawn_each_into_its_file(tmp_path):
+    film = written(tmp_path / "film.mkv", range(20, 120, 2), codec="ffv1", size=(64, 96))
+    said = ask_edgekit("predict", DETECTOR, film, "--frame-rate", "2", "--draw", tmp_path / "drawn")
+    assert said.returncode == 0, said.stderr
+    drawn = sorted((tmp_path / "drawn").iterdir())
+    assert [path.name for path in drawn] == [f"film-00000{at:.2f}s.png" for at in (0, 0.5, 1, 1.5)]
+    assert Image.open(drawn[0]).size == (96, 64)
+    said = ask_edgekit("predict", DETECTOR, film, "--draw", tmp_path / "one.png")
+    assert "one.png is one file for the frames of a video" in said.stderr
+    said = ask_edgekit("predict", PICTURES, tmp_path / "gone.mp4")
+    assert (said.returncode, "there is no video" in said.stderr) == (2, True)
 
 
 @pytest.mark.full

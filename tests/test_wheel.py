@@ -43,9 +43,9 @@ def test_it_runs_from_where_it_was_installed_and_says_how_to_add_to_it(wheel, in
     def run(*words):
         return subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
-    listed = run(installed, "list", "recipes")
-    assert str(installed.parents[1]) in listed
-    assert str(ROOT) not in listed
+    assert "mobilenetv2-tflite-int8" in run(installed, "list", "recipes").split()
+    home = run(installed.with_name("python"), "-c", "import edgekit; print(edgekit.__file__)")
+    assert home.startswith(str(installed.parents[1]))
     hint = run(installed.with_name("python"), "-c", "import edgekit_vision as e; print(e.install('tflite'))")
     assert hint == f'pip install "{wheel}[tflite]"\n'
 

@@ -23,7 +23,7 @@ class Candidate(msgspec.Struct, frozen=True):
     error      why it was not made, timed or evaluated, and what to do about it in `hint`
     cpu_ms     of one inference, the median; by the wall where a device tells no other time
     ratio      its time over the fastest's, paired inference by inference
-    headline   how often it is right, with a 95 % interval: top-1, mIoU, mAP or 1-NN
+    headline   how often it is right, with a 95 % interval: the first figure of its task
     proof      how it answers against PyTorch, in words; sqnr_db: its signal to noise; None: equal to the last bit
     oldest     CPU class -> the oldest interpreter known to answer rightly
     """

@@ -61,7 +61,7 @@ def header(found: Benchmark) -> tuple[str, ...]:
 
 
 def figure_name(found: Benchmark) -> str:
-    """ "top-1, %" """
+    """Of the axis."""
     return next((f"{c.headline.name}, %" for c in found if c.headline), "")
 
 

@@ -147,8 +147,8 @@ def bench(
         return INTERRUPTED
     if save:
         talk.detail(f"appended to {save}")
-        if not as_csv:
-            talk.next(["edgekit", "report", *([save] if output != DEFAULT_RUNS else [])])
+    if not as_csv:
+        talk.next(["edgekit", "report", *([save] if output != DEFAULT_RUNS else [])] if save else ())
     return found.failures[0].exit_code if found.failures else 0
 
 

@@ -9,7 +9,7 @@ from edgekit.cli.export import preprocessing
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
 
 if TYPE_CHECKING:
-    from edgekit.candidates import Benchmark
+    from edgekit.candidates import Benchmark, Candidate
 
 
 @click.command(short_help="Every target and scheme in one table.")
@@ -69,7 +69,26 @@ def benchmark(talk: Talk, models: tuple[str, ...], data: str | None, output: str
     if found.cut:
         talk.warn("interrupted; what was made is kept, and the same command goes on from there")
         return INTERRUPTED
+    talk.next(_surer(found, data, said))
     return 0 if found.made else 4
+
+
+def _near(found: "Benchmark") -> "tuple[Candidate, Candidate] | None":
+    """The file that is about as right as the most accurate one, and that; None where they are one, or nothing was evaluated."""
+    near, most = list(found.best.values())[-1:], found.best.get("most accurate")
+    return (near[0], most) if most and near[0] is not most else None
+
+
+def _surer(found: "Benchmark", data: str | None, said: dict[str, Any]) -> list[str]:
+    """The command that compares these two picture by picture, out of the answers that are there."""
+    if not (data and found.document and (pair := _near(found))):
+        return []
+    options = {"--split": said["split"], "--labels": said["data_labels"], "--limit": said["limit"]}
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    near, most = (str(one.artifact) for one in pair)
+    state = str(found.document.parent / "answers")
+    drop = f"{found.within:g}"
+    return ["edgekit", "eval", near, "--reference", most, "--data", data, *words, "--max-drop", drop, "--state", state]
 
 
 def text(found: "Benchmark") -> str:
@@ -81,6 +100,8 @@ def text(found: "Benchmark") -> str:
     lines.append(table(page.rows(found), header=page.header(found)))
     lines += page.failures(found)
     lines += ["", table(page.best(found))]
+    if _near(found) and not found.cut:
+        lines.append(f"{list(found.best)[-1]}: by the figures; how sure that is, the next command tells")
     if found.report:
         lines.append(f"\n{found.report}")
     return "\n".join(lines)

@@ -139,8 +139,7 @@ def evaluate(
     said = text(found, max_drop / 100, verbose=talk.verbose)
     said += "".join(f"\n{line}" for line in _written(found, pictures, csv_file, sheet))
     talk.result(said, _document(found, max_drop / 100))
-    if not no_save:
-        talk.next(["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
+    talk.next(() if no_save else ["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
     return 0
 
 

@@ -210,6 +210,10 @@ def export(
     out = Path(output) if output else None
     from edgekit.verbs.exporting import glance
 
+    lacking = registry.lacking([r.target for r in recipes]) if "all" in ",".join(targets).split(",") else {}
+    for target, missing in lacking.items():
+        talk.warn(f"{target}: {missing}")
+    recipes = [recipe for recipe in recipes if recipe.target not in lacking]
     for recipe in recipes:
         glance(recipe, out)
     # torch's idle threads spin: on a busy machine that can cost more than the export itself
@@ -217,7 +221,7 @@ def export(
     from edgekit.devices import host
 
     cpu, make = for_cpu or host.cpu_class(), _intend if dry_run else _make
-    documents, failures = [], []
+    documents, failures = [_unmade(target, missing) for target, missing in lacking.items()], []
     for recipe in recipes:
         try:
             documents.append(make(talk, recipe, out, cpu))
@@ -226,17 +230,22 @@ def export(
                 raise
             talk.warn(f"{recipe.target}: {error}")  # the other targets do not depend on it
             failures.append(error)
-            documents.append({"target": recipe.target, "error": error.message, "hint": error.hint, "missed": []})
+            documents.append(_unmade(recipe.target, error))
+    made = [document["artifact"] for document in documents if "artifact" in document]
     if talk.json:
         talk.result("", documents)
-    elif not dry_run:
-        talk.next(["edgekit", "bench", *(d["artifact"] for d in documents)])
+    elif made:
+        talk.next(["edgekit", "bench", *made])
     against = [(line, d.get("artifact")) for d in documents for line in d["missed"] if strict]
     for line, folder in against:
         talk.warn(f"--strict: {line}" + (f"; the artifact is kept: {folder}" if folder else ""))
     if failures:
         return failures[0].exit_code
     return 1 if against else 0
+
+
+def _unmade(target: str, error: EdgekitError) -> dict[str, Any]:
+    return {"target": target, "error": error.message, "hint": error.hint, "missed": []}
 
 
 def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[str, Any]:

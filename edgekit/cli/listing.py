@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,21 +17,23 @@ from edgekit.places import check_place, output_errors, replacing
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
     from edgekit.cli.predictions import Answer
+    from edgekit.data.video import Frame
 
 RANGE = ("min", "max", "mean")  # of plain numbers
 PATH = 40  # letters of a picture's name in a line, on a terminal
+CLOCK = " 0:00:00.00"  # after the name of a video
 
 
 class Lines:
     """A line for each of several pictures. On a terminal a long name loses its beginning, so that a line fits."""
 
-    def __init__(self, artifact: "Artifact", files: Sequence[Path], top: int) -> None:
+    def __init__(self, artifact: "Artifact", files: Sequence[Path], films: Collection[Path], top: int) -> None:
         self.artifact, self.top, self.labels = artifact, top, artifact.labels()
-        longest = max(len(str(path)) for path in files)
+        longest = max(len(str(path)) + len(CLOCK) * (path in films) for path in files)
         self.width = min(longest, PATH) if sys.stdout is not None and sys.stdout.isatty() else longest
 
-    def line(self, path: Path, found: "Answer") -> str:
-        name = str(path)
+    def line(self, image: "Path | Frame", found: "Answer") -> str:
+        name = str(image)
         if len(name) > self.width:
             name = f"...{name[3 - self.width :]}"
         return f"{name.ljust(self.width)}  {self.said(found)}"
@@ -62,6 +64,7 @@ class Lines:
 class Telling:
     """What a command says of pictures as they are answered: a block of one, a line of each of several; or a table, or JSON.
 
+    films     how many frames are asked about of each video among the files
     csv_file  where the table goes; "-" is stdout
 
     Raises OutputError, RequestError for a place that cannot be written.
@@ -72,6 +75,7 @@ class Telling:
         talk: Talk,
         artifact: "Artifact",
         files: Sequence[Path],
+        films: Mapping[Path, int],
         top: int,
         writing: predictions.Writing,
         csv_file: str | None,
@@ -79,28 +83,31 @@ class Telling:
         gallery: bool,
     ) -> None:
         self.talk, self.artifact, self.files, self.top, self.writing = talk, artifact, files, top, writing
-        self.csv_file, self.rows = csv_file, Listing(artifact, top, gallery=gallery)
-        self.several = len(files) > 1
+        self.csv_file, self.rows = csv_file, Listing(artifact, top, gallery=gallery, films=bool(films))
+        self.several = len(files) > 1 or bool(films)
         self.shows = not talk.json and csv_file != "-"
-        self.lines = Lines(artifact, files, top)
+        self.lines = Lines(artifact, files, films, top)
+        self.asked = len(files) - len(films) + sum(films.values())
+        self.unit = "frames" if len(films) == len(files) else "pictures"
+        self.answered = 0
         self.documents: list[dict[str, Any]] = []
         self.skipped: list[DataError] = []
         if csv_file and csv_file != "-":
             check_place(Path(csv_file), "--csv elsewhere.csv")
 
-    def tell(self, answers: "Iterable[tuple[Path, Answer | DataError]]") -> None:
+    def tell(self, answers: "Iterable[tuple[Path | Frame, Answer | DataError]]") -> None:
         """Raises DataError where no picture can be read, OutputError."""
         hidden = self.several and not self.shows
-        with self.talk.progress(len(self.files), "answering", "pictures") if hidden else nullcontext(None) as tick:
-            for path, found in answers:
+        with self.talk.progress(self.asked, "answering", self.unit) if hidden else nullcontext(None) as tick:
+            for image, found in answers:
                 if isinstance(found, DataError):
-                    self._skip(path, found)
+                    self._skip(image, found)
                 else:
-                    self._answer(path, found)
+                    self._answer(image, found)
                 if tick:
                     tick()
-        if len(self.skipped) == len(self.files):
-            if self.several:
+        if not self.answered:
+            if len(self.files) > 1:
                 raise DataError(
                     f"none of the {len(self.files)} pictures can be read", hint="give .jpg, .png or .webp files"
                 )
@@ -108,22 +115,23 @@ class Telling:
             raise DataError(only.message, hint=only.hint or "a picture file: .jpg, .png, .webp, ...")
         self._end()
 
-    def _skip(self, path: Path, error: DataError) -> None:
+    def _skip(self, image: "Path | Frame", error: DataError) -> None:
         self.skipped.append(error)
-        self.rows.add_error(path, error)
-        if self.several:
+        self.rows.add_error(image, error)
+        if len(self.files) > 1:
             self.talk.warn(f"skipped {error.message}")
 
-    def _answer(self, path: Path, found: "Answer") -> None:
-        written = self.writing.write(path, found)
+    def _answer(self, image: "Path | Frame", found: "Answer") -> None:
+        self.answered += 1
+        written = self.writing.write(image, found)
         if self.csv_file:
-            self.rows.add(path, found)
+            self.rows.add(image, found)
         if self.talk.json:
-            self.documents.append({"image": str(path)} | predictions.document(self.artifact, found, self.top) | written)
+            self.documents.append(_of(image) | predictions.document(self.artifact, found, self.top) | written)
         elif self.shows and self.several:
-            echo(self.lines.line(path, found))
+            echo(self.lines.line(image, found))
         elif self.shows:
-            echo(predictions.text(self.artifact, path, found, self.top, written))
+            echo(predictions.text(self.artifact, image, found, self.top, written))
 
     def _end(self) -> None:
         if self.csv_file == "-":
@@ -144,13 +152,22 @@ class Telling:
         lost = f", {len(self.skipped)} cannot be read" if self.skipped else ""
         places = [*self.writing.said(), *([self.csv_file] if self.csv_file else [])]
         written = f"; written to {', '.join(places)}" if places else ""
-        return f"{len(self.files) - len(self.skipped):,} of {len(self.files):,} pictures answered{lost}{written}"
+        return f"{self.answered:,} of {self.answered + len(self.skipped):,} {self.unit} answered{lost}{written}"
+
+
+def _of(image: "Path | Frame") -> dict[str, Any]:
+    """What was asked about, as data; seconds: of a frame, since its video began."""
+    return (
+        {"image": str(image)}
+        if isinstance(image, Path)
+        else {"image": str(image.video), "seconds": round(image.seconds, 3)}
+    )
 
 
 class Listing:
     """Answers as a table: a row for each picture, or of detections for each box. `error` says why a picture has no answer."""
 
-    def __init__(self, artifact: "Artifact", top: int, *, gallery: bool) -> None:
+    def __init__(self, artifact: "Artifact", top: int, *, gallery: bool, films: bool = False) -> None:
         from edgekit.tasks import Classification, Detection, Embedding, Segmentation
 
         self.artifact, self.top, self.rows = artifact, top, list[dict[str, Any]]()
@@ -170,14 +187,13 @@ class Listing:
                 names = list(dict.fromkeys(self.labels))
             case _:
                 names = [f"{o.role or o.name}_{what}" for o in artifact.manifest.outputs for what in RANGE]
-        self.header = ["image", *names, "error"]
+        self.header = ["image", *(["seconds"] if films else []), *names, "error"]
 
-    def add(self, path: Path, found: "Answer") -> None:
-        image = {"image": str(path)}
-        self.rows += [image | row for row in self._rows(found)]
+    def add(self, image: "Path | Frame", found: "Answer") -> None:
+        self.rows += [_of(image) | row for row in self._rows(found)]
 
-    def add_error(self, path: Path, error: Exception) -> None:
-        self.rows.append({"image": str(path), "error": error.args[0]})
+    def add_error(self, image: "Path | Frame", error: Exception) -> None:
+        self.rows.append(_of(image) | {"error": error.args[0]})
 
     def _rows(self, found: Any) -> list[dict[str, Any]]:
         from edgekit.prediction import Nearest

@@ -147,12 +147,12 @@ class Talk:
         """Those that were not said as a step: nothing is said twice."""
         return [line for line in lines if line not in self.say.said]
 
-    def next(self, command: Sequence[str | Path], *, timed: bool = True) -> None:
-        """The last word of long work to people: how long it took, and one command to go on with."""
+    def next(self, command: Sequence[str | Path] = (), *, timed: bool = True) -> None:
+        """The last word of long work to people: how long it took, and one command to go on with, if there is one."""
         self.work.end()
         if not (self.json or self.quiet):
-            took = f"took {duration(self.work.elapsed)}\n" if timed else ""
-            echo(f"{took}next: {shlex.join(map(str, command))}")
+            took = [f"took {duration(self.work.elapsed)}"] if timed else []
+            echo("\n".join([*took, *([f"next: {shlex.join(map(str, command))}"] if command else [])]))
 
     @contextmanager
     def working(self) -> Iterator[None]:

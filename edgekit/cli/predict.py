@@ -31,6 +31,12 @@ from edgekit.errors import RequestError
 @click.option("-o", "--output", metavar="NPZ", help="Embeddings, raw answers: write the numbers; of several, a folder.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write a table of the answers; - is stdout.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
+@click.option(
+    "--frame-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="R",
+    help="Videos: how many of their frames a second are answered.  [default: 1]",
+)
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
 @on_option
 @runtime_options
@@ -48,6 +54,7 @@ def predict(
     output: str | None,
     csv_file: str | None,
     batch: int | None,
+    frame_rate: float | None,
     workers: int,
     device: str,
     threads: int,
@@ -56,7 +63,8 @@ def predict(
 ) -> int:
     """The exported file answers pictures: labels, boxes, a mask, the most similar pictures, or numbers.
 
-    IMAGE is a file, a folder (every picture below it), a pattern, or - for a list of these on stdin.
+    IMAGE is a picture, a folder (every picture below it), a video (one frame a second), a pattern, or - for a list of
+    these on stdin.
 
     \b
     Examples:
@@ -67,6 +75,7 @@ def predict(
       edgekit predict build/unet_micro-tflite-int8 photo.jpg --draw drawn.png
       edgekit predict build/yolox_nano-tflite-int8 street.jpg --draw out.png --threshold 0.5
       edgekit predict build/vit_small-tflite-int8 photo.jpg --gallery photos/
+      edgekit predict build/yolox_nano-tflite-int8 drive.mp4 --frame-rate 5 --csv boxes.csv
       edgekit predict build/tsm-tflite-int8 clip.mp4 --json
     """
     from edgekit import prediction, registry
@@ -84,10 +93,17 @@ def predict(
     for note in named.notes:
         talk.warn(note)
     files, asked = named.files, Options(threads, interpreter)
-    shown = top or (5 if len(files) == 1 else 1)
-    writing = predictions.Writing.check(opened, files, draw=draw, mask=mask, output=output)
-    told = listing.Telling(talk, opened, files, shown, writing, csv_file, gallery=bool(gallery))
-    how: dict[str, Any] = {"batch": batch, "workers": workers}
+    films = prediction.films(opened, files)
+    if frame_rate and not films:
+        what = "frames of videos for a model of pictures" if opened.manifest.preprocess.is_clip else "videos"
+        raise RequestError(f"--frame-rate is for {what}, and none is named", hint="leave it out")
+    rate = frame_rate or prediction.FRAME_RATE
+    shown = top or (5 if len(files) == 1 and not films else 1)
+    writing = predictions.Writing.check(opened, files, films, draw=draw, mask=mask, output=output)
+    told = listing.Telling(
+        talk, opened, files, prediction.frames_of(films, rate), shown, writing, csv_file, gallery=bool(gallery)
+    )
+    how: dict[str, Any] = {"batch": batch, "workers": workers, "frame_rate": rate}
     if gallery:
         answers: Any = prediction.nearest(opened, asked, files, Path(gallery), shown, place, timeout, **how)
     else:

@@ -12,6 +12,7 @@ from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
+    from edgekit.data.video import Frame
     from edgekit.prediction import Nearest
     from edgekit.tasks import Prediction
 
@@ -53,12 +54,12 @@ def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
     return {"outputs": [{"name": n, "shape": list(v.shape)} | value_range(v) for n, v in named(artifact, found)]}
 
 
-def text(artifact: "Artifact", path: Path, found: "Answer", top: int, written: dict[str, Any]) -> str:
+def text(artifact: "Artifact", image: "Path | Frame", found: "Answer", top: int, written: dict[str, Any]) -> str:
     """The picture's name, and a row for each thing to say."""
     from edgekit.prediction import Nearest
     from edgekit.tasks import Boxes, Classes, Mask, Vector
 
-    labels, title = artifact.labels(), str(path)
+    labels, title = artifact.labels(), str(image)
     rows: list[tuple[str, ...]]
     match found:
         case Boxes():
@@ -157,9 +158,16 @@ class Writing:
 
     @classmethod
     def check(
-        cls, artifact: "Artifact", images: Sequence[Path], *, draw: str | None, mask: str | None, output: str | None
+        cls,
+        artifact: "Artifact",
+        images: Sequence[Path],
+        films: Sequence[Path] = (),
+        *,
+        draw: str | None,
+        mask: str | None,
+        output: str | None,
     ) -> "Writing":
-        """Raises RequestError for what a task cannot write, OutputError."""
+        """films: of these a file for each frame. Raises RequestError for what a task cannot write, OutputError."""
         from edgekit.tasks import Classification, Detection, Segmentation
 
         task = artifact.manifest.task
@@ -178,7 +186,7 @@ class Writing:
             ("values", "-o", output, ".npz"),
         ):
             if asked:
-                places[kind] = _places(Path(asked), images, option, suffix)
+                places[kind] = _places(Path(asked), images, films, option, suffix)
         return cls(artifact, places)
 
     def said(self) -> list[str]:
@@ -187,11 +195,13 @@ class Writing:
             {os.path.commonpath([place.parent for place in places.values()]) for places in self.places.values()}
         )
 
-    def write(self, image: Path, found: "Answer") -> dict[str, Any]:
+    def write(self, image: "Path | Frame", found: "Answer") -> dict[str, Any]:
         """What was written, by kind."""
-        return {kind: str(self._written(kind, places[image], image, found)) for kind, places in self.places.items()}
+        return {
+            kind: str(self._written(kind, _place(places, image), image, found)) for kind, places in self.places.items()
+        }
 
-    def _written(self, kind: str, place: Path, image: Path, found: Any) -> Path:
+    def _written(self, kind: str, place: Path, image: "Path | Frame", found: Any) -> Path:
         import zipfile
 
         import numpy as np
@@ -215,15 +225,24 @@ class Writing:
             if kind == "mask":
                 drawing.mask_picture(found, prediction.palette(self.artifact)).save(partial, "PNG")
             else:
-                prediction.drawn(self.artifact, open_picture(image), found).save(partial, "PNG")
+                picture = open_picture(image) if isinstance(image, Path) else image.picture
+                prediction.drawn(self.artifact, picture, found).save(partial, "PNG")
         return place
 
 
-def _places(asked: Path, images: Sequence[Path], option: str, suffix: str) -> dict[Path, Path]:
+def _place(places: dict[Path, Path], image: "Path | Frame") -> Path:
+    """A picture's; of a frame its video's, with the time: film-000012.50s.png."""
+    if isinstance(image, Path):
+        return places[image]
+    place = places[image.video]
+    return place.with_name(f"{place.stem}-{image.seconds:09.2f}s{place.suffix}")
+
+
+def _places(asked: Path, images: Sequence[Path], films: Sequence[Path], option: str, suffix: str) -> dict[Path, Path]:
     """One file, or one in a folder for each picture."""
     from edgekit.places import check_place
 
-    if len(images) == 1 and not asked.is_dir():
+    if len(images) == 1 and not films and not asked.is_dir():
         if asked.suffix.lower() != suffix:
             raise RequestError(
                 f"{option} {asked} does not end in {suffix}", hint=f"{option} {asked.with_suffix(suffix)}"
@@ -231,7 +250,8 @@ def _places(asked: Path, images: Sequence[Path], option: str, suffix: str) -> di
         places = {images[0]: asked}
     else:
         if asked.is_file() or asked.suffix.lower() == suffix:
-            raise RequestError(f"{option} {asked} is one file for {len(images)} pictures", hint=f"{option} a/folder")
+            many = f"{len(images)} pictures" if len(images) > 1 else "the frames of a video"
+            raise RequestError(f"{option} {asked} is one file for {many}", hint=f"{option} a/folder")
         places = {image: asked / name for image, name in _names(images, suffix).items()}
     for place in places.values():
         check_place(place, f"{option} elsewhere")

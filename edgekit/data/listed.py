@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data.files import check_folder, picture_files, unread
-from edgekit.data.video import HINT, frame_files, is_video, video_files
+from edgekit.data.video import HINT, frame_files, video_files
 from edgekit.errors import DataError
 
 URL = re.compile(r"^(https?|ftp|s3|gs|rtsp)://", re.IGNORECASE)
@@ -28,15 +28,14 @@ def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (),
     lines  of standard input, asked for where "-" stands
     clips  videos are meant, and folders of their frames
 
-    Raises DataError for a folder without pictures, a pattern that nothing matches, and what is no picture file: a URL, a
-    video, a camera.
+    Raises DataError for a folder without pictures, a pattern that nothing matches, and what is no file: a URL, a camera.
     """
     files: dict[Path, None] = {}
     notes: list[str] = []
     for word in said:
         stripped = (line.rstrip("\r\n") for line in lines()) if word == LIST else (word,)
         for name in filter(None, stripped):
-            for path in _paths(name, clips=clips):
+            for path in _paths(name):
                 if path.is_dir() and clips:
                     files |= dict.fromkeys(videos_in(path))
                 elif path.is_dir():
@@ -65,22 +64,20 @@ def is_pattern(name: str) -> bool:
     return glob.has_magic(name) and not Path(name).exists()
 
 
-def check_name(name: str, *, clips: bool = False) -> None:
-    """Refuse what is known to be no picture file, or no video. Raises DataError."""
+def check_name(name: str) -> None:
+    """Refuse what is known to be no file. Raises DataError."""
     if URL.match(name):
         raise DataError(f"{name} is on a network, and edgekit reads files", hint=f"download it first: curl -O {name}")
-    path = Path(name)
-    if is_video(path) and not clips:
+    if name.isdecimal() and not Path(name).exists():
         raise DataError(
-            f"{name} is a video, and the model takes pictures", hint=f"ffmpeg -i {name} -vf fps=1 frames/%05d.png"
+            f"there is no picture {name}, and cameras are not read",
+            hint=f"record a video of it: ffmpeg -f v4l2 -i /dev/video{name} -t 10 film.mp4",
         )
-    if not path.exists() and name.isdecimal():
-        raise DataError(f"there is no picture {name}, and cameras are not read", hint="a picture file or a folder")
 
 
-def _paths(name: str, *, clips: bool) -> Sequence[Path]:
+def _paths(name: str) -> Sequence[Path]:
     """What one word stands for. Raises DataError."""
-    check_name(name, clips=clips)
+    check_name(name)
     if not is_pattern(name):
         return [Path(name)]
     found = sorted(glob.glob(name, recursive=True))

@@ -10,8 +10,9 @@ are taken. Frames that cannot be decoded are skipped and counted; a phone's rota
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ class Windows:
     broken: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture out of a video, upright and in RGB. seconds: since the video began."""
+
+    video: Path
+    seconds: float
+    picture: Image.Image
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.seconds, 2), 60)
+        return f"{self.video} {minutes // 60:.0f}:{minutes % 60:02.0f}:{seconds:05.2f}"
+
+
 @dataclass(frozen=True)
 class Video:
     """A file or a folder of frames; name: what errors call it."""
@@ -80,6 +94,23 @@ class Video:
         if not done:
             self._refuse(count, frames.broken, spec)
         return Windows(np.stack(done), size, frames.broken)
+
+    def pictures(self, rate: float, say: Callable[[str], None] = lambda line: None) -> Iterator[Frame]:
+        """What is shown at each moment, `rate` of them a second; say: takes a line on frames that were skipped.
+
+        Raises DataError for what cannot be read. Memory holds one frame.
+        """
+        frames, count = _Frames(self, rate), 0
+        for count, frame in enumerate(_sampled(frames, rate), 1):
+            yield Frame(self.path, (count - 1) / rate, _picture(frame))
+        if not count:
+            raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
+        if frames.broken:
+            say(f"{self.name}: {frames.broken} broken frames skipped")
+
+    def moments(self, rate: float) -> int:
+        """How many pictures `pictures` gives, about. Raises DataError."""
+        return _Frames(self, rate).moments
 
     def _fitted(self, frame: Any, spec: Preprocess) -> tuple[Pixels, tuple[int, int]]:
         picture = _picture(frame)
@@ -177,10 +208,14 @@ class _Frames:
     """The frames of a video with their times, each once; `broken`: how many could not be decoded, so far."""
 
     def __init__(self, video: Video, rate: float) -> None:
-        self.video, self.broken = video, 0
+        self.video, self.rate, self.broken = video, rate, 0
         self.shown_for = 1 / rate  # of the last frame
         self.steps = frame_files(video.path) if video.path.is_dir() else []
-        self.moments = len(self.steps) if self.steps else self._count(rate)
+
+    @cached_property
+    def moments(self) -> int:
+        """How many there are, of the rate."""
+        return len(self.steps) if self.steps else self._count(self.rate)
 
     def __iter__(self) -> Iterator[Timed]:
         if self.steps:

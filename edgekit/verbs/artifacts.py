@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, overload
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
 
 from edgekit import artifact as folders
 from edgekit import prediction, registry
@@ -25,6 +28,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
 Seconds = Annotated[float, msgspec.Meta(ge=1)]
+Rate = Annotated[float, msgspec.Meta(gt=0)]
 Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
@@ -81,9 +85,9 @@ class Artifact(folders.Artifact):
     session: Session = field(default_factory=Session, init=False, compare=False)
 
     @overload
-    def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts, but never a list of pictures
+    def predict(
         self,
-        images: Picture,
+        images: Image | NDArray[np.uint8],
         *,
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
@@ -93,12 +97,27 @@ class Artifact(folders.Artifact):
         timeout: Seconds = ...,
     ) -> Prediction: ...
     @overload
+    def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts, but never a list of pictures
+        self,
+        images: Place,
+        *,
+        threshold: Probability | None = ...,
+        unreadable: Literal["raise", "skip"] = ...,
+        workers: Count = ...,
+        frame_rate: Rate = ...,
+        on: str = ...,
+        threads: Threads = ...,
+        interpreter: str | None = ...,
+        timeout: Seconds = ...,
+    ) -> Prediction | list[Prediction]: ...
+    @overload
     def predict(
         self,
         images: Iterator[Picture],
         *,
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
+        frame_rate: Rate = ...,
         on: str = ...,
         threads: Threads = ...,
         interpreter: str | None = ...,
@@ -112,6 +131,7 @@ class Artifact(folders.Artifact):
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
         workers: Count = ...,
+        frame_rate: Rate = ...,
         on: str = ...,
         threads: Threads = ...,
         interpreter: str | None = ...,
@@ -125,19 +145,22 @@ class Artifact(folders.Artifact):
         threshold: Probability | None = None,
         unreadable: Literal["raise", "skip"] = "raise",
         workers: Count = WORKERS,
+        frame_rate: Rate = prediction.FRAME_RATE,
         on: str = "local",
         threads: Threads = 1,
         interpreter: str | None = None,
         timeout: Seconds = TIMEOUT,
     ) -> Prediction | list[Prediction] | Iterator[Prediction]:
-        """What the file says of a picture; of a list of pictures or a folder, a list; of an iterator, one as each comes.
+        """What the file says of a picture; of a list of pictures, a folder or a video, a list; of an iterator, one as each comes.
 
         images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
                     list or an iterator of these; a folder, of which every picture below it is meant, or a pattern such as
-                    "photos/**/*.jpg". Of a file that takes clips: a video, a folder of its frames, or one of videos
+                    "photos/**/*.jpg"; a video, of which frames are meant. Of a file that takes clips: a video as a whole, a
+                    folder of its frames, or one of videos
         threshold   boxes: the score from which on they are shown; None: as the artifact says
         unreadable  of several, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
         workers     of a list or a folder: threads that decode pictures while the file answers others
+        frame_rate  of a video: how many of its frames a second are meant; `seconds` of a prediction says when it was
         on          where to run: "local", "arm64:cortex-a76", "adb" (see docs/boards-and-phones.md)
         interpreter  who runs a .tflite: "ai-edge-litert", "tflite-runtime", "tensorflow"
         timeout     seconds without an answer that mean a hang
@@ -146,7 +169,9 @@ class Artifact(folders.Artifact):
         """
         shown = self if threshold is None else prediction.shown_from(self, threshold)
         check_interpreter(interpreter, [self.target])
-        asked = Asked(self, shown, unreadable == "skip", workers, on, Options(threads, interpreter), timeout)
+        asked = Asked(
+            self, shown, unreadable == "skip", workers, frame_rate, on, Options(threads, interpreter), timeout
+        )
         if isinstance(images, Iterator):
             return (found for one in images for found in asked.about([one]))
         if (named_files := pictures.several(images, clips=self.manifest.preprocess.is_clip)) is not None:
@@ -175,6 +200,7 @@ class Asked:
     shown: folders.Artifact
     skips: bool
     workers: int
+    frame_rate: float
     on: str
     options: Options
     timeout: float
@@ -189,10 +215,10 @@ class Asked:
             except DataError:
                 if not self.skips:
                     raise
-        held = prediction.together(self.artifact, registry.device(self.on))
+        held = prediction.together(self.artifact, registry.device(self.on), images=known)
         with self.artifact.session.of(self.artifact, self.on, self.options, self.timeout) as opened:
             asked = replace(opened, artifact=self.shown)
-            with closing(prediction.answers(asked, known, self.workers, held)) as answers:
+            with closing(prediction.answers(asked, known, self.workers, held, frame_rate=self.frame_rate)) as answers:
                 for picture, answer in answers:
                     if not isinstance(answer, DataError):
                         found.append(named(answer, self.shown, pictures.upright(picture)))

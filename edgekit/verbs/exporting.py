@@ -103,7 +103,7 @@ def export(
             `edgekit.train`, a recipe file (.toml), a Recipe, or a network of your own that takes float32 [n, 3, h, w]
     out     the folder that becomes the artifact; None: build/MODEL-TARGET-SCHEME
     target  "tflite", "onnx", "openvino" or "torch"; None: the recipe's, or "tflite". Of a list of these, and of "all",
-            which is every one but torch, the answer is a list
+            which is every one but torch, the answer is a list; of "all" those are left out whose extra is not installed
     int8    the best int8 scheme that is known for the model and the target; fp16: half-precision weights; scheme: exactly
             one of fp32, fp16, int8-static, int8-dynamic, int8-weight-only. None of them: fp32
     module  a network in place of what a Recipe names
@@ -120,6 +120,11 @@ def export(
     names = _targets(target)
     if several and out is not None:
         raise RequestError("one out for several targets", hint="leave out out, or export one target at a time")
+    if target == "all":
+        lacking = registry.lacking([name for name in names if name])
+        for name, missing in lacking.items():
+            (say or silent)(f"{name}: {missing}")
+        names = [name for name in names if name not in lacking]
     made = [recipes.amended(base, asked, target=name, **fields) for name in names]
     for recipe in made:
         glance(recipe, None if out is None else Path(out), named=module is None)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data.listed import check_name, is_pattern, listed, videos_in
+from edgekit.data.video import Frame, is_video
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture
 from edgekit.verbs.asked import Place
@@ -19,8 +20,8 @@ WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB
 
 
 def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
-    """The pictures of a list, of a folder or of a pattern; None of a single picture. clips: videos, and folders of their frames.
-    Raises DataError."""
+    """The pictures of a list, of a folder, of a pattern or of a video; None of a single picture. clips: videos, and folders of
+    their frames. Raises DataError."""
     if isinstance(said, list | tuple):
         return said
     if not isinstance(said, str | os.PathLike) or not isinstance(name := os.fspath(said), str):
@@ -28,7 +29,8 @@ def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
     if clips and Path(name).is_dir():
         found = videos_in(Path(name))
         return None if list(found) == [Path(name)] else found
-    return listed([name], clips=clips).files if Path(name).is_dir() or is_pattern(name) else None
+    holds = Path(name).is_dir() or is_pattern(name) or (is_video(Path(name)) and not clips)
+    return listed([name], clips=clips).files if holds else None
 
 
 def told(said: object, *, clips: bool = False) -> Path | Image.Image:
@@ -39,7 +41,7 @@ def told(said: object, *, clips: bool = False) -> Path | Image.Image:
             raise DataError(
                 f"{name} is a folder, not a picture file", hint="predict(folder), alone, takes its pictures"
             )
-        check_name(name, clips=clips)
+        check_name(name)
         return Path(name)
     if clips:
         raise RequestError(
@@ -54,9 +56,9 @@ def told(said: object, *, clips: bool = False) -> Path | Image.Image:
     raise RequestError(f"{type(said).__name__} {said!r:.60} is no picture", hint=hint)
 
 
-def upright(picture: Path | Image.Image) -> Path | Image.Image:
+def upright(picture: Path | Frame | Image.Image) -> Path | Frame | Image.Image:
     """A picture in memory as it was answered: in 8-bit RGB."""
-    return picture if isinstance(picture, Path) else decode_picture(picture, "the picture")
+    return decode_picture(picture, "the picture") if isinstance(picture, Image.Image) else picture
 
 
 def _of(array: NDArray[Any]) -> Image.Image:

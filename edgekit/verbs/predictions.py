@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgekit import drawing, prediction, tasks
 from edgekit.artifact import Artifact
+from edgekit.data.video import Frame
 from edgekit.errors import RequestError
 from edgekit.places import check_place, output_errors, replacing
 from edgekit.preprocess import open_picture
@@ -48,18 +49,28 @@ class Box:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Of:
-    """What every prediction knows: the artifact that made it, and of which picture: its file, or the picture itself."""
+    """What every prediction knows: the artifact that made it, and of which picture: its file, the frame of a video, or the
+    picture itself."""
 
     artifact: Artifact = field(kw_only=True)
-    picture: Path | Image.Image = field(kw_only=True)
+    picture: Path | Frame | Image.Image = field(kw_only=True)
 
     @property
     def source(self) -> Path | None:
-        """The picture's file; None of a picture that came in memory."""
+        """The picture's file, or its video's; None of a picture that came in memory."""
+        if isinstance(self.picture, Frame):
+            return self.picture.video
         return self.picture if isinstance(self.picture, Path) else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Of a frame of a video, since the video began; None of other pictures."""
+        return self.picture.seconds if isinstance(self.picture, Frame) else None
 
     def opened(self) -> Image.Image:
         """The picture in RGB. Raises DataError."""
+        if isinstance(self.picture, Frame):
+            return self.picture.picture
         return self.picture if isinstance(self.picture, Image.Image) else open_picture(self.picture)
 
 
@@ -230,7 +241,7 @@ KINDS: dict[type, Any] = {
 }
 
 
-def named(found: tasks.Prediction, made_by: Artifact, picture: Path | Image.Image) -> Prediction:
+def named(found: tasks.Prediction, made_by: Artifact, picture: Path | Frame | Image.Image) -> Prediction:
     """A task's answer with the names of its labels."""
     made: Prediction = KINDS[type(found)](found, artifact=made_by, picture=picture)
     return made
