@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / ".cache" / "newest"
 PINNED = ROOT / ".venv" / "bin" / "python"
 SETS = {"tflite": ("tflite",), "openvino": ("onnx", "openvino")}  # an extra, and what is made with it
-CASES = (  # each kind of network and of task
-    ("mobilenetv2", "fp32"), ("mobilenetv2", "int8"), ("vit_micro", "int8"), ("unet_micro", "int8"), ("yolox_micro", "int8"),
-)  # fmt: skip
+CASES = (("mobilenetv2", "int8"), ("vit_micro", "fp32"), ("yolox_micro", "int8"))  # a CNN, a transformer, a detector
 VERSIONS = """
 import importlib.metadata, json
 print(json.dumps({found.name.lower(): found.version for found in importlib.metadata.distributions()}))
@@ -80,8 +79,8 @@ def main() -> None:
         rows = [] if newest.error else [row(pinned, newest, *case) for case in cases(targets)]
         parts.append(part(extra, pinned, newest, rows))
         broken |= bool(newest.error) or any(row.broken for row in rows)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(page(parts), "utf-8")
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(page(parts), "utf-8")
     print(given.out.read_text("utf-8"))
     sys.exit(broken)
 
@@ -113,7 +112,10 @@ def cases(targets: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 def row(pinned: Environment, newest: Environment, network: str, target: str, scheme: str) -> Row:
     command = ["export", network, "--target", target, "--scheme", scheme, "--weights", "bundled", "-o", cells.OUT]
     asked = pinned.cell(command)
-    was, now = pinned.run(asked, whole=True), newest.run(newest.cell(command))
+    with ThreadPoolExecutor(1) as pool:
+        before = pool.submit(pinned.run, asked, whole=True)
+        now = newest.run(newest.cell(command))
+        was = before.result()
     made = None if was.error else cells.made(STORE, asked.key)
     opened = newest.run(newest.cell(["verify", "{file}"], file=made)) if made else None
     print(f"  {network} {target} {scheme}", file=sys.stderr, flush=True)
