@@ -169,8 +169,8 @@ def page(parts: Sequence[str]) -> str:
     return f"""# The newest versions
 
 What constraints.txt pins, beside the newest versions that fit each other, installed without constraints: bundled networks
-exported with both, each file proven in its runtime against PyTorch: its size, SQNR, and the first of its proof's measures. CPU class {host.cpu_class()}, Python
-{sys.version.partition(" ")[0]}. Made by `make newest`; packages of CUDA are left out of the lists.
+exported with both, each file proven in its runtime against PyTorch: its size, SQNR, and the first of its proof's measures.
+CPU class {host.cpu_class()}, Python {sys.version.partition(" ")[0]}. Made by `make newest`; packages of CUDA are left out of the lists.
 
 {chr(10).join(parts)}"""
 
