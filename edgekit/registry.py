@@ -1,7 +1,7 @@
 """From a name to a plugin: the only door to heavy imports.
 
-Built-ins register through the same entry points as third parties: `edgekit.exporters`, `edgekit.runtimes` and
-`edgekit.devices` (see pyproject.toml). Nothing is imported until a plugin is asked for by name.
+Built-ins register through the same entry points as third parties: `edgekit.exporters`, `edgekit.runtimes`,
+`edgekit.devices` and `edgekit.engines` (see pyproject.toml). Nothing is imported until a plugin is asked for by name.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgekit.devices import Device
     from edgekit.exporters import Exporter
     from edgekit.runtimes import Runtime
+    from edgekit.sweep.engines import Engine
 
 
 def exporter(target: str) -> "Exporter":
@@ -31,6 +32,12 @@ def device(name: str) -> "Device":
     """`local`, or `arm64:cortex-a76`: a plugin, and which of its devices."""
     kind, _, which = name.partition(":")
     plugin: Device = _load("device", "edgekit.devices", kind, which or None)
+    return plugin
+
+
+def engine(name: str, workers: int) -> "Engine":
+    """Who runs the rows of a sweep."""
+    plugin: Engine = _load("engine", "edgekit.engines", name, workers)
     return plugin
 
 

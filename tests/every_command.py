@@ -27,6 +27,7 @@ def test_every_command_leaves_nothing_behind(tmp_path, home):
             ("bench", "tflite", "onnx", "openvino", *ONCE[:-1], "-o", "runs.jsonl"),
             ("eval", "onnx", "--data", "photos", "--unlabelled", "--reference", "torch"),
             ("benchmark", "tflite", "onnx", "-o", "both"),
+            ("sweep", "--model", "tflite", "--model", "onnx", "-o", "swept"),
             ("gate", "onnx", "--baseline", "onnx.json", "--update", "--no-times"),
             ("inspect", "onnx", "--kernels"),
             ("inspect", "--compare", "onnx", "tflite"),

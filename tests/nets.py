@@ -1,5 +1,7 @@
 """Small networks of known make, for `py:nets:...`."""
 
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -513,4 +515,22 @@ def listed() -> nn.Module:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
+    return net
+
+
+def planted(seed: int = 0) -> nn.Module:
+    """Six layers, one of which bears no eight bits: large weights, on a channel that is always 0, make its grid as coarse as what
+    matters. `planted(seed).bad` is its path; tanh keeps channels from being equalised. 32 x 32 pixels, 5 classes."""
+    torch.manual_seed(seed)
+    widths = (3, 8, 8, 8, 8)
+    body = [m for i, o in itertools.pairwise(widths) for m in (nn.Conv2d(i, o, 3, 2, 1), nn.Tanh())]
+    net = nn.Sequential(*body, nn.Flatten(), nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 5))
+    layers = [(name, m) for name, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    for _, layer in layers:
+        nn.init.kaiming_normal_(layer.weight, a=0.5)
+    place = 2 + seed % 3
+    (_, before), (net.bad, bad) = layers[place - 1 : place + 1]
+    with torch.no_grad():
+        before.weight[0], before.bias[0] = 0, 0
+        bad.weight[:, 0] = 30
     return net

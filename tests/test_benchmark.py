@@ -113,7 +113,7 @@ def test_a_stop_keeps_what_was_made_and_says_how_to_go_on(images, tmp_path, monk
     assert json.loads((tmp_path / "made" / "benchmark.json").read_bytes())["interrupted"]
     monkeypatch.setattr(cells, "make", made)
     done = ask_edgekit(*asked, cwd=tmp_path)
-    assert (done.returncode, "evaluating" in done.stderr, "timing 1 files" in done.stderr) == (0, False, True)
+    assert (done.returncode, "evaluating" in done.stderr, "timing 1 file" in done.stderr) == (0, False, True)
 
 
 def test_what_an_export_reads_is_part_of_its_cell(tmp_path, monkeypatch):

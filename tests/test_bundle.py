@@ -84,7 +84,7 @@ def test_figures_carry_their_intervals(packed):
     accuracy = next(metric for metric in metrics if metric["type"] == "top-1 accuracy")
     share = wilson(912, 1000)
     assert float(accuracy["confidenceInterval"]["lowerBound"]) == pytest.approx(share.low, rel=1e-5)
-    assert accuracy["slice"] == '1,000 pictures of shoes: "new", ai-edge-litert 2.3.0, CPU class x86-vnni'
+    assert accuracy["slice"] == '1,000 shoes: "new", ai-edge-litert 2.3.0, CPU class x86-vnni'
 
 
 def test_accuracy_of_other_bytes_is_no_figure(made):

@@ -122,7 +122,7 @@ def test_a_contact_sheet_keeps_its_last_pictures_for_the_proof(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (4 * 28, 16 * 28), dtype=np.uint8)).save(sheet)
     chosen = take(None, tmp_path, sheet=sheet)
     assert (len(chosen.calibration), len(chosen.proof)) == (32, 32)
-    assert chosen.calibration.warnings == ("32 pictures come with the model; 128 were asked for",)
+    assert chosen.calibration.warnings == ("32 pictures with the model; 128 were asked for",)
     assert calibration.describe("default", 16, sheet).startswith("16 Fashion-MNIST")
 
 

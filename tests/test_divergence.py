@@ -169,7 +169,7 @@ def test_of_many_layers_those_that_part_are_listed(weights, tmp_path, monkeypatc
     weights["w2"] = np.zeros_like(weights["w2"])
     damaged = saved(net(weights), tmp_path / "damaged.onnx")
     done = ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file)
-    assert "of 5 layers those that part most, and the answers; -v lists all" in done.stdout
+    assert "of 5 layers those that diverge most, and the answers; -v lists all" in done.stdout
     assert [f"  /conv{i} " in done.stdout for i in range(4)] == [False, False, True, False]
     assert "the answer" in done.stdout
     done = ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file, "-v")

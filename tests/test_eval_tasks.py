@@ -276,7 +276,7 @@ def test_an_embedding_is_judged_by_its_neighbours(coloured, tmp_path):
     assert worse.headline.value < better.headline.value
     assert found.change.drop.estimate == pytest.approx(better.headline.value - worse.headline.value)
     assert [a.name for a in found.change.alike] == ["worst cosine", "worst centred cosine", "same neighbour"]
-    assert "1 pictures are the only one of their class and are not asked about" in found.notes
+    assert "not asked about, as the only one of its class: 1 picture" in found.notes
     alone = evaluate([whole], data, state=tmp_path / "state")
     assert figures(alone.results[0]) == figures(better)
     assert "with 95 % confidence" in text(alone)

@@ -140,7 +140,7 @@ def test_accuracy_belongs_to_the_same_bytes_runtime_class_and_pictures():
     assert "CPU time against size" in html(report([a, b]))
     fitting = only([a, b, evaluated(a, 900), evaluated(b, 800), *strangers])
     assert [entry.headline.value for entry in fitting.entries] == [0.9, 0.8]
-    assert fitting.data == "1,000 of clothes"
+    assert fitting.data == "1,000 clothes"
 
 
 def test_machines_are_never_mixed():

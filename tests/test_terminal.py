@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import click
 import pytest
 from conftest import ask_edgekit
 from screen import lines, shown
@@ -64,6 +65,22 @@ def test_nothing_is_wider_than_the_terminal(desk, pictures, command):
     assert text.count("\n") > 0
 
 
+def helps(command, path):
+    """(command line, its help as a terminal of 80 columns shows it), of a command and all below it."""
+    context = click.Context(command, info_name=path, terminal_width=WIDEST)
+    yield path, command.get_help(context)
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        yield from helps(command.get_command(context, name), f"{path} {name}")
+
+
+def test_help_fits_the_terminal_and_names_what_an_option_takes():
+    from edgekit.cli import main
+
+    for path, text in helps(main, "edgekit"):
+        assert not [line for line in text.splitlines() if len(line) > WIDEST], path
+        assert "RANGE" not in text, path  # click's word for a number
+
+
 def test_colour_is_for_terminals_alone(desk):
     said = ("verify", "mobilenetv2-tflite-int8")
     assert "\x1b[32mok\x1b[0m" in shown(*said, cwd=desk)[1]
@@ -88,6 +105,8 @@ STEPS = """
 import time
 from edgekit.cli.output import Talk
 talk = Talk()
+talk.loading()
+time.sleep(0.3)
 talk.say("exporting a net")
 talk.say("weights: bundled (as asked)")
 talk.say("rounding weights")
@@ -109,7 +128,9 @@ def test_a_step_has_a_clock_while_it_is_at_work_and_its_line_stays():
     assert code == 0, text
     told = lines(text)
     assert max(map(len, told)) <= WIDEST
-    kept = [line.rstrip() for line in told if not line.strip("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").startswith(("working", "training"))]
+    kept = [
+        line.rstrip() for line in told if not line.strip("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").startswith(("loading", "working", "training"))
+    ]
     kept = [line for line in kept if line and "━" not in line]
     assert [line.split("  ")[0] if line[0] != " " else line[2:].split("  ")[0] for line in kept] == [
         "exporting a net",
@@ -125,6 +146,7 @@ def test_a_step_has_a_clock_while_it_is_at_work_and_its_line_stays():
     assert kept[-2].startswith("took ")
     assert kept[2].startswith("  rounding weights  1")  # seconds
     assert any("rounding weights" in line and "━" in line for line in told)
+    assert told[0].split()[1:3] == ["loading", "torch"]
 
 
 def test_in_a_pipe_steps_are_plain_lines():
@@ -140,6 +162,13 @@ def test_in_a_pipe_steps_are_plain_lines():
     ]
     assert done.stdout.startswith("made\ntook ")
     assert done.stdout.endswith("\nnext: edgekit bench 'a b'\n")
+
+
+def test_a_terminal_that_cannot_write_over_a_line_gets_plain_ones():
+    code, text = shown(code=STEPS, env={"TERM": "dumb"})
+    assert code == 0
+    assert "\x1b" not in text
+    assert text.splitlines()[4:7] == ["  training (4 steps)", "  epoch 1/2  loss 0.5", "warning: careful"]
 
 
 def test_what_was_said_as_a_step_is_not_said_again():

@@ -349,7 +349,7 @@ def test_what_cannot_be_read_is_counted_and_named(photos, tmp_path):
     (data / "test" / "red" / "0.png").write_bytes(b"")
     said = []
     card = train(settings(data, epochs=1), tmp_path / "run", say=said.append)
-    assert "1 pictures cannot be read and do not count: red/0.png: not a picture" in said
+    assert "1 picture left out, unreadable: red/0.png: not a picture" in said
     assert (lines(tmp_path / "run")[0].unreadable, card.test.pictures, card.test.unreadable) == (1, 14, 1)
 
 

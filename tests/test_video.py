@@ -204,8 +204,20 @@ def test_python_takes_the_path_of_a_video(ucf):
 
     with edgekit.load(CLIPS) as opened:
         assert opened.predict(ucf / "brighter/v_g00").label == "brighter"
-        with pytest.raises(RequestError, match="the artifact takes clips"):
-            opened.predict(np.zeros((8, 24, 24, 3), np.uint8)[0])
+        clip = np.stack([np.full((30, 40, 3), shade, np.uint8) for shade in range(40, 184, 12)])
+        frames = tuple(map(Image.fromarray, clip))
+        wanted = opened.predict(ucf / "brighter/v_g00")
+        for said in (clip, tuple(clip), frames):
+            found = opened.predict(said)
+            assert list(found) == list(wanted)
+            assert (found.source, found.opened().size) == (None, (40, 30))
+        assert [p.label for p in opened.predict([clip, clip[::-1]])] == ["brighter", "darker"]
+        with pytest.raises(RequestError, match=r"the artifact takes clips \(the path of a video.*a tuple of pictures"):
+            opened.predict(clip[0])
+        with pytest.raises(DataError, match=r"the clip lasts 0\.38 s, and the model sees 1 s at once"):
+            opened.predict(clip[:3])
+        with pytest.raises(DataError, match="channels first"):
+            opened.predict(clip.transpose(0, 3, 1, 2))
 
 
 def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64)):

@@ -10,7 +10,7 @@ from edgekit import registry
 from edgekit.benchmarking import harness
 from edgekit.benchmarking.harness import Benchmarking, CutShort, Entry, Plan
 from edgekit.devices import Device
-from edgekit.errors import EdgekitError, RequestError
+from edgekit.errors import EdgekitError, RequestError, many
 from edgekit.runs import REFERENCE, Run
 
 Progress = Callable[[int, str, str], AbstractContextManager[Callable[[], None]]]  # so many steps, of what, their unit
@@ -87,7 +87,7 @@ def measure(
 
     Raises RequestError, DeviceError, UnsupportedError as `harness` does.
     """
-    files = "1 file" if len(made) == 1 else f"{len(made)} files"
+    files = many(len(made), "files")
     device, plan = request.device, request.plan
     entries, sessions, cut = list(made), list[Sequence[Run]](), False
     try:

@@ -88,7 +88,7 @@ def figures(made: Artifact, records: Sequence[Record] = ()) -> list[Figure]:
         if run.subject.digest == digest
     }
     for run in newest.values():
-        where = f"{run.pictures:,} pictures of {run.data}, {run.runtime}, CPU class {run.cpu_class}"
+        where = f"{run.pictures:,} {run.data}, {run.runtime}, CPU class {run.cpu_class}"
         for found in run.every_figure:
             name = f"{found.name} accuracy" if found.name.startswith("top-") else found.name
             told.append(Figure(name, found.value, found.low, found.high, where, run.data))

@@ -23,6 +23,7 @@ class Candidate(msgspec.Struct, frozen=True):
     error      why it was not made, timed or evaluated, and what to do about it in `hint`
     cpu_ms     of one inference, the median; by the wall where a device tells no other time
     ratio      its time over the fastest's, paired inference by inference
+    instructions  of one inference, where a device counts them and tells no time
     headline   how often it is right, with a 95 % interval: the first figure of its task
     proof      how it answers against PyTorch, in words; sqnr_db: its signal to noise; None: equal to the last bit
     oldest     CPU class -> the oldest interpreter known to answer rightly
@@ -37,6 +38,7 @@ class Candidate(msgspec.Struct, frozen=True):
     bytes: int | None = None
     cpu_ms: float | None = None
     ratio: Ratio | None = None
+    instructions: int | None = None
     headline: Figure | None = None
     proof: str = ""
     sqnr_db: float | None = None
@@ -90,6 +92,7 @@ class Benchmark(Sequence[Candidate]):
         """For each wish the candidate that fulfils it best: "smallest", "fastest", "most accurate", "best within 1 point"."""
         sized = [(c.bytes, c) for c in self.made if c.bytes is not None]
         timed = [(c.cpu_ms, c) for c in self.made if c.cpu_ms is not None]
+        timed = timed or [(c.instructions, c) for c in self.made if c.instructions is not None]
         right = [(c.headline.value, c) for c in self.made if c.headline is not None]
         found = {}
         if sized:
@@ -100,7 +103,9 @@ class Benchmark(Sequence[Candidate]):
             most, found["most accurate"] = max(right, key=_first)
             near = [c for value, c in right if value >= most - self.within / 100 - 1e-9]
             points = f"{self.within:g} point{'' if self.within == 1 else 's'}"
-            found[f"best within {points}"] = min(near, key=lambda c: (c.cpu_ms or float("inf"), c.bytes or 0))
+            found[f"best within {points}"] = min(
+                near, key=lambda c: (c.cpu_ms or c.instructions or float("inf"), c.bytes or 0)
+            )
         return found
 
     def __repr__(self) -> str:

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import exp
@@ -20,8 +21,8 @@ from edgekit.candidates.plan import Planned, reads
 from edgekit.cells import Cell, Done
 from edgekit.data.files import check_folder
 from edgekit.devices import host
-from edgekit.errors import RequestError
-from edgekit.places import beside, check_place, output_errors
+from edgekit.errors import RequestError, many
+from edgekit.places import beside, check_place, locked, output_errors, replacing
 from edgekit.runs import Evaluated, Record, Run
 
 Say = Callable[[str], None]
@@ -37,6 +38,7 @@ class Request:
     data    images that say what is right; None: nothing is evaluated
     evals   more words of `edgekit eval`; benches: of `edgekit bench`
     within  as Benchmark has it
+    on      the device that files are timed on; one at a time, also of several processes
     again   what failed is tried once more; fresh: everything is made anew
     """
 
@@ -47,12 +49,23 @@ class Request:
     benches: tuple[str, ...] = ()
     places: Mapping[str, Path] = field(default_factory=dict)  # that `evals` name in braces
     within: float = 1.0
+    on: str = "local"
     again: bool = False
     fresh: bool = False
 
     @property
     def store(self) -> Path:
         return self.out / "cells"
+
+    @contextlib.contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """While no other process does this. Raises OutputError."""
+        place = self.out / "locks" / re.sub(r"[^\w.-]+", "-", what)
+        with output_errors():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+        with locked(place):
+            yield
 
     def check(self) -> None:
         """Raises RequestError, OutputError, DataError."""
@@ -113,7 +126,8 @@ class Making:
         place = self.request.out / "recipes" / f"{one.folder_name}.toml"
         with output_errors():
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(recipes.dump(one.recipe), "utf-8")
+        with replacing(place) as partial:
+            partial.write_text(recipes.dump(one.recipe), "utf-8")
         into = f"{cells.OUT}/{one.folder_name}"
         wanted = cells.cell(("export", "{recipe}", "-o", into), {"recipe": place} | reads(one.recipe))
         done = self._done(wanted, f"{one.name}: exporting and proving")
@@ -121,7 +135,8 @@ class Making:
             return msgspec.structs.replace(plain, error=done.error, hint=done.hint)
         made = cells.made(self.request.store, wanted.key)
         assert made
-        return _described(plain, _linked(made / one.folder_name, self.request.out / one.folder_name))
+        with self.request.alone(one.folder_name):
+            return _described(plain, _linked(made / one.folder_name, self.request.out / one.folder_name))
 
     def _evaluated(self, one: Candidate) -> Candidate:
         assert one.artifact
@@ -148,14 +163,17 @@ class Making:
         if not files:
             return
         places = {f"file{i}": Path(one.artifact or "") for i, one in enumerate(files)}
-        command = ("bench", *(f"{{{name}}}" for name in places), "-o", cells.OUT, *self.request.benches)
+        on = () if self.request.on == "local" else ("--on", self.request.on)
+        command = ("bench", *(f"{{{name}}}" for name in places), "-o", cells.OUT, *on, *self.request.benches)
         wanted = cells.cell(command, places)
-        done = self._done(wanted, f"timing {len(files)} files in turns")
+        where = f" on {self.request.on}" if on else ""
+        with self.request.alone(self.request.on):
+            done = self._done(wanted, f"timing {many(len(files), 'files')} in turns{where}")
         if done.error:
             self.notes.append(f"nothing was timed: {done.error}")
             return
         timed = {str(Path(run.subject.path)): run for run in self._read(wanted) if isinstance(run, Run)}
-        measured = [run for run in timed.values() if run.measured]
+        measured = [run for run in timed.values() if run.measured and run.timed]
         fastest = min(measured, key=lambda run: run.ms, default=None)
         for i, one in enumerate(self.found):
             if one.artifact and (run := timed.get(str(Path(one.artifact)))):
@@ -218,6 +236,9 @@ def _described(plain: Candidate, of: Artifact) -> Candidate:
 def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:
     if not run.measured:
         return msgspec.structs.replace(one, error=run.error, hint="edgekit bench tells more")
+    one = msgspec.structs.replace(one, instructions=run.instructions)
+    if not run.timed:
+        return one
     found = runs.ratio(run, fastest) if fastest and run is not fastest else None
     ratio = Ratio(exp(found.value), exp(found.low), exp(found.high)) if found else None
     return msgspec.structs.replace(one, cpu_ms=run.ms, ratio=ratio)

@@ -57,7 +57,12 @@ def document(found: Benchmark) -> dict[str, object]:
 
 
 def header(found: Benchmark) -> tuple[str, ...]:
-    return ("", "MB", "CPU ms", figure_name(found), "SQNR", "runs from")
+    return ("", "MB", _cost(found), figure_name(found), "SQNR", "runs from")
+
+
+def _cost(found: Benchmark) -> str:
+    counted = not any(c.cpu_ms for c in found) and any(c.instructions for c in found)
+    return "M instructions" if counted else "CPU ms"
 
 
 def figure_name(found: Benchmark) -> str:
@@ -117,7 +122,7 @@ def whole_table(found: Benchmark) -> Table:
 def _figures(found: Benchmark, shown: Sequence[Candidate]) -> dict[str, list[Cell]]:
     return {
         "size, MB": [Cell(_mb(c), c.bytes) for c in shown],
-        "CPU, ms": [Cell(_ms(c), c.cpu_ms) for c in shown],
+        _cost(found).replace("CPU ms", "CPU, ms"): [Cell(_ms(c), c.cpu_ms or c.instructions) for c in shown],
         figure_name(found) or "right": [Cell(_percent(c), c.headline.value if c.headline else None) for c in shown],
     }
 
@@ -133,6 +138,9 @@ def _mb(c: Candidate, unit: str = "") -> str:
 
 
 def _ms(c: Candidate, unit: str = "") -> str:
+    """Where a device tells no time, millions of instructions."""
+    if c.cpu_ms is None and c.instructions:
+        return f"{c.instructions / 1e6:.1f}{' M instructions' if unit else ''}"
     return f"{c.cpu_ms:.2f}{unit}" if c.cpu_ms is not None else ""
 
 

@@ -25,12 +25,14 @@ class Planned:
     recipe: Recipe | None = None
     artifact: Artifact | None = None
     error: EdgekitError | None = None
+    variant: str = ""  # what tells it from others of its target and scheme, in words
 
     @property
     def folder_name(self) -> str:
-        """Its artifact's: by the exact scheme, so that two schemes never share one."""
+        """Its artifact's: by the exact scheme and the variant, so that no two share one."""
         assert self.recipe
-        return msgspec.structs.replace(self.recipe, quantize=recipes.Quantize(self.recipe.quantize.scheme)).folder_name
+        plain = msgspec.structs.replace(self.recipe, quantize=recipes.Quantize(self.recipe.quantize.scheme)).folder_name
+        return f"{plain}-{self.recipe.digest()[:8]}" if self.variant else plain
 
 
 def planned(

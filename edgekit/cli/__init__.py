@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": "predict:predict",
     "bench": "bench:bench",
     "benchmark": "benchmark:benchmark",
+    "sweep": "sweep:sweep",
     "eval": "evaluate:evaluate",
     "gate": "gate:gate",
     "history": "history:history",

@@ -116,8 +116,8 @@ def new(
 
     \b
     Examples:
-      edgekit android new ../birds build/birds-tflite-int8 --name Birds --package org.example.birds
-      edgekit android new ../birds --name Birds --package org.example.birds --icon bird.png
+      edgekit android new app build/a-tflite-int8 --name Birds --package org.birds
+      edgekit android new birds --name Birds --package org.birds --icon bird.png
     """
     from edgekit.android.starting import new as begin
 

@@ -42,7 +42,9 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 
 @click.command(short_help="Time files against each other.")
 @click.argument("artifacts", nargs=-1, required=True, metavar="ARTIFACT|FILE...")
-@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help="litert, onnxruntime, openvino; repeatable.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help="litert, onnxruntime or openvino; may be repeated."
+)
 @click.option(
     "--threads",
     type=Numbers(),
@@ -52,26 +54,47 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     help="Threads that the runtime may use.",
 )
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
-@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Timed inferences of each.")
-@click.option("--launches", type=click.IntRange(1), default=5, show_default=True, help="Fresh processes of each.")
 @click.option(
-    "--warmup", type=click.IntRange(0), default=5, show_default=True, help="Uncounted inferences in each process."
+    "--runs", type=click.IntRange(1), metavar="N", default=100, show_default=True, help="Timed inferences of each."
 )
-@click.option("--budget", type=click.FloatRange(min=0), default=120, show_default=True, help="Seconds to stop after.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=1), default=300, show_default=True, help="Seconds that mean a hang."
+    "--launches", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Fresh processes of each."
+)
+@click.option(
+    "--warmup",
+    type=click.IntRange(0),
+    metavar="N",
+    default=5,
+    show_default=True,
+    help="Uncounted inferences in each process.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=120,
+    show_default=True,
+    help="Stop after so many seconds.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    default=300,
+    show_default=True,
+    help="Seconds to wait for an answer; then it counts as a hang.",
 )
 @on_option
 @click.option("--count", is_flag=True, help="Count instructions too, as --on x86 does; emulated devices always do.")
 @click.option(
     "--benchmark-binary",
     metavar="FILE",
-    help="TFLite's benchmark_model for the phone of --on adb: it tells means, and no answers.",
+    help="--on adb: time with this benchmark_model of TFLite's. It tells mean times, and no answers.",
 )
-@click.option("--reference", is_flag=True, help="Time a fixed computation too: edgekit history compares days by it.")
+@click.option("--reference", is_flag=True, help="Time a fixed computation too, by which edgekit history compares days.")
 @click.option("--profile", is_flag=True, help="Time by operator, where the runtime tells.")
 @click.option("-o", "--output", default=DEFAULT_RUNS, show_default=True, metavar="FILE", help="Append the runs to it.")
-@click.option("--no-save", is_flag=True, help="Append them nowhere.")
+@click.option("--no-save", is_flag=True, help="Do not keep the runs.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values on stdout instead of the table.")
 @interpreter_option
 @common

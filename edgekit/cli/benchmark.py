@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Every target and scheme in one table.")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL|RUN|ARTIFACT...")
-@click.option("--data", metavar="DIR", help="Images that say how often each file is right, as edgekit eval takes them.")
+@click.option(
+    "--data", metavar="DIR", help="Images with labels, as edgekit eval takes them: how often is each file right?"
+)
 @click.option("--split", type=click.Choice(["test", "val", "train"]), help="Which part of the data.")
 @click.option("--data-labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many images.")
@@ -28,24 +30,29 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     metavar="POINTS",
-    help="How much less right than the best the quickest file may be.",
+    help="Name the quickest file within so many points of the most accurate.",
 )
 @click.option("--weights", metavar="W", help="As edgekit export takes them.  [default: auto]")
 @click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
 @click.option("--samples", type=click.IntRange(1), metavar="N", help="How many pictures calibrate.  [default: 128]")
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @preprocessing
-@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Timed inferences of each.")
-@click.option("--launches", type=click.IntRange(1), default=5, show_default=True, help="Fresh processes of each.")
+@click.option(
+    "--runs", type=click.IntRange(1), metavar="N", default=100, show_default=True, help="Timed inferences of each."
+)
+@click.option(
+    "--launches", type=click.IntRange(1), metavar="N", default=5, show_default=True, help="Fresh processes of each."
+)
 @click.option("-o", "--output", metavar="DIR", help="Where everything goes.  [default: build/MODEL-benchmark]")
-@click.option("--retry", is_flag=True, help="What failed before is tried once more.")
-@click.option("--fresh", is_flag=True, help="Everything is made anew.")
+@click.option("--retry", is_flag=True, help="Try once more what failed before.")
+@click.option("--fresh", is_flag=True, help="Make everything anew.")
 @common
 def benchmark(talk: Talk, models: tuple[str, ...], data: str | None, output: str | None, **said: Any) -> int:
-    """Make a model for every target in every scheme, prove, time and evaluate the files, and show them in one table.
+    """Export a model for every target in every scheme; prove, time and evaluate the files; show them in one table.
 
-    The best for each wish stands below it, and in a report. A second run makes nothing; a stopped one goes on. Artifacts
-    are compared as they are. Of a network of your own the file that builds it is watched, not what that imports: --fresh.
+    Below it, and in a report, stands the best for each wish. Artifacts are compared as they are. A stopped run goes on,
+    and a second one makes only what has changed. (Of a py: network it sees changes of that file, not of what the file
+    imports: --fresh.)
 
     \b
     Examples:

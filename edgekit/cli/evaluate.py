@@ -8,7 +8,7 @@ import click
 from edgekit.cli.artifacts import load_or_run
 from edgekit.cli.options import mask_options, on_option, runtime_options, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, many
 
 if TYPE_CHECKING:
     from edgekit.evaluation import Evaluation
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 @click.option("--reference", metavar="ARTIFACT", help="Compare with another file of the model, picture by picture.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
 @mask_options
-@click.option("--unlabelled", is_flag=True, help="Nothing is known of the pictures: only compare.")
+@click.option("--unlabelled", is_flag=True, help="The pictures have no labels: only compare the answers.")
 @click.option(
     "--split",
     type=click.Choice(["test", "val", "train"]),
     help="Which part of the data.  [default: the first that is there]",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many pictures.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of the sample.")
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 100, min_open=True),
+    metavar="POINTS",
     default=0.5,
     show_default=True,
     help="Points of top-1, mIoU, mAP or 1-NN that may be lost against the reference.",
@@ -43,17 +44,19 @@ if TYPE_CHECKING:
 @click.option(
     "--contact-sheet",
     metavar="FILE.png",
-    help="Draw the pictures that the two name differently, or find other things on.",
+    help="Draw the pictures on which the two differ.",
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), metavar="N", default=2, show_default=True, help="Threads that decode."
+)
 @on_option
 @timeout_option
 @click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
 @click.option(
-    "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append figures to it."
+    "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the figures to it."
 )
-@click.option("--no-save", is_flag=True, help="Append them nowhere.")
-@click.option("--csv", "csv_file", metavar="FILE", help="Classes: write which is taken for which, all of them.")
+@click.option("--no-save", is_flag=True, help="Do not keep the figures.")
+@click.option("--csv", "csv_file", metavar="FILE", help="Classes: write the whole confusion matrix.")
 @click.option("--fresh", is_flag=True, help="Forget the answers of an earlier run.")
 @runtime_options
 @common
@@ -79,20 +82,20 @@ def evaluate(
     interpreter: str | None,
     **how: Any,
 ) -> int:
-    """How often the exported file is right, with 95 % intervals; and, with --reference, what it loses against another.
+    """How often the exported file is right, with 95 % intervals. With --reference: what it loses against another file.
 
     Classes: top-1. Masks: mIoU. Boxes: COCO's mAP. Embeddings: whether the nearest picture is of the same class. An interrupted run goes on
     where it stopped. Without labels two files are compared by their answers alone.
 
     \b
     Examples:
-      edgekit eval build/mobilenetv2-tflite-int8 --data fashion-mnist/ --reference build/mobilenetv2-tflite-fp32
-      edgekit eval build/efficientnet_lite0-tflite-int8 --data imagenet/val --limit 5000
+      edgekit eval build/a-onnx-int8 --data photos/ --reference build/a-onnx-fp32
+      edgekit eval build/a-tflite-int8 --data imagenet/val --limit 5000
       edgekit eval runs/mine --data photos/ --split val
-      edgekit eval build/efficientnet_lite0-tflite-int8 --data photos/ --labels photos.csv --json
-      edgekit eval INT8 --data photos/ --unlabelled --reference FP32 --contact-sheet flips.png
-      edgekit eval build/unet-tflite-int8 --data camvid/ --reference build/unet-tflite-fp32 --max-drop 1
-      edgekit eval build/yolox_nano-tflite-int8 --data coco/ --reference build/yolox_nano-tflite-fp32
+      edgekit eval build/a-tflite-int8 --data photos/ --labels photos.csv --json
+      edgekit eval INT8 --data photos/ --unlabelled --reference FP32
+      edgekit eval INT8 --data camvid/ --reference FP32 --max-drop 1
+      edgekit eval INT8 --data coco/ --reference FP32 --contact-sheet boxes.png
     """
     if contact_sheet and not reference:
         raise RequestError("--contact-sheet draws what differs from a reference", hint="--reference ARTIFACT")
@@ -169,7 +172,7 @@ def _drawn(found: "Evaluation", pictures: Any, sheet: Path) -> str:
 
     if found.paired:
         drawn = sheets.draw(found.paired.flips, pictures, sheet)
-        return f"shows {drawn} of the {len(found.paired.flips)} pictures that are named differently"
+        return f"shows {drawn} of {many(len(found.paired.flips), 'pictures')} named differently"
     drawn = sheets.draw_apart(found.apart, pictures, sheet)
     if not drawn:
         return "is empty: the two find the same things on every picture"

@@ -63,7 +63,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     "targets",
     multiple=True,
     metavar="NAME",
-    help="tflite, onnx, openvino, torch; several with commas; all: every one but torch.  [default: tflite]",
+    help="tflite, onnx, openvino or torch; several with commas; all: every one but torch.  [default: tflite]",
 )
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
@@ -81,7 +81,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--golden",
     type=click.Choice(["public", "own"]),
-    help="Pictures that travel with the file to prove copies; own: four of yours.  [default: public]",
+    help="Pictures that go with the file, to verify copies; own: four of yours.  [default: public]",
 )
 @click.option("--samples", type=int, metavar="N", help="How many pictures calibrate.  [default: 128]")
 @click.option(
@@ -90,7 +90,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--fold/--no-fold",
     default=None,
-    help="Take pixels and normalise inside, or take normalised floats.  [default: fold; no-fold for onnx]",
+    help="The file takes pixels and normalises them, or takes normalised floats.  [default: fold; no-fold for onnx]",
 )
 @click.option(
     "--task",
@@ -100,7 +100,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--layout",
     type=click.Choice(["mediapipe", "model-api", "ultralytics"]),
-    help="Detectors: answer as other tools' readers want it.",
+    help="Detectors: outputs as this tool reads them.",
 )
 @click.option("--tokens", flag_value=True, default=None, type=bool, help="Embeddings: answer the patches' vectors too.")
 @click.option("--l2", flag_value=True, default=None, type=bool, help="Embeddings: vectors of length 1.")
@@ -108,16 +108,21 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--scores",
     type=click.Choice(["auto", "logits", "probabilities", "log-probabilities"]),
-    help="What the network answers.  [default: auto, from its operators and its answers]",
+    help="What the network's scores are.  [default: auto, from its operators and its answers]",
 )
 @click.option(
     "--multi-label",
     flag_value=True,
     default=None,
     type=bool,
-    help="Classes do not exclude each other; also of one score.",
+    help="An image can have several labels, or none; also for one score.",
 )
-@click.option("--threshold", type=float, metavar="P", help="Probability from which such a label holds.  [default: 0.5]")
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="P",
+    help="--multi-label: a label holds from this probability on.  [default: 0.5]",
+)
 @click.option(
     "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once."
 )
@@ -128,7 +133,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--int8-for",
     type=click.Choice(["any", "vnni"]),
-    help="onnx, openvino: CPUs that int8 is right on; vnni: x86 with VNNI and ARM, finer weights.  [default: any]",
+    help="onnx, openvino: CPUs on which int8 answers rightly; vnni: finer weights, but only x86 with VNNI, and ARM.  [default: any]",
 )
 @preprocessing
 @click.option(
@@ -153,12 +158,12 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--strict",
     is_flag=True,
-    help="Exit code 1 where the scheme is known to gain nothing over fp32, a limit is missed, or nothing judged the file.",
+    help="Exit code 1 where the scheme is known to gain nothing, a limit is missed, or no proof could judge the file.",
 )
 @click.option(
     "--for-cpu",
     type=click.Choice(["arm-dotprod", "arm", "x86-vnni", "x86"]),
-    help="The CPU class that gains are told for.  [default: this machine's]",
+    help="CPU class: what int8 is known to gain there is said.  [default: this machine's]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--print-recipe", is_flag=True, help="Print the recipe file that the flags equal, and stop.")
@@ -178,7 +183,7 @@ def export(
     print_recipe: bool,
     **flags: Any,
 ) -> int:
-    """Turn MODEL into a file for a device, and prove that it answers alike.
+    """Turn MODEL into a file for a device, and prove that the file answers like it.
 
     MODEL is a name from `edgekit list models`, timm:NAME, smp:NET/ENCODER, py:module:function, py:file.py:function,
     a folder of `edgekit train`, or a recipe: a file (.toml), or a name from `edgekit list recipes`.
@@ -191,7 +196,7 @@ def export(
       edgekit export timm:resnet18 --fp16 --dry-run
       edgekit export timm:vit_small_patch14_dinov2 --int8
       edgekit export py:nets:unet --task segmentation --labels roads.txt --int8
-      edgekit export py:shop.nets:build --weights best.safetensors --input-size 192 --labels names.txt
+      edgekit export py:shop.nets:build --weights best.pth --labels names.txt
       edgekit export mobilenetv2-tflite-int8
     """
     from edgekit import registry
@@ -199,7 +204,7 @@ def export(
 
     scheme = one_scheme(int8, fp16, scheme)
     names = registry.targets_named(targets) or (None,)
-    recipes = [_recipe(model, target, scheme, recipe_file, flags) for target in names]
+    recipes = [recipe_of(model, target, scheme, recipe_file, flags) for target in names]
     if output is not None and len(recipes) > 1:
         raise RecipeError("one -o for several targets", hint="export one target at a time, or leave -o out")
     if output is not None and not (output and Path(output).absolute().name):
@@ -210,6 +215,7 @@ def export(
     out = Path(output) if output else None
     from edgekit.verbs.exporting import glance
 
+    talk.loading()
     lacking = registry.lacking([r.target for r in recipes]) if "all" in ",".join(targets).split(",") else {}
     for target, missing in lacking.items():
         talk.warn(f"{target}: {missing}")
@@ -303,7 +309,9 @@ def _print_recipes(talk: Talk, recipes: list[Any]) -> None:
         talk.result(dump(recipes[0]).rstrip("\n"), None, verbatim=True)
 
 
-def _recipe(model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]) -> Any:
+def recipe_of(
+    model: str, target: str | None, scheme: str | None, recipe_file: str | None, flags: dict[str, Any]
+) -> Any:
     """The recipe that the arguments equal."""
     import msgspec
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     "--max-slowdown", type=float, metavar="PERCENT", help="CPU time that an inference may cost more.  [default: 5]"
 )
 @click.option(
-    "--detect", flag_value=True, default=None, type=bool, help="Fail at that slowdown, not only surely above it."
+    "--detect",
+    flag_value=True,
+    default=None,
+    type=bool,
+    help="Fail a slowdown of that size, not only one that is surely larger.",
 )
 @click.option(
     "--max-drop",
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--allow-contract", flag_value=True, default=None, type=bool,
-    help="Let inputs, outputs, classes, scores and preprocessing be others.",
+    help="Let inputs, outputs, classes, scores and preprocessing differ.",
 )  # fmt: skip
 @click.option("--budget", type=float, metavar="SECONDS", help="Seconds for the latency test.  [default: 60]")
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
@@ -41,8 +45,17 @@ if TYPE_CHECKING:
 @mask_options
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
 @on_option
-@click.option("--timeout", type=click.FloatRange(1), default=300, show_default=True, help="Seconds that mean a hang.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the order of turns.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    metavar="SECONDS",
+    default=300,
+    show_default=True,
+    help="Seconds to wait for an answer; then it counts as a hang.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of the order of turns."
+)
 @click.option("--allow-absolute", is_flag=True, help="Let times of another machine fail the candidate.")
 @click.option("--strict", is_flag=True, help="Exit 5 where a check is inconclusive or could not be made.")
 @click.option("--update", is_flag=True, help="Make the candidate the baseline, and say what changes.")
@@ -81,17 +94,17 @@ def gate(
     interpreter: str | None,
     **limits: Any,
 ) -> int:
-    """Exit 1 where CANDIDATE is slower, larger or worse than its baseline, or does not fit in its place: takes another
-    input, answers other classes.
+    """Exit 1 where CANDIDATE is slower, larger or worse than its baseline, or cannot take its place: another input, other
+    classes.
 
-    Both run side by side in fresh processes, and their CPU times are compared until the test decides; numbers of an
-    earlier day are compared only as far as the machine is the same, and the method is said.
+    Both run side by side in fresh processes until the test of their CPU times decides. Numbers of an earlier day are
+    compared only where the machine is the same. The verdict names its method.
 
     \b
     Examples:
-      edgekit gate build/mobilenetv2-tflite-int8 --baseline git:origin/main:models/mobilenetv2-tflite-int8
+      edgekit gate build/a-tflite-int8 --baseline git:origin/main:models/a
       edgekit gate new.onnx --baseline old.onnx --max-slowdown 3 --detect
-      edgekit gate INT8 --baseline OLD --data photos/ --max-drop 1 --markdown "$GITHUB_STEP_SUMMARY"
+      edgekit gate NEW --baseline OLD --markdown "$GITHUB_STEP_SUMMARY"
       edgekit gate INT8 --baseline benchmarks/baselines/int8.json --update
     """
     if (source or no_times) and not (update and baseline.endswith(".json")):

@@ -35,7 +35,7 @@ def push(talk: Talk, artifact: str, repository: str, private: bool, revision: st
     \b
     Examples:
       edgekit hub push build/mobilenetv2-tflite-int8 anna/mobilenetv2-tflite-int8
-      edgekit hub push build/mobilenetv2-tflite-int8 anna/mobilenetv2 --revision tflite --runs build/runs.jsonl
+      edgekit hub push build/mine-tflite-int8 anna/mine --runs build/runs.jsonl
     """
     from edgekit.cli.bundle import accuracy
     from edgekit.hub import push as publish

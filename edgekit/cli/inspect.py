@@ -1,4 +1,4 @@
-"""edgekit inspect: what is inside a file, and where two files of one model part."""
+"""edgekit inspect: what is inside a file, and where two files of one model diverge."""
 
 import math
 from pathlib import Path
@@ -20,21 +20,36 @@ if TYPE_CHECKING:
 BELOW = 8.0  # dB: the layers of int8 files that answer well lie above it, those of files that do not below
 HEAVIEST = 10
 LISTED = 30  # layers of a comparison that are shown without -v
+INTEGERS = ("int8", "int8-static", "int8-dynamic", "int8-weight-only")
 UNMATCHED = 5  # layers without a partner that are named without -v
 
 
 @click.command(short_help="Operators, precision and size of a file.")
-@click.argument("files", nargs=-1, required=True, metavar="ARTIFACT|FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="ARTIFACT|FILE|MODEL...")
 @click.option("--layers", is_flag=True, help=f"The {HEAVIEST} layers with the most weights.")
-@click.option("--kernels", is_flag=True, help="Open it in its runtime: what that makes of the operators on this CPU.")
+@click.option("--kernels", is_flag=True, help="Open it in its runtime: which kernels it runs on this CPU.")
 @click.option(
     "--delegate",
     type=click.Choice(["gpu", "xnnpack"]),
-    help="The operators of a .tflite that it would leave to the CPU's own kernels.",
+    help="Operators of a .tflite that this delegate would leave to the CPU.",
 )
-@click.option("--compare", is_flag=True, help="Two files of one model, layer by layer: where do they first part?")
-@click.option("--below", type=float, metavar="DB", help=f"--compare: where layers part.  [default: {BELOW:g}]")
-@click.option("--data", metavar="DIR", help="Pictures for --compare.  [default: the artifact's golden pictures]")
+@click.option("--compare", is_flag=True, help="Two files of one model, layer by layer: where do they diverge?")
+@click.option(
+    "--below", type=float, metavar="DB", help=f"--compare: layers with a lower SQNR diverge.  [default: {BELOW:g}]"
+)
+@click.option(
+    "--data",
+    metavar="DIR",
+    help="Pictures for --compare and --sensitivity.  [default: the golden ones; those that export takes]",
+)
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="Which layers of a model or a run int8 costs most, against what it saves: who should stay in float.",
+)
+@click.option("--target", metavar="NAME", help="--sensitivity: tflite, onnx or openvino.  [default: tflite]")
+@click.option("--scheme", type=click.Choice(INTEGERS), help="--sensitivity: which int8.  [default: the best known]")
+@click.option("--weights", metavar="W", help="--sensitivity: as edgekit export takes them.  [default: auto]")
 @common
 def inspect(
     talk: Talk,
@@ -45,18 +60,35 @@ def inspect(
     compare: bool,
     below: float | None,
     data: str | None,
+    sensitivity: bool,
+    **model: str | None,
 ) -> int:
-    """What is inside: inputs, outputs, operators by type and precision, sizes, proof. ARTIFACT or a .tflite, .onnx or
-    OpenVINO .xml file. Also: what stays float, and which int8 weights can overflow on x86 without VNNI (.onnx, .xml).
-    With --compare, two of them, for any targets: how far the answers of each layer lie apart in the real runtimes.
+    """What is inside an artifact, or a .tflite, .onnx or .xml file: inputs, outputs, operators, precision, sizes, proof.
+
+    Also what stays float, and which int8 weights can overflow on x86 without VNNI (.onnx, .xml). --compare takes two
+    files of one model, for any targets, and says how far the answers of each layer diverge in the real runtimes. --sensitivity
+    takes a model or a run, and says what int8 would cost in each layer, before there is a file.
 
     \b
     Examples:
       edgekit inspect build/mobilenetv2-tflite-int8
       edgekit inspect somebody_elses.onnx --layers --kernels
       edgekit inspect build/mobilenetv2-tflite-int8 --delegate gpu
-      edgekit inspect --compare build/mobilenetv2-onnx-fp32 build/mobilenetv2-tflite-int8
+      edgekit inspect --compare build/a-onnx-fp32 build/a-tflite-int8
+      edgekit inspect --sensitivity runs/mine --target openvino --data photos/
     """
+    if sensitivity:
+        if len(files) != 1:
+            raise RequestError(
+                f"--sensitivity takes one model, not {len(files)}", hint="edgekit inspect --sensitivity runs/mine"
+            )
+        if layers or kernels or delegate or compare or below is not None:
+            raise RequestError("--sensitivity is about a model, the other flags about files", hint="leave them out")
+        return _sensitivity(talk, files[0], data, **model)
+    if said := [f"--{name}" for name, value in model.items() if value is not None]:
+        raise RequestError(
+            f"{' and '.join(said)} of a model: for --sensitivity", hint="edgekit inspect --sensitivity MODEL"
+        )
     if compare:
         if len(files) != 2:
             raise RequestError(f"--compare takes two files, not {len(files)}", hint="the one to trust first")
@@ -68,6 +100,20 @@ def inspect(
     if len(files) > 1:
         raise RequestError(f"one file at a time, not {len(files)}", hint="--compare puts two side by side")
     return _inspect(talk, files[0], layers, kernels, delegate)
+
+
+def _sensitivity(
+    talk: Talk, model: str, data: str | None, target: str | None, scheme: str | None, weights: str | None
+) -> int:
+    from edgekit.cli.sensitivity import show
+
+    folder = Path(model)
+    if (folder / "manifest.json").is_file() or (folder.is_file() and folder.suffix != ".toml"):
+        raise RequestError(
+            f"{model} is a file already, and --sensitivity is about the model that files are made of",
+            hint="its name, a run, or a recipe; --compare tells files apart",
+        )
+    return show(talk, model, target, scheme or "int8", {"calibration": data, "weights": weights})
 
 
 def _compare(talk: Talk, first: str, second: str, below: float, data: str | None) -> int:
@@ -91,7 +137,7 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
     rows, shown = _layers(found), _telling(found, len(found.layers) if talk.verbose else LISTED)
     echo(table([rows[i] for i in shown], header=("SQNR", "layer of A", "layer of B", "")))
     if len(shown) < len(rows):
-        echo(f"of {len(rows)} layers those that part most, and the answers; -v lists all")
+        echo(f"of {len(rows)} layers those that diverge most, and the answers; -v lists all")
     echo(f"on {found.fed}; each channel up to a factor, which int8 files may have moved to the next layer")
     for name in found.unmatched[: None if talk.verbose else UNMATCHED]:
         echo(f"no partner: {name}")

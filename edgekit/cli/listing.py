@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.cli import predictions
 from edgekit.cli.output import Talk, echo
 from edgekit.cli.predictions import counted, each, held_labels, named, shown_score, threshold_of, value_range
-from edgekit.errors import DataError
+from edgekit.errors import DataError, many
 from edgekit.places import check_place, output_errors, replacing
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Telling:
         lost = f", {len(self.skipped)} cannot be read" if self.skipped else ""
         places = [*self.writing.said(), *([self.csv_file] if self.csv_file else [])]
         written = f"; written to {', '.join(places)}" if places else ""
-        return f"{self.answered:,} of {self.answered + len(self.skipped):,} {self.unit} answered{lost}{written}"
+        return f"{self.answered:,} of {many(self.answered + len(self.skipped), self.unit)} answered{lost}{written}"
 
 
 def _of(image: "Path | Frame") -> dict[str, Any]:

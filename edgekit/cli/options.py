@@ -18,6 +18,7 @@ def runtime_options(function: Any) -> Any:
     threads = click.option(
         "--threads",
         type=click.IntRange(1, 1024),
+        metavar="N",
         default=1,
         show_default=True,
         help="Threads that the runtime may use.",
@@ -63,7 +64,7 @@ def on_option(function: Any) -> Any:
         default="local",
         show_default=True,
         metavar="DEVICE",
-        help="Where to run: local, arm64, x86, adb (a phone; not tried on a real one), ...",
+        help="Where to run: local, arm64, x86 (emulated), adb (a phone; not tried on a real one).",
     )(function)
 
 
@@ -71,7 +72,8 @@ def timeout_option(function: Any) -> Any:
     return click.option(
         "--timeout",
         type=click.FloatRange(1),
+        metavar="SECONDS",
         default=60,
         show_default=True,
-        help="Seconds without an answer that mean a hang.",
+        help="Seconds to wait for an answer; then it counts as a hang.",
     )(function)

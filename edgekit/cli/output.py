@@ -128,6 +128,11 @@ class Talk:
         self.work = Work(lambda line: echo(line, err=True))
         self.say = Steps(self.work, quiet=self.quiet)
 
+    def loading(self) -> None:
+        """Seconds pass until torch is imported."""
+        if not self.quiet and os.environ.get("RANK", "0") == "0":
+            self.work.waiting("loading torch")
+
     def detail(self, line: str) -> None:
         if self.verbose and not self.quiet:
             self.work.line(harmless(f"  {line}"))

@@ -17,7 +17,11 @@ from edgekit.errors import RequestError
 @click.argument("artifact")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR...")
 @click.option(
-    "-k", "--top", type=click.IntRange(1), help="How many answers to show.  [default: 5; of several pictures 1]"
+    "-k",
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many answers to show.  [default: 5; of several pictures 1]",
 )
 @click.option("--gallery", metavar="DIR", help="Embeddings: show the most similar pictures of this folder.")
 @click.option("--draw", metavar="PNG", help="Masks, boxes: the picture with them; of several pictures, a folder.")
@@ -35,9 +39,11 @@ from edgekit.errors import RequestError
     "--frame-rate",
     type=click.FloatRange(0, min_open=True),
     metavar="R",
-    help="Videos: how many of their frames a second are answered.  [default: 1]",
+    help="Videos: frames a second that are answered.  [default: 1]",
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads that decode.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), metavar="N", default=2, show_default=True, help="Threads that decode."
+)
 @on_option
 @runtime_options
 @timeout_option
@@ -73,9 +79,9 @@ def predict(
       edgekit predict build/efficientnet_lite0-tflite-int8 *.jpg -k 1 --json
       find photos -newer last | edgekit predict build/mobilenetv2-tflite-int8 -
       edgekit predict build/unet_micro-tflite-int8 photo.jpg --draw drawn.png
-      edgekit predict build/yolox_nano-tflite-int8 street.jpg --draw out.png --threshold 0.5
+      edgekit predict build/yolox_nano-tflite-int8 a.jpg --draw drawn.png
       edgekit predict build/vit_small-tflite-int8 photo.jpg --gallery photos/
-      edgekit predict build/yolox_nano-tflite-int8 drive.mp4 --frame-rate 5 --csv boxes.csv
+      edgekit predict build/yolox_nano-tflite-int8 a.mp4 --frame-rate 5 --csv -
       edgekit predict build/tsm-tflite-int8 clip.mp4 --json
     """
     from edgekit import prediction, registry

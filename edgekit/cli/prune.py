@@ -33,11 +33,17 @@ FILE = ("target", "int8", "scheme", "on")  # what only --keep-latency has a use 
     "--on", metavar="DEVICE", help="--keep-latency: where; arm64:cortex-a76 counts instructions.  [default: local]"
 )
 @click.option(
-    "--steps", type=click.IntRange(1, 20), default=1, show_default=True, help="How often to cut and fine-tune."
+    "--steps",
+    type=click.IntRange(1, 20),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="How often to cut and fine-tune.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(0),
+    metavar="N",
     default=EPOCHS,
     show_default=True,
     help="Epochs of each fine-tuning; 0: none at all.",
@@ -69,9 +75,9 @@ def prune(
 
     \b
     Examples:
-      edgekit prune runs/student --data my_photos/ --keep-latency 0.65 --target tflite --int8 -o runs/small
-      edgekit prune runs/vit --data my_photos/ --keep-macs 0.6 --steps 3 --epochs 2 --distill -o runs/small
-      edgekit prune runs/student --data my_photos/ --keep-latency 0.5 --on arm64:cortex-a76 --int8 -o runs/small
+      edgekit prune runs/a --data photos/ --keep-latency 0.65 --int8 -o runs/small
+      edgekit prune runs/vit --data photos/ --keep-macs 0.6 --distill -o runs/c
+      edgekit prune runs/a --data photos/ --keep-latency 0.5 --on arm64 -o runs/d
     """
     from edgekit.verbs.learning import check_places, check_teaching, goal_of
 
@@ -81,6 +87,7 @@ def prune(
     if not distill:
         check_teaching(flags)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in train
+    talk.loading()
     import msgspec
 
     from edgekit.pruning import Goal

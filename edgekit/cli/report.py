@@ -29,7 +29,7 @@ def report(talk: Talk, files: tuple[str, ...], output: str, title: str) -> int:
     \b
     Examples:
       edgekit report
-      edgekit report build/runs.jsonl laptop.jsonl -o build/report.html --title "MobileNetV2 in October"
+      edgekit report build/runs.jsonl laptop.jsonl -o page.html --title "October"
       edgekit report -o - >> "$GITHUB_STEP_SUMMARY"
     """
     from edgekit import runs

@@ -28,6 +28,7 @@ def reproduce(talk: Talk, artifact: str, model: str | None, weights: str | None,
       edgekit reproduce build/shoes-tflite-int8 --model runs/shoes
       edgekit reproduce build/net-onnx-int8 --calibration photos/ --json
     """
+    talk.loading()
     import msgspec
 
     from edgekit.reproduction import reproduce as again

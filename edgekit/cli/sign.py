@@ -33,7 +33,7 @@ def sign(
       openssl ec -in key.pem -pubout -out public.pem
       edgekit sign build/mobilenetv2-tflite-int8 --key key.pem
       edgekit verify build/mobilenetv2-tflite-int8 --key public.pem
-      edgekit sign build/mobilenetv2-tflite-int8 --key key.pem --certificate cert.pem
+      edgekit sign build/mine-tflite-int8 --key key.pem --certificate cert.pem
       edgekit verify build/mobilenetv2-tflite-int8 --chain ca.pem
       edgekit sign build/mobilenetv2-tflite-int8 --keyless
     """

@@ -30,6 +30,11 @@ def colourful(*, err: bool = False) -> bool:
     return columns(err=err) is not None and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def moving() -> bool:
+    """Whether stderr is a terminal on which a line can be written over, as a bar or a clock is."""
+    return columns(err=True) is not None and os.environ.get("TERM") != "dumb"
+
+
 def fitted(text: str, width: int) -> str:
     """Sentences broken at words; what goes on is indented."""
     return "\n".join(_fitted(line, width) for line in text.split("\n"))

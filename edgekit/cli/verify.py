@@ -10,7 +10,7 @@ import click
 from edgekit.cli.artifacts import check_interpreter, load, pictures_for, warn_of_strangers
 from edgekit.cli.options import on_option, runtime_options
 from edgekit.cli.output import Talk, common, table
-from edgekit.errors import ParityError, RequestError
+from edgekit.errors import ParityError, RequestError, many
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Prove a copy of an artifact where it runs.")
 @click.argument("artifact")
-@click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; repeatable.")
+@click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; may be repeated.")
 @click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
-@click.option("--key", metavar="FILE", help="A public key in PEM: check first that its owner signed the folder.")
+@click.option("--key", metavar="FILE", help="Check first that the owner of this public key (PEM) signed the folder.")
 @click.option(
-    "--chain", multiple=True, metavar="FILE", help="The same for a certificate: its authorities' in PEM; repeatable."
+    "--chain",
+    multiple=True,
+    metavar="FILE",
+    help="The same for a certificate: those of its authorities (PEM); may be repeated.",
 )
 @click.option("--identity", metavar="NAME", help="The same for an account that signed by Sigstore: name@example.com.")
-@click.option("--issuer", metavar="URL", help="Who vouches for the account: https://accounts.example.com.")
+@click.option("--issuer", metavar="URL", help="Who vouches for the account, such as https://accounts.example.com.")
 @click.option("--signature", metavar="FILE", help="Where the signature is.  [default: model.sig in the folder]")
 @on_option
 @runtime_options
@@ -46,7 +49,7 @@ def verify(
     interpreter: str | None,
 ) -> int:
     """Prove a copy of an artifact where it runs: checksums, preprocessing to the last bit, answers. Needs no torch.
-    With --against: how far the answers of several files of one model, for any targets, lie apart.
+    With --against: how far the answers of several files of one model diverge, for any targets.
 
     \b
     Examples:
@@ -54,7 +57,7 @@ def verify(
       edgekit verify build/mobilenetv2-tflite-int8 --interpreter tflite-runtime
       edgekit verify build/mobilenetv2-tflite-int8 --on arm64:cortex-a76
       edgekit verify build/mobilenetv2-tflite-int8 --key public.pem
-      edgekit verify build/mobilenetv2-tflite-int8 --against build/mobilenetv2-onnx-int8 --data photos/
+      edgekit verify build/a-onnx-int8 --against build/a-onnx-fp32 --data photos/
     """
     if data and not against:
         raise RequestError("--data is for --against", hint="--against ARTIFACT")
@@ -145,7 +148,7 @@ def _compare(
     named = (measure.name for measure in matches[0].measures)
     shown = table(rows, header=("file", "against", *named, "max |d|", "SQNR"))
     ran = sorted({name for m in matches for name in m.ran})
-    talk.result(f"{shown}\non {len(pixels)} pictures, in {', '.join(ran)}", [_match(m) for m in matches])
+    talk.result(f"{shown}\non {many(len(pixels), 'pictures')}, in {', '.join(ran)}", [_match(m) for m in matches])
     return 0
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from edgekit.cli import terminal
+from edgekit.errors import many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +31,7 @@ class Work:
 
     def step(self, line: str) -> None:
         """What begins now; what was at work is done. A line that is no `-ing` is a fact, which takes no time."""
-        if self._counts or terminal.columns(err=True) is None:
+        if self._counts or not terminal.moving():
             self.line(line)
         elif line.split()[0].rstrip(":").endswith("ing"):
             self.end()
@@ -39,6 +40,12 @@ class Work:
         else:
             self.line(line)
             self._show("working", None)
+
+    def waiting(self, what: str) -> None:
+        """Before anything can be said, as while torch is imported: a clock on a terminal, and no line that stays."""
+        if terminal.moving():
+            self.end()
+            self._show(what, None)
 
     def line(self, line: str) -> None:
         """One that is no step; above the bar, where there is one."""
@@ -70,8 +77,8 @@ class Work:
     def counted(self, total: int, what: str, unit: str) -> Iterator[Callable[[], None]]:
         """A bar; yields the function that moves it on."""
         self.end()
-        if terminal.columns(err=True) is None:
-            self.write(f"  {what} ({total:,} {unit.removesuffix('s') if total == 1 else unit})")
+        if not terminal.moving():
+            self.write(f"  {what} ({many(total, unit)})")
             yield lambda: None
             return
         self._counts = True

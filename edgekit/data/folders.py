@@ -10,7 +10,7 @@ from edgekit.data.classes import few
 from edgekit.data.dataset import Content, Opener, Source
 from edgekit.data.files import picture_files, titled, unread
 from edgekit.data.tables import read_table
-from edgekit.errors import DataError
+from edgekit.errors import DataError, many
 from edgekit.harmless import harmless
 from edgekit.preprocess import decode_picture
 
@@ -38,7 +38,7 @@ def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source
         notes += (
             f"{len(empty)} class folder{'s hold' if len(empty) > 1 else ' holds'} no picture: {few(sorted(empty))}",
         )
-    return of_files(f"{of} ({len(set(names))} class folders)", folder, classified, names, notes)
+    return of_files(f"{of} ({many(len(set(names)), 'class folders')})", folder, classified, names, notes)
 
 
 def with_table(folder: Path, table: Path) -> Source:

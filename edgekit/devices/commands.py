@@ -41,16 +41,7 @@ def run(command: Sequence[str], folder: Path, timeout: float | None = None, *, k
     keep     a file descriptor that it holds open as long as it lives: a lock
     """
     begin, late = time.monotonic(), threading.Event()
-    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=() if keep is None else (keep,),
-            start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),
-        )
+    process = start(command, folder, keep=keep)
 
     def stop() -> None:
         late.set()
@@ -74,6 +65,20 @@ def run(command: Sequence[str], folder: Path, timeout: float | None = None, *, k
         wall_s=time.monotonic() - begin,
         peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     )
+
+
+def start(command: Sequence[str], folder: Path, *, keep: int | None = None) -> subprocess.Popen[bytes]:
+    """Begin a command, as `run` does, in a group of processes of its own. On Linux it is killed when this thread ends."""
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=() if keep is None else (keep,),
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),
+        )
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.data import Picture
 from edgekit.data.decoding import Seen
+from edgekit.errors import many
 from edgekit.evaluation.answers import Key
 from edgekit.evaluation.counting import Counting, Found, tenths
 from edgekit.evaluation.results import Alike, Change, Part, Result
@@ -71,7 +72,7 @@ class Vectors(Counting[Kept]):
         results = tuple(self._result(i, each, truth[asked]) for i, each in enumerate(right))
         change = self._change(kept, vectors, [each[0] for each in right]) if len(vectors) > 1 else None
         alone = int((~asked).sum())
-        notes = (f"{alone} pictures are the only one of their class and are not asked about",) if alone else ()
+        notes = (f"not asked about, as the only one of its class: {many(alone, 'pictures')}",) if alone else ()
         return Found(results, change, notes)
 
     def _result(self, which: int, right: Sequence[NDArray[np.bool_]], truth: NDArray[np.intp]) -> Result:

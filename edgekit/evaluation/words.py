@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from edgekit.data.classes import brief
+from edgekit.errors import many
 from edgekit.evaluation.accuracy import Flip, Paired, drop_verdict
 from edgekit.evaluation.results import Alike, Change, Result, what_decides
 from edgekit.evaluation.run import Evaluation
@@ -91,7 +92,7 @@ def paired(p: Paired, *, verbose: bool = False) -> list[tuple[str, str]]:
         drop = f"{points(p.drop.estimate)} points [{points(p.drop.low)}, {points(p.drop.high)}]"
         rows.append(("top-1 lost", f"{drop}; lost {p.lost}, won {p.won}, mid-p {p.midp:.2g}"))
     more = "" if verbose or not p.flips else " (-v lists them, --contact-sheet FILE.png draws them)"
-    rows.append(("same top-1", f"{percent(p.agreement)}; {len(p.flips)} pictures are named differently{more}"))
+    rows.append(("same top-1", f"{percent(p.agreement)}; {many(len(p.flips), 'pictures')} named differently{more}"))
     sure = p.confident_agreement
     rows.append(("where sure", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
     p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (p.sqnr_db_p10, p.sqnr_db_p50))

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -49,17 +49,15 @@ def make(
 ) -> Made:
     """Prepare, convert, quantize. log: is left behind where torch.onnx fails. Raises ExportError, RecipeError."""
     dtype = getattr(torch, recipe.input_type)
-    # weight-only layers compute in float, or in pairs that cannot overflow
-    pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
     inputs = placement == "layers' inputs"
-    by_channel = inputs and model.family in UNEVEN
+    pair_safe, floats_between, by_channel = ways(model, recipe, placement)
     prepared = prepare(
         model,
         recipe,
         calibration,
         say,
         pair_safe=pair_safe,
-        floats_between=_floats_between(model, recipe.quantize.scheme, placement),
+        floats_between=floats_between,
         by_channel=by_channel,
         keeps_float=inputs and recipe.quantize.scheme == "int8-static" and isinstance(model.task, Detection),
     )
@@ -101,6 +99,22 @@ def make(
                 floats=[weight for name in prepared.floats for weight in _weights(module, name)],
             )
     return Made(graph, given, notes)
+
+
+class Ways(NamedTuple):
+    """As `prepare` has them."""
+
+    pair_safe: bool = False
+    floats_between: bool = False
+    by_channel: bool = False
+
+
+def ways(model: LoadedModel, recipe: Recipe, placement: onnx_quantize.Placement) -> Ways:
+    """How a network is prepared for its graph."""
+    # weight-only layers compute in float, or in pairs that cannot overflow
+    pair_safe = recipe.quantize.int8_for == "any" and recipe.quantize.scheme != "int8-weight-only"
+    by_channel = placement == "layers' inputs" and model.family in UNEVEN
+    return Ways(pair_safe, _floats_between(model, recipe.quantize.scheme, placement), by_channel)
 
 
 def _floats_between(model: LoadedModel, scheme: str, placement: onnx_quantize.Placement) -> bool:

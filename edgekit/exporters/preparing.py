@@ -71,31 +71,16 @@ def prepare(
     pictures = first(calibration, model.preprocess, crowded=isinstance(model.task, Detection))
     folded = fold_batch_norm(model.module, pictures) if prepares else None
     if folded is None:
-        floats, notes = _in_float(model.module, pictures) if keeps_float else ((), ())
+        floats, notes = in_float(model.module, pictures) if keeps_float else ((), ())
         floats = (*_asked(model.module, recipe), *floats)
         notes = (NOT_FOLDED, *notes) if prepares else notes
         for note in notes:
             say(note)
         return Prepared(model.module, notes, floats=floats)
-    notes = ()
-    if recipe.quantize.equalize and floats_between:
-        say("spreading channels over what the calibration pictures reach")
-        even = spread(folded, pictures)
-        if even is None:
-            notes = ("channels are not spread: this network asks its layers for more than answers",)
-            say(notes[0])
-        folded = even or folded
-    elif recipe.equalizes:
-        say("equalising channels over the calibration pictures")
-        through_relu = equalize(folded, pictures)
-        folded = folded if by_channel else as_modules(folded, pictures)
-        through_silu = not by_channel and equalize_silu(folded, pictures)
-        if not (through_relu or through_silu):
-            notes = ("channels are not equalised: torch.fx cannot follow this network",)
-            say(notes[0])
+    folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
     floats = _asked(folded, recipe)
     if keeps_float:
-        found, told = _in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
+        found, told = in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
         floats = (*floats, *found)
         for note in told:
             say(note)
@@ -120,13 +105,38 @@ def prepare(
     return Prepared(folded, notes, scales, floats)
 
 
+def even(
+    folded: nn.Module, recipe: Recipe, pictures: torch.Tensor, say: Say, *, floats_between: bool, by_channel: bool
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """A network with folded BatchNorms whose channels fill their tensors' ranges, where the recipe wants that; and what could not be
+    done."""
+    if recipe.quantize.equalize and floats_between:
+        say("spreading channels over what the calibration pictures reach")
+        spread_out = spread(folded, pictures)
+        if spread_out is not None:
+            return spread_out, ()
+        note = "channels are not spread: this network asks its layers for more than answers"
+    elif recipe.equalizes:
+        say("equalising channels over the calibration pictures")
+        through_relu = equalize(folded, pictures)
+        folded = folded if by_channel else as_modules(folded, pictures)
+        through_silu = not by_channel and equalize_silu(folded, pictures)
+        if through_relu or through_silu:
+            return folded, ()
+        note = "channels are not equalised: torch.fx cannot follow this network"
+    else:
+        return folded, ()
+    say(note)
+    return folded, (note,)
+
+
 def _asked(network: nn.Module, recipe: Recipe) -> tuple[str, ...]:
     """The layers that the recipe keeps in float: on the grid of integers they would lose what float would keep."""
     named = [name for name, m in network.named_modules() if isinstance(m, Layer)]
     return tuple(name for name in named if any(finds(pattern, name) for pattern in recipe.quantize.keep_float))
 
 
-def _in_float(
+def in_float(
     network: nn.Module, pictures: torch.Tensor, loudest: Callable[[nn.Module, torch.Tensor], list[str]] | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Which layers of a detector stay in float, and what is to be said of it."""

@@ -69,6 +69,7 @@ def round_weights(
     pair_safe: bool = False,
     by_channel: bool = False,
     floats: Collection[str] = (),
+    alone: bool = False,
     share: Callable[[float], None] = lambda done: None,
 ) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
@@ -78,6 +79,7 @@ def round_weights(
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
     floats      layers that stay as they are
+    alone       each layer as if it alone were rounded: the next ones see what the float network answers
     share       is told how many of the layers are done, 0 to 1
     """
     scales: dict[str, torch.Tensor] = {}
@@ -96,8 +98,8 @@ def round_weights(
         exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
         wanted = forward(exact)
         if static:
-            alone = by_channel and not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels > 1
-            rounded = channels_as_int8(rounded, exact) if alone else as_int8(rounded, exact)
+            depthwise = not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels > 1
+            rounded = channels_as_int8(rounded, exact) if by_channel and depthwise else as_int8(rounded, exact)
         neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
         scale = _scale(layer, neighbours)
         scales[names[layer]] = scale[:, :: _rows(layer)].flatten()
@@ -115,7 +117,7 @@ def round_weights(
         error = (wanted - got).mean(over, keepdim=True).nan_to_num(0, 0, 0)
         layer.bias += error.flatten()
         share(len(scales) / len(layers))
-        return torch.cat([wanted, got + error])
+        return torch.cat([wanted, wanted if alone else got + error])
 
     once, again = run_once(folded, pictures[:2])
     layers = [layer for layer in once if names[layer] not in floats]

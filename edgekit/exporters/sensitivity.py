@@ -34,7 +34,7 @@ def last_of_boxes(network: nn.Module, pictures: torch.Tensor) -> list[str]:
         return answers[layer].clone()
 
     layers = weighted(network)
-    with _hooked(network, "register_forward_hook", cut), torch.enable_grad():
+    with hooked(network, "register_forward_hook", cut), torch.enable_grad():
         boxes = each(network(pictures[:1]))[0]
         reached = torch.autograd.grad(boxes.sum(), list(answers.values()), allow_unused=True)
     last = {layer for layer, gradient in zip(answers, reached, strict=True) if gradient is not None}
@@ -59,7 +59,7 @@ def sensitive(network: nn.Module, pictures: torch.Tensor, *, by_channel: bool) -
     read: list[tuple[Layer, torch.Tensor]] = []
 
     def see(layer: Layer, given: tuple[torch.Tensor, ...]) -> None:
-        reach[layer] = _extremes(layer, given[0], reach.get(layer), by_channel=by_channel)
+        reach[layer] = extremes(layer, given[0], reach.get(layer), by_channel=by_channel)
 
     def keep(layer: Layer, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         x = given[0].clone() if given[0].requires_grad else given[0].clone().requires_grad_()
@@ -67,13 +67,13 @@ def sensitive(network: nn.Module, pictures: torch.Tensor, *, by_channel: bool) -
         return (x, *given[1:])
 
     def count(layer: Layer, given: tuple[torch.Tensor, ...], answer: torch.Tensor) -> None:
-        work[layer] += answer.numel() * layer.weight[0].numel()
+        work[layer] += macs(layer, given[0], answer)
 
-    with _hooked(network, "register_forward_pre_hook", see):
+    with hooked(network, "register_forward_pre_hook", see):
         for picture in pictures:
             network(picture[None])
     generator = torch.Generator().manual_seed(0)
-    with _hooked(network, "register_forward_pre_hook", keep), _hooked(network, "register_forward_hook", count):
+    with hooked(network, "register_forward_pre_hook", keep), hooked(network, "register_forward_hook", count):
         for picture in pictures[:PICTURES]:
             with torch.enable_grad():
                 answers = each(network(picture[None]))
@@ -84,7 +84,7 @@ def sensitive(network: nn.Module, pictures: torch.Tensor, *, by_channel: bool) -
                 gradients = torch.autograd.grad(mixed, [x for _, x in read], allow_unused=True)
             for (layer, x), gradient in zip(read, gradients, strict=True):
                 if gradient is not None:
-                    rounded = _rounded(layer, x, reach[layer], by_channel=by_channel)
+                    rounded = as_read(layer, x, reach[layer], by_channel=by_channel)
                     noise[layer] += float(((rounded - x) * gradient).square().sum())
             read.clear()
     names = {m: name for name, m in network.named_modules()}
@@ -97,7 +97,7 @@ def sensitive(network: nn.Module, pictures: torch.Tensor, *, by_channel: bool) -
 
 
 @contextmanager
-def _hooked(network: nn.Module, register: str, hook: Callable[..., object]) -> Iterator[None]:
+def hooked(network: nn.Module, register: str, hook: Callable[..., object]) -> Iterator[None]:
     """While its layers with weights have a hook."""
     handles = [getattr(layer, register)(hook) for layer in weighted(network)]
     try:
@@ -107,16 +107,23 @@ def _hooked(network: nn.Module, register: str, hook: Callable[..., object]) -> I
             handle.remove()
 
 
+def macs(layer: Layer, given: torch.Tensor, answer: torch.Tensor) -> int:
+    """Multiply-adds that a layer took for its answer."""
+    many = given if isinstance(layer, nn.ConvTranspose2d) else answer
+    return many.numel() * layer.weight[0].numel()
+
+
 def _alone(layer: Layer, *, by_channel: bool) -> bool:
     return by_channel and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1
 
 
-def _extremes(layer: Layer, x: torch.Tensor, seen: torch.Tensor | None, *, by_channel: bool) -> torch.Tensor:
+def extremes(layer: Layer, x: torch.Tensor, seen: torch.Tensor | None, *, by_channel: bool) -> torch.Tensor:
     """Of what a layer reads, and read before: the least and the largest, [2, c, 1, 1] or [2, 1, 1, 1]."""
     over = (0, 2, 3) if _alone(layer, by_channel=by_channel) else tuple(range(x.ndim))
     ends = torch.stack([x.amin(over), x.amax(over)]).reshape(2, -1, 1, 1)
     return ends if seen is None else torch.stack([torch.minimum(ends[0], seen[0]), torch.maximum(ends[1], seen[1])])
 
 
-def _rounded(layer: Layer, x: torch.Tensor, reach: torch.Tensor, *, by_channel: bool) -> torch.Tensor:
+def as_read(layer: Layer, x: torch.Tensor, reach: torch.Tensor, *, by_channel: bool) -> torch.Tensor:
+    """On the 8-bit grid that spans `extremes`."""
     return (channels_as_int8 if _alone(layer, by_channel=by_channel) else as_int8)(x, reach)

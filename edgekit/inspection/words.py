@@ -1,5 +1,6 @@
 """What the look inside a file comes to, in sentences."""
 
+from edgekit.errors import many
 from edgekit.inspection import Inspection
 from edgekit.inspection.divergence import Divergence
 
@@ -33,7 +34,7 @@ def int8_lines(seen: Inspection) -> list[str]:
         lines.append("int8 additions cannot overflow: safe on every CPU")
     if seen.overflow:
         lines.append(
-            f"can overflow on CPUs with AVX2 and without VNNI, where answers are wrong then: {len(seen.overflow)} layers"
+            f"can overflow on CPUs with AVX2 and without VNNI, where answers are wrong then: {many(len(seen.overflow), 'layers')}"
         )
         lines += [
             f"  {o.channels} of {o.of} channels of {o.layer} (worst pair sum {o.worst}, limit 128)"

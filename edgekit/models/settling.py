@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgekit.errors import WeightsError, reason
+from edgekit.errors import WeightsError, many, reason
 
 SMALL = 0.01  # a gain that is smaller, everywhere the same, was never trained
 ADDED = ("bias", "beta", "token", "embed", "pos", "shift", "mean")  # in the names of what is added, not multiplied
@@ -30,9 +30,9 @@ def settle(module: nn.Module, pictures: torch.Tensor) -> str:
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     _take_statistics(module, norms, pictures)
     said = [
-        f"{_counted(len(gains), 'gain')} near zero set to one" if gains else "",
-        f"{_counted(len(empty), 'layer')} of zeros drawn anew" if empty else "",
-        f"the statistics of {_counted(len(norms), 'BatchNorm')} taken from {len(pictures)} {'clips' if pictures.ndim == 5 else 'pictures'}"
+        f"{many(len(gains), 'gains')} near zero set to one" if gains else "",
+        f"{many(len(empty), 'layers')} of zeros drawn anew" if empty else "",
+        f"the statistics of {many(len(norms), 'BatchNorms')} taken from {len(pictures)} {'clips' if pictures.ndim == 5 else 'pictures'}"
         if norms
         else "",
     ]
@@ -104,7 +104,3 @@ def _take_statistics(module: nn.Module, norms: list[_BatchNorm], pictures: torch
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

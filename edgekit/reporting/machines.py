@@ -231,4 +231,4 @@ def _accuracy(run: Run, evaluated: Sequence[Evaluated], cpu_class: str, data: st
 def pictures(record: Evaluated) -> str:
     learned = record.learned
     careful = f" ({learned.words} were trained on)" if learned and learned.pictures else ""
-    return f"{record.pictures:,} of {record.data}{careful}"
+    return f"{record.pictures:,} {record.data}{careful}"

@@ -50,7 +50,7 @@ class Box:
 @dataclass(frozen=True, repr=False, eq=False)
 class Of:
     """What every prediction knows: the artifact that made it, and of which picture: its file, the frame of a video, or the
-    picture itself."""
+    picture itself; of a clip in memory its first frame."""
 
     artifact: Artifact = field(kw_only=True)
     picture: Path | Frame | Image.Image = field(kw_only=True)

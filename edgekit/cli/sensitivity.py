@@ -1,0 +1,56 @@
+"""edgekit inspect --sensitivity"""
+
+from typing import TYPE_CHECKING, Any
+
+from edgekit.cli.output import Talk, echo, table
+
+if TYPE_CHECKING:
+    from edgekit.sensitivity import Sensitive, Sensitivity
+
+LISTED = 20  # layers that are shown without -v
+MUCH = 0.25  # of the multiply-adds: who keeps more in float keeps little of what int8 saves
+
+
+def show(talk: Talk, model: str, target: str | None, scheme: str, said: dict[str, Any]) -> int:
+    """said: fields of a recipe."""
+    import msgspec
+
+    from edgekit.cli.export import recipe_of
+    from edgekit.sensitivity import measure
+
+    recipe = recipe_of(model, target, scheme, None, said)
+    talk.say(f"loading {recipe.model}")
+    found = measure(recipe, talk.say)
+    if talk.json:
+        talk.result("", msgspec.to_builtins(found))
+        return 0
+    talk.work.end()
+    every = "every layer in int8" if found.int8_db is None else f"{found.int8_db:.1f} dB with every layer in int8"
+    echo(f"{found.model}, {found.scheme} for {found.target}, on {found.pictures} pictures: {every}, by PyTorch")
+    shown = found.layers if talk.verbose else found.layers[: max(LISTED, found.keep)]
+    header = ("layer", "alone", "noise", "multiply-adds", "with these in float")
+    echo(table([_row(layer) for layer in shown], header=header))
+    if len(shown) < len(found.layers):
+        echo(f"of {len(found.layers)} layers the first {len(shown)}; -v lists all")
+    for note in found.notes:
+        talk.warn(note)
+    echo(_verdict(found))
+    kept = [word for layer in found.layers[: found.keep] for word in ("--keep-float", layer.pattern)]
+    if found.kept_macs <= MUCH:
+        talk.next(["edgekit", "export", model, "--target", found.target, "--scheme", found.scheme, *kept])
+    return 0
+
+
+def _row(layer: "Sensitive") -> tuple[str, ...]:
+    return (layer.layer, _db(layer.alone_db), f"{layer.noise:.1%}", f"{layer.macs:.1%}", _db(layer.left_db))
+
+
+def _db(value: float | None) -> str:
+    return "equal" if value is None else f"{value:.1f} dB"
+
+
+def _verdict(found: "Sensitivity") -> str:
+    layers = f"{found.keep} of {len(found.layers)} layers make" if found.keep > 1 else "one layer makes"
+    noise = sum(layer.noise for layer in found.layers[: found.keep])
+    line = f"{layers} {noise:.0%} of the noise, with {found.kept_macs:.0%} of the multiply-adds"
+    return line if found.kept_macs <= MUCH else f"{line}: no few layers are to blame"
