@@ -90,8 +90,8 @@ def installed(uv: str, extra: str) -> Environment:
     place = ROOT / f".venv-newest-{extra}"
     python = place / "bin" / "python"
     for command in (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, place],
-        [uv, "pip", "install", "--quiet", "--upgrade", "--python", python, "-e", f"{ROOT}[{extra}]"],
+        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(place)],
+        [uv, "pip", "install", "--quiet", "--upgrade", "--python", str(python), "-e", f"{ROOT}[{extra}]"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
