@@ -16,7 +16,6 @@ from unittest import mock
 import timm
 import torch
 from torch import nn
-from torch.nn import functional
 from torchvision.models import video
 
 import edgekit
@@ -24,6 +23,7 @@ from edgekit import artifact, calibration, parity, pipeline
 from edgekit.artifact import Artifact
 from edgekit.devices import host
 from edgekit.errors import EdgekitError
+from edgekit.models.tsm import Tsm
 from edgekit.recipe import Quantize, Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -39,39 +39,21 @@ FRAMES, RATE = 8, 8.0
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
-class Tsm(nn.Module):
-    """A TSM (Lin et al. 2019, arXiv:1811.08383): clips [n, 3, t, h, w] through a network of pictures, in whose residual blocks an
-    eighth of the channels comes from the next frame, and an eighth from the one before."""
+class Framewise(nn.Module):
+    """Clips [n, 3, t, h, w] through a network of pictures; the mean over the frames."""
 
-    def __init__(self, net: Any, *, shifts: bool) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net, self.frames = net, FRAMES
-        for stage in net.blocks if shifts else ():
-            for block in stage:
-                if getattr(block, "has_skip", False) and hasattr(block, "conv_pwl"):
-                    block.conv_pw = nn.Sequential(Shift(FRAMES), block.conv_pw)
+        self.net = net
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        n, _, t, _, _ = x.shape
-        scores: torch.Tensor = self.net(x.transpose(1, 2).flatten(0, 1))
-        return scores.view(n, t, -1).mean(1)
-
-
-class Shift(nn.Module):
-    def __init__(self, frames: int) -> None:
-        super().__init__()
-        self.frames = frames
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        part = x.shape[1] // 8
-        clips = x.view(-1, self.frames, *x.shape[1:])
-        after = functional.pad(clips[:, 1:, :part], (0, 0, 0, 0, 0, 0, 0, 1))
-        before = functional.pad(clips[:, :-1, part : 2 * part], (0, 0, 0, 0, 0, 0, 1, 0))
-        return torch.cat([after, before, clips[:, :, 2 * part :]], 2).flatten(0, 1)
+        answers: torch.Tensor = self.net(x.transpose(1, 2).flatten(0, 1))
+        return torch.unflatten(answers, 0, (-1, FRAMES)).mean(1)
 
 
 def mobilenetv2(*, shifts: bool = True) -> nn.Module:
-    return Tsm(timm.create_model("mobilenetv2_100", num_classes=CLASSES), shifts=shifts)
+    net = timm.create_model("mobilenetv2_100", num_classes=CLASSES)
+    return Tsm(net, FRAMES) if shifts else Framewise(net)
 
 
 NETS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # made how; side, frames

@@ -34,7 +34,7 @@ SHEETS = {
     "unet_micro": "collages of Fashion-MNIST training pictures",
     "yolox_micro": "collages of Fashion-MNIST training pictures",
 }
-ADVICE = "your own pictures calibrate better: --calibration DIR"
+ADVICE = "your own {} calibrate better: --calibration DIR"
 
 # Photographs (public domain or CC0, see each package's README) that come inside packages of the extra `tflite`.
 PHOTOGRAPHS = {
@@ -85,16 +85,17 @@ class Chosen:
     unreadable: tuple[str, ...] = ()
 
 
-def few(pictures: int) -> list[str]:
+def few(pictures: int, units: str = "pictures") -> list[str]:
     """What is to be said of a set that is this small."""
-    said = "only one picture calibrates" if pictures == 1 else f"only {pictures} pictures calibrate"
+    said = f"only one {units[:-1]} calibrates" if pictures == 1 else f"only {pictures} {units} calibrate"
     return [f"{said}; {FEW} is little, 128 is usual"] if pictures < FEW else []
 
 
 class Linter:
-    """Looks at each picture as it passes and says at the end what is wrong with the set."""
+    """Looks at each picture as it passes and says at the end what is wrong with the set. units: what these are called."""
 
-    def __init__(self) -> None:
+    def __init__(self, units: str = "pictures") -> None:
+        self.units = units
         self.hashes: dict[bytes, int] = {}
         self.narrow = 0
         self.seen = 0
@@ -109,17 +110,17 @@ class Linter:
 
     def warnings(self, folders: int = 0) -> list[str]:
         """`folders`: how many class folders the whole set has."""
-        found = few(self.seen)
+        found = few(self.seen, self.units)
         duplicates = self.seen - len(self.hashes)
         if duplicates:
-            found.append(f"{duplicates} of {self.seen} pictures are copies of another")
+            found.append(f"{duplicates} of {self.seen} {self.units} are copies of another")
         if self.narrow * 4 > self.seen:
             found.append(
-                f"{self.narrow} of {self.seen} pictures span fewer than 32 of 256 grey levels: "
+                f"{self.narrow} of {self.seen} {self.units} span fewer than 32 of 256 grey levels: "
                 "were they saved on a 0..1 scale?"
             )
         if folders == 1 or (folders > 1 and len(self.classes) == 1):
-            found.append("all pictures come from one class folder")
+            found.append(f"all {self.units} come from one class folder")
         return found
 
 
@@ -174,7 +175,8 @@ def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: boo
         return f"{many(min(samples, len(picture_files(Path(calibration)))), 'pictures')} of {calibration}"
     _check_there(sheet)
     if sheet is not None and sheet.is_dir():
-        return f"{min(samples, len(picture_files(sheet)))} training pictures that come with the model"
+        there = len(videos_in(sheet) if moving else picture_files(sheet))
+        return f"{min(samples, there)} training {'clips' if moving else 'pictures'} that come with the model"
     if sheet is not None:
         with Image.open(sheet) as picture:
             there = picture.height * ACROSS // picture.width * ACROSS - PROOF_PICTURES
@@ -191,7 +193,7 @@ def _from_folder(
 ) -> Chosen:
     files = videos_in(folder) if spec.is_clip else picture_files(folder)
     order = [files[i] for i in rng.permutation(len(files))]
-    linter = Linter()
+    linter = Linter(spec.units)
     broken: list[str] = []
 
     def readable() -> Iterator[Pixels]:
@@ -211,9 +213,9 @@ def _from_folder(
             f"none of the {len(files)} {'videos' if spec.is_clip else 'pictures'} in {folder} can be read ({broken[0]})",
             hint=f"--calibration with a folder of {'videos' if spec.is_clip else 'pictures'} that open, or leave it out",
         )
-    proof = _spool(stream, most, scratch / "proof", f"other pictures of {folder.name}")
+    proof = _spool(stream, most, scratch / "proof", f"other {spec.units} of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
-        proof = _spool(_first(chosen, most), most, scratch / "proof", "the calibration pictures")
+        proof = _spool(_first(chosen, most), most, scratch / "proof", f"the calibration {spec.units}")
     warnings = [*unread(folder), *linter.warnings(len({f.parent for f in files if f.parent != folder}))]
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
@@ -260,7 +262,7 @@ def _from_photographs(
 
     calibration = _spool(made(samples), samples, scratch / "calibration", name)
     proof = _spool(made(most), most, scratch / "proof", f"other {name}")
-    return Chosen(_with(calibration, [ADVICE, *few(samples)]), proof, own=False)
+    return Chosen(_with(calibration, [ADVICE.format(spec.units), *few(samples, spec.units)]), proof, own=False)
 
 
 def random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -66,7 +66,8 @@ def plan(recipe: Recipe, out: Path | None = None, module: nn.Module | None = Non
     task = planned.task if recipe.asks == "auto" else recipe.asks
     resolved, reason = _resolved(asked, planned, task)
     if recipe.golden == "own" and not calibration.own(recipe.calibration, planned.pictures):
-        raise RequestError("golden own means pictures of yours, and none are named", hint="--calibration DIR as well")
+        units = planned.preprocess.units
+        raise RequestError(f"golden own means {units} of yours, and none are named", hint="--calibration DIR as well")
     crowded = task == "detection"
     pictures = calibration.describe(
         recipe.calibration, recipe.samples, planned.pictures, crowded=crowded, moving=planned.preprocess.is_clip
@@ -119,7 +120,8 @@ def export(
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
         if pictures.unreadable:
-            say(f"pictures that cannot be read: {'; '.join(pictures.unreadable[:3])}")
+            unread = "videos" if spec.is_clip else "pictures"
+            say(f"{unread} that cannot be read: {'; '.join(pictures.unreadable[:3])}")
         record, shown = golden.choose(recipe, pictures, model.pictures, spec, Path(scratch))
         if pictures.own:
             say(f"golden.npz holds {record.words}")
@@ -155,7 +157,7 @@ def export(
             _keep_log(stage, out, failed)
             raise failed from error
 
-        say(f"proving the file in {runtime.name} on {_words(len(pictures.proof))}")
+        say(f"proving the file in {runtime.name} on {_words(len(pictures.proof), spec.units)}")
         signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds, exported.layout)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
             signature.check_input(worker.ready.input_spec.shape, worker.ready.input_spec.dtype)
@@ -184,17 +186,19 @@ def export(
             publishing.publish(stage, rejected)
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes, name_of(model.task))
             if recipe.calibrated and recipe.calibration == "default" and model.pictures is None:
-                instead += ", and so may pictures of your own: --calibration DIR"
+                instead += f", and so may {spec.units} of your own: --calibration DIR"
+            same = proof.advisory or proof.within_limits  # then its fault is another
+            fault = "gives every picture the same answer" if same else "answers differently from PyTorch"
             raise ParityError(
-                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
+                f"the {recipe.quantize.scheme} file {fault}: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)
 
 
-def _words(pictures: int) -> str:
+def _words(pictures: int, units: str) -> str:
     few = calibration.PROOF_PICTURES
-    return f"{few} pictures, or up to {pictures} where little is found" if pictures > few else f"{pictures} pictures"
+    return f"{few} {units}, or up to {pictures} where little is found" if pictures > few else f"{pictures} {units}"
 
 
 def _rejected(out: Path) -> Path:
@@ -264,10 +268,12 @@ def _check_answers(model: LoadedModel, answers: Iterable[Values], pictures: Pict
         if spread.pictures > 1 and spread.varies:
             return
     if len({p.tobytes() for p in pictures}) > 1:
-        longer = "edgekit train for more epochs: this run has learned nothing yet that tells pictures apart"
+        longer = (
+            f"edgekit train for more epochs: this run has learned nothing yet that tells {model.preprocess.units} apart"
+        )
         random = "--weights FILE, trained; or --weights random, which makes untrained ones compute"
         raise WeightsError(
-            f"the model gives {spread.pictures} pictures the same answer, so a proof of its file would prove nothing",
+            f"the model gives {spread.pictures} {model.preprocess.units} the same answer, so a proof of its file would prove nothing",
             hint=longer if model.weights.source == "trained" else random,
         )
 

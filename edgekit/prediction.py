@@ -21,7 +21,7 @@ from edgekit.data import Picture, picture_files, read_pictures
 from edgekit.data.dataset import Opener
 from edgekit.data.decoding import Seen
 from edgekit.data.listed import videos_in
-from edgekit.data.video import Frame, Windows, is_video, open_video, read_videos
+from edgekit.data.video import Frame, Video, Windows, is_video, open_video, read_videos
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture, fit_each, placement
@@ -153,13 +153,13 @@ def _same(one: Path, other: Path | Frame) -> bool:
 
 def answers(
     opened: Answering,
-    images: Sequence[Path | Image.Image],
+    images: Sequence[Path | Image.Image | Video],
     workers: int,
     held: int,
     say: Say = lambda line: None,
     frame_rate: float = FRAME_RATE,
 ) -> Generator[tuple[Any, Prediction | DataError], None, None]:
-    """Of files, pictures of Pillow's, or of a video its frames, in their order; `held` of them are handed over together.
+    """Of files, pictures of Pillow's, clips in memory, or of a video its frames, in their order; `held` of them are handed over together.
 
     Raises WorkerError; MissingExtraError for a video where nothing reads it.
     """
@@ -201,12 +201,15 @@ def _pictures(images: Iterable[tuple[Any, str, Opener]], asked: dict[int, Any]) 
 
 
 def _opened_by(
-    images: Sequence[Path | Image.Image], clips: bool, frame_rate: float, say: Say
-) -> Iterator[tuple[Path | Image.Image | Frame, str, Opener]]:
+    images: Sequence[Path | Image.Image | Video], clips: bool, frame_rate: float, say: Say
+) -> Iterator[tuple[Path | Image.Image | Video | Frame, str, Opener]]:
     """What is asked about, its name, and what opens it."""
+    kind = "clip" if clips else "picture"
     for i, image in enumerate(images):
-        name = str(image) if isinstance(image, Path) else f"picture {i}" if len(images) > 1 else "the picture"
-        if clips and isinstance(image, Path):
+        name = str(image) if isinstance(image, Path) else f"{kind} {i}" if len(images) > 1 else f"the {kind}"
+        if isinstance(image, Video):
+            yield image, name, partial(replace, image, name=name)
+        elif clips and isinstance(image, Path):
             yield image, name, partial(open_video, image, name)
         elif isinstance(image, Path) and is_video(image):
             try:

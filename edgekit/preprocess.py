@@ -115,6 +115,11 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"clip of {self.frames} frames of {size}, {self.rate:g} a second" if self.is_clip else f"{size} picture"
 
     @property
+    def units(self) -> str:
+        """What it sees, in the plural."""
+        return "clips" if self.is_clip else "pictures"
+
+    @property
     def is_clip(self) -> bool:
         return self.frames > 1
 

@@ -125,3 +125,14 @@ def test_a_pattern_that_finds_no_layer_is_refused(file):
     recipe = Recipe("pyramid", "tflite", quantize=Quantize("int8-weight-only", keep_float=("tails",)))
     with pytest.raises(RecipeError, match="no operator is named like 'tails'"):
         tflite_quantize.quantize(file, recipe, lambda: iter(()))
+
+
+def test_weights_that_lie_otherwise_in_memory_are_not_taken_for_each_other(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Conv2d(4 if i else 3, 4, 3, padding=1) for i in range(24))).eval()
+    net = net.to(memory_format=torch.channels_last)
+    model = tflite_file.mend(tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE), tmp_path / "log"))
+    check_file(model, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE))
+    run = Interpreter(model_content=model)
+    weights = [d["index"] for d in run.get_tensor_details() if tuple(d["shape"]) == (4, 3, 3, 4)]
+    assert len({run.get_tensor(at).tobytes() for at in weights}) == 23

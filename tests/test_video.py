@@ -104,12 +104,15 @@ def test_means_of_windows_by_task():
 def test_eval_counts_videos(ucf, tmp_path):
     said = ask_edgekit("eval", CLIPS, "--data", ucf, "--state", tmp_path, "--json")
     found = json.loads(said.stdout)
-    assert found["pictures"] == 12
+    assert (found["pictures"], found["units"]) == (12, "videos")
     assert [u["picture"] for u in found["unreadable"]] == ["darker/short"]
     assert "lasts 0.38 s" in found["unreadable"][0]["why"]
     top1 = found["accuracies"][0]["top1"]
     assert (top1["hits"], top1["of"]) == (11, 12)
     assert top1["low"] < 11 / 12 < top1["high"]
+    said = ask_edgekit("eval", CLIPS, "--data", ucf, "--state", tmp_path)
+    assert "1 of 13 videos cannot be read" in said.stdout + said.stderr
+    assert "of 12 videos rightly" in " ".join(said.stdout.split())
 
 
 def test_a_table_names_folders_of_frames_and_ucf_lists_name_a_split(ucf, tmp_path):
@@ -204,8 +207,20 @@ def test_python_takes_the_path_of_a_video(ucf):
 
     with edgekit.load(CLIPS) as opened:
         assert opened.predict(ucf / "brighter/v_g00").label == "brighter"
-        with pytest.raises(RequestError, match="the artifact takes clips"):
-            opened.predict(np.zeros((8, 24, 24, 3), np.uint8)[0])
+        clip = np.stack([np.full((30, 40, 3), shade, np.uint8) for shade in range(40, 184, 12)])
+        frames = tuple(map(Image.fromarray, clip))
+        wanted = opened.predict(ucf / "brighter/v_g00")
+        for said in (clip, tuple(clip), frames):
+            found = opened.predict(said)
+            assert list(found) == list(wanted)
+            assert (found.source, found.opened().size) == (None, (40, 30))
+        assert [p.label for p in opened.predict([clip, clip[::-1]])] == ["brighter", "darker"]
+        with pytest.raises(RequestError, match=r"the artifact takes clips \(the path of a video.*a tuple of pictures"):
+            opened.predict(clip[0])
+        with pytest.raises(DataError, match=r"the clip lasts 0\.38 s, and the model sees 1 s at once"):
+            opened.predict(clip[:3])
+        with pytest.raises(DataError, match="channels first"):
+            opened.predict(clip.transpose(0, 3, 1, 2))
 
 
 def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64)):

@@ -21,7 +21,7 @@ TRAINING_OPTIONS = (
         "--data",
         required=True,
         metavar="DIR",
-        help="Class folders, idx or parquet files, or images/ beside masks/, or boxes; with train/val/test or without.",
+        help="Class folders, idx or parquet files, or images/ beside masks/, or boxes; videos; with train/val/test or without.",
     ),
     click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
@@ -131,6 +131,8 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="N",
     help="The value of a mask's pixels without a label, or none.  [default: 255]",
 )
+@click.option("--frames", type=int, metavar="N", help="MODEL takes clips of so many frames: --data holds videos.")
+@click.option("--frame-rate", type=float, metavar="R", help="How many of a clip's frames are a second.")
 @click.option(
     "--layer-decay",
     type=float,
@@ -139,7 +141,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @common
 def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fresh: bool, **flags: Any) -> int:
-    """Train MODEL on your own classes, of pictures, of pixels (masks) or of things (boxes): transfer learning, or from scratch.
+    """Train MODEL on your own classes, of pictures, of pixels (masks), of things (boxes) or of videos: transfer learning, or from scratch.
 
     MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, or an earlier run. The folder RUN
     is then a model: `edgekit export RUN`. A killed run goes on where it was saved, bit for bit on a CPU.
@@ -151,6 +153,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
       edgekit train timm:resnet50 --data photos/ --freeze -o runs/head
       edgekit train unet_micro --data roads/ --classes roads.txt -o runs/roads
       edgekit train yolox_nano --data boxes/ --epochs 50 --batch 16 -o runs/boxes
+      edgekit train py:nets:tsm --frames 8 --frame-rate 8 --data videos/ -o runs/c
       edgekit train vit_tiny --data photos/ --layer-decay 0.75 -o runs/vit
       torchrun --nproc-per-node 2 -m edgekit train vit_tiny --data photos/ -o two
     """
@@ -193,23 +196,25 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
 
 def text(run: str, card: "Card") -> str:
     """What was made, and how good it is."""
-    said = f"  validation: {score_text(card.val)}, the best of {card.epochs} epochs (epoch {card.epoch})"
+    units = "videos" if card.preprocess.is_clip else "pictures"
+    said = f"  validation: {score_text(card.val, units)}, the best of {card.epochs} epochs (epoch {card.epoch})"
     if card.test:
-        said += f"\n  test: {score_text(card.test)}"
+        said += f"\n  test: {score_text(card.test, units)}"
     else:
-        said += "\n  no test pictures: the figure above chose the epoch, so it is too good"
-    return f"{run}  {card.architecture}, {card.trained_for}\n{said}{kept_text(run)}"
+        said += f"\n  no test {units}: the figure above chose the epoch, so it is too good"
+    return f"{run}  {card.architecture}, {card.trained_for}\n{said}{kept_text(run, units)}"
 
 
-def kept_text(run: str) -> str:
+def kept_text(run: str, units: str = "pictures") -> str:
     """Whose pictures whoever gets the run gets too."""
     from edgekit.training.folder import pictures_kept
 
     count = pictures_kept(Path(run))
-    kept = f"calibration/ holds copies of {count} training pictures, for exports:"
+    what = f"{count} training pictures" if units == "pictures" else f"windows of {count} training videos"
+    kept = f"calibration/ holds copies of {what}, for exports:"
     return f"\n  {kept}\n  remove it before you pass the run on, or train with --no-keep-pictures" if count else ""
 
 
-def score_text(score: "Score") -> str:
+def score_text(score: "Score", units: str = "pictures") -> str:
     lost = f", {score.unreadable} cannot be read" if score.unreadable else ""
-    return f"{score} of {score.pictures:,} pictures{lost}"
+    return f"{score} of {score.pictures:,} {units}{lost}"

@@ -7,6 +7,7 @@ UCF-101/CLASS/v_....avi, ucfTrainTestlist/testlist01.txt  UCF101 as it is publis
 00001/00001.jpg, ... and --labels FILE                  folders of frames (Jester, Something-Something)
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,9 +39,7 @@ def open_clips(
     if labels_file and unlabelled:
         raise RequestError("--unlabelled and --labels exclude each other", hint="keep one of them")
     check_folder(folder, "--data with a folder of videos")
-    there = (
-        {"": partial(_with_table, folder, labels_file)} if labels_file else _splits_in(folder, unlabelled=unlabelled)
-    )
+    there = splits_in(folder, labels_file, unlabelled=unlabelled)
     name = split or next((s for s in SPLITS if s in there), next(iter(there)))
     if name not in there:
         raise DataError(
@@ -52,8 +51,12 @@ def open_clips(
     return with_labels(source, own_classes(source) if labels is None else labels)
 
 
-def _splits_in(folder: Path, *, unlabelled: bool) -> dict[str, Callable[[], Source]]:
+def splits_in(
+    folder: Path, labels_file: Path | None = None, *, unlabelled: bool = False
+) -> dict[str, Callable[[], Source]]:
     """The parts that a folder holds, each to be opened; "" for one that is not split."""
+    if labels_file:
+        return {"": partial(_with_table, folder, labels_file)}
     lists = folder / LISTS if (folder / LISTS).is_dir() else folder
     ucf = {name: lists / f"{name}list01.txt" for name in ("test", "train") if (lists / f"{name}list01.txt").is_file()}
     if ucf and not unlabelled:
@@ -136,7 +139,15 @@ def _of_files(
             opener: Any = partial(open_video, path, name)
             yield name, opener, partial(_content, path)
 
-    return Source(what, stamp(folder, files, names), names, len(files), read, notes)
+    films = [_film(path) for path in files]
+    groups = films if all(films) else None
+    return Source(what, stamp(folder, files, names), names, len(files), read, notes, units="videos", groups=groups)
+
+
+def _film(path: Path) -> str:
+    """`v_Archery_g01` of UCF101's v_Archery_g01_c03; "" where the name does not say it."""
+    found = re.match(r"(.+_g\d+)_c\d+$", path.stem)
+    return found[1] if found else ""
 
 
 def _content(path: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class Source:
     read   positions in ascending order -> a name, an opener and the content of each
     notes  what a user should be told
     kinds  how many classes there are, where numbers are all that is known of them
+    units  what one of them is called, in the plural
+    groups  of videos: which film each was cut from; those of one film stay on one side of a split
     together  how many to ask for at once, where any order is wanted: files are read forwards, and what is asked for is
               held as it is on disk
     """
@@ -43,6 +45,8 @@ class Source:
     notes: tuple[str, ...] = ()
     kinds: int | None = None
     together: int = 1024
+    units: Literal["pictures", "videos"] = "pictures"
+    groups: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
     if source.kinds not in (None, len(labels)):
         raise DataError(
             f"the {source.what} are of {source.kinds} classes, the model knows {len(labels)}",
-            hint="a model of these pictures",
+            hint=f"a model of these {source.units}",
         )
     assert source.names is not None
     matched = match((name for names in source.names for name in names), labels)
@@ -141,10 +145,10 @@ def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
         of = len(matched.unknown) + len(matched.indices)
         notes.append(f"{len(matched.unknown)} of {of} classes are none of the model's: {few(matched.unknown, 5)}")
     if rest := len(truths) - len(positions):
-        notes.append(f"{rest:,} of {len(truths):,} pictures have no class of the model: left out")
+        notes.append(f"{rest:,} of {len(truths):,} {source.units} have no class of the model: left out")
     if matched.unused:
         notes.append(
-            f"{len(matched.unused)} of {len(labels)} classes of the model have no picture: {few(matched.unused, 5)}"
+            f"{len(matched.unused)} of {len(labels)} classes of the model have no {source.units[:-1]}: {few(matched.unused, 5)}"
         )
     what = f"{source.what}, classes matched {matched.how}"
     return DataSet(what, source.stamp, positions, True, tuple(notes), source, truths, classes=tuple(labels))

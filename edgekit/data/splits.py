@@ -48,14 +48,19 @@ def chosen(there: Mapping[str, object], asked: str | None, folder: Path, held: s
 
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
     """Train and val: a seeded share of each class that has two pictures or more, and at least one of it; of pictures
-    without classes a share of all."""
+    without classes a share of all. Of videos whose films are known, a share of the films."""
     by_class: dict[int, list[int]] = {}
     for position in data.positions:
         by_class.setdefault(data.truths[position][0] if data.truths is not None else 0, []).append(position)
-    rng, taken = np.random.default_rng(seed), set()
+    rng = np.random.default_rng(seed)
+    taken: set[int] = set()
     for _, positions in sorted(by_class.items()):
-        if len(positions) > 1:
-            count = min(max(1, round(share * len(positions))), len(positions) - 1)
-            taken.update(rng.choice(positions, count, replace=False).tolist())
+        together: dict[str | int, list[int]] = {}
+        for position in positions:
+            together.setdefault(data.source.groups[position] if data.source.groups else position, []).append(position)
+        if len(together) > 1:
+            count = min(max(1, round(share * len(together))), len(together) - 1)
+            parts = list(together.values())
+            taken.update(p for i in rng.choice(len(parts), count, replace=False).tolist() for p in parts[i])
     rest = [p for p in data.positions if p not in taken]
     return replace(data, positions=rest), replace(data, positions=sorted(taken))

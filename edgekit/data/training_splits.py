@@ -1,10 +1,10 @@
 """The three parts that a training run needs: to learn from, to select on, to report on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data import folders
+from edgekit.data import clips, folders
 from edgekit.data.boxes import boxed_in, open_boxes
 from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet, Source, own_classes, with_labels
@@ -14,7 +14,7 @@ from edgekit.data.opening import splits_in, unsplit
 from edgekit.data.splits import hold_out, whole
 from edgekit.errors import DataError
 
-ENOUGH = "two class folders or more, with pictures in each"
+ENOUGH = "two class folders or more, with {} in each"
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,41 @@ def open_splits(
     """
     check_folder(folder, "--data with a folder of pictures")
     there = {"": lambda: folders.with_table(folder, labels_file)} if labels_file else splits_in(folder)
+    return _classified(there, "pictures", folder, classes, val_share, seed)
+
+
+def open_clip_splits(
+    folder: Path,
+    *,
+    labels_file: Path | None = None,
+    classes: Sequence[str] | None = None,
+    val_share: float = 0.1,
+    seed: int = 0,
+) -> Splits:
+    """The same of videos: everything that `open_clips` reads. Clips of one film (UCF101's groups) stay on one side."""
+    check_folder(folder, "--data with a folder of videos")
+    return _classified(clips.splits_in(folder, labels_file), "videos", folder, classes, val_share, seed)
+
+
+def _classified(
+    there: Mapping[str, Callable[[], Source]],
+    units: str,
+    folder: Path,
+    classes: Sequence[str] | None,
+    val_share: float,
+    seed: int,
+) -> Splits:
     first = unsplit(there)
     if first is None:
-        raise DataError(
-            f"{folder} has no training pictures, only {', '.join(there)}", hint="a folder 'train' beside it"
-        )
+        raise DataError(f"{folder} has no training {units}, only {', '.join(there)}", hint="a folder 'train' beside it")
     source = there[first]()
     labels = tuple(classes) if classes else _labels(source, folder)
     if len(labels) < 2:
-        raise DataError(f"the {source.what} are of one class: {few(labels)}", hint=ENOUGH)
+        raise DataError(f"the {source.what} are of one class: {few(labels)}", hint=ENOUGH.format(units))
     train = _matched(source, labels)
     notes = list(train.notes)
     if len(used := {train.truths[i][0] for i in train.positions}) < 2:  # type: ignore[index]
-        raise DataError(f"the {train.what} show {len(used)} of {len(labels)} classes", hint=ENOUGH)
+        raise DataError(f"the {train.what} show {len(used)} of {len(labels)} classes", hint=ENOUGH.format(units))
     if "val" in there:
         val = _matched(there["val"](), labels)
         notes += val.notes
@@ -73,8 +95,8 @@ def open_splits(
     notes += test.notes if test else ()
     if not len(val) or not len(train):
         raise DataError(
-            f"{len(train)} pictures to learn from and {len(val)} to select on",
-            hint="more pictures of each class, or a larger --val-share",
+            f"{len(train)} {units} to learn from and {len(val)} to select on",
+            hint=f"more {units} of each class, or a larger --val-share",
         )
     return Splits(labels, train, val, test, tuple(notes))
 
@@ -128,7 +150,7 @@ def _held_out(parts: Mapping[str, DataSet], first: str, labels: Sequence[str], v
 def _labels(source: Source, folder: Path) -> tuple[str, ...]:
     if source.names is None:
         above = whole(folder, lambda path: boxed_in(path) or masked_in(path))
-        hint = f"--data {above}, which says it" if above else f"{ENOUGH}; or --labels FILE"
+        hint = f"--data {above}, which says it" if above else f"{ENOUGH.format(source.units)}; or --labels FILE"
         raise DataError(f"nothing says what is on the {source.what}", hint=hint)
     return own_classes(source)
 

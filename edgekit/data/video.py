@@ -12,9 +12,9 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -48,6 +48,14 @@ class Windows:
     broken: int = 0
 
 
+class _Seen(NamedTuple):
+    """windows: of each frame what was made of it; the rest as `Windows` has it."""
+
+    windows: list[list[Any]]
+    size: tuple[int, int]
+    broken: int
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """A picture out of a video, upright and in RGB. seconds: since the video began."""
@@ -63,37 +71,51 @@ class Frame:
 
 @dataclass(frozen=True)
 class Video:
-    """A file or a folder of frames; name: what errors call it."""
+    """A file or a folder of frames, or frames in memory, in RGB; name: what errors call it."""
 
     path: Path
     name: str
+    frames: tuple[Image.Image, ...] = ()
 
     def windows(self, spec: Preprocess) -> Windows:
         """As a model sees it. Raises DataError for what cannot be read, or is shorter than a window.
 
         Memory holds one frame, and the windows that are answered.
         """
+        seen = self._seen(spec, partial(fit, spec=spec), lambda moments: _starts(moments, spec.frames))
+        return Windows(np.stack([np.stack(window) for window in seen.windows]), seen.size, seen.broken)
+
+    def drawn_window(self, spec: Preprocess, look: Callable[[Image.Image], Any], rng: np.random.Generator) -> list[Any]:
+        """One window, drawn: what `look` makes of each of its frames, upright in RGB. Raises as `windows` does."""
+        return self._seen(spec, look, lambda moments: [int(rng.integers(max(1, moments - spec.frames + 1)))]).windows[0]
+
+    def _seen(
+        self, spec: Preprocess, look: Callable[[Image.Image], Any], choose: Callable[[int], Sequence[int]]
+    ) -> "_Seen":
+        """choose: of so many moments, those with which windows begin."""
         frames = _Frames(self, spec.rate)
-        starts = _starts(frames.moments, spec.frames)
-        done: list[Pixels] = []
-        open_windows: dict[int, list[Pixels]] = {}
-        count, last, fitted, size = 0, None, None, (1, 1)
+        starts = choose(frames.moments)
+        done: list[list[Any]] = []
+        open_windows: dict[int, list[Any]] = {}
+        count, last, looked, size = 0, None, None, (1, 1)
         for count, frame in enumerate(_sampled(frames, spec.rate), 1):
             at = count - 1
             if at in starts:
                 open_windows[at] = []
             if open_windows:
-                if frame is not last or fitted is None:
-                    last, (fitted, size) = frame, self._fitted(frame, spec)
+                if frame is not last:
+                    last, (looked, size) = frame, self._looked(frame, look)
                 for start, window in list(open_windows.items()):
-                    window.append(fitted)
+                    window.append(looked)
                     if len(window) == spec.frames:
-                        done.append(np.stack(open_windows.pop(start)))
+                        done.append(open_windows.pop(start))
             if not open_windows and at >= max(starts):
                 break
-        if not done:
-            self._refuse(count, frames.broken, spec)
-        return Windows(np.stack(done), size, frames.broken)
+        if done:
+            return _Seen(done, size, frames.broken)
+        if count >= spec.frames:  # the file said that it lasts longer
+            return self._seen(spec, look, lambda _: [0])
+        raise self._too_short(count, frames.broken, spec)
 
     def pictures(self, rate: float, say: Callable[[str], None] = lambda line: None) -> Iterator[Frame]:
         """What is shown at each moment, `rate` of them a second; say: takes a line on frames that were skipped.
@@ -112,18 +134,18 @@ class Video:
         """How many pictures `pictures` gives, about. Raises DataError."""
         return _Frames(self, rate).moments
 
-    def _fitted(self, frame: Any, spec: Preprocess) -> tuple[Pixels, tuple[int, int]]:
+    def _looked(self, frame: Any, look: Callable[[Image.Image], Any]) -> tuple[Any, tuple[int, int]]:
         picture = _picture(frame)
         try:
-            return fit(picture, spec), picture.size
+            return look(picture), picture.size
         except DataError as error:
             raise DataError(f"{self.name}: {error.message}") from None
 
-    def _refuse(self, moments: int, broken: int, spec: Preprocess) -> None:
+    def _too_short(self, moments: int, broken: int, spec: Preprocess) -> DataError:
         if not moments:
-            raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
+            return DataError(f"{self.name}: none of its frames can be read", hint="another video")
         lost = f" ({broken} frames are broken)" if broken else ""
-        raise DataError(
+        return DataError(
             f"{self.name} lasts {moments / spec.rate:.2g} s{lost}, and the model sees {spec.frames / spec.rate:.2g} s at once "
             f"({spec.frames} frames, {spec.rate:g} a second)",
             hint="a longer video",
@@ -210,7 +232,9 @@ class _Frames:
     def __init__(self, video: Video, rate: float) -> None:
         self.video, self.rate, self.broken = video, rate, 0
         self.shown_for = 1 / rate  # of the last frame
-        self.steps = frame_files(video.path) if video.path.is_dir() else []
+        self.steps: Sequence[Path | Image.Image] = video.frames or (
+            frame_files(video.path) if video.path.is_dir() else ()
+        )
 
     @cached_property
     def moments(self) -> int:
@@ -224,9 +248,9 @@ class _Frames:
             yield from self._decoded()
 
     def _pictures(self) -> Iterator[Timed]:
-        for number, path in enumerate(self.steps):
+        for number, step in enumerate(self.steps):
             try:
-                yield number * self.shown_for, open_picture(path)
+                yield number * self.shown_for, open_picture(step) if isinstance(step, Path) else step
             except DataError:
                 self.broken += 1
 

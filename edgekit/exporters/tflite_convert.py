@@ -6,6 +6,7 @@ from pathlib import Path
 import litert_torch
 import torch
 from litert_torch._convert import core
+from litert_torch.backend import inline_consts
 from litert_torch.backend.debuginfo import _build
 
 from edgekit.errors import ExportError
@@ -31,6 +32,8 @@ def convert(
         except Exception as error:  # whatever the converter and its passes raise
             why = diagnose(error, module, torch.zeros(1, *shape, dtype=dtype))
             raise ExportError(f"litert-torch cannot convert this model: {why}") from error
+        finally:
+            _held.clear()
 
 
 def _hierarchy(node: torch.fx.Node) -> str:
@@ -60,3 +63,17 @@ def _readied(program: torch.export.ExportedProgram) -> torch.export.ExportedProg
 
 
 core._run_convert_passes = _readied
+
+
+_held: list[torch.Tensor] = []
+_told_apart = inline_consts._ConstantFingerprint.from_tensor
+
+
+def _fingerprint(constant: torch.Tensor) -> inline_consts._ConstantFingerprint:
+    """litert-torch knows a constant again by its address. One that is not contiguous (channels last; a part of another) it
+    copies first, and frees the copy: the next copy may lie there, and get the first one's numbers. So copies are held."""
+    _held.append(constant)
+    return _told_apart(constant)
+
+
+inline_consts._ConstantFingerprint.from_tensor = _fingerprint

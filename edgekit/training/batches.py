@@ -27,18 +27,22 @@ VIEWS: dict[str, dict[str, Any]] = {
     "strong": {"scale": (0.2, 1.0), "color_jitter": None, "auto_augment": "rand-m7-mstd0.5-inc1", "re_prob": 0.25},
 }
 ImageView = Callable[[Image.Image], Tensor]
-View = Callable[[Picture], tuple[Tensor, Tensor]]  # the image [3, h, w] and its truth; raises DataError
+# the image [3, h, w], or of a video windows [k, 3, t, h, w], and its truth; raises DataError
+View = Callable[[Picture], tuple[Tensor, Tensor]]
+CLIPS = 5  # dimensions
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
 class Batch:
     """
-    images  float32 [n, 3, h, w], normalised; zeros for a picture that cannot be read
+    images  float32 [n, 3, h, w], normalised; zeros for a picture that cannot be read; of videos all their windows, one
+            after the other, [n, 3, t, h, w]
     truth   int64: of classes [n], of masks [n, h, w]; float32: of boxes [n, m, 6]
     right   per picture, every class that counts as right
     weight  float32 [n]: 1, and 0 for a picture that cannot be read
     unreadable  why, for each of those
+    windows  how many of each video there are
     """
 
     images: Tensor
@@ -46,6 +50,7 @@ class Batch:
     right: tuple[tuple[int, ...], ...]
     weight: Tensor
     unreadable: tuple[str, ...]
+    windows: tuple[int, ...] = ()
 
 
 def epoch_batches(count: int, settings: Settings, epoch: int) -> list[np.ndarray]:
@@ -192,10 +197,13 @@ class _Stream(IterableDataset[Batch | DataError]):
                 except DataError as error:
                     seen.append(self.nothing)
                     unreadable.append(picture.blamed(error).message)
+            images = [image for image, _ in seen]
+            clips = images[0].ndim == CLIPS
             yield Batch(
-                torch.stack([image for image, _ in seen]),
+                torch.cat(images) if clips else torch.stack(images),
                 torch.stack([truth for _, truth in seen]),
                 tuple(picture.truth for picture in chosen),
                 torch.tensor([float(pair is not self.nothing) for pair in seen]),
                 tuple(unreadable),
+                tuple(map(len, images)) if clips else (),
             )

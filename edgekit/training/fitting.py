@@ -43,7 +43,7 @@ MEASURED = 16  # pictures that give folded BatchNorms their statistics
 def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
     """The model with a head for these classes; its own where it already knows them."""
     shown = _shown(splits)
-    _check_shown(settings, shown)
+    _check_shown(settings, shown, moving=splits.train.source.units == "videos")
     recipe = settings.recipe("auto" if shown == "classification" else shown)
     planned = models.plan(recipe)
     _check_task(settings, planned.task, shown)
@@ -141,8 +141,11 @@ def _some(data: DataSet, spec: Preprocess, seed: int) -> torch.Tensor:
     return torch.stack(seen)
 
 
-def _check_shown(settings: Settings, shown: Shown) -> None:
-    """Refuse what train does for classifiers alone. Raises RequestError."""
+def _check_shown(settings: Settings, shown: Shown, *, moving: bool) -> None:
+    """Refuse what train does for classifiers alone, of pictures. Raises RequestError."""
+    for name in ("qat", "distill") if moving else ():
+        if getattr(settings, name):
+            raise RequestError(f"--{name} is for networks of pictures, not of clips", hint="leave it out")
     if shown == "classification":
         return
     for name in ("qat", "distill", "freeze"):

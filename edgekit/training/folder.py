@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from PIL import Image
@@ -15,11 +16,12 @@ from safetensors.torch import save as serialise
 from torch import nn
 
 from edgekit.data import DataSet
+from edgekit.data.video import Video
 from edgekit.errors import DataError, OutputError, RequestError, TrainingError, reason
 from edgekit.models import trained
 from edgekit.places import output_errors, replacing
 from edgekit.preprocess import Preprocess, resize
-from edgekit.training import curve
+from edgekit.training import curve, randomness
 from edgekit.training.settings import Settings
 from edgekit.zoo import RUN_CARD
 
@@ -109,7 +111,7 @@ def load_state(out: Path) -> dict[str, Any]:
 
 
 def save_pictures(out: Path, data: DataSet, spec: Preprocess, settings: Settings) -> None:
-    """Unless they are unwanted, a seeded sample of the training pictures, for int8 and the proof of exports: pixels alone (no
+    """Unless they are unwanted, a seeded sample of the training pictures, or of windows of the videos, for int8 and the proof of exports: pixels alone (no
     camera, place or comment), and no larger than the model looks at."""
     if not settings.keep_pictures:
         return
@@ -118,12 +120,26 @@ def save_pictures(out: Path, data: DataSet, spec: Preprocess, settings: Settings
         folder.mkdir(exist_ok=True)
         side = int(max(spec.input_size) / spec.crop_pct)
         for picture in data.read(data.sample(CALIBRATION, settings.seed)):
+            place = folder / f"{picture.position:08}"
             try:
-                _smaller(picture.open(), side, spec).save(
-                    folder / f"{picture.position:08}.jpg", quality=95, subsampling=0, comment=b""
-                )
+                if spec.is_clip:
+                    _save_clip(picture.open(), side, spec, place, randomness.draw(settings.seed, picture.position))
+                else:
+                    _save(_smaller(picture.open(), side, spec), place.with_suffix(".jpg"))
             except DataError:  # counted and named when it is its turn in training
                 continue
+
+
+def _save_clip(video: Video, side: int, spec: Preprocess, place: Path, rng: np.random.Generator) -> None:
+    """A window of a video as a folder of its frames."""
+    frames = video.drawn_window(spec, lambda frame: _smaller(frame, side, spec), rng)
+    place.mkdir()
+    for number, frame in enumerate(frames, 1):
+        _save(frame, place / f"{number:05}.jpg")
+
+
+def _save(picture: Image.Image, place: Path) -> None:
+    picture.save(place, quality=95, subsampling=0, comment=b"")
 
 
 def _smaller(picture: Image.Image, side: int, spec: Preprocess) -> Image.Image:

@@ -1,11 +1,15 @@
 """What a task means to training: which truth a picture carries, what is made small, and what is counted."""
 
+import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,8 +19,9 @@ from edgekit.data.classes import unlike
 from edgekit.errors import DataError, RequestError
 from edgekit.models import answers
 from edgekit.models.trained import Score
-from edgekit.preprocess import Preprocess
+from edgekit.preprocess import Preprocess, normalise
 from edgekit.recipe import Recipe
+from edgekit.training import randomness
 from edgekit.training.batches import Batch, plain_view, random_view
 from edgekit.training.settings import Settings
 
@@ -131,3 +136,35 @@ class Classes:
     def score(self, counted: Sequence[Tensor]) -> Score:
         right, loss, read, unreadable = torch.stack(tuple(counted)).sum(0).tolist()
         return Score(loss / max(read, 1), round(read), round(unreadable), top1=right / max(read, 1))
+
+
+class Clips(Classes):
+    """One class for each video. A step sees one window of it, drawn; it is judged by the mean over its windows."""
+
+    def __init__(self, settings: Settings, spec: Preprocess) -> None:
+        super().__init__(settings, spec)
+        self.spec = spec
+        self.nothing = torch.zeros(1, *spec.shape), torch.tensor(0)
+
+    def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
+        """Every window that the exported model will see: [windows, 3, t, h, w]."""
+        seen = normalise(picture.open().windows(self.spec).pixels, self.spec)
+        return torch.from_numpy(np.moveaxis(seen, -1, 1).copy()), torch.tensor(picture.truth[0])
+
+    def random(self, picture: Picture) -> tuple[Tensor, Tensor]:
+        """One of them, [1, 3, t, h, w]. The same is drawn for each of its frames: the crop moves as the camera did."""
+        key = random.getrandbits(32)
+
+        def look(frame: Image.Image) -> Tensor:
+            randomness.reseed(key)
+            return self.glance(frame)
+
+        frames = picture.open().drawn_window(self.spec, look, randomness.draw(key))
+        return torch.stack(frames, 1)[None], torch.tensor(picture.truth[0])
+
+    def count(self, answers: Tensor, batch: Batch) -> Tensor:
+        shares = [
+            part.log_softmax(-1).logsumexp(0) - math.log(len(part))
+            for part in torch.split(answers, list(batch.windows))
+        ]
+        return super().count(torch.stack(shares), batch)

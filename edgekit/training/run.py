@@ -70,7 +70,7 @@ def train(
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # preprocess.MAX_PIXELS is our limit
         warnings.filterwarnings("ignore", "This DataLoader will create")  # more readers than cores: as asked
         say = say if here.first else lambda line: None
-        _check_size(len(splits.train), settings, here)
+        _check_size(splits.train, settings, here)
         model = fitting.model(settings, splits, say)
         asked = _objective(settings, model, splits, here)
         frozen = _frozen(settings, model, asked, here)
@@ -107,28 +107,30 @@ def _objective(settings: Settings, model: LoadedModel, splits: Splits, here: wor
     teacher = (
         objective.teacher(settings.distill, splits.labels, model.preprocess, here.device) if settings.distill else None
     )
+    if model.preprocess.is_clip:
+        return objective.Clips(settings, model.preprocess)
     return objective.Classes(settings, model.preprocess, teacher)
 
 
 def _frozen(settings: Settings, model: LoadedModel, asked: objective.Objective, here: world.World) -> Frozen | None:
     """Where neither body nor views change, and nothing follows the head, the body is asked once about each picture."""
     once = settings.freeze and settings.augment == "none" and not settings.distill
-    if not once or not ends_in_its_head(model.module, model.preprocess.input_size):
+    if not once or model.preprocess.is_clip or not ends_in_its_head(model.module, model.preprocess.input_size):
         return None
     return Frozen(model.module, asked, settings, here)
 
 
-def _check_size(pictures: int, settings: Settings, here: world.World) -> None:
-    if settings.batch < 2 * here.size or pictures < 2 * here.size:
+def _check_size(data: DataSet, settings: Settings, here: world.World) -> None:
+    if settings.batch < 2 * here.size or len(data) < 2 * here.size:
         raise RequestError(
-            f"{pictures} pictures, {settings.batch} in a step, do not give {here.size} processes two each",
+            f"{len(data)} {data.source.units}, {settings.batch} in a step, do not give {here.size} processes two each",
             hint="a larger --batch, or fewer processes",
         )
 
 
 def _parts(splits: Splits) -> str:
     held = f"{len(splits.test):,} to report on" if splits.test else "none to report on: no split 'test'"
-    return f"{len(splits.labels)} classes; {len(splits.train):,} pictures to learn from, {len(splits.val):,} to select on, {held}"
+    return f"{len(splits.labels)} classes; {len(splits.train):,} {splits.train.source.units} to learn from, {len(splits.val):,} to select on, {held}"
 
 
 def _begin(setup: Setup, learner: Learner) -> TrainingProgress:
@@ -210,7 +212,8 @@ def _epoch(setup: Setup, learner: Learner, reached: TrainingProgress, tick: Call
     )
     if unreadable and epoch == 0:
         named = "; ".join(unreadable[:3])
-        setup.say(f"{many(len(unreadable), 'pictures')} left out, unreadable: {named}{'; ...' * (len(unreadable) > 3)}")
+        lost = many(len(unreadable), setup.splits.train.source.units)
+        setup.say(f"{lost} left out, unreadable: {named}{'; ...' * (len(unreadable) > 3)}")
     reached.loss, reached.seen, reached.unreadable = 0.0, 0, []
     resuming.save(setup, learner, reached)
 
@@ -238,7 +241,7 @@ def _finish(setup: Setup, learner: Learner, reached: TrainingProgress) -> Card:
     )
     if card.val.top1 is not None and card.val.top1 <= (guessing := _most_frequent(setup.splits.val)):
         setup.say(
-            f"no better than naming the most frequent class each time ({guessing:.1%} of the validation pictures):"
+            f"no better than naming the most frequent class each time ({guessing:.1%} of the validation {setup.splits.val.source.units}):"
             " a smaller --lr, or more epochs"
         )
     setup.world.wait()  # others may still read

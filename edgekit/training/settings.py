@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     val_share       of the training pictures, where the data have no split "val"
     keep_pictures   160 of the training pictures in the run, for int8 and the proof of its exports
     patience        epochs without a better one that end the run; 0: never
+    frames, frame_rate   of a network that takes clips, as for export; --data then holds videos
     distill         a run whose answers are learned too, with distill_weight, at a temperature
     workers         processes that read pictures, for each process that trains
     threads         that compute; 0: as torch decides
@@ -71,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crop_pct: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    frames: int | None = None
+    frame_rate: float | None = None
     distill: str | None = None
     distill_weight: float = 0.7
     temperature: float = 3.0
@@ -91,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             crop_pct=self.crop_pct,
             mean=self.mean,
             std=self.std,
+            frames=self.frames,
+            frame_rate=self.frame_rate,
         )
 
 

@@ -16,7 +16,8 @@ from edgekit.data import DataSet, Splits, open_splits, stamps
 from edgekit.data.boxes import boxed_in
 from edgekit.data.labels import read_names
 from edgekit.data.masks import masked_in
-from edgekit.data.training_splits import open_boxed_splits, open_masked_splits
+from edgekit.data.training_splits import open_boxed_splits, open_clip_splits, open_masked_splits
+from edgekit.data.video import WINDOWS, is_video
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, heads, trained
@@ -34,15 +35,23 @@ from edgekit.training.world import World
 Say = Callable[[str], None]
 
 
-def held_in(settings: Settings) -> Literal["masks", "boxes", "classes"]:
-    """What the data say of each picture."""
+def held_in(settings: Settings) -> Literal["masks", "boxes", "classes", "clips"]:
+    """What the data say of each picture; "clips": they are videos, with a class each."""
     data = Path(settings.data)
+    if takes_clips(settings):
+        return "clips"
     if settings.labels is None and data.is_dir():
         if masked_in(data):
             return "masks"
         if boxed_in(data):
             return "boxes"
     return "classes"
+
+
+def takes_clips(settings: Settings) -> bool:
+    """As the settings say, or the run that they go on from."""
+    runs = (name for name in (settings.model, settings.weights) if zoo.is_run(name))
+    return bool(settings.frames) or any(trained.read(Path(run)).preprocess.is_clip for run in runs)
 
 
 def splits_of(settings: Settings) -> Splits:
@@ -63,7 +72,9 @@ def splits_of(settings: Settings) -> Splits:
             data, named.names if named else None, val_share=settings.val_share, seed=settings.seed
         )
     else:
-        splits = open_splits(
+        if held == "classes":
+            _check_no_videos(data)
+        splits = (open_clip_splits if held == "clips" else open_splits)(
             data,
             labels_file=Path(settings.labels) if settings.labels else None,
             classes=named.names if named else None,
@@ -71,6 +82,17 @@ def splits_of(settings: Settings) -> Splits:
             seed=settings.seed,
         )
     return replace(splits, notes=(*said, *splits.notes))
+
+
+def _check_no_videos(data: Path) -> None:
+    """Say how videos are learned from, where there is nothing else. Raises RequestError."""
+    if not data.is_dir():
+        return
+    files = (path for path in data.rglob("*") if path.is_file())
+    if (first := next(files, None)) and is_video(first) and all(map(is_video, files)):
+        raise RequestError(
+            f"{data} holds videos", hint="--frames 8 --frame-rate 8, with a network that takes clips; else pictures"
+        )
 
 
 def _names_of_masks(model: str) -> tuple[str, ...]:
@@ -144,7 +166,8 @@ class Setup:
     def looks(self, data: DataSet) -> Iterator[Batch]:
         """This process's share of all pictures, as the exported model will see them."""
         asked, objective = self.settings, self.objective
-        parts = np.array_split(np.arange(len(data)), batches.steps_of(len(data), asked.batch))
+        at_once = max(1, asked.batch // (WINDOWS if self.model.preprocess.is_clip else 1))
+        parts = np.array_split(np.arange(len(data)), batches.steps_of(len(data), at_once))
         mine = parts[self.world.rank :: self.world.size]
         if not mine:
             return iter(())

@@ -156,7 +156,8 @@ class Artifact(folders.Artifact):
         images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
                     list or an iterator of these; a folder, of which every picture below it is meant, or a pattern such as
                     "photos/**/*.jpg"; a video, of which frames are meant. Of a file that takes clips: a video as a whole, a
-                    folder of its frames, or one of videos
+                    folder of its frames, or one of videos; a uint8 array [frames, height, width, 3] or a tuple of pictures,
+                    the oldest first, each a step of the model's frame rate
         threshold   boxes: the score from which on they are shown; None: as the artifact says
         unreadable  of several, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
         workers     of a list or a folder: threads that decode pictures while the file answers others

@@ -64,6 +64,8 @@ class Training(Learning, total=False):
     epochs: int
     layer_decay: float
     ignore: int
+    frames: int
+    frame_rate: float
     freeze: bool
     qat: bool
     patience: int
@@ -101,10 +103,11 @@ def train(
     progress: Progress | None = None,
     **wishes: Unpack[Training],
 ) -> Trained:
-    """Train a model on classes of your own, of pictures, of pixels (masks) or of things (boxes).
+    """Train a model on classes of your own, of pictures, of pixels (masks), of things (boxes) or of videos (frames).
 
     model    a name (`edgekit list models`, timm:NAME, py:package.module:function), or an earlier run
-    data     class folders, idx or parquet files, images/ beside masks/, or boxes; with train/val/test or without
+    data     class folders, idx or parquet files, images/ beside masks/, boxes, or videos in class folders; with
+             train/val/test or without
     out      the folder that becomes the trained model
     scratch  start from random weights
     resume, fresh  go on with the run in `out`, with the same settings; or replace it

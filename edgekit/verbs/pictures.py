@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit.data.listed import check_name, is_pattern, listed, videos_in
-from edgekit.data.video import Frame, is_video
+from edgekit.data.video import Frame, Video, is_video
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture
 from edgekit.verbs.asked import Place
 
-Picture = Place | Image.Image | NDArray[np.uint8]
+Picture = Place | Image.Image | NDArray[np.uint8] | tuple[Image.Image | NDArray[np.uint8], ...]
+PICTURE = 3  # dimensions of an array
+CLIP = "the path of a video or of a folder of its frames; uint8 [frames, height, width, 3]; a tuple of pictures"
 WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB, a list of these, or a folder"
 
 
 def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
     """The pictures of a list, of a folder, of a pattern or of a video; None of a single picture. clips: videos, and folders of
-    their frames. Raises DataError."""
+    their frames; a tuple of pictures in memory is one clip. Raises DataError."""
+    if clips and isinstance(said, tuple) and all(map(_is_frame, said)):
+        return None
     if isinstance(said, list | tuple):
         return said
     if not isinstance(said, str | os.PathLike) or not isinstance(name := os.fspath(said), str):
@@ -33,8 +37,8 @@ def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
     return listed([name], clips=clips).files if holds else None
 
 
-def told(said: object, *, clips: bool = False) -> Path | Image.Image:
-    """A picture by its file, or itself. Raises RequestError for what is none, DataError for an array that is none, a URL and
+def told(said: object, *, clips: bool = False) -> Path | Image.Image | Video:
+    """A picture or a video by its file, or itself. Raises RequestError for what is none, DataError for an array that is none, a URL and
     other words that name no file."""
     if isinstance(said, str | os.PathLike) and isinstance(name := os.fspath(said), str) and name:
         if Path(name).is_dir() and not clips:
@@ -44,10 +48,7 @@ def told(said: object, *, clips: bool = False) -> Path | Image.Image:
         check_name(name)
         return Path(name)
     if clips:
-        raise RequestError(
-            f"{type(said).__name__} is no video, and the artifact takes clips",
-            hint="the path of a video, or of a folder of its frames",
-        )
+        return _clip(said)
     if isinstance(said, Image.Image):
         return said
     if isinstance(said, np.ndarray):
@@ -56,8 +57,25 @@ def told(said: object, *, clips: bool = False) -> Path | Image.Image:
     raise RequestError(f"{type(said).__name__} {said!r:.60} is no picture", hint=hint)
 
 
-def upright(picture: Path | Frame | Image.Image) -> Path | Frame | Image.Image:
-    """A picture in memory as it was answered: in 8-bit RGB."""
+def _is_frame(said: object) -> bool:
+    return isinstance(said, Image.Image) or (isinstance(said, np.ndarray) and said.ndim <= PICTURE)
+
+
+def _clip(said: object) -> Video:
+    """Frames in memory, the oldest first, each a step of the model's rate. Raises RequestError for what is none, DataError."""
+    whole = isinstance(said, np.ndarray) and said.ndim == 1 + PICTURE
+    if not (whole or (isinstance(said, tuple) and said and all(map(_is_frame, said)))):
+        raise RequestError(f"{type(said).__name__} is no video, and the artifact takes clips", hint=CLIP)
+    assert isinstance(said, np.ndarray | tuple)
+    pictures = (frame if isinstance(frame, Image.Image) else _of(frame) for frame in said)
+    frames = tuple(decode_picture(picture, f"frame {number}") for number, picture in enumerate(pictures))
+    return Video(Path(), "the clip", frames)
+
+
+def upright(picture: Path | Frame | Image.Image | Video) -> Path | Frame | Image.Image:
+    """A picture in memory as it was answered: in 8-bit RGB. Of a clip its first frame."""
+    if isinstance(picture, Video):
+        return picture.frames[0]
     return decode_picture(picture, "the picture") if isinstance(picture, Image.Image) else picture
 
 
