@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: site help ready demo fuzz grid zoo layouts reproduce test lint fast android android-models full privacy resolve clean constraints
+.PHONY: site help ready demo fuzz grid zoo layouts reproduce test lint fast android android-models full privacy resolve newest dist clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -185,5 +185,18 @@ constraints: | uv
 resolve: .venv/.ready
 	.venv/bin/python tests/resolving.py run-tflite tflite,onnx,openvino
 
+# The newest versions of everything beside the pinned ones: which exports still pass, what changed. Some minutes, a few GB.
+newest: .venv/.ready | uv
+	.venv/bin/python benchmarks/newest.py --uv "$(UV)" --out $(BUILD)/newest.md
+
+# What a release uploads: the wheel of the source distribution, which opens an artifact where nothing else is installed.
+dist: | uv
+	rm -rf dist
+	$(UV) build --quiet --python $(PYTHON)
+	$(UV) tool run --quiet twine@7.0.0 check --strict dist/*
+	$(UV) venv --quiet --clear --python $(PYTHON) $(BUILD)/dist
+	$(PIP) --python $(BUILD)/dist/bin/python "$$(ls dist/*.whl)[run-tflite]"
+	$(BUILD)/dist/bin/edgekit verify tests/golden/tiny3-tflite-int8
+
 clean:
-	rm -rf .venv .venv-run .venv-old .venv-sign .venv-layouts .venv-docs build
+	rm -rf .venv .venv-newest-* .venv-run .venv-old .venv-sign .venv-layouts .venv-docs build

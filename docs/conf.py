@@ -16,6 +16,7 @@ include_patterns = [
     "android_demo/*/README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
 ]
 myst_heading_anchors = 3
 html_extra_path = ["quickstart.ipynb"]

@@ -187,8 +187,10 @@ def export(
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes, name_of(model.task))
             if recipe.calibrated and recipe.calibration == "default" and model.pictures is None:
                 instead += f", and so may {spec.units} of your own: --calibration DIR"
+            same = proof.advisory or proof.within_limits  # then its fault is another
+            fault = "gives every picture the same answer" if same else "answers differently from PyTorch"
             raise ParityError(
-                f"the {recipe.quantize.scheme} file answers differently from PyTorch: {parity.describe(proof)}",
+                f"the {recipe.quantize.scheme} file {fault}: {parity.describe(proof)}",
                 hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)

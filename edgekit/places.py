@@ -24,6 +24,13 @@ def check_place(path: Path, hint: str) -> None:
         raise OutputError(f"no permission to write in {above}", hint=hint)
 
 
+def check_file(path: Path, hint: str) -> None:
+    """As `check_place`, of a file: a folder in its place is refused, too."""
+    check_place(path, hint)
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder, and a file is to be written", hint=hint)
+
+
 @contextlib.contextmanager
 def output_errors(hint: str = OUTPUT_HINT) -> Iterator[None]:
     """Say what the disk said: OutputError for no permission, no space, read-only."""

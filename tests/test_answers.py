@@ -297,7 +297,7 @@ def test_the_command_takes_the_users_word():
         "--print-recipe",
         "--json",
     )
-    asked = json.loads(done.stdout)
+    (asked,) = json.loads(done.stdout)
     assert (asked["multi_label"], asked["scores"], asked["threshold"]) == (True, "logits", 0.3), done.stderr
     with pytest.raises(RecipeError, match="scores"):
         Recipe(model="a", target="onnx", scores="odds")

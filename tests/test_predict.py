@@ -97,6 +97,12 @@ def test_a_list_on_standard_input_and_a_table_on_standard_output(album):
     assert (done.returncode, json.loads(done.stdout)["exit_code"]) == (2, 2)
 
 
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_answered(album):
+    done = ask_edgekit("predict", GOLDEN, album, "--csv", album)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{album} is a folder, and a file is to be written" in done.stderr
+
+
 def test_a_batch_that_the_file_does_not_take_is_refused(album):
     done = ask_edgekit("predict", GOLDEN, album, "--batch", "4")
     assert (done.returncode, "not 4" in done.stderr, "--dynamic-batch" in done.stderr) == (2, True, True)

@@ -89,7 +89,7 @@ def test_the_command_makes_a_table_and_a_page_and_its_processes_end(grid, tmp_pa
     assert (tmp_path / "out" / "report.html").is_file()
     assert json.loads((tmp_path / "out" / "sweep.json").read_text("utf-8"))["rows"] == told["rows"]
     again = ask_edgekit("sweep", tmp_path / "grid.toml", "-o", tmp_path / "out")
-    assert "2 of 2 rows are there already" in again.stderr
+    assert "2 of 2 rows there already" in again.stderr
     assert "tiny-onnx-int8" in again.stdout
     one = ask_edgekit("sweep", tmp_path / "grid.toml", "-o", tmp_path / "out", "--cell", "1", "--json")
     assert [row["cell"] for row in json.loads(one.stdout)["rows"]] == [1]

@@ -104,12 +104,15 @@ def test_means_of_windows_by_task():
 def test_eval_counts_videos(ucf, tmp_path):
     said = ask_edgekit("eval", CLIPS, "--data", ucf, "--state", tmp_path, "--json")
     found = json.loads(said.stdout)
-    assert found["pictures"] == 12
+    assert (found["pictures"], found["units"]) == (12, "videos")
     assert [u["picture"] for u in found["unreadable"]] == ["darker/short"]
     assert "lasts 0.38 s" in found["unreadable"][0]["why"]
     top1 = found["accuracies"][0]["top1"]
     assert (top1["hits"], top1["of"]) == (11, 12)
     assert top1["low"] < 11 / 12 < top1["high"]
+    said = ask_edgekit("eval", CLIPS, "--data", ucf, "--state", tmp_path)
+    assert "1 of 13 videos cannot be read" in said.stdout + said.stderr
+    assert "of 12 videos rightly" in " ".join(said.stdout.split())
 
 
 def test_a_table_names_folders_of_frames_and_ucf_lists_name_a_split(ucf, tmp_path):

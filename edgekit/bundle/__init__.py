@@ -54,7 +54,7 @@ def write(
         raise RequestError(f"{out} is no .zip", hint=f"-o {out.name or 'bundle'}.zip")
     if out.is_dir():
         raise RequestError(f"{out} is a folder", hint=hint)
-    places.check_place(out, hint)
+    places.check_file(out, hint)
     made = artifact.load(folder)
     if made.manifest.golden.own:
         warn(f"golden.npz holds pictures of yours ({made.manifest.golden.source}), and the bundle publishes them")

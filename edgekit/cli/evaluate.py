@@ -199,7 +199,7 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
 
     lines = words.unreadable(found, verbose=verbose)
     if found.results:
-        lines.append(table([words.result(r) for r in found.results], header=words.header(found.results)))
+        lines.append(table([words.result(r) for r in found.results], header=words.header(found)))
         if (verbose or not found.change or not found.accuracies) and (
             parts := words.parts(found.results, verbose=verbose)
         ):

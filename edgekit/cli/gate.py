@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @click.argument("candidate", metavar="CANDIDATE")
 @click.option("--baseline", required=True, metavar="B", help="ARTIFACT, FILE, git:REF:PATH, or a .json of numbers.")
 @click.option(
-    "--max-slowdown", type=float, metavar="PERCENT", help="CPU time that an inference may cost more.  [default: 5]"
+    "--max-slowdown",
+    type=click.FloatRange(0, min_open=True),
+    metavar="PERCENT",
+    help="CPU time that an inference may cost more.  [default: 5]",
 )
 @click.option(
     "--detect",
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--max-drop",
-    type=float,
+    type=click.FloatRange(0, 100, min_open=True),
     metavar="POINTS",
     help="Points of top-1, mIoU, mAP or 1-NN that may be lost, with --data.  [default: 0.5]",
 )
@@ -38,7 +41,12 @@ if TYPE_CHECKING:
     "--allow-contract", flag_value=True, default=None, type=bool,
     help="Let inputs, outputs, classes, scores and preprocessing differ.",
 )  # fmt: skip
-@click.option("--budget", type=float, metavar="SECONDS", help="Seconds for the latency test.  [default: 60]")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Seconds for the latency test.  [default: 60]",
+)
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
 @click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: accuracy is compared too.")
 @click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")

@@ -12,7 +12,7 @@ from edgekit.cli import predictions
 from edgekit.cli.output import Talk, echo
 from edgekit.cli.predictions import counted, each, held_labels, named, shown_score, threshold_of, value_range
 from edgekit.errors import DataError, many
-from edgekit.places import check_place, output_errors, replacing
+from edgekit.places import check_file, output_errors, replacing
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
@@ -93,7 +93,7 @@ class Telling:
         self.documents: list[dict[str, Any]] = []
         self.skipped: list[DataError] = []
         if csv_file and csv_file != "-":
-            check_place(Path(csv_file), "--csv elsewhere.csv")
+            check_file(Path(csv_file), "--csv elsewhere.csv")
 
     def tell(self, answers: "Iterable[tuple[Path | Frame, Answer | DataError]]") -> None:
         """Raises DataError where no picture can be read, OutputError."""

@@ -240,7 +240,7 @@ def _place(places: dict[Path, Path], image: "Path | Frame") -> Path:
 
 def _places(asked: Path, images: Sequence[Path], films: Sequence[Path], option: str, suffix: str) -> dict[Path, Path]:
     """One file, or one in a folder for each picture."""
-    from edgekit.places import check_place
+    from edgekit.places import check_file
 
     if len(images) == 1 and not films and not asked.is_dir():
         if asked.suffix.lower() != suffix:
@@ -254,7 +254,7 @@ def _places(asked: Path, images: Sequence[Path], films: Sequence[Path], option: 
             raise RequestError(f"{option} {asked} is one file for {many}", hint=f"{option} a/folder")
         places = {image: asked / name for image, name in _names(images, suffix).items()}
     for place in places.values():
-        check_place(place, f"{option} elsewhere")
+        check_file(place, f"{option} elsewhere")
     return places
 
 

@@ -1,6 +1,7 @@
 """What click finds wrong with a command line, as an error of edgekit: what is wrong, and what to type instead."""
 
 import os
+import re
 
 import click
 
@@ -8,6 +9,8 @@ from edgekit.errors import RequestError, UnknownNameError, did_you_mean
 
 COMPLETES = "_EDGEKIT_COMPLETE"  # click's: set while a shell asks what to complete
 NUMBERS = {"integer": "a whole number", "float": "a number"}
+
+OUTSIDE = re.compile(r"(\S+) is not in the range (\S*?x\S*?)\.?$")
 
 # `edgekit` without arguments: help, and no sentence (click 8.2)
 HELPED: tuple[type[click.UsageError], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
@@ -49,8 +52,23 @@ def _said(error: click.ClickException) -> str:
         sentence = f"{error.param.opts[0]}: {error.message}" if isinstance(error.param, click.Option) else error.message
     for clicks, ours in NUMBERS.items():
         sentence = sentence.replace(f"a valid {clicks} range", ours).replace(f"a valid {clicks}", ours)
+    if found := OUTSIDE.search(sentence):
+        sentence = f"{sentence[: found.start()]}{found[1]} is not {_range(found[2])}"
     sentence = sentence.strip().removesuffix(".")
     return sentence[:1].lower() + sentence[1:]
+
+
+def _range(of: str) -> str:
+    """Click's "0<=x<=100" or "x>=1" in words."""
+    if of.startswith("x"):
+        return (
+            of.replace("x>=", "at least ")
+            .replace("x>", "more than ")
+            .replace("x<=", "at most ")
+            .replace("x<", "less than ")
+        )
+    low, high = re.split(r"<=?x<=?", of)
+    return f"from {low} to {high}" if "<=x<=" in of else f"between {low} and {high}"
 
 
 def _meant(error: click.ClickException, context: click.Context | None) -> str:

@@ -13,7 +13,7 @@ from edgekit.drawing import outlined
 from edgekit.errors import RequestError
 from edgekit.evaluation.accuracy import Flip
 from edgekit.evaluation.results import Apart, Thing
-from edgekit.places import check_place, output_errors
+from edgekit.places import check_file, output_errors
 from edgekit.tasks import Classification, Detection, name_of
 
 SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; pictures in a row
@@ -24,12 +24,12 @@ Tile = tuple[Image.Image, tuple[tuple[str, str], ...]]  # and lines with their c
 
 
 def check(path: Path) -> None:
-    """Raises RequestError for a name that does not end as a picture's, and as places.check_place does."""
+    """Raises RequestError for a name that does not end as a picture's, and as places.check_file does."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise RequestError(
             f"{path} does not end as a picture's name", hint=f"--contact-sheet {path.with_suffix('.png')}"
         )
-    check_place(path, "--contact-sheet elsewhere.png")
+    check_file(path, "--contact-sheet elsewhere.png")
 
 
 def check_task(artifact: Artifact) -> None:

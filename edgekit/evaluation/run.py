@@ -54,6 +54,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     results      figures of every task, the candidate's, then the reference's; none where nothing says what is right
     change       the candidate against its reference, if there is one, in terms of every task
     apart        of detections, the pictures on which the two agree least, worst first
+    units        what is counted: pictures, or videos
     """
 
     data: str
@@ -69,6 +70,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     results: tuple[Result, ...] = ()
     change: Change | None = None
     apart: tuple[Apart, ...] = ()
+    units: Literal["pictures", "videos"] = "pictures"
     schema: Literal[1] = 1
 
     def __repr__(self) -> str:
@@ -77,7 +79,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         said = [f"{name} {f.name} {f.value:.1%} [{f.low:.1%}, {f.high:.1%}]" for name, f in figures]
         if self.change and (drop := self.change.drop):
             said.append(f"loses {drop.estimate:.1%} [{drop.low:.1%}, {drop.high:.1%}] against {self.change.reference}")
-        return f"Evaluation({', '.join(said) or 'answers compared'}, {self.pictures:,} pictures)"
+        return f"Evaluation({', '.join(said) or 'answers compared'}, {self.pictures:,} {self.units})"
 
 
 def evaluate(
@@ -222,7 +224,9 @@ def _count(
             seen.append((learned.get(record.position), counted.right(record)))
     asked = len(wanted) - len(unreadable)
     if not asked:
-        raise DataError(f"none of the {len(wanted)} pictures can be read ({unreadable[0].why})", hint="other --data")
+        raise DataError(
+            f"none of the {len(wanted)} {data.source.units} can be read ({unreadable[0].why})", hint="other --data"
+        )
     found = counted.count(lambda: (record for record in answers.read(wanted) if not record.unreadable))
     exact = data.labelled and isinstance(counted, Classes)
     return Evaluation(
@@ -239,6 +243,7 @@ def _count(
         results=found.results,
         change=found.change,
         apart=found.apart,
+        units=data.source.units,
     )
 
 

@@ -24,14 +24,14 @@ def unreadable(found: Evaluation, *, verbose: bool = False) -> list[str]:
     shown = found.unreadable if verbose else found.unreadable[:LISTED]
     rest = len(found.unreadable) - len(shown)
     lines = [
-        f"{len(found.unreadable)} of {len(found.unreadable) + found.pictures:,} pictures cannot be read and do not count:",
+        f"{len(found.unreadable)} of {len(found.unreadable) + found.pictures:,} {found.units} cannot be read and do not count:",
         *(f"  {u.why}" for u in shown),
     ]
     return lines + ([f"  and {rest} more (-v names them)"] if rest else [])
 
 
-def header(results: Sequence[Result]) -> tuple[str, ...]:
-    return ("artifact", "runtime", "pictures", *(figure.name for figure in results[0].figures))
+def header(found: Evaluation) -> tuple[str, ...]:
+    return ("artifact", "runtime", found.units, *(figure.name for figure in found.results[0].figures))
 
 
 def result(r: Result) -> tuple[str, ...]:
@@ -124,19 +124,23 @@ def sentence(found: Evaluation, max_drop: float) -> str:
         case "fail":
             return f"{c.candidate} loses {points(c.drop.estimate)} points of {c.figure} against {c.reference}, more than {limit}."
     way = what_decides(found.paired or c, max_drop)
-    return f"{c.pictures:,} pictures do not decide whether {c.candidate} loses more than {limit} points: {way}."
+    return f"{c.pictures:,} {found.units} do not decide whether {c.candidate} loses more than {limit} points: {way}."
 
 
 def _alone(found: Evaluation) -> str:
     first, learned = found.results[0], found.learned
     figure = first.headline
-    said = f"{first.artifact} names {figure.value:.1%} of {figure.of:,} pictures rightly"
+    said = f"{first.artifact} names {figure.value:.1%} of {figure.of:,} {found.units} rightly"
     if not found.accuracies:
-        said = f"{first.artifact} has {figure.value:.1%} {figure.name} on {figure.of:,} pictures"
+        said = f"{first.artifact} has {figure.value:.1%} {figure.name} on {figure.of:,} {found.units}"
     if learned and learned.pictures:
         said += f", of which it was trained on {learned.pictures:,}" if learned.others else ""
         return f"{said} (CPU class {found.cpu_class}): that says nothing of new ones."
-    like = _like(figure) if found.accuracies else f"{figure.low:.1%} to {figure.high:.1%} on pictures like these"
+    like = (
+        _like(figure, found.units)
+        if found.accuracies
+        else f"{figure.low:.1%} to {figure.high:.1%} on {found.units} like these"
+    )
     return f"{said}, and with 95 % confidence {like} (CPU class {found.cpu_class})."
 
 
@@ -152,8 +156,8 @@ def _unlabelled(c: Change, paired: Paired | None, max_drop: float) -> str:
     return f"Answers alone do not decide: up to {most} points may be lost (limit {limit}); --labels FILE tells more."
 
 
-def _like(figure: Share | Figure) -> str:
-    return f"{figure.low:.1%} to {figure.high:.1%} of pictures like these"
+def _like(figure: Share | Figure, units: str = "pictures") -> str:
+    return f"{figure.low:.1%} to {figure.high:.1%} of {units} like these"
 
 
 def learned(learned: Learned) -> str:

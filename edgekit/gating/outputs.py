@@ -22,7 +22,7 @@ class Outputs:
         """Refuse a place that cannot be written, before anything runs. Raises RequestError, OutputError."""
         for name, place in vars(self).items():
             if place:
-                places.check_place(Path(place), _hint(name))
+                places.check_file(Path(place), _hint(name))
 
     def write(self, verdict: Verdict) -> None:
         """Raises OutputError."""

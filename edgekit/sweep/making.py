@@ -17,7 +17,7 @@ from edgekit.candidates import Candidate
 from edgekit.candidates.making import Making, Request
 from edgekit.candidates.plan import reads
 from edgekit.devices import process
-from edgekit.errors import OutputError, RequestError
+from edgekit.errors import OutputError, RequestError, many
 from edgekit.places import check_place, locked, output_errors, replacing
 from edgekit.recipe import full
 from edgekit.runs import Evaluated, Run
@@ -154,8 +154,9 @@ def sweep(
                 found.made[row.number] = known
         command = (*cells.EDGEKIT, "sweep", str(grid_file), "-o", str(out), "--json", *(["--retry"] if again else []))
         jobs = [Job(row.number, (*command, "--cell", str(row.number)), row.device) for row in found.left]
-        if len(jobs) < len(found.rows):
-            say(f"{len(found.rows) - len(jobs)} of {len(found.rows)} rows are there already")
+        there = sum(row.planned.error is None for row in found.rows) - len(jobs)
+        if there:
+            say(f"{there} of {many(len(found.rows), 'rows')} there already")
         if not jobs:
             return found
         by_number = {row.number: row for row in found.rows}

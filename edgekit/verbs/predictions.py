@@ -14,7 +14,7 @@ from edgekit import drawing, prediction, tasks
 from edgekit.artifact import Artifact
 from edgekit.data.video import Frame
 from edgekit.errors import RequestError
-from edgekit.places import check_place, output_errors, replacing
+from edgekit.places import check_file, output_errors, replacing
 from edgekit.preprocess import open_picture
 from edgekit.tasks import Classification
 from edgekit.verbs.asked import Place, verb
@@ -259,7 +259,7 @@ def _kept(image: Image.Image, out: Place | None) -> Image.Image:
     place = Path(out)
     if place.suffix.lower() != ".png":
         raise RequestError(f"{place} does not end in .png", hint=f'out="{place.with_suffix(".png")}"')
-    check_place(place, "-o another/picture.png")
+    check_file(place, "-o another/picture.png")
     with output_errors():
         place.parent.mkdir(parents=True, exist_ok=True)
     with replacing(place) as partial:
