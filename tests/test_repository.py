@@ -109,3 +109,20 @@ def test_security_md_names_files_and_commands_that_exist():
     assert len(paths) > 2
     assert [path for path in paths if not (ROOT / path).exists()] == []
     assert set(re.findall(r"`edgekit ([a-z]+)", text)) <= set(COMMANDS)
+
+
+def test_the_canary_fails_for_what_only_the_newest_versions_break():
+    from newest import Row, told, verified
+
+    from edgekit.cells import Done
+
+    def done(error=None, exit_code=0):
+        return Done("key", ("export",), {}, None if error else [], error, "", "", exit_code, 1.0, 1.0, 1)
+
+    fine, failed, otherwise = done(), done("ended with 4: no such operator", 4), done(exit_code=1)
+    assert not Row("a", fine, fine, fine).broken
+    assert Row("a", fine, failed, None).broken
+    assert Row("a", fine, fine, otherwise).broken
+    assert not Row("a", failed, failed, None).broken
+    assert told(failed) == "**failed**: ended with 4: no such operator"
+    assert (verified(fine), verified(otherwise)) == ("ok", "**answers otherwise**")

@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 @click.option("--target", "targets", multiple=True, metavar="NAME", help="Several with commas.  [default: all]")
 @click.option("--scheme", "schemes", multiple=True, metavar="S", help="Several with commas.  [default: every one]")
 @click.option("--on", "devices", multiple=True, metavar="DEVICE", help="As edgekit bench takes it.  [default: local]")
-@click.option("--data", metavar="DIR", help="Images that say how often each file is right, as edgekit eval takes them.")
+@click.option(
+    "--data", metavar="DIR", help="Images with labels, as edgekit eval takes them: how often is each file right?"
+)
 @click.option("-o", "--output", metavar="DIR", help="Where everything goes.  [default: build/GRID-sweep]")
 @click.option(
     "--engine", default="local", show_default=True, metavar="NAME", help="Who runs the rows: local, or a plugin's."
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Rows at once; a device takes one."
+    "--workers",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Rows at once; a device takes one.",
 )
 @click.option("--plan", type=click.Choice(["json", "slurm", "make"]), help="Print the rows for a scheduler, and stop.")
 @click.option("--cell", metavar="N|A-B", help="Make this row alone, or these: what a scheduler calls.")

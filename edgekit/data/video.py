@@ -104,7 +104,7 @@ class Video:
                 open_windows[at] = []
             if open_windows:
                 if frame is not last:
-                    last, (looked, size) = frame, self._looked(frame, look)
+                    last, (looked, size) = frame, self._looked(frames.picture(frame), look)
                 for start, window in list(open_windows.items()):
                     window.append(looked)
                     if len(window) == spec.frames:
@@ -124,7 +124,7 @@ class Video:
         """
         frames, count = _Frames(self, rate), 0
         for count, frame in enumerate(_sampled(frames, rate), 1):
-            yield Frame(self.path, (count - 1) / rate, _picture(frame))
+            yield Frame(self.path, (count - 1) / rate, frames.picture(frame))
         if not count:
             raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
         if frames.broken:
@@ -134,8 +134,7 @@ class Video:
         """How many pictures `pictures` gives, about. Raises DataError."""
         return _Frames(self, rate).moments
 
-    def _looked(self, frame: Any, look: Callable[[Image.Image], Any]) -> tuple[Any, tuple[int, int]]:
-        picture = _picture(frame)
+    def _looked(self, picture: Image.Image, look: Callable[[Image.Image], Any]) -> tuple[Any, tuple[int, int]]:
         try:
             return look(picture), picture.size
         except DataError as error:
@@ -241,6 +240,20 @@ class _Frames:
         """How many there are, of the rate."""
         return len(self.steps) if self.steps else self._count(self.rate)
 
+    @cached_property
+    def _reformatter(self) -> Any:
+        """One for all frames: each would make its own, with threads, which takes ten times as long as the frame."""
+        from av.video.reformatter import VideoReformatter
+
+        return VideoReformatter()
+
+    def picture(self, frame: Any) -> Image.Image:
+        """In RGB, upright."""
+        if isinstance(frame, Image.Image):
+            return frame
+        pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return Image.fromarray(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)))
+
     def __iter__(self) -> Iterator[Timed]:
         if self.steps:
             yield from self._pictures()
@@ -311,11 +324,3 @@ def _stream(container: Any, name: str) -> Any:
         raise DataError(f"{name}: frames of {stream.width} x {stream.height} pixels are too large")
     stream.thread_type = "NONE"  # several videos are decoded at once
     return stream
-
-
-def _picture(frame: Any) -> Image.Image:
-    """In RGB, upright."""
-    if isinstance(frame, Image.Image):
-        return frame
-    pixels = frame.to_ndarray(format="rgb24")
-    return Image.fromarray(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)))
