@@ -25,6 +25,7 @@ from edgekit.recipe import Recipe
 from edgekit.tasks import Detection, name_of
 
 HALF = 0.5  # of the noise: what `keep` takes away
+AT_MOST = "the last column is the most that can be gained: what a float layer reads stays in integers where an integer operator makes it"
 
 
 class Sensitive(msgspec.Struct, frozen=True):
@@ -92,6 +93,8 @@ def measure(recipe: Recipe, say: Say = lambda line: None) -> Sensitivity:
         found, notes = _costs(model, recipe, pictures, say)
     if model.weights.source == "random":
         notes = (*notes, "the weights are random: trained ones have other sensitive layers")
+    if recipe.quantize.scheme == "int8-static" and recipe.target != "openvino":
+        notes = (*notes, AT_MOST)
     layers = ordered(found)
     taken = accumulate(layer.noise for layer in layers)
     keep = next((count for count, share in enumerate(taken, 1) if share >= HALF), len(layers))
@@ -103,9 +106,9 @@ def measure(recipe: Recipe, say: Say = lambda line: None) -> Sensitivity:
 
 def _costs(model: LoadedModel, recipe: Recipe, pictures: torch.Tensor, say: Say) -> tuple[list[Cost], tuple[str, ...]]:
     """Raises UnsupportedError where it cannot be told."""
-    scheme, openvino = recipe.quantize.scheme, recipe.target == "openvino"
+    scheme, openvino, graph = recipe.quantize.scheme, recipe.target == "openvino", recipe.target != "tflite"
     ways = Ways()
-    if recipe.target != "tflite":
+    if graph:
         ways = onnx_source.ways(model, recipe, "layers' inputs" if openvino else "every operator")
     folded = fold_batch_norm(model.module, pictures)
     if folded is None:
@@ -118,8 +121,9 @@ def _costs(model: LoadedModel, recipe: Recipe, pictures: torch.Tensor, say: Say)
     )
     floats: tuple[str, ...] = ()
     if isinstance(model.task, Detection) and scheme == "int8-static":
-        loudest = (lambda net, seen: sensitive(net, seen, by_channel=ways.by_channel)) if openvino else None
-        floats, told = preparing.in_float(network, pictures, loudest)
+        loudest = (lambda net, seen: sensitive(net, seen, by_channel=ways.by_channel)) if graph else None
+        last, loud, told = preparing.in_float(network, pictures, loudest)
+        floats = (*last, *loud)
         notes = (*notes, *told)
     names = {m: name for name, m in network.named_modules()}
     say("one layer after the other in int8")

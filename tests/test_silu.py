@@ -222,6 +222,45 @@ def test_tflite_decodes_in_float_and_cuts_what_sigmoids_read(net, pictures, tmp_
     assert {w.type for w in weights[:-2]} == {int8}
 
 
+@pytest.mark.parametrize("few", [0.03, 1])
+def test_in_onnx_a_sensitive_layer_reads_floats_if_few_weights_make_them(net, pictures, tmp_path, monkeypatch, few):
+    """The depthwise convolution: what it reads is a SiLU's, and others read that as integers."""
+    monkeypatch.setattr(onnx_quantize, "FEW", few)  # a tenth of the weights make what it reads
+    recipe = Recipe(model="net", target="onnx", quantize=Quantize(scheme="int8-static"))
+    wrapped = ExportWrapper(net, Preprocess(input_size=(SIZE, SIZE)), recipe, traced_type=torch.float32).eval()
+    graph = onnx_graph.build(wrapped, torch.float32, recipe, (3, SIZE, SIZE), ["boxes", "scores"], tmp_path / "log")
+    grids, given = onnx_quantize.Grids([], pair_safe=True), feed(pictures, last=False)
+    held = [net.deep[0].weight.detach().numpy()]
+    made = onnx_quantize.quantize(
+        graph, recipe, None, given, grids, tmp_path, decodes=True, floats=held, sensitive=held
+    )
+    makers = {o: n for n in made.graph.node for o in n.output}
+    convolutions = [n for n in made.graph.node if n.op_type == "Conv"]
+    stem, deep = convolutions[:2]
+    floats = [n for n in convolutions if n.input[1] not in makers]  # others unpack integers
+    above = _above(makers, deep.input[0], stem.output[0])
+    assert "Mul" in above
+    if few == 1:
+        assert floats == [stem, deep]
+        assert not {"QuantizeLinear", "DequantizeLinear"} & above
+        assert any(n.op_type == "QuantizeLinear" and n.input[0] == deep.input[0] for n in made.graph.node)
+    else:
+        assert floats == [deep]
+        assert makers[deep.input[0]].op_type == "DequantizeLinear"
+
+
+def _above(makers, name, end):
+    """The kinds of operators between a tensor and one that it comes of."""
+    found = set()
+    todo = [name]
+    while todo:
+        name = todo.pop()
+        if name != end and name in makers:
+            found.add(makers[name].op_type)
+            todo += makers[name].input
+    return found
+
+
 class Spelled(nn.Module):
     """A convolution with a SiLU in its own code, in some spelling, that a depthwise convolution reads."""
 

@@ -24,6 +24,7 @@ from edgekit import overflow
 from edgekit.exporters import keeping, onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.exporters.ranges import Channels, Range, Ranges, batches
+from edgekit.exporters.sensitivity import FEW
 from edgekit.recipe import Recipe
 
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
@@ -78,6 +79,7 @@ def quantize(
     decodes: bool = False,
     by_channel: bool = False,
     floats: Collection[NDArray[np.float32]] = (),
+    sensitive: Collection[NDArray[np.float32]] = (),
 ) -> onnx.ModelProto:
     """A float graph as the recipe's scheme.
 
@@ -88,6 +90,7 @@ def quantize(
     decodes    what follows the last layers makes pixels of what they answer, and stays in float
     by_channel  int8-static: depthwise convolutions read integers with a scale for each channel (see onnx_depthwise.py)
     floats     int8-static: the weights of layers that stay in float
+    sensitive  those of them that have to read floats
     """
     kept = kept_float(model, recipe, decodes=decodes)
     match recipe.quantize.scheme:
@@ -101,7 +104,10 @@ def quantize(
             return _weight_only(model, grids, kept)
         case _:
             kept += _holding(model, floats)
-            return _static(model, recipe, pixels, feed, grids, work, placement, kept, by_channel=by_channel)
+            leading = {} if placement == "layers' inputs" else _leading(model, _holding(model, sensitive))
+            readers = list(leading)
+            kept += [name for makers in leading.values() for name in makers]
+            return _static(model, recipe, pixels, feed, grids, work, placement, kept, readers, by_channel=by_channel)
 
 
 def kept_float(model: onnx.ModelProto, recipe: Recipe, *, decodes: bool) -> list[str]:
@@ -147,6 +153,25 @@ def _holding(model: onnx.ModelProto, weights: Collection[NDArray[np.float32]]) -
     return found
 
 
+def _leading(model: onnx.ModelProto, layers: Collection[str]) -> dict[str, list[str]]:
+    """What makes the tensors that layers read, back to a layer or a sum: answers of these in integers would be rounded. Without
+    layers for which that holds more than FEW of all weights: an SSD's heads read the widest layers."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    sizes = {i.name: math.prod(i.dims) for i in model.graph.initializer}
+    found: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        todo, above = [node.input[0]] if node.name in layers else [], list[onnx.NodeProto]()
+        while todo:
+            maker = makers.get(todo.pop())
+            if maker is not None and maker not in above:
+                above.append(maker)
+                todo += [] if maker.op_type in (*LAYERS, "Add") else maker.input
+        held = sum(sizes.get(name, 0) for maker in above for name in maker.input)
+        if above and held <= FEW * sum(sizes.values()):
+            found[node.name] = [maker.name for maker in above]
+    return found
+
+
 def _squashing(model: onnx.ModelProto) -> list[str]:
     """What lies between the last layer and the answers, if it makes probabilities: 256 steps are too few for them."""
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -172,10 +197,14 @@ def _static(
     work: Path,
     placement: Placement,
     kept: list[str],
+    readers: list[str],
     *,
     by_channel: bool,
 ) -> onnx.ModelProto:
-    """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for."""
+    """QDQ, unsigned activations and signed weights per channel: the pair of types that every x86 kernel is made for.
+
+    kept  nodes that stay in float; readers: layers among them that read floats though others read integers
+    """
     _name_apart(model)
     depthwise = onnx_depthwise.inputs(model) if by_channel else {}
     channels = Channels(depthwise.values())
@@ -194,7 +223,7 @@ def _static(
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
         options["QuantizeBias"] = False  # OpenVINO adds it in float: as integers it would be one more list of scales
-        kept = kept + _without_weights(model) + _norms(model)
+        kept = readers = kept + _without_weights(model) + _norms(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -210,8 +239,7 @@ def _static(
         extra_options=options,
     )
     made = _loaded(source, target)
-    if placement == "layers' inputs":
-        _read_floats(made, kept)
+    _read_floats(made, readers)
     onnx_depthwise.by_channel(made, depthwise, channels)
     return made
 

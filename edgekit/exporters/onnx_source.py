@@ -59,7 +59,7 @@ def make(
         pair_safe=pair_safe,
         floats_between=floats_between,
         by_channel=by_channel,
-        keeps_float=inputs and recipe.quantize.scheme == "int8-static" and isinstance(model.task, Detection),
+        keeps_float=recipe.quantize.scheme == "int8-static" and isinstance(model.task, Detection),
     )
     module = prepared.module
     if not inputs:  # OpenVINO's three-dimensional layers have fast kernels
@@ -97,6 +97,7 @@ def make(
                 decodes=isinstance(model.task, Detection),
                 by_channel=by_channel,
                 floats=[weight for name in prepared.floats for weight in _weights(module, name)],
+                sensitive=[weight for name in prepared.sensitive for weight in _weights(module, name)],
             )
     return Made(graph, given, notes)
 

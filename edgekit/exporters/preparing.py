@@ -30,6 +30,7 @@ NOT_FOLDED = (
     "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one picture "
     "at a time"
 )
+NO_GRADIENTS = "no layer stays in float: gradients do not flow through this network, and would tell which should"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class Prepared:
     notes   what could not be done
     scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
     floats  layers that stay in float, by their names: those that the recipe's patterns find, and a detector's
+    sensitive  those of them that have to read floats
     """
 
     module: nn.Module
     notes: tuple[str, ...] = ()
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
     floats: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
 
 
 def prepare(
@@ -71,17 +74,18 @@ def prepare(
     pictures = first(calibration, model.preprocess, crowded=isinstance(model.task, Detection))
     folded = fold_batch_norm(model.module, pictures) if prepares else None
     if folded is None:
-        floats, notes = in_float(model.module, pictures) if keeps_float else ((), ())
-        floats = (*_asked(model.module, recipe), *floats)
+        last, _, notes = in_float(model.module, pictures) if keeps_float else ((), (), ())
+        floats = (*_asked(model.module, recipe), *last)
         notes = (NOT_FOLDED, *notes) if prepares else notes
         for note in notes:
             say(note)
         return Prepared(model.module, notes, floats=floats)
     folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
     floats = _asked(folded, recipe)
+    loud: tuple[str, ...] = ()
     if keeps_float:
-        found, told = in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
-        floats = (*floats, *found)
+        last, loud, told = in_float(folded, pictures, partial(sensitive, by_channel=by_channel))
+        floats = (*floats, *last, *loud)
         for note in told:
             say(note)
         notes = (*notes, *told)
@@ -102,7 +106,7 @@ def prepare(
         for said in _to_nearest(rounded):
             say(said)
             notes = (*notes, said)
-    return Prepared(folded, notes, scales, floats)
+    return Prepared(folded, notes, scales, floats, loud)
 
 
 def even(
@@ -138,14 +142,14 @@ def _asked(network: nn.Module, recipe: Recipe) -> tuple[str, ...]:
 
 def in_float(
     network: nn.Module, pictures: torch.Tensor, loudest: Callable[[nn.Module, torch.Tensor], list[str]] | None = None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which layers of a detector stay in float, and what is to be said of it."""
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Which layers of a detector stay in float, those that boxes are made of and the loudest, and what is to be said of it."""
     try:
         last, loud = last_of_boxes(network, pictures), loudest(network, pictures) if loudest else []
     except RuntimeError:
-        return (), ("no layer stays in float: gradients do not flow through this network, and would tell which should",)
+        return (), (), (NO_GRADIENTS,)
     why = f"in float, because 8 bits of what they read would move the answers most: {', '.join(loud)}"
-    return (*last, *loud), (why,) if loud else ()
+    return tuple(last), tuple(loud), (why,) if loud else ()
 
 
 def _to_nearest(rounded: Rounded) -> Iterator[str]:
