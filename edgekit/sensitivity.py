@@ -25,6 +25,7 @@ from edgekit.recipe import Recipe
 from edgekit.tasks import Detection, name_of
 
 HALF = 0.5  # of the noise: what `keep` takes away
+AT_MOST = "the last column is the most that can be gained: what a float layer reads stays in integers where an integer operator makes it"
 
 
 class Sensitive(msgspec.Struct, frozen=True):
@@ -92,6 +93,8 @@ def measure(recipe: Recipe, say: Say = lambda line: None) -> Sensitivity:
         found, notes = _costs(model, recipe, pictures, say)
     if model.weights.source == "random":
         notes = (*notes, "the weights are random: trained ones have other sensitive layers")
+    if recipe.quantize.scheme == "int8-static" and recipe.target != "openvino":
+        notes = (*notes, AT_MOST)
     layers = ordered(found)
     taken = accumulate(layer.noise for layer in layers)
     keep = next((count for count, share in enumerate(taken, 1) if share >= HALF), len(layers))

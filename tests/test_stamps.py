@@ -105,7 +105,10 @@ def test_a_student_has_seen_what_its_teacher_saw(folder, tmp_path):
     for place, one in ((folder, teacher), (other, student)):
         assert known(both, place) == known(one, place)
     _, sketch = stamped(folder, kept=8)
-    assert stamps.united(student, sketch).below == sketch.below
+    after = stamps.united(student, sketch)
+    assert after.below == sketch.below
+    own = {p for p, yes in known(student, other).items() if yes}
+    assert {p for p, yes in known(after, other).items() if yes} == own, "a large set before hides none of a small one"
 
 
 def test_a_split_of_its_own_is_drawn_from_nothing(photos):

@@ -5,7 +5,8 @@ in an idx file. So a copy is found under any name and in any folder; a picture t
 not. Another picture is taken for one of n that were learned from with a probability of n in 10^12.
 
 Up to KEPT hashes are all kept. Of more, the smallest are (a KMV sketch: Bar-Yossef et al. 2002): whether a picture was
-learned from is then known of those alone whose hash is as small, which is a fair sample of any set of pictures.
+learned from is then known of those alone whose hash is as small, which is a fair sample of any set of pictures. Weights
+that learned from such a set first, and from a small one after it, know all of the small one: what is in the list was learned from.
 """
 
 import base64
@@ -52,12 +53,14 @@ def stamp(train: DataSet, val: DataSet, val_share: float, seed: int, kept: int =
 
 
 def united(newest: TrainedOn, *earlier: TrainedOn | None) -> TrainedOn:
-    """The newest, with what the weights that it began with, and its teachers, have learned from."""
-    every = [newest, *(e for e in earlier if e)]
-    below = min(each.below for each in every)
-    learned = {h for each in every for h in _unpacked(each).tolist() if h < below}
-    blob, below = _packed(learned, below, KEPT)
-    return msgspec.structs.replace(newest, hashes=blob, below=below)
+    """The newest, with what the weights that it began with, and its teachers, have learned from: all of its own hashes, and
+    the smallest of theirs."""
+    own = set(_unpacked(newest).tolist())
+    others = sorted({h for each in earlier if each for h in _unpacked(each).tolist()} - own)
+    kept, left = others[: 2 * KEPT - len(own)], others[2 * KEPT - len(own) :]
+    below = min(each.below for each in (newest, *(e for e in earlier if e)))
+    blob, _ = _packed(own.union(kept), ALL, 2 * KEPT)
+    return msgspec.structs.replace(newest, hashes=blob, below=min([below, *left[:1]]))
 
 
 def learned_from(trained: Iterable[TrainedOn], known: Hashes) -> dict[int, bool]:
@@ -66,7 +69,7 @@ def learned_from(trained: Iterable[TrainedOn], known: Hashes) -> dict[int, bool]
     for each in trained:
         learned = set(_unpacked(each).tolist())
         for position, value in known.items():
-            if value < each.below:
+            if value < each.below or value in learned:
                 found[position] = found.get(position, False) or value in learned
     return found
 
