@@ -67,8 +67,7 @@ def expected(shown):
 
 def wording(lines):
     """Lines without what differs between machines and versions: numbers, column widths, speed, the runners-up."""
-    said, named = [], False
-    labels = False
+    said, named, labels = [], False, False
     for line in lines:
         if "gains nothing from" in line:  # only said on some CPUs
             continue
@@ -93,15 +92,12 @@ def wording(lines):
 
 def differs(lines, shown):
     """Figures that lie too far apart, in lines of the same words."""
-    pairs = [
-        (pattern, re.findall(pattern, "\n".join(lines)), re.findall(pattern, "\n".join(shown))) for pattern, _ in SAME
-    ]
-    limits = dict(SAME)
+    now, then = "\n".join(lines), "\n".join(shown)
     return [
         (pattern, is_, was)
-        for pattern, now, then in pairs
-        for is_, was in zip(now, then, strict=True)
-        if abs(float(is_) - float(was)) > limits[pattern]
+        for pattern, limit in SAME
+        for is_, was in zip(re.findall(pattern, now), re.findall(pattern, then), strict=True)
+        if abs(float(is_) - float(was)) > limit
     ]
 
 

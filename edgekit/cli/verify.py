@@ -63,11 +63,8 @@ def verify(
         raise RequestError("--data is for --against", hint="--against ARTIFACT")
     from edgekit import signing
 
-    signer = signing.trust(Path(key) if key else None, tuple(map(Path, chain)), identity, issuer)
-    if signature and signer is None:
-        raise RequestError(
-            "--signature wants whoever signed", hint="--key public.pem, --chain ca.pem or --identity NAME"
-        )
+    written = Path(signature) if signature else None
+    signer = signing.trust(Path(key) if key else None, tuple(map(Path, chain)), identity, issuer, written)
     if signer and against:
         raise RequestError("a signature is of one folder", hint="leave --against out")
     if against:
@@ -79,7 +76,7 @@ def verify(
 
     place = registry.device(device)
     folder = Path(artifact)
-    signed = signing.verify(folder, signer, Path(signature) if signature else None) if signer else None
+    signed = signing.verify(folder, signer, written) if signer else None
     opened = artifacts.load(unpacked(folder) if signer else folder)
     check_interpreter(interpreter, [opened.target])
     runtime = registry.runtime_for(opened.target).name

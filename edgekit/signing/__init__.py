@@ -54,9 +54,14 @@ Trust = Key | Authority | Identity
 
 
 def trust(
-    key: Path | None = None, authorities: Sequence[Path] = (), identity: str | None = None, issuer: str | None = None
+    key: Path | None = None,
+    authorities: Sequence[Path] = (),
+    identity: str | None = None,
+    issuer: str | None = None,
+    signature: Path | None = None,
 ) -> Trust | None:
-    """Whose signature is wanted; None where nobody's is. Raises RequestError for several, or half of one."""
+    """Whose signature is wanted; None where nobody's is. Raises RequestError for several, half of one, and a `signature`
+    without whoever made it."""
     if (key is not None) + bool(authorities) + (identity is not None or issuer is not None) > 1:
         raise RequestError(
             "a signature is somebody's: a key's, a certificate's or an account's", hint="name one of them"
@@ -68,7 +73,13 @@ def trust(
         return Key(key)
     if identity is not None and issuer is not None:
         return Identity(identity, issuer)
-    return Authority(tuple(authorities)) if authorities else None
+    if authorities:
+        return Authority(tuple(authorities))
+    if signature is not None:
+        raise RequestError(
+            "--signature wants whoever signed", hint="--key public.pem, --chain ca.pem or --identity NAME"
+        )
+    return None
 
 
 def sign(

@@ -38,14 +38,11 @@ def verify(
     A copy that answers otherwise is no exception: `passed` is False. Raises ArtifactError for damaged files and for
     those that somebody else signed, WorkerError, DeviceError.
     """
-    signer = signing.trust(None if key is None else Path(key), tuple(map(Path, chain)), identity, issuer)
-    if signature is not None and signer is None:
-        raise RequestError(
-            "--signature wants whoever signed", hint="--key public.pem, --chain ca.pem or --identity NAME"
-        )
+    written = None if signature is None else Path(signature)
+    signer = signing.trust(None if key is None else Path(key), tuple(map(Path, chain)), identity, issuer, written)
     if signer is not None:
         folder = as_path(artifact, "the folder of an artifact")
-        signing.verify(folder, signer, None if signature is None else Path(signature))
+        signing.verify(folder, signer, written)
         artifact = unpacked(folder)
     opened = opened_of(artifact)
     check_interpreter(interpreter, [opened.target])
