@@ -5,6 +5,7 @@ import io
 import json
 import struct
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -211,6 +212,30 @@ def test_a_sample_is_seeded_and_ascending(tmp_path):
     chosen = data.sample(7, seed=1)
     assert chosen == sorted(chosen) == data.sample(7, seed=1) != data.sample(7, seed=2)
     assert list(data.sample(99)) == list(range(20))
+
+
+def test_parts_are_random_share_nothing_and_leave_nothing_out(tmp_path):
+    for i in range(21):
+        save(tmp_path / f"{LABELS[i % 2]}/{i}.png", seed=i)
+    data = open_data(tmp_path, LABELS)
+    one, two = data.part(1, 2), data.part(2, 2)
+    assert (len(one), len(two)) == (11, 10)
+    assert sorted([*one.positions, *two.positions]) == list(data.positions)
+    assert (
+        list(one.positions) == sorted(one.positions) == data.part(1, 2).positions != data.part(1, 2, seed=1).positions
+    )
+    assert one.what.endswith("part 1 of 2")
+    assert set(one.sample(5)) < set(one.positions)
+
+
+def test_videos_of_one_film_are_in_one_part(tmp_path):
+    for i in range(12):
+        save(tmp_path / f"ant/{i:02}.png", seed=i)
+    data = open_data(tmp_path, LABELS)
+    films = replace(data, source=replace(data.source, groups=[str(i // 3) for i in range(12)]))
+    one, two = (films.part(number, 2).positions for number in (1, 2))
+    assert not {i // 3 for i in one} & {i // 3 for i in two}
+    assert len(one) == len(two) == 6
 
 
 def test_decoding_keeps_the_order_and_says_what_it_cannot_read(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edgekit.cli.evaluate import text
 from edgekit.data import open_data, stamps
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, OutputError, RequestError, WorkerError
+from edgekit.evaluation import part_of
 from edgekit.evaluation.run import ask, counting, evaluate, evaluated
 from edgekit.gating import Limits, checks
 from edgekit.reporting.machines import pictures
@@ -154,6 +155,21 @@ def test_an_interrupted_run_goes_on(folder, opened, tmp_path):
     evaluate(opened[:1], data, state=tmp_path, limit=10, progress=count)  # a sample of what is answered
     evaluate(opened[:1], data, state=tmp_path, fresh=True, progress=count)
     assert counted == [0, len(data)]
+
+
+def test_a_part_is_what_another_run_of_it_asks_and_two_make_the_whole(folder, opened, tmp_path):
+    data = data_for(opened, folder)
+    halves = [evaluate(opened[:1], data.part(number, 2), state=tmp_path) for number in (1, 2)]
+    whole = evaluate(opened[:1], data, state=tmp_path, progress=lambda total: nullcontext(lambda: None))
+    assert sum(half.pictures for half in halves) == whole.pictures
+    assert sum(half.accuracies[0].top1.hits for half in halves) == whole.accuracies[0].top1.hits
+    assert halves[0].answers == whole.answers
+
+
+@pytest.mark.parametrize("said", ["3/2", "0/2", "half", "1/101", "1/2/3"])
+def test_what_is_no_part_is_refused(said):
+    with pytest.raises(RequestError, match=f"--part {said} is no part"):
+        part_of(said)
 
 
 def test_answers_of_other_pictures_are_not_taken(folder, opened, tmp_path):

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     help="Which part of the data.  [default: the first that is there]",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many pictures.")
-@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of the sample.")
+@click.option(
+    "--part", metavar="K/N", help="One of N random parts of the pictures: 1/2 to choose on, 2/2 to report on."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Seed of the sample, and of parts.",
+)
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 100, min_open=True),
@@ -80,6 +90,7 @@ def evaluate(
     csv_file: str | None,
     threads: int,
     interpreter: str | None,
+    part: str | None,
     **how: Any,
 ) -> int:
     """How often the exported file is right, with 95 % intervals. With --reference: what it loses against another file.
@@ -119,6 +130,8 @@ def evaluate(
         masks=masks,
         ignore=ignore,
     )
+    if part:
+        pictures = pictures.part(*evaluation.part_of(part), how["seed"])
     if not no_save:
         runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
     for note in pictures.notes:

@@ -1,7 +1,7 @@
 """A data set: pictures in a fixed order, and what is on them. Pixels are never all in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -105,6 +105,16 @@ class DataSet:
             return self.positions
         chosen = np.random.default_rng(seed).choice(len(self.positions), limit, replace=False)
         return [self.positions[i] for i in sorted(chosen.tolist())]
+
+    def part(self, number: int, of: int, seed: int = 0) -> "DataSet":
+        """The `number`th, from 1, of so many random parts, as large as each other: what is chosen on one is reported on another.
+        Videos of one film stay together."""
+        groups: Sequence[int | str] = self.source.groups or range(self.source.count)
+        names = sorted({groups[position] for position in self.positions}, key=str)
+        chosen = np.random.default_rng(seed).permutation(len(names))[number - 1 :: of].tolist()
+        mine = {names[i] for i in chosen}
+        positions = [position for position in self.positions if groups[position] in mine]
+        return replace(self, what=f"{self.what}, part {number} of {of}", positions=positions)
 
     def read(self, positions: Sequence[int]) -> Iterator[Picture]:
         """The pictures at these ascending positions, one at a time and not decoded yet."""

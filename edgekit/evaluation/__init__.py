@@ -12,7 +12,7 @@ label_check.py    signs that the labels are wrong, not the model
 contact_sheet.py  the pictures that two artifacts name differently, or find other things on
 """
 
-from edgekit.evaluation.opening import open_for
+from edgekit.evaluation.opening import open_for, part_of
 from edgekit.evaluation.run import STATE, Evaluation, evaluate, evaluated
 
-__all__ = ["STATE", "Evaluation", "evaluate", "evaluated", "open_for"]
+__all__ = ["STATE", "Evaluation", "evaluate", "evaluated", "open_for", "part_of"]

@@ -8,6 +8,15 @@ from edgekit.errors import RequestError
 from edgekit.tasks import Detection, Segmentation, name_of
 
 AS_IN_THE_FILE = "auto"
+PARTS = 100  # at most
+
+
+def part_of(said: str) -> tuple[int, int]:
+    """`1/2`: the first of two. Raises RequestError."""
+    number, _, of = said.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= PARTS):
+        raise RequestError(f"--part {said} is no part", hint="--part 1/2, and --part 2/2 for the other half")
+    return int(number), int(of)
 
 
 def open_for(

@@ -47,6 +47,7 @@ def evaluate(
     unlabelled: bool = False,
     split: Literal["test", "val", "train"] | None = None,
     limit: Count | None = None,
+    part: str | None = None,
     seed: Natural = 0,
     workers: Count = 2,
     on: str = "local",
@@ -65,7 +66,7 @@ def evaluate(
     labels      a file that says what is on the pictures: .csv, .json, .jsonl or .txt
     images, masks, ignore  segmentation: folders below data, and the value that does not count (an int, "none", "auto")
     unlabelled  nothing is known of the pictures: only compare
-    limit       a seeded sample of so many pictures
+    limit       a seeded sample of so many pictures; part: one of some random parts, "1/2" to choose on, "2/2" to report on
     workers     threads that decode
     state       where answers are kept: what an earlier call asked is not asked again, unless `fresh`
     save        a file that the figures are appended to, for `report`: "build/runs.jsonl"
@@ -86,6 +87,8 @@ def evaluate(
         masks=masks,
         ignore=_ignored(ignore),
     )
+    if part is not None:
+        pictures = pictures.part(*evaluation.part_of(part), seed)
     if save is not None:
         runs.append(Path(save), [])  # a place that cannot be written is said before anything is measured
     for note in pictures.notes:
