@@ -23,6 +23,7 @@ HERE_TOO = {
     "benchmark": {"export"},
     "prune": {"train", "export"},
     "train": {"export"},
+    "tune": {"export"},
 }  # modules whose options a command has too
 COMMANDS = {name: main.get_command(None, name) for name in main.list_commands(None)}
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
@@ -480,8 +481,8 @@ def test_the_public_names():
     import edgekit
 
     assert edgekit.__all__ == [
-        *("Artifact", "Bench", "Benchmark", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Vector"),
-        *("__version__", "bench", "benchmark", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "verify"),
+        *("Artifact", "Bench", "Benchmark", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Tuned", "Vector"),
+        *("__version__", "bench", "benchmark", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "tune", "verify"),
     ]  # fmt: skip
     assert edgekit.load is not None
     with pytest.raises(AttributeError):

@@ -136,7 +136,7 @@ class Making:
         made = cells.made(self.request.store, wanted.key)
         assert made
         with self.request.alone(one.folder_name):
-            return _described(plain, _linked(made / one.folder_name, self.request.out / one.folder_name))
+            return _described(plain, linked(made / one.folder_name, self.request.out / one.folder_name))
 
     def _evaluated(self, one: Candidate) -> Candidate:
         assert one.artifact
@@ -244,7 +244,7 @@ def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:
     return msgspec.structs.replace(one, cpu_ms=run.ms, ratio=ratio)
 
 
-def _linked(made: Path, place: Path) -> Artifact:
+def linked(made: Path, place: Path) -> Artifact:
     """The artifact of a cell under a name to type: links to the same files, or copies where there are none. Raises OutputError."""
     with output_errors():
         if place.is_dir() and _same(made, place):

@@ -85,3 +85,13 @@ def pictures_needed(drop: float, discordance: float, *, power: float = 0.8, alph
     psi = max(discordance, drop)
     z_alpha, z_power = _z(1 - alpha), _z(power)
     return math.ceil((z_alpha * math.sqrt(psi) + z_power * math.sqrt(psi - drop * drop)) ** 2 / drop**2)
+
+
+def widened(tries: int, confidence: float = CONFIDENCE) -> float:
+    """How many times as wide an interval is that holds for all of so many at once (Bonferroni)."""
+    return _z(1 - (1 - confidence) / 2 / tries) / _z((1 + confidence) / 2)
+
+
+def least_pictures(drop: float, confidence: float = CONFIDENCE) -> int:
+    """Below so many pictures `agresti_min` never lies below a drop (share, > 0), not even where no answer differs."""
+    return max(1, math.ceil(_z((1 + confidence) / 2) / drop) - 2)

@@ -9,7 +9,7 @@ exporting.py    `export`
 learning.py     `train` and `prune`
 proving.py      `verify` and `compare`
 timing.py       `bench` and `report`
-comparing.py    `benchmark`
+comparing.py    `benchmark` and `tune`
 judging.py      `evaluate` and `gate`
 
 Nothing here prints; `say` takes the lines that a command would show, `progress` how far it is.
