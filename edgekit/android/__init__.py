@@ -84,7 +84,7 @@ def _check_runnable(m: Manifest) -> None:
         raise UnsupportedError(f"the app runs .tflite and .onnx files, not those of {m.target}", hint=hint)
     if m.preprocess.is_clip:
         raise UnsupportedError(
-            f"the app shows pictures, and {m.model} takes clips", hint="edgekit predict, on a computer"
+            f"the app shows images, and {m.model} takes clips", hint="edgekit predict, on a computer"
         )
     if m.layout:
         raise UnsupportedError(
