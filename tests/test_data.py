@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import struct
 import sys
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from PIL import Image
 
 from edgekit.data import idx, open_data, picture_files
 from edgekit.data.classes import imagenet, match
+from edgekit.data.dataset import Picture
 from edgekit.data.decoding import decoded
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError, MissingExtraError, RequestError
@@ -211,6 +213,21 @@ def test_a_sample_is_seeded_and_ascending(tmp_path):
     chosen = data.sample(7, seed=1)
     assert chosen == sorted(chosen) == data.sample(7, seed=1) != data.sample(7, seed=2)
     assert list(data.sample(99)) == list(range(20))
+
+
+def test_threads_that_decode_leave_the_cores_to_inference():
+    seen = []
+
+    def opener():
+        seen.append(os.nice(0))
+        return Image.new("RGB", (8, 8))
+
+    picture = Picture(0, "a", (), opener, bytes)
+    spec = Preprocess(input_size=(8, 8))
+    before = os.nice(0)
+    list(decoded([picture], [spec], workers=1, ahead=1))
+    assert (seen[0] > before) == (sys.platform == "linux" and before < 19)
+    assert os.nice(0) == before
 
 
 def test_decoding_keeps_the_order_and_says_what_it_cannot_read(tmp_path):

@@ -1,5 +1,7 @@
 """Images decoded ahead by a few threads: Pillow lets go of the interpreter while it decodes and resizes."""
 
+import os
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +15,8 @@ from edgekit.data.video import Video
 from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, Preprocess, fit
 from edgekit.tasks.average_precision import Objects
+
+NICENESS = 10  # of threads that decode
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def decoded(
 
     At most `ahead` images wait, so memory does not grow with their number. Raises DataError for a mask that does not fit.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode", initializer=_give_way) as pool:
         waiting: deque[tuple[Picture, Future[Fitted]]] = deque()
         try:
             for picture in pictures:
@@ -50,6 +54,12 @@ def decoded(
                 yield first, future.result()
         finally:  # whoever reads may stop early
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_way() -> None:
+    """Decoding takes the cores that inference leaves: on two cores it would else slow the slower of the two."""
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.nice(NICENESS)
 
 
 def _fit(picture: Picture, specs: Sequence[Preprocess]) -> Fitted:
