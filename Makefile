@@ -111,7 +111,7 @@ ready: .venv-run/.ready .venv/.ready .venv-old/.ready .venv-sign/.ready .cache/d
 # The example of a plugin, in an environment of its own: 500 MB more, and minutes.
 executorch: | uv
 	test -x .venv-executorch/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-executorch
-	$(PIP) --python .venv-executorch/bin/python -e '.[models,images]' -e examples/edgekit-executorch executorch==1.5.1 pytest pytest-timeout
+	$(PIP) --python .venv-executorch/bin/python -e '.[models,pictures]' -e examples/edgekit-executorch executorch==1.5.1 pytest pytest-timeout
 	OMP_NUM_THREADS=1 .venv-executorch/bin/pytest -q examples/edgekit-executorch
 
 # Every command with a HOME that stays empty: minutes. Not a part of the tests, which try one a runtime.
