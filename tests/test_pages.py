@@ -27,7 +27,11 @@ PAGES = sorted(
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
 TARGETS = set(re.findall(r"^([\w.-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 # Programs of others: what follows their names is theirs.
-OTHERS = {*["git", "python3", ".", "uv", "uvx", "openssl", "model_signing", "mvn", "docker", "gh", "torchrun", "cd", "export", "source"]}
+# fmt: off
+OTHERS = {
+    "git", "python3", ".", "uv", "uvx", "openssl", "model_signing", "mvn", "docker", "gh", "torchrun", "cd", "export", "source",
+}
+# fmt: on
 SCRIPTS = {
     flag for file in ROOT.glob("benchmarks/*.py") for flag in re.findall(r'"(--[\w-]+)"', file.read_text("utf-8"))
 }
