@@ -3,11 +3,13 @@
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
 
+from edgekit import reading
 from edgekit.evaluation.answers import Record
 from edgekit.statistics.confusion import Confusion, Mistake
 from edgekit.statistics.proportions import Drop, Share, agresti_min, images_needed, mcnemar_midp, wilson
@@ -108,6 +110,35 @@ def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
     if paired.drop.low > max_drop:
         return "fail"
     return "pass" if paired.drop.high < max_drop else "inconclusive"
+
+
+def lost(candidate: Path, reference: Path) -> Drop | None:
+    """What a candidate loses, out of the answers that two evaluations recorded apart: on the images of both.
+
+    None where the answers are not labelled classes of one file each, or not there.
+    """
+    right = [_named(file) for file in (candidate, reference)]
+    both = right[0].keys() & right[1].keys()
+    if not both:
+        return None
+    gone = sum(right[1][position] and not right[0][position] for position in both)
+    gained = sum(right[0][position] and not right[1][position] for position in both)
+    return agresti_min(gone, gained, len(both))
+
+
+def _named(file: Path) -> dict[int, bool]:
+    """Position of an image -> whether it was named rightly. Empty where the file tells no such thing."""
+    found = {}
+    try:
+        with file.open("rb") as lines:
+            next(lines, None)  # whose answers
+            for line in lines:
+                record = reading.json(line, Record)
+                if record.truth and len(record.answers) == 1:
+                    found[record.position] = record.answers[0].first in record.truth
+    except (OSError, reading.Malformed):
+        return {}
+    return found
 
 
 class Tally:
