@@ -49,11 +49,11 @@ def test_what_the_app_carries_is_the_artifact_itself(app):
     assert [a.name for a in android.carried(app)] == ["tiny-onnx-int8", "tiny-tflite-int8"]
 
 
-def test_pictures_of_ones_own_are_said_before_an_app_publishes_them(app, copied):
+def test_images_of_ones_own_are_said_before_an_app_publishes_them(app, copied):
     said = ask_edgekit("android", "add", GOLDEN, "--app", app, "--json")
     assert "golden.npz holds the calibration pictures: your own" in said.stderr
-    assert json.loads(said.stdout)["own_pictures"]
-    drawn = GoldenRecord("pictures drawn by edgekit", own=False)
+    assert json.loads(said.stdout)["own_images"]
+    drawn = GoldenRecord("images drawn by edgekit", own=False)
     save_manifest(copied, msgspec.structs.replace(read_manifest(copied), golden=drawn))
     said = ask_edgekit("android", "add", copied, "--app", app)
     assert said.returncode == 0

@@ -61,7 +61,7 @@ def test_the_table_fits_80_columns_and_a_refused_file_is_a_sentence():
     assert whole.rows[3][whole.header.index("why not")].text.startswith("refused")
 
 
-def test_the_next_command_compares_the_best_within_with_the_most_accurate_picture_by_picture():
+def test_the_next_command_compares_the_best_within_with_the_most_accurate_image_by_image():
     from edgekit.cli.benchmark import _surer
 
     said = {"split": "val", "data_labels": None, "limit": 500}
@@ -94,7 +94,7 @@ def test_artifacts_are_timed_and_evaluated_once_and_written_down(images, tmp_pat
     again = ask_edgekit(*asked, cwd=tmp_path)
     assert "evaluating" not in again.stderr
     assert "timing" not in again.stderr.replace("making, proving and timing", "")
-    assert again.stdout.startswith("2 models: pictures of classes")
+    assert again.stdout.startswith("2 models: images of classes")
 
 
 def test_a_stop_keeps_what_was_made_and_says_how_to_go_on(images, tmp_path, monkeypatch):

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     help="Name the quickest file within so many points of the most accurate.",
 )
 @click.option("--weights", metavar="W", help="As edgekit export takes them.  [default: auto]")
-@click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
-@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many pictures calibrate.  [default: 128]")
+@click.option("--calibration", metavar="DIR", help="A folder of images, for int8 and the proof.  [default: built in]")
+@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many images calibrate.  [default: 128]")
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @preprocessing
 @click.option(
@@ -87,7 +87,7 @@ def _near(found: "Benchmark") -> "tuple[Candidate, Candidate] | None":
 
 
 def _surer(found: "Benchmark", data: str | None, said: dict[str, Any]) -> list[str]:
-    """The command that compares these two picture by picture, out of the answers that are there."""
+    """The command that compares these two image by image, out of the answers that are there."""
     if not (data and found.document and (pair := _near(found))):
         return []
     options = {"--split": said["split"], "--labels": said["data_labels"], "--limit": said["limit"]}

@@ -1,4 +1,4 @@
-"""Clips out of videos: which frames a model sees, each fitted as a picture.
+"""Clips out of videos: which frames a model sees, each fitted as an image.
 
 A video is a file that PyAV decodes, or a folder of its frames (00001.jpg, ...), of which each is one step of the model's rate.
 
@@ -58,7 +58,7 @@ class _Seen(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture out of a video, upright and in RGB. seconds: since the video began."""
+    """An image out of a video, upright and in RGB. seconds: since the video began."""
 
     video: Path
     seconds: float
@@ -131,7 +131,7 @@ class Video:
             say(f"{self.name}: {frames.broken} broken frames skipped")
 
     def moments(self, rate: float) -> int:
-        """How many pictures `pictures` gives, about. Raises DataError."""
+        """How many images `pictures` gives, about. Raises DataError."""
         return _Frames(self, rate).moments
 
     def _looked(self, picture: Image.Image, look: Callable[[Image.Image], Any]) -> tuple[Any, tuple[int, int]]:
@@ -161,7 +161,7 @@ def open_video(path: Path, name: str) -> Video:
     elif not path.is_file():
         raise DataError(f"{name} is a pipe or a device, not a video")
     elif path.suffix.lower() in PICTURES:
-        raise DataError(f"{name} is a picture, and the model takes clips", hint=HINT)
+        raise DataError(f"{name} is an image, and the model takes clips", hint=HINT)
     return Video(path, name)
 
 

@@ -6,7 +6,7 @@ from edgekit.statistics.proportions import Share
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A share, 0 to 1: "top-1", "mIoU", "1-NN", with its 95 % interval. of: pictures."""
+    """A share, 0 to 1: "top-1", "mIoU", "1-NN", with its 95 % interval. of: images."""
 
     name: str
     value: float
