@@ -121,14 +121,18 @@ def test_the_committed_vectors_are_what_python_makes():
     made = vectors.inputs()
     assert given.keys() == made.keys()
     assert all(np.array_equal(given[name], made[name]) for name in given)
+    clips = vectors.clips(given["image_5"])
     for file, found in (
         ("fits", vectors.fits(given["image_0"])),
         ("masks", vectors.masks()),
         ("boxes", vectors.boxes()),
+        ("clips", {name: array for name, array in clips.items() if name != "means"}),
     ):
         with np.load(vectors.VECTORS / f"{file}.npz") as z:
             for name, array in found.items():
                 np.testing.assert_array_equal(z[name], array, err_msg=f"{file} {name}")
+    with np.load(vectors.VECTORS / "clips.npz") as z:
+        np.testing.assert_allclose(z["means"], clips["means"], atol=1e-5)
     with np.load(vectors.VECTORS / "vectors.npz") as z:
         for name, array in vectors.embeddings().items():
             np.testing.assert_allclose(z[name], array, atol=1e-6, err_msg=name)  # sums of another order

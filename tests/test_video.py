@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgekit import artifact, calibration, prediction
 from edgekit.data import open_clips
-from edgekit.data.video import WINDOWS, _sampled, _starts, open_video, video_files
+from edgekit.data.video import WINDOWS, _starts, open_video, sampled, video_files
 from edgekit.errors import DataError, RequestError
 from edgekit.evaluation.opening import open_for
 from edgekit.preprocess import Preprocess, fit
@@ -49,11 +49,11 @@ def test_moments_see_the_frame_that_is_shown_then():
         shown_for = 0.5
 
     steady = Timed((i / 30, i) for i in range(30))
-    assert list(_sampled(steady, 10.0)) == [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, *[29] * 5]
+    assert list(sampled(steady, 10.0)) == [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, *[29] * 5]
     uneven = Timed([(5.0, "a"), (5.04, "b"), (5.5, "c"), (5.55, "d")])  # starts late, stands still, hurries
-    assert list(_sampled(uneven, 10.0)) == ["a", "b", "b", "b", "b", "c", "d", "d", "d", "d", "d"]
-    assert list(_sampled(Timed([(0.0, "a")]), 4.0)) == ["a", "a"]
-    assert list(_sampled(Timed(), 4.0)) == []
+    assert list(sampled(uneven, 10.0)) == ["a", "b", "b", "b", "b", "c", "d", "d", "d", "d", "d"]
+    assert list(sampled(Timed([(0.0, "a")]), 4.0)) == ["a", "a"]
+    assert list(sampled(Timed(), 4.0)) == []
 
 
 def test_windows_follow_each_other_and_end_with_the_video():
@@ -199,7 +199,7 @@ def test_other_verbs_take_videos_or_say_why_not(ucf, tmp_path):
     assert "pixels   ok" in said.stdout
     shutil.copytree(ROOT / "android_demo", tmp_path / "app")
     said = ask_edgekit("android", "add", CLIPS, "--app", tmp_path / "app")
-    assert "the app shows images, and py:nets:brightening takes clips" in said.stderr
+    assert said.returncode == 0, said.stderr
 
 
 def test_python_takes_the_path_of_a_video(ucf):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -98,7 +98,7 @@ class Video:
         done: list[list[Any]] = []
         open_windows: dict[int, list[Any]] = {}
         count, last, looked, size = 0, None, None, (1, 1)
-        for count, frame in enumerate(_sampled(frames, spec.rate), 1):
+        for count, frame in enumerate(sampled(frames, spec.rate), 1):
             at = count - 1
             if at in starts:
                 open_windows[at] = []
@@ -123,7 +123,7 @@ class Video:
         Raises DataError for what cannot be read. Memory holds one frame.
         """
         frames, count = _Frames(self, rate), 0
-        for count, frame in enumerate(_sampled(frames, rate), 1):
+        for count, frame in enumerate(sampled(frames, rate), 1):
             yield Frame(self.path, (count - 1) / rate, frames.picture(frame))
         if not count:
             raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
@@ -208,8 +208,18 @@ def _moments(seconds: float, rate: float) -> int:
     return max(1, math.ceil((seconds - NEAR) * rate))
 
 
-def _sampled(frames: "_Frames", rate: float) -> Iterator[Any]:
-    """The frame that is shown at each moment."""
+class Shown(Protocol):
+    """Frames in the order of their times."""
+
+    @property
+    def shown_for(self) -> float:
+        """Seconds, of the last one."""
+
+    def __iter__(self) -> Iterator[Timed]: ...
+
+
+def sampled(frames: Shown, rate: float) -> Iterator[Any]:
+    """The frame that is shown at each moment. The app's `Clip` takes the same of a camera (android_demo/core)."""
     first, shown, taken, time = 0.0, None, 0, 0.0
     for time, frame in frames:
         if shown is None:
