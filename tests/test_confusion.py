@@ -61,6 +61,12 @@ def test_eval_tells_writes_and_reports_it(tmp_path):
     ((kept,), _) = runs.read([tmp_path / "build/runs.jsonl"])
     assert kept.confusion.csv() == (tmp_path / "m.csv").read_text()
     assert ask_edgekit("report", cwd=tmp_path).returncode == 0
+    assert ask_edgekit("report", "-o", "report.md", cwd=tmp_path).returncode == 0
+    words = (tmp_path / "report.md").read_text("utf-8").partition("## What tiny-tflite-int8 takes for what")[2]
+    table = words.partition("columns what was named.\n\n")[2].partition("\n\n")[0]
+    matrix = [line.strip("| ").split("|") for line in table.splitlines()[2:]]
+    assert sum(int(n) for row in matrix for n in row[1:] if n.strip()) == 12
+    assert "### Labels, the worst first" in words
     page = (tmp_path / "build/report.html").read_text("utf-8")
     assert "What tiny-tflite-int8 takes for what" in page
     assert max(len(line) for line in done.stdout.splitlines() if line.startswith("  ")) <= 80

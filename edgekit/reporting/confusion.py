@@ -10,6 +10,7 @@ from edgekit.statistics.confusion import Confusion
 MOST = 40  # labels of an image that can be read
 CELL, LETTER, LONGEST = 26, 7, 20  # of a square; of a letter; letters of a name
 PAIRS = 30
+COLUMNS = 20  # labels of a matrix in text that can be read
 
 
 def matrix(confusion: Confusion) -> str:
@@ -43,6 +44,22 @@ def matrix(confusion: Confusion) -> str:
     return (
         f'<div class="scroll"><svg role="img" viewBox="0 0 {side} {side}" style="width:{side}px;max-width:none">'
         f'<title>Rows are the right labels, columns what was named</title><path class="grid" d="{grid}"/>{"".join(parts)}</svg></div>'
+    )
+
+
+def counts(confusion: Confusion) -> Table:
+    """The matrix in numbers: a row for each right label, a column for each that was named; no rows of too many labels."""
+    shown, known = confusion.shown, {(right, named): n for right, named, n in confusion.counts}
+    if len(shown) > COLUMNS:
+        shown = []
+    rows = [[known.get((right, named), 0) for named in shown] for right in shown]
+    return Table(
+        "Rows are the right labels, columns what was named",
+        ("", *(confusion.labels[label] for label in shown)),
+        tuple(
+            (Cell(confusion.labels[right]), *(Cell(f"{n:,}" if n else "", n) for n in row))
+            for right, row in zip(shown, rows, strict=True)
+        ),
     )
 
 
