@@ -54,7 +54,7 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
     assert plan["scheme"]["name"] == "int8-static"
     assert plan["weights"]["source"] == "bundled"
     assert plan["input"] == {"dtype": "uint8", "size": [224, 224]}
-    assert "Fashion-MNIST" in plan["pictures"]
+    assert "Fashion-MNIST" in plan["images"]
     assert list(tmp_path.iterdir()) == []
 
 

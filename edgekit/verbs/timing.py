@@ -77,7 +77,7 @@ def bench(
 
     runtimes   litert, onnxruntime, openvino; none: the first that opens a file
     threads    of the runtime, one number or several
-    batch      pictures in one inference; None: the file's own
+    batch      images in one inference; None: the file's own
     runs, launches, warmup  inferences that are timed, over how many fresh processes; those in each that do not count
     budget     seconds to stop after; timeout: that mean a hang
     count      instructions too; reference: a fixed computation takes its turns, by which days are compared
