@@ -11,18 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from conftest import GOLDEN, GOLDEN_FILES, ROOT, ask_edgekit
 from PIL import Image
 
 import edgekit
+from edgekit.cli import main
 from edgekit.errors import DataError, EdgekitError, RecipeError, RequestError
 from edgekit.gating import Limits
 from edgekit.recipe import Quantize, Recipe
 from edgekit.verbs import exporting, judging, words
 
-VERBS = ("load", "export", "train", "prune", "verify", "compare", "bench", "evaluate", "gate", "report")
+VERBS = ("load", "export", "train", "prune", "verify", "compare", "bench", "benchmark", "evaluate", "gate", "report")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,63 @@ def test_every_argument_is_in_a_verbs_signature_and_what_it_means_in_its_docstri
         assert not any(p.kind is p.VAR_KEYWORD for p in taken.values()), name
         assert "Raises" in verb.__doc__, name
     assert {"calibration", "int8", "rounding"} <= set(inspect.signature(edgekit.export).parameters)
+
+
+# What a shell needs and Python has in another way: the same for every command, then command by command.
+FOR_A_SHELL = {"quiet", "verbose", "as_json", "debug"}
+OTHERWISE = {
+    "export": {"recipe_file": "model=Recipe, or a path", "dry_run": "the command's", "print_recipe": "the command's",
+               "strict": "exit codes", "for_cpu": "what is said beside an export"},
+    "predict": {"top": "answers[:5]", "gallery": "Vector.similarity", "draw": "Boxes.draw, Mask.draw", "mask": "Mask.image",
+                "output": "values", "csv_file": "the answers themselves"},
+    "bench": {"profile": "the command's: a table by operator", "as_csv": "the rows themselves", "no_save": "save=None"},
+    "eval": {"csv_file": "accuracies[0].confusion.csv()", "contact_sheet": "paired.flips, apart", "no_save": "save=None",
+             "max_drop": "change.verdict(...)"},
+    "gate": {"strict": "outcome", "update": "the command's", "source": "of --update", "no_times": "of --update",
+             "markdown": "files of a CI", "junit": "files of a CI", "bmf": "files of a CI", "benchmark_action": "files of a CI"},
+    "verify": {"against": "compare([a, b])", "data": "compare(data=...)"},
+}  # fmt: skip
+# An option's keyword where it is called otherwise.
+CALLED = {
+    "targets": "target",
+    "schemes": "scheme",
+    "device": "on",
+    ("bench", "output"): "save",
+    ("eval", "output"): "save",
+}
+WITHOUT_A_VERB = {
+    "sweep",
+    "history",
+    "inspect",
+    "reproduce",
+    "bundle",
+    "sign",
+    "hub",
+    "android",
+    "list",
+    "doctor",
+    "completion",
+}
+
+
+def test_every_option_of_a_command_is_a_keyword_of_its_verb():
+    verbs = {name: getattr(edgekit, {"eval": "evaluate"}.get(name, name), None) for name in main.list_commands(None)}
+    verbs["predict"] = edgekit.Artifact.predict
+    for name in set(verbs) - WITHOUT_A_VERB:
+        taken = set(inspect.signature(verbs[name]).parameters)
+        options = {p.name for p in main.get_command(None, name).params if isinstance(p, click.Option)} - FOR_A_SHELL
+        otherwise = set(OTHERWISE.get(name, ()))
+        assert otherwise <= options, name
+        wanted = {CALLED.get((name, o)) or CALLED.get(o) or words.NAMES.get(o, o) for o in options - otherwise}
+        assert wanted <= taken, name
+
+
+def test_several_images_are_answered_at_once_where_a_batch_is_wished(pictures):
+    model = edgekit.load(GOLDEN)
+    few = sorted(pictures.rglob("*.png"))[:3]
+    with pytest.raises(EdgekitError, match="batch"):
+        model.predict(few, batch=2)
+    assert [a.label for a in model.predict(few, batch=1)] == [a.label for a in model.predict(few)]
 
 
 @pytest.mark.parametrize(

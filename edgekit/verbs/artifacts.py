@@ -43,9 +43,11 @@ class Session:
         self.end: Callable[[], object] = lambda: None
 
     @contextmanager
-    def of(self, artifact: folders.Artifact, on: str, options: Options, timeout: float) -> Iterator[Answering]:
-        """Raises WorkerError, DeviceError."""
-        way = (os.getpid(), on, options, timeout)  # a fork must not share the pipes of its parent
+    def of(
+        self, artifact: folders.Artifact, on: str, options: Options, timeout: float, batch: int | None = None
+    ) -> Iterator[Answering]:
+        """Raises WorkerError, DeviceError, RequestError for a batch that the file does not take."""
+        way = (os.getpid(), on, options, timeout, batch)  # a fork must not share the pipes of its parent
         with self.lock:
             if self.opened is None or way != self.way:
                 self.close()
@@ -53,7 +55,7 @@ class Session:
                     ExitStack(),
                     folders.Artifact(artifact.folder, artifact.manifest),
                 )  # which does not hold us
-                self.opened = stack.enter_context(start_answering(bare, registry.device(on), options, timeout))
+                self.opened = stack.enter_context(start_answering(bare, registry.device(on), options, timeout, batch))
                 self.way, self.end = way, weakref.finalize(self, _close, stack, os.getpid())
             try:
                 yield self.opened
@@ -103,6 +105,7 @@ class Artifact(folders.Artifact):
         *,
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
+        batch: Count | None = ...,
         workers: Count = ...,
         frame_rate: Rate = ...,
         on: str = ...,
@@ -130,6 +133,7 @@ class Artifact(folders.Artifact):
         *,
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
+        batch: Count | None = ...,
         workers: Count = ...,
         frame_rate: Rate = ...,
         on: str = ...,
@@ -144,6 +148,7 @@ class Artifact(folders.Artifact):
         *,
         threshold: Probability | None = None,
         unreadable: Literal["raise", "skip"] = "raise",
+        batch: Count | None = None,
         workers: Count = WORKERS,
         frame_rate: Rate = prediction.FRAME_RATE,
         on: str = "local",
@@ -160,6 +165,7 @@ class Artifact(folders.Artifact):
                     the oldest first, each a step of the model's frame rate
         threshold   boxes: the score from which on they are shown; None: as the artifact says
         unreadable  of several, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
+        batch       of a list or a folder: images in one inference; None: as the file says, or one
         workers     of a list or a folder: threads that decode images while the file answers others
         frame_rate  of a video: how many of its frames a second are meant; `seconds` of a prediction says when it was
         on          where to run: "local", "arm64:cortex-a76", "adb" (see docs/boards-and-phones.md)
@@ -171,7 +177,7 @@ class Artifact(folders.Artifact):
         shown = self if threshold is None else prediction.shown_from(self, threshold)
         check_interpreter(interpreter, [self.target])
         asked = Asked(
-            self, shown, unreadable == "skip", workers, frame_rate, on, Options(threads, interpreter), timeout
+            self, shown, unreadable == "skip", workers, frame_rate, on, Options(threads, interpreter), timeout, batch
         )
         if isinstance(images, Iterator):
             return (found for one in images for found in asked.about([one]))
@@ -205,6 +211,7 @@ class Asked:
     on: str
     options: Options
     timeout: float
+    batch: int | None = None
 
     def about(self, said: Sequence[Any]) -> list[Prediction]:
         """Raises DataError for what cannot be read, unless that is skipped."""
@@ -216,8 +223,8 @@ class Asked:
             except DataError:
                 if not self.skips:
                     raise
-        held = prediction.together(self.artifact, registry.device(self.on), images=known)
-        with self.artifact.session.of(self.artifact, self.on, self.options, self.timeout) as opened:
+        held = prediction.together(self.artifact, registry.device(self.on), self.batch, images=known)
+        with self.artifact.session.of(self.artifact, self.on, self.options, self.timeout, self.batch) as opened:
             asked = replace(opened, artifact=self.shown)
             with closing(prediction.answers(asked, known, self.workers, held, frame_rate=self.frame_rate)) as answers:
                 for picture, answer in answers:
