@@ -157,7 +157,7 @@ def export(
             _keep_log(stage, out, failed)
             raise failed from error
 
-        say(f"proving the file in {runtime.name} on {_words(len(pictures.proof), spec.units)}")
+        say(f"checking against PyTorch in {runtime.name} on {_words(len(pictures.proof), spec.units)}")
         signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds, exported.layout)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
             signature.check_input(worker.ready.input_spec.shape, worker.ready.input_spec.dtype)

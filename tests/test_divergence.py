@@ -160,7 +160,7 @@ def test_the_command_says_it_in_words_and_in_json(weights, tmp_path):
     assert (found["first_below"], found["steepest"]) == (2, 2)
     assert found["layers"][0] == {"first": "/conv0", "second": "/conv0", "sqnr_db": None}
     done = ask_edgekit("inspect", "--compare", whole.model_file, whole.model_file)
-    assert "the files do not part" in done.stdout
+    assert "the files do not diverge" in done.stdout
 
 
 def test_of_many_layers_those_that_part_are_listed(weights, tmp_path, monkeypatch):

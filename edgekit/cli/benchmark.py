@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     metavar="POINTS",
-    help="Name the quickest file within so many points of the most accurate.",
+    help="Name the quickest file that surely loses no more than so many points.",
 )
 @click.option("--weights", metavar="W", help="As edgekit export takes them.  [default: auto]")
 @click.option("--calibration", metavar="DIR", help="A folder of images, for int8 and the proof.  [default: built in]")

@@ -172,7 +172,7 @@ def _drawn(found: "Evaluation", pictures: Any, sheet: Path) -> str:
 
     if found.paired:
         drawn = sheets.draw(found.paired.flips, pictures, sheet)
-        return f"shows {drawn} of {many(len(found.paired.flips), 'images')} named differently"
+        return f"shows {drawn} of {many(len(found.paired.flips), 'images')} with other predictions"
     drawn = sheets.draw_apart(found.apart, pictures, sheet)
     if not drawn:
         return "is empty: the two find the same things on every image"

@@ -45,7 +45,7 @@ UNMATCHED = 5  # layers without a partner that are named without -v
 @click.option(
     "--sensitivity",
     is_flag=True,
-    help="Which layers of a model or a run int8 costs most, against what it saves: who should stay in float.",
+    help="Which layers of a model or a run int8 costs most, against what it saves: which should stay in float.",
 )
 @click.option("--target", metavar="NAME", help="--sensitivity: tflite, onnx or openvino.  [default: tflite]")
 @click.option("--scheme", type=click.Choice(INTEGERS), help="--sensitivity: which int8.  [default: the best known]")
@@ -148,7 +148,7 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
 
 
 def _telling(found: "Divergence", count: int) -> list[int]:
-    """The `count` layers that are farthest apart, where the files part, and their answers, in the order of the network."""
+    """The `count` layers that are farthest apart, where the files diverge, and their answers, in the order of the network."""
     by_distance = sorted(range(len(found.layers)), key=lambda i: _sqnr(found, i))
     answers = range(len(found.layers) - found.answers, len(found.layers))
     marked = [i for i in (found.steepest, found.first_below) if i is not None]

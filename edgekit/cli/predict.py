@@ -13,7 +13,7 @@ from edgekit.cli.output import Talk, common
 from edgekit.errors import RequestError
 
 
-@click.command(short_help="The exported file answers images.")
+@click.command(short_help="Predictions for images, folders or videos.")
 @click.argument("artifact")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR...")
 @click.option(
@@ -67,7 +67,7 @@ def predict(
     interpreter: str | None,
     timeout: float,
 ) -> int:
-    """The exported file answers images: labels, boxes, a mask, the most similar images, or numbers.
+    """Predictions for images: labels, boxes, a mask, the most similar images, or numbers.
 
     IMAGE is an image, a folder (every image below it), a video (one frame a second), a pattern, or - for a list of
     these on stdin.

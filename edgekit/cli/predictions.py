@@ -99,9 +99,9 @@ def limits(artifact: "Artifact") -> str:
     knows = artifact.manifest.weights.knows
     if not artifact.manifest.labels:
         return ""
-    names, threshold = "whatever else it sees, it names one of them", threshold_of(artifact)
+    names, threshold = "any image gets one of these labels", threshold_of(artifact)
     if isinstance(artifact.manifest.task, Detection):
-        names = "what else is there it overlooks, or takes for one of them"
+        names = "other things it overlooks, or takes for one of these"
     if threshold is not None:
         names = f"each by itself, and a label holds from {threshold:.0%} on"
     return f"this model knows {knows}; {names}"

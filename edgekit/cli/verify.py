@@ -95,8 +95,8 @@ def _rows(artifact: "Artifact", v: "Verification") -> list[tuple[str, str, str]]
     answers = f"max |d| {v.max_abs:.3g}, tolerance {v.tolerance:.3g}, {v.ran}"
     rows = [
         row("files", True, f"{len(artifact.manifest.files)} files have the checksums of the manifest"),
-        row("pixels", v.tensors_equal, "images become the same tensors, to the last bit"),
-        row("answers", v.max_abs <= v.tolerance, answers),
+        row("preprocessing", v.tensors_equal, "the same tensors to the bit"),
+        row("outputs", v.max_abs <= v.tolerance, answers),
     ]
     if v.kernels_db is not None:
         roundings = f" but for roundings: {v.kernels_db:.1f} dB" if math.isfinite(v.kernels_db) else ""

@@ -90,11 +90,11 @@ def paired(p: Paired, *, verbose: bool = False) -> list[tuple[str, str]]:
     rows = []
     if p.drop and p.midp is not None:
         drop = f"{points(p.drop.estimate)} points [{points(p.drop.low)}, {points(p.drop.high)}]"
-        rows.append(("top-1 lost", f"{drop}; lost {p.lost}, won {p.won}, mid-p {p.midp:.2g}"))
+        rows.append(("top-1 lost", f"{drop}; {p.lost} newly wrong, {p.won} newly right, mid-p {p.midp:.2g}"))
     more = "" if verbose or not p.flips else " (-v lists them, --contact-sheet FILE.png draws them)"
-    rows.append(("same top-1", f"{percent(p.agreement)}; {many(len(p.flips), 'images')} named differently{more}"))
+    rows.append(("same top-1", f"{percent(p.agreement)}; {many(len(p.flips), 'predictions')} differ{more}"))
     sure = p.confident_agreement
-    rows.append(("where sure", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
+    rows.append(("confident", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
     p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (p.sqnr_db_p10, p.sqnr_db_p50))
     return [*rows, ("SQNR", f"median {p50}, lowest tenth below {p10}")]
 
@@ -130,7 +130,7 @@ def sentence(found: Evaluation, max_drop: float) -> str:
 def _alone(found: Evaluation) -> str:
     first, learned = found.results[0], found.learned
     figure = first.headline
-    said = f"{first.artifact} names {figure.value:.1%} of {figure.of:,} {found.units} rightly"
+    said = f"{first.artifact} is right on {figure.value:.1%} of {figure.of:,} {found.units}"
     if not found.accuracies:
         said = f"{first.artifact} has {figure.value:.1%} {figure.name} on {figure.of:,} {found.units}"
     if learned and learned.pictures:
