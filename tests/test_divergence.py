@@ -183,5 +183,5 @@ def test_an_artifact_shows_a_plain_file_what_it_takes(exported, tmp_path):
     plain.write_bytes(made.model_file.read_bytes())
     done = ask_edgekit("inspect", "--compare", made.folder, plain)
     assert done.returncode == 0, done.stderr
-    assert "on 4 pictures" in done.stdout
+    assert "on 4 images" in done.stdout
     assert artifact.load(made.folder).golden().tensors.shape[0] == 4

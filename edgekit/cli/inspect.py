@@ -40,7 +40,7 @@ UNMATCHED = 5  # layers without a partner that are named without -v
 @click.option(
     "--data",
     metavar="DIR",
-    help="Pictures for --compare and --sensitivity.  [default: the golden ones; those that export takes]",
+    help="Images for --compare and --sensitivity.  [default: the golden ones; those that export takes]",
 )
 @click.option(
     "--sensitivity",
@@ -128,7 +128,7 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
     if artifacts:
         warn_of_strangers(talk, artifacts)
     if data and artifact is None:
-        raise RequestError("files alone do not say how pictures become what they take", hint="leave --data out")
+        raise RequestError("files alone do not say how images become what they take", hint="leave --data out")
     found = divergence.compare(a, b, pictures_for(talk, artifact, data) if artifact else None, below=below)
     if talk.json:
         talk.result("", msgspec.to_builtins(found))
@@ -246,7 +246,7 @@ def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
         ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
         (
             "calibration",
-            f"{m.calibration.pictures} pictures: {m.calibration.source}" if m.calibration else "none needed",
+            f"{m.calibration.pictures} images: {m.calibration.source}" if m.calibration else "none needed",
         ),
         ("golden", m.golden.words),
         ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),

@@ -28,8 +28,8 @@ import numpy
 import openvino                                               # pip install openvino
 f32 = {{"INFERENCE_PRECISION_HINT": "f32"}}                     # the default is bfloat16 on CPUs that have it
 model = openvino.Core().compile_model("model.xml", "CPU", f32)  # model.bin, the weights, lies beside it
-picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size and crop
-{answers} = model([picture]).values()
+image = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size and crop
+{answers} = model([image]).values()
 ```
 """
 

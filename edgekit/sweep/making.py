@@ -118,7 +118,7 @@ def _place(row: Row, grid: Grid, out: Path) -> Path:
 
 
 def _digest(data: Path, out: Path) -> str:
-    """Of what the pictures hold: found once for all rows, until a size or a time changes."""
+    """Of what the images hold: found once for all rows, until a size or a time changes."""
     place = out / "data" / hashlib.sha256(msgspec.json.encode(_stamp(data))).hexdigest()
     if not place.is_file():
         with output_errors():
