@@ -175,7 +175,7 @@ def test_what_is_neither_met_nor_missed_says_how_many_pictures_would_decide(aske
     (choice,) = tune(asked(schemes, pictures=8_000, budget=quick, out="two"))
     assert (choice.name, choice.verdict) == ("int8-static", "undecided")
     assert choice.needed > 8_000
-    assert f"about {choice.needed:,} pictures would decide" in page.budgets(choice)
+    assert f"about {choice.needed:,} images would decide" in page.budgets(choice)
 
 
 def test_several_targets_and_the_recipe_that_serves_them_all(asked):
@@ -287,8 +287,8 @@ def test_what_stops_it_leaves_what_was_made(asked):
 @pytest.mark.parametrize(
     ("pictures", "max_loss", "said"),
     [
-        (200, 0.005, "200 pictures cannot show a loss of at most 0.5 points"),
-        (20, None, "20 pictures cannot show anything"),
+        (200, 0.005, "200 images cannot show a loss of at most 0.5 points"),
+        (20, None, "20 images cannot show anything"),
     ],
 )
 def test_too_few_pictures_say_how_many_would_do(asked, pictures, max_loss, said):

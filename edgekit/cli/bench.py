@@ -53,7 +53,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     metavar="N[,N]",
     help="Threads that the runtime may use.",
 )
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Images in one inference.  [default: the file's]")
 @click.option(
     "--runs", type=click.IntRange(1), metavar="N", default=100, show_default=True, help="Timed inferences of each."
 )
@@ -223,7 +223,7 @@ def _text(rows: Sequence["Row"], *, verbose: bool) -> str:
         "mean": lambda row: ms(row.mean_ms),
         "p90": lambda row: ms(row.wall_p90_ms),
         "p99": lambda row: ms(row.wall_p99_ms),
-        "pictures/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
+        "images/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
         "instructions": lambda row: f"{row.instructions / 1e6:.2f} M" if row.instructions else "",
     }
     if any(row.time_ratio for row in rows):

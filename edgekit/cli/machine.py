@@ -14,7 +14,7 @@ Listed = tuple[Sequence[dict[str, Any]], Sequence[tuple[str, ...]], tuple[str, .
 @click.argument("what", type=click.Choice(["models", "targets", "runtimes", "schemes", "recipes"]), default="models")
 @common
 def list_(talk: Talk, what: str) -> int:
-    """What there is: models, targets, runtimes, schemes or recipes.
+    """List models, targets, runtimes, schemes or recipes.
 
     \b
     Examples:

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 @click.option("--hours", type=float, metavar="H", help="After so long no further file is begun.")
 @click.option("--space", metavar="FILE.toml", help="More recipes to try (docs/tune.md).")
 @click.option("--weights", metavar="W", help="As edgekit export takes them.  [default: auto]")
-@click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
-@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many pictures calibrate.  [default: 128]")
+@click.option("--calibration", metavar="DIR", help="A folder of images, for int8 and the proof.  [default: built in]")
+@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many images calibrate.  [default: 128]")
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @preprocessing
 @click.option("-o", "--output", metavar="DIR", help="Where everything goes.  [default: build/MODEL-tuned]")
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 def tune(talk: Talk, models: tuple[str, ...], output: str | None, **said: Any) -> int:
     """Find the quickest file that loses no more, takes no longer and is no larger than it may, for each target.
 
-    Recipes are built and compared with fp32 on one half of the pictures; the few that are left are confirmed on the other half,
+    Recipes are built and compared with fp32 on one half of the images; the few that are left are confirmed on the other half,
     whose figures alone are told. Further runs are weights to try: pruned, or trained with --qat. A second run builds nothing, a
     stopped one goes on. Exit code: 0 budgets met, 1 missed (the best is kept), 5 undecided.
 

@@ -1,4 +1,4 @@
-"""The pictures that a file can be judged on, by its task: with classes, masks or boxes."""
+"""The images that a file can be judged on, by its task: with classes, masks or boxes."""
 
 from pathlib import Path
 
@@ -30,9 +30,9 @@ def open_for(
     masks: str | None = None,
     ignore: int | str | None = AS_IN_THE_FILE,
 ) -> DataSet:
-    """Of a segmentation `open_masks`, of a detection `open_boxes`, of what takes clips `open_clips`, of other tasks `open_data`; pictures alone where they are `unlabelled`.
+    """Of a segmentation `open_masks`, of a detection `open_boxes`, of what takes clips `open_clips`, of other tasks `open_data`; images alone where they are `unlabelled`.
 
-    An embedding has no labels: the classes are the pictures' own. Raises RequestError for what is of another task, and as those.
+    An embedding has no labels: the classes are the images' own. Raises RequestError for what is of another task, and as those.
     """
     task, labels = artifact.manifest.task, artifact.labels()
     if artifact.manifest.preprocess.is_clip:
@@ -61,4 +61,4 @@ def open_for(
 
 
 def _labels_are_of_pictures(wanted: str, hint: str) -> RequestError:
-    return RequestError(f"--labels says what is on a picture, and {wanted}", hint=hint)
+    return RequestError(f"--labels says what is on an image, and {wanted}", hint=hint)

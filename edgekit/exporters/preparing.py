@@ -27,7 +27,7 @@ from edgekit.tasks import Detection
 
 PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
 NOT_FOLDED = (
-    "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one picture "
+    "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one image "
     "at a time"
 )
 NO_GRADIENTS = "no layer stays in float: gradients do not flow through this network, and would tell which should"
@@ -91,7 +91,7 @@ def prepare(
         notes = (*notes, *told)
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
-        say("rounding weights against the calibration pictures")
+        say("rounding weights against the calibration images")
         static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
         rounded = round_weights(
             folded,
@@ -115,13 +115,13 @@ def even(
     """A network with folded BatchNorms whose channels fill their tensors' ranges, where the recipe wants that; and what could not be
     done."""
     if recipe.quantize.equalize and floats_between:
-        say("spreading channels over what the calibration pictures reach")
+        say("spreading channels over what the calibration images reach")
         spread_out = spread(folded, pictures)
         if spread_out is not None:
             return spread_out, ()
         note = "channels are not spread: this network asks its layers for more than answers"
     elif recipe.equalizes:
-        say("equalising channels over the calibration pictures")
+        say("equalising channels over the calibration images")
         through_relu = equalize(folded, pictures)
         folded = folded if by_channel else as_modules(folded, pictures)
         through_silu = not by_channel and equalize_silu(folded, pictures)
@@ -165,9 +165,9 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
 
 
 def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> torch.Tensor:
-    """The first calibration pictures, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
+    """The first calibration images, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
 
-    crowded  of a detector, which looks at large pictures for what fills few of their places: up to four times as many
+    crowded  of a detector, which looks at large images for what fills few of their places: up to four times as many
     """
     fit = PICTURES * 224 * 224 / math.prod(spec.extent)
     if crowded:
@@ -178,5 +178,5 @@ def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> 
 
 
 def tensor(pixels: Pixels, spec: Preprocess) -> torch.Tensor:
-    """Fitted pictures [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
+    """Fitted images [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
     return torch.from_numpy(np.moveaxis(normalise(pixels, spec), -1, 1).copy())

@@ -8,8 +8,8 @@ floats.py     of one file: how few layers in float are enough
 tune.py       all targets, the recipe that serves them all
 page.py       tables, one sentence, the report
 
-The pictures are parted in random halves. Files are chosen on the first; the second confirms the few that are left, and its
-figures alone are reported: the luckiest of many on the pictures that chose it looks better than it is.
+The images are parted in random halves. Files are chosen on the first; the second confirms the few that are left, and its
+figures alone are reported: the luckiest of many on the images that chose it looks better than it is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,12 +46,12 @@ class Figures(msgspec.Struct, frozen=True):
 
     loss      points of the task's figure as a share, 0.01 is a point; None: not measured
     times     device -> its time, or its instructions, over those of fp32
-    pictures  that the loss is of
+    images  that the loss is of
     """
 
     loss: Interval | None
     times: dict[str, Interval]
-    pictures: int = 0
+    images: int = 0
 
     @property
     def slowest(self) -> float:
@@ -63,7 +63,7 @@ class Tried(msgspec.Struct, frozen=True):
     """One recipe.
 
     out        why it was left: "loses ...", "refused: SQNR ..."; "" of one that was compared to the end
-    chosen_by  figures on the pictures that chose: for orientation, they are no result
+    chosen_by  figures on the images that chose: for orientation, they are no result
     confirmed  figures on the other half
     """
 
@@ -79,9 +79,9 @@ class Choice(msgspec.Struct, frozen=True):
 
     name       of the recipe: "int8-static, ranges=minmax"; "" where nothing was made
     artifact   its folder; recipe: its file
-    figures    on pictures and in a session that chose nothing
+    figures    on images and in a session that chose nothing
     verdicts   "loss", "time on DEVICE", "size" -> met, missed or undecided
-    needed     about how many pictures in all would decide on the loss; None where it is decided
+    needed     about how many images in all would decide on the loss; None where it is decided
     base_bytes  of fp32
     front      of those that were confirmed, whom none beats in every way
     tried      every recipe that was built, or ruled out

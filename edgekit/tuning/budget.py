@@ -12,11 +12,11 @@ from edgekit.devices import host
 from edgekit.devices.emulated import Emulated
 from edgekit.errors import DataError, RequestError
 from edgekit.recipe import Recipe
-from edgekit.statistics.proportions import least_pictures
+from edgekit.statistics.proportions import least_images
 from edgekit.tasks import Classification, name_of
 from edgekit.tuning import Figures, Interval, Verdict
 
-FEW = 16  # pictures of a half, below which no figure is drawn again
+FEW = 16  # images of a half, below which no figure is drawn again
 UNKNOWN = 0.5  # time over fp32's of a scheme that nobody measured for such a network: worth a look
 OFF = 2.0  # by how much a forecast may be off: it is of another network of the family
 LEAST_SIZE = {"fp32": 0.9, "fp16": 0.45, "int8": 0.2}  # of fp32's bytes: no file of the scheme is smaller
@@ -40,9 +40,7 @@ class Budget(msgspec.Struct, frozen=True):
             ("--max-size", self.max_bytes and self.max_bytes / 1e6, "5: so many MB"),
         ):
             if said is not None and not (0 < said < math.inf):
-                why = (
-                    ": an interval has a width, so that no number of pictures shows it" if flag == "--max-loss" else ""
-                )
+                why = ": an interval has a width, so that no number of images shows it" if flag == "--max-loss" else ""
                 raise RequestError(f"{flag} {said:g} can never be met{why}", hint=f"{flag} {example}")
 
     def check_size(self, base_bytes: int) -> None:
@@ -54,17 +52,17 @@ class Budget(msgspec.Struct, frozen=True):
                 hint="a larger one, or a smaller network: edgekit prune",
             )
 
-    def check_pictures(self, pictures: int, of: Artifact) -> None:
+    def check_images(self, images: int, of: Artifact) -> None:
         """Whether so many, of which a half chooses and a half reports, can decide anything. Raises DataError."""
-        half = pictures // 2
+        half = images // 2
         counted = isinstance(of.manifest.task, Classification)
-        least = least_pictures(self.max_loss) if counted and self.max_loss else FEW
+        least = least_images(self.max_loss) if counted and self.max_loss else FEW
         if half < least:
             shown = f", or --max-loss {math.ceil(1000 * 1.96 / (half + 2)) / 10:g}" if counted and half >= FEW else ""
             limit = f" a loss of at most {100 * (self.max_loss or 0):g} points" if self.max_loss else " anything"
             raise DataError(
-                f"{pictures:,} pictures cannot show{limit}: a half of them chooses, and the other reports",
-                hint=f"{2 * least:,} pictures at the very least{shown}",
+                f"{images:,} images cannot show{limit}: a half of them chooses, and the other reports",
+                hint=f"{2 * least:,} images at the very least{shown}",
             )
 
     def verdicts(self, size: int | None, figures: Figures, tries: int = 1) -> dict[str, Verdict]:

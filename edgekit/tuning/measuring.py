@@ -1,4 +1,4 @@
-"""Files built and measured, each step a cell: what was made for the same recipe, pictures and versions is never made again."""
+"""Files built and measured, each step a cell: what was made for the same recipe, images and versions is never made again."""
 
 import re
 import sys
@@ -48,7 +48,7 @@ class Measuring:
     """What is asked of every file.
 
     out       the folder of the cells
-    data      labelled pictures: of a `split`, with what is on them in a file (`truth`), `limit` of them at most
+    data      labelled images: of a `split`, with what is on them in a file (`truth`), `limit` of them at most
     devices   where files are timed or counted
     again     what failed is tried once more
     program   that makes cells
@@ -67,7 +67,7 @@ class Measuring:
     spent: float = 0.0
     made: int = 0
     headline: str = ""
-    pictures: str = ""
+    images: str = ""
     notes: list[str] = field(default_factory=list)
     reported: list[str] = field(default_factory=list)  # keys of the cells that nothing was chosen by
 
@@ -133,16 +133,16 @@ class Measuring:
         return place
 
     def count(self, of: Artifact) -> int:
-        """How many pictures a file can be judged on. Raises DataError, RequestError."""
-        pictures = len(open_for(of, self.data, labels_file=self.truth, split=self.split))
-        return min(pictures, self.limit or pictures)
+        """How many images a file can be judged on. Raises DataError, RequestError."""
+        images = len(open_for(of, self.data, labels_file=self.truth, split=self.split))
+        return min(images, self.limit or images)
 
     # of files against fp32
 
     def loss(self, trial: Trial, base: Trial, part: str, limit: int | None = None) -> tuple[Interval | None, int]:
-        """What it loses of the task's figure on a part of the pictures, and how many these are. None: `out` says why."""
+        """What it loses of the task's figure on a part of the images, and how many these are. None: `out` says why."""
         wanted = self._eval(trial, base, part, limit)
-        few = f" on {limit:,} pictures" if limit else ""
+        few = f" on {limit:,} images" if limit else ""
         chooses = "confirming" if part == REPORTS else "evaluating"
         done = self.done(wanted, f"{trial.point.recipe.target} {trial.point.name}: {chooses}{few}", trial, base)
         self.reported += [wanted.key] if part == REPORTS else []
@@ -150,10 +150,10 @@ class Measuring:
             trial.out = done.error
             return None, 0
         change, told = done.answer["change"], done.answer
-        self.headline, self.pictures = change["figure"], told["data"].rpartition(", part ")[0]
+        self.headline, self.images = change["figure"], told["data"].rpartition(", part ")[0]
         self.notes += [note for note in told["notes"] if note not in self.notes]
         if (learned := told["learned"]) and learned["pictures"]:
-            note = f"{learned['pictures']:,} of {learned['of']:,} pictures were trained on: what is lost on others may be more"
+            note = f"{learned['pictures']:,} of {learned['of']:,} images were trained on: what is lost on others may be more"
             self.notes += [note] if note not in self.notes else []
         drop = change["drop"]
         return Interval(drop["estimate"], drop["low"], drop["high"]), change["pictures"]

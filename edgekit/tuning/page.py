@@ -24,9 +24,9 @@ def sentence(choice: Choice, headline: str) -> str:
     out = sum(bool(one.out) for one in choice.tried)
     said = [f"of {choice.recipes} recipes {choice.built} were built and {out} ruled out"]
     figures = choice.figures
-    if figures and figures.loss and figures.pictures:
+    if figures and figures.loss and figures.images:
         said.append(
-            f"loses {points(figures.loss)} points of {headline} on {figures.pictures:,} pictures that chose nothing"
+            f"loses {points(figures.loss)} points of {headline} on {figures.images:,} images that chose nothing"
         )
     elif choice.name == "fp32":
         said.append(
@@ -44,10 +44,10 @@ def what(on: str) -> str:
 
 
 def budgets(choice: Choice) -> str:
-    """ "loss met, time on local undecided (about 5,100 pictures would tell)" """
+    """ "loss met, time on local undecided (about 5,100 images would tell)" """
     told = [f"{name} {verdict}" for name, verdict in choice.verdicts.items()]
     if choice.needed:
-        told.append(f"about {choice.needed:,} pictures would decide")
+        told.append(f"about {choice.needed:,} images would decide")
     return ", ".join(told)
 
 
@@ -93,7 +93,7 @@ def _mb(one: Tried) -> str:
 def _figures(figures: Figures | None, choice: Choice) -> list[str]:
     if figures is None:
         return ["" for _ in range(1 + len(_devices(choice)))]
-    loss = "" if figures.loss is None else "0" if not figures.pictures else points(figures.loss)
+    loss = "" if figures.loss is None else "0" if not figures.images else points(figures.loss)
     return [loss, *(ratio(figures.times[on]) if on in figures.times else "" for on in _devices(choice))]
 
 
@@ -140,17 +140,17 @@ def _tables(choice: Choice, headline: str) -> tuple[Table, ...]:
     shown = front(choice)
     for at, name in enumerate(header(choice, headline)):
         columns[name.strip()] = [Cell(row[at].strip()) for row in rows(choice)]
-    chosen = table(f"{choice.target}: confirmed on pictures that chose nothing; * is taken", columns)
+    chosen = table(f"{choice.target}: confirmed on images that chose nothing; * is taken", columns)
     figures = [(one.chosen_by or Figures(None, {})) for one in choice.tried]
     every = table(
-        f"{choice.target}: every recipe, by the pictures that chose, which are no result",
+        f"{choice.target}: every recipe, by the images that chose, which are no result",
         {
             "recipe": [Cell(one.name) for one in choice.tried],
             "MB": [Cell(_mb(one), one.bytes) for one in choice.tried],
             "loses, points": [
                 Cell(points(f.loss) if f.loss else "", f.loss.value if f.loss else None) for f in figures
             ],
-            "pictures": [Cell(f"{f.pictures:,}" if f.pictures else "", f.pictures) for f in figures],
+            "images": [Cell(f"{f.images:,}" if f.images else "", f.images) for f in figures],
             "time / fp32": [Cell("; ".join(map(ratio, f.times.values()))) for f in figures],
             "left because": [Cell(one.out) for one in choice.tried],
         },

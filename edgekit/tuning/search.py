@@ -1,8 +1,8 @@
 """The best file of one target, by rungs of which each costs more than the one before it:
 
 0  forecast     what the table of schemes and arithmetic of sizes rule out by far is not built
-1  the proof    export, on 32 pictures, in the real runtime
-2  a look       256 pictures of the choosing half against fp32, a short duel for the time
+1  the proof    export, on 32 images, in the real runtime
+2  a look       256 images of the choosing half against fp32, a short duel for the time
 3  the whole    all of the choosing half; all that are left timed in turns, in one session
 4  confirming   the other half and another session, for the few on the front
 
@@ -21,7 +21,7 @@ from edgekit.tuning.floats import BUILDS, fewest, with_floats
 from edgekit.tuning.measuring import CHOOSES, REPORTS, Measuring, Trial
 from edgekit.tuning.space import Point
 
-LOOK = 256  # pictures of rung 2
+LOOK = 256  # images of rung 2
 DUEL, SESSION, CONFIRMING = (3, 30), (5, 100), (10, 200)  # processes of a file, and inferences
 FRONT = 5  # files that are confirmed
 ALIKE = 1.01  # times within a factor of this are the same: what is lost decides
@@ -57,7 +57,7 @@ class Search:
         same = Figures(NONE, dict.fromkeys(self.measuring.devices, SAME))
         self.base.screened = self.base.chosen_by = same
         self.budget.check_size(base.model_bytes)
-        self.budget.check_pictures(self.measuring.count(base), base)
+        self.budget.check_images(self.measuring.count(base), base)
         self.forecast = Forecast(base, self.measuring.devices)
         self._rule_out()
         self._build()
@@ -122,11 +122,11 @@ class Search:
         if self.budget.max_bytes is not None and (trial.bytes or 0) > self.budget.max_bytes:
             trial.out = f"{(trial.bytes or 0) / 1e6:.2f} MB"
             return
-        loss, pictures = self.measuring.loss(trial, self.base, CHOOSES, LOOK)
+        loss, images = self.measuring.loss(trial, self.base, CHOOSES, LOOK)
         if trial.out:
             return
         (times,) = self.measuring.times([trial], self.base, *DUEL)
-        trial.screened = Figures(loss, times, pictures)
+        trial.screened = Figures(loss, times, images)
         self._judge(trial, trial.screened)
 
     def _judge(self, trial: Trial, figures: Figures) -> None:
@@ -188,7 +188,7 @@ class Search:
         if left:
             for trial, times in zip(left, self.measuring.times(left, self.base, *SESSION), strict=True):
                 assert trial.chosen_by
-                trial.chosen_by = Figures(trial.chosen_by.loss, times, trial.chosen_by.pictures)
+                trial.chosen_by = Figures(trial.chosen_by.loss, times, trial.chosen_by.images)
 
     @property
     def _left(self) -> list[Trial]:
@@ -196,9 +196,9 @@ class Search:
 
     def _whole(self, trial: Trial) -> None:
         if trial.chosen_by is None and trial.screened:
-            loss, pictures = self.measuring.loss(trial, self.base, CHOOSES)
+            loss, images = self.measuring.loss(trial, self.base, CHOOSES)
             if not trial.out:
-                trial.chosen_by = Figures(loss, trial.screened.times, pictures)
+                trial.chosen_by = Figures(loss, trial.screened.times, images)
                 self._judge(trial, trial.chosen_by)
 
     def _beaten(self, trial: Trial) -> bool:
@@ -256,15 +256,15 @@ class Search:
         return [*found, self.base] if ranked else []
 
     def confirm(self, also: Trial | None = None) -> list[Trial]:
-        """Figures of the front on pictures and in a session that chose nothing. also: one that other targets like."""
+        """Figures of the front on images and in a session that chose nothing. also: one that other targets like."""
         front = self.front(also)
         if not front:
             return []
         others = [trial for trial in front if trial is not self.base]
         losses = [self.measuring.loss(trial, self.base, REPORTS) for trial in others]
         times = self.measuring.times(others, self.base, *CONFIRMING, reports=True) if others else []
-        for trial, (loss, pictures), ratio in zip(others, losses, times, strict=True):
-            trial.confirmed = Figures(loss, ratio, pictures)
+        for trial, (loss, images), ratio in zip(others, losses, times, strict=True):
+            trial.confirmed = Figures(loss, ratio, images)
         self.base.confirmed = self.base.chosen_by
         return front
 
@@ -304,13 +304,13 @@ class Search:
         )
 
     def _needed(self, figures: Figures, tries: int) -> int | None:
-        """An interval narrows with the square root of the number of pictures."""
+        """An interval narrows with the square root of the number of images."""
         limit = self.budget.max_loss
         if limit is None or figures.loss is None or self.budget.verdicts(None, figures, tries)["loss"] != "undecided":
             return None
         wide = figures.loss.of_tries(tries)
         away = max(abs(wide.value - limit), 1e-4)
-        return round(2 * figures.pictures * ((wide.high - wide.low) / 2 / away) ** 2)
+        return round(2 * figures.images * ((wide.high - wide.low) / 2 / away) ** 2)
 
 
 SAMES = Figures(NONE, {})
@@ -318,7 +318,7 @@ SAMES = Figures(NONE, {})
 
 def widened_by(figures: Figures, tries: int) -> Figures:
     loss = figures.loss.of_tries(tries) if figures.loss else None
-    return Figures(loss, {on: ratio.of_tries(tries) for on, ratio in figures.times.items()}, figures.pictures)
+    return Figures(loss, {on: ratio.of_tries(tries) for on, ratio in figures.times.items()}, figures.images)
 
 
 def _beats(one: Trial, other: Trial) -> bool:
@@ -334,12 +334,12 @@ def _beats(one: Trial, other: Trial) -> bool:
 
 
 def said(figures: Figures, missed: set[str]) -> str:
-    """ "loses 3.1 points [1.2, 5.0] on 256 pictures; takes 0.93 [0.90, 0.95] of fp32's time on local" """
+    """ "loses 3.1 points [1.2, 5.0] on 256 images; takes 0.93 [0.90, 0.95] of fp32's time on local" """
     parts = []
     if figures.loss and "loss" in missed:
         low, high = 100 * figures.loss.low, 100 * figures.loss.high
         parts.append(
-            f"loses {100 * figures.loss.value:.1f} points [{low:.1f}, {high:.1f}] on {figures.pictures:,} pictures"
+            f"loses {100 * figures.loss.value:.1f} points [{low:.1f}, {high:.1f}] on {figures.images:,} images"
         )
     parts += [
         f"takes {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] of fp32's on {on}"

@@ -122,7 +122,7 @@ def tune(
             title=request.title,
             choices=tuple(sorted(choices, key=lambda choice: list(spaces).index(choice.target))),
             headline=measuring.headline,
-            data=measuring.pictures,
+            data=measuring.images,
             cpu_class=host.cpu_class(),
             one=one,
             notes=tuple(dict.fromkeys(measuring.notes)),

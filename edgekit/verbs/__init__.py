@@ -2,8 +2,8 @@
 
 asked.py        arguments, checked by the types that verbs declare
 words.py        errors in keywords in place of flags
-artifacts.py    `load`, and the artifact that answers pictures
-pictures.py     what a caller may give for a picture
+artifacts.py    `load`, and the artifact that answers images
+pictures.py     what a caller may give for an image
 predictions.py  what is said of one
 exporting.py    `export`
 learning.py     `train` and `prune`
