@@ -79,6 +79,7 @@ CALLED = {
     "targets": "target",
     "schemes": "scheme",
     "device": "on",
+    "devices": "on",
     ("bench", "output"): "save",
     ("eval", "output"): "save",
 }

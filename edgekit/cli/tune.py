@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     "--max-loss",
     type=float,
     metavar="POINTS",
-    help="Of top-1, mIoU, mAP or 1-NN, against fp32.  [default: 0.5, where no other budget is set]",
+    help="Points of top-1, mIoU, mAP or 1-NN that may be lost against fp32.  [default: 0.5, without another limit]",
 )
-@click.option(
-    "--keep-latency", type=float, metavar="RATIO", help="Of fp32's time at most, such as 0.6; on every device."
-)
-@click.option("--max-size", type=float, metavar="MB", help="Of the file.")
+@click.option("--keep-latency", type=float, metavar="RATIO", help="CPU time over fp32's at most, on every device: 0.6.")
+@click.option("--max-size", type=float, metavar="MB", help="Megabytes that the file may have.")
 @click.option("--on", "devices", multiple=True, metavar="DEVICE", help="Several with commas.  [default: local]")
 @click.option(
     "--evaluations",
