@@ -195,7 +195,7 @@ def _told(session: "Sequence[Run]", *, verbose: bool) -> str:
     lines += [f"{row.name}  failed: {row.error}" for row in summary.rows(session) if row.error]
     if good:
         runtimes = sorted({row.runtime for row in summary.rows(good)})
-        lines.append(summary.how(good) + (f", in {runtimes[0]}" if len(runtimes) == 1 else ""))
+        lines.append(f"{summary.how(good)}, in {', '.join(runtimes)}")
     if len(good) > 1:
         lines.append(summary.verdict(good))
     return "\n".join(lines)
@@ -213,7 +213,7 @@ def _text(rows: Sequence["Row"], *, verbose: bool) -> str:
     first = rows[0]
     cells: dict[str, Callable[[Row], str]] = {
         "artifact": lambda row: row.name,
-        "runtime": lambda row: row.runtime if verbose or len({row.runtime for row in rows}) > 1 else "",
+        "runtime": lambda row: row.runtime if verbose else "",  # it stands below the table
         "size": lambda row: megabytes(row.bytes),
         "memory": lambda row: "" if row.memory_bytes is None else megabytes(row.memory_bytes),
         "load": lambda row: ms(row.load_ms, 1),
