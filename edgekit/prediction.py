@@ -59,14 +59,13 @@ def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], st
     spec = artifact.manifest.preprocess
     if data is None:
         return np.stack([fit_each(image, spec) for image in artifact.golden().images]), ""
-    kind = "videos" if spec.is_clip else "pictures"
     read = list(read_videos(videos_in(data), spec) if spec.is_clip else read_pictures(picture_files(data), spec))
     found = [seen for _, seen in read if not isinstance(seen, DataError)]
     if not found:
-        raise DataError(f"none of the {kind} in {data} can be read", hint="--data another/folder")
+        raise DataError(f"none of the {spec.files} in {data} can be read", hint="--data another/folder")
     lost = len(read) - len(found)
     pixels = np.concatenate([seen.pixels if isinstance(seen, Windows) else seen[None] for seen in found])
-    return pixels, f"{lost} of {len(read)} {kind} cannot be read" if lost else ""
+    return pixels, f"{lost} of {len(read)} {spec.files} cannot be read" if lost else ""
 
 
 def predict(

@@ -131,7 +131,7 @@ def evaluate(
             options=Options(threads, interpreter),
             state=Path(state),
             say=talk.say,
-            progress=lambda total: talk.progress(total, "answering", "pictures"),
+            progress=lambda total: talk.progress(total, "answering", pictures.source.units),
             **how,
         )
     except KeyboardInterrupt:
@@ -211,13 +211,13 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
             lines.append(table(sizes, header=words.part_header(found.results, "size"), indent="  "))
     if found.change:
         lines.append(f"against {found.change.reference}, CPU class {found.cpu_class}")
-        rows = words.paired(found.paired, verbose=verbose) if found.paired else words.change(found.change)
+        rows = words.paired(found.paired, found.units, verbose=verbose) if found.paired else words.change(found.change)
         lines.append(table(rows, indent="  "))
     if found.paired and found.paired.flips and verbose:
         lines.append(table([words.flip(f) for f in found.paired.flips], header=words.FLIP, indent="  "))
     lines.append(words.sentence(found, max_drop))
     if found.learned and found.learned.pictures:
-        lines.append(words.learned(found.learned))
+        lines.append(words.learned(found.learned, found.units))
     if found.suspicion:
         lines.append(f"careful: {found.suspicion}")
     return "\n".join(lines)

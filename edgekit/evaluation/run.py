@@ -114,7 +114,9 @@ def evaluate(
     learned = stamps.learned_from(stamped, stamps.hashes(data, positions)) if stamped else None
     if learned and any(learned.values()):
         known = (
-            "these pictures" if len(learned) == len(positions) else f"the {len(learned):,} of which that can be told"
+            f"these {data.source.units}"
+            if len(learned) == len(positions)
+            else f"the {len(learned):,} of which that can be told"
         )
         say(f"careful: {sum(learned.values()):,} of {known} were trained on")
     with ExitStack() as stack:

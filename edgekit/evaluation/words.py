@@ -85,14 +85,14 @@ def _value(a: Alike) -> str:
     return f"{a.value:.4f}" if "cosine" in a.name else f"{a.value:.2%}"
 
 
-def paired(p: Paired, *, verbose: bool = False) -> list[tuple[str, str]]:
+def paired(p: Paired, units: str, *, verbose: bool = False) -> list[tuple[str, str]]:
     """Rows: what is lost against the reference, and how far the two agree."""
     rows = []
     if p.drop and p.midp is not None:
         drop = f"{points(p.drop.estimate)} points [{points(p.drop.low)}, {points(p.drop.high)}]"
         rows.append(("top-1 lost", f"{drop}; lost {p.lost}, won {p.won}, mid-p {p.midp:.2g}"))
     more = "" if verbose or not p.flips else " (-v lists them, --contact-sheet FILE.png draws them)"
-    rows.append(("same top-1", f"{percent(p.agreement)}; {many(len(p.flips), 'pictures')} named differently{more}"))
+    rows.append(("same top-1", f"{percent(p.agreement)}; {many(len(p.flips), units)} named differently{more}"))
     sure = p.confident_agreement
     rows.append(("where sure", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
     p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (p.sqnr_db_p10, p.sqnr_db_p50))
@@ -160,14 +160,14 @@ def _like(figure: Share | Figure, units: str = "pictures") -> str:
     return f"{figure.low:.1%} to {figure.high:.1%} of {units} like these"
 
 
-def learned(learned: Learned) -> str:
+def learned(learned: Learned, units: str) -> str:
     """What a figure on pictures that were trained on is worth."""
-    said = f"careful: {learned.words} were trained on."
+    said = f"careful: {learned.words(units)} were trained on."
     if learned.others and learned.others.of:
         said += (
             f" Of the {learned.others.of:,} others it names {learned.others.value:.1%}; 95 %: {_like(learned.others)}."
         )
-    return f"{said}\n  try: --split val, which training held out; or pictures that it has not seen"
+    return f"{said}\n  try: --split val, which training held out; or {units} that it has not seen"
 
 
 def percent(share: Share | Figure) -> str:
