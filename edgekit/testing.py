@@ -120,7 +120,7 @@ def check_device(which: str, made: Artifact, runtime: str, timeout: float = 600.
     device = registry.device(which)
     _promise(which in (device.name, device.name.partition(":")[0]), f"the device {which} calls itself {device.name}")
     _promise(isinstance(device.counts, bool) and isinstance(device.timed, bool), "`counts` and `timed` are yes or no")
-    _promise(device.at_once >= 1, "a worker takes at least one picture at once")
+    _promise(device.at_once >= 1, "a worker takes at least one image at once")
     _promise(bool(device.state()), "the state is a text")
     golden = made.golden()
     with opened(device, Job(str(made.folder), runtime), timeout) as worker:

@@ -32,7 +32,7 @@ def test_the_committed_artifact_still_loads(golden_artifact):
     assert json.loads((golden_artifact / "manifest.json").read_text())["schema"] == 1
     opened = artifact.load(golden_artifact)
     assert (opened.manifest.schema, opened.manifest.task) == (SCHEMA, Classification())
-    assert opened.manifest.golden == GoldenRecord("the calibration pictures", own=True)
+    assert opened.manifest.golden == GoldenRecord("the calibration images", own=True)
     assert len(opened.labels()) == opened.manifest.labels
     assert opened.model_file.name == "model.tflite"
 

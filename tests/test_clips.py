@@ -1,4 +1,4 @@
-"""Networks that take clips: told apart, moved to layers of pictures, exported to every target, in float and int8."""
+"""Networks that take clips: told apart, moved to layers of images, exported to every target, in float and int8."""
 
 import nets
 import numpy as np
@@ -70,7 +70,7 @@ def made(tmp_path_factory):
     ids=lambda layer: str(layer).replace("\n", ""),
 )
 @torch.no_grad()
-def test_a_layer_over_time_is_layers_of_pictures(layer):
+def test_a_layer_over_time_is_layers_of_images(layer):
     clip = torch.randn(1, 4, 7, 10, 12, generator=torch.Generator().manual_seed(1))
     net = nn.Sequential(nn.ReLU(), layer).eval()
     made = as_pictures(net, clip)
@@ -190,7 +190,7 @@ def test_a_moving_crop_moves_as_it_is_asked_to():
     for motion in MOTIONS:
         clip = moving_crop(picture, spec, np.random.default_rng(3), motion)
         assert clip.shape == (8, 64, 64, 3)
-        assert len({frame.tobytes() for frame in clip}) == 8, motion  # never one picture repeated
+        assert len({frame.tobytes() for frame in clip}) == 8, motion  # never one image repeated
         again = moving_crop(picture, spec, np.random.default_rng(3), motion)
         assert np.array_equal(clip, again)
 
@@ -215,7 +215,7 @@ def test_a_file_takes_clips_in_float_and_int8(made, target, shape, dtype):
     assert m.calibration.source.startswith("moving crops of")
     assert verify(opened).passed
     golden = opened.golden()
-    for image, tensor in zip(golden.images, golden.tensors, strict=True):  # frame by frame as a picture, to the bit
+    for image, tensor in zip(golden.images, golden.tensors, strict=True):  # frame by frame as an image, to the bit
         frames = np.stack([fit(Image.fromarray(frame), m.preprocess) for frame in image])
         assert np.array_equal(opened.encode(frames[None])[0], tensor)
 
@@ -231,11 +231,11 @@ def test_who_takes_clips_is_asked_how_many_frames():
     assert "edgekit export ... --frames 16 --frame-rate 15" in said.stderr
     said = ask_edgekit("export", "py:nets:tiny", "--frames", "8", "--frame-rate", "8", "--input-size", "32")
     assert said.returncode == 2
-    assert "the model takes pictures, not clips of 8 frames" in said.stderr
+    assert "the model takes images, not clips of 8 frames" in said.stderr
     said = ask_edgekit(
         "export", "mobilenetv2_050", "--frames", "8", "--frame-rate", "8", "--weights", "random", "--dry-run"
     )
-    assert "mobilenetv2_050 takes pictures, not clips" in said.stderr
+    assert "mobilenetv2_050 takes images, not clips" in said.stderr
     said = ask_edgekit("export", "py:nets:clips", "--frames", "8")
     assert "--frame-rate" in said.stderr
     said = ask_edgekit("export", "py:nets:clips", "--frames", "8", "--frame-rate", "8", "--input-size", "2")
@@ -260,5 +260,5 @@ def test_a_recipe_of_no_clip_is_refused(wrong):
 
 def test_clips_have_no_masks(tmp_path):
     recipe = Recipe("py:nets:clips", "onnx", input_size=(24, 24), frames=8, frame_rate=8.0, task="segmentation")
-    with pytest.raises(RequestError, match="a segmentation is of a picture"):
+    with pytest.raises(RequestError, match="a segmentation is of an image"):
         export(recipe, tmp_path / "out")

@@ -102,6 +102,15 @@ def test_attention_itself_stays_float(exported):
     assert any("minmax" in note for note in made.manifest.notes)
 
 
+@pytest.mark.parametrize("scheme", ["fp32", "int8-static"])
+def test_a_graph_with_attention_is_tidied_and_says_what_attention_computes(exported, scheme):
+    """OpenVINO's own passes would put one operator in the place of its products and softmax."""
+    made = exported(scheme, model="py:nets:tiny_attention", target="openvino")
+    kinds = {o.get_type_name() for o in openvino.Core().read_model(made.model_file).get_ops()}
+    assert "Softmax" in kinds
+    assert not kinds & {"ScaledDotProductAttention", "ShapeOf", "_Wall"}
+
+
 def test_int8_of_attention_means_static(exported):
     assert exported("int8", model="py:nets:tiny_attention", target="openvino").manifest.scheme == "int8-static"
 

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     help="Seconds for the latency test.  [default: 60]",
 )
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
-@click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: accuracy is compared too.")
-@click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
+@click.option("--data", metavar="DIR", help="Images, as edgekit eval takes them: accuracy is compared too.")
+@click.option("--labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt.")
 @mask_options
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
 @on_option

@@ -1,5 +1,7 @@
-"""Pictures decoded ahead by a few threads: Pillow lets go of the interpreter while it decodes and resizes."""
+"""Images decoded ahead by a few threads: Pillow lets go of the interpreter while it decodes and resizes."""
 
+import os
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,10 +16,12 @@ from edgekit.errors import DataError
 from edgekit.preprocess import Pixels, Preprocess, fit
 from edgekit.tasks.average_precision import Objects
 
+NICENESS = 10  # of threads that decode
+
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture as models see it: pixels for each preprocessing, of a video all its windows; its own size (width, height), its mask
+    """An image as models see it: pixels for each preprocessing, of a video all its windows; its own size (width, height), its mask
     or the objects on it, if it has such; of a video how many frames were broken."""
 
     pixels: tuple[Pixels, ...]
@@ -33,11 +37,11 @@ Fitted = Seen | DataError
 def decoded(
     pictures: Iterable[Picture], specs: Sequence[Preprocess], workers: int, ahead: int
 ) -> Generator[tuple[Picture, Fitted], None, None]:
-    """Pictures in their order, each decoded once and fitted to every preprocessing; what cannot be read as its error.
+    """Images in their order, each decoded once and fitted to every preprocessing; what cannot be read as its error.
 
-    At most `ahead` pictures wait, so memory does not grow with their number. Raises DataError for a mask that does not fit.
+    At most `ahead` images wait, so memory does not grow with their number. Raises DataError for a mask that does not fit.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode", initializer=_give_way) as pool:
         waiting: deque[tuple[Picture, Future[Fitted]]] = deque()
         try:
             for picture in pictures:
@@ -50,6 +54,12 @@ def decoded(
                 yield first, future.result()
         finally:  # whoever reads may stop early
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_way() -> None:
+    """Decoding takes the cores that inference leaves: on two cores it would else slow the slower of the two."""
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.nice(NICENESS)
 
 
 def _fit(picture: Picture, specs: Sequence[Preprocess]) -> Fitted:

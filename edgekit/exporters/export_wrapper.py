@@ -34,8 +34,8 @@ class ExportWrapper(nn.Module):
         self.shares = scale_of(recipe.layout, recipe.target, spec.input_size) if recipe.layout else (1.0, 1.0)
         mean, std = torch.tensor(spec.mean).double(), torch.tensor(spec.std).double()
         levels = 255 / recipe.unit
-        # (pixel - 255 * mean) / (255 * std) as a multiplication and an addition over whole rows of a picture, because
-        # runtimes are slow at spreading three numbers over a picture: a quarter of MobileNetV2's time as integers
+        # (pixel - 255 * mean) / (255 * std) as a multiplication and an addition over whole rows of an image, because
+        # runtimes are slow at spreading three numbers over an image: a quarter of MobileNetV2's time as integers
         width = spec.input_size[1]
         self.register_buffer("scale", (1 / (levels * std)).float().repeat(width))
         self.register_buffer("shift", (-mean / std).float().repeat(width))
@@ -59,7 +59,7 @@ class ExportWrapper(nn.Module):
 @contextmanager
 def _unchecked() -> Iterator[None]:
     """torch's checks of a tensor's numbers pass: a file has nobody to tell. `_check_tensor_all` (transformers' deformable
-    attention) leaves an operator behind that no converter knows; `_assert` would be a branch that depends on the picture."""
+    attention) leaves an operator behind that no converter knows; `_assert` would be a branch that depends on the image."""
     checks, plain = torch._check_tensor_all_with, torch._assert
 
     def passes(*given: Any, **named: Any) -> None:

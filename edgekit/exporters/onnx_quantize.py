@@ -382,9 +382,9 @@ def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int,
 
 
 def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels: Channels) -> dict[str, Range]:
-    """The range of every float activation over the calibration pictures, read from the float graph; `channels` sees them too.
+    """The range of every float activation over the calibration images, read from the float graph; `channels` sees them too.
 
-    A picture runs as often as it takes to fetch all of them (ranges.batches).
+    An image runs as often as it takes to fetch all of them (ranges.batches).
     """
     shown = onnx.shape_inference.infer_shapes(model)
     computed = {name for node in shown.graph.node for name in node.output}  # value_info lists constants too

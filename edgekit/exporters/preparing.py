@@ -27,7 +27,7 @@ from edgekit.tasks import Detection
 
 PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
 NOT_FOLDED = (
-    "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one picture "
+    "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one image "
     "at a time"
 )
 NO_GRADIENTS = "no layer stays in float: gradients do not flow through this network, and would tell which should"
@@ -165,9 +165,9 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
 
 
 def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> torch.Tensor:
-    """The first calibration pictures, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
+    """The first calibration images, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
 
-    crowded  of a detector, which looks at large pictures for what fills few of their places: up to four times as many
+    crowded  of a detector, which looks at large images for what fills few of their places: up to four times as many
     """
     fit = PICTURES * 224 * 224 / math.prod(spec.extent)
     if crowded:
@@ -178,9 +178,9 @@ def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> 
 
 
 def _units(pictures: torch.Tensor) -> str:
-    return "clips" if pictures.ndim == 5 else "pictures"
+    return "clips" if pictures.ndim == 5 else "images"
 
 
 def tensor(pixels: Pixels, spec: Preprocess) -> torch.Tensor:
-    """Fitted pictures [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
+    """Fitted images [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
     return torch.from_numpy(np.moveaxis(normalise(pixels, spec), -1, 1).copy())

@@ -1,4 +1,4 @@
-"""Round weights against pictures instead of to the nearest integer, before any converter sees them.
+"""Round weights against images instead of to the nearest integer, before any converter sees them.
 
 In an int8 CNN the rounding of weights costs more than the rounding of activations, and most of that is a shift of each
 channel's mean. So the layers are visited in the order they run, and each one's weights are put on the int8 grid that the
@@ -74,7 +74,7 @@ def round_weights(
 ) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
-    pictures    normalised calibration pictures, float32 [n, 3, h, w], or clips [n, 3, t, h, w]
+    pictures    normalised calibration images, float32 [n, 3, h, w], or clips [n, 3, t, h, w]
     static      layers get their inputs on an 8-bit grid too, as in a static int8 file
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
@@ -88,14 +88,14 @@ def round_weights(
     generator = torch.Generator().manual_seed(0)
 
     def visit(layer: Layer, runs: Forward, both: torch.Tensor, *size: object, **named: object) -> torch.Tensor:
-        """In place of a layer's forward. The batch holds the pictures twice: as the float network and as the rounded one see them."""
+        """In place of a layer's forward. The batch holds the images twice: as the float network and as the rounded one see them."""
 
         def forward(x: torch.Tensor) -> torch.Tensor:
             return runs(x, *size, **named)  # a transposed convolution may be told the size of its answer
 
-        if len(both) % (2 * len(pictures)):  # the first axis is not the pictures': the nearest will do
+        if len(both) % (2 * len(pictures)):  # the first axis is not the images': the nearest will do
             return forward(both)
-        exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
+        exact, rounded = both.chunk(2)  # windows of an attention layer are laid out image by image
         wanted = forward(exact)
         if static:
             depthwise = not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels > 1
@@ -305,16 +305,14 @@ def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator) -> torch
     places = [
         (side - d * (k - 1) - 1) // s + 1 for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
     ]  # along each side
-    chosen = torch.randperm(math.prod(places), generator=generator)[
-        : math.ceil(wanted / n)
-    ]  # the same in every picture
+    chosen = torch.randperm(math.prod(places), generator=generator)[: math.ceil(wanted / n)]  # the same in every image
     flat = x.flatten(2)
     corner = _flat([at * s for at, s in zip(torch.unravel_index(chosen, places), stride, strict=True)], sides)
     taps = [
         flat[:, :, corner + int(_flat([i * d for i, d in zip(tap, dilation, strict=True)], sides))]
         for tap in itertools.product(*map(range, kernel))
     ]
-    stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, pictures, places]
+    stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, images, places]
     return stacked.reshape(layer.groups, channels // layer.groups * len(taps), n * len(chosen))
 
 

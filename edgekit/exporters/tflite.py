@@ -43,8 +43,8 @@ import numpy
 from ai_edge_litert.interpreter import Interpreter            # pip install ai-edge-litert
 interpreter = Interpreter("model.tflite")
 interpreter.allocate_tensors()
-picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and pixels
-interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+image = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and pixels
+interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
 interpreter.invoke()
 {answers} = [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
 ```
@@ -132,7 +132,7 @@ def _turned(tensor: Tensor) -> Tensor:
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
-    """The calibration pictures as the float file takes them: [1, h, w, c]."""
+    """The calibration images as the float file takes them: [1, h, w, c]."""
     for pixels in pictures:
         folded = pixels.astype(np.float32) / np.float32(recipe.unit)
         yield (folded if recipe.folds else normalise(pixels, model.preprocess))[None]

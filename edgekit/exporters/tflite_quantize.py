@@ -79,7 +79,7 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed, *, decodes: bool) -> b
 
 
 def _inside(q: Any, float_file: Path, feed: Feed) -> Known:
-    """The quantizer's own ranges, of one picture, for composite operators, which are graphs themselves: an interpreter does not
+    """The quantizer's own ranges, of one image, for composite operators, which are graphs themselves: an interpreter does not
     say what happens in there. litert-torch writes out those that it knows (GroupNorm)."""
     if len(flatbuffer.read_model(str(float_file)).subgraphs) == 1:
         return {}
@@ -192,9 +192,9 @@ def _leave(q: Any, scopes: set[str]) -> None:
 
 
 def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed) -> Known:
-    """The range of every activation over the calibration pictures, read from the float file, as the quantizer takes it.
+    """The range of every activation over the calibration images, read from the float file, as the quantizer takes it.
 
-    Its own are a moving average that depends on the pictures' order and costs up to 20 points of agreement. A picture runs as
+    Its own are a moving average that depends on the images' order and costs up to 20 points of agreement. An image runs as
     often as it takes to see all activations (ranges.batches), so that memory does not grow with their number.
     """
     model = flatbuffer.read_model(str(float_file))

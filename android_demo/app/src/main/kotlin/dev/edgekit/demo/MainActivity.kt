@@ -20,6 +20,7 @@ import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.Spinner
 import android.widget.TextView
+import dev.edgekit.core.EdgekitException
 import dev.edgekit.core.Summary
 import dev.edgekit.core.YuvFrame
 
@@ -34,6 +35,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private var asked = false
     private var turned = 0
     private val recent = Recent()
+    @Volatile private var clips: Clips? = null  // of a model that takes them; used on the camera's thread
 
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
@@ -106,6 +108,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         val wanted = app.settings.choice(app.models.names())
         choice = wanted
         runs = false
+        clips = null
         recent.forget()
         showNothing()
         view<View>(R.id.preview).contentDescription = getString(R.string.preview)
@@ -123,6 +126,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     }
 
     private fun opened(model: Opened) {
+        clips = if (model.spec.preprocess.isClip) Clips(model.spec) else null
         runs = true
         showRuntime(model)
         showGolden(model)
@@ -143,7 +147,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         if (surface == null) return  // onSurfaceTextureAvailable comes here again
         chosenCamera = found
         val worker: (() -> Unit) -> Unit = { act -> app.worker.execute(act) }
-        camera = Camera(manager, found, Handler(Looper.getMainLooper()), worker, ::look) { why ->
+        camera = Camera(manager, found, Handler(Looper.getMainLooper()), worker, { clips != null }, ::look) { why ->
             stopCamera()
             notice(getString(R.string.camera_failed, why), getString(R.string.camera_failed_hint), R.string.again) { startCamera() }
         }
@@ -175,9 +179,10 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
     }
 
-    /** A frame, on the worker. Its buffers are the camera's, and are not looked at afterwards. */
+    /** A frame, on the worker; of clips on the camera's thread. Its buffers are the camera's, and are not looked at afterwards. */
     internal fun look(frame: YuvFrame) {
         val wanted = choice?.takeIf { runs } ?: return
+        clips?.let { return look(it, frame, wanted) }
         val clock = app.clock
         val result = app.session.now(wanted) { opened ->
             val start = clock.nanos()
@@ -188,6 +193,34 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
             Seen(opened.say(values), ready - start, done - ready)
         }
         app.main.execute { if (started && choice == wanted) result.fold(::show) { failed(it) } }
+    }
+
+    private fun look(clips: Clips, frame: YuvFrame, wanted: Choice) {
+        val clock = app.clock
+        val start = clock.nanos()
+        val window = try {
+            clips.look(frame)
+        } catch (error: EdgekitException) {
+            return app.main.execute { if (started && choice == wanted) failed(error) }
+        }
+        val preprocessing = clock.nanos() - start
+        val (collected, ended) = Pair(clips.collected, frame.nanos)
+        if (collected < clips.frames) app.main.execute { if (started && choice == wanted) collecting(collected, clips.frames) }
+        if (window == null) return
+        app.worker.execute {
+            val result = app.session.now(wanted) { opened ->
+                val ready = clock.nanos()
+                val values = opened.model.values(window)
+                val done = clock.nanos()
+                Seen(opened.say(clips.smoothing.add(values, ended)), preprocessing, done - ready)
+            }
+            clips.answered()
+            app.main.execute { if (started && choice == wanted) result.fold(::show) { failed(it) } }
+        }
+    }
+
+    private fun collecting(collected: Int, frames: Int) {
+        view<TextView>(R.id.timing).text = getString(R.string.collecting, collected, frames)
     }
 
     private class Seen(val said: Said, val preprocessing: Long, val inference: Long)

@@ -9,6 +9,8 @@ import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
 import dev.edgekit.core.Answer
+import dev.edgekit.core.BadRequest
+import dev.edgekit.core.ModelSpec
 
 /** One photo, picked here or shared from elsewhere, and what the chosen model says of it. */
 class PhotoActivity : Activity() {
@@ -41,9 +43,13 @@ class PhotoActivity : Activity() {
         if (models.isEmpty()) return notice(getString(R.string.no_models), getString(R.string.no_models_hint))
         val choice = app.settings.choice(models)
         view<TextView>(R.id.running).text = getString(R.string.opening, choice.model)
-        app.session.use(choice, { Look(it, Photos.read(applicationContext, photo)) }) { result ->
+        app.session.use(choice, { refuseClips(it.spec); Look(it, Photos.read(applicationContext, photo)) }) { result ->
             if (!isDestroyed && uri == photo) result.fold(::show) { tell(trouble(it)) }
         }
+    }
+
+    private fun refuseClips(spec: ModelSpec) = spec.preprocess.run {
+        if (isClip) throw BadRequest(getString(R.string.takes_clips, frames, rate), getString(R.string.takes_clips_hint))
     }
 
     /** The photo and its answer; made on the worker. */

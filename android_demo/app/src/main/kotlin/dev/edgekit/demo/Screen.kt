@@ -95,7 +95,7 @@ fun Activity.rows(said: Said): List<Row> = when (val answer = said.answer) {
         percent(it.label, it.part, if (drawn) answer.colours[it.index] else getColor(R.color.ink_soft))
     }
     is Answer.Boxes -> rows(said, answer, TOP)
-    is Answer.Vector -> neighbours(answer, said.nearest)
+    is Answer.Vector -> if (said.opened.spec.preprocess.isClip) listOf(Row(getString(R.string.embedding, answer.numbers.size))) else neighbours(answer, said.nearest)
     is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × ")) }
 }
 

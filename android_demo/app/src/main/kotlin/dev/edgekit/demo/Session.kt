@@ -29,7 +29,7 @@ class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, pri
     fun say(values: Values): Said {
         val task = spec.task
         val answer = if (task is Detection) task.read(values, model.preprocessor.placement, least(task.threshold)) else model.read(values)
-        return Said(answer, if (answer is Answer.Vector) gallery().nearest(answer, NEAREST) else emptyList(), this)
+        return Said(answer, if (answer is Answer.Vector && !spec.preprocess.isClip) gallery().nearest(answer, NEAREST) else emptyList(), this)
     }
 
     private fun gallery(): Gallery {

@@ -48,7 +48,7 @@ class Times(private val app: DemoApp) {
 
     private fun measure(choice: Choice): BenchReport {
         val artifact = app.session.artifact(choice.model)
-        val picture = artifact.golden.pictures[0]
+        val frames = artifact.golden.frames[0]
         val options = app.session.options(choice)
         var applied = emptyMap<String, String>()
         var memory = Phone.memory()
@@ -62,9 +62,7 @@ class Times(private val app: DemoApp) {
             !stopped
         }
         val open = { artifact.kind.open(artifact.spec, artifact.bytes, options).also { applied = it.facts } }
-        val result = runner.run(PLAN, artifact.spec, open, { memory = Phone.memory() }) {
-            it.argb(picture.argb, picture.width, picture.height)
-        }
+        val result = runner.run(PLAN, artifact.spec, open, { memory = Phone.memory() }) { it.tensor(frames) }
         result.failure?.let { throw it.error }
         val asked = mapOf("model" to choice.model, "threads" to choice.threads, "accelerator" to choice.accelerator)
         val about = AppFacts(Phone.version(app), artifact.kind.name, artifact.kind.version.version)

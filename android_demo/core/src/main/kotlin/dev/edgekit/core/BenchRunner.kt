@@ -35,10 +35,10 @@ class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boole
     /** `answers` is called once, untimed, after the first inference: for answers to other tensors. */
     fun run(
         plan: BenchPlan, spec: ModelSpec, open: () -> Engine, answers: (Model) -> Unit = {},
-        frame: (Preprocessor) -> ByteBuffer,
+        frame: (Model) -> ByteBuffer,
     ): BenchResult = Course(plan, spec, frame).run(open, answers)
 
-    private inner class Course(val plan: BenchPlan, val spec: ModelSpec, val frame: (Preprocessor) -> ByteBuffer) {
+    private inner class Course(val plan: BenchPlan, val spec: ModelSpec, val frame: (Model) -> ByteBuffer) {
         private var load: Long? = null
         private var first: Long? = null
         private val warmup = Samples()
@@ -82,7 +82,7 @@ class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boole
         private fun once(name: String, model: Model): Long {
             stage = "preprocess"
             val start = clock.nanos()
-            val tensor = frame(model.preprocessor)
+            val tensor = frame(model)
             val ready = clock.nanos()
             stage = name
             model.engine.run(tensor, model.outputs())

@@ -2,6 +2,7 @@ package dev.edgekit.core
 
 import kotlin.math.abs
 import kotlin.math.exp
+import kotlin.math.ln
 
 /** What the numbers of a class are; see edgekit/tasks/classification.py. */
 enum class Scores { LOGITS, PROBABILITIES, LOG_PROBABILITIES }
@@ -17,6 +18,22 @@ class Classification(val labels: List<String>, val scores: Scores, val independe
     fun read(scores: FloatArray) = Answer.Classes(labels, probabilities(scores), if (independent) named(scores) else null)
 
     override fun alike(golden: Values, values: Values) = if (named(golden[0]) == named(values[0])) 1.0 else 0.0
+
+    /** Scores of the mean of the windows' probabilities. */
+    override fun mean(windows: List<Values>): Values {
+        if (windows.size == 1) return windows[0]
+        val each = windows.map { probabilities(it[0]) }
+        return listOf(FloatArray(labels.size) { i ->
+            val share = each.sumOf { it[i].toDouble() } / each.size
+            when {
+                scores == Scores.PROBABILITIES -> share
+                scores == Scores.LOGITS && independent -> log(share) - log(1 - share)
+                else -> log(share)
+            }.toFloat()
+        })
+    }
+
+    private fun log(share: Double) = ln(share.coerceAtLeast(SMALLEST))
 
     /** Of scores of any kind: themselves, their powers, a sigmoid of each, or their softmax. A new array. */
     fun probabilities(scores: FloatArray): FloatArray = when (this.scores) {
@@ -42,5 +59,9 @@ class Classification(val labels: List<String>, val scores: Scores, val independe
         val powers = FloatArray(scores.size) { exp(scores[it] - largest) }
         val sum = powers.sum()
         return FloatArray(scores.size) { powers[it] / sum }
+    }
+
+    private companion object {
+        const val SMALLEST = 1.1754944e-38  // a float's
     }
 }

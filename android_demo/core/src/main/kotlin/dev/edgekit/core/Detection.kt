@@ -61,6 +61,8 @@ class Detection internal constructor(
         return if (shown == 0) 1.0 else paired.size.toDouble() / shown
     }
 
+    override fun mean(windows: List<Values>) = throw UnsupportedOperationException("a task of pictures")
+
     internal companion object {
         private const val SAME = 0.5f
 

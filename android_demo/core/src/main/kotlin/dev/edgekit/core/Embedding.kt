@@ -8,6 +8,9 @@ class Embedding(private val output: Int, val normalized: Boolean) : Task {
 
     override fun alike(golden: Values, values: Values) = cosine(unit(golden[output]), unit(values[output])).toDouble()
 
+    override fun mean(windows: List<Values>): Values =
+        meanOf(windows).mapIndexed { i, numbers -> if (i == output && normalized) unit(numbers) else numbers }
+
     companion object {
         /** Of length 1, summed in Double; zeros stay zeros. A new array. */
         fun unit(numbers: FloatArray): FloatArray {

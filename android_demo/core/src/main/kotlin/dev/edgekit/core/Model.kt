@@ -6,8 +6,20 @@ import java.nio.ByteOrder
 /** Pictures to answers: preprocessing, an engine, the task. Of one thread; closing it closes the engine. */
 class Model(val spec: ModelSpec, val engine: Engine) : AutoCloseable {
     val preprocessor = Preprocessor(spec)
+    private val clip = if (spec.preprocess.isClip) Clip(spec) else null
     private val decoder = Decoder(spec.outputs)
     private val outputs = spec.outputs.map { ByteBuffer.allocateDirect(it.bytes).order(ByteOrder.nativeOrder()) }
+
+    /**
+     * The tensor of one picture; where the model takes clips, of so many frames, the oldest first. The same buffer each time. Throws
+     * as Preprocessor does.
+     */
+    fun tensor(frames: List<Picture>): ByteBuffer {
+        require(frames.size == spec.preprocess.frames) { "${frames.size} frames for ${spec.preprocess.frames}" }
+        if (clip == null) return preprocessor.argb(frames[0])
+        for (frame in frames) clip.put(preprocessor.argb(frame))
+        return clip.tensor()
+    }
 
     /** Real numbers for a tensor of the preprocessor; the same arrays each time. Throws EngineFailed. */
     fun values(tensor: ByteBuffer): Values {

@@ -3,8 +3,8 @@ package dev.edgekit.core
 /** How one number of a tensor is stored. */
 enum class ElementType(val bytes: Int) { FLOAT32(4), UINT8(1), INT8(1) }
 
-/** What the sides of a tensor are; UNKNOWN where nothing is known. */
-enum class Layout { NHWC, NCHW, NC, NTC, NAC, UNKNOWN }
+/** What the sides of a tensor are: of a clip T are its frames; UNKNOWN where nothing is known. */
+enum class Layout { NHWC, NCHW, NTHWC, NCTHW, NC, NTC, NAC, UNKNOWN }
 
 /**
  * An input or output of the file, of batch 1. Real value = scale * (stored - zeroPoint), where scale is given.
@@ -32,7 +32,10 @@ class Port(
 /** How a picture of other proportions than the input's is fitted: see edgekit/preprocess.py. */
 enum class CropMode { CENTER, SQUASH, LETTERBOX }
 
-/** What the model wants to see: the fields of edgekit/preprocess.py. Mean and std on the 0..1 scale, RGB or grey. */
+/**
+ * What the model wants to see: the fields of edgekit/preprocess.py. Mean and std on the 0..1 scale, RGB or grey. Of more than one of
+ * `frames` the input is a clip, and `rate` is how many of its frames are a second.
+ */
 class PreprocessSpec(
     val height: Int,
     val width: Int,
@@ -42,8 +45,11 @@ class PreprocessSpec(
     val mean: List<Double>,
     val std: List<Double>,
     val pad: Int = 0,
+    val frames: Int = 1,
+    val rate: Double = 0.0,
 ) {
     val channels get() = mean.size
+    val isClip get() = frames > 1
 }
 
 /**
@@ -55,7 +61,7 @@ class PreprocessSpec(
  * task       what its answers mean
  * labels     of its classes; none where the task has no classes
  * knows      in words, what the model was trained to tell apart
- * stride     of golden answers with height and width: every stride-th row and column was kept
+ * stride     of golden answers with height and width, or of boxes: every stride-th row and column, or box, was kept
  * oldest     CPU class ("arm64", "x86-64", "any CPU") -> the oldest runtime that is right there
  */
 class ModelSpec internal constructor(

@@ -5,13 +5,14 @@ import java.nio.ByteOrder
 import kotlin.math.round
 
 /**
- * Pixels to the tensor that the file takes, equal to edgekit/preprocess.py to the last bit. Of one thread.
+ * Pixels to the tensor that the file takes, equal to edgekit/preprocess.py to the last bit; where it takes clips, to one frame of it,
+ * which `Clip` puts in its place. Of one thread.
  *
  * Each call fills the same direct buffer (native order, rewound) and returns it. Frames of one size allocate nothing
  * after the first. All throw PictureTooLarge, PictureTooNarrow or BadPicture.
  */
 class Preprocessor(private val spec: ModelSpec) {
-    private val tensor = ByteBuffer.allocateDirect(spec.input.bytes).order(ByteOrder.nativeOrder())
+    private val tensor = ByteBuffer.allocateDirect(spec.input.bytes / spec.preprocess.frames).order(ByteOrder.nativeOrder())
     private val writer = if (spec.input.type == ElementType.FLOAT32) FloatWriter(spec, tensor) else ByteWriter(spec, tensor)
     private val argb = ArgbRows()
     private val rgba = RgbaRows()
@@ -27,6 +28,8 @@ class Preprocessor(private val spec: ModelSpec) {
         Fit.check(width, height)
         return fill(argb.of(pixels, width, height))
     }
+
+    fun argb(picture: Picture): ByteBuffer = argb(picture.argb, picture.width, picture.height)
 
     /** Of `Bitmap.copyPixelsToBuffer` (ARGB_8888: the bytes R, G, B, A), rows of `rowStride` bytes. */
     fun rgba(pixels: ByteBuffer, rowStride: Int, width: Int, height: Int): ByteBuffer {
@@ -56,11 +59,13 @@ class Preprocessor(private val spec: ModelSpec) {
     }
 }
 
+private val PLANES = setOf(Layout.NCHW, Layout.NCTHW)
+
 /** Stores the fitted picture as the file wants it. */
 private abstract class RowWriter(spec: ModelSpec) : RowSink {
     protected val width = spec.preprocess.width
     protected val channels = spec.preprocess.channels
-    private val plane = if (spec.input.layout == Layout.NCHW) width * spec.preprocess.height else 0
+    private val plane = if (spec.input.layout in PLANES) width * spec.preprocess.height else 0
 
     override fun write(row: Int, pixels: IntArray) {
         if (plane == 0) {

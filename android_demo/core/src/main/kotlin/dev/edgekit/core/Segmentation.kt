@@ -29,6 +29,8 @@ class Segmentation internal constructor(
         return first.indices.count { first[it] == second[it] } / count.toDouble()
     }
 
+    override fun mean(windows: List<Values>) = throw UnsupportedOperationException("a task of pictures")
+
     /** The classes of `count` pixels, whose scores lie channel by channel, from `at` on; ties by the lower class. */
     private fun name(scores: FloatArray, count: Int, classes: ByteArray, at: Int) {
         for (i in 0 until count) {

@@ -10,6 +10,9 @@ sealed interface Task {
 
     /** How alike two answers to one picture are, 1 where they say the same; null where the task has no measure. */
     fun alike(golden: Values, values: Values): Double?
+
+    /** One answer of those to several windows of a video; of one window itself. Not of masks and boxes, whose models take pictures. */
+    fun mean(windows: List<Values>): Values
 }
 
 /** What a model says of one picture. */
@@ -87,4 +90,11 @@ class Raw(private val outputs: List<Port>) : Task {
         Answer.Raw(outputs.mapIndexed { i, port -> RawTensor(port.name, port.sides, values[i].copyOf()) })
 
     override fun alike(golden: Values, values: Values): Double? = null
+
+    override fun mean(windows: List<Values>) = meanOf(windows)
+}
+
+/** Number by number, summed in Double; new arrays. */
+internal fun meanOf(windows: List<Values>): Values = windows[0].indices.map { output ->
+    FloatArray(windows[0][output].size) { i -> (windows.sumOf { it[output][i].toDouble() } / windows.size).toFloat() }
 }

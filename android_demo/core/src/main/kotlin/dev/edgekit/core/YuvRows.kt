@@ -8,6 +8,7 @@ import java.nio.ByteBuffer
  *
  * width, height   of the luma plane, as the sensor lies
  * rotation        0, 90, 180 or 270 degrees clockwise, after which the picture stands upright
+ * nanos           when it was taken, on any clock that runs evenly
  * pixelStride     between neighbours of u and of v: 1 (planar) or 2 (interleaved). Luma has 1, as Android promises.
  */
 class YuvFrame(
@@ -20,6 +21,7 @@ class YuvFrame(
     var v: ByteBuffer,
     var chromaRowStride: Int,
     var pixelStride: Int,
+    var nanos: Long = 0,
 )
 
 /**

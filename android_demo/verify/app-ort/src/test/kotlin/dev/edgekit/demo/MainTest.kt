@@ -33,7 +33,7 @@ class MainTest : AppTest() {
 
     @Test
     fun `the first launch checks the artifact's examples on this phone, and asks for the camera`() {
-        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, REAL, ITEMS)) {
+        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, CLIPS, REAL, ITEMS)) {
             choose(model)
             val main = started().get()
             assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
@@ -104,6 +104,33 @@ class MainTest : AppTest() {
         assertTrue(main.text(R.id.timing), Regex("""inference 4\.\d ms, preprocessing 4\.\d ms""").matches(main.text(R.id.timing)))
         val spoken = main.view<android.view.ViewGroup>(R.id.answers).getChildAt(0).contentDescription
         assertTrue("$spoken", Regex("""[^,]+, \d+\.\d %""").matches(spoken))
+    }
+
+    /** The model says whether a clip of 8 frames, 8 a second, becomes brighter or darker; this camera has 30 a second. */
+    @Test
+    fun `frames are collected to a clip, whose answer is shown`() {
+        choose(CLIPS)
+        allow()
+        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        val main = started().get()
+        fun look(i: Int, grey: Int) {
+            main.look(frame(dev.edgekit.core.Picture(40, 40, IntArray(1600) { (255 shl 24) or grey })).apply { nanos = 5_000_000_000 + i * 33_333_333L })
+            settle()
+        }
+        look(0, 60)
+        assertEquals("Collecting 0 of 8 frames", main.text(R.id.timing))
+        for (i in 1..26) look(i, 60 + 3 * i)
+        assertEquals("Collecting 7 of 8 frames", main.text(R.id.timing))
+        assertEquals(emptyList<String>(), main.answers())
+        for (i in 27..40) look(i, 60 + 3 * i)
+        assertEquals("brighter", main.answers().first())
+        assertTrue(main.text(R.id.timing), Regex("""inference 4\.\d ms, preprocessing 4\.\d ms""").matches(main.text(R.id.timing)))
+        for (i in 41..100) look(i, 180 - 2 * (i - 41))
+        assertEquals("darker", main.answers().first())
+        main.choose(R.id.model, app.models.names().indexOf(TINY))
+        settle()
+        look(101, 60)
+        assertEquals(5, main.answers().size)
     }
 
     @Test

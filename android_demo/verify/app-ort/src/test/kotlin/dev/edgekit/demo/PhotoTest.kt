@@ -137,6 +137,13 @@ class PhotoTest : AppTest() {
     }
 
     @Test
+    fun `a photo is no clip`() {
+        choose(CLIPS)
+        val photo = shared(photo { png(colours()).inputStream() }).get()
+        assertEquals("This model sees 8 frames at once, 8.00 a second: a photo is none of that\nTry: the camera, or another model", photo.notice())
+    }
+
+    @Test
     fun `photos of every kind`() {
         choose(TINY)
         val turned = bitmap(shared(photo { resource("exif6.jpg").inputStream() }).get())

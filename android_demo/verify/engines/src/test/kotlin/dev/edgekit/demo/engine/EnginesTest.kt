@@ -41,8 +41,8 @@ class EnginesTest {
     fun `from pixels to names`() {
         for (artifact in Given.runnable.filter { it.spec.task is Classification }) artifact.open().use { opened ->
             val golden = Golden.read(artifact.files, artifact.spec)
-            for ((picture, answers) in golden.pictures.zip(golden.answers)) {
-                val values = opened.values(opened.preprocessor.argb(picture.argb, picture.width, picture.height))
+            for ((frames, answers) in golden.frames.zip(golden.answers)) {
+                val values = opened.values(opened.tensor(frames))
                 val top = (opened.read(values) as Answer.Classes).top(3)
                 val best = answers[0].indices.maxByOrNull { answers[0][it] }!!
                 val close = answers[0][best] - answers[0][top[0].index] <= 2 * artifact.stray * artifact.spec.outputs[0].tolerance

@@ -17,7 +17,7 @@ internal object Given {
     private val more = System.getProperty("edgekit.models")?.let { File(it).listFiles() }.orEmpty().filter { File(it, "manifest.json").isFile }
     private val tasks = (
         listOf("tiny3-segmentation-tflite-int8", "tiny3-embedding-onnx", "tiny3-grey-tflite-int8") +
-        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32")
+        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32", "clips-tflite-fp32")
     ).map { artifact(it) }
     private val all = listOf(tflite, onnx) + tasks + more.map { Artifact(it) }
 
