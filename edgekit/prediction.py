@@ -23,7 +23,7 @@ from edgekit.data.decoding import Seen
 from edgekit.data.listed import videos_in
 from edgekit.data.video import Frame, Video, Windows, is_video, open_video, read_videos
 from edgekit.devices import Device
-from edgekit.errors import DataError, RequestError
+from edgekit.errors import DataError, RequestError, many
 from edgekit.preprocess import decode_picture, fit_each, placement
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
@@ -175,7 +175,7 @@ def answers(
                     yield image, seen
                     continue
                 if seen.broken:
-                    say(f"{picture.name}: {seen.broken} broken frames skipped")
+                    say(f"{picture.name}: {many(seen.broken, 'broken frames')} skipped")
                 one = tuple(output[row] for output in values[0])
                 yield image, manifest.task.read(one, placement(seen.size, spec), spec.input_size)
                 row += 1
