@@ -16,7 +16,7 @@ from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import Layer, fold_batch_norm
 from edgekit.exporters.functional import as_modules
 from edgekit.exporters.keeping import finds
-from edgekit.exporters.rounding import Rounded, round_weights
+from edgekit.exporters.rounding import Rounded, on_grids, round_weights
 from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
@@ -30,6 +30,7 @@ NOT_FOLDED = (
     "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one image "
     "at a time"
 )
+AS_THEY_WERE = "channels are not equalised: the weights lie on grids of 8 bits already, as those out of an int8 file do"
 NO_GRADIENTS = "no layer stays in float: gradients do not flow through this network, and would tell which should"
 
 
@@ -80,7 +81,12 @@ def prepare(
         for note in notes:
             say(note)
         return Prepared(model.module, notes, floats=floats)
-    folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    known, notes = on_grids(folded), tuple[str, ...]()
+    if known:
+        say(AS_THEY_WERE)
+        notes = (AS_THEY_WERE,)
+    else:
+        folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
     floats = _asked(folded, recipe)
     loud: tuple[str, ...] = ()
     if keeps_float:
@@ -92,7 +98,7 @@ def prepare(
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
         say("rounding weights against the calibration images")
-        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
+        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu" and not known
         rounded = round_weights(
             folded,
             pictures,
