@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: site help ready demo fuzz grid zoo layouts reproduce test lint fast android android-models full privacy resolve newest dist clean constraints
+.PHONY: site help ready demo fuzz grid zoo tune-truth tune-kills layouts reproduce test lint fast android android-models full privacy resolve newest dist clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -41,6 +41,15 @@ zoo: export EDGEKIT_CACHE = $(CURDIR)/.cache/devices
 zoo: export OMP_NUM_THREADS = 1
 zoo: .venv/.ready
 	.venv/bin/python benchmarks/zoo.py
+
+# What tune finds beside the truth, in hours; goes on where it stopped. Kills: the test that CI runs with three, with twenty.
+tune-truth: export OMP_NUM_THREADS = 1
+tune-truth: .venv/.ready .cache/data/.ready
+	.venv/bin/python benchmarks/tune_truth.py
+	.venv/bin/python benchmarks/tune_coverage.py
+
+tune-kills: .venv/.ready
+	EDGEKIT_KILLS=20 .venv/bin/pytest -q -s tests/test_tune.py -k killed
 
 # Detectors laid out for other tools, opened by these tools. Not a part of the tests.
 layouts: .venv/.ready .venv-layouts/.ready .cache/data/.ready
