@@ -25,7 +25,7 @@ Verdict = Literal["met", "missed", "undecided"]
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """A figure and from where to where it is, with 95 % confidence. times: of counts, which are exact, low and high are it."""
+    """A figure, and from where to where it is with 95 % confidence; of counts, which are exact, all three are the same."""
 
     value: float
     low: float

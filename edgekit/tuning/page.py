@@ -109,6 +109,7 @@ def document(tuned: Tuned, budget: Budget) -> dict[str, object]:
         "cpu_class": tuned.cpu_class,
         "targets": [msgspec.to_builtins(choice) | {"sentence": sentence(choice, tuned.headline)} for choice in tuned],
         "notes": list(tuned.notes),
+        "cpu_s": dict(zip(("own", "commands"), (round(s, 1) for s in tuned.cpu_s), strict=True)),
         "report": str(tuned.report) if tuned.report else None,
         "interrupted": tuned.cut,
     }

@@ -168,10 +168,7 @@ class Search:
                 self._whole(trial)
             if trial.screened and not trial.over_loss and trial.out:
                 return None  # too slow, or too large
-            return (
-                not trial.out
-                and worst(self.budget.verdicts(trial.bytes, trial.known or trial.screened or SAMES)) == "met"
-            )
+            return not trial.out and self.budget.verdicts(trial.bytes, trial.known or SAMES).get("loss", "met") == "met"
 
         fewest(order, enough, min(BUILDS, self.builds - self.built))
 
