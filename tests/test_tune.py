@@ -175,6 +175,10 @@ def test_what_is_neither_met_nor_missed_says_how_many_pictures_would_decide(aske
     schemes["fp32"] = LIKE_MOST["fp32"]
     (choice,) = tune(asked(schemes, pictures=8_000))
     assert choice.name == "fp32"  # what surely meets it comes first
+    assert list(choice.quicker) == ["int8-static", "int8-dynamic"]
+    assert f"int8-static is quicker, and undecided: about {choice.quicker['int8-static']:,} images" in page.sentence(
+        choice, "top-1"
+    )
     quick = Budget(max_loss=0.01, keep_latency=0.6)
     (choice,) = tune(asked(schemes, pictures=8_000, budget=quick, out="two"))
     assert (choice.name, choice.verdict) == ("int8-static", "undecided")

@@ -36,7 +36,7 @@ def sentence(choice: Choice, headline: str) -> str:
         )
     if figures and choice.name != "fp32":
         said += [f"{ratio(time)} of fp32's {what(on)}" for on, time in figures.times.items()]
-    return "; ".join(said)
+    return "; ".join([*said, *quicker(choice)])
 
 
 def what(on: str) -> str:
@@ -49,6 +49,14 @@ def budgets(choice: Choice) -> str:
     if choice.needed:
         told.append(f"about {choice.needed:,} images would decide")
     return ", ".join(told)
+
+
+def quicker(choice: Choice) -> list[str]:
+    """Of each file that is quicker, and whose budget is undecided, a line."""
+    return [
+        f"{name} is quicker, and undecided" + (f": about {needed:,} images would decide" if needed else "")
+        for name, needed in choice.quicker.items()
+    ]
 
 
 def points(of: Interval) -> str:
