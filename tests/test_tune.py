@@ -12,14 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-import nets
 import pytest
 from conftest import GOLDEN_FILES, HERE, ask_edgekit, paint
 
-import edgekit
 from edgekit.errors import DataError, OutputError, RequestError, UnknownNameError
 from edgekit.places import locked
-from edgekit.tuning import Figures, Interval, Tuned, page, search
+from edgekit.tuning import Figures, Interval, Tuned, page
 from edgekit.tuning.budget import Budget, verdict, worst
 from edgekit.tuning.floats import fewest
 from edgekit.tuning.space import Space, load, points
@@ -184,29 +182,6 @@ def test_what_is_neither_met_nor_missed_says_how_many_pictures_would_decide(aske
     assert (choice.name, choice.verdict) == ("int8-static", "undecided")
     assert choice.needed > 8_000
     assert f"about {choice.needed:,} images would decide" in page.budgets(choice)
-
-
-def test_a_layer_that_bears_no_eight_bits_stays_in_float(pictures, tmp_path, monkeypatch):
-    """With edgekit itself. Whether the file is quicker than fp32 is the machine's matter."""
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
-    for rung in ("DUEL", "SESSION", "CONFIRMING"):
-        monkeypatch.setattr(search, rung, (2, 4))
-    space = tmp_path / "tune.toml"
-    space.write_text('builtin = false\n[[try]]\nschemes = ["int8-static"]\n', "utf-8")
-    asked = {
-        "target": "onnx",
-        "max_loss": 60,
-        "space": space,
-        "evaluations": 3,
-        "calibration": pictures,
-        "input_size": 32,
-    }
-    (choice,) = edgekit.tune("py:nets:planted", pictures, tmp_path / "out", **asked)
-    assert [one.name for one in choice.tried if one.bytes] == ["fp32", "int8-static, 1 in float"]
-    recipes = [place.read_text("utf-8") for place in (tmp_path / "out" / "recipes").iterdir()]
-    assert [text for text in recipes if f'keep_float = ["^{nets.planted().bad}$"]' in text]
-    assert choice.verdict == "met"
-    assert edgekit.load(choice.artifact).manifest.scheme == choice.name.partition(",")[0]
 
 
 def test_several_targets_and_the_recipe_that_serves_them_all(asked):
