@@ -32,7 +32,7 @@ def test_the_committed_artifact_still_loads(golden_artifact):
     assert json.loads((golden_artifact / "manifest.json").read_text())["schema"] == 1
     opened = artifact.load(golden_artifact)
     assert (opened.manifest.schema, opened.manifest.task) == (SCHEMA, Classification())
-    assert opened.manifest.golden == GoldenRecord("the calibration images", own=True)
+    assert opened.manifest.golden == GoldenRecord("the calibration pictures", own=True)
     assert len(opened.labels()) == opened.manifest.labels
     assert opened.model_file.name == "model.tflite"
 
@@ -41,7 +41,7 @@ def test_the_committed_artifact_of_schema_2_still_loads():
     folder = GOLDEN_FILES / "tiny2-tflite-int8"
     assert json.loads((folder / "manifest.json").read_text())["schema"] == 2
     opened = artifact.load(folder)
-    assert opened.manifest.golden == GoldenRecord("images drawn by edgekit", own=False)
+    assert opened.manifest.golden == GoldenRecord("pictures drawn by edgekit", own=False)
     assert (opened.manifest.trained_on.pictures, opened.manifest.trained_on.share) == (39, 0.1)
     assert len({tuple(answer) for answer in opened.golden().answers[0].tolist()}) == 4
 

@@ -252,7 +252,7 @@ def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
         ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
         ("input", f"{m.input.dtype} {size} {m.input.layout}, {pixels if m.folded else 'normalised'}"),
         ("output", f"{m.outputs[0].dtype}, {answers(m)}{f', laid out for {m.layout.name}' if m.layout else ''}"),
-        ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
+        ("proof", f"{parity.describe(m.proof, m.preprocess.units)}, in {m.proof.runtime}"),
         (
             "calibration",
             f"{m.calibration.pictures} images: {m.calibration.source}" if m.calibration else "none needed",

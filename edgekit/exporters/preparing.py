@@ -91,7 +91,7 @@ def prepare(
         notes = (*notes, *told)
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
-        say("rounding weights against the calibration images")
+        say(f"rounding weights against the calibration {_units(pictures)}")
         static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
         rounded = round_weights(
             folded,
@@ -115,13 +115,13 @@ def even(
     """A network with folded BatchNorms whose channels fill their tensors' ranges, where the recipe wants that; and what could not be
     done."""
     if recipe.quantize.equalize and floats_between:
-        say("spreading channels over what the calibration images reach")
+        say(f"spreading channels over what the calibration {_units(pictures)} reach")
         spread_out = spread(folded, pictures)
         if spread_out is not None:
             return spread_out, ()
         note = "channels are not spread: this network asks its layers for more than answers"
     elif recipe.equalizes:
-        say("equalising channels over the calibration images")
+        say(f"equalising channels over the calibration {_units(pictures)}")
         through_relu = equalize(folded, pictures)
         folded = folded if by_channel else as_modules(folded, pictures)
         through_silu = not by_channel and equalize_silu(folded, pictures)
@@ -175,6 +175,10 @@ def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> 
     count = min(max(4, int(fit)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
     return tensor(pixels, spec)
+
+
+def _units(pictures: torch.Tensor) -> str:
+    return "clips" if pictures.ndim == 5 else "images"
 
 
 def tensor(pixels: Pixels, spec: Preprocess) -> torch.Tensor:

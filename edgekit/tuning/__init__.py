@@ -117,7 +117,7 @@ class Choice(msgspec.Struct, frozen=True):
 class Tuned(Sequence[Choice]):
     """A choice for each target.
 
-    headline  the task's figure: "top-1"
+    headline  the name of the task's figure
     one       the recipe that meets every budget in every target, by name; "" where there is none, or one target
     cpu_s     of this process, and of the commands that it ran
     cut       the user stopped it: the next call goes on
