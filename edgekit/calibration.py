@@ -210,8 +210,8 @@ def _from_folder(
     chosen = _spool(stream, samples, scratch / "calibration", folder.name)
     if not len(chosen):
         raise DataError(
-            f"none of the {len(files)} {'videos' if spec.is_clip else 'images'} in {folder} can be read ({broken[0]})",
-            hint=f"--calibration with a folder of {'videos' if spec.is_clip else 'images'} that open, or leave it out",
+            f"none of the {len(files)} {spec.files} in {folder} can be read ({broken[0]})",
+            hint=f"--calibration with a folder of {spec.files} that open, or leave it out",
         )
     proof = _spool(stream, most, scratch / "proof", f"other {spec.units} of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over

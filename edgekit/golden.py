@@ -41,7 +41,7 @@ def choose(
     if chosen.own and recipe.golden == "public":
         if sheet is None or not sheet.is_file():
             drawn = list(map(partial(_drawn, spec), scenes(DRAWN, *spec.input_size)))
-            return GoldenRecord("images drawn by edgekit", own=False), drawn
+            return GoldenRecord(f"{spec.units} drawn by edgekit", own=False), drawn
         chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, scratch)
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
 

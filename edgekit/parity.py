@@ -125,7 +125,7 @@ def _distance(noise: Noise) -> Distance:
     )
 
 
-def describe(proof: Proof) -> str:
+def describe(proof: Proof, units: str) -> str:
     """ "SQNR 18.9 dB (limit 10), top-1 agreement 97.0% (limit 80%), max |d| 0.31, on 32 images"."""
     sqnr = (
         "equal to the last bit"
@@ -133,7 +133,7 @@ def describe(proof: Proof) -> str:
         else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
     )
     farthest = "answers that are not numbers" if proof.max_abs is None else f"max |d| {proof.max_abs:.3g}"
-    return ", ".join([sqnr, *map(str, proof.measures), farthest, f"on {proof.pictures} images"])
+    return ", ".join([sqnr, *map(str, proof.measures), farthest, f"on {proof.pictures} {units}"])
 
 
 def check_claims(artifact: Artifact) -> None:
@@ -142,7 +142,7 @@ def check_claims(artifact: Artifact) -> None:
     m, golden = artifact.manifest, artifact.golden()
     if not m.proof.passed:
         raise ParityError(
-            f"{artifact.folder} answers differently from PyTorch, and was refused at export: {describe(m.proof)}",
+            f"{artifact.folder} answers differently from PyTorch, and was refused at export: {describe(m.proof, m.preprocess.units)}",
             hint="edgekit export makes another",
         )
     digest = digest_of(m.recipe, m.weights.sha256, m.calibration.sha256 if m.calibration else "", artifact.labels())

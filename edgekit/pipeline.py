@@ -120,8 +120,7 @@ def export(
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
         if pictures.unreadable:
-            unread = "videos" if spec.is_clip else "images"
-            say(f"{unread} that cannot be read: {'; '.join(pictures.unreadable[:3])}")
+            say(f"{spec.files} that cannot be read: {'; '.join(pictures.unreadable[:3])}")
         record, shown = golden.choose(recipe, pictures, model.pictures, spec, Path(scratch))
         if pictures.own:
             say(f"golden.npz holds {record.words}")
@@ -188,9 +187,9 @@ def export(
             if recipe.calibrated and recipe.calibration == "default" and model.pictures is None:
                 instead += f", and so may {spec.units} of your own: --calibration DIR"
             same = proof.advisory or proof.within_limits  # then its fault is another
-            fault = "gives every image the same answer" if same else "answers differently from PyTorch"
+            fault = f"gives every {spec.units[:-1]} the same answer" if same else "answers differently from PyTorch"
             raise ParityError(
-                f"the {recipe.quantize.scheme} file {fault}: {parity.describe(proof)}",
+                f"the {recipe.quantize.scheme} file {fault}: {parity.describe(proof, spec.units)}",
                 hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)

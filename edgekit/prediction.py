@@ -23,7 +23,7 @@ from edgekit.data.decoding import Seen
 from edgekit.data.listed import videos_in
 from edgekit.data.video import Frame, Video, Windows, is_video, open_video, read_videos
 from edgekit.devices import Device
-from edgekit.errors import DataError, RequestError
+from edgekit.errors import DataError, RequestError, many
 from edgekit.preprocess import decode_picture, fit_each, placement
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
@@ -59,14 +59,13 @@ def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], st
     spec = artifact.manifest.preprocess
     if data is None:
         return np.stack([fit_each(image, spec) for image in artifact.golden().images]), ""
-    kind = "videos" if spec.is_clip else "images"
     read = list(read_videos(videos_in(data), spec) if spec.is_clip else read_pictures(picture_files(data), spec))
     found = [seen for _, seen in read if not isinstance(seen, DataError)]
     if not found:
-        raise DataError(f"none of the {kind} in {data} can be read", hint="--data another/folder")
+        raise DataError(f"none of the {spec.files} in {data} can be read", hint="--data another/folder")
     lost = len(read) - len(found)
     pixels = np.concatenate([seen.pixels if isinstance(seen, Windows) else seen[None] for seen in found])
-    return pixels, f"{lost} of {len(read)} {kind} cannot be read" if lost else ""
+    return pixels, f"{lost} of {len(read)} {spec.files} cannot be read" if lost else ""
 
 
 def predict(
@@ -176,7 +175,7 @@ def answers(
                     yield image, seen
                     continue
                 if seen.broken:
-                    say(f"{picture.name}: {seen.broken} broken frames skipped")
+                    say(f"{picture.name}: {many(seen.broken, 'broken frames')} skipped")
                 one = tuple(output[row] for output in values[0])
                 yield image, manifest.task.read(one, placement(seen.size, spec), spec.input_size)
                 row += 1

@@ -116,8 +116,13 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def units(self) -> str:
-        """What it sees, in the plural."""
+        """What it sees, in the plural: a video has one clip or several."""
         return "clips" if self.is_clip else "images"
+
+    @property
+    def files(self) -> str:
+        """What it is given, in the plural."""
+        return "videos" if self.is_clip else "images"
 
     @property
     def is_clip(self) -> bool:

@@ -73,9 +73,8 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of: int
     others: Share | None = None
 
-    @property
-    def words(self) -> str:
-        return f"{self.pictures:,} of {self.of:,}" + (" images" if self.others else " that can be told")
+    def words(self, units: str = "images") -> str:
+        return f"{self.pictures:,} of {self.of:,} " + (units if self.others else "that can be told")
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):

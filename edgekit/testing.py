@@ -146,7 +146,7 @@ def _check_made(made: Artifact, scheme: Scheme) -> None:
         m.outputs[0].shape[-1] == CLASSES and len(m.outputs) == 1, f"one output of {CLASSES} scores, not {m.outputs}"
     )
     _promise(len(m.made_with) > 1, "`versions` names the packages that made the file")
-    _promise(m.proof.passed, f"the file answers like PyTorch: {parity.describe(m.proof)}")
+    _promise(m.proof.passed, f"the file answers like PyTorch: {parity.describe(m.proof, m.preprocess.units)}")
     for path in made.folder.iterdir():
         for place in (str(made.folder.parent), str(Path.home())):
             leaks = len(place) > 5 and place.encode() in path.read_bytes()  # not "/root" alone: too short to tell

@@ -4,6 +4,7 @@ import nets
 import numpy as np
 import pytest
 import torch
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from conftest import ask_edgekit
 from PIL import Image
 from torch import nn
@@ -16,7 +17,9 @@ from edgekit.exporters import preparing
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.frames import as_pictures
+from edgekit.exporters.on_pixels import as_pixels, read_pixels
 from edgekit.exporters.rounding import _patches, round_weights
+from edgekit.inspection.tflite import kind
 from edgekit.models.clips import takes_clips, usual
 from edgekit.motion import MOTIONS, moving_crop
 from edgekit.parity import verify
@@ -132,7 +135,7 @@ def test_patches_of_a_convolution_over_time_are_what_its_weights_are_multiplied_
         nn.Conv3d(3, 6, 3, groups=3, bias=False),
     ):
         answers = layer(clips).detach()
-        patches = _patches(layer, clips, torch.Generator().manual_seed(0))
+        patches = _patches(layer, clips, torch.Generator().manual_seed(0), 16)
         groups = layer.groups
         weights = layer.weight.reshape(groups, len(layer.weight) // groups, -1)
         got = (weights @ patches).flatten(0, 1)  # [outputs, clips x places]
@@ -221,7 +224,88 @@ def test_a_file_takes_clips_in_float_and_int8(made, target, shape, dtype):
 
 
 def test_a_two_dimensional_network_of_clips_is_exported_as_it_is(made):
-    assert made("tflite", "int8-static", "py:nets:tsm").manifest.proof.sqnr_db > 18
+    opened = made("tflite", "int8-static", "py:nets:tsm")
+    assert opened.manifest.proof.sqnr_db > 18
+    scales = _scales(opened)
+    assert {scale for kind, given, _ in scales if kind == "PAD" for scale in given} & {
+        1.0
+    }  # of pixels, with their edge
+    joined = [(set(given), made) for kind, given, made in scales if kind == "CONCATENATION"]
+    assert joined
+    assert all(
+        given == {made} for given, made in joined
+    )  # what a shift takes apart is not rounded again where it is joined
+
+
+def test_no_pixel_is_rounded_before_the_first_layer(made):
+    for model in ("py:nets:clips", "py:nets:tsm"):
+        scales = _scales(made("tflite", "int8-static", model))
+        before = [kind for kind, *_ in scales].index("CONV_2D")
+        assert {scale for kind, _, scale in scales[:before] if kind != "CONCATENATION"} == {1.0}
+
+
+def _scales(opened):
+    """Of every operator of a .tflite what it is, and the steps of what it reads and of what it makes."""
+    model = flatbuffer.read_model(str(opened.model_file))
+    graph = model.subgraphs[0]
+
+    def step(index):
+        found = graph.tensors[index].quantization
+        return None if found is None or found.scale is None else round(float(found.scale[0]), 6)
+
+    return [
+        (
+            kind(model, o),
+            [step(i) for i in o.inputs if model.buffers[graph.tensors[i].buffer].data is None],
+            step(o.outputs[0]),
+        )
+        for o in graph.operators
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv3d(3, 6, (3, 5, 3), (1, 2, 2), (1, 2, 0)), (10, 28, 24, 3)),
+        (nn.Conv3d(3, 6, (1, 3, 3), bias=False), (8, 24, 24, 3)),
+        (None, (26, 26, 3)),
+    ],
+)
+def test_the_first_layer_reads_pixels(clips, layer, shape):
+    net = (
+        nn.Sequential(nn.Identity(), layer, nn.ReLU()).eval() if layer else _Framewise(nn.Conv2d(3, 6, 3, 2, 1)).eval()
+    )
+    wanted, pixels = net(clips), as_pixels(clips, SPEC)
+    edge = read_pixels(net, clips, SPEC)
+    assert torch.equal(pixels, pixels.round())
+    assert tuple(edge.filled.shape) == shape
+    assert torch.allclose(net(edge(pixels)), wanted, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_network_that_looks_at_its_input_twice_gets_it_normalised(clips):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv3d(3, 3, 3, padding=1)
+
+        def forward(self, x):
+            return self.layer(x) + x
+
+    net = Twice().eval()
+    wanted = net(clips)
+    assert read_pixels(net, clips, SPEC) is None
+    assert torch.equal(net(clips), wanted)
+
+
+class _Framewise(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.transpose(1, 2).flatten(0, 1))
 
 
 def test_who_takes_clips_is_asked_how_many_frames():

@@ -182,6 +182,23 @@ def test_the_examples_of_a_help_text_can_be_typed(path, capsys):
         assert_parses(ROOT / "edgekit", line, words[words.index("edgekit") + 1 :])
 
 
+def test_what_users_read_says_image():
+    """The field's word, in messages and on pages; names in code, and fields of files on disk, may be older."""
+    for page in PAGES:
+        if page.suffix == ".md" and "android_demo" not in page.parts:
+            prose = re.sub(r"`[^`]*`", "", page.read_text("utf-8"))
+            assert re.findall(r".*\bpictures?\b.*", prose) == [], page
+    for file in ROOT.glob("edgekit/**/*.py"):
+        tree = ast.parse(file.read_text("utf-8"))
+        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+        said = [
+            n.value
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in told
+        ]
+        assert [text for text in said if re.search(r"\bpictures? | pictures?\b", text)] == [], file
+
+
 @pytest.mark.parametrize(
     "line",
     ["exprt mobilenetv2", "export mobilenetv2 --int9", "export mobilenetv3 --target tflite", "export a.toml --target tflte",

@@ -1,6 +1,7 @@
 """A network learns from videos: windows are drawn, a crop stays where it is in all frames, validation is by video."""
 
 import json
+import shutil
 
 import nets
 import numpy as np
@@ -78,6 +79,17 @@ def test_a_network_learns_which_way_time_goes(run, videos, tmp_path):
     asked = ask_edgekit("eval", tmp_path / "file", "--data", videos, "--state", tmp_path / "state", "--json")
     top1 = json.loads(asked.stdout)["accuracies"][0]["top1"]
     assert (top1["hits"], top1["of"]) == (8, 8)
+    asked = ask_edgekit("eval", tmp_path / "file", "--data", videos, "--split", "val", "--state", tmp_path / "state")
+    assert "4 of 4 train videos" in asked.stderr
+    assert "held out of training" in asked.stderr
+    assert "these videos chose the epoch that was kept" in asked.stderr
+    asked = ask_edgekit("eval", tmp_path / "file", "--data", videos, "--split", "train", "--state", tmp_path / "state")
+    assert "29 of these videos were trained on" in asked.stderr
+    for number in range(16):  # other videos than those of the training
+        shutil.copytree(videos / "train/darker/v_darker_g00_c00", tmp_path / f"others/darker/v_darker_g{number}_c00")
+        shutil.copytree(videos / "train/brighter/v_brighter_g00_c00", tmp_path / f"others/brighter/v_b_g{number}_c00")
+    asked = ask_edgekit("eval", tmp_path / "file", "--data", tmp_path / "others", "--split", "val")
+    assert "holds nothing that was held out of training" in asked.stderr
 
 
 def test_a_run_of_clips_goes_on_and_is_a_start(run, videos, tmp_path):

@@ -29,7 +29,7 @@ def card(made: Artifact, figures: Sequence[Figure]) -> str:
         "",
         "## Figures",
         "",
-        f"Proof at export: {describe(manifest.proof)}.",
+        f"Proof at export: {describe(manifest.proof, manifest.preprocess.units)}.",
         "",
         markdown_table(("figure", "value, with its 95 % interval", "measured on"), rows),
         "",

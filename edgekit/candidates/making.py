@@ -159,7 +159,7 @@ class Making:
         self.data = record.data
         self.notes += [note for note in done.answer.get("notes", ()) if note not in self.notes]
         if record.learned and record.learned.pictures:
-            self.notes.append(f"{one.name}: {record.learned.words} were trained on")
+            self.notes.append(f"{one.name}: {record.learned.words()} were trained on")
         return msgspec.structs.replace(one, headline=record.headline)
 
     def _timed(self) -> None:
@@ -232,7 +232,7 @@ def _described(plain: Candidate, of: Artifact) -> Candidate:
         plain,
         artifact=str(of.folder),
         bytes=of.model_bytes,
-        proof=parity.describe(m.proof),
+        proof=parity.describe(m.proof, m.preprocess.units),
         sqnr_db=m.proof.sqnr_db,
         oldest=m.oldest_interpreter,
     )

@@ -142,7 +142,7 @@ def evaluate(
             options=Options(threads, interpreter),
             state=Path(state),
             say=talk.say,
-            progress=lambda total: talk.progress(total, "answering", "images"),
+            progress=lambda total: talk.progress(total, "answering", pictures.source.units),
             **how,
         )
     except KeyboardInterrupt:
@@ -230,7 +230,7 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
         lines.append(table([words.flip(f) for f in found.paired.flips], header=words.FLIP, indent="  "))
     lines.append(words.sentence(found, max_drop))
     if found.learned and found.learned.pictures:
-        lines.append(words.learned(found.learned))
+        lines.append(words.learned(found.learned, found.units))
     if found.suspicion:
         lines.append(f"careful: {found.suspicion}")
     return "\n".join(lines)

@@ -355,7 +355,7 @@ def _report(talk: Talk, recipe: "Recipe", artifact: Any, cpu: str) -> dict[str, 
         *m.notes,
         *([f"golden.npz holds {m.golden.words}"] if m.golden.own else []),
     ]
-    lines = [f"{artifact.model_file}  {megabytes(size)}", f"  proof: {parity.describe(m.proof)}"]
+    lines = [f"{artifact.model_file}  {megabytes(size)}", f"  proof: {parity.describe(m.proof, m.preprocess.units)}"]
     known = zoo.figures().get(recipe.model)
     if (
         recipe.weights == "auto" and m.weights.source == "bundled" and known and known.licence

@@ -144,7 +144,7 @@ def gate(
         say=talk.say,
         warn=talk.warn,
         progress=lambda total, what: talk.progress(
-            total, what, "images" if what == "answering" else "launches at most"
+            total, what, judge.data.source.units if judge.data and what == "answering" else "launches at most"
         ),
     )
     judge.data = judged_on(model, data, labels=labels, images=images, masks=masks, ignore=ignore)

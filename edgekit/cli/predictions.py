@@ -99,7 +99,7 @@ def limits(artifact: "Artifact") -> str:
     knows = artifact.manifest.weights.knows
     if not artifact.manifest.labels:
         return ""
-    names, threshold = "any image gets one of these labels", threshold_of(artifact)
+    names, threshold = f"any {artifact.manifest.preprocess.units[:-1]} gets one of these labels", threshold_of(artifact)
     if isinstance(artifact.manifest.task, Detection):
         names = "other things it overlooks, or takes for one of these"
     if threshold is not None:

@@ -196,7 +196,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
 
 def text(run: str, card: "Card") -> str:
     """What was made, and how good it is."""
-    units = "videos" if card.preprocess.is_clip else "images"
+    units = card.preprocess.files
     said = f"  validation: {score_text(card.val, units)}, the best of {card.epochs} epochs (epoch {card.epoch})"
     if card.test:
         said += f"\n  test: {score_text(card.test, units)}"

@@ -40,6 +40,19 @@ def open_data(
         if labels_file
         else splits_in(folder, unlabelled=unlabelled)
     )
+    return taken(there, folder, labels, split=split, unlabelled=unlabelled, trained=trained)
+
+
+def taken(
+    there: Mapping[str, Callable[[], Source]],
+    folder: Path,
+    labels: Sequence[str] | None,
+    *,
+    split: str | None,
+    unlabelled: bool,
+    trained: TrainedOn | None,
+) -> DataSet:
+    """Of the parts of a folder the one that is asked for, else the best to measure on; as `open_data` has it. Raises DataError."""
     drawn = unsplit(there) if split in ("train", "val") and split not in there else None
     source = (_choose(there, split, folder) if drawn is None else there[drawn])()
     if source.count == 0:

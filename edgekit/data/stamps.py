@@ -76,13 +76,14 @@ def learned_from(trained: Iterable[TrainedOn], known: Hashes) -> dict[int, bool]
 
 def part(whole: DataSet, split: str, trained: TrainedOn | None, folder: Path) -> DataSet:
     """What a run has learned from ("train") or held out of it ("val"), of a folder without such splits. Raises DataError."""
-    apart = "images that were not trained on, in a folder of their own"
+    units = whole.source.units
+    apart = f"{units} that were not trained on, in a folder of their own"
     if trained is None:
         raise DataError(
             f"{folder} has no split '{split}', and the model does not say what it was trained on", hint=apart
         )
     known = hashes(whole, whole.positions)
-    note = "these images chose the epoch that was kept: a figure on them is a little too good"
+    note = f"these {units} chose the epoch that was kept: a figure on them is a little too good"
     if trained.share is not None and _digest(whole, whole.positions, known) == trained.data:
         parts = dict(zip(("train", "val"), hold_out(whole, trained.share, trained.seed), strict=True))
     elif trained.below == ALL:
@@ -94,7 +95,7 @@ def part(whole: DataSet, split: str, trained: TrainedOn | None, folder: Path) ->
         note = f"{folder} is not as it was at training: 'val' is all of it that was not learned from"
     else:
         raise DataError(
-            f"{folder} is not as it was at training, and of {trained.pictures:,} images not all are known by heart",
+            f"{folder} is not as it was at training, and of {trained.pictures:,} {units} not all are known by heart",
             hint=f"the folder as it was, or {apart}",
         )
     if not len(parts[split]):

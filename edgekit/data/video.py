@@ -21,7 +21,7 @@ from PIL import Image
 
 from edgekit.data.files import SUFFIXES as PICTURES
 from edgekit.data.files import suffixes
-from edgekit.errors import DataError
+from edgekit.errors import DataError, many
 from edgekit.extras import needs
 from edgekit.preprocess import MAX_DECODED, Pixels, Preprocess, fit, open_picture
 
@@ -128,7 +128,7 @@ class Video:
         if not count:
             raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
         if frames.broken:
-            say(f"{self.name}: {frames.broken} broken frames skipped")
+            say(f"{self.name}: {many(frames.broken, 'broken frames')} skipped")
 
     def moments(self, rate: float) -> int:
         """How many images `pictures` gives, about. Raises DataError."""

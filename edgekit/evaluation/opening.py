@@ -35,8 +35,11 @@ def open_for(
     An embedding has no labels: the classes are the images' own. Raises RequestError for what is of another task, and as those.
     """
     task, labels = artifact.manifest.task, artifact.labels()
+    trained = artifact.manifest.trained_on
     if artifact.manifest.preprocess.is_clip:
-        return open_clips(folder, labels or None, labels_file=labels_file, split=split, unlabelled=unlabelled)
+        return open_clips(
+            folder, labels or None, labels_file=labels_file, split=split, unlabelled=unlabelled, trained=trained
+        )
     if isinstance(task, Segmentation) and not unlabelled:
         if labels_file:
             raise _labels_are_of_pictures("a segmentation wants masks", "--masks DIR")
@@ -51,12 +54,7 @@ def open_for(
             raise _labels_are_of_pictures("a detection wants boxes", "leave it out")
         return open_boxes(folder, labels, split=split)
     return open_data(
-        folder,
-        labels or None,
-        labels_file=labels_file,
-        split=split,
-        unlabelled=unlabelled,
-        trained=artifact.manifest.trained_on,
+        folder, labels or None, labels_file=labels_file, split=split, unlabelled=unlabelled, trained=trained
     )
 
 

@@ -113,7 +113,11 @@ def evaluate(
     stamped = [a.manifest.trained_on for a in artifacts if a.manifest.trained_on]
     learned = stamps.learned_from(stamped, stamps.hashes(data, positions)) if stamped else None
     if learned and any(learned.values()):
-        known = "these images" if len(learned) == len(positions) else f"the {len(learned):,} of which that can be told"
+        known = (
+            f"these {data.source.units}"
+            if len(learned) == len(positions)
+            else f"the {len(learned):,} of which that can be told"
+        )
         say(f"careful: {sum(learned.values()):,} of {known} were trained on")
     with ExitStack() as stack:
         place = device or Local()

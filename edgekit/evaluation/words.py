@@ -160,14 +160,14 @@ def _like(figure: Share | Figure, units: str = "images") -> str:
     return f"{figure.low:.1%} to {figure.high:.1%} of {units} like these"
 
 
-def learned(learned: Learned) -> str:
+def learned(learned: Learned, units: str) -> str:
     """What a figure on images that were trained on is worth."""
-    said = f"careful: {learned.words} were trained on."
+    said = f"careful: {learned.words(units)} were trained on."
     if learned.others and learned.others.of:
         said += (
             f" Of the {learned.others.of:,} others it names {learned.others.value:.1%}; 95 %: {_like(learned.others)}."
         )
-    return f"{said}\n  try: --split val, which training held out; or images that it has not seen"
+    return f"{said}\n  try: --split val, which training held out; or {units} that it has not seen"
 
 
 def percent(share: Share | Figure) -> str:

@@ -16,6 +16,7 @@ from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import Layer, fold_batch_norm
 from edgekit.exporters.functional import as_modules
 from edgekit.exporters.keeping import finds
+from edgekit.exporters.on_pixels import Edge, as_pixels, read_pixels
 from edgekit.exporters.rounding import Rounded, on_grids, round_weights
 from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
@@ -42,6 +43,7 @@ class Prepared:
     scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
     floats  layers that stay in float, by their names: those that the recipe's patterns find, and a detector's
     sensitive  those of them that have to read floats
+    edge    it takes pixels with this edge, not normalised ones
     """
 
     module: nn.Module
@@ -49,6 +51,7 @@ class Prepared:
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
     floats: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    edge: Edge | None = None
 
 
 def prepare(
@@ -61,6 +64,7 @@ def prepare(
     floats_between: bool = False,
     by_channel: bool = False,
     keeps_float: bool = False,
+    pixels: bool = False,
 ) -> Prepared:
     """The network with the weights that the recipe asks for.
 
@@ -68,6 +72,7 @@ def prepare(
     floats_between  in the file, only what layers read becomes integers: channels are spread in front of them
     by_channel      see rounding.py
     keeps_float     single layers may stay in float: of a detector, those that sensitivity.py finds
+    pixels          of clips: the first layer may read pixels as they are, see on_pixels.py
     """
     prepares = recipe.rounds_against_pictures or recipe.equalizes
     if not (prepares or keeps_float):
@@ -87,6 +92,10 @@ def prepare(
         notes = (AS_THEY_WERE,)
     else:
         folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    spec = model.preprocess
+    edge = read_pixels(folded, pictures, spec) if pixels and spec.is_clip else None
+    if edge:
+        pictures = edge(as_pixels(pictures, spec))
     floats = _asked(folded, recipe)
     loud: tuple[str, ...] = ()
     if keeps_float:
@@ -97,7 +106,7 @@ def prepare(
         notes = (*notes, *told)
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
-        say("rounding weights against the calibration images")
+        say(f"rounding weights against the calibration {_units(pictures)}")
         static = recipe.quantize.scheme == "int8-static" and model.family != "prelu" and not known
         rounded = round_weights(
             folded,
@@ -112,7 +121,7 @@ def prepare(
         for said in _to_nearest(rounded):
             say(said)
             notes = (*notes, said)
-    return Prepared(folded, notes, scales, floats, loud)
+    return Prepared(folded, notes, scales, floats, loud, edge)
 
 
 def even(
@@ -121,13 +130,13 @@ def even(
     """A network with folded BatchNorms whose channels fill their tensors' ranges, where the recipe wants that; and what could not be
     done."""
     if recipe.quantize.equalize and floats_between:
-        say("spreading channels over what the calibration images reach")
+        say(f"spreading channels over what the calibration {_units(pictures)} reach")
         spread_out = spread(folded, pictures)
         if spread_out is not None:
             return spread_out, ()
         note = "channels are not spread: this network asks its layers for more than answers"
     elif recipe.equalizes:
-        say("equalising channels over the calibration images")
+        say(f"equalising channels over the calibration {_units(pictures)}")
         through_relu = equalize(folded, pictures)
         folded = folded if by_channel else as_modules(folded, pictures)
         through_silu = not by_channel and equalize_silu(folded, pictures)
@@ -181,6 +190,10 @@ def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> 
     count = min(max(4, int(fit)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
     return tensor(pixels, spec)
+
+
+def _units(pictures: torch.Tensor) -> str:
+    return "clips" if pictures.ndim == 5 else "images"
 
 
 def tensor(pixels: Pixels, spec: Preprocess) -> torch.Tensor:

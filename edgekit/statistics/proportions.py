@@ -93,5 +93,5 @@ def widened(tries: int, confidence: float = CONFIDENCE) -> float:
 
 
 def least_images(drop: float, confidence: float = CONFIDENCE) -> int:
-    """Below so many pictures `agresti_min` never lies below a drop (share, > 0), not even where no answer differs."""
+    """Below so many images `agresti_min` never lies below a drop (share, > 0), not even where no answer differs."""
     return max(1, math.ceil(_z((1 + confidence) / 2) / drop) - 2)
