@@ -16,6 +16,7 @@ from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import Layer, fold_batch_norm
 from edgekit.exporters.functional import as_modules
 from edgekit.exporters.keeping import finds
+from edgekit.exporters.on_pixels import Edge, as_pixels, read_pixels
 from edgekit.exporters.rounding import Rounded, round_weights
 from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
@@ -41,6 +42,7 @@ class Prepared:
     scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
     floats  layers that stay in float, by their names: those that the recipe's patterns find, and a detector's
     sensitive  those of them that have to read floats
+    edge    it takes pixels with this edge, not normalised ones
     """
 
     module: nn.Module
@@ -48,6 +50,7 @@ class Prepared:
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
     floats: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    edge: Edge | None = None
 
 
 def prepare(
@@ -60,6 +63,7 @@ def prepare(
     floats_between: bool = False,
     by_channel: bool = False,
     keeps_float: bool = False,
+    pixels: bool = False,
 ) -> Prepared:
     """The network with the weights that the recipe asks for.
 
@@ -67,6 +71,7 @@ def prepare(
     floats_between  in the file, only what layers read becomes integers: channels are spread in front of them
     by_channel      see rounding.py
     keeps_float     single layers may stay in float: of a detector, those that sensitivity.py finds
+    pixels          of clips: the first layer may read pixels as they are, see on_pixels.py
     """
     prepares = recipe.rounds_against_pictures or recipe.equalizes
     if not (prepares or keeps_float):
@@ -81,6 +86,10 @@ def prepare(
             say(note)
         return Prepared(model.module, notes, floats=floats)
     folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    spec = model.preprocess
+    edge = read_pixels(folded, pictures, spec) if pixels and spec.is_clip else None
+    if edge:
+        pictures = edge(as_pixels(pictures, spec))
     floats = _asked(folded, recipe)
     loud: tuple[str, ...] = ()
     if keeps_float:
@@ -106,7 +115,7 @@ def prepare(
         for said in _to_nearest(rounded):
             say(said)
             notes = (*notes, said)
-    return Prepared(folded, notes, scales, floats, loud)
+    return Prepared(folded, notes, scales, floats, loud, edge)
 
 
 def even(
