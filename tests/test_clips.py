@@ -6,7 +6,6 @@ import pytest
 import torch
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from conftest import ask_edgekit
-from edgekit.exporters.on_pixels import as_pixels, read_pixels
 from PIL import Image
 from torch import nn
 from torch.nn import functional
@@ -18,6 +17,7 @@ from edgekit.exporters import preparing
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.frames import as_pictures
+from edgekit.exporters.on_pixels import as_pixels, read_pixels
 from edgekit.exporters.rounding import _patches, round_weights
 from edgekit.inspection.tflite import kind
 from edgekit.models.clips import takes_clips, usual
@@ -135,7 +135,7 @@ def test_patches_of_a_convolution_over_time_are_what_its_weights_are_multiplied_
         nn.Conv3d(3, 6, 3, groups=3, bias=False),
     ):
         answers = layer(clips).detach()
-        patches = _patches(layer, clips, torch.Generator().manual_seed(0))
+        patches = _patches(layer, clips, torch.Generator().manual_seed(0), 16)
         groups = layer.groups
         weights = layer.weight.reshape(groups, len(layer.weight) // groups, -1)
         got = (weights @ patches).flatten(0, 1)  # [outputs, clips x places]

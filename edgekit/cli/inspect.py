@@ -49,6 +49,9 @@ UNMATCHED = 5  # layers without a partner that are named without -v
 )
 @click.option("--target", metavar="NAME", help="--sensitivity: tflite, onnx or openvino.  [default: tflite]")
 @click.option("--scheme", type=click.Choice(INTEGERS), help="--sensitivity: which int8.  [default: the best known]")
+@click.option(
+    "--draw", metavar="FILE.svg", help="--sensitivity: draw what int8 costs in each layer, and what it saves."
+)
 @click.option("--weights", metavar="W", help="--sensitivity: as edgekit export takes them.  [default: auto]")
 @common
 def inspect(
@@ -103,7 +106,13 @@ def inspect(
 
 
 def _sensitivity(
-    talk: Talk, model: str, data: str | None, target: str | None, scheme: str | None, weights: str | None
+    talk: Talk,
+    model: str,
+    data: str | None,
+    target: str | None,
+    scheme: str | None,
+    weights: str | None,
+    draw: str | None,
 ) -> int:
     from edgekit.cli.sensitivity import show
 
@@ -113,7 +122,7 @@ def _sensitivity(
             f"{model} is a file already, and --sensitivity is about the model that files are made of",
             hint="its name, a run, or a recipe; --compare tells files apart",
         )
-    return show(talk, model, target, scheme or "int8", {"calibration": data, "weights": weights})
+    return show(talk, model, target, scheme or "int8", {"calibration": data, "weights": weights}, draw)
 
 
 def _compare(talk: Talk, first: str, second: str, below: float, data: str | None) -> int:

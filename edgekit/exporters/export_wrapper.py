@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekit.exporters.on_pixels import Edge
 from edgekit.layouts import Pair, scale_of
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import LayoutName, Recipe
@@ -18,16 +19,18 @@ class ExportWrapper(nn.Module):
     """Raw pixels (or normalised floats) in; out comes what the network answers, a tensor or a tuple of them.
 
     Takes [n, channels, h, w] or [n, channels, t, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded (0..1 where the recipe's unit
-    says so), normalised float32 when not. Boxes and scores come out in the recipe's layout.
+    says so), normalised float32 when not. With an `edge` the network itself takes pixels. Boxes and scores come out in the recipe's layout.
     """
 
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, module: nn.Module, spec: Preprocess, recipe: Recipe, *, traced_type: torch.dtype) -> None:
+    def __init__(
+        self, module: nn.Module, spec: Preprocess, recipe: Recipe, *, traced_type: torch.dtype, edge: Edge | None = None
+    ) -> None:
         super().__init__()
         self.model = module
-        self.folded = recipe.folds
+        self.folded, self.edge = recipe.folds, edge
         self.softmax = recipe.softmax
         self.traced_type = traced_type
         self.layout = recipe.layout
@@ -45,7 +48,9 @@ class ExportWrapper(nn.Module):
             x = x.float()
         if self.traced_type == torch.int8:
             x = x + 128
-        if self.folded:
+        if self.edge:
+            x = self.edge(x)
+        elif self.folded:
             rows = x.movedim(1, -1).flatten(-2) * self.scale + self.shift
             x = rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)
         with _unchecked():

@@ -16,7 +16,8 @@ from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import Layer, fold_batch_norm
 from edgekit.exporters.functional import as_modules
 from edgekit.exporters.keeping import finds
-from edgekit.exporters.rounding import Rounded, round_weights
+from edgekit.exporters.on_pixels import Edge, as_pixels, read_pixels
+from edgekit.exporters.rounding import Rounded, on_grids, round_weights
 from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
@@ -30,6 +31,7 @@ NOT_FOLDED = (
     "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one image "
     "at a time"
 )
+AS_THEY_WERE = "channels are not equalised: the weights lie on grids of 8 bits already, as those out of an int8 file do"
 NO_GRADIENTS = "no layer stays in float: gradients do not flow through this network, and would tell which should"
 
 
@@ -41,6 +43,7 @@ class Prepared:
     scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
     floats  layers that stay in float, by their names: those that the recipe's patterns find, and a detector's
     sensitive  those of them that have to read floats
+    edge    it takes pixels with this edge, not normalised ones
     """
 
     module: nn.Module
@@ -48,6 +51,7 @@ class Prepared:
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
     floats: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    edge: Edge | None = None
 
 
 def prepare(
@@ -60,6 +64,7 @@ def prepare(
     floats_between: bool = False,
     by_channel: bool = False,
     keeps_float: bool = False,
+    pixels: bool = False,
 ) -> Prepared:
     """The network with the weights that the recipe asks for.
 
@@ -67,6 +72,7 @@ def prepare(
     floats_between  in the file, only what layers read becomes integers: channels are spread in front of them
     by_channel      see rounding.py
     keeps_float     single layers may stay in float: of a detector, those that sensitivity.py finds
+    pixels          of clips: the first layer may read pixels as they are, see on_pixels.py
     """
     prepares = recipe.rounds_against_pictures or recipe.equalizes
     if not (prepares or keeps_float):
@@ -80,7 +86,16 @@ def prepare(
         for note in notes:
             say(note)
         return Prepared(model.module, notes, floats=floats)
-    folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    known, notes = on_grids(folded), tuple[str, ...]()
+    if known:
+        say(AS_THEY_WERE)
+        notes = (AS_THEY_WERE,)
+    else:
+        folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    spec = model.preprocess
+    edge = read_pixels(folded, pictures, spec) if pixels and spec.is_clip else None
+    if edge:
+        pictures = edge(as_pixels(pictures, spec))
     floats = _asked(folded, recipe)
     loud: tuple[str, ...] = ()
     if keeps_float:
@@ -92,7 +107,7 @@ def prepare(
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
         say(f"rounding weights against the calibration {_units(pictures)}")
-        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
+        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu" and not known
         rounded = round_weights(
             folded,
             pictures,
@@ -106,7 +121,7 @@ def prepare(
         for said in _to_nearest(rounded):
             say(said)
             notes = (*notes, said)
-    return Prepared(folded, notes, scales, floats, loud)
+    return Prepared(folded, notes, scales, floats, loud, edge)
 
 
 def even(

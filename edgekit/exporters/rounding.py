@@ -33,13 +33,15 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit import overflow
-from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once
+from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once, weighted
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
 PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands
+FRAMES = 32  # as often for clips, whose frames show a place nearly alike
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
+SLIGHT = 1e-2  # of a step: what floats lose on the way
 
 SingularError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 Forward = Callable[..., torch.Tensor]
@@ -86,6 +88,7 @@ def round_weights(
     nearest: list[str] = []
     names = {layer: name for name, layer in folded.named_modules()}
     generator = torch.Generator().manual_seed(0)
+    sampled = PER_INPUT * (FRAMES if pictures.ndim == 5 else 1)
 
     def visit(layer: Layer, runs: Forward, both: torch.Tensor, *size: object, **named: object) -> torch.Tensor:
         """In place of a layer's forward. The batch holds the images twice: as the float network and as the rounded one see them."""
@@ -104,7 +107,7 @@ def round_weights(
         scale = _scale(layer, neighbours)
         scales[names[layer]] = scale[:, :: _rows(layer)].flatten()
         try:
-            matrix = _rounded(layer, exact, rounded, scale, neighbours, generator)
+            matrix = _rounded(layer, exact, rounded, scale, neighbours, generator, sampled)
         except SingularError:
             matrix = _gptq(_matrix(layer), None, scale, neighbours=neighbours)
             nearest.append(names[layer])
@@ -131,6 +134,18 @@ def round_weights(
     return Rounded(scales, tuple(nearest), tuple(names[layer] for layer in again))
 
 
+@torch.no_grad()
+def on_grids(network: nn.Module) -> bool:
+    """Whether all weights are what 8 bits hold already, with a step for each output channel: those out of an int8 file."""
+
+    def off(layer: Layer) -> float:
+        steps = _matrix(layer) / _scale(layer, None)
+        return float((steps - steps.round()).abs().max())
+
+    layers = weighted(network)
+    return bool(layers) and all(off(layer) < SLIGHT for layer in layers)
+
+
 def as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Values on the 8-bit grid that spans other values and zero."""
     low, high = min(float(like.min()), 0.0), max(float(like.max()), 0.0)
@@ -155,16 +170,17 @@ def _rounded(
     scale: torch.Tensor,
     neighbours: Neighbours | None,
     generator: torch.Generator,
+    sampled: int,
 ) -> torch.Tensor:
     """The layer's weights on the int8 grid, chosen for the inputs of the rounded network."""
     weight = _matrix(layer)
     state = generator.get_state()
-    seen = _patches(layer, rounded, generator)  # [groups, inputs, columns]
+    seen = _patches(layer, rounded, generator, sampled)  # [groups, inputs, columns]
     if seen.shape[2] < 4 * seen.shape[1]:  # too few patches for a covariance (a classifier, a squeeze)
         target, covariance = weight, None
     else:
         generator.set_state(state)
-        true = _patches(layer, exact, generator)
+        true = _patches(layer, exact, generator, sampled)
         seen, true = seen - seen.mean(2, keepdim=True), true - true.mean(2, keepdim=True)
         covariance = seen @ seen.mT / seen.shape[2]
         diagonal = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
@@ -292,9 +308,9 @@ def _gptq(
     return grid[:, :, :inputs] * scale
 
 
-def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator, sampled: int) -> torch.Tensor:
     """What the rows of the weight matrix are multiplied with: a sample of [groups, inputs, columns]."""
-    wanted = min(COLUMNS, PER_INPUT * _matrix(layer).shape[2])
+    wanted = min(COLUMNS, sampled * _matrix(layer).shape[2])
     if not isinstance(layer, nn.Conv2d | nn.Conv3d):
         columns = x.reshape(-1, x.shape[-1]) if isinstance(layer, nn.Linear) else x.transpose(0, 1).flatten(1).T
         chosen = columns[torch.randperm(len(columns), generator=generator)[:wanted]].T

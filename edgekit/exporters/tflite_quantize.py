@@ -214,6 +214,7 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed) -> Known:
         found = smooth.found(found)
     if recipe.folds:
         found[given] = 0.0, 255.0 / recipe.unit  # scale 1, zero point 0: the stored number is the pixel
+    found |= {name: found[source] for name, source in _moved(model).items() if source in found}
     floors = bias_floors(float_file)
     ranges: Known = {}
     for name, shape in made.items():
@@ -231,6 +232,22 @@ def _activations(model: Any) -> tuple[dict[str, list[int]], str]:
     return {t.name.decode(): list(t.shape) for t in floats}, graph.tensors[graph.inputs[0]].name.decode()
 
 
+def _moved(model: Any) -> dict[str, str]:
+    """Of every tensor whose numbers are all another's, or zero, in other places: the name of that. With ranges of their own, the
+    parts that a TSM joins again would be rounded a second time."""
+    graph = model.subgraphs[0]
+    source: dict[int, int] = {}
+    for operator in graph.operators:
+        what = kind(model, operator)
+        given = operator.inputs if what == "CONCATENATION" else operator.inputs[:1]
+        sources = {source.get(i, i) for i in given}
+        constants = [i for i in operator.inputs if i >= 0 and model.buffers[graph.tensors[i].buffer].data is not None]
+        edged = what == "ADD" and len(constants) == 1 and sources == {graph.inputs[0]}  # pixels get their edge
+        if (what in MOVES and len(sources) == 1) or edged:
+            source |= dict.fromkeys(operator.outputs, *sources)
+    return {graph.tensors[i].name.decode(): graph.tensors[s].name.decode() for i, s in source.items()}
+
+
 def _showing(model: Any, names: Sequence[str]) -> tuple[Interpreter, dict[str, int]]:
     """An interpreter of the model that keeps some tensors besides what goes in; and the place of each tensor by its name."""
     graph, index = model.subgraphs[0], {t.name.decode(): i for i, t in enumerate(model.subgraphs[0].tensors)}
@@ -244,6 +261,7 @@ def _showing(model: Any, names: Sequence[str]) -> tuple[Interpreter, dict[str, i
     return interpreter, index
 
 
+MOVES = ("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "PAD", "SLICE", "STRIDED_SLICE", "CONCATENATION")
 BIASED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 SAME_SCALE = (  # an operator whose output keeps the scale of its input
     "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "PAD", "PADV2", "SLICE", "STRIDED_SLICE", "SPLIT", "MAX_POOL_2D",

@@ -25,7 +25,7 @@ Verdict = Literal["met", "missed", "undecided"]
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """A figure and from where to where it is, with 95 % confidence. times: of counts, which are exact, low and high are it."""
+    """A figure, and from where to where it is with 95 % confidence; of counts, which are exact, all three are the same."""
 
     value: float
     low: float
@@ -81,6 +81,7 @@ class Choice(msgspec.Struct, frozen=True):
     artifact   its folder; recipe: its file
     figures    on images and in a session that chose nothing
     verdicts   "loss", "time on DEVICE", "size" -> met, missed or undecided
+    quicker    confirmed files that are quicker, of which the budget is undecided -> how many images would decide, as `needed`
     needed     about how many images in all would decide on the loss; None where it is decided
     base_bytes  of fp32
     front      of those that were confirmed, whom none beats in every way
@@ -99,6 +100,7 @@ class Choice(msgspec.Struct, frozen=True):
     figures: Figures | None = None
     verdicts: dict[str, Verdict] = {}
     needed: int | None = None
+    quicker: dict[str, int | None] = {}
     front: tuple[str, ...] = ()
     tried: tuple[Tried, ...] = ()
     recipes: int = 0

@@ -139,8 +139,8 @@ class Measuring:
 
     # of files against fp32
 
-    def loss(self, trial: Trial, base: Trial, part: str, limit: int | None = None) -> tuple[Interval | None, int]:
-        """What it loses of the task's figure on a part of the images, and how many these are. None: `out` says why."""
+    def loss(self, trial: Trial, base: Trial, part: str = "", limit: int | None = None) -> tuple[Interval | None, int]:
+        """What it loses of the task's figure on a part of the images, or on all, and how many these are. None: `out` says why."""
         wanted = self._eval(trial, base, part, limit)
         few = f" on {limit:,} images" if limit else ""
         chooses = "confirming" if part == REPORTS else "evaluating"
@@ -159,8 +159,9 @@ class Measuring:
         return Interval(drop["estimate"], drop["low"], drop["high"]), change["pictures"]
 
     def _eval(self, trial: Trial, base: Trial, part: str, limit: int | None) -> Cell:
-        limit = min(limit or sys.maxsize, self.limit // 2 if self.limit else sys.maxsize)
-        words = ["eval", "{artifact}", "--reference", "{base}", "--data", "{data}", "--part", part]
+        most = (self.limit // 2 if part else self.limit) if self.limit else sys.maxsize
+        limit = min(limit or sys.maxsize, most)
+        words = ["eval", "{artifact}", "--reference", "{base}", "--data", "{data}", *(["--part", part] if part else [])]
         words += ["--limit", str(limit)] if limit < sys.maxsize else []
         words += ["--split", self.split] if self.split else []
         words += ["--labels", "{truth}"] if self.truth else []

@@ -36,7 +36,7 @@ def sentence(choice: Choice, headline: str) -> str:
         )
     if figures and choice.name != "fp32":
         said += [f"{ratio(time)} of fp32's {what(on)}" for on, time in figures.times.items()]
-    return "; ".join(said)
+    return "; ".join([*said, *quicker(choice)])
 
 
 def what(on: str) -> str:
@@ -49,6 +49,14 @@ def budgets(choice: Choice) -> str:
     if choice.needed:
         told.append(f"about {choice.needed:,} images would decide")
     return ", ".join(told)
+
+
+def quicker(choice: Choice) -> list[str]:
+    """Of each file that is quicker, and whose budget is undecided, a line."""
+    return [
+        f"{name} is quicker, and undecided" + (f": about {needed:,} images would decide" if needed else "")
+        for name, needed in choice.quicker.items()
+    ]
 
 
 def points(of: Interval) -> str:
@@ -109,6 +117,7 @@ def document(tuned: Tuned, budget: Budget) -> dict[str, object]:
         "cpu_class": tuned.cpu_class,
         "targets": [msgspec.to_builtins(choice) | {"sentence": sentence(choice, tuned.headline)} for choice in tuned],
         "notes": list(tuned.notes),
+        "cpu_s": dict(zip(("own", "commands"), (round(s, 1) for s in tuned.cpu_s), strict=True)),
         "report": str(tuned.report) if tuned.report else None,
         "interrupted": tuned.cut,
     }

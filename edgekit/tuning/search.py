@@ -168,10 +168,7 @@ class Search:
                 self._whole(trial)
             if trial.screened and not trial.over_loss and trial.out:
                 return None  # too slow, or too large
-            return (
-                not trial.out
-                and worst(self.budget.verdicts(trial.bytes, trial.known or trial.screened or SAMES)) == "met"
-            )
+            return not trial.out and self.budget.verdicts(trial.bytes, trial.known or SAMES).get("loss", "met") == "met"
 
         fewest(order, enough, min(BUILDS, self.builds - self.built))
 
@@ -299,11 +296,18 @@ class Search:
             figures=figures if tries == 1 else widened_by(figures, tries),
             verdicts=self.budget.verdicts(taken.bytes, figures, tries),
             needed=self._needed(figures, tries),
+            quicker={
+                t.point.name: self._needed(t.confirmed)
+                for t in front
+                if t.confirmed
+                and t.confirmed.slowest < figures.slowest
+                and worst(self.budget.verdicts(t.bytes, t.confirmed)) == "undecided"
+            },
             front=tuple(t.point.name for t in front),
             **counts,  # type: ignore[arg-type]
         )
 
-    def _needed(self, figures: Figures, tries: int) -> int | None:
+    def _needed(self, figures: Figures, tries: int = 1) -> int | None:
         """An interval narrows with the square root of the number of images."""
         limit = self.budget.max_loss
         if limit is None or figures.loss is None or self.budget.verdicts(None, figures, tries)["loss"] != "undecided":
