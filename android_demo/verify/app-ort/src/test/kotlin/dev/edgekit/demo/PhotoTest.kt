@@ -137,6 +137,18 @@ class PhotoTest : AppTest() {
     }
 
     @Test
+    fun `what is chosen looks at the photo that is open`() {
+        choose(TINY)
+        val main = Robolectric.buildActivity(MainActivity::class.java).setup()
+        val photo = shared(photo { png(colours()).inputStream() }).get()
+        main.pause().stop()  // after the next screen has started
+        assertEquals(5, photo.answers().size)
+        choose(SEGMENTER)
+        settle()
+        assertEquals(setOf("background", "red", "blue"), photo.answers().toSet())
+    }
+
+    @Test
     fun `a photo is no clip`() {
         choose(CLIPS)
         val photo = shared(photo { png(colours()).inputStream() }).get()
