@@ -151,6 +151,15 @@ def test_the_committed_vectors_are_what_python_makes():
         assert [[c for c, _ in row] for row in best] == expected["classes"].tolist()
 
 
+def test_the_example_on_the_page_is_the_one_that_is_compiled_and_run():
+    """android_demo's build does both."""
+    source = (ROOT / "android_demo/verify/app-ort/src/test/kotlin/org/example/birds/BirdsActivity.kt").read_text(
+        "utf-8"
+    )
+    shown = re.findall(r"```kotlin\n(.*?)```", (ROOT / "docs/android.md").read_text("utf-8"), re.DOTALL)[0]
+    assert source.endswith(shown)
+
+
 def test_the_app_cannot_reach_a_network():
     """So what ONNX Runtime would report could not leave, were it not switched off."""
     manifest = ElementTree.parse(ROOT / "android_demo/app/src/main/AndroidManifest.xml")

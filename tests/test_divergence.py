@@ -154,7 +154,7 @@ def test_the_command_says_it_in_words_and_in_json(weights, tmp_path):
     damaged = saved(net(weights), tmp_path / "damaged.onnx")
     done = ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file)
     assert done.returncode == 0, done.stderr
-    assert "the answers first part at /conv2 (0 dB), below 8 dB, which is also the largest drop" in done.stdout
+    assert "the outputs first diverge at /conv2 (0 dB), below 8 dB, which is also the largest drop" in done.stdout
     assert "seeded noise" in done.stdout
     found = json.loads(ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file, "--json").stdout)
     assert (found["first_below"], found["steepest"]) == (2, 2)

@@ -94,11 +94,13 @@ def test_a_file_holds_each_constant_once_and_biases_as_they_are_added(exported):
     assert "Constant" not in reshaped
 
 
-def test_attention_itself_stays_float(exported):
+def test_attention_itself_computes_in_integers_where_the_answers_bear_it(exported):
+    """Both products of each block, or none: OpenVINO makes one kernel of them."""
     made = exported("int8-static", model="py:nets:tiny_attention", target="openvino")
     softmaxes = [o for o in openvino.Core().read_model(made.model_file).get_ops() if o.get_type_name() == "Softmax"]
     users = {i.get_node().get_type_name() for o in softmaxes for i in o.output(0).get_target_inputs()}
-    assert users == {"MatMul"}  # with nothing between them
+    assert users == {"FakeQuantize"}
+    assert ("Subgraph", "i8") in _run_as(made)
     assert any("minmax" in note for note in made.manifest.notes)
 
 

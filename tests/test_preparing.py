@@ -10,7 +10,7 @@ from torch import nn
 from edgekit.exporters import rounding
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import SMALLEST, alike, fold_batch_norm
-from edgekit.exporters.rounding import round_weights
+from edgekit.exporters.rounding import on_grids, round_weights
 from edgekit.exporters.spreading import Spread, spread
 
 pytestmark = pytest.mark.full
@@ -331,3 +331,15 @@ def test_rounded_weights_lie_on_the_grid_and_answer_better_than_the_nearest(pict
     assert all(on_grid(m.weight) for m in rounded.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     error = [float((net(pictures) - expected).square().sum()) for net in (rounded, nearest)]
     assert error[0] < error[1]
+
+
+@torch.no_grad()
+def test_weights_out_of_an_int8_file_stay_what_they_are(pictures):
+    folded = fold_batch_norm(nets.tiny().eval(), pictures)
+    assert not on_grids(folded)
+    round_weights(folded, pictures, static=False)
+    assert on_grids(folded)
+    again = copy.deepcopy(folded)
+    round_weights(again, pictures, static=False)
+    for name, tensor in folded.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor, atol=1e-5, rtol=1e-5)

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from conftest import GOLDEN_FILES, HERE, ask_edgekit, paint
 
 from edgekit.errors import DataError, OutputError, RequestError, UnknownNameError
 from edgekit.places import locked
+from edgekit.recipe import Recipe
 from edgekit.tuning import Figures, Interval, Tuned, page
 from edgekit.tuning.budget import Budget, verdict, worst
 from edgekit.tuning.floats import fewest
-from edgekit.tuning.space import Space, load, points
+from edgekit.tuning.measuring import Measuring, Trial
+from edgekit.tuning.space import Point, Space, load, points
 from edgekit.tuning.tune import Request, tune
 
 pytestmark = pytest.mark.full  # exporters say which schemes they hold
@@ -182,6 +185,22 @@ def test_what_is_neither_met_nor_missed_says_how_many_pictures_would_decide(aske
     assert (choice.name, choice.verdict) == ("int8-static", "undecided")
     assert choice.needed > 8_000
     assert f"about {choice.needed:,} images would decide" in page.budgets(choice)
+
+
+def test_edgekits_own_answers_are_understood(tmp_path, monkeypatch):
+    """What the stand-in makes up is what `eval` and `bench` say."""
+    base, other = (
+        Trial(Point(name, Recipe("tiny", "onnx"), far), key=name) for far, name in enumerate(("fp32", "int8"))
+    )
+    images = paint(tmp_path / "class 3", 4).parent
+    measuring = Measuring(tmp_path / "out", images)
+    monkeypatch.setattr(Measuring, "opened", lambda self, trial: trial)
+    for trial in (base, other):
+        shutil.copytree(GOLDEN_FILES / "tiny-onnx-int8", measuring.folder(trial))
+    loss, count = measuring.loss(other, base, "1/2")
+    assert (other.out, loss.value, count, measuring.headline) == ("", 0.0, 6, "top-1")
+    (times,) = measuring.times([other], base, 2, 4)
+    assert times["local"].low < times["local"].value < times["local"].high
 
 
 def test_several_targets_and_the_recipe_that_serves_them_all(asked):

@@ -17,7 +17,7 @@ from edgekit.exporters.folding import Layer, fold_batch_norm
 from edgekit.exporters.functional import as_modules
 from edgekit.exporters.keeping import finds
 from edgekit.exporters.on_pixels import Edge, as_pixels, read_pixels
-from edgekit.exporters.rounding import Rounded, round_weights
+from edgekit.exporters.rounding import Rounded, on_grids, round_weights
 from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
@@ -32,6 +32,7 @@ NOT_FOLDED = (
     "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one image "
     "at a time"
 )
+AS_THEY_WERE = "channels are not equalised: the weights lie on grids of 8 bits already, as those out of an int8 file do"
 NO_GRADIENTS = "no layer stays in float: gradients do not flow through this network, and would tell which should"
 
 
@@ -87,7 +88,12 @@ def prepare(
         for note in notes:
             say(note)
         return Prepared(model.module, notes, floats=floats)
-    folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    known, notes = on_grids(folded), tuple[str, ...]()
+    if known:
+        say(AS_THEY_WERE)
+        notes = (AS_THEY_WERE,)
+    else:
+        folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
     spec = model.preprocess
     edge = read_pixels(folded, pictures, spec) if pixels and takes_clips(folded) else None
     if edge:
@@ -103,7 +109,7 @@ def prepare(
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
         say(f"rounding weights against the calibration {_units(pictures)}")
-        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
+        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu" and not known
         rounded = round_weights(
             folded,
             pictures,

@@ -33,7 +33,7 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit import overflow
-from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once
+from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once, weighted
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
 PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands
@@ -41,6 +41,7 @@ FRAMES = 32  # as often for clips, whose frames show a place nearly alike
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
+SLIGHT = 1e-2  # of a step: what floats lose on the way
 
 SingularError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 Forward = Callable[..., torch.Tensor]
@@ -131,6 +132,18 @@ def round_weights(
         for layer in layers:
             del layer.forward
     return Rounded(scales, tuple(nearest), tuple(names[layer] for layer in again))
+
+
+@torch.no_grad()
+def on_grids(network: nn.Module) -> bool:
+    """Whether all weights are what 8 bits hold already, with a step for each output channel: those out of an int8 file."""
+
+    def off(layer: Layer) -> float:
+        steps = _matrix(layer) / _scale(layer, None)
+        return float((steps - steps.round()).abs().max())
+
+    layers = weighted(network)
+    return bool(layers) and all(off(layer) < SLIGHT for layer in layers)
 
 
 def as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -10,9 +10,9 @@ import java.nio.ByteOrder
  *
  * Of one thread; the buffer of `tensor` may be read on another until `tensor` is called again.
  */
-class Clip(spec: ModelSpec) {
+public class Clip(spec: ModelSpec) {
     /** Of a window. */
-    val frames = spec.preprocess.frames
+    public val frames: Int = spec.preprocess.frames
     private val rate = spec.preprocess.rate
     private val planes = if (spec.input.layout == Layout.NCTHW) spec.preprocess.channels else 1
     private val each = spec.input.bytes / frames
@@ -24,14 +24,14 @@ class Clip(spec: ModelSpec) {
     private var put = 0L  // frames in the ring, ever
 
     /** Frames of a window that are there, `frames` at most. */
-    val collected: Int get() = minOf(put, frames.toLong()).toInt()
-    val isFull get() = collected == frames
+    public val collected: Int get() = minOf(put, frames.toLong()).toInt()
+    public val isFull: Boolean get() = collected == frames
 
     /**
      * A frame of the preprocessor's, which is copied, and when it was taken. How many moments have passed since the frame before it;
      * each is that one's. After a gap of a window and a second it begins anew: the camera stood still.
      */
-    fun add(fitted: ByteBuffer, nanos: Long): Int {
+    public fun add(fitted: ByteBuffer, nanos: Long): Int {
         val before = taken
         val begun = first
         if (begun != null && seconds(begun, nanos) <= (taken + frames) / rate + STILL) {
@@ -48,7 +48,7 @@ class Clip(spec: ModelSpec) {
     }
 
     /** The next frame of a window. */
-    fun put(fitted: ByteBuffer) = copy(fitted, next())
+    public fun put(fitted: ByteBuffer): Unit = copy(fitted, next())
 
     private fun next() = ring[(put++ % frames).toInt()]
 
@@ -57,7 +57,7 @@ class Clip(spec: ModelSpec) {
     private fun seconds(from: Long, to: Long) = (to - from) / 1e9
 
     /** The last `frames` frames, the oldest first, as the file takes them. The same buffer each time. */
-    fun tensor(): ByteBuffer {
+    public fun tensor(): ByteBuffer {
         check(isFull) { "$collected of $frames frames" }
         window.clear()
         val plane = each / planes
@@ -67,7 +67,7 @@ class Clip(spec: ModelSpec) {
     }
 
     /** What was seen no longer belongs to what comes. */
-    fun forget() {
+    public fun forget() {
         first = null
         taken = 0
         put = 0
@@ -83,20 +83,21 @@ class Clip(spec: ModelSpec) {
  * Answers to overlapping windows made one that is steady: the mean (`Task.mean`) of those whose windows ended within the length of one
  * before the newest. Of one thread.
  */
-class Smoothing(spec: ModelSpec) {
+public class Smoothing(spec: ModelSpec) {
     private val task = spec.task
     private val span = (spec.preprocess.frames / spec.preprocess.rate * 1e9).toLong()
     private val recent = ArrayDeque<Pair<Long, Values>>()
 
     /** How many windows the last mean was of. */
-    val windows get() = recent.size
+    public val windows: Int get() = recent.size
 
     /** nanos: when the window ended. */
-    fun add(values: Values, nanos: Long): Values {
+    public fun add(values: Values, nanos: Long): Values {
         recent += nanos to values.map { it.copyOf() }
         while (nanos - recent.first().first >= span || recent.first().first > nanos) recent.removeFirst()
         return task.mean(recent.map { it.second })
     }
 
-    fun forget() = recent.clear()
+    /** What was answered no longer belongs to what comes. */
+    public fun forget(): Unit = recent.clear()
 }

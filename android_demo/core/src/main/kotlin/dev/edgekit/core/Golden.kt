@@ -5,7 +5,7 @@ import java.nio.ByteOrder
 import kotlin.math.abs
 
 /** A decoded picture: ARGB in one Int, opaque. */
-class Picture(val width: Int, val height: Int, val argb: IntArray)
+public class Picture(public val width: Int, public val height: Int, public val argb: IntArray)
 
 /**
  * Examples that carry their answers: golden.npz of an artifact, as it is.
@@ -15,13 +15,13 @@ class Picture(val width: Int, val height: Int, val argb: IntArray)
  * answers  what the file answered to each where it was made; of maps of scores every `stride`-th row and column, of boxes every
  *          `stride`-th
  */
-class Golden(val frames: List<List<Picture>>, val tensors: List<ByteArray>, val answers: List<Values>) {
+public class Golden(public val frames: List<List<Picture>>, public val tensors: List<ByteArray>, public val answers: List<Values>) {
     /** The first frame of each. */
-    val pictures get() = frames.map { it[0] }
+    public val pictures: List<Picture> get() = frames.map { it[0] }
 
-    companion object {
+    public companion object {
         /** Throws MissingFile, DamagedFile. */
-        fun read(files: ModelFiles, spec: ModelSpec): Golden {
+        public fun read(files: ModelFiles, spec: ModelSpec): Golden {
             val arrays = files.opened(NAME) { Npz.read(NAME, it) }
             fun array(name: String) = arrays[name] ?: throw DamagedFile(NAME, "it holds no $name")
             val tensors = array("tensors")
@@ -97,8 +97,8 @@ private class Thinned(port: Port, private val stride: Int) {
 }
 
 /** How far an output is off, over all examples: infinite where a number is none. */
-class Distance(val output: String, val maxAbs: Double, val tolerance: Double) {
-    val passed get() = maxAbs <= tolerance
+public class Distance(public val output: String, public val maxAbs: Double, public val tolerance: Double) {
+    public val passed: Boolean get() = maxAbs <= tolerance
 }
 
 /**
@@ -107,14 +107,15 @@ class Distance(val output: String, val maxAbs: Double, val tolerance: Double) {
  * equalTensors  pictures whose tensor is the golden one to the last bit
  * alike         of each picture, in the task's measure (`Task.alike`); empty where it has none
  */
-class GoldenReport(val pictures: Int, val equalTensors: Int, val outputs: List<Distance>, val alike: List<Double>) {
-    val tensorsEqual get() = equalTensors == pictures
-    val passed get() = tensorsEqual && outputs.all { it.passed }
+public class GoldenReport(public val pictures: Int, public val equalTensors: Int, public val outputs: List<Distance>, public val alike: List<Double>) {
+    public val tensorsEqual: Boolean get() = equalTensors == pictures
+    public val passed: Boolean get() = tensorsEqual && outputs.all { it.passed }
 
     /** The output that is off most, by its own tolerance. */
-    val worst get() = outputs.maxByOrNull { it.maxAbs - it.tolerance }!!
+    public val worst: Distance get() = outputs.maxByOrNull { it.maxAbs - it.tolerance }!!
 
-    fun toMap(): Map<String, Any?> = linkedMapOf(
+    /** For JSON. */
+    public fun toMap(): Map<String, Any?> = linkedMapOf(
         "passed" to passed, "pictures" to pictures, "tensors_equal" to tensorsEqual,
         "outputs" to outputs.map { linkedMapOf("name" to it.output, "max_abs" to it.maxAbs, "tolerance" to it.tolerance) },
         "alike" to alike,
@@ -122,7 +123,7 @@ class GoldenReport(val pictures: Int, val equalTensors: Int, val outputs: List<D
 }
 
 /** Golden pictures through the preprocessing; golden tensors through the engine. Throws EngineFailed. */
-fun Golden.check(model: Model): GoldenReport {
+public fun Golden.check(model: Model): GoldenReport {
     val spec = model.spec
     val kept = spec.outputs.map { Thinned(it, spec.stride) }
     val given = ByteBuffer.allocateDirect(spec.input.bytes).order(ByteOrder.nativeOrder())

@@ -28,7 +28,7 @@ internal class ManifestReader(text: String) {
         return ModelSpec(
             root.string("model"), target, root.string("scheme"), weights.string("knows"), weights.string("licence", ""),
             models.single(), files, input, outputs, preprocess, root.boolean("folded"), task, known,
-            stride(root.fields("golden")), root.fields("oldest_interpreter", emptyMap<String, Any>()).strings(),
+            stride(root.fields("golden")), root.fields("oldest_interpreter", emptyMap<String, Any>()).strings(), CardReader(root).card(),
         )
     }
 
@@ -101,9 +101,13 @@ internal class ManifestReader(text: String) {
         private fun from2(old: Map<String, Any?>): Map<String, Any?> {
             val meaning = listOf("scores", "independent", "threshold").associateWith { old[it] }
             val output = (old["output"] as? Map<*, *>)?.plus(mapOf("role" to "scores", "tolerance" to old["golden_tolerance"]))
+            val proof = (old["proof"] as? Map<*, *>)?.let {
+                val measure = mapOf("name" to "top-1 agreement", "value" to it["agreement"], "minimum" to it["min_agreement"])
+                it + mapOf("measures" to listOf(measure), "outputs" to listOf(mapOf("sqnr_db" to it["sqnr_db"])))
+            }
             return old + mapOf(
                 "schema" to 3L, "task" to meaning + ("name" to old["task"]), "inputs" to listOf(old["input"]), "outputs" to listOf(output),
-                "labels" to old["classes"], "golden" to mapOf("stride" to 1L),
+                "labels" to old["classes"], "golden" to mapOf("stride" to 1L), "proof" to proof,
             )
         }
 

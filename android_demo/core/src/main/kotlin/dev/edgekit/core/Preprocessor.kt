@@ -11,7 +11,7 @@ import kotlin.math.round
  * Each call fills the same direct buffer (native order, rewound) and returns it. Frames of one size allocate nothing
  * after the first. All throw PictureTooLarge, PictureTooNarrow or BadPicture.
  */
-class Preprocessor(private val spec: ModelSpec) {
+public class Preprocessor(private val spec: ModelSpec) {
     private val tensor = ByteBuffer.allocateDirect(spec.input.bytes / spec.preprocess.frames).order(ByteOrder.nativeOrder())
     private val writer = if (spec.input.type == ElementType.FLOAT32) FloatWriter(spec, tensor) else ByteWriter(spec, tensor)
     private val argb = ArgbRows()
@@ -21,23 +21,25 @@ class Preprocessor(private val spec: ModelSpec) {
     private var resizer: Resizer? = null
 
     /** Where on the last picture the tensor lies. */
-    val placement: Placement get() = checkNotNull(resizer) { "no picture yet" }.placement
+    public val placement: Placement get() = checkNotNull(resizer) { "no picture yet" }.placement
 
     /** Of `Bitmap.getPixels`: not premultiplied, [height * width] from the top left. */
-    fun argb(pixels: IntArray, width: Int, height: Int): ByteBuffer {
+    public fun argb(pixels: IntArray, width: Int, height: Int): ByteBuffer {
         Fit.check(width, height)
         return fill(argb.of(pixels, width, height))
     }
 
-    fun argb(picture: Picture): ByteBuffer = argb(picture.argb, picture.width, picture.height)
+    /** A picture that is in memory. */
+    public fun argb(picture: Picture): ByteBuffer = argb(picture.argb, picture.width, picture.height)
 
     /** Of `Bitmap.copyPixelsToBuffer` (ARGB_8888: the bytes R, G, B, A), rows of `rowStride` bytes. */
-    fun rgba(pixels: ByteBuffer, rowStride: Int, width: Int, height: Int): ByteBuffer {
+    public fun rgba(pixels: ByteBuffer, rowStride: Int, width: Int, height: Int): ByteBuffer {
         Fit.check(width, height)
         return fill(rgba.of(pixels, rowStride, width, height))
     }
 
-    fun yuv(frame: YuvFrame): ByteBuffer {
+    /** A frame of a camera, turned upright. */
+    public fun yuv(frame: YuvFrame): ByteBuffer {
         Fit.check(frame.width, frame.height)
         return fill(yuv.of(frame))
     }
@@ -53,9 +55,9 @@ class Preprocessor(private val spec: ModelSpec) {
         return tensor
     }
 
-    companion object {
+    public companion object {
         /** Refuse a size before anything is decoded. Throws PictureTooLarge, BadPicture. */
-        fun check(width: Int, height: Int) = Fit.check(width, height)
+        public fun check(width: Int, height: Int): Unit = Fit.check(width, height)
     }
 }
 

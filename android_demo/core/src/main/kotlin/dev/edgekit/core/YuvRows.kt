@@ -11,17 +11,17 @@ import java.nio.ByteBuffer
  * nanos           when it was taken, on any clock that runs evenly
  * pixelStride     between neighbours of u and of v: 1 (planar) or 2 (interleaved). Luma has 1, as Android promises.
  */
-class YuvFrame(
-    var width: Int,
-    var height: Int,
-    var rotation: Int,
-    var y: ByteBuffer,
-    var rowStride: Int,
-    var u: ByteBuffer,
-    var v: ByteBuffer,
-    var chromaRowStride: Int,
-    var pixelStride: Int,
-    var nanos: Long = 0,
+public class YuvFrame(
+    public var width: Int,
+    public var height: Int,
+    public var rotation: Int,
+    public var y: ByteBuffer,
+    public var rowStride: Int,
+    public var u: ByteBuffer,
+    public var v: ByteBuffer,
+    public var chromaRowStride: Int,
+    public var pixelStride: Int,
+    public var nanos: Long = 0,
 )
 
 /**

@@ -121,6 +121,25 @@ class ModelSpecTest {
     }
 
     @Test
+    fun `a card says where weights come from and what was proven, of any schema`() {
+        for (name in Given.artifacts) {
+            val card = ModelSpec.read(Given.artifact(name)).card
+            val proof = card.proof!!
+            assertTrue(name, proof.passed && proof.pictures >= 4 && proof.runtime.isNotEmpty() && proof.source.isNotEmpty() && proof.leastDb > 0)
+            assertTrue(name, proof.measures.all { it.value >= it.least } && card.madeWith.getValue("edgekit").isNotEmpty())
+            val task = ModelSpec.read(Given.artifact(name)).task
+            assertEquals(name, if (task is Raw) 0 else if (task is Embedding || task is Detection) 3 else if (task is Segmentation) 2 else 1, proof.measures.size)
+        }
+        val plain = ModelSpec.parse(Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))), "").card
+        assertEquals(listOf("", "", "", null, null), plain.run { listOf(source, why, reason, learned, proof) })
+        val wrong = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))).replaceFirst("{", """{"notes": ["one", 2], """)
+        assertEquals("manifest.json: notes is 2", thrown<BadManifest> { ModelSpec.parse(wrong, "") }.message)
+        val trained = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", "")))
+            .replaceFirst("{", """{"notes": ["one"], "trained_on": {"pictures": 160}, """)
+        assertEquals(listOf(160, listOf("one")), ModelSpec.parse(trained, "").card.run { listOf(learned, notes) })
+    }
+
+    @Test
     fun `a detector that is laid out for another reader is refused`() {
         val laid = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))).replaceFirst("{", """{"layout": {"name": "mediapipe"}, """)
         assertEquals("a detector laid out for mediapipe", thrown<UnsupportedModel> { ModelSpec.parse(laid, "") }.message)

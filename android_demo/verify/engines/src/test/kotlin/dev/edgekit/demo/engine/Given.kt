@@ -32,7 +32,7 @@ internal class Artifact(val folder: File) {
     val files = ModelFiles.folder(folder)
     val spec = spec { it }
     val model get() = mapped(File(folder, spec.file))
-    val kind get() = ENGINES.single { it.target == spec.target }
+    val kind get() = ENGINES.first { it.target == spec.target }
 
     /** TFLite 2.16.1 rounds a transformer's integers otherwise than the LiteRT that made the golden answers: up to 1.3 tolerances. */
     val stray = if (spec.scheme == "int8-static" && spec.target == "tflite" && Regex("vit|swin").containsMatchIn(spec.model)) 2.0 else 1.0
