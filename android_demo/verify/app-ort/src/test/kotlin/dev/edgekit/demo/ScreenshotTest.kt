@@ -22,6 +22,9 @@ import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 
+/** For boxes of an int8 file: another CPU rounds its weights otherwise, and each edge moves by a few pixels. */
+private const val MOVES = 0.08
+
 /**
  * The screens as they look, beside the pictures in android_demo/screenshots. `-Dedgekit.screenshots=write` writes those anew;
  * what differs is written to target/screenshots.
@@ -73,7 +76,7 @@ class ScreenshotTest : AppTest() {
         return main()
     }
 
-    /** `limit`: the share of pixels that may differ. A digit of an answer may differ from CPU to CPU, and a box by a pixel. */
+    /** `limit`: the share of pixels that may differ. A digit of an answer may differ from CPU to CPU. */
     private fun compare(
         name: String, qualifiers: String = "", font: Float = 1f, model: String = REAL, limit: Double = 0.01, screen: () -> Activity,
     ) {
@@ -137,9 +140,9 @@ class ScreenshotTest : AppTest() {
     private fun all(view: View): List<View> =
         listOf(view) + ((view as? ViewGroup)?.let { group -> (0 until group.childCount).flatMap { all(group.getChildAt(it)) } }.orEmpty())
 
-    @Test fun firstLaunch() = compare("first-launch", model = ITEMS, limit = 0.04) { main() }
+    @Test fun firstLaunch() = compare("first-launch", model = ITEMS, limit = MOVES) { main() }
     @Test fun firstLaunchSmall() = compare("first-launch-360", "w360dp-h640dp-hdpi", model = CLOTHES) { main() }
-    @Test fun firstLaunchTablet() = compare("first-launch-800", "w800dp-h1280dp-mdpi", model = ITEMS, limit = 0.04) { main() }
+    @Test fun firstLaunchTablet() = compare("first-launch-800", "w800dp-h1280dp-mdpi", model = ITEMS, limit = MOVES) { main() }
     @Test fun camera() = compare("camera", model = PHOTOS) { live(photograph("coffee")) }
     @Test fun cameraLandscape() = compare("camera-landscape", "w892dp-h412dp-land-hdpi", model = PHOTOS) { live(photograph("chelsea")) }
     @Test fun photoLight() = compare("photo-light", model = PHOTOS) { photo(photograph("chelsea")) }
@@ -150,7 +153,7 @@ class ScreenshotTest : AppTest() {
     @Test fun photoLargeFont() = compare("photo-large-font", font = 2f, model = PHOTOS) { photo(photograph("chelsea")) }
     @Test fun photoRightToLeft() = compare("photo-rtl", "+ldrtl", model = PHOTOS) { photo(photograph("chelsea")) }
     @Test fun mask() = compare("mask", model = CLOTHES) { photo(golden(CLOTHES).pictures[0]) }
-    @Test fun boxes() = compare("boxes", model = ITEMS, limit = 0.04) { photo(items(column = 2)) }
+    @Test fun boxes() = compare("boxes", model = ITEMS, limit = MOVES) { photo(items(column = 2)) }
     @Test fun neighbours() = compare("neighbours", "+night", model = EMBEDDER) {
         for (name in listOf("coffee", "rocket", "astronaut")) photo(photograph(name)).run { press(R.id.keep); settle() }
         photo(photograph("chelsea"))
@@ -165,7 +168,7 @@ class ScreenshotTest : AppTest() {
     @Test fun timesDark() = compare("times-dark", "+night") { compared() }
     @Test fun timesLargeFont() = compare("times-360-large-font", "w360dp-h640dp-hdpi", font = 2f) { compared() }
     @Test fun timesTablet() = compare("times-800", "w800dp-h1280dp-mdpi") { compared() }
-    @Test fun permissionLandscape() = compare("permission-landscape", "w731dp-h411dp-land-night-hdpi", model = ITEMS, limit = 0.04) { main() }
+    @Test fun permissionLandscape() = compare("permission-landscape", "w731dp-h411dp-land-night-hdpi", model = ITEMS, limit = MOVES) { main() }
     @Test fun corruptModel() = compare("corrupt-model") { corrupt() }
     @Test fun noModel() = compare("no-model", font = 1.3f) { none() }
 }
