@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # of tests/conftest.py: a file of minutes that came last would leave one process idle.
 TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: site help ready demo fuzz grid zoo layouts reproduce test lint fast android android-models full privacy resolve newest dist clean constraints
+.PHONY: site help ready demo fuzz grid zoo tune-truth tune-kills ray layouts reproduce test lint fast android android-models full privacy resolve newest dist clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.ready
@@ -42,9 +42,22 @@ zoo: export OMP_NUM_THREADS = 1
 zoo: .venv/.ready
 	.venv/bin/python benchmarks/zoo.py
 
+# What tune finds beside the truth, in hours; goes on where it stopped. Kills: the test that CI runs with three, with twenty.
+tune-truth: export OMP_NUM_THREADS = 1
+tune-truth: .venv/.ready .cache/data/.ready
+	.venv/bin/python benchmarks/tune_truth.py
+	.venv/bin/python benchmarks/tune_coverage.py
+
+tune-kills: .venv/.ready
+	EDGEKIT_KILLS=20 .venv/bin/pytest -q -s tests/test_tune.py -k killed
+
 # Detectors laid out for other tools, opened by these tools. Not a part of the tests.
 layouts: .venv/.ready .venv-layouts/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/layouts.py
+
+# The sweep's engine on Ray itself. Not a part of the tests, which have a stand-in.
+ray: .venv-ray/.ready
+	timeout 900 .venv-ray/bin/python benchmarks/ray_sweep.py
 
 # Every recipe whose weights come with edgekit, made twice: the same bytes. Some 20 minutes; the tests do one small network.
 reproduce: .venv/.ready
@@ -149,6 +162,12 @@ privacy: .venv/.ready
 	$(UV) pip install --quiet --python .venv-sign/bin/python model-signing==1.1.1 sigstore==4.5.1 pyopenssl==26.4.0
 	touch $@
 
+# Ray beside the half that only runs files.
+.venv-ray/.ready: Makefile pyproject.toml | uv
+	test -x .venv-ray/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-ray
+	$(UV) pip install --quiet --constraint constraints.txt --python .venv-ray/bin/python -e '.[run-onnx,run-tflite,ray]'
+	touch $@
+
 # The readers of two other tools.
 .venv-layouts/.ready: Makefile | uv
 	test -x .venv-layouts/bin/python || $(UV) venv --quiet --python $(PYTHON) .venv-layouts
@@ -199,4 +218,4 @@ dist: | uv
 	$(BUILD)/dist/bin/edgekit verify tests/golden/tiny3-tflite-int8
 
 clean:
-	rm -rf .venv .venv-newest-* .venv-run .venv-old .venv-sign .venv-layouts .venv-docs build
+	rm -rf .venv .venv-newest-* .venv-run .venv-old .venv-sign .venv-layouts .venv-ray .venv-docs build

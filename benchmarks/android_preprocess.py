@@ -1,8 +1,8 @@
-"""CPU time of the app's preprocessing, in a JVM, beside Pillow's resize and crop of the same picture on this machine.
+"""CPU time of the app's preprocessing, in a JVM, beside Pillow's resize and crop of the same image on this machine.
 
     python benchmarks/android_preprocess.py [MODEL]     of android_demo/core/src/test/resources/vectors; mobilenetv2
 
-A frame of 1280 x 720. Kotlin goes from camera planes or ARGB to the tensor; Pillow from a decoded RGB picture to fitted
+A frame of 1280 x 720. Kotlin goes from camera planes or ARGB to the tensor; Pillow from a decoded RGB image to fitted
 pixels (`fit`). They take turns, after a warm-up. Needs Java and Maven. A JVM on x86 is not a phone's ART: this compares
 two programs, and says nothing of a phone.
 """

@@ -6,7 +6,7 @@
 
 Files come from `.cache/grid`, where `grid.py` has its own; what is missing is exported, with random weights where no
 others are to be had: they do not change a count. Every count is appended to `.cache/grid/counts.jsonl`: a second run
-goes on where the first stopped. A count is the least of four inferences, one picture, one thread.
+goes on where the first stopped. A count is the least of four inferences, one image, one thread.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def page(counts: list[Count]) -> str:
     spread = max(count.spread for count in counts)
     return f"""# Instructions on ARM
 
-Made by `benchmarks/arm_counts.py`. Million instructions of one inference at 224 px, one picture, one thread, counted
+Made by `benchmarks/arm_counts.py`. Million instructions of one inference at 224 px, one image, one thread, counted
 in {counts[0].emulator} (on {host.cpu_class()}); the least of four, which lay within {spread:.1g} of each other.
 Instructions are not time, and compare only within one core and one version of a runtime. Bold: what `--int8` takes.
 In brackets: files that fail their proof. Weights: {", ".join(f"{m} {WEIGHTS.get(m, 'random')}" for m in FAMILIES)}.

@@ -40,7 +40,7 @@ MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
 class Framewise(nn.Module):
-    """Clips [n, 3, t, h, w] through a network of pictures; the mean over the frames."""
+    """Clips [n, 3, t, h, w] through a network of images; the mean over the frames."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

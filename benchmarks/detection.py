@@ -3,7 +3,7 @@
     python benchmarks/detection.py WEIGHTS PICTURES CALIBRATION [--target T]... [--scheme S]... [--count]
 
 WEIGHTS are YOLOX-Nano's, of github.com/Megvii-BaseDetection/YOLOX (.pth or .onnx); PICTURES a folder with boxes, COCO's or YOLO's
-way; CALIBRATION a folder of other pictures, or default. Files lie in --out, and those that are there are not made again; a file that fails
+way; CALIBRATION a folder of other images, or default. Files lie in --out, and those that are there are not made again; a file that fails
 its proof is measured, too. Without --scheme: what `--int8` takes. --count: instructions on an emulated Cortex-A76
 (`edgekit doctor --setup arm64`).
 """
@@ -113,7 +113,7 @@ def size(file: Artifact) -> int:
 
 
 def instructions(file: Artifact) -> int:
-    """Of one picture, the least of two."""
+    """Of one image, the least of two."""
     with opened(registry.device("arm64:cortex-a76"), Job(str(file.folder), RUNTIMES[file.target]), HANG) as worker:
         return min(worker.count(2))
 

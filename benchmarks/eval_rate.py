@@ -1,4 +1,4 @@
-"""Does decoding overlap inference? Pictures a second of `edgekit eval` beside those of its two stages alone.
+"""Does decoding overlap inference? Images a second of `edgekit eval` beside those of its two stages alone.
 
     python benchmarks/fetch.py fashion photos
     python benchmarks/eval_rate.py build/mobilenetv2-tflite-int8
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--count", type=int, default=400, help="pictures of each data set")
+    parser.add_argument("--count", type=int, default=400, help="images of each data set")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     made = artifact.load(arguments.artifact)

@@ -3,7 +3,7 @@
     python benchmarks/export_cost.py efficientnet_lite0 --scheme int8-static
     python benchmarks/export_cost.py mobilenetv2 --against CHECKOUT    with an older edgekit, five times in turn
 
-Own are choosing and fitting pictures, preparing weights, and finishing the file; the rest is importing and running
+Own are choosing and fitting images, preparing weights, and finishing the file; the rest is importing and running
 litert-torch and the quantizer, collecting ranges, and the proof's inferences.
 """
 

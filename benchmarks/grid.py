@@ -5,15 +5,15 @@
     make grid
 
 Exports are cells (edgekit/cells.py) in `.cache/grid`: a second run goes on where the first stopped. Latencies are CPU time, one thread, interleaved over the files of one model and target. Answers are those
-to pictures that calibrate nothing: Fashion-MNIST's test set for models with bundled weights, photographs and crops of them
+to images that calibrate nothing: Fashion-MNIST's test set for models with bundled weights, photographs and crops of them
 for the rest. With random weights (said in the table) answers mean little and only latency carries over.
 
 int8 is also held against the default, file against file: CPU time, whose ratio should not exceed 1.03, and top-1 on
-labelled pictures (Fashion-MNIST's test set, 117 photographs), of which it should surely lose none. Brackets are 95 %
+labelled images (Fashion-MNIST's test set, 117 photographs), of which it should surely lose none. Brackets are 95 %
 intervals; what misses is named below the table. Answers are kept in `.cache/grid/eval`.
 
 `default` is the underlying tool called by hand with nothing but its defaults on the same float file and the same
-calibration pictures: onnxruntime's quantize_static, or quantize_dynamic where edgekit's scheme is dynamic;
+calibration images: onnxruntime's quantize_static, or quantize_dynamic where edgekit's scheme is dynamic;
 ai-edge-quantizer's static or dynamic recipe; nncf.quantize and openvino.save_model. NNCF is no part of edgekit:
 `pip install nncf -c constraints.txt`, or those cells stay without a default.
 """
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--target", action="append", choices=registry.targets())
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--labelled", type=int, metavar="N", help="so many labelled pictures of Fashion-MNIST")
+    parser.add_argument("--labelled", type=int, metavar="N", help="so many labelled images of Fashion-MNIST")
     parser.add_argument("--output", type=Path, default=CELLS / f"grid-{host.cpu_class()}.md")
     arguments = parser.parse_args()
     targets = arguments.target or [t for t in registry.targets() if t != "torch"]
@@ -119,7 +119,7 @@ def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
 
 
 def calibrating(model: str, cell: Artifact) -> Iterator[NDArray[Any]]:
-    """The calibration pictures that edgekit takes, as the float file takes them."""
+    """The calibration images that edgekit takes, as the float file takes them."""
     recipe = Recipe(model=model, target=cell.manifest.target, weights=WEIGHTS.get(model, "random"))
     sheet = models.load(recipe, models.plan(recipe)).pictures
     with tempfile.TemporaryDirectory() as scratch:
@@ -232,7 +232,7 @@ def measure(
 
 
 def against_default(model: str, opened: dict[str, Artifact], labelled: int | None) -> Paired | None:
-    """edgekit's int8 file and the tool's default on the same labelled pictures; None with random weights."""
+    """edgekit's int8 file and the tool's default on the same labelled images; None with random weights."""
     cells, state = [opened["int8"], opened["default"]], CELLS / "eval"
     if model not in WEIGHTS:
         return None

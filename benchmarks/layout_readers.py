@@ -1,8 +1,8 @@
-"""What another tool's own reader finds on pictures with a detector's file; runs in an environment of that tool (.venv-layouts).
+"""What another tool's own reader finds on images with a detector's file; runs in an environment of that tool (.venv-layouts).
 
     .venv-layouts/bin/python benchmarks/layout_readers.py mediapipe|model-api FILE SCORE PICTURE...
 
-Prints JSON: the reader with its version, and for each picture [label, score, x1, y1, x2, y2] of each box. It knows nothing of
+Prints JSON: the reader with its version, and for each image [label, score, x1, y1, x2, y2] of each box. It knows nothing of
 edgekit, and sets nothing but the score from which on: all else stands in the file. With EXACT in the environment OpenVINO
 computes in f32, where its own default is bfloat16 on CPUs that have it.
 """

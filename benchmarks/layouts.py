@@ -5,7 +5,7 @@
 
 The readers run in .venv-layouts. MediaPipe has none but for TFLite; what Ultralytics' tools would read has the tensor that the
 Model API calls YOLOv8, so that opens it where it opens such files. A reader chooses among boxes by rules of its own, and rounds
-to whole pixels; pictures that are not the input's size it resizes its own way.
+to whole pixels; images that are not the input's size it resizes its own way.
 """
 
 import argparse
@@ -42,7 +42,7 @@ CASES = (  # layout, target, scheme, the tool that opens it
     ("ultralytics", "onnx", "fp32", "model-api"),
 )
 READ = [".venv-layouts/bin/python", "benchmarks/layout_readers.py"]
-COUNT = 32  # pictures
+COUNT = 32  # images
 
 
 def main() -> None:
@@ -51,13 +51,13 @@ def main() -> None:
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--pictures", type=Path, help="a folder of photographs; unsaid: scenes")
     parser.add_argument("--score", type=float, default=0.3)
-    parser.add_argument("--exact", action="store_true", help="pictures fitted by edgekit, and OpenVINO in f32")
+    parser.add_argument("--exact", action="store_true", help="images fitted by edgekit, and OpenVINO in f32")
     parser.add_argument("--case", action="append", help="LAYOUT-TARGET-SCHEME; unsaid: all")
     parser.add_argument("--out", type=Path, default=Path(".cache/layouts"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     pictures = picture_files(given.pictures)[:COUNT] if given.pictures else scenes(given.out / "scenes")
-    print(f"{given.model}, {len(pictures)} pictures, score {given.score:g}, on {host.cpu_class()}\n")
+    print(f"{given.model}, {len(pictures)} images, score {given.score:g}, on {host.cpu_class()}\n")
     print("| layout | file | read by | edgekit finds | it finds | both | overlap | scores apart, at most |")
     print("|---|---|---|---|---|---|---|---|")
     for layout, target, scheme, tool in CASES:
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def fitted(made: Artifact, pictures: Sequence[Path], folder: Path) -> list[Path]:
-    """Pictures as a model sees them: nothing is left to resize."""
+    """Images as a model sees them: nothing is left to resize."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for picture in pictures:
@@ -124,7 +124,7 @@ def row(made: Artifact, tool: str, pictures: Sequence[Path], score: float, *, ex
 
 
 def boxes(found: Sequence[Sequence[object]], labels: dict[str, int]) -> Boxes:
-    """What a reader found on a picture."""
+    """What a reader found on an image."""
     rows = np.array([row[1:] for row in found], np.float32).reshape(-1, 5)
     return Boxes(rows[:, 1:], rows[:, 0], np.array([labels[str(row[0])] for row in found], np.int64))
 

@@ -2,7 +2,7 @@
 
     python benchmarks/model_figures.py               after a change of ALIASES, or of timm
 
-Networks are made without their numbers and run on an empty picture of their own size. Multiply-adds are those of convolutions
+Networks are made without their numbers and run on an empty image of their own size. Multiply-adds are those of convolutions
 and matrix products. The licence is that of the weights that the hub has, as timm states it.
 """
 

@@ -6,7 +6,7 @@
 It is `edgekit eval` with tests/data/photo_labels.json. Top-1 on 117 photos is not ImageNet accuracy: the photos are
 iconic, several labels are sets, and the standard error is 3 points. What counts is the pairing with fp32. `--crops` adds
 seeded random crops of all photographs there are (labelled or not), which have no labels but show agreement on 1,000
-more pictures.
+more images.
 """
 
 import argparse

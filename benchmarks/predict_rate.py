@@ -2,7 +2,7 @@
 
     python benchmarks/predict_rate.py ARTIFACT [-n 1000] [--rounds 3] [--workers 2]
 
-Pictures are JPEGs of 500 x 375 made of noise over colours. Each round times the three in turn, on the wall; the least of each counts,
+Images are JPEGs of 500 x 375 made of noise over colours. Each round times the three in turn, on the wall; the least of each counts,
 because other processes only ever add. The aim: both together at 0.85 of the slower stage or more.
 """
 
@@ -63,7 +63,7 @@ def main() -> None:
                 act()
                 least[name] = min(least[name], time.monotonic() - begin)
     for name, seconds in least.items():
-        print(f"{name:16} {len(files) / seconds:7.0f} pictures/s")
+        print(f"{name:16} {len(files) / seconds:7.0f} images/s")
     slower = max(least["decoding alone"], least["inference alone"])
     print(f"predict goes at {slower / least['predict']:.2f} of its slower stage")
     print(f"{asked.workers} threads decode, {os.cpu_count()} cores, CPU class {host.cpu_class()}, {artifact.name}")

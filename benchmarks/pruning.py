@@ -6,7 +6,7 @@
     python benchmarks/pruning.py mobilenetv2-96
 
 Each network is cut to a few shares of its latency (CURVES) and fine-tuned with `edgekit prune`, on Fashion-MNIST; then every
-file of it is timed in turns with the same file of the whole network: CPU time, one thread. top-1: all 10,000 test pictures
+file of it is timed in turns with the same file of the whole network: CPU time, one thread. top-1: all 10,000 test images
 in PyTorch, before and after, paired. Runs, files and figures lie in .cache/pruning; the table goes to stdout. EDGEKIT_CACHE
 says where the emulated ARM core is (edgekit doctor --setup arm64).
 """

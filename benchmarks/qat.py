@@ -6,8 +6,8 @@
 A network is trained on Fashion-MNIST (FIRST), then tuned for EPOCHS more at a tenth of the rate, in as many ways as SAID has:
 not at all, as before, with --qat, and with --qat and the first network as its teacher. Each becomes an int8-static file in
 three runtimes, by edgekit's own recipe or, with --plain, as plain converters do it (true extremes for ranges, nearest
-rounding, no equalisation, weights of all 8 bits). All 10,000 test pictures. --seeds repeats the tuning; intervals are then
-over pictures, each with the mean over the seeds. Goes on where it stopped, in .cache/qat; the table goes to stdout.
+rounding, no equalisation, weights of all 8 bits). All 10,000 test images. --seeds repeats the tuning; intervals are then
+over images, each with the mean over the seeds. Goes on where it stopped, in .cache/qat; the table goes to stdout.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def folder(name: str, way: str, seed: int) -> Path:
 
 
 def right(name: str, way: str, seed: int, target: str, quantize: Quantize) -> NDArray[np.bool_]:
-    """Which of the 10,000 test pictures the file names rightly."""
+    """Which of the 10,000 test images the file names rightly."""
     how = "float" if quantize.scheme == "fp32" else "plain" if quantize in (PLAIN, ALL_BITS) else "own"
     model = folder(name, way, seed)
     made = WORK / f"{model.name}-{target}-{how}"
@@ -86,7 +86,7 @@ def right(name: str, way: str, seed: int, target: str, quantize: Quantize) -> ND
 
 
 def points(gains: NDArray[np.float64]) -> str:
-    """The mean of [seeds, pictures] in points, with its 95 % interval over the pictures, and every seed's own."""
+    """The mean of [seeds, images] in points, with its 95 % interval over the images, and every seed's own."""
     of_picture = gains.mean(0)
     half = 1.96 * of_picture.std(ddof=1) / len(of_picture) ** 0.5
     mean, *seeds = (f"{100 * g:+.2f}" for g in (of_picture.mean(), *gains.mean(1)))
@@ -109,7 +109,7 @@ def main() -> None:
         return PLAIN if target == "tflite" else ALL_BITS
 
     def rights(name: str, way: str, target: str, scheme: Quantize) -> NDArray[np.float64]:
-        """[seeds, pictures], 1 or 0."""
+        """[seeds, images], 1 or 0."""
         return np.stack([right(name, way, seed, target, scheme) for seed in range(asked.seeds)]).astype(np.float64)
 
     rows = []

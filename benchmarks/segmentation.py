@@ -49,7 +49,7 @@ CLASSES = [
 ]
 VOID = 11
 CROPS = 201  # of photographs that do not calibrate
-MEAN, STD = (0.43079, 0.44291, 0.45102), (0.27735, 0.28793, 0.28534)  # of the 16 training pictures, in RGB
+MEAN, STD = (0.43079, 0.44291, 0.45102), (0.27735, 0.28793, 0.28534)  # of the 16 training images, in RGB
 
 
 class Block(nn.Sequential):
@@ -182,7 +182,7 @@ def camvid(checkpoint: Path, folder: Path, targets: Sequence[str], out: Path) ->
 
 
 def milliseconds(artifacts: Sequence[Artifact], rounds: int = 7) -> list[float]:
-    """Of the whole process's CPU, for one picture, interleaved; medians. One thread, in this process."""
+    """Of the whole process's CPU, for one image, interleaved; medians. One thread, in this process."""
     from edgekit import registry
 
     opened = []
@@ -256,7 +256,7 @@ def crops(photos: Sequence[Path], count: int, spec: Preprocess) -> Iterator[np.n
 
 def embedding(model: Path, folder: Path, targets: Sequence[str], out: Path) -> None:
     """What seeded crops of photographs that did not calibrate are answered, against PyTorch's fp32: one crop of each of
-    many photographs, and some of each of few, which have a nearest picture that is one."""
+    many photographs, and some of each of few, which have a nearest image that is one."""
     net = vit_small(model)
     files = sorted(p for p in folder.rglob("*") if p.suffix in (".jpg", ".webp") and p.stat().st_size > 15_000)
     photos = [p for p in files if min(open_picture(p).size) >= 180]

@@ -3,11 +3,11 @@
     python benchmarks/fetch.py fashion backbone
     python benchmarks/train_bundled.py train NAME      the commands below; a run that was cut short goes on
     python benchmarks/train_bundled.py store NAME      halve the weights, write edgekit/models/bundled/NAME.*
-    python benchmarks/train_bundled.py measure NAME    every scheme in every runtime on the 10,000 test pictures: the card
-    python benchmarks/train_bundled.py pictures        the sheet that calibrates all of them, and the stamp of what they learned from
+    python benchmarks/train_bundled.py measure NAME    every scheme in every runtime on the 10,000 test images: the card
+    python benchmarks/train_bundled.py images        the sheet that calibrates all of them, and the stamp of what they learned from
 
 Runs and artifacts lie in .cache/bundled. Weights are stored as float16 and measured as stored, run in float32, each file
-against the .pt2 of the same weights on the same pictures. The seed fixes the order of the pictures and their crops;
+against the .pt2 of the same weights on the same images. The seed fixes the order of the images and their crops;
 torch's CPU kernels do not promise the same bits on another machine.
 """
 
@@ -136,7 +136,7 @@ def write(name: str, card: dict[str, Any]) -> None:
 
 
 def measure(name: str) -> None:
-    """Export the bundled weights in every scheme to every target, ask each file about the test pictures, fill the card."""
+    """Export the bundled weights in every scheme to every target, ask each file about the test images, fill the card."""
     card = tomllib.loads((BUNDLED / f"{name}.toml").read_text("utf-8"))
     reference = right(name, "torch", "fp32")
     card["test_top1"] = float(reference.mean())
@@ -159,7 +159,7 @@ def measure(name: str) -> None:
 
 
 def right(name: str, target: str, scheme: Scheme) -> NDArray[np.bool_]:
-    """Which of the 10,000 test pictures a file names rightly; kept until the weights change."""
+    """Which of the 10,000 test images a file names rightly; kept until the weights change."""
     digest = hashlib.sha256((BUNDLED / f"{name}.safetensors").read_bytes()).hexdigest()[:12]
     folder = WORK / f"{name}-{target}-{scheme}-{digest}"
 
@@ -172,7 +172,7 @@ def right(name: str, target: str, scheme: Scheme) -> NDArray[np.bool_]:
 
 
 def pictures() -> None:
-    """256 training pictures side by side, for calibration: 25 or 26 of each class, shuffled. And the first test picture."""
+    """256 training images side by side, for calibration: 25 or 26 of each class, shuffled. And the first test image."""
     images, labels = (torch.from_numpy(part) for part in fashion.read("train"))
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(images), generator=generator)

@@ -1,4 +1,4 @@
-"""What a training step costs against the same step written by hand, and how fast pictures are read.
+"""What a training step costs against the same step written by hand, and how fast images are read.
 
     python benchmarks/fetch.py fashion
     OMP_WAIT_POLICY=passive python benchmarks/train_cost.py
@@ -43,7 +43,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def step_ratio() -> float:
-    """edgekit's step through mobilenetv2_035, 32 pictures of 64 px, over a plain one."""
+    """edgekit's step through mobilenetv2_035, 32 images of 64 px, over a plain one."""
     asked = Settings(model="mobilenetv2_035", data="")
     objective = Classes(asked, Preprocess(SIZE))
     ours = Learner(network(asked.model), objective, asked, STEPS, World(0, 1, torch.device("cpu")))
@@ -63,7 +63,7 @@ def step_ratio() -> float:
 
 
 def reading_rate(augment: Any) -> float:
-    """Pictures of Fashion-MNIST in a CPU second, made ready for SIZE."""
+    """Images of Fashion-MNIST in a CPU second, made ready for SIZE."""
     asked, data, spec = Settings(model="", data="", augment=augment), open_splits(DATA).train, Preprocess(SIZE, 1.0)
     parts, learned = batches.epoch_batches(len(data), asked, 0)[:20], Classes(asked, spec)
     stream = batches.stream(data, parts, learned.random, learned.nothing, 0, (0,))
@@ -71,7 +71,7 @@ def reading_rate(augment: Any) -> float:
 
 
 def training_rate(name: str) -> float:
-    """Pictures of SIZE in a CPU second, forward and backward."""
+    """Images of SIZE in a CPU second, forward and backward."""
     net = network(name).to(memory_format=torch.channels_last)
     x, y = torch.randn(32, 3, *SIZE).to(memory_format=torch.channels_last), torch.randint(0, 10, (32,))
     return 4 * 32 / seconds(lambda: [functional.cross_entropy(net(x), y).backward() for _ in range(4)])  # type: ignore[no-untyped-call]
@@ -82,7 +82,7 @@ def main() -> None:
     print(f"CPU class {host.cpu_class()}")
     print(f"a step costs {step_ratio():.3f} times one by hand")
     for augment in AUGMENTS:
-        print(f"augment {augment}: {reading_rate(augment):,.0f} pictures a CPU second at {SIZE[0]} px")
+        print(f"augment {augment}: {reading_rate(augment):,.0f} images a CPU second at {SIZE[0]} px")
     for name in ("mobilenetv2_035", "mobilenetv2_100"):
         print(f"{name} trains on {training_rate(name):,.0f}")
 

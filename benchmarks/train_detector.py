@@ -3,13 +3,13 @@
     python benchmarks/fetch.py fashion photos
     python benchmarks/train_detector.py train      a run that was cut short goes on
     python benchmarks/train_detector.py store      halve the weights, write edgekit/models/bundled/yolox_micro.*
-    python benchmarks/train_detector.py pictures   the sheet that calibrates it
-    python benchmarks/train_detector.py measure    fp32 and what --int8 takes, in every runtime, on the test pictures: the card
+    python benchmarks/train_detector.py images   the sheet that calibrates it
+    python benchmarks/train_detector.py measure    fp32 and what --int8 takes, in every runtime, on the test images: the card
 
 The scenes are train_segmenter.py's with more and smaller items, whose boxes are exact: an item is where its pixels are above
 24, an item hides at most a fifth of another, and none is pasted where it could not be seen. It learns from the training
 split on photographs of scikit-image and scikit-learn and on edgekit's own scenes; it is tried on the test split on
-photographs of a Debian package, of which it saw none. The seed and the number of a step fix its pictures; torch's CPU
+photographs of a Debian package, of which it saw none. The seed and the number of a step fix its images; torch's CPU
 kernels do not promise the same bits on another machine.
 """
 
@@ -52,7 +52,7 @@ LABELS = PARTS[1:]  # without the background
 NAME = "yolox_micro"
 WEIGHTS = BUNDLED / f"{NAME}.safetensors"
 WIDTH = 0.25  # as edgekit/models/yolox.py has it
-TEST = 512  # pictures
+TEST = 512  # images
 SEED = 0
 BATCH = 16
 STEPS = 16_000
@@ -63,18 +63,18 @@ DECAY = 0.02
 EVERY = 25  # steps between two saves of the state
 ITEM = 28  # pixels of an item's side as it is stored
 LARGEST = 2.8  # times that
-MOST = 6  # items in a picture
+MOST = 6  # items in an image
 TILT = 30  # degrees
 HIDDEN = 0.2  # of an item's pixels that later ones may hide
 SEEN = 45  # levels by which an item differs from what is behind it, on average
-SMALLEST = 150  # pixels of an item that lie in the picture
+SMALLEST = 150  # pixels of an item that lie in the image
 TRIES = 6  # places for an item
 
 Picture = NDArray[np.uint8]
 
 
 class Scenes(Collage):
-    """Items pasted on pictures, and their boxes; picture `number` of a series is always the same one."""
+    """Items pasted on images, and their boxes; image `number` of a series is always the same one."""
 
     def picture(self, *number: int) -> tuple[Picture, NDArray[np.float32]]:  # type: ignore[override]
         """uint8 [128, 128, 3] and float32 [k, 5]: x1 y1 x2 y2 in pixels, and the index into LABELS."""
@@ -196,7 +196,7 @@ def held_out() -> Scenes:
 
 
 def drawn(unseen: Scenes, count: int) -> list[tuple[Picture, Objects]]:
-    """The first of the test pictures, and what is on them."""
+    """The first of the test images, and what is on them."""
     found = []
     for i in range(count):
         pixels, boxes = unseen.picture(SEED, 2, i)
@@ -215,7 +215,7 @@ def matched(network: nn.Module, pictures: Sequence[tuple[Picture, Objects]]) -> 
 
 
 def against(values: Values, truth: Objects) -> Matched:
-    """The answer to one picture, held against what is there."""
+    """The answer to one image, held against what is there."""
     found = Detection().found(values, FLOOR)
     return match(found.boxes.astype(np.float64), found.scores, found.labels, truth)
 
@@ -230,7 +230,7 @@ def store() -> None:
         {
             "schema": 1,
             "architecture": NAME,
-            "data": "Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist, MIT; pasted on pictures",
+            "data": "Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist, MIT; pasted on images",
             "licence": "MIT (trained from scratch; data MIT, photographs public domain, CC0 or CC BY 2.0)",
             "commands": ["python benchmarks/train_detector.py train"],
             "seed": SEED,
@@ -253,7 +253,7 @@ def store() -> None:
 
 
 def measure() -> None:
-    """Export the bundled weights to every target, ask each file about the test pictures, fill the card."""
+    """Export the bundled weights to every target, ask each file about the test images, fill the card."""
     card = tomllib.loads(WEIGHTS.with_suffix(".toml").read_text("utf-8"))
     pictures = drawn(held_out(), TEST)
     _, reference = answered("torch", "fp32", pictures)
@@ -280,7 +280,7 @@ def measure() -> None:
 def answered(
     target: str, scheme: Scheme | Literal["int8"], pictures: Sequence[tuple[Picture, Objects]]
 ) -> tuple[str, list[Matched]]:
-    """The scheme of a file, and what it finds on each of the pictures."""
+    """The scheme of a file, and what it finds on each of the images."""
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
     folder = WORK / f"{target}-{scheme}-{digest}"
     if not folder.is_dir():
@@ -294,7 +294,7 @@ def answered(
 
 
 def paired_drop(reference: list[Matched], found: list[Matched], rounds: int = 1000) -> tuple[float, float, float]:
-    """How much mAP is lost, with a 95 % interval: a bootstrap of pictures, the same ones of both."""
+    """How much mAP is lost, with a 95 % interval: a bootstrap of images, the same ones of both."""
     rng, count = np.random.default_rng(SEED), len(reference)
     times = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(rounds)]).astype(float)
     whole, lost = (
@@ -306,7 +306,7 @@ def paired_drop(reference: list[Matched], found: list[Matched], rounds: int = 10
 
 
 def pictures() -> None:
-    """160 pictures of the kind it learned from, 16 side by side, for calibration."""
+    """160 images of the kind it learned from, 16 side by side, for calibration."""
     save_sheet(Scenes("train", free_to_travel(), slice(5000, None)), WEIGHTS)
 
 

@@ -3,13 +3,13 @@
     python benchmarks/fetch.py fashion photos
     python benchmarks/train_segmenter.py train      13 CPU minutes; a run that was cut short goes on
     python benchmarks/train_segmenter.py store      halve the weights, write edgekit/models/bundled/unet_micro.*
-    python benchmarks/train_segmenter.py pictures   the sheet that calibrates it
-    python benchmarks/train_segmenter.py measure    every scheme in every runtime on the test pictures: the card
+    python benchmarks/train_segmenter.py images   the sheet that calibrates it
+    python benchmarks/train_segmenter.py measure    every scheme in every runtime on the test images: the card
 
-Fashion-MNIST's items of clothing are tinted, turned and pasted on pictures, so that the mask is exact: an item is where
+Fashion-MNIST's items of clothing are tinted, turned and pasted on images, so that the mask is exact: an item is where
 its pixels are above 24. It learns from the training split on photographs of scikit-image and scikit-learn and on edgekit's
 own scenes; it is tried on the test split on photographs of a Debian package, of which it saw none. The seed and the
-number of a step fix its pictures; torch's CPU kernels do not promise the same bits on another machine.
+number of a step fix its images; torch's CPU kernels do not promise the same bits on another machine.
 """
 
 import argparse
@@ -62,8 +62,8 @@ RATE = 3e-3
 WARM_UP = 100  # steps
 TAIL = 450  # steps in which the rate falls to nothing
 EMA = 0.99
-EVERY = 100  # steps between two looks at the validation pictures
-TEST = 512  # pictures
+EVERY = 100  # steps between two looks at the validation images
+TEST = 512  # images
 PHOTOGRAPHS = [
     "astronaut",
     "brick",
@@ -91,7 +91,7 @@ Picture = NDArray[np.uint8]
 
 
 class Collage:
-    """Items pasted on pictures; picture `number` of a series is always the same one."""
+    """Items pasted on images; image `number` of a series is always the same one."""
 
     def __init__(self, split: str, behind: Sequence[Image.Image], items: slice = slice(None)) -> None:
         images, classes = fashion.read(split)
@@ -132,7 +132,7 @@ class Collage:
 
     @staticmethod
     def _placed(rng: np.random.Generator, item: Picture) -> Picture:
-        """The item turned, at most by 40 degrees, 40 to 100 pixels large, its middle within the picture."""
+        """The item turned, at most by 40 degrees, 40 to 100 pixels large, its middle within the image."""
         scale = 28 / (40 * 2.5 ** rng.uniform())
         angle = math.radians(rng.uniform(-40, 40))
         x, y = rng.uniform(0.15 * SIZE, 0.85 * SIZE, 2)
@@ -180,7 +180,7 @@ def class_weights(collage: Collage) -> torch.Tensor:
 
 @torch.inference_mode()
 def ious(network: nn.Module, collage: Collage, count: int) -> NDArray[np.float64]:
-    """Intersection over union of each class over all of a series' pictures, at the pictures' own size."""
+    """Intersection over union of each class over all of a series' images, at the images' own size."""
     network.eval()
     table = np.zeros((len(LABELS), len(LABELS)), np.int64)
     for at in range(0, count, BATCH):
@@ -264,7 +264,7 @@ def store() -> None:
         {
             "schema": 1,
             "architecture": NAME,
-            "data": "Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist, MIT; pasted on pictures",
+            "data": "Fashion-MNIST, https://github.com/zalandoresearch/fashion-mnist, MIT; pasted on images",
             "licence": "MIT (trained from scratch; data MIT, photographs public domain, CC0 or CC BY 2.0)",
             "commands": ["python benchmarks/train_segmenter.py train"],
             "seed": SEED,
@@ -292,7 +292,7 @@ def write(card: dict[str, Any], weights: Path = WEIGHTS, script: str = "train_se
 
 
 def measure() -> None:
-    """Export the bundled weights to every target, ask each file about the test pictures, fill the card."""
+    """Export the bundled weights to every target, ask each file about the test images, fill the card."""
     card = tomllib.loads(WEIGHTS.with_suffix(".toml").read_text("utf-8"))
     unseen = held_out()
     drawn = [unseen.picture(SEED, 2, at, i) for at in range(0, TEST, BATCH) for i in range(BATCH)]
@@ -315,7 +315,7 @@ def measure() -> None:
 
 
 def answered(target: str, scheme: Scheme, pixels: Picture) -> Picture:
-    """The mask that a file gives for each of the pictures, kept until the weights change: uint8 [n, 128, 128]."""
+    """The mask that a file gives for each of the images, kept until the weights change: uint8 [n, 128, 128]."""
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()[:12]
     folder = WORK / f"{target}-{scheme}-{digest}"
     kept = folder.with_suffix(".npy")
@@ -334,7 +334,7 @@ def answered(target: str, scheme: Scheme, pixels: Picture) -> Picture:
 
 
 def tables(masks: Picture, found: Picture) -> NDArray[np.int64]:
-    """Of each picture how many pixels of a class (rows) were given which (columns): [n, classes, classes]."""
+    """Of each image how many pixels of a class (rows) were given which (columns): [n, classes, classes]."""
     count = len(LABELS)
     pairs = masks.astype(np.int64) * count + found
     return np.stack([np.bincount(p.ravel(), minlength=count * count).reshape(count, count) for p in pairs])
@@ -348,7 +348,7 @@ def miou(table: NDArray[np.int64]) -> float:
 def paired_drop(
     reference: NDArray[np.int64], found: NDArray[np.int64], rounds: int = 2000
 ) -> tuple[float, float, float]:
-    """How much mIoU is lost, with a 95 % interval: a bootstrap of pictures, the same ones of both."""
+    """How much mIoU is lost, with a 95 % interval: a bootstrap of images, the same ones of both."""
     rng, count = np.random.default_rng(SEED), len(reference)
     lost = []
     for _ in range(rounds):
@@ -359,7 +359,7 @@ def paired_drop(
 
 
 def pictures() -> None:
-    """160 pictures of the kind it learned from, 16 side by side, for calibration."""
+    """160 images of the kind it learned from, 16 side by side, for calibration."""
     save_sheet(Collage("train", free_to_travel(), slice(5000, None)), WEIGHTS)
 
 

@@ -1,11 +1,11 @@
 """`edgekit train ssdlite` on boxes, and what int8 leaves of what it finds, in the three targets.
 
     python benchmarks/fetch.py fashion photos
-    python benchmarks/train_ssdlite.py pictures   train_detector.py's scenes, as YOLO's tools have boxes
+    python benchmarks/train_ssdlite.py images   train_detector.py's scenes, as YOLO's tools have boxes
     python benchmarks/train_ssdlite.py train      from nothing; a run that was cut short goes on
     python benchmarks/train_ssdlite.py measure [--on val] [--target T]...   own mAP with its interval, time and bytes
 
-Files lie in .cache/ssdlite. The test pictures show items and photographs that it never saw; what is chosen is chosen `--on val`.
+Files lie in .cache/ssdlite. The test images show items and photographs that it never saw; what is chosen is chosen `--on val`.
 """
 
 import argparse
@@ -35,12 +35,12 @@ from edgekit.training import train as train_run
 
 WORK = ROOT / ".cache" / "ssdlite"
 DATA, RUN = WORK / "data", WORK / "run"
-PARTS = {"train": (6000, 7), "val": (256, 8), "test": (256, 2)}  # pictures, and the number of their series
+PARTS = {"train": (6000, 7), "val": (256, 8), "test": (256, 2)}  # images, and the number of their series
 SETTINGS = Settings(
     "ssdlite", str(DATA), weights="random", input_size=(SIZE, SIZE), augment="none", epochs=5, batch=16, lr=2e-3,
     seed=SEED, workers=1, threads=1,
 )  # fmt: skip
-DRAWS = 1000  # of pictures, for an interval
+DRAWS = 1000  # of images, for an interval
 COLUMNS = (
     "target",
     "scheme",
@@ -71,7 +71,8 @@ def pictures() -> None:
 
 
 def train() -> None:
-    print(train_run(SETTINGS, RUN, resume=RUN.is_dir(), say=lambda line: print(line, flush=True)))
+    card = train_run(SETTINGS, RUN, resume=RUN.is_dir(), say=lambda line: print(line, flush=True))
+    print(f"{card.cpu_seconds:.0f} CPU seconds; val {card.val}, test {card.test}")
 
 
 def measure(part: str, targets: list[str], schemes: list[Scheme]) -> None:
@@ -118,12 +119,12 @@ def answers(file: Artifact, shown: list[Image.Image]) -> list[Values]:
 
 
 def agreements(task: Detection, wanted: list[Values], found: list[Values]) -> list[Agreement]:
-    """Of each picture: what fp32's file shows of it taken for the truth."""
+    """Of each image: what fp32's file shows of it taken for the truth."""
     return [task.alike(a, b).agreements[0] for a, b in zip(wanted, found, strict=True)]
 
 
 def interval(agreed: list[Agreement]) -> tuple[float, float]:
-    """Of the own mAP, 95 %: a bootstrap of pictures."""
+    """Of the own mAP, 95 %: a bootstrap of images."""
     rng = np.random.default_rng(SEED)
     draws = (rng.integers(0, len(agreed), len(agreed)) for _ in range(DRAWS))
     low, high = np.percentile([together([agreed[i] for i in draw])[0] for draw in draws], [2.5, 97.5])

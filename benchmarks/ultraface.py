@@ -74,7 +74,7 @@ def separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class UltraFace(nn.Module):
-    """Pictures [n, 3, 240, 320] to boxes [n, 4420, 4], x1 y1 x2 y2 in pixels, and scores of faces [n, 4420, 1]."""
+    """Images [n, 3, 240, 320] to boxes [n, 4420, 4], x1 y1 x2 y2 in pixels, and scores of faces [n, 4420, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def flat(level: torch.Tensor, numbers: int) -> torch.Tensor:
 
 
 def anchors() -> torch.Tensor:
-    """Middle, width and height in pixels: [4420, 4]. As published, inside the picture."""
+    """Middle, width and height in pixels: [4420, 4]. As published, inside the image."""
     height, width = SIZE
     found = [
         (min((x + 0.5) * stride, width), min((y + 0.5) * stride, height), min(side, width), min(side, height))

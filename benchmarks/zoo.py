@@ -12,7 +12,7 @@ is done. A row is made again when what goes in has changed (versions, for one; o
 checkout), or with --again where it failed.
 
 Weights are random but for those that come in a package or with edgekit, or are given: `--weights tf_mobilenetv2=FILE`. Random
-ones are made to compute (BatchNorm statistics of pictures): sizes, times and memory are the network's; of its answers they
+ones are made to compute (BatchNorm statistics of images): sizes, times and memory are the network's; of its answers they
 tell only that the file is not broken. Times are CPU time of one thread, taken in turns.
 """
 

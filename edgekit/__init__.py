@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from edgekit.errors import EdgekitError as EdgekitError
     from edgekit.recipe import Quantize as Quantize
     from edgekit.recipe import Recipe as Recipe
+    from edgekit.tuning import Tuned as Tuned
     from edgekit.verbs.artifacts import Artifact as Artifact
     from edgekit.verbs.artifacts import load as load
     from edgekit.verbs.comparing import benchmark as benchmark
+    from edgekit.verbs.comparing import tune as tune
     from edgekit.verbs.exporting import export as export
     from edgekit.verbs.judging import evaluate as evaluate
     from edgekit.verbs.judging import gate as gate
@@ -53,6 +55,7 @@ _HOME = {
     "Recipe": "recipe",
     "Tensors": "verbs.predictions",
     "Trained": "verbs.learning",
+    "Tuned": "tuning",
     "Vector": "verbs.predictions",
     "bench": "verbs.timing",
     "benchmark": "verbs.comparing",
@@ -64,6 +67,7 @@ _HOME = {
     "prune": "verbs.learning",
     "report": "verbs.timing",
     "train": "verbs.learning",
+    "tune": "verbs.comparing",
     "verify": "verbs.proving",
 }
 __all__ = [
@@ -78,6 +82,7 @@ __all__ = [
     "Recipe",
     "Tensors",
     "Trained",
+    "Tuned",
     "Vector",
     "__version__",
     "bench",
@@ -90,6 +95,7 @@ __all__ = [
     "prune",
     "report",
     "train",
+    "tune",
     "verify",
 ]
 

@@ -47,7 +47,7 @@ class Answering:
         return hashlib.sha256(msgspec.json.encode(self.artifact.manifest, order="sorted")).hexdigest()
 
     def values(self, pixels: NDArray[np.uint8]) -> Values:
-        """Of fitted pictures [n, h, w, 3] every output's real numbers.
+        """Of fitted images [n, h, w, 3] every output's real numbers.
 
         Raises WorkerError for what is not finite, and for what cannot be what the manifest calls it (its task).
         """
@@ -75,7 +75,7 @@ def start_answering(
 ) -> Iterator[Answering]:
     """Open an artifact on a device (None: here) in the runtime of its target.
 
-    batch  pictures in one inference; None: as the file says, or one
+    batch  images in one inference; None: as the file says, or one
 
     Raises WorkerError, DeviceError; RequestError for a batch that the file does not take.
     """
@@ -86,7 +86,7 @@ def start_answering(
 
 
 def at_once(artifacts: Sequence[Artifact], device: Device) -> int:
-    """How many pictures are answered together: a map of scores can take tens of megabytes."""
+    """How many images are answered together: a map of scores can take tens of megabytes."""
     if any(a.manifest.preprocess.is_clip for a in artifacts):
         return 1  # a video's windows can take tens of megabytes
     sizes = [4 * sum(math.prod(decoded_shape(o)) for o in a.manifest.outputs) for a in artifacts]
@@ -96,9 +96,9 @@ def at_once(artifacts: Sequence[Artifact], device: Device) -> int:
 def answered(
     files: Sequence[Answering], pictures: Iterable[Picture], workers: int, at_once: int
 ) -> Generator[tuple[list[tuple[Picture, Fitted]], list[Values]], None, None]:
-    """`at_once` pictures at a time, in their order, and every file's answers to those of them that could be read.
+    """`at_once` images at a time, in their order, and every file's answers to those of them that could be read.
 
-    Threads decode ahead; files answer at the same time, and have the next pictures already while the caller looks at the
+    Threads decode ahead; files answer at the same time, and have the next images already while the caller looks at the
     answers to these.
     """
     specs = list(dict.fromkeys(c.artifact.manifest.preprocess for c in files))
@@ -119,7 +119,7 @@ def answered(
 
 
 def _values(file: Answering, pixels: Sequence[Pixels]) -> Values:
-    """To pictures [h, w, c]; or to videos [windows, t, h, w, c], the mean over each one's windows."""
+    """To images [h, w, c]; or to videos [windows, t, h, w, c], the mean over each one's windows."""
     if not file.artifact.manifest.preprocess.is_clip:
         return file.values(np.stack(pixels))
     return tuple(np.concatenate(v) for v in zip(*map(file.of_windows, pixels), strict=True))

@@ -2,7 +2,7 @@
 
     model.tflite     the exported file (or model.onnx, model.ort, model.pt2, model.xml with model.bin)
     manifest.json    everything about it: inputs, outputs, preprocessing, weights, recipe, proof, versions
-    golden.npz       pictures (none of the user's, unless asked for), tensors and answers, to prove a copy: see `Golden`
+    golden.npz       images (none of the user's, unless asked for), tensors and answers, to prove a copy: see `Golden`
     labels.txt       one class per line, in the order of the scores; where the task has classes
     README.md        how to load it
 
@@ -28,14 +28,14 @@ from edgekit.model_files import model_files
 from edgekit.tasks import name_of
 from edgekit.tensors import Array, Arrays, Signature, Values, thinned, thinned_shape
 
-GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four pictures at 4096 x 4096 and their tensors
+GOLDEN_LIMIT = 3 << 29  # bytes of golden.npz, unpacked: four images at 4096 x 4096 and their tensors
 
 
 @dataclass(frozen=True)
 class Golden:
     """Examples that carry their answers.
 
-    images   decoded RGB pictures, uint8 [h, w, 3], or clips [t, h, w, 3], before resizing
+    images   decoded RGB images, uint8 [h, w, 3], or clips [t, h, w, 3], before resizing
     tensors  what the file takes for each of them, [n, ...] in its dtype and layout
     answers  what the file answered where it was made: float32, one [n, ...] for each output, channels first, thinned
     """
@@ -119,13 +119,13 @@ class Artifact:
             raise ArtifactError(f"{path}: {getattr(error, 'strerror', None) or error}", hint=AGAIN) from None
 
     def golden(self) -> Golden:
-        """Raises ArtifactError for a file that is damaged, or not of this artifact's pictures, tensors and answers."""
+        """Raises ArtifactError for a file that is damaged, or not of this artifact's images, tensors and answers."""
         m = self.manifest
         golden = Golden.load(self.folder / "golden.npz", len(m.outputs))
         n = len(golden.images)
         shapes = [(n, *thinned_shape(tensor, m.golden.stride)) for tensor in m.outputs]
         for what, fits in (
-            ("pictures", n > 0 and all(_is_picture(image, m.preprocess.frames) for image in golden.images)),
+            ("images", n > 0 and all(_is_picture(image, m.preprocess.frames) for image in golden.images)),
             (
                 "input",
                 (golden.tensors.shape, golden.tensors.dtype) == ((n, *m.input.shape[1:]), np.dtype(m.input.dtype)),
@@ -177,7 +177,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class LooseFile:
-    """A model file with no artifact around it, of whatever tool: it can be run and timed, but says nothing of pictures."""
+    """A model file with no artifact around it, of whatever tool: it can be run and timed, but says nothing of images."""
 
     model_file: Path
     oldest_interpreter: ClassVar[dict[str, str]] = {}

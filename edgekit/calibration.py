@@ -1,6 +1,6 @@
-"""Which pictures the quantizer and the proof see, in which order; and what is wrong with them.
+"""Which images the quantizer and the proof see, in which order; and what is wrong with them.
 
-Pictures are decoded once, one at a time, into a scratch file that is read back as often as needed, so memory does not
+Images are decoded once, one at a time, into a scratch file that is read back as often as needed, so memory does not
 grow with their number. They are never random tensors.
 """
 
@@ -28,11 +28,11 @@ from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 PROOF_PICTURES = 32
 MORE_PROOF = 128  # at most, where what is found on fewer judges nothing
 FEW = 32
-ACROSS = 16  # square pictures side by side in a contact sheet
+ACROSS = 16  # square images side by side in a contact sheet
 SHEETS = {
-    "fashion-mnist": "Fashion-MNIST training pictures",
-    "unet_micro": "collages of Fashion-MNIST training pictures",
-    "yolox_micro": "collages of Fashion-MNIST training pictures",
+    "fashion-mnist": "Fashion-MNIST training images",
+    "unet_micro": "collages of Fashion-MNIST training images",
+    "yolox_micro": "collages of Fashion-MNIST training images",
 }
 ADVICE = "your own {} calibrate better: --calibration DIR"
 
@@ -49,7 +49,7 @@ PHOTOGRAPHS = {
 
 @dataclass(frozen=True)
 class Pictures:
-    """Fitted pictures in a scratch file, streamed: iterating yields uint8 [h, w, 3], or clips [t, h, w, 3], the same order every time."""
+    """Fitted images in a scratch file, streamed: iterating yields uint8 [h, w, 3], or clips [t, h, w, 3], the same order every time."""
 
     source: str
     path: Path
@@ -75,7 +75,7 @@ class Pictures:
 @dataclass(frozen=True)
 class Chosen:
     """
-    own         they are the user's pictures, not ones that come with a package
+    own         they are the user's images, not ones that come with a package
     unreadable  which files of the user's were left out, and why: to be said, and not to be written down
     """
 
@@ -85,16 +85,16 @@ class Chosen:
     unreadable: tuple[str, ...] = ()
 
 
-def few(pictures: int, units: str = "pictures") -> list[str]:
+def few(pictures: int, units: str = "images") -> list[str]:
     """What is to be said of a set that is this small."""
     said = f"only one {units[:-1]} calibrates" if pictures == 1 else f"only {pictures} {units} calibrate"
     return [f"{said}; {FEW} is little, 128 is usual"] if pictures < FEW else []
 
 
 class Linter:
-    """Looks at each picture as it passes and says at the end what is wrong with the set. units: what these are called."""
+    """Looks at each image as it passes and says at the end what is wrong with the set. units: what these are called."""
 
-    def __init__(self, units: str = "pictures") -> None:
+    def __init__(self, units: str = "images") -> None:
         self.units = units
         self.hashes: dict[bytes, int] = {}
         self.narrow = 0
@@ -134,13 +134,13 @@ def choose(
     *,
     crowded: bool = False,
 ) -> Chosen:
-    """The pictures for calibration and, apart from them where there are enough, for the proof.
+    """The images for calibration and, apart from them where there are enough, for the proof.
 
     calibration  "default", or a folder
     sheet        contact sheet or folder that comes with the weights: what "default" means for them
-    crowded      for a detector, whose proof counts things: up to MORE_PROOF pictures prove, where there are as many, and
-                 photographs lie four in a picture, as detectors are trained
-    Raises DataError where no picture can be read.
+    crowded      for a detector, whose proof counts things: up to MORE_PROOF images prove, where there are as many, and
+                 photographs lie four in an image, as detectors are trained
+    Raises DataError where no image can be read.
     """
     rng, proof = np.random.default_rng(seed), MORE_PROOF if crowded else PROOF_PICTURES
     if calibration != "default":
@@ -154,16 +154,16 @@ def choose(
 
 
 def own(calibration: str, sheet: Path | None) -> bool:
-    """Whether `choose` would take the user's pictures: a folder that is named, or that a run keeps."""
+    """Whether `choose` would take the user's images: a folder that is named, or that a run keeps."""
     return calibration != "default" or (sheet is not None and sheet.is_dir())
 
 
 def _check_there(sheet: Path | None) -> None:
-    """A run's own pictures may have been removed, as private ones are."""
+    """A run's own images may have been removed, as private ones are."""
     if sheet is not None and not sheet.exists():
         raise DataError(
-            f"{sheet.parent} keeps no pictures of its training ({sheet.name}), to calibrate with and to prove the file with",
-            hint="--calibration DIR, pictures like those that the model will see",
+            f"{sheet.parent} keeps no images of its training ({sheet.name}), to calibrate with and to prove the file with",
+            hint="--calibration DIR, images like those that the model will see",
         )
 
 
@@ -172,11 +172,11 @@ def describe(calibration: str, samples: int, sheet: Path | None, *, crowded: boo
     if calibration != "default":
         if moving:
             return f"up to {samples} clips of {len(videos_in(Path(calibration)))} videos of {calibration}"
-        return f"{many(min(samples, len(picture_files(Path(calibration)))), 'pictures')} of {calibration}"
+        return f"{many(min(samples, len(picture_files(Path(calibration)))), 'images')} of {calibration}"
     _check_there(sheet)
     if sheet is not None and sheet.is_dir():
         there = len(videos_in(sheet) if moving else picture_files(sheet))
-        return f"{min(samples, there)} training {'clips' if moving else 'pictures'} that come with the model"
+        return f"{min(samples, there)} training {'clips' if moving else 'images'} that come with the model"
     if sheet is not None:
         with Image.open(sheet) as picture:
             there = picture.height * ACROSS // picture.width * ACROSS - PROOF_PICTURES
@@ -210,8 +210,8 @@ def _from_folder(
     chosen = _spool(stream, samples, scratch / "calibration", folder.name)
     if not len(chosen):
         raise DataError(
-            f"none of the {len(files)} {'videos' if spec.is_clip else 'pictures'} in {folder} can be read ({broken[0]})",
-            hint=f"--calibration with a folder of {'videos' if spec.is_clip else 'pictures'} that open, or leave it out",
+            f"none of the {len(files)} {spec.files} in {folder} can be read ({broken[0]})",
+            hint=f"--calibration with a folder of {spec.files} that open, or leave it out",
         )
     proof = _spool(stream, most, scratch / "proof", f"other {spec.units} of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
@@ -234,7 +234,7 @@ def _clips(files: Sequence[Path], spec: Preprocess, wanted: int) -> Iterator[tup
 
 
 def _from_sheet(sheet: Path, samples: int, spec: Preprocess, scratch: Path) -> Chosen:
-    """Square pictures side by side; the last ones are kept for the proof."""
+    """Square images side by side; the last ones are kept for the proof."""
     with Image.open(sheet) as picture:
         whole = picture.convert("RGB")
     side, name = whole.width // ACROSS, SHEETS[sheet.stem]
@@ -274,7 +274,7 @@ def random_crop(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _collage(photographs: Sequence[Image.Image], spec: Preprocess, rng: np.random.Generator) -> Image.Image:
-    """Crops of four of them, round a seeded point near the middle of a picture as large as the network's."""
+    """Crops of four of them, round a seeded point near the middle of an image as large as the network's."""
     height, width = spec.input_size
     x, y = (int(rng.uniform(0.35, 0.65) * side) for side in (width, height))
     picture = Image.new("RGB", (width, height))
@@ -320,7 +320,7 @@ def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
 
 
 def _spool(stream: Iterator[Pixels], count: int, path: Path, source: str) -> Pictures:
-    """Write up to `count` pictures of a stream to a scratch file."""
+    """Write up to `count` images of a stream to a scratch file."""
     digest, written = hashlib.sha256(), 0
     shape: tuple[int, ...] = (0, 0, 3)
     with _scratch_errors(), path.open("wb") as f:
@@ -339,4 +339,4 @@ def _with(pictures: Pictures, warnings: list[str]) -> Pictures:
 
 
 def _short(asked: int, found: int) -> list[str]:
-    return [f"{many(found, 'pictures')} with the model; {asked} were asked for"] if found < asked else []
+    return [f"{many(found, 'images')} with the model; {asked} were asked for"] if found < asked else []

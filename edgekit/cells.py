@@ -28,9 +28,9 @@ import msgspec
 from edgekit import reading
 from edgekit.devices import commands, host
 from edgekit.devices.process import ended
-from edgekit.errors import DataError
+from edgekit.errors import DataError, OutputError
 from edgekit.harmless import harmless
-from edgekit.places import locked, output_errors, replacing
+from edgekit.places import UNWRITTEN, locked, output_errors, replacing
 
 EDGEKIT = (sys.executable, "-m", "edgekit")
 OUT = "{out}"  # in a command: where it puts what it makes
@@ -130,6 +130,23 @@ def digest(path: Path) -> str:
     return whole.hexdigest()
 
 
+def stamp(place: Path) -> list[tuple[str, int, int]]:
+    """Sizes and times of a file, or of all files in a folder: what changes with the contents, at less than their cost."""
+    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    return [(str(f), (told := f.stat()).st_size, told.st_mtime_ns) for f in files if f.exists()]
+
+
+def known_digest(place: Path, notes: Path) -> str:
+    """`digest` of what is large, found once until a size or a time changes. notes: a folder. Raises DataError, OutputError."""
+    note = notes / hashlib.sha256(msgspec.json.encode(stamp(place))).hexdigest()
+    if not note.is_file():
+        with output_errors():
+            notes.mkdir(parents=True, exist_ok=True)
+        with replacing(note) as partial:
+            partial.write_text(digest(place), "utf-8")
+    return reading.text(note)
+
+
 def make(
     store: Path,
     wanted: Cell,
@@ -145,7 +162,8 @@ def make(
     again    a cell with an error is tried once more
     timeout  seconds after which it ends with an error
 
-    Raises OutputError where the store cannot be written, KeyboardInterrupt where the command was stopped: nothing is kept then.
+    Raises OutputError where the store, or what the command makes, cannot be written, KeyboardInterrupt where the command was stopped:
+    nothing is kept then.
     """
     with _alone(store / wanted.key) as (folder, lock):
         done = find(store, wanted.key)
@@ -190,6 +208,8 @@ def _run(folder: Path, wanted: Cell, program: list[str], timeout: float | None, 
     try:
         words = [_filled(word, wanted.places | {"out": str(work / "out")}) for word in wanted.command]
         done = _outcome(wanted, work, commands.run([*program, *words, "--json"], work, timeout, keep=lock))
+        if done.error and done.error.startswith(UNWRITTEN):
+            raise OutputError(done.error, hint=done.hint)  # a full disk says nothing of the cell
         with output_errors(), replacing(folder / "cell.json") as place:
             for result in (work / "out", work / "out.rejected"):
                 if result.exists():

@@ -1,4 +1,4 @@
-"""Answers as pictures: a mask over the photograph it is of, with a legend; boxes around things, with tags."""
+"""Answers as images: a mask over the photograph it is of, with a legend; boxes around things, with tags."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from PIL import Image, ImageDraw, ImageFont
 from edgekit.tasks.boxes import Boxes
 from edgekit.tasks.segmentation import Mask, Palette
 
-OPAQUE = 0.55  # of a label's colour over the picture
+OPAQUE = 0.55  # of a label's colour over the image
 STRIP = 4_000_000  # pixels that are mixed at a time, in float
 DARK = 140  # of 255: on a colour below this brightness white is read better than black
-LEGEND = 0.01  # of the picture: a label that covers less is not named
+LEGEND = 0.01  # of the image: a label that covers less is not named
 
 
 def mask_picture(mask: Mask, palette: Palette) -> Image.Image:
@@ -24,7 +24,7 @@ def mask_picture(mask: Mask, palette: Palette) -> Image.Image:
 def over(
     picture: Image.Image, mask: Mask, palette: Palette, labels: Sequence[str], background: int | None
 ) -> Image.Image:
-    """An RGB picture under the colours of its labels, those that cover most named in the upper left corner.
+    """An RGB image under the colours of its labels, those that cover most named in the upper left corner.
 
     The background stays as it is.
     """
@@ -58,7 +58,7 @@ def _legend(picture: Image.Image, entries: Sequence[tuple[str, tuple[int, int, i
 
 
 def around(picture: Image.Image, found: Boxes, colours: Palette, labels: Sequence[str]) -> Image.Image:
-    """An RGB picture with each box in its label's colour, and a tag with name and score on it; the best lie on top."""
+    """An RGB image with each box in its label's colour, and a tag with name and score on it; the best lie on top."""
     drawn = picture.convert("RGB")
     size = max(11, min(drawn.size) // 36)
     font, pen, wide = ImageFont.load_default(size), ImageDraw.Draw(drawn), max(2, size // 6)
@@ -70,7 +70,7 @@ def around(picture: Image.Image, found: Boxes, colours: Palette, labels: Sequenc
 
 
 def outlined(picture: Image.Image, boxes: Sequence[Sequence[float]], colour: str) -> None:
-    """Draw plain boxes, in the picture's own pixels, into it."""
+    """Draw plain boxes, in the image's own pixels, into it."""
     pen, wide = ImageDraw.Draw(picture), max(2, min(picture.size) // 120)
     for box in boxes:
         pen.rectangle(_ordered(box), outline=colour, width=wide)
@@ -90,7 +90,7 @@ def _tag(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     size: tuple[int, int],
 ) -> None:
-    """Above a box's upper left corner, or inside where there is no room; never outside the picture."""
+    """Above a box's upper left corner, or inside where there is no room; never outside the image."""
     height = round(font.getbbox("Ag")[3] * 1.3)
     width = pen.textlength(text, font=font) + height * 0.7
     left = max(0.0, min(corner[0], size[0] - width))

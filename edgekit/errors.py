@@ -6,7 +6,7 @@
     |  +- UnknownNameError           no model, target or runtime of that name (did you mean ...)
     |  +- UnsupportedError           it exists, but this target, scheme or platform cannot do it
     |  +- MissingError               no file or folder at a path that was named, whatever should lie there
-    |  +- DataError                  no pictures, unreadable pictures, labels that do not fit
+    |  +- DataError                  no images, unreadable images, labels that do not fit
     +- MissingExtraError         3   a package is not installed: pip install "...[EXTRA]"
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
     +- HubError                  3   the Hugging Face hub or Sigstore is not reachable, or refuses
@@ -116,7 +116,7 @@ class OutputError(EdgekitError):
 
 
 def many(number: int, what: str) -> str:
-    """ "1 picture", "1,234 pictures": what is given in the plural."""
+    """ "1 image", "1,234 images": what is given in the plural."""
     return f"{number:,} {what.removesuffix('es' if what.endswith('sses') else 's') if number == 1 else what}"
 
 

@@ -29,6 +29,7 @@ EXTRAS = {
     "av": "video",
     "cryptography": "verify",
     "huggingface_hub": "hub",
+    "ray": "ray",
 }
 
 # target -> the top-level module that runs its files

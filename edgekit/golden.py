@@ -1,4 +1,4 @@
-"""The golden pictures of an artifact: which ones, and what its file answers to them.
+"""The golden images of an artifact: which ones, and what its file answers to them.
 
 They travel with the file, into apps too, so by default they are ones that may be published: those of the proof where they
 come with a package or with the weights, and drawn ones where the proof's are the user's own.
@@ -25,7 +25,7 @@ from edgekit.scenes import scenes
 from edgekit.tensors import Array, Signature, Tensor, Values, can_thin, thinned, thinned_shape
 
 PICTURES = 4
-LARGEST = 65_536  # numbers of the golden answers to one picture, where they can be thinned to that
+LARGEST = 65_536  # numbers of the golden answers to one image, where they can be thinned to that
 DRAWN = 32  # of which those are kept that are answered most differently
 # Width and height in shares of the model's input, so that a copy's resize and crop are proven too.
 SHAPES = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
@@ -34,27 +34,27 @@ SHAPES = ((1.0, 1.0), (1.37, 1.11), (1.05, 1.62), (0.61, 0.83))
 def choose(
     recipe: Recipe, chosen: Chosen, sheet: Path | None, spec: Preprocess, scratch: Path
 ) -> tuple[GoldenRecord, list[Pixels]]:
-    """Fitted pictures, PICTURES or more, and whose they are.
+    """Fitted images, PICTURES or more, and whose they are.
 
-    chosen  the pictures of this export; sheet: what comes with the weights, a contact sheet or a run's folder
+    chosen  the images of this export; sheet: what comes with the weights, a contact sheet or a run's folder
     """
     if chosen.own and recipe.golden == "public":
         if sheet is None or not sheet.is_file():
             drawn = list(map(partial(_drawn, spec), scenes(DRAWN, *spec.input_size)))
-            return GoldenRecord("pictures drawn by edgekit", own=False), drawn
+            return GoldenRecord(f"{spec.units} drawn by edgekit", own=False), drawn
         chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, scratch)
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
 
 
 def _drawn(spec: Preprocess, picture: Pixels) -> Pixels:
-    """A drawn picture as the model takes it, or a clip of a crop that moves over it."""
+    """A drawn image as the model takes it, or a clip of a crop that moves over it."""
     if spec.is_clip:
         return moving_crop(Image.fromarray(picture), spec, np.random.default_rng(int(picture[::7, ::7].sum())))
     return in_channels(picture, spec.channels)
 
 
 def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tuple[Golden, int]:
-    """The pictures that are answered most differently, in several sizes, with the file's answers; and the stride by which
+    """The images that are answered most differently, in several sizes, with the file's answers; and the stride by which
     answers with rows and columns, or of boxes, are thinned."""
     kept, stride = pictures, stride_for(signature.outputs)
     if len(pictures) > PICTURES:
@@ -75,7 +75,7 @@ def make(signature: Signature, worker: Worker, pictures: Sequence[Pixels]) -> tu
 
 
 def stride_for(outputs: Sequence[Tensor]) -> int:
-    """The smallest by which the answers to one picture stay within LARGEST values; 1 where nothing can be thinned."""
+    """The smallest by which the answers to one image stay within LARGEST values; 1 where nothing can be thinned."""
     many = list(filter(can_thin, outputs))
     stride = 1
     while sum(math.prod(thinned_shape(o, stride)) for o in many) > LARGEST and stride < 64:

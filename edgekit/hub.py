@@ -57,7 +57,7 @@ def push(
     private     of a repository that is made now
     revision    a branch, made where it does not exist; the main one where None
 
-    Raises ArtifactError, RequestError (also for golden pictures that are the user's), HubError.
+    Raises ArtifactError, RequestError (also for golden images that are the user's), HubError.
     """
     repository, inside = _named(repository)
     if inside:
@@ -65,7 +65,7 @@ def push(
     made = artifact.load(folder)
     if made.manifest.golden.own:
         raise RequestError(
-            f"golden.npz holds pictures of yours ({made.manifest.golden.source}), and the hub is for others",
+            f"golden.npz holds images of yours ({made.manifest.golden.source}), and the hub is for others",
             hint="export it again without --golden own",
         )
     files = bundle.files(made, records)

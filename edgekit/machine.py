@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edgekit import registry, schemes
-from edgekit.errors import EdgekitError, RequestError
+from edgekit.errors import EdgekitError, MissingExtraError, RequestError
 from edgekit_vision import install
 
 # extra -> what it is for, and the distribution that shows it is installed
@@ -62,6 +62,8 @@ def _extra(extra: str) -> Check:
 def _plugin(kind: str, name: str, load: Callable[[str], Any]) -> Check:
     try:
         load(name)
+    except MissingExtraError as error:
+        return Check(f"{kind} {name}", False, error.hint)
     except EdgekitError as error:
         return Check(f"{kind} {name}", False, f"{error.message}: {error.hint}")
     return Check(f"{kind} {name}", True, "loads")

@@ -49,7 +49,7 @@ class Distance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file's answers in its real runtime against the PyTorch model's, on real pictures (see parity.py).
+    """The file's answers in its real runtime against the PyTorch model's, on real images (see parity.py).
 
     measures  what the task counts: shares and cosines, each with what it had to reach
     outputs   in the file's order
@@ -82,7 +82,7 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose pictures golden.npz holds: own means the user's, which a published artifact would publish.
+    """Whose images golden.npz holds: own means the user's, which a published artifact would publish.
 
     stride  of answers with rows and columns, golden.npz keeps every stride-th
     """
@@ -97,12 +97,12 @@ class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the weights have learned from, where edgekit trained them (see data/stamps.py). It holds no picture.
+    """What the weights have learned from, where edgekit trained them (see data/stamps.py). It holds no image.
 
     pictures  of the last training
-    data      digest of the pictures and classes from which, and from those held out, they were drawn
+    data      digest of the images and classes from which, and from those held out, they were drawn
     hashes    of all that was learned from, by earlier runs and teachers too, up to `below`: 5 bytes each, base64
-    share     of these pictures that was held out, with `seed`; None where the data had a split for it
+    share     of these images that was held out, with `seed`; None where the data had a split for it
     """
 
     pictures: Annotated[int, msgspec.Meta(ge=0)]
@@ -168,7 +168,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 knew scores of one label a picture alone (one score was 100 % of everything), and its golden pictures were the proof's, whosever they were."""
+    """Schema 1 knew scores of one label an image alone (one score was 100 % of everything), and its golden images were the proof's, whosever they were."""
     recipe, weights, proof = (old.get(name) for name in ("recipe", "weights", "proof"))
     own = (isinstance(recipe, dict) and recipe.get("calibration") == "folder") or (
         isinstance(weights, dict) and weights.get("source") == "trained"
@@ -202,7 +202,7 @@ def _from_2(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_3(old: dict[str, Any]) -> dict[str, Any]:
-    """Schema 3 knew pictures alone: `frames` and `rate` of `preprocess` have defaults."""
+    """Schema 3 knew images alone: `frames` and `rate` of `preprocess` have defaults."""
     return old | {"schema": 4}
 
 

@@ -1,6 +1,6 @@
-"""Clips that nobody filmed: a crop that moves over a picture, by which clips can be calibrated, proven and tested.
+"""Clips that nobody filmed: a crop that moves over an image, by which clips can be calibrated, proven and tested.
 
-Never one picture repeated: layers over time would see no difference between frames, and their ranges would be wrong.
+Never one image repeated: layers over time would see no difference between frames, and their ranges would be wrong.
 """
 
 import math
@@ -14,8 +14,8 @@ from edgekit.preprocess import Pixels, Preprocess
 Motion = Literal["right", "up", "left", "down", "closer", "farther", "turning left", "turning right"]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
 HEADINGS = {"right": (1, 0), "up": (0, -1), "left": (-1, 0), "down": (0, 1)}
-SIDE = (0.35, 0.6)  # of the crop, in shares of the picture's shorter side
-TRAVELLED = (0.2, 0.35)  # of the picture's shorter side, from the first frame to the last
+SIDE = (0.35, 0.6)  # of the crop, in shares of the image's shorter side
+TRAVELLED = (0.2, 0.35)  # of the image's shorter side, from the first frame to the last
 GROWN = (1.3, 1.7)  # how often the last crop's side goes into the first's, or the first's into the last's
 TURNED = (20, 40)  # degrees
 
@@ -23,10 +23,10 @@ TURNED = (20, 40)  # degrees
 def moving_crop(
     picture: Image.Image, spec: Preprocess, rng: np.random.Generator, motion: Motion | None = None
 ) -> Pixels:
-    """A clip in the size of the input, uint8 [frames, height, width, channels]: a seeded crop of an RGB picture that moves
+    """A clip in the size of the input, uint8 [frames, height, width, channels]: a seeded crop of an RGB image that moves
     steadily.
 
-    motion  of the crop, not of what is on the picture; None: a seeded one
+    motion  of the crop, not of what is on the image; None: a seeded one
     """
     motion = motion or MOTIONS[rng.integers(len(MOTIONS))]
     height, width = spec.input_size

@@ -42,7 +42,7 @@ def overflows(sums: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def convolution_rows(weights: NDArray[Number]) -> NDArray[Number]:
-    """[out, in / group, *kernel] to [out, K]: kernels add over pictures in NHWC, the input channels innermost."""
+    """[out, in / group, *kernel] to [out, K]: kernels add over images in NHWC, the input channels innermost."""
     return np.moveaxis(weights, 1, -1).reshape(len(weights), -1)
 
 

@@ -24,7 +24,7 @@ from edgekit.tensors import Values, decoded_shape
 
 @dataclass(frozen=True)
 class Limits:
-    """What an export must reach on its proof pictures besides its task's own measures, and how far a copy may be off.
+    """What an export must reach on its proof images besides its task's own measures, and how far a copy may be off.
 
     min_sqnr_db  signal to noise of every output against PyTorch
     tolerance    of the largest absolute golden answer: other CPUs and interpreters round differently. An int8-static CNN
@@ -47,7 +47,7 @@ STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may
 
 
 class Spread:
-    """Whether answers depend on the picture, of as many pictures as were added."""
+    """Whether answers depend on the image, of as many images as were added."""
 
     def __init__(self) -> None:
         self.pictures = 0
@@ -83,9 +83,9 @@ def prove(
 ) -> Proof:
     """Compare a file's answers with the reference's and hold them against the limits of the scheme and of the task.
 
-    answers   of PyTorch and of the file to the same pictures, [n, ...] each, some pictures at a time; those beyond
+    answers   of PyTorch and of the file to the same images, [n, ...] each, some images at a time; those beyond
               PROOF_PICTURES are asked for only where a measure has too little to judge by
-    advisory  only answers that are the same for every picture are refused (random weights: int8 grids say nothing about
+    advisory  only answers that are the same for every image are refused (random weights: int8 grids say nothing about
               scores that mean nothing). So is a proof of int8 whose measures are: where nothing is found, all scores are noise
     """
     likeness, ours, theirs = None, Spread(), Spread()
@@ -97,7 +97,7 @@ def prove(
         measures = task.measures(likeness, scheme) if ours.pictures >= PROOF_PICTURES else ()
         if measures and not any(m.advisory for m in measures):
             break
-    assert likeness, "no pictures"
+    assert likeness, "no images"
     measures = task.measures(likeness, scheme)
     int8 = scheme.startswith("int8")
     advisory = advisory or (int8 and any(m.advisory for m in measures))
@@ -125,15 +125,15 @@ def _distance(noise: Noise) -> Distance:
     )
 
 
-def describe(proof: Proof) -> str:
-    """ "SQNR 18.9 dB (limit 10), top-1 agreement 97.0% (limit 80%), max |d| 0.31, on 32 pictures"."""
+def describe(proof: Proof, units: str) -> str:
+    """ "SQNR 18.9 dB (limit 10), top-1 agreement 97.0% (limit 80%), max |d| 0.31, on 32 images"."""
     sqnr = (
         "equal to the last bit"
         if proof.sqnr_db is None
         else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
     )
     farthest = "answers that are not numbers" if proof.max_abs is None else f"max |d| {proof.max_abs:.3g}"
-    return ", ".join([sqnr, *map(str, proof.measures), farthest, f"on {proof.pictures} pictures"])
+    return ", ".join([sqnr, *map(str, proof.measures), farthest, f"on {proof.pictures} {units}"])
 
 
 def check_claims(artifact: Artifact) -> None:
@@ -142,7 +142,7 @@ def check_claims(artifact: Artifact) -> None:
     m, golden = artifact.manifest, artifact.golden()
     if not m.proof.passed:
         raise ParityError(
-            f"{artifact.folder} answers differently from PyTorch, and was refused at export: {describe(m.proof)}",
+            f"{artifact.folder} answers differently from PyTorch, and was refused at export: {describe(m.proof, m.preprocess.units)}",
             hint="edgekit export makes another",
         )
     digest = digest_of(m.recipe, m.weights.sha256, m.calibration.sha256 if m.calibration else "", artifact.labels())
@@ -168,7 +168,7 @@ KERNELS_DB = 18  # roundings alone cost 24 to 30; weights that overflow on CPUs 
 
 @dataclass(frozen=True, repr=False)
 class Verification:
-    """One runtime's answers to the golden pictures.
+    """One runtime's answers to the golden images.
 
     ran            the runtime, and where it ran if that is not this machine
     tensors_equal  this machine's preprocessing gives the same tensors, to the last bit
@@ -190,7 +190,7 @@ class Verification:
 
     def __repr__(self) -> str:
         """In one line."""
-        pixels = "" if self.tensors_equal else ", pictures become other tensors"
+        pixels = "" if self.tensors_equal else ", images become other tensors"
         kernels = "" if self.kernels_exact else ", int8 kernels overflow"
         said = f"max |d| {self.max_abs:.3g}, tolerance {self.tolerance:.3g}, {self.ran}{pixels}{kernels}"
         return f"Verification({'passed' if self.passed else 'FAILED'}: {said})"
@@ -210,7 +210,7 @@ def verify(
     options: Options = Options(),
     device: Device | None = None,
 ) -> Verification:
-    """Prove a copy where it will run, without torch: pictures to tensors here, tensors to answers on the device (None:
+    """Prove a copy where it will run, without torch: images to tensors here, tensors to answers on the device (None:
     here too), in a worker.
 
     artifact  one that is open, or its folder
@@ -269,7 +269,7 @@ def where(ready: Ready, device: Device) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Match:
-    """Two artifacts' answers to the same pictures, each through its own preprocessing and runtime."""
+    """Two artifacts' answers to the same images, each through its own preprocessing and runtime."""
 
     first: str
     second: str
@@ -283,17 +283,17 @@ class Match:
         """In one line."""
         measures = [f"{measure.name} {measure.value:.1%}" for measure in self.measures]
         alike = f"SQNR {self.sqnr_db:.1f} dB" if math.isfinite(self.sqnr_db) else "equal"
-        return f"Match({self.first} and {self.second}: {', '.join([*measures, alike])} on {self.pictures} pictures)"
+        return f"Match({self.first} and {self.second}: {', '.join([*measures, alike])} on {self.pictures} images)"
 
 
 def compare(
     artifacts: Sequence[tuple[Artifact, str]], pixels: NDArray[np.uint8], options: Options, device: Device | None = None
 ) -> list[Match]:
-    """The answers of every pair of artifacts, each with its runtime, to fitted pictures [n, h, w, 3].
+    """The answers of every pair of artifacts, each with its runtime, to fitted images [n, h, w, 3].
 
     Raises RequestError, and as `verify` does.
 
-    Artifacts that name other classes, fit pictures otherwise, or give probabilities where others give logits cannot be
+    Artifacts that name other classes, fit images otherwise, or give probabilities where others give logits cannot be
     compared.
     """
     for other, _ in artifacts[1:]:
@@ -317,7 +317,7 @@ def check_comparable(first: Artifact, other: Artifact) -> None:
     """Raises RequestError for two artifacts that are not of one model."""
     if other.labels() != first.labels() or other.manifest.preprocess != first.manifest.preprocess:
         raise RequestError(
-            f"{other.name} knows other classes than {first.name}, or takes pictures otherwise",
+            f"{other.name} knows other classes than {first.name}, or takes images otherwise",
             hint="files of one model",
         )
     if [*map(decoded_shape, other.manifest.outputs)] != [*map(decoded_shape, first.manifest.outputs)]:

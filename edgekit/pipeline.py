@@ -90,7 +90,7 @@ def export(
     """Make the artifact that a recipe asks for, prove it in its runtime, and put it in place in one step.
 
     module  any network of your own that takes float32 [n, 3, h, w]; recipe.model is then merely its name. The
-            recipe says what it wants to see (input_size, crop_pct, mean, std) and where pictures are (calibration)
+            recipe says what it wants to see (input_size, crop_pct, mean, std) and where images are (calibration)
 
     Raises RequestError, WeightsError, ExportError; ParityError when the file answers differently, and then keeps what
     was made as `<out>.rejected`.
@@ -120,8 +120,7 @@ def export(
         for warning in _warnings(recipe, pictures.calibration):
             say(f"calibration: {warning}")
         if pictures.unreadable:
-            unread = "videos" if spec.is_clip else "pictures"
-            say(f"{unread} that cannot be read: {'; '.join(pictures.unreadable[:3])}")
+            say(f"{spec.files} that cannot be read: {'; '.join(pictures.unreadable[:3])}")
         record, shown = golden.choose(recipe, pictures, model.pictures, spec, Path(scratch))
         if pictures.own:
             say(f"golden.npz holds {record.words}")
@@ -157,7 +156,7 @@ def export(
             _keep_log(stage, out, failed)
             raise failed from error
 
-        say(f"proving the file in {runtime.name} on {_words(len(pictures.proof), spec.units)}")
+        say(f"checking against PyTorch in {runtime.name} on {_words(len(pictures.proof), spec.units)}")
         signature = Signature(exported.file, exported.input, exported.outputs, spec, recipe.folds, exported.layout)
         with opened(registry.device("local"), Job(str(exported.file), runtime.name)) as worker:
             signature.check_input(worker.ready.input_spec.shape, worker.ready.input_spec.dtype)
@@ -188,9 +187,9 @@ def export(
             if recipe.calibrated and recipe.calibration == "default" and model.pictures is None:
                 instead += f", and so may {spec.units} of your own: --calibration DIR"
             same = proof.advisory or proof.within_limits  # then its fault is another
-            fault = "gives every picture the same answer" if same else "answers differently from PyTorch"
+            fault = f"gives every {spec.units[:-1]} the same answer" if same else "answers differently from PyTorch"
             raise ParityError(
-                f"the {recipe.quantize.scheme} file {fault}: {parity.describe(proof)}",
+                f"the {recipe.quantize.scheme} file {fault}: {parity.describe(proof, spec.units)}",
                 hint=f"kept as {rejected}; {instead}",
             )
     return artifact.load(out)
@@ -216,26 +215,26 @@ def _keep_log(stage: Path, out: Path, error: ExportError) -> None:
 
 
 def _warnings(recipe: Recipe, pictures: Pictures) -> tuple[str, ...]:
-    """What is wrong with the calibration pictures, where the scheme uses them."""
+    """What is wrong with the calibration images, where the scheme uses them."""
     return pictures.warnings if recipe.calibrated else ()
 
 
 def _torch_answers(model: LoadedModel, pixels: Pixels) -> Values:
-    """PyTorch's to one picture, without what the recipe adds."""
+    """PyTorch's to one image, without what the recipe adds."""
     x = preparing.tensor(pixels[None], model.preprocess)
     with torch.inference_mode():
         return tuple(a.float().numpy() for a in picking.each(model.module(x)))
 
 
 def _is_small(model: LoadedModel) -> bool:
-    """Whether PyTorch's answers to all proof pictures are kept; of maps they would take gigabytes."""
+    """Whether PyTorch's answers to all proof images are kept; of maps they would take gigabytes."""
     return all(len(shape) == 2 for shape in model.answer_shapes)
 
 
 def _both(
     model: LoadedModel, own: Sequence[Values] | None, signature: Signature, worker: Worker, pictures: Pictures
 ) -> Iterator[tuple[Values, Values]]:
-    """PyTorch's answers and the file's to one picture after the other, so that large ones are never all in memory."""
+    """PyTorch's answers and the file's to one image after the other, so that large ones are never all in memory."""
     for i, pixels in enumerate(pictures):
         reference = own[i] if own else _torch_answers(model, pixels)
         yield reference, signature.decode(worker.answer(signature.encode(pixels[None])))
@@ -260,7 +259,7 @@ def _with_softmax(
 
 
 def _check_answers(model: LoadedModel, answers: Iterable[Values], pictures: Pictures) -> None:
-    """Raises WeightsError for a model that answers every picture alike: nothing can be proven with it. Raises RequestError."""
+    """Raises WeightsError for a model that answers every image alike: nothing can be proven with it. Raises RequestError."""
     spread = parity.Spread()
     for values in answers:
         detecting.check_scores(model.task, values)

@@ -12,6 +12,7 @@ from pathlib import Path
 from edgekit.errors import OutputError, RequestError, UnsupportedError
 
 OUTPUT_HINT = "-o another/folder"
+UNWRITTEN = "cannot write"  # how an OutputError of the disk begins
 
 
 def check_place(path: Path, hint: str) -> None:
@@ -42,7 +43,7 @@ def output_errors(hint: str = OUTPUT_HINT) -> Iterator[None]:
         where = f" ({error.filename})" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             hint = f"free some space, or {hint}"
-        raise OutputError(f"cannot write: {error.strerror}{where}", hint=hint) from None
+        raise OutputError(f"{UNWRITTEN}: {error.strerror}{where}", hint=hint) from None
 
 
 @contextlib.contextmanager

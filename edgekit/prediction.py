@@ -1,4 +1,4 @@
-"""Pictures in, what their answers mean out: what `edgekit predict` and `Artifact.predict` call."""
+"""Images in, what their answers mean out: what `edgekit predict` and `Artifact.predict` call."""
 
 import itertools
 import warnings
@@ -23,19 +23,19 @@ from edgekit.data.decoding import Seen
 from edgekit.data.listed import videos_in
 from edgekit.data.video import Frame, Video, Windows, is_video, open_video, read_videos
 from edgekit.devices import Device
-from edgekit.errors import DataError, RequestError
+from edgekit.errors import DataError, RequestError, many
 from edgekit.preprocess import decode_picture, fit_each, placement
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
 
 Say = Callable[[str], None]
-FRAME_RATE = 1.0  # of the frames of a video that a file which takes pictures is asked about, a second
+FRAME_RATE = 1.0  # of the frames of a video that a file which takes images is asked about, a second
 FRAMES = 4  # of a video, handed to a device together: each can take tens of megabytes
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The pictures of a gallery that are most like one picture, with the cosine of their embeddings, best first."""
+    """The images of a gallery that are most like one image, with the cosine of their embeddings, best first."""
 
     vector: Vector
     found: tuple[tuple[Path, float], ...]
@@ -51,7 +51,7 @@ def shown_from(artifact: Artifact, threshold: float) -> Artifact:
 
 
 def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], str]:
-    """The pictures of a folder, or the windows of its videos, or else the artifact's golden ones, as its model sees them:
+    """The images of a folder, or the windows of its videos, or else the artifact's golden ones, as its model sees them:
     uint8 [n, h, w, channels], or [n, t, h, w, channels]; and how many cannot be read, in words, "" of none.
 
     Raises DataError.
@@ -59,14 +59,13 @@ def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], st
     spec = artifact.manifest.preprocess
     if data is None:
         return np.stack([fit_each(image, spec) for image in artifact.golden().images]), ""
-    kind = "videos" if spec.is_clip else "pictures"
     read = list(read_videos(videos_in(data), spec) if spec.is_clip else read_pictures(picture_files(data), spec))
     found = [seen for _, seen in read if not isinstance(seen, DataError)]
     if not found:
-        raise DataError(f"none of the {kind} in {data} can be read", hint="--data another/folder")
+        raise DataError(f"none of the {spec.files} in {data} can be read", hint="--data another/folder")
     lost = len(read) - len(found)
     pixels = np.concatenate([seen.pixels if isinstance(seen, Windows) else seen[None] for seen in found])
-    return pixels, f"{lost} of {len(read)} {kind} cannot be read" if lost else ""
+    return pixels, f"{lost} of {len(read)} {spec.files} cannot be read" if lost else ""
 
 
 def predict(
@@ -81,10 +80,10 @@ def predict(
     frame_rate: float = FRAME_RATE,
     say: Say = lambda line: None,
 ) -> Iterator[tuple[Path | Frame, Prediction | DataError]]:
-    """Answer pictures, or videos, in their order; what cannot be read comes as the error that says why. Threads decode ahead.
-    Of a video a file that takes pictures is asked about single frames.
+    """Answer images, or videos, in their order; what cannot be read comes as the error that says why. Threads decode ahead.
+    Of a video a file that takes images is asked about single frames.
 
-    batch       pictures in one inference; None: as the file says, or one
+    batch       images in one inference; None: as the file says, or one
     workers     threads that decode
     frame_rate  of a video's frames, a second
     say         takes a line on frames that were skipped
@@ -96,13 +95,13 @@ def predict(
 
 
 def together(artifact: Artifact, device: Device | None, batch: int | None = None, images: Iterable[object] = ()) -> int:
-    """How many pictures are handed to a device together."""
+    """How many images are handed to a device together."""
     most = FRAMES if films(artifact, images) else at_once([artifact], device or registry.device("local"))
     return max(most, batch or 1)
 
 
 def films(artifact: Artifact, images: Iterable[object]) -> list[Path]:
-    """The videos of which a file that takes pictures is asked about single frames."""
+    """The videos of which a file that takes images is asked about single frames."""
     clips = artifact.manifest.preprocess.is_clip
     return [path for path in images if not clips and isinstance(path, Path) and is_video(path)]
 
@@ -120,10 +119,10 @@ def nearest(
     workers: int = WORKERS,
     frame_rate: float = FRAME_RATE,
 ) -> Iterator[tuple[Path | Frame, Nearest | DataError]]:
-    """For each picture the `top` most similar ones of a folder, which are embedded first; a picture that is in the folder
+    """For each image the `top` most similar ones of a folder, which are embedded first; an image that is in the folder
     itself is left out.
 
-    Raises RequestError for a file that embeds nothing, DataError for a folder without pictures, and as `predict` does.
+    Raises RequestError for a file that embeds nothing, DataError for a folder without images, and as `predict` does.
     """
     if not isinstance(artifact.manifest.task, Embedding):
         raise RequestError(
@@ -134,7 +133,7 @@ def nearest(
     with start_answering(artifact, device, options, timeout, batch) as opened:
         known = [(path, v.values) for path, v in answers(opened, files, workers, held) if isinstance(v, Vector)]
         if not known:
-            raise DataError(f"none of the {len(files)} pictures in {gallery} can be read", hint="--gallery elsewhere")
+            raise DataError(f"none of the {len(files)} images in {gallery} can be read", hint="--gallery elsewhere")
         vectors = np.stack([values for _, values in known])
         for path, vector in answers(opened, images, workers, held, frame_rate=frame_rate):
             if isinstance(vector, DataError):
@@ -159,7 +158,7 @@ def answers(
     say: Say = lambda line: None,
     frame_rate: float = FRAME_RATE,
 ) -> Generator[tuple[Any, Prediction | DataError], None, None]:
-    """Of files, pictures of Pillow's, clips in memory, or of a video its frames, in their order; `held` of them are handed over together.
+    """Of files, images of Pillow's, clips in memory, or of a video its frames, in their order; `held` of them are handed over together.
 
     Raises WorkerError; MissingExtraError for a video where nothing reads it.
     """
@@ -167,7 +166,7 @@ def answers(
     spec = manifest.preprocess
     named = _pictures(_opened_by(images, spec.is_clip, frame_rate, say), asked)
     with warnings.catch_warnings(), closing(answered([opened], named, workers, held)) as stream:
-        warnings.simplefilter("ignore")  # Pillow's of large pictures: threads cannot tell it not to
+        warnings.simplefilter("ignore")  # Pillow's of large images: threads cannot tell it not to
         for some, values in stream:
             row = 0
             for picture, seen in some:
@@ -176,7 +175,7 @@ def answers(
                     yield image, seen
                     continue
                 if seen.broken:
-                    say(f"{picture.name}: {seen.broken} broken frames skipped")
+                    say(f"{picture.name}: {many(seen.broken, 'broken frames')} skipped")
                 one = tuple(output[row] for output in values[0])
                 yield image, manifest.task.read(one, placement(seen.size, spec), spec.input_size)
                 row += 1
@@ -204,7 +203,7 @@ def _opened_by(
     images: Sequence[Path | Image.Image | Video], clips: bool, frame_rate: float, say: Say
 ) -> Iterator[tuple[Path | Image.Image | Video | Frame, str, Opener]]:
     """What is asked about, its name, and what opens it."""
-    kind = "clip" if clips else "picture"
+    kind = "clip" if clips else "image"
     for i, image in enumerate(images):
         name = str(image) if isinstance(image, Path) else f"{kind} {i}" if len(images) > 1 else f"the {kind}"
         if isinstance(image, Video):
@@ -226,7 +225,7 @@ def _refuse(error: DataError) -> Any:
 
 
 def drawn(artifact: Artifact, picture: Image.Image, found: Mask | Boxes) -> Image.Image:
-    """The picture in RGB with what was found on it: its mask and a legend, or boxes with tags."""
+    """The image in RGB with what was found on it: its mask and a legend, or boxes with tags."""
     labels, task = artifact.labels(), artifact.manifest.task
     if isinstance(found, Boxes):
         assert isinstance(task, Detection)

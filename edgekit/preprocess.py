@@ -1,4 +1,4 @@
-"""From a picture file to the tensor a model takes: ONE definition, in numpy and Pillow only.
+"""From an image file to the tensor a model takes: ONE definition, in numpy and Pillow only.
 
 It is written so that another language can follow it to the last bit, from the decoded pixels on (decoders of JPEG
 and WebP differ between platforms by a step or so; that lies before this definition):
@@ -8,23 +8,23 @@ and WebP differ between platforms by a step or so; that lies before this definit
    laid over white (`Image.alpha_composite`); CMYK is converted by Pillow; of an animation the first frame is taken.
    Where the model takes one channel, the RGB pixels become grey as Pillow's L (ITU-R 601-2):
    (19595 * R + 38470 * G + 7471 * B + 32768) >> 16.
-3. Resize: let S = floor(side / crop_pct) for each side of the input size. `center`: the shorter side of the picture
+3. Resize: let S = floor(side / crop_pct) for each side of the input size. `center`: the shorter side of the image
    becomes S (for square inputs), the longer becomes floor(S * longer / shorter). `squash`: both sides become S.
    `letterbox`: both sides are multiplied by the smaller of input height / height and input width / width, in float64, and
    rounded, halves to the even neighbour, but to 1 at least; crop_pct is 1.
    The filter is Pillow's: separable convolution, first horizontally, then vertically, each pass rounded to 8 bits. For an
    output size n of an input size m: s = m / n, f = max(s, 1), support = f * a (a = 1 bilinear, 2 bicubic, 3 lanczos),
-   c = (i + 0.5) * s, taps from floor(c - support + 0.5) to floor(c + support + 0.5) inside the picture, tap weights
+   c = (i + 0.5) * s, taps from floor(c - support + 0.5) to floor(c + support + 0.5) inside the image, tap weights
    w(x) = kernel((x - c + 0.5) / f), divided by their sum in float64, then rounded to fixed point with 22 fractional bits
    (half away from zero); each output value is clip((2**21 + sum(pixel * weight)) >> 22). bicubic is Keys' kernel with
    a = -0.5. `tests/test_preprocess.py` holds this paragraph as 30 lines of integer numpy and compares them with Pillow.
-   A picture so long and narrow that MAX_PIXELS would not hold it when resized is refused.
+   An image so long and narrow that MAX_PIXELS would not hold it when resized is refused.
 4. Crop: the centre; top = round((height - input height) / 2), halves to the even neighbour; left alike. `letterbox`: the
-   picture is laid on a sheet of the grey `pad`, with floor((input height - height) / 2) rows above; left alike.
+   image is laid on a sheet of the grey `pad`, with floor((input height - height) / 2) rows above; left alike.
 5. Normalise (only where the file does not do it itself): float32 (pixel - 255 * mean) / (255 * std), with 255 * mean
    and 255 * std each rounded to float32 first.
 
-A clip is `frames` pictures, the oldest first, `rate` of them a second; each goes through steps 2 to 5 by itself. Which frames of a
+A clip is `frames` images, the oldest first, `rate` of them a second; each goes through steps 2 to 5 by itself. Which frames of a
 video these are: `edgekit/data/video.py`.
 
 A camera frame takes the place of steps 1 and 2: `yuv_to_rgb`, then turned upright. The app in android_demo/core follows
@@ -63,8 +63,8 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-MAX_PIXELS = 178_000_000  # of what a picture becomes when it is resized: 0.7 GB in Pillow
-MAX_DECODED = 128_000_000  # of a picture file: 0.5 GB in Pillow, and as much again where its colours are converted
+MAX_PIXELS = 178_000_000  # of what an image becomes when it is resized: 0.7 GB in Pillow
+MAX_DECODED = 128_000_000  # of an image file: 0.5 GB in Pillow, and as much again where its colours are converted
 ROW = 2  # pixels that a row counts besides its own: Pillow keeps a pointer to it
 # What Pillow may open. Left out: formats for which it starts other programs (EPS), or that hold no photographs.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
@@ -89,7 +89,7 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len(self.mean) not in (1, 3) or len(self.mean) != len(self.std):
             raise ValueError(f"{len(self.mean)} means and {len(self.std)} deviations, not one or three of each")
         if self.crop_mode == "letterbox" and self.crop_pct != 1:
-            raise ValueError("a letterbox shows the whole picture, so crop_pct is 1")
+            raise ValueError("a letterbox shows the whole image, so crop_pct is 1")
         if self.is_clip != (self.rate > 0):
             raise ValueError(f"{self.frames} frames, and {self.rate:g} of them a second")
 
@@ -110,14 +110,19 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def words(self) -> str:
-        """`224x224 picture`, `clip of 8 frames of 112x112, 15 a second`"""
+        """`224x224 image`, `clip of 8 frames of 112x112, 15 a second`"""
         size = "x".join(map(str, self.input_size))
-        return f"clip of {self.frames} frames of {size}, {self.rate:g} a second" if self.is_clip else f"{size} picture"
+        return f"clip of {self.frames} frames of {size}, {self.rate:g} a second" if self.is_clip else f"{size} image"
 
     @property
     def units(self) -> str:
-        """What it sees, in the plural."""
-        return "clips" if self.is_clip else "pictures"
+        """What it sees, in the plural: a video has one clip or several."""
+        return "clips" if self.is_clip else "images"
+
+    @property
+    def files(self) -> str:
+        """What it is given, in the plural."""
+        return "videos" if self.is_clip else "images"
 
     @property
     def is_clip(self) -> bool:
@@ -126,39 +131,39 @@ class Preprocess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a picture lies in the input: a point of the input is scale * point of the picture + offset, in pixels from the
-    upper left corner, (x, y). size: of the picture, (width, height). Another language follows it in float64."""
+    """Where an image lies in the input: a point of the input is scale * point of the image + offset, in pixels from the
+    upper left corner, (x, y). size: of the image, (width, height). Another language follows it in float64."""
 
     scale: tuple[float, float]
     offset: tuple[float, float]
     size: tuple[int, int]
 
     def back(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points [..., 2] of the input as points of the picture."""
+        """Points [..., 2] of the input as points of the image."""
         return np.asarray((points - np.asarray(self.offset)) / np.asarray(self.scale))
 
     def pixels(self, axis: int, side: int) -> NDArray[np.intp]:
-        """For every column (axis 0) or row (axis 1) of the picture, the one of an input of `side` under its centre."""
+        """For every column (axis 0) or row (axis 1) of the image, the one of an input of `side` under its centre."""
         at = (np.arange(self.size[axis]) + 0.5) * self.scale[axis] + self.offset[axis]
         return np.asarray(np.floor(at).clip(0, side - 1), np.intp)
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Decode a picture file to 8-bit RGB (steps 1 and 2). Raises DataError for what is not a whole picture."""
+    """Decode an image file to 8-bit RGB (steps 1 and 2). Raises DataError for what is not a whole image."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large pictures; MAX_PIXELS is our limit
+        warnings.simplefilter("ignore")  # Pillow warns of large images; MAX_PIXELS is our limit
         return decode_picture(path, path.name)
 
 
 def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Image:
-    """`open_picture` for threads, which must not touch the filters of warnings, for a file inside another, and for a picture
+    """`open_picture` for threads, which must not touch the filters of warnings, for a file inside another, and for an image
     that Pillow has opened.
 
     name  what errors call it
     """
     try:
         if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would be waited for
-            raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not a picture file")
+            raise DataError(f"{file} is {'a folder' if file.is_dir() else 'a pipe or a device'}, not an image file")
         with nullcontext(file) if isinstance(file, Image.Image) else Image.open(file, formats=formats()) as picture:
             if (picture.width + ROW) * picture.height > MAX_DECODED:
                 raise Image.DecompressionBombError
@@ -169,15 +174,15 @@ def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Imag
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"there is no picture {file}", hint="a picture file: .jpg, .png, .webp, ...") from None
+        raise DataError(f"there is no image {file}", hint="an image file: .jpg, .png, .webp, ...") from None
     except Image.DecompressionBombError:
         raise DataError(
             f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)"
         ) from None
     except UnidentifiedImageError:
         if kind := _of_phones(file):
-            raise DataError(f"{name}: a {kind} picture, which needs pillow-heif", hint=install("heic")) from None
-        raise DataError(f"{name}: not a picture") from None
+            raise DataError(f"{name}: a {kind} image, which needs pillow-heif", hint=install("heic")) from None
+        raise DataError(f"{name}: not an image") from None
     except Exception as error:  # decoders raise whatever a damaged file leads them to
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"{name}: {reason}") from None
@@ -217,7 +222,7 @@ def _of_phones(file: Path | BinaryIO | Image.Image) -> str:
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Step 2, in strips: beside the picture there is only the one that is answered."""
+    """Step 2, in strips: beside the image there is only the one that is answered."""
     if picture.mode == "RGB" and "transparency" not in picture.info:
         picture.load()
         return picture
@@ -256,7 +261,7 @@ def yuv_to_rgb(y: Plane, u: Plane, v: Plane) -> Pixels:
 
 
 def fit(picture: Image.Image, spec: Preprocess) -> Pixels:
-    """Resize and crop an RGB picture to the input size (steps 3 and 4): uint8 [height, width, channels]. Raises DataError."""
+    """Resize and crop an RGB image to the input size (steps 3 and 4): uint8 [height, width, channels]. Raises DataError."""
     height, width = spec.input_size
     w, h = picture.size
     size = _resized(w, h, spec)
@@ -286,14 +291,14 @@ def in_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def placement(size: tuple[int, int], spec: Preprocess) -> Placement:
-    """Where `fit` lays a picture of (width, height)."""
+    """Where `fit` lays an image of (width, height)."""
     resized = _resized(*size, spec)
     left, top = _corner(resized, spec)
     return Placement((resized[0] / size[0], resized[1] / size[1]), (float(-left), float(-top)), size)
 
 
 def _corner(size: tuple[int, int], spec: Preprocess) -> tuple[int, int]:
-    """Where the input's upper left corner lies in a resized picture (left, top): below zero in a letterbox."""
+    """Where the input's upper left corner lies in a resized image (left, top): below zero in a letterbox."""
     height, width = spec.input_size
     if spec.crop_mode == "letterbox":
         return -((width - size[0]) // 2), -((height - size[1]) // 2)
@@ -312,7 +317,7 @@ def _resized(w: int, h: int, spec: Preprocess) -> tuple[int, int]:
     if scale[0] == scale[1]:
         short = scale[0]
         return (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
-    factor = max(scale[0] / h, scale[1] / w)  # not square: the picture just covers the box
+    factor = max(scale[0] / h, scale[1] / w)  # not square: the image just covers the box
     return max(round(w * factor), scale[1]), max(round(h * factor), scale[0])
 
 
@@ -324,7 +329,7 @@ def resize(picture: Image.Image, size: tuple[int, int], interpolation: Interpola
 
 
 def load_pixels(path: Path, spec: Preprocess) -> Pixels:
-    """A picture file as the pixels a model sees: uint8 [height, width, channels]."""
+    """An image file as the pixels a model sees: uint8 [height, width, channels]."""
     picture = open_picture(path)
     try:
         return fit(picture, spec)

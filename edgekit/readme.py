@@ -16,7 +16,7 @@ def readme(manifest: Manifest, file: str, how_to_load: str) -> str:
 
 `{file}` takes one {manifest.preprocess.words} ({manifest.input.dtype}, {manifest.input.layout}, {takes}) and gives
 {answers(manifest)} ({manifest.outputs[0].dtype}){_order(manifest)}.
-Proof: {parity.describe(manifest.proof)}, in {manifest.proof.runtime}.
+Proof: {parity.describe(manifest.proof, manifest.preprocess.units)}, in {manifest.proof.runtime}.
 {f"Oldest interpreter it is right on: {floor}." if floor else ""}
 {how_to_load}
 {_reading(manifest)}`edgekit verify .` proves a copy on any machine; `manifest.json` says everything else.

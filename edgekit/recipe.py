@@ -17,7 +17,7 @@ SCHEMES: tuple[Scheme, ...] = ("fp32", "fp16", "int8-static", "int8-dynamic", "i
 OPSETS = range(18, 24)  # of ONNX: what torch.onnx writes and ONNX Runtime runs
 Kind = Literal["logits", "probabilities", "log-probabilities"]  # of scores
 TaskName = Literal["classification", "embedding", "segmentation", "detection", "raw"]
-CropMode = Literal["center", "squash", "letterbox"]  # how a picture becomes as large as the input (see preprocess.py)
+CropMode = Literal["center", "squash", "letterbox"]  # how an image becomes as large as the input (see preprocess.py)
 InputType = Literal["auto", "uint8", "int8", "float32"]
 LayoutName = Literal["mediapipe", "model-api", "ultralytics"]  # of a detector's answers (see layouts.py)
 LAYOUT_TARGETS: dict[LayoutName, tuple[str, ...]] = {  # what each one's readers open
@@ -66,7 +66,7 @@ class Quantize(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     ranges       int8-static: activations' ranges, "mse" (clipped where that lowers the squared error) or "minmax".
     equalize     int8-static, and int8-dynamic embeddings for onnx: spread channels evenly over their tensors' ranges (see
                  exporters/equalizing.py, spreading.py).
-    rounding     int8: how weights are rounded, "corrected" (against calibration pictures) or "nearest".
+    rounding     int8: how weights are rounded, "corrected" (against calibration images) or "nearest".
     int8_for     onnx, openvino: CPUs that int8 answers must be right on, "any" or "vnni" (x86 with VNNI, ARM; finer weights).
     granularity  int8-dynamic, linear layers: a scale per output "channel" or per "tensor" (older interpreters).
     keep_float   regular expressions on module paths (`head`, `blocks\\.0\\.`): layers that stay in float (exporters/keeping.py).
@@ -85,13 +85,13 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     """What to make. Paths are as the user wrote them; they never reach a manifest.
 
     weights      auto, imagenet, package, bundled, random, or a file.
-    calibration  "default", or a folder of pictures.
-    golden       whose pictures travel with the file to prove copies: "public", none of yours; "own", four of yours.
+    calibration  "default", or a folder of images.
+    golden       whose images travel with the file to prove copies: "public", none of yours; "own", four of yours.
     input        the file's input type; "auto" is uint8 for int8-static and for openvino, where it costs nothing, and
                  float32 otherwise.
     fold         True: the file takes raw RGB pixels 0..255 and normalises them itself; False: it takes normalised
                  floats. Unsaid: as is usual for the target, False for onnx, True for the others.
-    dynamic_batch  onnx, openvino: any number of pictures at once instead of one.
+    dynamic_batch  onnx, openvino: any number of images at once instead of one.
     ort          onnx: write model.ort, ONNX Runtime's own format, which its builds for phones open, in place of model.onnx.
     opset        onnx: the version of the operator set; unsaid: what the exporter takes by itself.
     softmax      the file answers probabilities where the network answers logits.
@@ -102,13 +102,13 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     task         what the answers mean; "auto" finds it out from the network and its answers, and says why.
     layout       detection: answer as the readers of other tools want it (see layouts.py): MediaPipe's ObjectDetector (tflite),
                  OpenVINO's Model API (openvino, onnx), or Ultralytics' tools (tflite, onnx, openvino).
-    tokens       embedding: answer the vectors of the picture's patches too.
+    tokens       embedding: answer the vectors of the image's patches too.
     l2           embedding: vectors of length 1, so that their product is their cosine.
-    channel_order  YOLOX with a file of weights: which colour of its pictures came first where these learned; unsaid: "bgr", as
+    channel_order  YOLOX with a file of weights: which colour of its images came first where these learned; unsaid: "bgr", as
                  in the published ones.
     frames, frame_rate   of a network that takes clips: how many frames it sees at once, and how many of them are a second.
     input_size, crop_pct, crop_mode, mean, std, channels, labels   for `py:` models and overrides: pixels (height, width), a
-                 share of the picture's side, how the picture becomes that large (see preprocess.py), the 0..1 scale
+                 share of the image's side, how the image becomes that large (see preprocess.py), the 0..1 scale
                  (one number for each channel, or one for all), 3 for RGB or 1 for grey, a text file.
     """
 
@@ -170,7 +170,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     @property
     def rounds_against_pictures(self) -> bool:
-        """Whether weights are rounded against the calibration pictures: int8 with a scale per channel."""
+        """Whether weights are rounded against the calibration images: int8 with a scale per channel."""
         q = self.quantize
         return q.scheme.startswith("int8") and q.rounding == "corrected" and q.granularity == "channel"
 
@@ -180,7 +180,7 @@ class Recipe(Request, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     @property
     def calibrated(self) -> bool:
-        """Whether the calibration pictures have a say in the file."""
+        """Whether the calibration images have a say in the file."""
         return self.quantize.scheme == "int8-static" or self.rounds_against_pictures
 
     @property
@@ -252,7 +252,7 @@ def check(recipe: Recipe) -> Recipe:
         height, width = recipe.input_size
         raise RecipeError(f"an input of {height}x{width} pixels", hint=f"sides of 1 to {MAX_SIDE}: --input-size 224")
     if recipe.crop_pct is not None and not 0.1 <= recipe.crop_pct <= 1:
-        raise RecipeError(f"crop_pct is {recipe.crop_pct:g}", hint="from 0.1 to 1, which looks at all of a picture")
+        raise RecipeError(f"crop_pct is {recipe.crop_pct:g}", hint="from 0.1 to 1, which looks at all of an image")
     _check_colours(recipe)
     _check_clips(recipe)
     if recipe.quantize.keep_float and recipe.quantize.scheme == "fp32":
@@ -297,7 +297,7 @@ def _check_layout(recipe: Recipe) -> None:
         ("--input uint8", name == "ultralytics" and recipe.input == "uint8"),
     ):
         if said:
-            takes = "floats 0..1, which the file normalises itself" if name == "ultralytics" else "one RGB picture"
+            takes = "floats 0..1, which the file normalises itself" if name == "ultralytics" else "one RGB image"
             raise RecipeError(
                 f"{flag} means nothing for --layout {name}: its readers give {takes}", hint="drop one of the two"
             )
@@ -327,7 +327,7 @@ def _check_colours(recipe: Recipe) -> None:
     if 0 in (recipe.std or ()):
         raise RecipeError("std is 0, and pixels are divided by it", hint="such as 0.229,0.224,0.225")
     if recipe.crop_mode == "letterbox" and recipe.crop_pct not in (None, 1):
-        raise RecipeError("a letterbox shows the whole picture, and crop_pct a share of it", hint="drop one of the two")
+        raise RecipeError("a letterbox shows the whole image, and crop_pct a share of it", hint="drop one of the two")
 
 
 def one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:

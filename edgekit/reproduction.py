@@ -28,9 +28,9 @@ class Reproduction:
 
     files         names of the files whose bytes differ
     fields        of the manifest: name, then, now
-    inputs        weights and calibration pictures that are not those of the first time, in words
+    inputs        weights and calibration images that are not those of the first time, in words
     surroundings  versions and facts of the machine that are others, in words
-    answers       the largest difference of the golden answers; None where the pictures themselves differ
+    answers       the largest difference of the golden answers; None where the images themselves differ
     ort           the model is a .ort file, whose tables ONNX Runtime writes in an order of its own
     """
 
@@ -62,8 +62,8 @@ def recipe_of(
     if source == "file" and weights is None:
         raise RequestError(f"{made.folder} was made with weights of a file", hint="--weights FILE")
     if plain.get("calibration") == "folder" and calibration is None:
-        hint = "--calibration DIR, with the pictures of then"
-        raise RequestError(f"{made.folder} was calibrated with pictures of yours", hint=hint)
+        hint = "--calibration DIR, with the images of then"
+        raise RequestError(f"{made.folder} was calibrated with images of yours", hint=hint)
     if source == "code" and not str(plain.get("model", "")).startswith("py:") and model is None:
         hint = "--model py:package.module:function, which returns it"
         raise RequestError(f"{made.folder} was made of a module in Python", hint=hint)
@@ -122,7 +122,7 @@ def _inputs(old: Manifest, new: Manifest) -> list[str]:
         said.append(f"the weights are others ({new.weights.source}, were {old.weights.source})")
     pictures = [record.sha256 if record else None for record in (old.calibration, new.calibration)]
     if pictures[0] != pictures[1]:
-        said.append("the calibration pictures are others, or were decoded to other pixels")
+        said.append("the calibration images are others, or were decoded to other pixels")
     return said
 
 

@@ -63,9 +63,9 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many of the pictures the weights have learned from: a figure on these says nothing of others.
+    """How many of the images the weights have learned from: a figure on these says nothing of others.
 
-    of      the pictures of which that can be told: all, but for weights that saw very many (see data/stamps.py)
+    of      the images of which that can be told: all, but for weights that saw very many (see data/stamps.py)
     others  the candidate's top-1 on those that it has not learned from; None where that cannot be told of each
     """
 
@@ -73,15 +73,14 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of: int
     others: Share | None = None
 
-    @property
-    def words(self) -> str:
-        return f"{self.pictures:,} of {self.of:,}" + (" pictures" if self.others else " that can be told")
+    def words(self, units: str = "images") -> str:
+        return f"{self.pictures:,} of {self.of:,} " + (units if self.others else "that can be told")
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
     """How often one file was right. `against`, `drop`: its reference, and what it loses to that, where there was one.
 
-    learned: how many of the pictures were trained on, where the weights say so
+    learned: how many of the images were trained on, where the weights say so
     """
 
     made: str  # UTC, ISO 8601

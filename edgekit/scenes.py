@@ -1,4 +1,4 @@
-"""Pictures that nobody took: light, clouds, textures and shapes, drawn from a seed.
+"""Images that nobody took: light, clouds, textures and shapes, drawn from a seed.
 
 What travels with an artifact must not be somebody's photograph, and noise alone says nothing of a network: these have the
 spectrum of photographs (power falls with the square of the frequency), edges and large plain surfaces. They are the same

@@ -21,7 +21,7 @@ Values = tuple[NDArray[np.float32], ...]  # the same as real numbers, channels f
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An input or output of the file. Real value = scale * (stored - zero_point) where scale is given.
 
-    layout     N pictures, H and W rows and columns, C channels or features, T tokens or frames, A boxes; "": whatever the network gives
+    layout     N images, H and W rows and columns, C channels or features, T tokens or frames, A boxes; "": whatever the network gives
     role       of an output: what the task reads there (see tasks)
     tolerance  of an output: how far the real numbers of a copy may be off, at most
     """
@@ -59,7 +59,7 @@ def decode(raw: Array, tensor: Tensor) -> NDArray[np.float32]:
 
 
 def decoded_shape(tensor: Tensor) -> tuple[int, ...]:
-    """Of what `decode` makes of one picture's answer."""
+    """Of what `decode` makes of one image's answer."""
     sizes = tensor.shape[1:]
     return (sizes[-1], *sizes[:-1]) if tensor.layout == "NHWC" else sizes
 
@@ -74,7 +74,7 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class Signature:
-    """What a file takes and answers, and how pictures become what it takes.
+    """What a file takes and answers, and how images become what it takes.
 
     outputs  as the task has them, and as the file has them where it says no other layout
     """
@@ -99,7 +99,7 @@ class Signature:
         if not same or dtype != said.dtype:
             takes, told = _words([(dtype, shape)]), _words([(said.dtype, said.shape)])
             raise ArtifactError(
-                f"{self.file} takes {takes}, but its manifest makes {told} of pictures", hint="export again"
+                f"{self.file} takes {takes}, but its manifest makes {told} of images", hint="export again"
             )
 
     def encode(self, pixels: NDArray[np.uint8]) -> Array:
@@ -119,7 +119,7 @@ class Signature:
         return self.layout.read(values) if self.layout else values
 
     def examples(self, images: Sequence[Pixels]) -> Array:
-        """Decoded pictures [h, w, 3] of any size through the whole preprocessing: what the file takes."""
+        """Decoded images [h, w, 3] of any size through the whole preprocessing: what the file takes."""
         return self.encode(np.stack([fit_each(image, self.preprocess) for image in images]))
 
 
@@ -138,7 +138,7 @@ def can_thin(tensor: Tensor) -> bool:
 
 
 def thinned_shape(tensor: Tensor, stride: int) -> tuple[int, ...]:
-    """Of one picture's answer, decoded and `thinned`."""
+    """Of one image's answer, decoded and `thinned`."""
     shape = decoded_shape(tensor)
     if tensor.layout == "NAC":
         return (-(-shape[0] // stride), *shape[1:])

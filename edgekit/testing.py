@@ -120,7 +120,7 @@ def check_device(which: str, made: Artifact, runtime: str, timeout: float = 600.
     device = registry.device(which)
     _promise(which in (device.name, device.name.partition(":")[0]), f"the device {which} calls itself {device.name}")
     _promise(isinstance(device.counts, bool) and isinstance(device.timed, bool), "`counts` and `timed` are yes or no")
-    _promise(device.at_once >= 1, "a worker takes at least one picture at once")
+    _promise(device.at_once >= 1, "a worker takes at least one image at once")
     _promise(bool(device.state()), "the state is a text")
     golden = made.golden()
     with opened(device, Job(str(made.folder), runtime), timeout) as worker:
@@ -146,7 +146,7 @@ def _check_made(made: Artifact, scheme: Scheme) -> None:
         m.outputs[0].shape[-1] == CLASSES and len(m.outputs) == 1, f"one output of {CLASSES} scores, not {m.outputs}"
     )
     _promise(len(m.made_with) > 1, "`versions` names the packages that made the file")
-    _promise(m.proof.passed, f"the file answers like PyTorch: {parity.describe(m.proof)}")
+    _promise(m.proof.passed, f"the file answers like PyTorch: {parity.describe(m.proof, m.preprocess.units)}")
     for path in made.folder.iterdir():
         for place in (str(made.folder.parent), str(Path.home())):
             leaks = len(place) > 5 and place.encode() in path.read_bytes()  # not "/root" alone: too short to tell

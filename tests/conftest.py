@@ -171,7 +171,7 @@ def copied(tmp_path):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """A folder of 40 smooth colour pictures in two class folders."""
+    """A folder of 40 smooth colour images in two class folders."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(3)
     for i in range(40):
@@ -231,7 +231,7 @@ def paint(folder, count, classes=COLOURS, seed=0):
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
-    """Class folders of three colours: 12 + 5 + 5 pictures of each to learn from, to select on, to report on."""
+    """Class folders of three colours: 12 + 5 + 5 images of each to learn from, to select on, to report on."""
     folder = tmp_path_factory.mktemp("photos")
     for i, (split, count) in enumerate((("train", 12), ("val", 5), ("test", 5))):
         paint(folder / split, count, seed=i)

@@ -31,7 +31,7 @@ def tiny() -> nn.Module:
 
 
 def features() -> nn.Module:
-    """32 features of a picture, and no classes."""
+    """32 features of an image, and no classes."""
     torch.manual_seed(7)
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, stride=2), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -304,7 +304,7 @@ def dying() -> nn.Module:
 
 
 def embedder() -> nn.Module:
-    """`tiny` without its classes: 16 features of a picture."""
+    """`tiny` without its classes: 16 features of an image."""
     torch.manual_seed(11)
     convolutions = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU6())
     return nn.Sequential(convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())

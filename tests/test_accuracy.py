@@ -1,4 +1,4 @@
-"""What must hold of real models on real pictures, in the real runtime. Figures are counts of answers, never times.
+"""What must hold of real models on real images, in the real runtime. Figures are counts of answers, never times.
 
 That the bundled MobileNetV2 keeps its accuracy stands in test_readme.py, whose session exports and evaluates it."""
 

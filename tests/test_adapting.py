@@ -116,7 +116,7 @@ REFUSED = {
     "not flattened": (Places(lambda x: pooled(ONE(x))[:, :, None, None]), {}, "not flattened", "flatten"),
     "no batch": (Then(lambda x: x.squeeze()), {}, "a row without its batch", "keeps the batch"),
     "a loss": (Then(lambda x: x.sum()), {}, "one number", "keeps the batch"),
-    "several rows": (Then(lambda x: x.repeat(2, 1)), {}, "2 rows for one picture", "wraps"),
+    "several rows": (Then(lambda x: x.repeat(2, 1)), {}, "2 rows for one image", "wraps"),
     "halves": (Then(lambda x: x.half()), {}, r"float16 scores \[1, 5\], and files answer float32", ".float()"),
     "an argmax": (Then(lambda x: x.argmax(1, keepdim=True)), {}, "int64 values", "the scores themselves"),
     "an argmax beside": (Then(lambda x: (x, x.argmax(1, keepdim=True))), {"task": "raw"}, r"int64 values 1 \[1, 1\]", "the"),
@@ -125,7 +125,7 @@ REFUSED = {
     "a map for classes": (of_places(lambda x: x), {"task": "classification"}, "classification wants one score for each", "wraps"),
     "classes for a map": (Then(lambda x: x), {"task": "segmentation"}, "segmentation wants one map for each class", "--task"),
     "a tuple for a map": (Then(lambda x: (x, x)), {"task": "segmentation"}, r"answers 2 tensors \(0 \[1, 5\], 1", "--task"),
-    "a map for a vector": (of_places(lambda x: x), {"task": "embedding"}, "one vector for a picture", "--task raw"),
+    "a map for a vector": (of_places(lambda x: x), {"task": "embedding"}, "one vector for an image", "--task raw"),
     "probabilities for a vector": (Then(lambda x: x.softmax(1)), {"task": "embedding"}, "ends in a softmax: its answers", "last"),
     "no tokens": (Then(lambda x: x), {"tokens": True}, r"--tokens, but the model answers \[1, 5\] alone", "[n, t, d]"),
     "a softmax of raw": (Then(torch.relu), {"task": "raw", "softmax": True}, "--softmax means nothing for the task raw", "drop"),
@@ -137,7 +137,7 @@ REFUSED = {
         of_places(lambda x: x * 9), {"task": "segmentation", "scores": "probabilities"}, "answers lie between", "logits",
     ),
     "a threshold of many": (of_places(lambda x: x), {"task": "segmentation", "threshold": 0.4}, "for one channel", "drop"),
-    "a part of the picture": (of_places(lambda x: x), {"task": "segmentation", "crop_pct": 0.8}, "leaves a part out", "drop"),
+    "a part of the image": (of_places(lambda x: x), {"task": "segmentation", "crop_pct": 0.8}, "leaves a part out", "drop"),
 }  # fmt: skip
 
 
@@ -296,7 +296,7 @@ def test_dinov2_sees_224_unless_asked_otherwise():
     planned = models.plan(recipe)
     assert (planned.preprocess.input_size, planned.family) == ((224, 224), "attention")
     model = models.load(recipe, planned)
-    assert any(note.startswith("pictures of 224x224") for note in model.notes)
+    assert any(note.startswith("images of 224x224") for note in model.notes)
     asked = Recipe("timm:vit_small_patch14_dinov2", "onnx", weights="random", input_size=(56, 56), tokens=True)
     model = models.load(asked, models.plan(asked))
     assert (model.task.grid, model.notes) == ((4, 4), ())
@@ -340,14 +340,14 @@ def test_two_inputs_and_odd_sizes_are_said(monkeypatch):
         def forward(self, x):
             return torch.cat([x, self.up(self.down(x))], 1)
 
-    with pytest.raises(UnsupportedError, match="feeds one picture, and the model wants more"):
+    with pytest.raises(UnsupportedError, match="feeds one image, and the model wants more"):
         look(Two(), SIZE)
-    with pytest.raises(UnsupportedError, match="does not take a 33x31 picture") as caught:
+    with pytest.raises(UnsupportedError, match="does not take a 33x31 image") as caught:
         look(Halving(), (33, 31))
     assert caught.value.hint == "--input-size 36x32, the next that it takes"
 
 
-def test_joined_is_a_row_for_each_picture():
+def test_joined_is_a_row_for_each_image():
     assert joined((torch.zeros(2, 3), torch.ones(2, 2, 2))).tolist() == [[0] * 3 + [1] * 4] * 2
 
 

@@ -62,7 +62,7 @@ def test_answers_are_the_runtimes_and_nothing_is_left(make):
     assert found.ran.endswith(" on adb:FP5A1 (Fairphone FP5)")
     assert not (folder / LEFT).exists()
     assert not list((folder / "data/data").rglob("*.json"))
-    assert (folder / "launches").read_text() == "1"  # all golden pictures in one
+    assert (folder / "launches").read_text() == "1"  # all golden images in one
     assert (folder / "alive").read_text() == ""  # it was stopped
 
 
@@ -151,7 +151,7 @@ def test_what_will_be_timed_is_timed_in_one_launch(make):
     assert (folder / "launches").read_text() == "2"
     ready = worker.ready
     assert (ready.imported, ready.load.cpu_ns) == (None, None)
-    assert ready.source == "the artifact's first golden picture"
+    assert ready.source == "the artifact's first golden image"
     wanted = {
         "cpu_class": "arm-dotprod", "cpu": "QCM6490", "machine": "arm64-v8a", "system": "Android 14, SDK 34", "cores": "8",
         "phone": "Fairphone FP5", "battery": "87 %, 28.5 C", "thermal": "moderate",
@@ -311,7 +311,7 @@ def test_what_is_no_benchmark_model():
     assert (done.returncode, done.stderr.count("\n")) == (2, 2)
 
 
-def test_an_evaluation_asks_about_many_pictures_at_once(make, pictures, tmp_path):
+def test_an_evaluation_asks_about_many_images_at_once(make, pictures, tmp_path):
     folder = make()
     model = artifact.load(TFLITE)
     (tmp_path / "labels.csv").write_text(
@@ -322,4 +322,4 @@ def test_an_evaluation_asks_about_many_pictures_at_once(make, pictures, tmp_path
     here = evaluate([model], data, state=tmp_path / "here")
     assert (there.pictures, there.cpu_class) == (40, "arm-dotprod")
     assert there.accuracies == here.accuracies
-    assert (folder / "launches").read_text() == "2"  # one for the facts, one for forty pictures
+    assert (folder / "launches").read_text() == "2"  # one for the facts, one for forty images

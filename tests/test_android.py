@@ -49,11 +49,11 @@ def test_what_the_app_carries_is_the_artifact_itself(app):
     assert [a.name for a in android.carried(app)] == ["tiny-onnx-int8", "tiny-tflite-int8"]
 
 
-def test_pictures_of_ones_own_are_said_before_an_app_publishes_them(app, copied):
+def test_images_of_ones_own_are_said_before_an_app_publishes_them(app, copied):
     said = ask_edgekit("android", "add", GOLDEN, "--app", app, "--json")
     assert "golden.npz holds the calibration pictures: your own" in said.stderr
-    assert json.loads(said.stdout)["own_pictures"]
-    drawn = GoldenRecord("pictures drawn by edgekit", own=False)
+    assert json.loads(said.stdout)["own_images"]
+    drawn = GoldenRecord("images drawn by edgekit", own=False)
     save_manifest(copied, msgspec.structs.replace(read_manifest(copied), golden=drawn))
     said = ask_edgekit("android", "add", copied, "--app", app)
     assert said.returncode == 0
@@ -121,14 +121,18 @@ def test_the_committed_vectors_are_what_python_makes():
     made = vectors.inputs()
     assert given.keys() == made.keys()
     assert all(np.array_equal(given[name], made[name]) for name in given)
+    clips = vectors.clips(given["image_5"])
     for file, found in (
         ("fits", vectors.fits(given["image_0"])),
         ("masks", vectors.masks()),
         ("boxes", vectors.boxes()),
+        ("clips", {name: array for name, array in clips.items() if name != "means"}),
     ):
         with np.load(vectors.VECTORS / f"{file}.npz") as z:
             for name, array in found.items():
                 np.testing.assert_array_equal(z[name], array, err_msg=f"{file} {name}")
+    with np.load(vectors.VECTORS / "clips.npz") as z:
+        np.testing.assert_allclose(z["means"], clips["means"], atol=1e-5)
     with np.load(vectors.VECTORS / "vectors.npz") as z:
         for name, array in vectors.embeddings().items():
             np.testing.assert_allclose(z[name], array, atol=1e-6, err_msg=name)  # sums of another order
@@ -145,6 +149,15 @@ def test_the_committed_vectors_are_what_python_makes():
             np.testing.assert_array_equal(digests, expected[name], err_msg=f"{model.name} {name}")
         best = [top_k(p, vectors.TOP) for p in manifest.task.probabilities(expected["answers"])]
         assert [[c for c, _ in row] for row in best] == expected["classes"].tolist()
+
+
+def test_the_example_on_the_page_is_the_one_that_is_compiled_and_run():
+    """android_demo's build does both."""
+    source = (ROOT / "android_demo/verify/app-ort/src/test/kotlin/org/example/birds/BirdsActivity.kt").read_text(
+        "utf-8"
+    )
+    shown = re.findall(r"```kotlin\n(.*?)```", (ROOT / "docs/android.md").read_text("utf-8"), re.DOTALL)[0]
+    assert source.endswith(shown)
 
 
 def test_the_app_cannot_reach_a_network():

@@ -81,8 +81,8 @@ def test_a_package_that_android_does_not_take_is_refused(tmp_path, package):
 
 def test_what_fails_leaves_nothing(tmp_path, copied):
     out, places = tmp_path / "made/birds", (APP, "Birds", "org.example.birds")
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(DataError, match="is no picture"):
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(DataError, match="is no image"):
         new(out, *places, tmp_path / "text.png")
     (copied / "model.tflite").write_bytes(b"half")
     with pytest.raises(ArtifactError):

@@ -239,7 +239,7 @@ def test_predict_shows_what_the_network_answers(exported, picture, net, target, 
     np.testing.assert_allclose(shown.probabilities, own, atol=0.05)
     if manifest.task.independent:
         assert (shown.holds == (own >= 0.5)).all()
-        assert manifest.task.measure in parity.describe(manifest.proof)
+        assert manifest.task.measure in parity.describe(manifest.proof, "images")
 
 
 def test_a_binary_network_answers_yes_or_no(exported, picture):

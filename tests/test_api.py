@@ -11,18 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from conftest import GOLDEN, GOLDEN_FILES, ROOT, ask_edgekit
 from PIL import Image
 
 import edgekit
+from edgekit.cli import main
 from edgekit.errors import DataError, EdgekitError, RecipeError, RequestError
 from edgekit.gating import Limits
 from edgekit.recipe import Quantize, Recipe
 from edgekit.verbs import exporting, judging, words
 
-VERBS = ("load", "export", "train", "prune", "verify", "compare", "bench", "evaluate", "gate", "report")
+VERBS = ("load", "export", "train", "prune", "verify", "compare", "bench", "benchmark", "evaluate", "gate", "report")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,64 @@ def test_every_argument_is_in_a_verbs_signature_and_what_it_means_in_its_docstri
     assert {"calibration", "int8", "rounding"} <= set(inspect.signature(edgekit.export).parameters)
 
 
+# What a shell needs and Python has in another way: the same for every command, then command by command.
+FOR_A_SHELL = {"quiet", "verbose", "as_json", "debug"}
+OTHERWISE = {
+    "export": {"recipe_file": "model=Recipe, or a path", "dry_run": "the command's", "print_recipe": "the command's",
+               "strict": "exit codes", "for_cpu": "what is said beside an export"},
+    "predict": {"top": "answers[:5]", "gallery": "Vector.similarity", "draw": "Boxes.draw, Mask.draw", "mask": "Mask.image",
+                "output": "values", "csv_file": "the answers themselves"},
+    "bench": {"profile": "the command's: a table by operator", "as_csv": "the rows themselves", "no_save": "save=None"},
+    "eval": {"csv_file": "accuracies[0].confusion.csv()", "contact_sheet": "paired.flips, apart", "no_save": "save=None",
+             "max_drop": "change.verdict(...)"},
+    "gate": {"strict": "outcome", "update": "the command's", "source": "of --update", "no_times": "of --update",
+             "markdown": "files of a CI", "junit": "files of a CI", "bmf": "files of a CI", "benchmark_action": "files of a CI"},
+    "verify": {"against": "compare([a, b])", "data": "compare(data=...)"},
+}  # fmt: skip
+# An option's keyword where it is called otherwise.
+CALLED = {
+    "targets": "target",
+    "schemes": "scheme",
+    "device": "on",
+    "devices": "on",
+    ("bench", "output"): "save",
+    ("eval", "output"): "save",
+}
+WITHOUT_A_VERB = {
+    "sweep",
+    "history",
+    "inspect",
+    "reproduce",
+    "bundle",
+    "sign",
+    "hub",
+    "android",
+    "list",
+    "doctor",
+    "completion",
+}
+
+
+def test_every_option_of_a_command_is_a_keyword_of_its_verb():
+    verbs = {name: getattr(edgekit, {"eval": "evaluate"}.get(name, name), None) for name in main.list_commands(None)}
+    verbs["predict"] = edgekit.Artifact.predict
+    for name in set(verbs) - WITHOUT_A_VERB:
+        taken = set(inspect.signature(verbs[name]).parameters)
+        options = {p.name for p in main.get_command(None, name).params if isinstance(p, click.Option)} - FOR_A_SHELL
+        otherwise = set(OTHERWISE.get(name, ()))
+        assert otherwise <= options, name
+        wanted = {CALLED.get((name, o)) or CALLED.get(o) or words.NAMES.get(o, o) for o in options - otherwise}
+        assert wanted <= taken, name
+
+
+def test_several_images_are_answered_at_once_where_a_batch_is_wished(pictures):
+    model = edgekit.load(GOLDEN)
+    few = sorted(pictures.rglob("*.png"))[:3]
+    with pytest.raises(EdgekitError, match="batch"):
+        model.predict(few, batch=2)
+    assert [a.label for a in model.predict(few, batch=1)] == [a.label for a in model.predict(few)]
+
+
 @pytest.mark.parametrize(
     ("wishes", "structs", "apart"),
     [
@@ -73,7 +133,7 @@ def test_keywords_are_the_fields_of_what_they_fill(wishes, structs, apart):
 # --- predict
 
 
-def test_one_picture_in_four_shapes_gives_one_answer(model, picture, tmp_path):
+def test_one_image_in_four_shapes_gives_one_answer(model, picture, tmp_path):
     Image.fromarray(picture).save(tmp_path / "a.png")
     found = [
         model.predict(str(tmp_path / "a.png")),
@@ -88,7 +148,7 @@ def test_one_picture_in_four_shapes_gives_one_answer(model, picture, tmp_path):
     assert f"{found[0].score:.1%}" in command
 
 
-def test_grey_transparent_and_turned_pictures_are_taken_as_files_of_them_are(model, picture, tmp_path):
+def test_grey_transparent_and_turned_images_are_taken_as_files_of_them_are(model, picture, tmp_path):
     grey = Image.fromarray(picture).convert("L")
     clear = Image.fromarray(picture).convert("RGBA")
     clear.putalpha(90)
@@ -100,7 +160,7 @@ def test_grey_transparent_and_turned_pictures_are_taken_as_files_of_them_are(mod
         with Image.open(file) as opened:
             before = opened.size
             assert np.array_equal(model.predict(opened).found.probabilities, model.predict(file).found.probabilities)
-            assert opened.size == before, "a caller's picture stays as it is"
+            assert opened.size == before, "a caller's image stays as it is"
     same = model.predict([np.asarray(grey), np.asarray(grey)[..., None], np.asarray(clear)])
     assert [p.score for p in same[:2]] == [model.predict(grey).score] * 2
     assert same[2].score == model.predict(clear).score
@@ -152,29 +212,29 @@ def test_every_task_has_an_answer_of_its_own_in_one_line(folder, kind, says, tmp
 @pytest.mark.parametrize(
     ("said", "kind", "says"),
     [
-        (3, RequestError, "int 3 is no picture"),
-        (b"a.jpg", RequestError, "bytes b'a.jpg' is no picture"),
-        ([[1, 2]], RequestError, "list .* is no picture"),
-        ("nowhere.jpg", DataError, "there is no picture nowhere.jpg"),
-        (ROOT / "export_recipes", DataError, "no pictures in .*export_recipes"),
-        (np.zeros((4, 4, 3)), DataError, r"float64 \[4, 4, 3\] is no picture.*255 \* x"),
+        (3, RequestError, "int 3 is no image"),
+        (b"a.jpg", RequestError, "bytes b'a.jpg' is no image"),
+        ([[1, 2]], RequestError, "list .* is no image"),
+        ("nowhere.jpg", DataError, "there is no image nowhere.jpg"),
+        (ROOT / "export_recipes", DataError, "no images in .*export_recipes"),
+        (np.zeros((4, 4, 3)), DataError, r"float64 \[4, 4, 3\] is no image.*255 \* x"),
         (np.full((4, 4, 3), 200.0, np.float32), DataError, r"float32.*x\.astype\('uint8'\)"),
         (np.zeros((3, 9, 9), np.uint8), DataError, r"channels first .*transpose\(1, 2, 0\)"),
-        (np.zeros((2, 4, 4, 3), np.uint8), DataError, r"several pictures \(list\(x\)\)"),
-        (np.zeros((4, 4, 2), np.uint8), DataError, r"uint8 \[4, 4, 2\] is no picture"),
-        (np.zeros((0, 4, 3), np.uint8), DataError, "is no picture"),
+        (np.zeros((2, 4, 4, 3), np.uint8), DataError, r"several images \(list\(x\)\)"),
+        (np.zeros((4, 4, 2), np.uint8), DataError, r"uint8 \[4, 4, 2\] is no image"),
+        (np.zeros((0, 4, 3), np.uint8), DataError, "is no image"),
     ],
     ids=str,
 )
-def test_what_is_no_picture_is_said_with_what_to_write(model, said, kind, says):
+def test_what_is_no_image_is_said_with_what_to_write(model, said, kind, says):
     with pytest.raises(kind, match=says) as caught:
         model.predict(said)
     assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_read_is_an_error_or_left_out(model, picture, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad\.jpg: not a picture"):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"bad\.jpg: not an image"):
         model.predict([picture, tmp_path / "bad.jpg"])
     assert len(model.predict([picture, tmp_path / "bad.jpg", picture], unreadable="skip")) == 2
     assert model.predict([]) == []
@@ -273,7 +333,7 @@ WRONG = [
     ("evaluate", (GOLDEN,), {}, "missing a required argument: 'data'"),
     ("evaluate", (GOLDEN, "tests"), {"split": "best"}, r"split is 'best'.*\('test' or 'val' or 'train'\)"),
     ("evaluate", (GOLDEN, "tests"), {"masks": "m"}, "masks is about masks"),
-    ("gate", (GOLDEN, GOLDEN), {"masks": "m"}, r'pictures of data \(data="DIR"\)'),
+    ("gate", (GOLDEN, GOLDEN), {"masks": "m"}, r'images of data \(data="DIR"\)'),
     ("gate", (GOLDEN, GOLDEN), {"max_slowdown": -3.0}, r"max_slowdown"),
     ("gate", (GOLDEN, "nowhere"), {}, "nowhere does not exist"),
     ("report", ("nowhere.jsonl",), {}, "No such file"),
@@ -297,7 +357,7 @@ WRONG = [
     ("train", ("mobilenetv2", "a", "b"), {"temperature": 2.0}, r"temperature means nothing without distill"),
     ("prune", ("runs/a",), {}, r"how small\? \(one of keep_latency=0.65"),
     ("prune", ("runs/a",), {"keep_macs": 0.5, "int8": True}, "int8=True means nothing without keep_latency"),
-    ("prune", ("runs/a",), {"keep_macs": 0.5}, "pictures to fine-tune on"),
+    ("prune", ("runs/a",), {"keep_macs": 0.5}, "images to fine-tune on"),
 ]
 
 

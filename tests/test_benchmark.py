@@ -5,16 +5,22 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from conftest import GOLDEN, GOLDEN_FILES, ask_edgekit, paint
 
 import edgekit
-from edgekit import cells
+from edgekit import artifact, cells
 from edgekit.candidates import Benchmark, Candidate, making, page
 from edgekit.candidates.plan import planned, reads
+from edgekit.data import open_data
 from edgekit.errors import RequestError
+from edgekit.evaluation import evaluate
+from edgekit.evaluation.accuracy import lost
 from edgekit.recipe import Recipe
+from edgekit.statistics import figures
 from edgekit.statistics.figures import Figure
+from edgekit.statistics.proportions import Drop
 
 ONNX = GOLDEN_FILES / "tiny-onnx-int8"
 QUICK = ("--runs", "4", "--launches", "2")
@@ -29,8 +35,23 @@ def candidate(name, size, ms, right, **more):
 TABLE = Benchmark(
     "mobilenetv2",
     (
-        candidate("onnx int8-static", 2_600_000, 3.0, 0.905, oldest={"any CPU": "ONNX Runtime 1.17 (opset 20)"}),
-        candidate("tflite int8-static", 2_400_000, 3.7, 0.92, sqnr_db=23.5, oldest={"x86-64": "tflite-runtime 2.14"}),
+        candidate(
+            "onnx int8-static",
+            2_600_000,
+            3.0,
+            0.905,
+            loss=Drop(0.023, 0.012, 0.034),
+            oldest={"any CPU": "ONNX Runtime 1.17 (opset 20)"},
+        ),
+        candidate(
+            "tflite int8-static",
+            2_400_000,
+            3.7,
+            0.92,
+            loss=Drop(0.008, 0.001, 0.0095),
+            sqnr_db=23.5,
+            oldest={"x86-64": "tflite-runtime 2.14"},
+        ),
         candidate("openvino fp32", 9_000_000, 6.0, 0.928),
         Candidate("tflite int8-dynamic", "tflite", "int8-dynamic", error="refused: SQNR 3.0 dB (limit 13)"),
     ),
@@ -56,12 +77,39 @@ def test_the_table_fits_80_columns_and_a_refused_file_is_a_sentence():
     assert max(map(len, lines)) <= 80
     assert "tflite int8-dynamic: refused: SQNR 3.0 dB (limit 13)" in lines
     assert any(line.split()[:2] == ["best", "within"] for line in lines)
-    assert "best within 1 point: by the figures; how sure that is, the next command tells" in lines
+    assert "best within 1 point: loses at most 0.9 points (95 % confidence)" in lines
     whole = page.whole_table(TABLE)
     assert whole.rows[3][whole.header.index("why not")].text.startswith("refused")
 
 
-def test_the_next_command_compares_the_best_within_with_the_most_accurate_picture_by_picture():
+def test_only_what_surely_loses_little_is_the_best_within():
+    """At 2 points more than one file's interval ends below, and the quickest's does not."""
+    from edgekit.cli.benchmark import _surer, text
+
+    unsure = [msgspec.structs.replace(c, loss=c.loss and Drop(0.008, -0.004, 0.02)) for c in TABLE]
+    few = replace(TABLE, candidates=tuple(unsure), document=Path("build/bm/benchmark.json"))
+    assert list(few.best.values())[-1].name == "openvino fp32"  # by the figures it would be onnx int8-static
+    assert [c.name for c in few.undecided] == ["onnx int8-static", "tflite int8-static"]
+    said = text(few).splitlines()
+    assert "perhaps within 1 point: onnx int8-static, quicker; it loses 0.8 [-0.4, 2.0]" in said
+    assert max(map(len, said)) <= 80
+    assert _surer(few, "photos", {"split": None, "data_labels": None, "limit": None})[2] == "build/onnx int8-static"
+    assert [c.name for c in replace(few, within=2.0).best.values()][-1] == "onnx int8-static"
+    assert replace(few, within=2.0).undecided == []
+
+
+def test_what_is_lost_is_told_image_by_image_where_the_answers_are_there(images, tmp_path):
+    model, data = artifact.load(GOLDEN), open_data(images, artifact.load(GOLDEN).labels())
+    files = [evaluate([artifact.load(of)], data, state=tmp_path / "answers") for of in (GOLDEN, ONNX)]
+    both = evaluate([model, artifact.load(ONNX)], data, state=tmp_path / "both")
+    assert lost(*(Path(found.answers) for found in files)) == both.paired.drop
+    assert lost(Path(files[0].answers), tmp_path / "none") is None
+    apart = figures.lost(*(found.results[0].headline for found in files))
+    assert apart.estimate == pytest.approx(both.paired.drop.estimate)
+    assert apart.high > both.paired.drop.high
+
+
+def test_the_next_command_compares_the_best_within_with_the_most_accurate_image_by_image():
     from edgekit.cli.benchmark import _surer
 
     said = {"split": "val", "data_labels": None, "limit": 500}
@@ -94,7 +142,7 @@ def test_artifacts_are_timed_and_evaluated_once_and_written_down(images, tmp_pat
     again = ask_edgekit(*asked, cwd=tmp_path)
     assert "evaluating" not in again.stderr
     assert "timing" not in again.stderr.replace("making, proving and timing", "")
-    assert again.stdout.startswith("2 models: pictures of classes")
+    assert again.stdout.startswith("2 models: images of classes")
 
 
 def test_a_stop_keeps_what_was_made_and_says_how_to_go_on(images, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Pictures with boxes: four forms that hold the same, and what is refused."""
+"""Images with boxes: four forms that hold the same, and what is refused."""
 
 import json
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ from edgekit.data.boxes import boxed_in
 from edgekit.errors import DataError
 
 LABELS = ("cat", "dog", "traffic light")
-# Of two pictures of 80 x 60 pixels: x1 y1 x2 y2 and a class; the third shows nothing.
+# Of two images of 80 x 60 pixels: x1 y1 x2 y2 and a class; the third shows nothing.
 THINGS = {
     "a.png": [((8, 6, 40, 30), "dog"), ((0, 0, 80, 60), "cat")],
     "b.png": [((20, 15, 24, 45), "traffic light")],
@@ -134,7 +134,7 @@ def test_every_form_holds_the_same(tmp_path, kind):
         sizes = [halves * (x2 - x1) * (y2 - y1) for (x1, y1, x2, y2), _ in things]
         assert found[name].area.tolist() == pytest.approx(sizes)
     assert data.labelled
-    assert any("1 of 3 pictures have no box" in note for note in data.notes)
+    assert any("1 of 3 images have no box" in note for note in data.notes)
     assert set(boxed_in(tmp_path)) == ({""} if kind is beside else {"val"})
     assert open_boxes(tmp_path, None).classes == (LABELS if kind is not voc else tuple(sorted(LABELS)))
 
@@ -145,13 +145,13 @@ def test_the_box_of_an_outline_is_what_it_spans(tmp_path):
     assert found["a.png"].boxes.tolist() == [[8, 6, 40, 30], [0, 0, 80, 60]]
 
 
-def test_boxes_of_other_classes_and_pictures_that_are_not_there_are_left_out(tmp_path):
+def test_boxes_of_other_classes_and_images_that_are_not_there_are_left_out(tmp_path):
     coco(tmp_path)
     (tmp_path / "val2017/b.png").unlink()
     data, found = read(tmp_path, ("Dog", "bird"))
     assert [objects.labels.tolist() for objects in found.values()] == [[0], []]
     said = "\n".join(data.notes)
-    assert "1 of 3 pictures that instances_val2017.json names are not there" in said
+    assert "1 of 3 images that instances_val2017.json names are not there" in said
     assert "1 of 2 boxes are of none of the model's classes: left out (cat)" in said
     assert "1 of 2 classes have no box and do not count: bird" in said
 
@@ -166,7 +166,7 @@ def test_numbers_without_names_count_the_models_classes(tmp_path):
 
 
 @pytest.mark.parametrize("exif", [1, 3, 6])
-def test_boxes_are_of_the_picture_as_it_is_shown(tmp_path, exif):
+def test_boxes_are_of_the_image_as_it_is_shown(tmp_path, exif):
     yolo(tmp_path)
     pictures(tmp_path / "images/val", exif)
     _, found = read(tmp_path)
@@ -188,11 +188,9 @@ def test_masks_of_the_same_names_are_not_taken_for_the_photographs(tmp_path):
     assert {Path(picture.name).parent.name for picture in data.read(data.positions)} == {"JPEGImages"}
 
 
-def test_boxes_of_pictures_that_are_not_named_are_said(tmp_path):
+def test_boxes_of_images_that_are_not_named_are_said(tmp_path):
     coco(tmp_path, images=document()["images"][:1])
-    assert (
-        "1 boxes in instances_val2017.json are of pictures that it does not name: left out" in read(tmp_path)[0].notes
-    )
+    assert "1 boxes in instances_val2017.json are of images that it does not name: left out" in read(tmp_path)[0].notes
 
 
 def test_numbers_of_classes_have_an_end(tmp_path):
@@ -214,7 +212,7 @@ def test_the_joints_of_a_pose_are_not_its_outline(tmp_path):
 
 
 def test_cocos_json_as_other_tools_write_it(tmp_path):
-    """Sizes as fractions, crowds as true and null, names of pictures for numbers, paths of Windows."""
+    """Sizes as fractions, crowds as true and null, names of images for numbers, paths of Windows."""
     images = [{"id": "a", "file_name": r".\val2017\a.png", "width": 80.0, "height": 60.0}]
     annotations = [
         {"image_id": "a", "category_id": 10, "bbox": [x, 0, 8, 8], "iscrowd": crowd, "area": None}
@@ -230,16 +228,16 @@ def test_a_file_in_place_of_its_folder_says_which_one(tmp_path):
     coco(tmp_path)
     with pytest.raises(DataError, match="is a file, and a folder is wanted") as error:
         open_boxes(tmp_path / "annotations/instances_val2017.json", LABELS)
-    assert error.value.hint == f"the folder that holds it and the pictures: {tmp_path}"
-    with pytest.raises(DataError, match="no pictures in") as error:
+    assert error.value.hint == f"the folder that holds it and the images: {tmp_path}"
+    with pytest.raises(DataError, match="no images in") as error:
         open_boxes(tmp_path / "annotations", LABELS)
-    assert error.value.hint == f"the folder that holds the pictures too: {tmp_path}"
+    assert error.value.hint == f"the folder that holds the images too: {tmp_path}"
     yolo(tmp_path / "yolo")
     with pytest.raises(DataError, match="images holds no boxes") as error:
         open_boxes(tmp_path / "yolo/images", LABELS)
     assert error.value.hint == f"--data {tmp_path}/yolo, which does"
     for inside, data in (("yolo/images/val", tmp_path / "yolo"), ("val2017", tmp_path)):
-        with pytest.raises(DataError, match="nothing says what is on the pictures of") as error:
+        with pytest.raises(DataError, match="nothing says what is on the images of") as error:
             open_splits(tmp_path / inside)
         assert error.value.hint == f"--data {data}, which says it"
     (tmp_path / "coco.zip").touch()
@@ -270,17 +268,17 @@ def things(box, label="cat"):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda f: coco(f, **things((70, 10, 90, 20))), r"b.png has a box outside the picture \(80 x 60 pixels\): 70 10 90 20"),
+        (lambda f: coco(f, **things((70, 10, 90, 20))), r"b.png has a box outside the image \(80 x 60 pixels\): 70 10 90 20"),
         (lambda f: coco(f, **things((30, 10, 20, 20))), "b.png has a box that ends before it begins: 30 10 20 20"),
         (lambda f: coco(f, annotations=[thing(area=-5)]), "a.png has a box around a thing of -5 pixels"),
         (lambda f: coco(f, categories=[]), "has no categories, so nothing says what its numbers mean"),
         (lambda f: coco(f, categories=[{"id": 10, "name": "cat"}]), "a box of category 11, which is none of its categories"),
         (lambda f: coco(f, annotations=[{"image_id": 7}]), "is not COCO's JSON: Object missing required field"),
-        (lambda f: coco(f, annotations=[]), r"there is no box on the pictures in .* \(COCO JSON\)"),
+        (lambda f: coco(f, annotations=[]), r"there is no box on the images in .* \(COCO JSON\)"),
         (lambda f: yolo(f, names="cat\n"), r"line 1 is of class 1, and there are names of 1, 0 to 0"),
-        (lambda f: yolo(f, lines=["0 0.5 0.5 1.2 0.2"]), r"a box outside the picture \(of which 1 is the whole\)"),
+        (lambda f: yolo(f, lines=["0 0.5 0.5 1.2 0.2"]), r"a box outside the image \(of which 1 is the whole\)"),
         (lambda f: yolo(f, lines=["0 0.5 0.5 -0.1 0.2"]), "ends before it begins"),
-        (lambda f: yolo(f, lines=["0 320 240 50 50"]), "outside the picture"),
+        (lambda f: yolo(f, lines=["0 320 240 50 50"]), "outside the image"),
         (lambda f: yolo(f, lines=["0 0.5 0.5 0.1 0.2 0.9"]), "line 1 is no box"),
         (lambda f: yolo(f, lines=["cat 0.5 0.5 0.1 0.2"]), "line 1 is no box"),
         (lambda f: yolo(f, lines=["0 0.5 nan 0.1 0.2"]), "not of numbers"),
@@ -289,8 +287,8 @@ def things(box, label="cat"):
         (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<a><object/></a>")), "an object without a name"),
         (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<!DOCTYPE a><a/>")), "declares entities"),
         (lambda f: (rows(f), (f / "val/metadata.jsonl").write_text('{"bbox": 1}')), "metadata.jsonl: Object missing"),
-        (lambda f: coco(f, images=[]), "instances_val2017.json names no pictures"),
-        (lambda f: coco(f, images=document()["images"] * 2), "has 2 times the picture 7"),
+        (lambda f: coco(f, images=[]), "instances_val2017.json names no images"),
+        (lambda f: coco(f, images=document()["images"] * 2), "has 2 times the image 7"),
         (lambda f: coco(f, categories=document()["categories"] * 2), "has 2 times the category 10"),
         (lambda f: (coco(f), copied(f, "instances_val2014.json")), "val2014.json and .*2017.json hold boxes of the same split"),
         (lambda f: yolo(f, lines=["9" * 5000 + " 0.5 0.5 0.1 0.2"]), "line 1 is no box"),
@@ -301,8 +299,8 @@ def things(box, label="cat"):
         (lambda f: (beside(f), pictures(f / "masks")), "a.xml is of a.png or of masks/a.png"),
         (lambda f: yolo(f, lines=["0 0.5 0.5 0.1 0.2 0.5 0.5 2 0.5 0.5 2 0.5 0.5 2"]), "line 1 is no box"),
         (lambda f: coco(f, images=[{"id": 7, "file_name": "a.png", "width": -3, "height": -2}]), "`float` >= 0"),
-        (lambda f: coco(f, images=[{"id": 7, "file_name": "../a.png"}]), "none of the 1 pictures that .* names is in"),
-        (lambda f: (rows(f), twice(f / "val/metadata.jsonl")), "has 2 times the picture 'a.png'"),
+        (lambda f: coco(f, images=[{"id": 7, "file_name": "../a.png"}]), "none of the 1 images that .* names is in"),
+        (lambda f: (rows(f), twice(f / "val/metadata.jsonl")), "has 2 times the image 'a.png'"),
         (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<!DOCTYPE a><a/>", "utf-16")), "declares entities"),
         (lambda f: (voc(f), (f / "Annotations/a.xml").write_text("<a>caf&eacute;</a>")), "not XML: undefined entity"),
         (lambda f: (voc(f), (f / "Annotations/a.xml").write_text(SIZED.format("9" * 400))), "says size/width '9{30,39}(?!9)"),

@@ -151,7 +151,7 @@ def test_the_command(made, tmp_path):
     done = CliRunner().invoke(command, [str(made.folder), "-o", str(out), "--runs", str(runs)])
     assert done.exit_code == 0, done.output
     assert "README.md, bom.cdx.json, provenance.json" in done.output
-    assert "pictures of yours" in done.output  # this artifact was calibrated with somebody's pictures
+    assert "images of yours" in done.output  # this artifact was calibrated with somebody's images
     other = msgspec.structs.replace(subject(made, GOLDEN), digest="0")
     append(tmp_path / "other.jsonl", [msgspec.structs.replace(evaluated(made), subject=other)])
     for arguments, code, words in (

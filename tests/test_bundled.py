@@ -50,7 +50,7 @@ def test_a_checkpoint_is_as_good_as_its_card_says(name):
 
 @pytest.mark.parametrize("name", [name for name in CLASSIFIERS if "measured" in card(name)])
 def test_int8_as_it_is_chosen_loses_no_half_point_in_any_runtime(name):
-    """As measured when the card was written: on all 10,000 test pictures."""
+    """As measured when the card was written: on all 10,000 test images."""
     measured = {(row["target"], row["scheme"]): row for row in card(name)["measured"]}
     planned = models.plan(Recipe(name, "torch", weights="bundled"))
     for target in ("tflite", "onnx", "openvino"):
@@ -61,7 +61,7 @@ def test_int8_as_it_is_chosen_loses_no_half_point_in_any_runtime(name):
 
 
 def test_the_segmenter_is_as_good_as_its_card_says():
-    """On the first of its test pictures: collages of items and photographs that it never saw."""
+    """On the first of its test images: collages of items and photographs that it never saw."""
     recipe = Recipe("unet_micro", "torch", weights="bundled")
     model = models.load(recipe, models.plan(recipe))
     assert isinstance(model.task, Segmentation)
@@ -74,7 +74,7 @@ def test_the_segmenter_is_as_good_as_its_card_says():
 
 
 def test_int8_of_the_segmenter_loses_less_than_a_point_in_any_runtime():
-    """As measured when the card was written: on all its test pictures."""
+    """As measured when the card was written: on all its test images."""
     rows = {(row["target"], row["scheme"]): row for row in card("unet_micro")["measured"]}
     for target in ("tflite", "onnx", "openvino"):
         assert rows[target, "int8-static"]["drop_interval"][1] < 0.01
@@ -83,7 +83,7 @@ def test_int8_of_the_segmenter_loses_less_than_a_point_in_any_runtime():
 
 
 def test_the_detector_is_as_good_as_its_card_says():
-    """On the first of its test pictures: items and photographs that it never saw."""
+    """On the first of its test images: items and photographs that it never saw."""
     recipe = Recipe("yolox_micro", "torch", weights="bundled")
     model = models.load(recipe, models.plan(recipe))
     assert isinstance(model.task, Detection)
@@ -95,7 +95,7 @@ def test_the_detector_is_as_good_as_its_card_says():
 
 
 def test_int8_of_the_detector_is_taken_in_every_runtime():
-    """As measured when the card was written: on all its test pictures."""
+    """As measured when the card was written: on all its test images."""
     measured = card("yolox_micro")["measured"]
     assert not [row["refused"] for row in measured if "refused" in row]
     rows = {(row["target"], row["scheme"]): row for row in measured}
@@ -105,7 +105,7 @@ def test_int8_of_the_detector_is_taken_in_every_runtime():
 
 
 @pytest.mark.parametrize("name", ["unet_micro", "yolox_micro"])
-def test_its_sheet_calibrates_with_whole_pictures(name):
+def test_its_sheet_calibrates_with_whole_images(name):
     with Image.open(zoo.BUNDLED / f"{name}.webp") as sheet:
         assert sheet.size == (16 * 128, 10 * 128)
     planned = models.plan(Recipe(name, "torch", weights="bundled"))

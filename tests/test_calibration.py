@@ -28,13 +28,13 @@ def test_a_folder_is_split_between_calibration_and_proof(pictures, tmp_path):
     assert not seen & {p.tobytes() for p in chosen.proof}
 
 
-def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(pictures, tmp_path):
+def test_the_same_seed_gives_the_same_images_and_another_seed_others(pictures, tmp_path):
     a, b, c = (take(pictures, tmp_path, samples=8 + i, seed=seed) for i, seed in ((0, 0), (0, 0), (0, 1)))
     assert a.calibration.sha256 == b.calibration.sha256 != c.calibration.sha256
     assert [p.tobytes() for p in a.calibration] == [p.tobytes() for p in a.calibration]
 
 
-def test_broken_pictures_are_skipped_with_a_count(pictures, tmp_path):
+def test_broken_images_are_skipped_with_a_count(pictures, tmp_path):
     folder = tmp_path / "some"
     shutil.copytree(pictures, folder)
     (folder / "class0" / "00.png").write_bytes(b"broken")
@@ -63,7 +63,7 @@ def test_the_linter_finds_one_class_and_too_few(pictures, tmp_path):
     folder = tmp_path / "one"
     shutil.copytree(pictures / "class0", folder / "class0")
     warnings = " ".join(take(folder, tmp_path, samples=10).calibration.warnings)
-    assert "only 10 pictures" in warnings
+    assert "only 10 images" in warnings
     assert "one class folder" in warnings
 
 
@@ -74,12 +74,12 @@ def test_a_good_folder_gets_no_warning(pictures, tmp_path):
 def test_empty_missing_and_unreadable_folders_are_refused(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         take(empty, tmp_path)
     with pytest.raises(DataError, match="no folder"):
         take(tmp_path / "none", tmp_path)
     (empty / "a.jpg").write_text("text")
-    with pytest.raises(DataError, match="none of the 1 pictures") as caught:
+    with pytest.raises(DataError, match="none of the 1 images") as caught:
         take(empty, tmp_path)
     assert "--calibration" in caught.value.hint
 
@@ -97,7 +97,7 @@ def test_a_full_place_for_temporary_files_names_the_variable_that_moves_it(pictu
         calibration.scratch_folder()
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
@@ -117,16 +117,16 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path):
     assert peak < 12e6
 
 
-def test_a_contact_sheet_keeps_its_last_pictures_for_the_proof(tmp_path):
+def test_a_contact_sheet_keeps_its_last_images_for_the_proof(tmp_path):
     sheet = tmp_path / "fashion-mnist.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (4 * 28, 16 * 28), dtype=np.uint8)).save(sheet)
     chosen = take(None, tmp_path, sheet=sheet)
     assert (len(chosen.calibration), len(chosen.proof)) == (32, 32)
-    assert chosen.calibration.warnings == ("32 pictures with the model; 128 were asked for",)
+    assert chosen.calibration.warnings == ("32 images with the model; 128 were asked for",)
     assert calibration.describe("default", 16, sheet).startswith("16 Fashion-MNIST")
 
 
-def test_a_detector_gets_photographs_four_in_a_picture_and_more_of_them_for_its_proof(tmp_path, monkeypatch):
+def test_a_detector_gets_photographs_four_in_an_image_and_more_of_them_for_its_proof(tmp_path, monkeypatch):
     files = [tmp_path / f"{i}.png" for i in range(5)]
     for i, file in enumerate(files):
         Image.new("RGB", (60, 40), (50 * i, 0, 255 - 50 * i)).save(file)

@@ -23,6 +23,7 @@ HERE_TOO = {
     "benchmark": {"export"},
     "prune": {"train", "export"},
     "train": {"export"},
+    "tune": {"export"},
 }  # modules whose options a command has too
 COMMANDS = {name: main.get_command(None, name) for name in main.list_commands(None)}
 HEAVY = {"torch", "numpy", "timm", "PIL", "msgspec", "rich", "ai_edge_litert"}
@@ -159,19 +160,19 @@ def test_predict_says_what_the_model_knows(golden_artifact, pictures):
 
 def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golden_artifact, pictures, tmp_path):
     picture, bad = next(pictures.rglob("*.png")), tmp_path / "bad.jpg"
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     done = ask_edgekit("predict", golden_artifact, picture, bad)
     assert done.returncode == 0
-    assert done.stderr == f"warning: skipped {bad}: not a picture\n"
-    assert "\n1 of 2 pictures answered, 1 cannot be read\n" in done.stdout
+    assert done.stderr == f"warning: skipped {bad}: not an image\n"
+    assert "\n1 of 2 images answered, 1 cannot be read\n" in done.stdout
     done = ask_edgekit("predict", golden_artifact, bad)
     assert (done.returncode, done.stderr) == (
         2,
-        f"error: {bad}: not a picture\n  try: a picture file: .jpg, .png, .webp, ...\n",
+        f"error: {bad}: not an image\n  try: an image file: .jpg, .png, .webp, ...\n",
     )
     done = ask_edgekit("predict", golden_artifact, bad, "missing.jpg")
     assert done.returncode == 2
-    assert "error: none of the 2 pictures can be read" in done.stderr
+    assert "error: none of the 2 images can be read" in done.stderr
 
 
 def test_json_is_alone_on_stdout(golden_artifact, pictures):
@@ -200,7 +201,7 @@ def test_bench_compares_in_plain_words(golden_artifact, copied):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["predict", "{copy}", "missing.jpg"], 2, "there is no picture"),
+        (["predict", "{copy}", "missing.jpg"], 2, "there is no image"),
         (["predict", "nowhere", "x.jpg"], 2, "does not exist"),
         (["predict", "{copy}/model.tflite", "x.jpg"], 4, "try: its folder: {copy}"),
         (["predict", "{copy}", "x.jpg", "--threads", "100000"], 2, "--threads"),
@@ -288,7 +289,7 @@ def test_bad_input_gets_one_line_and_its_exit_code(copied, tmp_path, arguments, 
     ],
 )
 def test_what_is_named_and_not_there_is_exit_code_2_whatever_it_should_have_been(copied, pictures, tmp_path, command):
-    """Weights, names of classes and training pictures, which want torch: test_export_cli.py, test_train.py."""
+    """Weights, names of classes and training images, which want torch: test_export_cli.py, test_train.py."""
     names = {"copy": copied, "folder": pictures, "picture": next(pictures.rglob("*.png"))}
     done = ask_edgekit(*command.format(**names).split(), cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 2), done.stderr
@@ -480,8 +481,8 @@ def test_the_public_names():
     import edgekit
 
     assert edgekit.__all__ == [
-        *("Artifact", "Bench", "Benchmark", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Vector"),
-        *("__version__", "bench", "benchmark", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "verify"),
+        *("Artifact", "Bench", "Benchmark", "Boxes", "Classes", "EdgekitError", "Mask", "Quantize", "Recipe", "Tensors", "Trained", "Tuned", "Vector"),
+        *("__version__", "bench", "benchmark", "compare", "evaluate", "export", "gate", "load", "prune", "report", "train", "tune", "verify"),
     ]  # fmt: skip
     assert edgekit.load is not None
     with pytest.raises(AttributeError):

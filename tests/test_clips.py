@@ -1,9 +1,10 @@
-"""Networks that take clips: told apart, moved to layers of pictures, exported to every target, in float and int8."""
+"""Networks that take clips: told apart, moved to layers of images, exported to every target, in float and int8."""
 
 import nets
 import numpy as np
 import pytest
 import torch
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from conftest import ask_edgekit
 from PIL import Image
 from torch import nn
@@ -16,7 +17,9 @@ from edgekit.exporters import preparing
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.frames import as_pictures
+from edgekit.exporters.on_pixels import as_pixels, read_pixels
 from edgekit.exporters.rounding import _patches, round_weights
+from edgekit.inspection.tflite import kind
 from edgekit.models.clips import takes_clips, usual
 from edgekit.motion import MOTIONS, moving_crop
 from edgekit.parity import verify
@@ -70,7 +73,7 @@ def made(tmp_path_factory):
     ids=lambda layer: str(layer).replace("\n", ""),
 )
 @torch.no_grad()
-def test_a_layer_over_time_is_layers_of_pictures(layer):
+def test_a_layer_over_time_is_layers_of_images(layer):
     clip = torch.randn(1, 4, 7, 10, 12, generator=torch.Generator().manual_seed(1))
     net = nn.Sequential(nn.ReLU(), layer).eval()
     made = as_pictures(net, clip)
@@ -132,7 +135,7 @@ def test_patches_of_a_convolution_over_time_are_what_its_weights_are_multiplied_
         nn.Conv3d(3, 6, 3, groups=3, bias=False),
     ):
         answers = layer(clips).detach()
-        patches = _patches(layer, clips, torch.Generator().manual_seed(0))
+        patches = _patches(layer, clips, torch.Generator().manual_seed(0), 16)
         groups = layer.groups
         weights = layer.weight.reshape(groups, len(layer.weight) // groups, -1)
         got = (weights @ patches).flatten(0, 1)  # [outputs, clips x places]
@@ -190,7 +193,7 @@ def test_a_moving_crop_moves_as_it_is_asked_to():
     for motion in MOTIONS:
         clip = moving_crop(picture, spec, np.random.default_rng(3), motion)
         assert clip.shape == (8, 64, 64, 3)
-        assert len({frame.tobytes() for frame in clip}) == 8, motion  # never one picture repeated
+        assert len({frame.tobytes() for frame in clip}) == 8, motion  # never one image repeated
         again = moving_crop(picture, spec, np.random.default_rng(3), motion)
         assert np.array_equal(clip, again)
 
@@ -215,13 +218,90 @@ def test_a_file_takes_clips_in_float_and_int8(made, target, shape, dtype):
     assert m.calibration.source.startswith("moving crops of")
     assert verify(opened).passed
     golden = opened.golden()
-    for image, tensor in zip(golden.images, golden.tensors, strict=True):  # frame by frame as a picture, to the bit
+    for image, tensor in zip(golden.images, golden.tensors, strict=True):  # frame by frame as an image, to the bit
         frames = np.stack([fit(Image.fromarray(frame), m.preprocess) for frame in image])
         assert np.array_equal(opened.encode(frames[None])[0], tensor)
 
 
 def test_a_two_dimensional_network_of_clips_is_exported_as_it_is(made):
-    assert made("tflite", "int8-static", "py:nets:tsm").manifest.proof.sqnr_db > 18
+    opened = made("tflite", "int8-static", "py:nets:tsm")
+    assert opened.manifest.proof.sqnr_db > 18
+    scales = _scales(opened)
+    joined = [(set(given), made) for kind, given, made in scales if kind == "CONCATENATION"]
+    assert joined
+    assert all(
+        given == {made} for given, made in joined
+    )  # what a shift takes apart is not rounded again where it is joined
+
+
+def test_no_pixel_is_rounded_before_the_first_layer_over_time(made):
+    scales = _scales(made("tflite", "int8-static"))
+    before = [kind for kind, *_ in scales].index("CONV_2D")
+    assert {scale for *_, scale in scales[:before]} == {1.0}
+
+
+def _scales(opened):
+    """Of every operator of a .tflite what it is, and the steps of what it reads and of what it makes."""
+    model = flatbuffer.read_model(str(opened.model_file))
+    graph = model.subgraphs[0]
+
+    def step(index):
+        found = graph.tensors[index].quantization
+        return None if found is None or found.scale is None else round(float(found.scale[0]), 6)
+
+    return [
+        (
+            kind(model, o),
+            [step(i) for i in o.inputs if model.buffers[graph.tensors[i].buffer].data is None],
+            step(o.outputs[0]),
+        )
+        for o in graph.operators
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv3d(3, 6, (3, 5, 3), (1, 2, 2), (1, 2, 0)), (10, 28, 24, 3)),
+        (nn.Conv3d(3, 6, (1, 3, 3), bias=False), (8, 24, 24, 3)),
+        (None, (26, 26, 3)),
+    ],
+)
+def test_the_first_layer_reads_pixels(clips, layer, shape):
+    net = (
+        nn.Sequential(nn.Identity(), layer, nn.ReLU()).eval() if layer else _Framewise(nn.Conv2d(3, 6, 3, 2, 1)).eval()
+    )
+    wanted, pixels = net(clips), as_pixels(clips, SPEC)
+    edge = read_pixels(net, clips, SPEC)
+    assert torch.equal(pixels, pixels.round())
+    assert tuple(edge.filled.shape) == shape
+    assert torch.allclose(net(edge(pixels)), wanted, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_network_that_looks_at_its_input_twice_gets_it_normalised(clips):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv3d(3, 3, 3, padding=1)
+
+        def forward(self, x):
+            return self.layer(x) + x
+
+    net = Twice().eval()
+    wanted = net(clips)
+    assert read_pixels(net, clips, SPEC) is None
+    assert torch.equal(net(clips), wanted)
+
+
+class _Framewise(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.transpose(1, 2).flatten(0, 1))
 
 
 def test_who_takes_clips_is_asked_how_many_frames():
@@ -231,11 +311,11 @@ def test_who_takes_clips_is_asked_how_many_frames():
     assert "edgekit export ... --frames 16 --frame-rate 15" in said.stderr
     said = ask_edgekit("export", "py:nets:tiny", "--frames", "8", "--frame-rate", "8", "--input-size", "32")
     assert said.returncode == 2
-    assert "the model takes pictures, not clips of 8 frames" in said.stderr
+    assert "the model takes images, not clips of 8 frames" in said.stderr
     said = ask_edgekit(
         "export", "mobilenetv2_050", "--frames", "8", "--frame-rate", "8", "--weights", "random", "--dry-run"
     )
-    assert "mobilenetv2_050 takes pictures, not clips" in said.stderr
+    assert "mobilenetv2_050 takes images, not clips" in said.stderr
     said = ask_edgekit("export", "py:nets:clips", "--frames", "8")
     assert "--frame-rate" in said.stderr
     said = ask_edgekit("export", "py:nets:clips", "--frames", "8", "--frame-rate", "8", "--input-size", "2")
@@ -260,5 +340,5 @@ def test_a_recipe_of_no_clip_is_refused(wrong):
 
 def test_clips_have_no_masks(tmp_path):
     recipe = Recipe("py:nets:clips", "onnx", input_size=(24, 24), frames=8, frame_rate=8.0, task="segmentation")
-    with pytest.raises(RequestError, match="a segmentation is of a picture"):
+    with pytest.raises(RequestError, match="a segmentation is of an image"):
         export(recipe, tmp_path / "out")

@@ -16,7 +16,7 @@ AREAS = tuple(SIZES)
 
 
 def scene(seed, *, pictures=16, classes=6, crowds=True, ties=False):
-    """Of each picture what is there and what is found: near, doubled, missed, of another label or of nothing. Some are empty."""
+    """Of each image what is there and what is found: near, doubled, missed, of another label or of nothing. Some are empty."""
     rng = np.random.default_rng(seed)
     scenes = []
     for i in range(pictures):
@@ -80,7 +80,7 @@ def test_average_precision_is_that_of_pycocotools(case):
     assert 0.2 < mean(precisions)[0] < 0.9
 
 
-def test_a_picture_that_is_drawn_twice_counts_twice():
+def test_an_image_that_is_drawn_twice_counts_twice():
     scenes = scene(5)
     matched = [match(boxes, scores, labels, truth) for truth, boxes, scores, labels in scenes]
     times = np.random.default_rng(0).multinomial(16, np.full(16, 1 / 16), size=3).astype(float)

@@ -101,7 +101,7 @@ def typed(keys, cwd, until, seconds=60):
     ("keys", "line"),
     [
         ("edgekit bench buil\t", r"edgekit bench build/"),
-        ("edgekit predict build/my-n\t pict\t", r"edgekit predict build/my-net/ picture\.jpg "),
+        ("edgekit predict build/my-n\t imag\t", r"edgekit predict build/my-net/ image\.jpg "),
         ("edgekit export efficientnet_lite4\t--tar\top\t", r"edgekit export efficientnet_lite4 --target openvino "),
         ("edgekit ins\tbuild/my-net/mod\t", r"edgekit inspect build/my-net/model\.tflite "),
     ],
@@ -109,5 +109,5 @@ def typed(keys, cwd, until, seconds=60):
 def test_a_real_bash_completes(tmp_path, keys, line):
     (tmp_path / "build" / "my-net").mkdir(parents=True)
     (tmp_path / "build" / "my-net" / "model.tflite").touch()
-    (tmp_path / "picture.jpg").touch()
+    (tmp_path / "image.jpg").touch()
     assert typed(keys, tmp_path, line)

@@ -16,7 +16,7 @@ LABELS = ("cat", "dog", "<b>cow</b>")
 
 @pytest.fixture(scope="module")
 def tally():
-    """40 cats of which every fourth is named a dog, surer each time; 3 dogs; a picture of a cow and a dog, named a dog."""
+    """40 cats of which every fourth is named a dog, surer each time; 3 dogs; an image of a cow and a dog, named a dog."""
     counted = Tally(0)
     for i in range(44):
         truth, first, sure = ((0,), 0, 0.9) if i % 4 else ((0,), 1, 0.5 + i / 100)
@@ -38,7 +38,7 @@ def test_counts_pairs_and_the_surest_mistakes(tally):
     assert [m.probability for m in many.mistakes(LABELS)] == [(99 - i) / 100 for i in range(SUREST)]
 
 
-def test_the_picture_and_the_tables_hold_the_same_counts(tally):
+def test_the_image_and_the_tables_hold_the_same_counts(tally):
     found = tally.accuracy("a", "d", "r", LABELS).confusion
     picture = drawn.matrix(found)
     assert "cat named dog: 10 of 40" in picture
@@ -61,6 +61,12 @@ def test_eval_tells_writes_and_reports_it(tmp_path):
     ((kept,), _) = runs.read([tmp_path / "build/runs.jsonl"])
     assert kept.confusion.csv() == (tmp_path / "m.csv").read_text()
     assert ask_edgekit("report", cwd=tmp_path).returncode == 0
+    assert ask_edgekit("report", "-o", "report.md", cwd=tmp_path).returncode == 0
+    words = (tmp_path / "report.md").read_text("utf-8").partition("## What tiny-tflite-int8 takes for what")[2]
+    table = words.partition("columns what was named.\n\n")[2].partition("\n\n")[0]
+    matrix = [line.strip("| ").split("|") for line in table.splitlines()[2:]]
+    assert sum(int(n) for row in matrix for n in row[1:] if n.strip()) == 12
+    assert "### Labels, the worst first" in words
     page = (tmp_path / "build/report.html").read_text("utf-8")
     assert "What tiny-tflite-int8 takes for what" in page
     assert max(len(line) for line in done.stdout.splitlines() if line.startswith("  ")) <= 80

@@ -1,4 +1,4 @@
-"""What a folder holds, and what is on its pictures."""
+"""What a folder holds, and what is on its images."""
 
 import gzip
 import io
@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_class_folders(tmp_path):
     data = open_data(tmp_path, LABELS)
     assert truths(data) == {"ant/1.png": (0,), "honey_bee/deep/2.png": (1,)}
     said = " | ".join(data.notes)
-    for note in ("1 of 4 pictures lie in no class folder", "1 of 3 classes are none of the model's: moose", "3 of 5"):
+    for note in ("1 of 4 images lie in no class folder", "1 of 3 classes are none of the model's: moose", "3 of 5"):
         assert note in said
     with pytest.raises(DataError, match=r"none of the 3 classes .*\(ant, honey_bee, moose\)"):
         open_data(tmp_path, ["x", "y"])
@@ -124,7 +125,7 @@ def test_tables_of_labels(tmp_path, name, text):
         ("l.json", '{"a.png": 1.5}', "not a class: 1.5"),
         ("l.json", "{", "Expecting"),
         ("l.yaml", "a: b", "not a file of labels"),
-        ("l.csv", "", "names no pictures"),
+        ("l.csv", "", "names no images"),
         ("a.json", '{"a\\u0000.png": "ant"}', "is no name of a file"),
     ],
 )
@@ -134,38 +135,38 @@ def test_a_wrong_table_is_refused(tmp_path, name, text, said):
         read_table(tmp_path / name)
 
 
-def test_a_table_beside_the_pictures(tmp_path):
+def test_a_table_beside_the_images(tmp_path):
     save(tmp_path / "a.png"), save(tmp_path / "extra.png")
     (tmp_path / "metadata.csv").write_text("file_name,label\na.png,elk\ngone.png,ant\n")
     data = open_data(tmp_path, LABELS)
     assert truths(data) == {"a.png": (4,), "gone.png": (0,)}  # it is asked for, and then counted as unreadable
-    assert "1 of 2 pictures in" in data.notes[0]
+    assert "1 of 2 images in" in data.notes[0]
     own = tmp_path / "own.json"
     own.write_text(json.dumps({"a.png": ["ant", "elk"]}))
     assert truths(open_data(tmp_path, LABELS, labels_file=own)) == {"a.png": (0, 4)}
     own.write_text('{"b.png": "ant"}')
-    with pytest.raises(DataError, match=r"none of the 1 pictures .* b\.png"):
+    with pytest.raises(DataError, match=r"none of the 1 images .* b\.png"):
         open_data(tmp_path, LABELS, labels_file=own)
     with pytest.raises(RequestError, match="exclude each other"):
         open_data(tmp_path, LABELS, labels_file=own, unlabelled=True)
 
 
-def test_no_sentence_about_pictures_tells_where_the_user_keeps_them(tmp_path, monkeypatch):
+def test_no_sentence_about_images_tells_where_the_user_keeps_them(tmp_path, monkeypatch):
     save(tmp_path / "album/train/ant/1.png"), save(tmp_path / "plain/a.png")
     (tmp_path / "idx").mkdir()
     write_idx(tmp_path / "idx", "t10k", range(5))
     (tmp_path / "own.csv").write_text("file_name,label\na.png,ant\n")
-    assert open_data(tmp_path / "album", LABELS, split="train").what.startswith("train pictures of album/train (")
-    assert open_data(tmp_path / "idx", LABELS).what.startswith("test pictures of idx (")
-    assert open_data(tmp_path / "plain", LABELS, unlabelled=True).what.startswith("pictures of plain (")
+    assert open_data(tmp_path / "album", LABELS, split="train").what.startswith("train images of album/train (")
+    assert open_data(tmp_path / "idx", LABELS).what.startswith("test images of idx (")
+    assert open_data(tmp_path / "plain", LABELS, unlabelled=True).what.startswith("images of plain (")
     tabled = open_data(tmp_path / "plain", LABELS, labels_file=tmp_path / "own.csv")
-    assert tabled.what.startswith("pictures of plain (labels of own.csv)")
+    assert tabled.what.startswith("images of plain (labels of own.csv)")
     monkeypatch.chdir(tmp_path)
-    assert open_data(Path("album/train"), LABELS).what.startswith("pictures of album/train (")
+    assert open_data(Path("album/train"), LABELS).what.startswith("images of album/train (")
 
 
 def test_a_plain_folder_is_not_labelled(tmp_path):
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         open_data(tmp_path, LABELS)
     save(tmp_path / "a.png")
     assert not open_data(tmp_path, LABELS).labelled
@@ -191,7 +192,7 @@ def test_damaged_idx_files(tmp_path):
     with pytest.raises(DataError, match="ends too early"):
         list(open_data(tmp_path, LABELS).read([0, 1]))
     images.write_bytes(b"\0" * 16)
-    with pytest.raises(DataError, match="not an idx file of pictures"):
+    with pytest.raises(DataError, match="not an idx file of images"):
         open_data(tmp_path, LABELS)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match="no labels beside"):
@@ -215,6 +216,30 @@ def test_a_sample_is_seeded_and_ascending(tmp_path):
     assert list(data.sample(99)) == list(range(20))
 
 
+def test_parts_are_random_share_nothing_and_leave_nothing_out(tmp_path):
+    for i in range(21):
+        save(tmp_path / f"{LABELS[i % 2]}/{i}.png", seed=i)
+    data = open_data(tmp_path, LABELS)
+    one, two = data.part(1, 2), data.part(2, 2)
+    assert (len(one), len(two)) == (11, 10)
+    assert sorted([*one.positions, *two.positions]) == list(data.positions)
+    assert (
+        list(one.positions) == sorted(one.positions) == data.part(1, 2).positions != data.part(1, 2, seed=1).positions
+    )
+    assert one.what.endswith("part 1 of 2")
+    assert set(one.sample(5)) < set(one.positions)
+
+
+def test_videos_of_one_film_are_in_one_part(tmp_path):
+    for i in range(12):
+        save(tmp_path / f"ant/{i:02}.png", seed=i)
+    data = open_data(tmp_path, LABELS)
+    films = replace(data, source=replace(data.source, groups=[str(i // 3) for i in range(12)]))
+    one, two = (films.part(number, 2).positions for number in (1, 2))
+    assert not {i // 3 for i in one} & {i // 3 for i in two}
+    assert len(one) == len(two) == 6
+
+
 def test_threads_that_decode_leave_the_cores_to_inference():
     seen = []
 
@@ -233,7 +258,7 @@ def test_threads_that_decode_leave_the_cores_to_inference():
 def test_decoding_keeps_the_order_and_says_what_it_cannot_read(tmp_path):
     for i in range(30):
         save(tmp_path / f"ant/{i:02}.png", seed=i)
-    (tmp_path / "ant/07.png").write_bytes(b"not a picture")
+    (tmp_path / "ant/07.png").write_bytes(b"not an image")
     data = open_data(tmp_path, LABELS)
     read = []
 
@@ -247,13 +272,13 @@ def test_decoding_keeps_the_order_and_says_what_it_cannot_read(tmp_path):
         assert len(read) - picture.position <= 5  # no more wait
         if picture.name == "ant/07.png":
             assert isinstance(fitted, DataError)
-            assert "ant/07.png: not a picture" in fitted.message
+            assert "ant/07.png: not an image" in fitted.message
         else:
             assert [f.shape for f in fitted.pixels] == [(4, 4, 3)] * 2
     assert read == list(range(30))
 
 
-def test_the_stamp_changes_with_the_pictures_and_their_labels(tmp_path):
+def test_the_stamp_changes_with_the_images_and_their_labels(tmp_path):
     picture = save(tmp_path / "ant/1.png")
     before = open_data(tmp_path, LABELS).stamp
     assert open_data(tmp_path, LABELS).stamp == before
@@ -268,7 +293,7 @@ def of_a_phone(path, brand=b"heic"):
 
 
 @pytest.mark.both
-def test_pictures_of_phones_are_read_where_they_can_be_and_named_where_not(tmp_path):
+def test_images_of_phones_are_read_where_they_can_be_and_named_where_not(tmp_path):
     picture = Image.fromarray(np.full((40, 60, 3), (200, 90, 30), np.uint8))
     picture.save(tmp_path / "a.png")
     picture.save(tmp_path / "b.avif", quality=95)
@@ -284,13 +309,13 @@ def test_pictures_of_phones_are_read_where_they_can_be_and_named_where_not(tmp_p
         of_a_phone(tmp_path / "d.jpg")
         (told,) = open_data(tmp_path, ["x"]).notes
         assert told == f"left out, as they cannot be read: 1 .heic ({install('heic')})"
-        with pytest.raises(DataError, match=r"d.jpg: a HEIC picture, which needs pillow-heif") as caught:
+        with pytest.raises(DataError, match=r"d.jpg: a HEIC image, which needs pillow-heif") as caught:
             decode_picture(tmp_path / "d.jpg", "d.jpg")
         assert caught.value.hint == install("heic")
-        with pytest.raises(DataError, match="a HEIC picture"):
+        with pytest.raises(DataError, match="a HEIC image"):
             decode_picture(io.BytesIO((tmp_path / "d.jpg").read_bytes()), "cell")
         of_a_phone(tmp_path / "only" / "e.HEIC")
-        with pytest.raises(DataError, match=r"no pictures in .*1 \.heic") as caught:
+        with pytest.raises(DataError, match=r"no images in .*1 \.heic") as caught:
             picture_files(tmp_path / "only")
         assert caught.value.hint == install("heic")
         (tmp_path / "d.jpg").unlink()
@@ -298,7 +323,7 @@ def test_pictures_of_phones_are_read_where_they_can_be_and_named_where_not(tmp_p
         assert np.abs(np.asarray(decode_picture(path, path.name)).astype(int) - (200, 90, 30)).max() < 8
 
 
-def test_pictures_of_cameras_are_counted(tmp_path):
+def test_images_of_cameras_are_counted(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     for name in ("b.DNG", "c.dng", "d.cr2", ".e.dng", "notes.txt"):
         (tmp_path / name).touch()

@@ -60,7 +60,7 @@ FORMS = {
     "a dict, in another order": lambda boxes, scores: {"scores": scores, "boxes": boxes},
     "scores first": lambda boxes, scores: (scores, boxes),
     "other things beside": lambda boxes, scores: {"boxes": boxes, "scores": scores, "features": scores.mean(1)},
-    "shares of the picture": lambda boxes, scores: (boxes / SIDE, scores),
+    "shares of the image": lambda boxes, scores: (boxes / SIDE, scores),
 }
 
 
@@ -72,7 +72,7 @@ def test_boxes_with_scores_are_a_detection_without_a_word(form):
     assert (name_of(made.task), made.outputs, made.channels) == ("detection", ("boxes", "scores"), 2)
     assert torch.allclose(boxes, BOXES)
     assert scores.shape == (1, 3, 2)
-    assert ("between 0 and 1" in " ".join(made.notes)) == (form == "shares of the picture")
+    assert ("between 0 and 1" in " ".join(made.notes)) == (form == "shares of the image")
 
 
 def test_the_task_is_known_before_anything_is_made():
@@ -158,7 +158,7 @@ def test_one_tensor_of_boxes_and_scores_may_stay_as_it_is_in_float():
     assert name_of(adapted(joined).task) == "raw"
 
 
-def test_scores_of_pictures_that_are_no_shares_are_refused():
+def test_scores_of_images_that_are_no_shares_are_refused():
     boxes, scores = BOXES.numpy(), BOXES[..., :2].numpy()
     with pytest.raises(RequestError, match="between 0 and 30"):
         detecting.check_scores(Detection(), (boxes, scores))
@@ -213,7 +213,7 @@ def test_a_detector_of_transformers_says_its_labels():
 
 
 class Backbone(nn.Module):
-    """Two maps of a small picture, as torchvision's backbones answer them."""
+    """Two maps of a small image, as torchvision's backbones answer them."""
 
     out_channels = 32
 
@@ -272,7 +272,7 @@ def test_a_detector_that_looks_twice_is_refused_with_another_named():
     net = nn.Module()
     net.rpn, net.roi_heads = nn.Identity(), nn.Identity()
     recipe = Recipe("mine", "tflite")
-    with pytest.raises(UnsupportedError, match="depend on the picture") as caught:
+    with pytest.raises(UnsupportedError, match="depend on the image") as caught:
         models.plan(recipe, net)
     assert "ssdlite" in caught.value.hint
 

@@ -1,4 +1,4 @@
-"""Boxes: which are kept, where they lie in the picture, how alike two files find them."""
+"""Boxes: which are kept, where they lie in the image, how alike two files find them."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_boxes_without_an_area_or_out_of_all_bounds_are_kept():
     assert kept(boxes, np.zeros(4, np.int64), 0.5).all()
 
 
-def test_boxes_lie_in_the_pictures_own_pixels_and_end_at_its_edges():
+def test_boxes_lie_in_the_images_own_pixels_and_end_at_its_edges():
     boxes = np.array([[10, 30, 20, 50], [-5, 0, 500, 500]], np.float32)
     scores = np.array([[0.9], [0.8]], np.float32)
     at = Placement((0.5, 0.5), (0.0, 20.0), (200, 120))
@@ -122,7 +122,7 @@ def test_where_little_is_found_the_measures_are_advisory():
     measures = task.measures(task.alike(few, batch(2, noise=30)), "int8-static")
     assert all(m.reached and m.advisory for m in measures)
     assert "(advisory)" in str(measures[0])
-    assert caution(measures).startswith("PyTorch finds fewer than 50 things on the proof pictures")
+    assert caution(measures).startswith("PyTorch finds fewer than 50 things on the proof images")
     nothing = batch(2, scale=0.01)
     assert {m.value for m in task.measures(task.alike(nothing, nothing), "fp32")} == {1}
     assert caution(task.measures(task.alike(batch(7), batch(7)), "fp32")) is None
@@ -166,7 +166,7 @@ def test_a_proof_that_finds_little_judges_no_int8_file_and_every_other(scheme, p
     assert (proof.advisory, proof.passed) == (passes, passes)
 
 
-def test_a_proof_looks_at_more_pictures_until_enough_is_found():
+def test_a_proof_looks_at_more_images_until_enough_is_found():
     one, asked = batch(1), []
     task = Detection(threshold=float(one[1].max()))
     assert len(task.found(tuple(v[0] for v in one))) == 1

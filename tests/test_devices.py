@@ -59,17 +59,17 @@ def test_a_refused_request_leaves_the_worker_alive(start, golden_artifact):
 def test_a_loose_file_is_fed_noise_in_its_own_type(start, golden_artifact):
     loose, whole = start(golden_artifact / "model.tflite"), start(golden_artifact)
     assert loose.ready.source.startswith("N(0, 1) in the file's own scale")
-    assert "golden picture" in whole.ready.source
+    assert "golden image" in whole.ready.source
     if sys.platform == "linux":  # what makes the noise is no memory of the file
         assert loose.end().needed == pytest.approx(whole.end().needed, abs=1 << 20)
 
 
 def test_a_batch_that_the_file_does_not_take(start, golden_artifact):
-    with pytest.raises(RequestError, match="takes 1 pictures at once, not 4"):
+    with pytest.raises(RequestError, match="takes 1 images at once, not 4"):
         start(golden_artifact, batch=4)
 
 
-def test_a_file_that_takes_other_pictures_than_its_manifest_says(start, copied):
+def test_a_file_that_takes_other_images_than_its_manifest_says(start, copied):
     manifest = artifact.load(copied).manifest
     larger = {
         "inputs": (msgspec.structs.replace(manifest.input, shape=(1, 64, 64, 3)),),

@@ -154,13 +154,13 @@ def test_the_command_says_it_in_words_and_in_json(weights, tmp_path):
     damaged = saved(net(weights), tmp_path / "damaged.onnx")
     done = ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file)
     assert done.returncode == 0, done.stderr
-    assert "the answers first part at /conv2 (0 dB), below 8 dB, which is also the largest drop" in done.stdout
+    assert "the outputs first diverge at /conv2 (0 dB), below 8 dB, which is also the largest drop" in done.stdout
     assert "seeded noise" in done.stdout
     found = json.loads(ask_edgekit("inspect", "--compare", whole.model_file, damaged.model_file, "--json").stdout)
     assert (found["first_below"], found["steepest"]) == (2, 2)
     assert found["layers"][0] == {"first": "/conv0", "second": "/conv0", "sqnr_db": None}
     done = ask_edgekit("inspect", "--compare", whole.model_file, whole.model_file)
-    assert "the files do not part" in done.stdout
+    assert "the files do not diverge" in done.stdout
 
 
 def test_of_many_layers_those_that_part_are_listed(weights, tmp_path, monkeypatch):
@@ -183,5 +183,5 @@ def test_an_artifact_shows_a_plain_file_what_it_takes(exported, tmp_path):
     plain.write_bytes(made.model_file.read_bytes())
     done = ask_edgekit("inspect", "--compare", made.folder, plain)
     assert done.returncode == 0, done.stderr
-    assert "on 4 pictures" in done.stdout
+    assert "on 4 images" in done.stdout
     assert artifact.load(made.folder).golden().tensors.shape[0] == 4

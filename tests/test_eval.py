@@ -1,8 +1,8 @@
-"""The evaluation in the real runtimes, from committed artifacts. The tiny network calls every picture "class 3"."""
+"""The evaluation in the real runtimes, from committed artifacts. The tiny network calls every image "class 3"."""
 
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edgekit.cli.evaluate import text
 from edgekit.data import open_data, stamps
 from edgekit.devices.local import Local
 from edgekit.errors import DataError, OutputError, RequestError, WorkerError
+from edgekit.evaluation import part_of
 from edgekit.evaluation.run import ask, counting, evaluate, evaluated
 from edgekit.gating import Limits, checks
 from edgekit.reporting.machines import pictures
@@ -27,14 +28,14 @@ TFLITE, ONNX = GOLDEN_FILES / "tiny-tflite-int8", GOLDEN_FILES / "tiny-onnx-int8
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """30 pictures of class 3, 9 of class 0, one that is no picture, one of a class that the model does not know."""
+    """30 images of class 3, 9 of class 0, one that is no image, one of a class that the model does not know."""
     folder = tmp_path_factory.mktemp("labelled")
     rng = np.random.default_rng(5)
     for name in [f"Class_3/{i:02}.png" for i in range(30)] + [f"Class_0/{i}.png" for i in range(9)] + ["moose/1.png"]:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((40, 30)).save(path)
-    (folder / "Class_0/broken.png").write_bytes(b"no picture")
+    (folder / "Class_0/broken.png").write_bytes(b"no image")
     return folder
 
 
@@ -53,7 +54,7 @@ def test_accuracy_and_what_is_left_out(folder, opened, tmp_path):
     assert (accuracy.top1.hits, accuracy.top1.of, accuracy.top5) == (30, 39, None)
     assert [(c.label, c.top1.hits, c.top1.of) for c in accuracy.classes] == [("class 0", 0, 9), ("class 3", 30, 30)]
     assert [(u.picture, u.why) for u in found.unreadable] == [
-        ("Class_0/broken.png", "Class_0/broken.png: not a picture")
+        ("Class_0/broken.png", "Class_0/broken.png: not an image")
     ]
     assert any("moose" in note for note in found.notes)
     assert accuracy.runtime.startswith("ai-edge-litert")
@@ -61,42 +62,42 @@ def test_accuracy_and_what_is_left_out(folder, opened, tmp_path):
 
 
 def trained_on(opened, folder, kept=stamps.KEPT):
-    """The artifact, as if it had learned from class 0 and three pictures of class 3."""
+    """The artifact, as if it had learned from class 0 and three images of class 3."""
     data = data_for([opened], folder)
     train = replace(data, positions=[p for p in data.positions if p < 12])
     stamp = stamps.stamp(train, train, 0.1, 0, kept)
     return artifact.Artifact(opened.folder, msgspec.structs.replace(opened.manifest, trained_on=stamp))
 
 
-def test_pictures_that_were_trained_on_are_counted_apart(folder, opened, tmp_path):
+def test_images_that_were_trained_on_are_counted_apart(folder, opened, tmp_path):
     said = []
     model, data = trained_on(opened[0], folder), data_for(opened, folder)
     found = evaluate([model], data, state=tmp_path, say=said.append)
-    assert (found.learned.pictures, found.learned.of) == (11, 39)  # one of the twelve is no picture
+    assert (found.learned.pictures, found.learned.of) == (11, 39)  # one of the twelve is no image
     assert (found.learned.others.hits, found.learned.others.of) == (28, 28)
     assert any("were trained on" in line for line in said)
     first, careful, hint = text(found).splitlines()[-3:]
-    assert "of pictures like these" not in first
+    assert "of images like these" not in first
     assert first.endswith("that says nothing of new ones.")
-    assert "careful: 11 of 39 pictures were trained on. Of the 28 others it names 100.0%" in careful
+    assert "careful: 11 of 39 images were trained on. Of the 28 others it names 100.0%" in careful
     assert "--split val" in hint
     (record,) = evaluated([model], found, "local")
-    assert pictures(record).endswith("(11 of 39 pictures were trained on)")
+    assert pictures(record).endswith("(11 of 39 images were trained on)")
     sketch = evaluate([trained_on(opened[0], folder, kept=4)], data, state=tmp_path).learned
     assert (sketch.pictures, sketch.others) == (4, None)
     assert 4 <= sketch.of < 39
     paired = evaluate([opened[1], model], data, state=tmp_path)
     assert checks.accuracy(paired.paired, "top-1", Limits(), paired.learned).why.endswith(
-        "11 of 39 pictures were trained on"
+        "11 of 39 images were trained on"
     )
     assert "careful: 11 of 39" in text(paired)
 
 
-def test_of_pictures_that_were_not_trained_on_nothing_is_said(folder, opened, tmp_path):
+def test_of_images_that_were_not_trained_on_nothing_is_said(folder, opened, tmp_path):
     other = paint(tmp_path / "others", 6, {"class 3": (60, 60, 200)})
     found = evaluate([trained_on(opened[0], folder)], data_for(opened, other), state=tmp_path / "state")
     assert (found.learned.pictures, found.learned.of) == (0, 6)
-    assert "of pictures like these" in text(found)
+    assert "of images like these" in text(found)
     assert "trained on" not in text(found)
 
 
@@ -156,7 +157,22 @@ def test_an_interrupted_run_goes_on(folder, opened, tmp_path):
     assert counted == [0, len(data)]
 
 
-def test_answers_of_other_pictures_are_not_taken(folder, opened, tmp_path):
+def test_a_part_is_what_another_run_of_it_asks_and_two_make_the_whole(folder, opened, tmp_path):
+    data = data_for(opened, folder)
+    halves = [evaluate(opened[:1], data.part(number, 2), state=tmp_path) for number in (1, 2)]
+    whole = evaluate(opened[:1], data, state=tmp_path, progress=lambda total: nullcontext(lambda: None))
+    assert sum(half.pictures for half in halves) == whole.pictures
+    assert sum(half.accuracies[0].top1.hits for half in halves) == whole.accuracies[0].top1.hits
+    assert halves[0].answers == whole.answers
+
+
+@pytest.mark.parametrize("said", ["3/2", "0/2", "half", "1/101", "1/2/3"])
+def test_what_is_no_part_is_refused(said):
+    with pytest.raises(RequestError, match=f"--part {said} is no part"):
+        part_of(said)
+
+
+def test_answers_of_other_images_are_not_taken(folder, opened, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     for _ in range(2):
         evaluate(opened[:1], data_for(opened, copy), state=tmp_path / "state")
@@ -182,10 +198,10 @@ def test_what_cannot_be_compared_is_refused_before_anything_runs(folder, opened,
     assert not (tmp_path / "state").exists()
 
 
-def test_pictures_that_all_cannot_be_read(opened, tmp_path):
+def test_images_that_all_cannot_be_read(opened, tmp_path):
     (tmp_path / "class 0").mkdir()
     (tmp_path / "class 0/1.png").write_bytes(b"")
-    with pytest.raises(DataError, match="none of the 1 pictures can be read"):
+    with pytest.raises(DataError, match="none of the 1 images can be read"):
         evaluate(opened[:1], data_for(opened, tmp_path), state=tmp_path / "state")
 
 
@@ -199,7 +215,7 @@ def test_answers_that_are_no_numbers_end_the_run(folder, opened):
 
 
 def test_flips_and_margins(folder, opened):
-    """Files of the test's own: one names class 3, the other class 0 where a picture is dark."""
+    """Files of the test's own: one names class 3, the other class 0 where an image is dark."""
 
     def answers(dark):
         def answer(tensors):

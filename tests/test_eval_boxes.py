@@ -18,7 +18,7 @@ from edgekit.statistics import bootstrap
 from edgekit.tasks import Detection, Nms
 from edgekit.tensors import Tensor
 
-CELL = 4  # pixels of the input; pictures are twice as large
+CELL = 4  # pixels of the input; images are twice as large
 GRID = [(x, y) for y in range(0, HEIGHT, CELL) for x in range(0, WIDTH, CELL)]
 TASK = Detection(threshold=0.5, nms=Nms(0.5, 50))
 
@@ -52,7 +52,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def boxed(tmp_path_factory):
-    """12 pictures of 48 x 32, YOLO's texts: two things each, of which one lies in the lower half; nothing on the last."""
+    """12 images of 48 x 32, YOLO's texts: two things each, of which one lies in the lower half; nothing on the last."""
     folder = tmp_path_factory.mktemp("boxed")
     rng = np.random.default_rng(0)
     for name in ("images", "labels"):
@@ -89,7 +89,7 @@ def test_map_of_boxes_and_what_is_lost(files, boxed, tmp_path):
     assert {a.name: a.value for a in change.alike}["F1"] == 1  # more than half of each box is the same
     assert change.verdict(0.01) == "fail"
     assert len(found.apart) == 0
-    assert any("1 of 12 pictures have no box" in note for note in found.notes)
+    assert any("1 of 12 images have no box" in note for note in found.notes)
     lines = evaluated(files, found, "local")
     assert lines[0].figures[0].name == "mAP"
     assert checks.figure(change, Limits(), None).outcome == "fail"
@@ -131,7 +131,7 @@ def test_without_boxes_two_files_are_compared_and_drawn(boxed, tmp_path):
     assert found.change.drop is None
     assert {a.name: a.value for a in found.change.alike}["F1"] == 0.5
     assert len(found.apart) == 11
-    assert document(found, 0.005)["pictures_needed"] is None
+    assert document(found, 0.005)["images_needed"] is None
     assert {len(found.apart[0].reference), len(found.apart[0].candidate)} == {2}
     assert contact_sheet.draw_apart(found.apart, data, tmp_path / "sheet.png") == 11
     with Image.open(tmp_path / "sheet.png") as sheet:

@@ -53,7 +53,7 @@ def tally(rows):
         ([(10_000, 1, 1, 1)], "pass", "loses at most 0.02 points"),
         ([(9_900, 1, 1, 1), (100, 1, 1, 2)], "pass", "loses nothing"),
         ([(9_800, 1, 1, 1), (150, 1, 2, 1), (50, 1, 1, 2)], "fail", "loses 1.00 points"),
-        ([(98, 1, 1, 1), (2, 1, 2, 1)], "inconclusive", "100 pictures do not decide"),
+        ([(98, 1, 1, 1), (2, 1, 2, 1)], "inconclusive", "100 images do not decide"),
         ([(9_800, 1, 1, 1), (120, 1, 2, 1), (80, 1, 1, 2)], "inconclusive", "the loss is too near to 0.50"),
     ],
 )
@@ -93,7 +93,7 @@ def test_agreement_where_the_reference_is_sure():
     assert (found.sqnr_db_p10, found.sqnr_db_p50) == (10.0, 10.0)
 
 
-def test_a_picture_of_several_classes_is_right_as_any_of_them():
+def test_an_image_of_several_classes_is_right_as_any_of_them():
     counted = tally([Record(0, "a", (4, 7), (answer(7),)), Record(1, "b", (4, 7), (answer(3),))])
     accuracy = counted.accuracy("ours", "", "", LABELS)
     assert (accuracy.top1.hits, accuracy.top5.hits) == (1, 2)  # 3 and 4 are the best two of the second
@@ -155,6 +155,6 @@ def test_the_contact_sheet_shows_flips(tmp_path):
     assert contact_sheet.draw(flips, data, tmp_path / "new/sheet.png") == 3
     with Image.open(tmp_path / "new/sheet.png") as sheet:
         assert [sheet.getpixel((90 + 170 * i, 90)) for i in range(3)] == [(0, 210, 0), (0, 60, 0), (0, 150, 0)]
-    with pytest.raises(RequestError, match=r"x\.txt does not end as a picture"):
+    with pytest.raises(RequestError, match=r"x\.txt does not end as an image"):
         contact_sheet.draw(flips, data, Path("x.txt"))
     assert contact_sheet.draw([], data, tmp_path / "none.png") == 0

@@ -101,7 +101,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def masked(tmp_path_factory):
-    """12 pictures of 48 x 32 in three stripes, the last one dark in every third; a strip of each mask is not labelled."""
+    """12 images of 48 x 32 in three stripes, the last one dark in every third; a strip of each mask is not labelled."""
     folder = tmp_path_factory.mktemp("masked")
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
@@ -138,7 +138,7 @@ def test_iou_is_that_of_a_confusion_matrix():
     assert np.isnan(iou.mean_iou(iou.counts(np.full((2, 2), 255, np.uint8), called[:2, :2], 4)))
 
 
-def test_the_bootstrap_draws_pictures_in_pairs():
+def test_the_bootstrap_draws_images_in_pairs():
     rng = np.random.default_rng(0)
     share = rng.normal(0.7, 0.1, 200)
     value, low, high = bootstrap.interval(share[:, None], lambda sums: sums[:, 0] / 200)
@@ -151,7 +151,7 @@ def test_the_bootstrap_draws_pictures_in_pairs():
     assert lost == pytest.approx((0.01,) * 3)  # what both have in common is no noise
 
 
-def test_neighbours_leave_the_picture_itself_out():
+def test_neighbours_leave_the_image_itself_out():
     vectors = np.array([[1, 0], [0.9, 0.1], [0.8, 0.3], [0, 1], [0.1, 1]], np.float32)
     near = knn.nearest(vectors, vectors, 3)
     assert near[:, 0].tolist() == [1, 0, 1, 4, 3]
@@ -178,7 +178,7 @@ def test_a_segmenter_is_judged_at_the_size_of_the_masks(files, masked, tmp_path)
     found = evaluate(files, data, state=tmp_path, say=said.append)
     worse, whole = found.results
     assert [figures(whole)[name].value for name in ("mIoU", "pixel accuracy")] == [1.0, 1.0]
-    blue, red = 2 / 3, 3 / 4  # 4 of 12 pictures lose their blue, which red gains
+    blue, red = 2 / 3, 3 / 4  # 4 of 12 images lose their blue, which red gains
     assert figures(worse)["mIoU"].value == pytest.approx((1 + blue + red) / 3)
     assert figures(worse)["pixel accuracy"].value == pytest.approx(8 / 9)
     assert [(part.label, part.of) for part in worse.parts] == [(label, 12 * 28 * 16) for label in LABELS]
@@ -187,7 +187,7 @@ def test_a_segmenter_is_judged_at_the_size_of_the_masks(files, masked, tmp_path)
     assert change.drop.estimate == pytest.approx(1 - (1 + blue + red) / 3)
     assert 0 < change.drop.low < change.drop.estimate < change.drop.high
     assert {a.name: round(a.value, 4) for a in change.alike} == {
-        "pixels": round(8 / 9, 4), "pixels of the worst picture": round(2 / 3, 4),
+        "pixels": round(8 / 9, 4), "pixels of the worst image": round(2 / 3, 4),
     }  # fmt: skip
     shown = text(found, 0.01)
     assert "worse loses" in shown
@@ -276,7 +276,7 @@ def test_an_embedding_is_judged_by_its_neighbours(coloured, tmp_path):
     assert worse.headline.value < better.headline.value
     assert found.change.drop.estimate == pytest.approx(better.headline.value - worse.headline.value)
     assert [a.name for a in found.change.alike] == ["worst cosine", "worst centred cosine", "same neighbour"]
-    assert "not asked about, as the only one of its class: 1 picture" in found.notes
+    assert "not asked about, as the only one of its class: 1 image" in found.notes
     alone = evaluate([whole], data, state=tmp_path / "state")
     assert figures(alone.results[0]) == figures(better)
     assert "with 95 % confidence" in text(alone)
@@ -319,8 +319,8 @@ def test_the_command_the_runs_and_the_report(files, masked, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--masks", "masks"], "--masks says what is on the pictures of --data"),
-        (["--ignore", "none"], "--ignore says what is on the pictures of --data"),
+        (["--masks", "masks"], "--masks says what is on the images of --data"),
+        (["--ignore", "none"], "--ignore says what is on the images of --data"),
         (["--data", "{masked}", "--images", "images", "--masks", "nowhere"], "there is no folder {masked}/nowhere"),
         (["--data", "{masked}", "--ignore", "none"], "holds the label 255"),
     ],
@@ -340,7 +340,7 @@ def test_the_gate_checks_any_figure(files, masked, tmp_path, monkeypatch):
     with baseline(str(whole.folder)) as base:
         (check,) = judge._of_the_answers(base)
     assert (check.metric, check.outcome) == ("mIoU", "fail")
-    assert check.why.startswith("pixels 88.89%, pixels of the worst picture 66.67%")
+    assert check.why.startswith("pixels 88.89%, pixels of the worst image 66.67%")
     found = evaluate(files, open_for(worse, masked), state=tmp_path)
     assert checks.figure(msgspec.structs.replace(found.change, drop=None), Limits()).outcome == "inconclusive"
     assert evaluated(files, found, "local")[0].drop == found.change.drop

@@ -190,17 +190,17 @@ def test_nothing_of_this_machine_lies_in_an_artifact(exported):
                 assert said.encode() not in blob, (path, said)
 
 
-def test_golden_pictures_are_drawn_where_ones_own_calibrate(exported):
+def test_golden_images_are_drawn_where_ones_own_calibrate(exported):
     made = exported("int8-static")
     (answers,) = made.golden().answers
-    assert made.manifest.golden == GoldenRecord("pictures drawn by edgekit", own=False)
-    assert np.ptp(answers, axis=0).max() > 2 * made.manifest.outputs[0].tolerance  # pictures of several answers
+    assert made.manifest.golden == GoldenRecord("images drawn by edgekit", own=False)
+    assert np.ptp(answers, axis=0).max() > 2 * made.manifest.outputs[0].tolerance  # images of several answers
     own = exported("fp32", target="torch", golden="own")
     assert own.manifest.golden.own
-    assert own.manifest.golden.source == "the calibration pictures"
+    assert own.manifest.golden.source == "the calibration images"
 
 
-def test_pictures_of_ones_own_must_be_there_to_travel(tmp_path):
+def test_images_of_ones_own_must_be_there_to_travel(tmp_path):
     with pytest.raises(RequestError, match="none are named"):
         pipeline.plan(Recipe(model="mobilenetv2", target="tflite", weights="bundled", golden="own"), tmp_path / "out")
 

@@ -54,7 +54,7 @@ def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path):
     assert plan["scheme"]["name"] == "int8-static"
     assert plan["weights"]["source"] == "bundled"
     assert plan["input"] == {"dtype": "uint8", "size": [224, 224]}
-    assert "Fashion-MNIST" in plan["pictures"]
+    assert "Fashion-MNIST" in plan["images"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,7 +114,7 @@ def test_a_classifier_of_clothes_in_place_of_imagenets_says_so_first(tmp_path, m
 def test_strict_knows_before_anything_is_made(tmp_path, flags, says):
     done = ask_edgekit("export", *flags, "--int8", "--for-cpu", "x86", "--dry-run", "--strict", cwd=tmp_path)
     assert (done.returncode, f"warning: --strict: {says}" in done.stderr) == (1, True), done.stderr
-    assert f"but       {says}" in done.stdout
+    assert f"but      {says}" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -34,7 +34,7 @@ LABELS = ("red", "blue thing")
 
 @pytest.fixture(scope="module")
 def laid(exported, tmp_path_factory):
-    """`laid("mediapipe", "tflite")`: 16 boxes and scores of two classes on pictures of 32 x 32."""
+    """`laid("mediapipe", "tflite")`: 16 boxes and scores of two classes on images of 32 x 32."""
     labels = tmp_path_factory.mktemp("labels") / "things.txt"
     labels.write_text("\n".join(LABELS))
 
@@ -50,7 +50,7 @@ def picture():
 
 
 def expected(pixels):
-    """PyTorch's boxes and scores of one picture, as one table: x y w h, scores."""
+    """PyTorch's boxes and scores of one image, as one table: x y w h, scores."""
     x = (torch.from_numpy(pixels).float() / 255 - 0.5) / 0.25
     with torch.no_grad():
         boxes, scores = colour_boxes()(x.permute(2, 0, 1)[None])

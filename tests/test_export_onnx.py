@@ -198,7 +198,7 @@ def test_a_layer_can_stay_float(exported):
 
 
 def test_what_onnx_cannot_express_is_named(exported):
-    depends = r"cannot export this model: .* depends on the numbers in a picture \(nets.py:\d+: return "
+    depends = r"cannot export this model: .* depends on the numbers in an image \(nets.py:\d+: return "
     with pytest.raises(ExportError, match=depends):
         exported("fp32", target="onnx", model="py:nets:deciding")
 

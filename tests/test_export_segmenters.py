@@ -155,7 +155,7 @@ def test_between_prelus_only_the_inputs_of_layers_are_integers(pictures, tmp_pat
     assert not any(name in integers for n in graph.node if n.op_type == "PRelu" for name in n.input[:1])
 
 
-def test_the_input_range_is_that_of_the_pictures_and_a_small_one_is_said(pictures, tmp_path):
+def test_the_input_range_is_that_of_the_images_and_a_small_one_is_said(pictures, tmp_path):
     (low, high), said = pixel_range(pictures, SPEC)
     seen = normalise(pictures.array(), SPEC)
     assert low == pytest.approx(seen.min())

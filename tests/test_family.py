@@ -160,7 +160,7 @@ def test_the_reason_is_true_of_the_network():
     )
     assert reason("timm:convnext_atto") == (
         "mixed",
-        "convolutions and linear layers in integers, their ranges taken from each picture; GELU and LayerNorm in float",
+        "convolutions and linear layers in integers, their ranges taken from each image; GELU and LayerNorm in float",
     )
     assert reason("timm:efficientvit_b0", "onnx")[0] == "mixed"  # it attends, beside its hard-swish
     assert reason("timm:mixer_s32_224", "onnx") == ("mlp", "linear layers in integers; GELU and LayerNorm in float")

@@ -181,7 +181,7 @@ def test_top_1():
     assert (near.outcome, near.low < near.limit < near.estimate) == ("inconclusive", True)
     open_ = checks.accuracy(paired(3, 2, 100), "top-1", Limits())
     assert open_.outcome == "inconclusive"
-    assert open_.why.endswith("of 100 pictures, which do not decide: about 12,364 would")
+    assert open_.why.endswith("of 100 images, which do not decide: about 12,364 would")
 
 
 class Machine:

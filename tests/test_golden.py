@@ -1,4 +1,4 @@
-"""The pictures that travel with an artifact: nobody's, unless they were asked for."""
+"""The images that travel with an artifact: nobody's, unless they were asked for."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SPEC = Preprocess((32, 32))
 
 @pytest.fixture
 def taken(pictures, tmp_path):
-    """`taken("own")`: the record and the pictures, for a folder of one's own that calibrates."""
+    """`taken("own")`: the record and the images, for a folder of one's own that calibrates."""
     chosen = calibration.choose(str(pictures), 8, 0, SPEC, None, tmp_path)
 
     def take(whose, sheet=None):
@@ -28,7 +28,7 @@ def is_one_of(picture, others):
     return any(np.array_equal(picture, other) for other in others)
 
 
-def test_drawn_pictures_are_the_same_each_time_and_no_two_alike():
+def test_drawn_images_are_the_same_each_time_and_no_two_alike():
     first, again = list(scenes(golden.DRAWN, 24, 32)), list(scenes(golden.DRAWN, 24, 32))
     assert all(map(np.array_equal, first, again))
     assert len({p.tobytes() for p in first}) == golden.DRAWN
@@ -43,7 +43,7 @@ def test_any_input_size_can_be_drawn(size):
     assert all(picture.shape == (*size, 3) for picture in scenes(6, *size))
 
 
-def test_ones_own_pictures_travel_only_where_that_is_asked(taken):
+def test_ones_own_images_travel_only_where_that_is_asked(taken):
     record, shown, own = taken("public")
     assert not record.own
     assert not any(is_one_of(picture, own) for picture in shown)
@@ -54,7 +54,7 @@ def test_ones_own_pictures_travel_only_where_that_is_asked(taken):
     assert all(is_one_of(picture, own) for picture in shown)
 
 
-def test_weights_that_come_with_pictures_are_asked_about_those(taken):
+def test_weights_that_come_with_images_are_asked_about_those(taken):
     record, shown, own = taken("public", zoo.BUNDLED / "fashion-mnist.png")
     assert not record.own
     assert "Fashion-MNIST" in record.source

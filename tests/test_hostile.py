@@ -161,13 +161,13 @@ def npz(folder, **changes):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"image_0": np.zeros((32, 32), np.uint8)}, "pictures"),
-        ({"image_0": np.zeros((32, 32, 3), np.float32)}, "pictures"),
-        ({"image_0": np.zeros((0, 32, 3), np.uint8)}, "pictures"),
+        ({"image_0": np.zeros((32, 32), np.uint8)}, "images"),
+        ({"image_0": np.zeros((32, 32, 3), np.float32)}, "images"),
+        ({"image_0": np.zeros((0, 32, 3), np.uint8)}, "images"),
         ({"answers": np.zeros((4, 3), np.float32)}, "answers"),
         ({"answers": np.zeros((4, 5), np.complex64)}, "answers"),
         ({"answers": np.full((4, 5), "x")}, "answers"),
-        ({"answers": np.zeros((0, 5), np.float32)}, "pictures"),
+        ({"answers": np.zeros((0, 5), np.float32)}, "images"),
         ({"answers": np.float32(3)}, "damaged"),
         ({"tensors": np.zeros((1, 32, 32, 3), np.uint8)}, "input"),
     ],
@@ -412,7 +412,7 @@ def test_a_name_longer_than_the_system_takes_is_one_line(copied, picture, tmp_pa
     assert run("inspect", copied)[0] == 4
 
 
-def test_a_picture_whose_name_is_not_utf8_is_shown_and_evaluated(golden_artifact, picture, tmp_path):
+def test_an_image_whose_name_is_not_utf8_is_shown_and_evaluated(golden_artifact, picture, tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
     (tmp_path / "d/x").mkdir(parents=True)
     for path in (tmp_path / name, tmp_path / "d/x" / name, tmp_path / "d/x/ok.png"):
@@ -495,7 +495,7 @@ def png(width, height, rows=b""):
 
 
 @pytest.mark.parametrize("size", [(1, 178_000_000), (178_000_000, 1), (13_000, 13_000), (1, 43_000_000)])
-def test_a_picture_that_claims_more_than_memory_is_refused_before_it_is_decoded(
+def test_an_image_that_claims_more_than_memory_is_refused_before_it_is_decoded(
     tmp_path, golden_artifact, monkeypatch, size
 ):
     path = tmp_path / "p.png"
@@ -519,11 +519,11 @@ def test_colours_are_converted_in_strips_to_the_same_pixels(monkeypatch):
         np.testing.assert_array_equal(preprocess.to_rgb(picture), expected)
 
 
-def test_no_other_program_is_started_for_a_picture(tmp_path, golden_artifact):
+def test_no_other_program_is_started_for_an_image(tmp_path, golden_artifact):
     path = tmp_path / "p.jpg"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n")
     code, said = run("predict", golden_artifact, path)
-    assert (code, "p.jpg: not a picture" in said) == (2, True), said
+    assert (code, "p.jpg: not an image" in said) == (2, True), said
 
 
 def test_a_refused_artifact_can_be_looked_at_but_not_without_a_word(copied, picture):

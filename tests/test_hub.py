@@ -36,7 +36,7 @@ def hub(monkeypatch, tmp_path):
 
 @pytest.fixture
 def drawn(tmp_path):
-    """An artifact whose golden pictures may be published."""
+    """An artifact whose golden images may be published."""
     return shutil.copytree(GOLDEN_FILES / "tiny3-tflite-int8", tmp_path / "tiny")
 
 
@@ -83,9 +83,9 @@ def test_a_repository_holds_one_artifact_and_a_branch_another(hub, drawn, tmp_pa
     assert pull(NAME, revision="second").artifact.name == "other"
 
 
-def test_pictures_of_the_user_are_not_pushed(hub):
+def test_images_of_the_user_are_not_pushed(hub):
     code, said = run("hub", "push", GOLDEN, NAME)
-    assert (code, "pictures of yours" in said, "without --golden own" in said) == (2, True, True), said
+    assert (code, "images of yours" in said, "without --golden own" in said) == (2, True, True), said
     assert hub.repositories == {}
 
 

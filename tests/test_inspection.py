@@ -18,7 +18,7 @@ from edgekit.errors import ArtifactError
 from edgekit.manifest import file_record, read_manifest, save_manifest
 
 CHANNELS, HIDDEN, CLASSES = 8, 16, 5
-# multiply-adds of the network below, on pictures of 8 x 8
+# multiply-adds of the network below, on images of 8 x 8
 STEM, DEPTHWISE, POINTWISE, HEAD = 64 * 8 * 3 * 9, 64 * 8 * 9, 64 * 16 * 8, 5 * 16
 
 
@@ -209,7 +209,7 @@ def overflow_of(made, tmp_path):
 def test_channels_that_can_overflow_are_counted(tmp_path):
     weights = np.zeros((4, 4, 1, 3), np.int8)
     weights[0, 1:3, 0, 1] = 127, 100  # neighbours among the input channels
-    weights[1, 0, 0, :] = 127  # neighbours in the picture: four input channels apart
+    weights[1, 0, 0, :] = 127  # neighbours in the image: four input channels apart
     weights[2, 3, 0, 0] = weights[2, 0, 0, 1] = -127  # the last channel of one pixel, the first of the next
     weights[3] = 64
     expected = [("/conv", 2, 4, -254)]

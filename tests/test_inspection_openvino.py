@@ -104,7 +104,7 @@ def test_a_file_of_nncf(tmp_path):
 def test_channels_that_can_overflow_are_counted(tmp_path, low):
     weights = np.zeros((4, 4, 1, 3), np.int8)
     weights[0, 1:3, 0, 1] = 127, 100  # neighbours among the input channels
-    weights[1, 0, 0, :] = 127  # neighbours in the picture: four input channels apart
+    weights[1, 0, 0, :] = 127  # neighbours in the image: four input channels apart
     weights[2, 3, 0, 0] = weights[2, 0, 0, 1] = -127  # the last channel of one pixel, the first of the next
     assert found(convolution(weights, low=low), tmp_path) == [(2, 4, -254)]
 

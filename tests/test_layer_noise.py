@@ -1,6 +1,7 @@
 """What int8 costs layer by layer, and which layers should stay in float."""
 
 import json
+from xml.etree import ElementTree
 
 import nets
 import pytest
@@ -76,6 +77,11 @@ def test_inspect_names_it_and_the_file_is_right_with_it_in_float(asked, tmp_path
     told = ask_edgekit("inspect", "--sensitivity", asked, "--target", "onnx", "--scheme", "int8-static").stdout
     pattern = rf"^{bad}$"
     assert f"--keep-float '{pattern}'" in told
+    picture = tmp_path / "planted.svg"
+    ask_edgekit("inspect", "--sensitivity", asked, "--target", "onnx", "--scheme", "int8-static", "--draw", picture)
+    drawn = ElementTree.fromstring(picture.read_text("utf-8"))
+    names = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text") if text.get("text-anchor") == "end"]
+    assert names == [layer["layer"] for layer in found["layers"]]
     assert "one layer makes 100% of the noise" in told
     whole = recipes.amended(recipes.load(asked), "int8-static")
     with pytest.raises(ParityError):
@@ -90,6 +96,8 @@ def test_what_cannot_be_asked_is_refused(asked, golden_artifact):
         (["--sensitivity", asked, asked], "takes one model, not 2"),
         (["--sensitivity", asked, "--layers"], "is about a model"),
         (["--sensitivity", asked, "--target", "torch"], "what int8 costs in torch is not known"),
+        (["--sensitivity", asked, "--draw", "a.png"], "is no .svg file"),
+        (["--draw", "a.svg", golden_artifact], "--draw of a model: for --sensitivity"),
         (["--target", "onnx", golden_artifact], "--target of a model: for --sensitivity"),
     ):
         done = ask_edgekit("inspect", *words)

@@ -44,7 +44,7 @@ def camvid(tmp_path):
     [("images", "masks"), ("pictures", "masks"), ("test", "testannot"), ("test/images", "test/masks"), ("images/val", "masks/val")],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", ["L", "P"])
-def test_pictures_and_masks_are_found_side_by_side(tmp_path, images, masks, mode):
+def test_images_and_masks_are_found_side_by_side(tmp_path, images, masks, mode):
     put(tmp_path / images, "a.jpg")
     put(tmp_path / images, "deep/b.webp")
     put(tmp_path / images, "without.jpg")
@@ -56,13 +56,13 @@ def test_pictures_and_masks_are_found_side_by_side(tmp_path, images, masks, mode
     assert (a.mask((8, 6)) == mask_of(0, 1, 255)).all()
     assert (b.mask((8, 6)) == 2).all()
     assert data.labelled
-    assert "1 of 3 pictures have no mask of their name in" in " ".join(data.notes)
+    assert "1 of 3 images have no mask of their name in" in " ".join(data.notes)
 
 
 def test_the_test_split_is_taken_unless_another_is_named(camvid):
     data = open_masks(camvid, LABELS, ignore=11)
-    assert data.what.startswith("test pictures of")
-    assert open_masks(camvid, LABELS, ignore=11, split="train").what.startswith("train pictures of")
+    assert data.what.startswith("test images of")
+    assert open_masks(camvid, LABELS, ignore=11, split="train").what.startswith("train images of")
     with pytest.raises(DataError, match="no split 'val' with masks"):
         open_masks(camvid, LABELS, ignore=11, split="val")
 
@@ -79,15 +79,15 @@ def test_other_folders_are_named(tmp_path):
 
 def test_a_folder_without_masks_says_where_they_are_sought(tmp_path):
     put(tmp_path / "images", "a.jpg")
-    with pytest.raises(DataError, match="no folder of pictures beside one of masks") as error:
+    with pytest.raises(DataError, match="no folder of images beside one of masks") as error:
         open_masks(tmp_path / "images", LABELS)
     assert "masks/NAME.png" in error.value.hint
     (tmp_path / "masks").mkdir()
-    with pytest.raises(DataError, match="no folder of pictures beside one of masks") as error:
+    with pytest.raises(DataError, match="no folder of images beside one of masks") as error:
         open_masks(tmp_path / "images", LABELS)
     assert error.value.hint == f"--data {tmp_path}, which does"
     put_mask(tmp_path / "masks", "other.png", mask_of(1))
-    with pytest.raises(DataError, match=r"none of the 1 pictures in .* has a mask") as error:
+    with pytest.raises(DataError, match=r"none of the 1 images in .* has a mask") as error:
         open_masks(tmp_path, LABELS)
     assert error.value.hint.endswith("masks/a.png")
 
@@ -95,9 +95,9 @@ def test_a_folder_without_masks_says_where_they_are_sought(tmp_path):
 @pytest.mark.parametrize(
     ("write", "says", "hint"),
     [
-        (lambda f: put_mask(f, "a.png", mask_of(1, height=5)), "is 8 x 5 pixels, and its picture 8 x 6", "sizes"),
+        (lambda f: put_mask(f, "a.png", mask_of(1, height=5)), "is 8 x 5 pixels, and its image 8 x 6", "sizes"),
         (lambda f: put_mask(f, "a.png", mask_of(0, 3, 7)), r"holds the label 3 and 1 more, and the model has 3: sky", "--ignore 3"),
-        (lambda f: Image.new("RGB", (8, 6)).save(f / "a.png"), r"is a picture of colours \(RGB\)", "palette"),
+        (lambda f: Image.new("RGB", (8, 6)).save(f / "a.png"), r"is an image of colours \(RGB\)", "palette"),
         (lambda f: (f / "a.png").write_bytes(b"\x89PNG and nothing"), "is not a mask", "PNG"),
     ],
 )  # fmt: skip
@@ -121,7 +121,7 @@ def test_masks_of_one_thing_drawn_in_white(tmp_path):
     assert (picture.mask((8, 6)) == mask_of(0, 1, 1)).all()
 
 
-def test_the_stamp_follows_pictures_masks_and_what_does_not_count(camvid):
+def test_the_stamp_follows_images_masks_and_what_does_not_count(camvid):
     before = open_masks(camvid, LABELS, ignore=11).stamp
     assert open_masks(camvid, LABELS, ignore=11).stamp == before
     assert open_masks(camvid, (*LABELS, *"abcdefghi"), ignore=None).stamp != before
@@ -129,7 +129,7 @@ def test_the_stamp_follows_pictures_masks_and_what_does_not_count(camvid):
     assert open_masks(camvid, LABELS, ignore=11).stamp != before
 
 
-def test_a_share_of_masked_pictures_is_held_out(camvid):
+def test_a_share_of_masked_images_is_held_out(camvid):
     train, val = hold_out(open_masks(camvid, LABELS, ignore=11), 0.3, seed=0)
     assert (len(train), len(val)) == (2, 1)
     assert next(val.read(val.positions)).mask is not None

@@ -52,7 +52,7 @@ def test_the_figures_of_the_list_are_those_of_the_networks(alias):
     assert model_figures.figures(alias) == zoo.figures()[alias]
 
 
-def test_lenet5_pads_the_pictures_of_mnist_with_black(tmp_path):
+def test_lenet5_pads_the_images_of_mnist_with_black(tmp_path):
     file = tmp_path / "mnist_cnn.pt"
     torch.save(load(recipe("lenet5", weights="random")).module.state_dict(), file)
     small, large = (load(recipe("lenet5", weights=str(file), input_size=(side, side))) for side in (28, 32))
@@ -63,7 +63,7 @@ def test_lenet5_pads_the_pictures_of_mnist_with_black(tmp_path):
     normal = (picture - small.preprocess.mean[0]) / small.preprocess.std[0]
     with torch.no_grad():
         torch.testing.assert_close(small.module(normal[..., 2:-2, 2:-2]), large.module(normal))
-    with pytest.raises(UnsupportedError, match="does not take a 24x24 picture"):
+    with pytest.raises(UnsupportedError, match="does not take a 24x24 image"):
         models.plan(recipe("lenet5", weights="random", input_size=(24, 24)))
 
 
@@ -576,11 +576,11 @@ def test_a_function_that_fails_is_said_with_its_line(tmp_path, monkeypatch, code
     assert "\n" not in caught.value.message
 
 
-def test_models_that_do_not_take_a_picture_are_refused():
-    with pytest.raises(UnsupportedError, match="RGB pictures, 3 channels; the model takes 1") as caught:
+def test_models_that_do_not_take_an_image_are_refused():
+    with pytest.raises(UnsupportedError, match="RGB images, 3 channels; the model takes 1") as caught:
         load(recipe("py:nets:takes_one_channel", input_size=(32, 32)))
     assert "--input-size" not in caught.value.hint
-    with pytest.raises(UnsupportedError, match="does not take a 8x8 picture") as caught:
+    with pytest.raises(UnsupportedError, match="does not take a 8x8 image") as caught:
         load(recipe("py:nets:tiny_attention", input_size=(8, 8)))
     assert "--input-size" in caught.value.hint
 

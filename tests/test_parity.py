@@ -32,7 +32,7 @@ def test_wrong_and_broken_answers_fail():
     assert not prove(np.full_like(REFERENCE, np.nan), "int8-static").passed
     broken = prove(np.full_like(REFERENCE, np.nan))
     assert msgspec.json.decode(msgspec.json.encode(broken), type=Proof) == broken
-    assert "answers that are not numbers, on" in parity.describe(broken)
+    assert "answers that are not numbers, on" in parity.describe(broken, "images")
 
 
 def test_advisory_limits_refuse_nothing():

@@ -32,7 +32,7 @@ def write(path, values, labels, features=True):
     pyarrow.parquet.write_table(table, path, row_group_size=3)
 
 
-def test_pictures_of_several_files_by_the_names_of_their_classes(tmp_path):
+def test_images_of_several_files_by_the_names_of_their_classes(tmp_path):
     write(tmp_path / "data/test-00000-of-00002.parquet", range(0, 40), [i % 3 for i in range(40)])
     write(tmp_path / "data/test-00001-of-00002.parquet", range(40, 44), [0, 1, 2, -1])
     write(tmp_path / "data/train-00000-of-00001.parquet", [200], [0])
@@ -50,17 +50,17 @@ def test_numbers_where_no_names_are_given(tmp_path):
     assert [p.truth for p in open_data(tmp_path, LABELS).read([0, 1])] == [(2,), (0,)]
 
 
-def test_what_holds_no_pictures_is_refused(tmp_path):
+def test_what_holds_no_images_is_refused(tmp_path):
     (tmp_path / "test.parquet").write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"[Pp]arquet"):
         open_data(tmp_path, LABELS)
     pyarrow.parquet.write_table(pa.table({"text": ["a"], "label": [0]}), tmp_path / "test.parquet")
-    with pytest.raises(DataError, match="no column of pictures, but text, label"):
+    with pytest.raises(DataError, match="no column of images, but text, label"):
         open_data(tmp_path, LABELS)
 
 
 def test_what_was_read_is_let_go(tmp_path):
-    """A pass over a file leaves nothing of it in memory, however often pictures are asked for."""
+    """A pass over a file leaves nothing of it in memory, however often images are asked for."""
     noise = np.random.default_rng(0).integers(0, 256, (60, 100, 100, 3), dtype=np.uint8)
     table = pa.table({"image": [{"bytes": pixels.tobytes()} for pixels in noise], "label": [0] * 60})
     pyarrow.parquet.write_table(table, tmp_path / "test.parquet", row_group_size=5)

@@ -20,16 +20,16 @@ from edgekit.runtimes import Options
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory):
-    """23 pictures in two folders, some of one name; one that is broken, one of a phone, and something else."""
+    """23 images in two folders, some of one name; one that is broken, one of a phone, and something else."""
     folder = tmp_path_factory.mktemp("album")
     rng = np.random.default_rng(5)
     for i in range(23):
         path = folder / ("sea", "hills/far")[i % 2] / f"{i // 2:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)).resize((60, 40)).save(path)
-    (folder / "sea" / "05b.jpg").write_bytes(b"no picture")
+    (folder / "sea" / "05b.jpg").write_bytes(b"no image")
     (folder / "sea" / "raw.dng").write_bytes(b"from a camera")
-    (folder / "notes.txt").write_text("which picture is which")
+    (folder / "notes.txt").write_text("which image is which")
     return folder
 
 
@@ -52,17 +52,17 @@ def test_files_folders_patterns_and_lists_are_named_once_and_in_order(album):
             "https://example.com/a//b.jpg",
             "https://example.com/a//b.jpg is on a network.*download it first: curl -O https",
         ),
-        ("0", "no picture 0, and cameras are not read.*ffmpeg .* /dev/video0"),
+        ("0", "no image 0, and cameras are not read.*ffmpeg .* /dev/video0"),
         ("nothing/*.jpg", "nothing matches"),
-        ("-", "no pictures are named on standard input"),
+        ("-", "no images are named on standard input"),
     ],
 )
-def test_what_is_no_picture_file_is_said(said, says):
+def test_what_is_no_image_file_is_said(said, says):
     with pytest.raises(DataError, match=says):
         listed([said])
 
 
-def test_several_pictures_are_answered_in_order_as_one_by_one(album):
+def test_several_images_are_answered_in_order_as_one_by_one(album):
     files = listed([str(album)]).files
     artifact = edgekit.load(GOLDEN)
     together = list(prediction.predict(artifact, Options(), files, workers=3))
@@ -73,15 +73,15 @@ def test_several_pictures_are_answered_in_order_as_one_by_one(album):
         assert np.array_equal(found.probabilities, alone.probabilities)
 
 
-def test_a_folder_gets_a_line_a_picture_and_a_table(album, tmp_path):
+def test_a_folder_gets_a_line_an_image_and_a_table(album, tmp_path):
     done = ask_edgekit("predict", GOLDEN, album, "--csv", tmp_path / "new" / "answers.csv")
     assert done.returncode == 0
-    assert f"warning: skipped {album / 'sea' / '05b.jpg'}: not a picture" in done.stderr
+    assert f"warning: skipped {album / 'sea' / '05b.jpg'}: not an image" in done.stderr
     assert "left out, as they cannot be read: 1 .dng" in done.stderr
     lines = done.stdout.splitlines()
-    assert lines[23] == f"23 of 24 pictures answered, 1 cannot be read; written to {tmp_path / 'new' / 'answers.csv'}"
+    assert lines[23] == f"23 of 24 images answered, 1 cannot be read; written to {tmp_path / 'new' / 'answers.csv'}"
     rows = list(csv.DictReader((tmp_path / "new" / "answers.csv").open()))
-    assert [row["error"] for row in rows if row["error"]] == [f"{album / 'sea' / '05b.jpg'}: not a picture"]
+    assert [row["error"] for row in rows if row["error"]] == [f"{album / 'sea' / '05b.jpg'}: not an image"]
     for row, line in zip([row for row in rows if not row["error"]], lines, strict=False):
         assert line.startswith(row["image"])
         assert line.endswith(f"{float(row['probability_1']):6.1%}  {row['label_1']}")
@@ -120,7 +120,7 @@ def test_in_python_a_folder_gives_a_list_and_an_iterator_one_at_a_time(album):
         found = model.predict(album, unreadable="skip")
         assert [answer.source for answer in found] == [p for p in listed([str(album)]).files if p.suffix == ".png"]
         assert len(model.predict(f"{album}/hills/**/*.png")) == 11
-        with pytest.raises(DataError, match=r"05b\.jpg: not a picture"):
+        with pytest.raises(DataError, match=r"05b\.jpg: not an image"):
             model.predict(album)
         stream = model.predict(camera())
         assert asked == []

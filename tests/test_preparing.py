@@ -10,7 +10,7 @@ from torch import nn
 from edgekit.exporters import rounding
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import SMALLEST, alike, fold_batch_norm
-from edgekit.exporters.rounding import round_weights
+from edgekit.exporters.rounding import on_grids, round_weights
 from edgekit.exporters.spreading import Spread, spread
 
 pytestmark = pytest.mark.full
@@ -66,7 +66,7 @@ def test_what_a_batch_norm_reads_decides_not_the_order_of_registration(pictures,
     torch.testing.assert_close(folded(pictures), net(pictures), atol=1e-4, rtol=1e-4)
 
 
-def test_a_batch_norm_registered_elsewhere_is_folded_and_statistics_of_the_picture_are_left(pictures):
+def test_a_batch_norm_registered_elsewhere_is_folded_and_statistics_of_the_image_are_left(pictures):
     net = nn.Sequential(
         nn.Sequential(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4), nn.BatchNorm2d(4, track_running_stats=False)
     )
@@ -174,7 +174,7 @@ def test_without_a_covariance_the_nearest_is_found_at_once_and_is_the_same():
         assert torch.equal(rounding._gptq(weight, None, step, largest=largest, neighbours=neighbours), long)
 
 
-def test_a_network_that_takes_one_picture_only_is_not_folded(pictures):
+def test_a_network_that_takes_one_image_only_is_not_folded(pictures):
     class Single(nn.Module):
         def __init__(self):
             super().__init__()
@@ -187,14 +187,14 @@ def test_a_network_that_takes_one_picture_only_is_not_folded(pictures):
 
 
 @torch.no_grad()
-def test_windows_of_pictures_are_rounded_and_other_layouts_left(pictures):
+def test_windows_of_images_are_rounded_and_other_layouts_left(pictures):
     class Windows(nn.Module):
         def __init__(self, tokens_first):
             super().__init__()
             self.inner, self.tokens_first = nn.Linear(3, 5), tokens_first
 
         def forward(self, x):
-            rows = x.flatten(2).mT  # [pictures, tokens, 3]
+            rows = x.flatten(2).mT  # [images, tokens, 3]
             rows = rows[:, :7].transpose(0, 1) if self.tokens_first else rows.reshape(-1, 64, 3)
             return self.inner(rows).reshape(len(x), -1, 5).mean(1)
 
@@ -288,7 +288,7 @@ def test_spreading_keeps_the_answers_and_evens_out_what_layers_read(pictures):
         "Spread",
         "PReLU",
         "Spread",
-    ]  # a picture stays as it is
+    ]  # an image stays as it is
     for i in (2, 4):
         before, after = (x.abs().amax((0, 2, 3)) for x in (net[:i](pictures), out[:i](pictures) * out[i].factor))
         assert after.max() / after.min() < (before.max() / before.min()) / 4
@@ -331,3 +331,15 @@ def test_rounded_weights_lie_on_the_grid_and_answer_better_than_the_nearest(pict
     assert all(on_grid(m.weight) for m in rounded.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     error = [float((net(pictures) - expected).square().sum()) for net in (rounded, nearest)]
     assert error[0] < error[1]
+
+
+@torch.no_grad()
+def test_weights_out_of_an_int8_file_stay_what_they_are(pictures):
+    folded = fold_batch_norm(nets.tiny().eval(), pictures)
+    assert not on_grids(folded)
+    round_weights(folded, pictures, static=False)
+    assert on_grids(folded)
+    again = copy.deepcopy(folded)
+    round_weights(again, pictures, static=False)
+    for name, tensor in folded.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor, atol=1e-5, rtol=1e-5)

@@ -102,7 +102,7 @@ def test_fit_crops_the_centre():
     assert not row[:14].any()
 
 
-def test_squash_keeps_the_whole_picture():
+def test_squash_keeps_the_whole_image():
     picture = Image.new("RGB", (100, 50), "black")
     picture.paste((255, 255, 255), (0, 0, 50, 50))
     pixels = fit(picture, Preprocess((40, 40), crop_pct=1.0, crop_mode="squash"))
@@ -151,11 +151,11 @@ def test_the_first_frame_of_an_animation_is_taken(tmp_path):
     assert open_picture(tmp_path / "moving.webp").getpixel((4, 4)) == (255, 0, 0)
 
 
-def test_what_is_not_a_whole_picture_is_refused_in_one_line(tmp_path):
+def test_what_is_not_a_whole_image_is_refused_in_one_line(tmp_path):
     whole = tmp_path / "whole.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole)
     (tmp_path / "truncated.png").write_bytes(whole.read_bytes()[:5000])
-    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "empty.jpg").touch()
     for name in ("truncated.png", "text.jpg", "empty.jpg", "missing.jpg"):
         with pytest.raises(DataError, match=name.partition(".")[0]) as caught:
@@ -163,7 +163,7 @@ def test_what_is_not_a_whole_picture_is_refused_in_one_line(tmp_path):
         assert "\n" not in caught.value.message
 
 
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Image.new("1", (20000, 20000)).save(tmp_path / "huge.png")
@@ -178,7 +178,7 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
 
 @pytest.mark.parametrize("size", [(1, 5000), (30000, 2)])
 @pytest.mark.parametrize("input_size", [(224, 224), (192, 224)])
-def test_a_picture_too_long_and_narrow_to_resize_is_refused(tmp_path, size, input_size):
+def test_an_image_too_long_and_narrow_to_resize_is_refused(tmp_path, size, input_size):
     Image.new("RGB", size).save(tmp_path / "thin.png")
     with pytest.raises(
         DataError, match=r"^thin\.png: \d+ x \d+ pixels is too long and narrow for an input of \d+ x 224(?: [(]|$)"
@@ -196,7 +196,7 @@ def test_what_is_not_a_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(DataError, match=r"pipe\.jpg is a pipe or a device"):
         open_picture(tmp_path / "pipe.jpg")
-    with pytest.raises(DataError, match="is a folder, not a picture file"):
+    with pytest.raises(DataError, match="is a folder, not an image file"):
         open_picture(tmp_path)
 
 

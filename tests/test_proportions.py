@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgekit.statistics.proportions import agresti_min, mcnemar_midp, pictures_needed, wilson
+from edgekit.statistics.proportions import agresti_min, images_needed, mcnemar_midp, wilson
 
 
 def test_wilson_against_published_values():
@@ -53,10 +53,10 @@ def test_agresti_min_by_hand():
         (0.02, 0.03, 462, 806),
     ],
 )
-def test_pictures_needed_against_the_table(drop, discordance, at_80, at_95):
-    assert pictures_needed(drop, discordance) == pytest.approx(at_80, abs=1)
-    assert pictures_needed(drop, discordance, power=0.95) == pytest.approx(at_95, abs=1)
-    assert pictures_needed(drop, 0) == pictures_needed(drop, drop)
+def test_images_needed_against_the_table(drop, discordance, at_80, at_95):
+    assert images_needed(drop, discordance) == pytest.approx(at_80, abs=1)
+    assert images_needed(drop, discordance, power=0.95) == pytest.approx(at_95, abs=1)
+    assert images_needed(drop, 0) == images_needed(drop, drop)
 
 
 def test_the_intervals_hold_the_truth_as_often_as_they_say():
@@ -71,7 +71,7 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_false_alarms_and_power_of_mcnemar():
     rng = np.random.default_rng(8)
-    n = pictures_needed(0.02, 0.05)  # 771 pictures for 80 %
+    n = images_needed(0.02, 0.05)  # 771 images for 80 %
     none = rng.multinomial(n, [0.025, 0.025, 0.95], 2000)
     true = rng.multinomial(n, [0.035, 0.015, 0.95], 2000)
     alarms, found = (np.mean([mcnemar_midp(int(b), int(c)) < 0.05 for b, c, _ in x]) for x in (none, true))

@@ -44,7 +44,7 @@ def asked(photos, model, **changes):
 
 @pytest.fixture(scope="module")
 def run(photos, tmp_path_factory):
-    """MobileNetV2 of half the width, trained a little on 32 x 32 pictures."""
+    """MobileNetV2 of half the width, trained a little on 32 x 32 images."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     train(asked(photos, "mobilenetv2_050", weights="random", input_size=(32, 32), seed=1), out)
     return out
@@ -231,7 +231,7 @@ def test_what_answers_probabilities_is_not_pruned(photos, tmp_path):
 def test_classes_must_be_known(photos, tmp_path):
     from test_data import write_idx
 
-    with pytest.raises(DataError, match=r"knows 10 classes .* the pictures show 3"):
+    with pytest.raises(DataError, match=r"knows 10 classes .* the images show 3"):
         prune_run(Goal(0.5), asked(photos, "mobilenetv2", weights="bundled"), tmp_path / "small")
     (tmp_path / "idx").mkdir()
     write_idx(tmp_path / "idx", "train", [i % 10 for i in range(40)])

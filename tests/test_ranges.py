@@ -1,11 +1,11 @@
-"""Ranges of activations: what is kept of the pictures."""
+"""Ranges of activations: what is kept of the images."""
 
 import numpy as np
 
 from edgekit.exporters.ranges import FETCHED, PICTURES, SAMPLED, Ranges, batches
 
 
-def test_memory_is_bounded_and_the_pictures_kept_are_of_all_that_were_seen() -> None:
+def test_memory_is_bounded_and_the_images_kept_are_of_all_that_were_seen() -> None:
     seen, count = Ranges(), 4 * PICTURES
     for picture in range(count):
         seen.see("x", np.full(2 * SAMPLED, picture, np.float32), pooled=False)

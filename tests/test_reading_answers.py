@@ -16,6 +16,7 @@ NAMED = {
     "cli/export.py",
     "cli/gate.py",
     "cli/prune.py",
+    "cli/tune.py",
     "cli/verify.py",
     "evaluation/accuracy.py",
     "evaluation/classes.py",

@@ -42,7 +42,7 @@ SAME = (
     (r"agreement ([\d.]+)%", 10),
     (r"  ([\d.]+)% \[", 10),
     (r"MB +([\d.]+) M ", 2),
-    (r"is ([\d.]+) times smaller", 0.2),
+    (r"([\d.]+) times smaller", 0.2),
 )
 SAMPLE = "edgekit/models/bundled/sample.png"
 
@@ -106,7 +106,7 @@ CONSOLE = [(name, block) for name, text in ({"README": README} | PAGES).items() 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """An empty folder with the README's picture, the public pictures, the app and photos of three colours at the pages' paths."""
+    """An empty folder with the README's image, the public images, the app and photos of three colours at the pages' paths."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / SAMPLE).parent.mkdir(parents=True)
     shutil.copy(ROOT / SAMPLE, folder / SAMPLE)
@@ -145,7 +145,7 @@ def test_the_python_block_runs(block, desk):
 
 @pytest.mark.slow
 def test_the_sessions_int8_file_keeps_its_accuracy(desk):
-    """On all 10,000 test pictures, whose answers the session kept. Runs after the blocks, on their files."""
+    """On all 10,000 test images, whose answers the session kept. Runs after the blocks, on their files."""
     int8, fp32 = (artifact.load(desk / "build" / f"mobilenetv2-tflite-{scheme}") for scheme in ("int8", "fp32"))
     assert int8.model_bytes <= 0.32 * fp32.model_bytes
     said = []

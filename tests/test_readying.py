@@ -191,7 +191,7 @@ def steady(net, tensors):
         (lambda x: functional.dropout2d(x, 0.2), r"bernoulli_ draws random numbers in 1 \(Drawing\)"),
         (lambda x: x + torch.rand_like(x), r"rand_like draws random numbers in 1 \(Drawing\)"),
         (lambda x: x + torch.randn(3, 1, 1), r"randn draws random numbers in 1 \(Drawing\)"),
-        (Counting(), "each time it sees the same picture(?: [(]|$)"),
+        (Counting(), "each time it sees the same image(?: [(]|$)"),
     ],
 )
 def test_a_model_that_answers_differently_each_time_is_found_out(tensors, draw, says):
@@ -205,7 +205,7 @@ def test_what_is_drawn_for_nothing_does_no_harm(tensors):
 
 
 def test_weights_that_compute_nothing_are_refused_and_random_ones_are_filled(exported):
-    with pytest.raises(WeightsError, match="gives 32 pictures the same answer"):
+    with pytest.raises(WeightsError, match="gives 32 images the same answer"):
         exported("int8-dynamic", model="py:nets:untrained")
     made = exported("int8-dynamic", model="py:nets:untrained", weights="random").manifest
     assert (made.weights.source, made.proof.advisory) == ("random", True)

@@ -125,7 +125,7 @@ def test_the_summary_in_plain_words():
     )
 
 
-def test_accuracy_belongs_to_the_same_bytes_runtime_class_and_pictures():
+def test_accuracy_belongs_to_the_same_bytes_runtime_class_and_images():
     a, b = run("a"), run("b", 5.0)
     strangers = [
         evaluated(run("b", digest="another"), 1),

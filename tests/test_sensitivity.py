@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 
 
 class Boxes(nn.Module):
-    """Boxes and scores of a picture. What finds them is the difference of two large numbers, which a small layer takes."""
+    """Boxes and scores of an image. What finds them is the difference of two large numbers, which a small layer takes."""
 
     def __init__(self):
         super().__init__()

@@ -252,8 +252,8 @@ def test_the_commands(bundle, pair, tmp_path):
     assert (done.exit_code, "signs 8 files" in done.output) == (0, True), done.output
     done = CliRunner().invoke(verify_command, [str(bundle), "--key", public])
     assert done.exit_code == 0, done.output
-    assert "signature  ok  8 files are those that the owner of" in done.output
-    assert "answers    ok" in done.output  # of the artifact inside
+    assert "signature      ok  8 files are those that the owner of" in done.output
+    assert "outputs        ok" in done.output  # of the artifact inside
     for arguments, code, words in (
         ([str(bundle), "--key", public, "--chain", public], 2, "a signature is somebody's"),
         ([str(bundle / "tiny"), "--key", public], 4, "model.sig does not exist"),

@@ -1,4 +1,4 @@
-"""What weights have learned from, and which pictures of a data set are among that."""
+"""What weights have learned from, and which images of a data set are among that."""
 
 import gzip
 import os
@@ -36,7 +36,7 @@ def names(data):
     return [picture.name for picture in data.read(data.positions)]
 
 
-def test_copies_are_found_under_any_name_and_pictures_made_anew_are_not(folder, tmp_path):
+def test_copies_are_found_under_any_name_and_images_made_anew_are_not(folder, tmp_path):
     splits, trained = stamped(folder)
     told = known(trained, folder)
     assert [p for p, learned in told.items() if learned] == list(splits.train.positions)
@@ -86,7 +86,7 @@ def test_what_cannot_be_told_is_refused(folder):
     assert "not trained on" in caught.value.hint
 
 
-def test_many_pictures_are_known_by_a_fair_sample(folder):
+def test_many_images_are_known_by_a_fair_sample(folder):
     splits, sketch = stamped(folder, kept=8)
     told = known(sketch, folder)
     learned = {p for p, yes in told.items() if yes}
@@ -118,7 +118,7 @@ def test_a_split_of_its_own_is_drawn_from_nothing(photos):
     assert names(open_data(photos, LABELS, split="val", trained=trained)) == names(splits.val)
 
 
-def test_pictures_of_idx_files_are_known_by_their_pixels(tmp_path):
+def test_images_of_idx_files_are_known_by_their_pixels(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 4, 4), dtype=np.uint8)
     for name in ("train", "t10k"):
         images = struct.pack(">4I", 0x803, 12, 4, 4) + pixels.tobytes()

@@ -179,8 +179,9 @@ with note.open("a") as file: file.write(f"-{own} ")
 """
 
 
-def test_as_many_at_once_as_there_are_workers(tmp_path):
+def test_as_many_at_once_as_there_are_workers(tmp_path, monkeypatch):
     """Each job waits for its partner, so that one worker would never end."""
+    monkeypatch.setattr("edgekit.devices.host.free_memory", lambda: None)
     note = tmp_path / "note"
     pairs = [Job(n, (sys.executable, "-c", PAIRED, str(note), str(n), str(n ^ 1)), "local") for n in range(6)]
     ended = list(Local(2).run(pairs, tmp_path / "scratch"))
@@ -190,6 +191,15 @@ def test_as_many_at_once_as_there_are_workers(tmp_path):
         running += 1 if event.startswith("+") else -1
         most.append(running)
     assert (max(most), most[-1], len(most)) == (2, 0, 12)
+
+
+def test_where_memory_is_short_one_runs_after_the_other(tmp_path, monkeypatch):
+    note = tmp_path / "note"
+    monkeypatch.setattr("edgekit.devices.host.free_memory", lambda: 3_000_000_000)
+    list(Local(3).run(jobs(note, 3), tmp_path / "scratch"))
+    events = note.read_text("utf-8").split()
+    assert [event[0] for event in events] == ["+", "-"] * 3
+    assert [event[1] for event in events] == ["0", "0", "1", "1", "2", "2"]
 
 
 def test_a_job_that_fails_or_dies_is_told_and_the_next_one_runs(tmp_path):
@@ -202,7 +212,8 @@ def test_a_job_that_fails_or_dies_is_told_and_the_next_one_runs(tmp_path):
     assert told[1].said.startswith("last")
 
 
-def test_who_leaves_leaves_nothing_running(tmp_path):
+def test_who_leaves_leaves_nothing_running(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgekit.devices.host.free_memory", lambda: None)
     note = tmp_path / "note"
     with closing(Local(2).run([*jobs(note, 1, "0"), *jobs(note, 3, "60")[1:]], tmp_path)) as ended:
         assert next(ended).number == 0

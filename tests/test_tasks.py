@@ -110,7 +110,7 @@ def test_scores_are_resized_by_the_rule_of_the_manifest(how):
     assert row.dtype == np.float32
 
 
-def test_a_mask_has_the_size_of_its_picture():
+def test_a_mask_has_the_size_of_its_image():
     scores = np.zeros((2, 2, 2), np.float32)
     scores[1, 0, 1] = 5  # upper right
     at = placement((7, 5), Preprocess((4, 4), crop_pct=1, crop_mode="squash"))
@@ -148,7 +148,7 @@ def test_of_a_tie_either_class_is_the_same():
     assert Segmentation().alike((reference,), (flipped,)).shares == (15 / 16,)
 
 
-def test_a_letterbox_shows_the_whole_picture_and_leads_back():
+def test_a_letterbox_shows_the_whole_image_and_leads_back():
     spec = Preprocess((32, 48), crop_pct=1, crop_mode="letterbox", interpolation="nearest", pad=114)
     picture = np.zeros((10, 30, 3), np.uint8)
     picture[:, 15:] = 255
@@ -170,7 +170,7 @@ def test_grey_is_pillows_l_to_the_bit():
 
 
 @pytest.mark.parametrize("strip", [drawing.STRIP, 100])
-def test_a_mask_is_drawn_over_its_picture_and_kept_as_numbers(monkeypatch, strip):
+def test_a_mask_is_drawn_over_its_image_and_kept_as_numbers(monkeypatch, strip):
     monkeypatch.setattr(drawing, "STRIP", strip)
     labels = np.zeros((60, 80), np.uint8)
     labels[:, 40:] = 2

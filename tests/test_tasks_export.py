@@ -40,13 +40,13 @@ def photo(tmp_path_factory):
 @pytest.mark.parametrize(
     ("target", "scheme"), [("tflite", "int8-static"), ("onnx", "fp32"), ("openvino", "int8-static")]
 )
-def test_a_segmenter_answers_with_the_mask_of_the_picture(exported, labels, photo, tmp_path, target, scheme):
+def test_a_segmenter_answers_with_the_mask_of_the_image(exported, labels, photo, tmp_path, target, scheme):
     made = exported(scheme, model="py:nets:roads", target=target, labels=labels)
     m = made.manifest
     assert isinstance(m.task, Segmentation)
     assert (m.labels, m.preprocess.crop_mode, len(m.outputs)) == (3, "squash", 1)
     assert m.outputs[0].shape[1:] == ((16, 16, 3) if target == "tflite" else (3, 16, 16))
-    assert [measure.name for measure in m.proof.measures] == ["pixels", "pixels of the worst picture"]
+    assert [measure.name for measure in m.proof.measures] == ["pixels", "pixels of the worst image"]
     ((_, found),) = predict(made, Options(), [photo])
     assert isinstance(found, Mask)
     assert found.labels.shape == (60, 120)
@@ -90,14 +90,14 @@ def test_predict_draws_a_mask(exported, labels, photo, tmp_path):
         (["--draw", tmp_path / "drawn.bmp"], "does not end in .png"),
         (["--output", tmp_path / "x.npz"], "is for embeddings and raw answers"),
         (["--gallery", photo.parent], "is for embeddings"),
-        ([drawn, "--draw", drawn], "is one file for 2 pictures"),
+        ([drawn, "--draw", drawn], "is one file for 2 images"),
     ):
         done = ask_edgekit("predict", made.folder, photo, *arguments)
         assert (done.returncode, says in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.parametrize(("target", "scheme"), [("tflite", "int8-static"), ("onnx", "fp32")])
-def test_an_embedding_finds_the_most_similar_picture(exported, photo, tmp_path, target, scheme):
+def test_an_embedding_finds_the_most_similar_image(exported, photo, tmp_path, target, scheme):
     made = exported(scheme, model="py:nets:embedder", target=target)
     m = made.manifest
     assert isinstance(m.task, Embedding)

@@ -34,7 +34,7 @@ def test_export_predict_bench_verify_inspect(tmp_path, pictures):
 
     verified = run_edgekit("verify", int8)
     assert verified.returncode == 0, verified.stderr
-    assert "to the last bit" in verified.stdout
+    assert "to the bit" in verified.stdout
 
     seen = run_edgekit("inspect", int8)
     assert "CONV_2D" in seen.stdout

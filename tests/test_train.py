@@ -40,7 +40,7 @@ pytestmark = pytest.mark.full
 
 
 def settings(photos, **changes):
-    """36 pictures to learn from in batches of 8: 5 steps an epoch."""
+    """36 images to learn from in batches of 8: 5 steps an epoch."""
     basic = {"model": "py:nets:dropping", "input_size": (32, 32), "mean": (0.5,) * 3, "std": (0.25,) * 3}
     basic |= {"data": str(photos), "batch": 8, "epochs": 2, "workers": 0, "threads": 1, "lr": 1e-2}
     return Settings(**(basic | changes))
@@ -105,9 +105,9 @@ def test_a_run_is_a_model(run):
     assert torch.equal(model.module(x), by_weights.module(x))
 
 
-def test_a_run_without_its_pictures_says_what_it_needs(run, photos, tmp_path):
+def test_a_run_without_its_images_says_what_it_needs(run, photos, tmp_path):
     private = shutil.copytree(run, tmp_path / "private", ignore=shutil.ignore_patterns("calibration"))
-    with pytest.raises(DataError, match="keeps no pictures of its training") as error:
+    with pytest.raises(DataError, match="keeps no images of its training") as error:
         pipeline.export(Recipe(str(private), "onnx"), tmp_path / "made")
     assert "--calibration DIR" in error.value.hint
     pipeline.export(Recipe(str(private), "onnx", calibration=str(photos)), tmp_path / "made")
@@ -124,7 +124,7 @@ def test_a_run_is_exported_without_a_path_in_it(run, tmp_path):
 
     recipe = Recipe(model=str(run), target="torch")
     assert plan(recipe).out == Path("build/colours-torch-fp32")
-    assert plan(recipe).pictures == "36 training pictures that come with the model"
+    assert plan(recipe).pictures == "36 training images that come with the model"
     made = export(recipe, tmp_path / "made")
     assert made.labels() == ["blue", "green", "red"]
     assert made.manifest.weights.knows.startswith("3 classes of photos")
@@ -144,23 +144,23 @@ def test_what_was_learned_from_is_known_of_every_child(run, photos):
     assert loaded("py:nets:dropping").trained_on is None
 
 
-def test_a_folder_without_splits_holds_out_the_same_pictures_again(tmp_path):
+def test_a_folder_without_splits_holds_out_the_same_images_again(tmp_path):
     data = paint(tmp_path / "mine", 12)
     out = tmp_path / "a"
     flags = ("--input-size", "32", "--epochs", "1", "--workers", "0", "--val-share", "0.25", "--seed", "5")
-    asked = ("train", "py:nets:tiny", "--data", str(data), *flags, "--no-keep-pictures", "-o", str(out))
+    asked = ("train", "py:nets:tiny", "--data", str(data), *flags, "--no-keep-images", "-o", str(out))
     done = CliRunner().invoke(main, asked)
     assert done.exit_code == 0, done.output
     assert "calibration/" not in done.stdout
     assert not (out / "calibration").exists()
-    with pytest.raises(DataError, match="keeps no pictures of its training"):
+    with pytest.raises(DataError, match="keeps no images of its training"):
         pipeline.plan(Recipe(str(out), "torch"))
     splits = open_splits(data, val_share=0.25, seed=5)
     held = open_data(data, splits.labels, split="val", trained=trained.read(out).trained_on)
     assert held.positions == splits.val.positions
 
 
-def test_a_run_keeps_the_pixels_of_its_pictures_alone(tmp_path):
+def test_a_run_keeps_the_pixels_of_its_images_alone(tmp_path):
     exif = Image.Exif()
     exif[0x010F] = "SECRET"  # the maker of the camera
     for name in ("ant/SECRET-1", "ant/SECRET-2", "bee/SECRET-3", "bee/SECRET-4"):
@@ -209,10 +209,10 @@ def test_the_command(photos, tmp_path, monkeypatch):
     assert "epoch 1/1  loss" in done.stderr
     assert done.stdout.splitlines()[0] == f"a  py:nets:tiny, 3 classes of {photos.name}"
     assert "test: top-1" in done.stdout
-    assert "calibration/ holds copies of 36 training pictures" in done.stdout
+    assert "calibration/ holds copies of 36 training images" in done.stdout
     again = CliRunner().invoke(main, [*asked, "--resume", "--json"])
     document = json.loads(again.stdout)
-    assert (document["run"], document["finished"], document["pictures_kept"]) == ("a", True, 36)
+    assert (document["run"], document["finished"], document["images_kept"]) == ("a", True, 36)
     assert CliRunner().invoke(main, [*asked, "--resume", "--fresh"]).exit_code == 2
     assert CliRunner().invoke(main, [*asked, "--scratch", "--weights", "auto"]).exit_code == 2
 
@@ -266,7 +266,7 @@ def test_a_killed_run_goes_on_to_the_bit(photos, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_of_the_whole_group_is_a_stop(photos, tmp_path, number):
-    """A terminal's Ctrl-C and a scheduler's SIGTERM reach the readers of pictures too."""
+    """A terminal's Ctrl-C and a scheduler's SIGTERM reach the readers of images too."""
     arguments = ["train", "py:nets:dropping", "--input-size", "32", "--mean", "0.5", "--std", "0.25", "--data", photos]
     arguments += ["--epochs", "5000", "--batch", "8", "--workers", "2", "--save-every", "1", "-o", tmp_path / "run"]
     child = start(
@@ -345,11 +345,11 @@ def test_what_cannot_be_read_is_counted_and_named(photos, tmp_path):
     import shutil
 
     data = Path(shutil.copytree(photos, tmp_path / "data"))
-    (data / "train" / "red" / "0.png").write_bytes(b"not a picture")
+    (data / "train" / "red" / "0.png").write_bytes(b"not an image")
     (data / "test" / "red" / "0.png").write_bytes(b"")
     said = []
     card = train(settings(data, epochs=1), tmp_path / "run", say=said.append)
-    assert "1 picture left out, unreadable: red/0.png: not a picture" in said
+    assert "1 image left out, unreadable: red/0.png: not an image" in said
     assert (lines(tmp_path / "run")[0].unreadable, card.test.pictures, card.test.unreadable) == (1, 14, 1)
 
 
@@ -375,12 +375,12 @@ def test_a_frozen_body_stays_as_it_was(photos, tmp_path):
     assert changed == ["11.weight", "11.bias"]
 
 
-def test_a_frozen_body_is_asked_once_about_each_picture(photos, tmp_path, monkeypatch):
+def test_a_frozen_body_is_asked_once_about_each_image(photos, tmp_path, monkeypatch):
     """And the head is the one that it would be if the body were asked in every step."""
     import shutil
 
     data = Path(shutil.copytree(photos, tmp_path / "data"))
-    (data / "train" / "red" / "0.png").write_bytes(b"not a picture")
+    (data / "train" / "red" / "0.png").write_bytes(b"not an image")
     asked = settings(data, model="py:nets:tiny", freeze=True, augment="none", epochs=3)
     looked = []
     with monkeypatch.context() as patched:
@@ -451,7 +451,7 @@ def test_what_answers_probabilities_neither_learns_nor_teaches(photos, tmp_path)
 def test_a_teacher_knows_the_same_classes(run, photos, tmp_path):
     other = paint(tmp_path / "other", 6, {"blue": (0, 0, 200), "yellow": (200, 200, 0)})
     with pytest.raises(
-        DataError, match=r"3 classes, the pictures show 2, not the same ones \('green' there, 'yellow' here\)"
+        DataError, match=r"3 classes, the images show 2, not the same ones \('green' there, 'yellow' here\)"
     ):
         train(settings(other, distill=str(run)), tmp_path / "run")
     with pytest.raises(RequestError, match="is not a run"):
@@ -472,7 +472,7 @@ def test_data_that_cannot_be_learned_from(tmp_path):
     (two / "empty").mkdir()
     splits = open_splits(two, val_share=0.3)
     assert splits.labels == ("9", "10")
-    assert "1 class folder holds no picture: empty" in splits.notes
+    assert "1 class folder holds no image: empty" in splits.notes
     assert [splits.val.truths[p] for p in splits.val.positions] == [(1,)] * 3 + [(0,)] * 3
     assert sorted([*splits.train.positions, *splits.val.positions]) == list(range(20))
     assert open_splits(two, val_share=0.3, seed=1).val.positions != splits.val.positions
@@ -484,7 +484,7 @@ def test_data_that_cannot_be_learned_from(tmp_path):
     assert "in every split" in error.value.hint
     only = tmp_path / "only"
     paint(only / "test", 2)
-    with pytest.raises(DataError, match="has no training pictures, only test"):
+    with pytest.raises(DataError, match="has no training images, only test"):
         open_splits(only)
 
 
@@ -538,7 +538,7 @@ def test_an_unknown_optimizer(photos):
     assert "adam" in error.value.hint
 
 
-def test_an_epoch_shows_every_picture_once_in_batches_of_nearly_one_size(photos):
+def test_an_epoch_shows_every_image_once_in_batches_of_nearly_one_size(photos):
     parts = batches.epoch_batches(21, settings(photos), epoch=3)
     assert sorted(np.concatenate(parts).tolist()) == list(range(21))
     assert [len(part) for part in parts] == [7, 7, 7]

@@ -1,6 +1,7 @@
 """A network learns from videos: windows are drawn, a crop stays where it is in all frames, validation is by video."""
 
 import json
+import shutil
 
 import nets
 import numpy as np
@@ -78,12 +79,23 @@ def test_a_network_learns_which_way_time_goes(run, videos, tmp_path):
     asked = ask_edgekit("eval", tmp_path / "file", "--data", videos, "--state", tmp_path / "state", "--json")
     top1 = json.loads(asked.stdout)["accuracies"][0]["top1"]
     assert (top1["hits"], top1["of"]) == (8, 8)
+    asked = ask_edgekit("eval", tmp_path / "file", "--data", videos, "--split", "val", "--state", tmp_path / "state")
+    assert "4 of 4 train videos" in asked.stderr
+    assert "held out of training" in asked.stderr
+    assert "these videos chose the epoch that was kept" in asked.stderr
+    asked = ask_edgekit("eval", tmp_path / "file", "--data", videos, "--split", "train", "--state", tmp_path / "state")
+    assert "29 of these videos were trained on" in asked.stderr
+    for number in range(16):  # other videos than those of the training
+        shutil.copytree(videos / "train/darker/v_darker_g00_c00", tmp_path / f"others/darker/v_darker_g{number}_c00")
+        shutil.copytree(videos / "train/brighter/v_brighter_g00_c00", tmp_path / f"others/brighter/v_b_g{number}_c00")
+    asked = ask_edgekit("eval", tmp_path / "file", "--data", tmp_path / "others", "--split", "val")
+    assert "holds nothing that was held out of training" in asked.stderr
 
 
 def test_a_run_of_clips_goes_on_and_is_a_start(run, videos, tmp_path):
     out, _ = run
     said = ask_edgekit(
-        "train", out, "--data", videos, "--freeze", "--epochs", "1", "--batch", "8", "--workers", "0", "--no-keep-pictures",
+        "train", out, "--data", videos, "--freeze", "--epochs", "1", "--batch", "8", "--workers", "0", "--no-keep-images",
         "-o", tmp_path / "next",
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
@@ -92,11 +104,11 @@ def test_a_run_of_clips_goes_on_and_is_a_start(run, videos, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [("--qat",), ("--distill", "run")])
-def test_what_is_of_pictures_alone_is_refused_in_a_line(run, videos, tmp_path, wrong):
+def test_what_is_of_images_alone_is_refused_in_a_line(run, videos, tmp_path, wrong):
     asked = [str(run[0]) if word == "run" else word for word in wrong]
     said = ask_edgekit("train", run[0], "--data", videos, *asked, "-o", tmp_path / "next")
     assert said.returncode == 2
-    assert said.stderr.startswith(f"error: {wrong[0]} is for networks of pictures, not of clips")
+    assert said.stderr.startswith(f"error: {wrong[0]} is for networks of images, not of clips")
     assert not (tmp_path / "next").exists()
 
 
@@ -109,7 +121,7 @@ def test_pruning_and_wrong_data_are_refused_in_a_line(run, videos, tmp_path):
     assert "holds videos" in said.stderr
     assert "--frames 8 --frame-rate 8" in said.stderr
     said = ask_edgekit("train", "py:nets:tiny", "--data", videos, *FRAMES, "-o", tmp_path / "small")
-    assert "the model takes pictures, not clips of 8 frames" in said.stderr
+    assert "the model takes images, not clips of 8 frames" in said.stderr
     assert not (tmp_path / "small").exists()
 
 
@@ -162,7 +174,7 @@ def test_batches_hold_every_window_of_their_videos(videos):
 
 
 @torch.no_grad()
-def test_a_network_of_pictures_shifts_frames():
+def test_a_network_of_images_shifts_frames():
     net = micro().eval()
     assert not takes_clips(net)
     clip = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))

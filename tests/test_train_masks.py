@@ -29,7 +29,7 @@ VOID = 9  # in masks: nobody's
 
 @pytest.fixture(scope="module")
 def roads(tmp_path_factory):
-    """16 pictures with a red and a green box each; the last row of every mask is nobody's."""
+    """16 images with a red and a green box each; the last row of every mask is nobody's."""
     data = tmp_path_factory.mktemp("roads")
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("test", 4)):
@@ -100,8 +100,8 @@ def test_the_figure_is_that_of_numpy(run, roads):
 
 
 @pytest.mark.parametrize("augment", ["light", "strong"])
-def test_crops_and_flips_move_the_mask_with_the_picture(roads, augment):
-    """Bright red is where the mask says red, but for the pixels that the picture's filter mixes."""
+def test_crops_and_flips_move_the_mask_with_the_image(roads, augment):
+    """Bright red is where the mask says red, but for the pixels that the image's filter mixes."""
     moving = objective(Preprocess((64, 64), 1.0, "squash", "nearest", (0.0,) * 3, (1.0,) * 3), augment)
     seen = []
     for number, picture in enumerate(open_masks(roads, LABELS, ignore=VOID, split="train").read(range(12))):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgekit import artifact, calibration, prediction
 from edgekit.data import open_clips
-from edgekit.data.video import WINDOWS, _sampled, _starts, open_video, video_files
+from edgekit.data.video import WINDOWS, _starts, open_video, sampled, video_files
 from edgekit.errors import DataError, RequestError
 from edgekit.evaluation.opening import open_for
 from edgekit.preprocess import Preprocess, fit
@@ -49,11 +49,11 @@ def test_moments_see_the_frame_that_is_shown_then():
         shown_for = 0.5
 
     steady = Timed((i / 30, i) for i in range(30))
-    assert list(_sampled(steady, 10.0)) == [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, *[29] * 5]
+    assert list(sampled(steady, 10.0)) == [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, *[29] * 5]
     uneven = Timed([(5.0, "a"), (5.04, "b"), (5.5, "c"), (5.55, "d")])  # starts late, stands still, hurries
-    assert list(_sampled(uneven, 10.0)) == ["a", "b", "b", "b", "b", "c", "d", "d", "d", "d", "d"]
-    assert list(_sampled(Timed([(0.0, "a")]), 4.0)) == ["a", "a"]
-    assert list(_sampled(Timed(), 4.0)) == []
+    assert list(sampled(uneven, 10.0)) == ["a", "b", "b", "b", "b", "c", "d", "d", "d", "d", "d"]
+    assert list(sampled(Timed([(0.0, "a")]), 4.0)) == ["a", "a"]
+    assert list(sampled(Timed(), 4.0)) == []
 
 
 def test_windows_follow_each_other_and_end_with_the_video():
@@ -65,14 +65,14 @@ def test_windows_follow_each_other_and_end_with_the_video():
     assert (len(many), many[0], many[-1]) == (WINDOWS, 0, 992)
 
 
-def test_frames_of_a_folder_are_fitted_as_pictures_in_the_order_of_their_numbers(tmp_path):
+def test_frames_of_a_folder_are_fitted_as_images_in_the_order_of_their_numbers(tmp_path):
     folder = frames(tmp_path / "clip", range(10, 130, 10))
     seen = open_video(folder, "clip").windows(SPEC)
     assert seen.pixels.shape == (2, 8, 24, 24, 3)
     assert seen.pixels[:, :, 0, 0, 0].tolist() == [[*range(10, 90, 10)], [*range(50, 130, 10)]]
     with Image.open(folder / "11.png") as picture:
         assert np.array_equal(seen.pixels[1, 6], fit(picture.convert("RGB"), SPEC))
-    (folder / "4.png").write_bytes(b"no picture")
+    (folder / "4.png").write_bytes(b"no image")
     seen = open_video(folder, "clip").windows(SPEC)
     assert seen.broken == 1
     assert seen.pixels[0, :, 0, 0, 0].tolist() == [10, 20, 30, 30, 50, 60, 70, 80]  # what was shown stays
@@ -112,7 +112,7 @@ def test_eval_counts_videos(ucf, tmp_path):
     assert top1["low"] < 11 / 12 < top1["high"]
     said = ask_edgekit("eval", CLIPS, "--data", ucf, "--state", tmp_path)
     assert "1 of 13 videos cannot be read" in said.stdout + said.stderr
-    assert "of 12 videos rightly" in " ".join(said.stdout.split())
+    assert "of 12 videos, and with" in " ".join(said.stdout.split())
 
 
 def test_a_table_names_folders_of_frames_and_ucf_lists_name_a_split(ucf, tmp_path):
@@ -148,15 +148,15 @@ def test_split_folders_and_videos_without_labels(tmp_path):
         open_clips(tmp_path / "none", None)
 
 
-def test_a_picture_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
+def test_an_image_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
     picture = ucf / "brighter/v_g00/1.png"
     said = ask_edgekit("predict", CLIPS, picture)
     assert (said.returncode, said.stderr.splitlines()[0]) == (
         2,
-        f"error: {picture} is a picture, and the model takes clips",
+        f"error: {picture} is an image, and the model takes clips",
     )
     said = ask_edgekit("predict", CLIPS, ucf / "brighter/v_g00", "--frame-rate", "2")
-    assert (said.returncode, "--frame-rate is for frames of videos for a model of pictures" in said.stderr) == (2, True)
+    assert (said.returncode, "--frame-rate is for frames of videos for a model of images" in said.stderr) == (2, True)
     said = ask_edgekit("predict", PICTURES, picture, "--frame-rate", "2")
     assert (said.returncode, "--frame-rate is for videos, and none is named" in said.stderr) == (2, True)
     said = ask_edgekit("predict", CLIPS, tmp_path / "gone.mp4")
@@ -196,10 +196,10 @@ def test_other_verbs_take_videos_or_say_why_not(ucf, tmp_path):
     assert (pixels.shape[1:], lost) == ((8, 24, 24, 3), "1 of 13 videos cannot be read")
     assert prediction.fitted(opened, None)[0].shape == (4, 8, 24, 24, 3)
     said = ask_edgekit("verify", CLIPS)
-    assert "pixels   ok" in said.stdout
+    assert "preprocessing  ok" in said.stdout
     shutil.copytree(ROOT / "android_demo", tmp_path / "app")
     said = ask_edgekit("android", "add", CLIPS, "--app", tmp_path / "app")
-    assert "the app shows pictures, and py:nets:brightening takes clips" in said.stderr
+    assert said.returncode == 0, said.stderr
 
 
 def test_python_takes_the_path_of_a_video(ucf):
@@ -215,7 +215,7 @@ def test_python_takes_the_path_of_a_video(ucf):
             assert list(found) == list(wanted)
             assert (found.source, found.opened().size) == (None, (40, 30))
         assert [p.label for p in opened.predict([clip, clip[::-1]])] == ["brighter", "darker"]
-        with pytest.raises(RequestError, match=r"the artifact takes clips \(the path of a video.*a tuple of pictures"):
+        with pytest.raises(RequestError, match=r"the artifact takes clips \(the path of a video.*a tuple of images"):
             opened.predict(clip[0])
         with pytest.raises(DataError, match=r"the clip lasts 0\.38 s, and the model sees 1 s at once"):
             opened.predict(clip[:3])
@@ -288,7 +288,7 @@ def test_broken_frames_are_skipped_and_counted(tmp_path):
 
 
 @pytest.mark.full
-def test_a_model_of_pictures_answers_the_frames_of_a_video(tmp_path):
+def test_a_model_of_images_answers_the_frames_of_a_video(tmp_path):
     import edgekit
 
     film = written(tmp_path / "film.mkv", range(20, 220, 2), codec="ffv1")  # 100 frames are 3.33 s

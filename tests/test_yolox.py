@@ -34,7 +34,7 @@ def pictures() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def net(pictures: torch.Tensor) -> YoloX:
-    """Small, random, made for BGR, and alive: its answers differ from picture to picture."""
+    """Small, random, made for BGR, and alive: its answers differ from image to image."""
     torch.manual_seed(0)
     small = YoloX(3, width=0.0625).eval()
     settle(small, pictures.flip(1))

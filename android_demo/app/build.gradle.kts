@@ -49,11 +49,16 @@ androidComponents {
     onVariants(selector().withFlavor("runtimes" to "ort")) { it.packaging.jniLibs.useLegacyPackaging.set(true) }
 }
 
+// -Ptflite takes TensorFlow Lite 2.16.1, which has the same Interpreter class: `make android` tests with it. Its libraries are
+// linked for pages of 4 KB, so Google Play refuses it, and it has no CompiledModel for GPU and NPU
+val classic = providers.gradleProperty("tflite").isPresent
+android.sourceSets.named("main") {
+    kotlin.directories += if (classic) "src/classic/kotlin" else "src/litert/kotlin"
+}
+
 dependencies {
     implementation(project(":core"))
-    // -Ptflite takes TensorFlow Lite 2.16.1, which has the same Interpreter class: `make android` tests with it. Its libraries are
-    // linked for pages of 4 KB, so Google Play refuses it
-    implementation(if (providers.gradleProperty("tflite").isPresent) libs.tflite else libs.litert)
+    implementation(if (classic) libs.tflite else libs.litert)
     "ortImplementation"(libs.ort)
 }
 

@@ -1,9 +1,9 @@
 """Artifacts for the checks of this folder, exported into .cache/android/models: each kind of network, each scheme.
 
     python android_demo/verify/models.py            all of them
-    python android_demo/verify/models.py --app      those that the app's own tests take; where the app has no model, it gets the first
+    python android_demo/verify/models.py --app      those that the app's own tests take; where the app has no model, it gets the first three
 
-Bundled weights, which need no network. What was exported stays until they change.
+Bundled weights, and those of a package that is installed, which need no network. What was exported stays until they change.
 """
 
 import argparse
@@ -20,9 +20,10 @@ from edgekit.zoo import BUNDLED
 MODELS = CACHE / "models"
 APP = Path(__file__).resolve().parents[1]
 OF_THE_APP = (
-    ("yolox_micro", "bundled", "tflite", "int8-static"),  # what the app shows first
+    ("yolox_micro", "bundled", "tflite", "int8-static"),  # what an app without a model gets: it shows boxes first
     ("mobilenetv2", "bundled", "tflite", "int8-static"),
-    ("unet_micro", "bundled", "onnx", "fp32"),  # the cheapest to export
+    ("unet_micro", "bundled", "tflite", "fp32"),
+    ("efficientnet_lite0", "package", "tflite", "fp32"),  # knows photographs; not quantized, which would take minutes
 )
 WANTED = (
     *OF_THE_APP,
@@ -45,7 +46,8 @@ def export(wanted: tuple[tuple[str, str, str, str], ...]) -> list[Path]:
     for model, weights, target, scheme in wanted:
         folder = MODELS / f"{model}-{target}-{scheme}"
         made.append(folder)
-        if folder.is_dir() and folder.stat().st_mtime > (BUNDLED / f"{model}.safetensors").stat().st_mtime:
+        known = BUNDLED / f"{model}.safetensors"  # a package's do not change
+        if folder.is_dir() and (weights == "package" or folder.stat().st_mtime > known.stat().st_mtime):
             continue
         shutil.rmtree(folder, ignore_errors=True)
         say(f"exporting {folder.name}")
@@ -60,8 +62,9 @@ def main() -> None:
     asked = parser.parse_args()
     made = export(OF_THE_APP if asked.app else WANTED)
     if asked.app and not android.carried(APP):
-        android.add(made[0], APP)
-        say(f"the app had no model: {made[0].name} was put into {android.MODELS}")
+        for folder in made[:3]:  # a detector, a classifier, a segmenter
+            android.add(folder, APP)
+            say(f"the app had no model: {folder.name} was put into {android.MODELS}")
     sys.stdout.writelines(f"{folder}\n" for folder in made)
 
 

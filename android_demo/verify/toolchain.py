@@ -10,6 +10,7 @@ none, Maven from Maven Central, by its published SHA-512.
 
 import base64
 import hashlib
+import importlib.util
 import os
 import platform
 import re
@@ -115,6 +116,19 @@ def maven(*, fetch: bool) -> Path:
     return home / "bin"
 
 
+def litert() -> Path:
+    """Current LiteRT's library, of the package that edgekit itself runs files with."""
+    (origin,) = importlib.util.find_spec("ai_edge_litert").submodule_search_locations  # type: ignore[union-attr]
+    return Path(origin) / "libLiteRt.so"
+
+
+def photographs() -> Path:
+    """scikit-image's, which come with its package: of those that the screens' tests show, coffee and chelsea are CC0, rocket and
+    astronaut in the public domain."""
+    (origin,) = importlib.util.find_spec("skimage").submodule_search_locations  # type: ignore[union-attr]
+    return Path(origin) / "data"
+
+
 def apksigner() -> Path:
     """Its jar, of Debian's package: unpacked, not installed."""
     jar = CACHE / "apksigner/usr/share/java/apksigner.jar"
@@ -139,7 +153,8 @@ def main() -> None:
     env = os.environ | {"JAVA_HOME": str(home), "PATH": f"{home / 'bin'}:{programs}:{os.environ['PATH']}"}
     if command[0] == "mvn":
         command[1:1] = ["--batch-mode", f"-Dmaven.repo.local={CACHE / 'm2'}", f"-Dedgekit.python={sys.executable}",
-                         f"-Dedgekit.java={newer}"]  # fmt: skip
+                         f"-Dedgekit.java={newer}", f"-Dedgekit.photographs={photographs()}",
+                         f"-Dedgekit.litert={litert()}"]  # fmt: skip
     raise SystemExit(subprocess.run(command, env=env).returncode)
 
 

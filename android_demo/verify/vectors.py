@@ -16,16 +16,23 @@ boxes.npz      answers of detectors: sizes int32 [n, 6] (anchors, classes, input
                candidates, limit), boxes and scores float32, one answer after the other; counts int32 [n] of what is found,
                labels int32, found and back float32 (its boxes in the input's and in the picture's own pixels), scored float32, one
                picture after the other; alike float64 [n], to itself with its boxes' i-th number larger by i % 3
+clips.npz      cameras that models of clips look through: nanos int64 [c, n], when each frame was taken; ways float64 [c, 2] (frames a window,
+               rate); counts int32 [c], of moments; shown int32, the frame of each moment, one camera after the other; windows uint8
+               [m, 2, 32] in the same order, the sha256 of the tensor of the window that ends with the moment, zeros where there is
+               none yet: uint8 NTHWC, and float32 NCTHW. Frame i is `clip_frame(image_5, i)`. scores float32 [5, k, 6]: of k windows;
+               means float32 [5, 6]: their means, of logits, log-probabilities, probabilities, independent logits, and of an
+               embedding of length 1
 vectors.npz    embeddings: query float32 [d], gallery float32 [n, d], similarity float32 [n]
 NAME/          manifest.json and labels.txt of a real artifact, and expected.npz: images, frames uint8 [n, 32], the sha256
                of each tensor; answers float32 [m, classes], golden ones; probabilities float32 [m, k] and classes int32
                [m, k], the first k=5 of each answer
 """
 
+import dataclasses
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +40,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import artifact
+from edgekit.data.video import sampled
 from edgekit.manifest import Manifest
 from edgekit.preprocess import FILTERS, Preprocess, fit, placement, to_rgb, yuv_to_rgb
-from edgekit.tasks.classification import top_k
+from edgekit.tasks.classification import Classification, top_k
 from edgekit.tasks.detection import Detection, Nms
-from edgekit.tasks.embedding import Vector
+from edgekit.tasks.embedding import Embedding, Vector
 from edgekit.tasks.segmentation import Segmentation, Upsample, upsampled
-from edgekit.tensors import encode
+from edgekit.tensors import Tensor, encode
 
 VECTORS = Path(__file__).resolve().parents[1] / "core/src/test/resources/vectors"
 SIZES = [(120, 90), (90, 121), (1, 1), (2, 61), (448, 448), (640, 360), (333, 500)]  # width, height
@@ -192,6 +200,65 @@ def _flat(arrays: Iterable[NDArray[np.generic]]) -> NDArray[np.generic]:
     return np.concatenate([array.ravel() for array in arrays])
 
 
+@dataclasses.dataclass(frozen=True)
+class _Camera:
+    """When each frame was taken, in seconds; a moment counts once the next frame is there."""
+
+    seconds: list[float]
+    shown_for: float = 0.0
+
+    def __iter__(self) -> Iterator[tuple[float, int]]:
+        return zip(self.seconds, range(len(self.seconds)), strict=True)
+
+
+def clip_frame(picture: NDArray[np.uint8], i: int) -> NDArray[np.uint8]:
+    return picture[3 * i % 250 : 3 * i % 250 + 60, 5 * i % 400 : 5 * i % 400 + 90]
+
+
+def clips(picture: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
+    """Steady, faster, slower and jittering cameras, and one that stands still for less than a window; times do not begin at 0."""
+    random, count = np.random.default_rng(5), 40
+    steps = [np.full(count, 1e9 / rate) for rate in (8, 30, 7.3, 3)]
+    steps += [random.uniform(5e6, 2.4e8, count), np.where(np.arange(count) == 20, 4e8, 2e7)]
+    nanos = np.cumsum(np.stack(steps).astype(np.int64), 1) + random.integers(0, 2**40, (len(steps), 1))
+    ways = np.array([(4, 8), (8, 8), (3, 7.3), (2, 8), (5, 10), (6, 12.5)])  # frames, rate
+    ports = Tensor("clip", (1,), "uint8", "NTHWC"), Tensor("clip", (1,), "float32", "NCTHW")
+    counts, shown, windows = [], [], []
+    for times, (frames, rate) in zip(nanos, ways.tolist(), strict=True):
+        spec = Preprocess(
+            (24, 32), 0.9, "center", "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), frames=int(frames), rate=rate
+        )
+        found = list(sampled(_Camera([int(n - times[0]) / 1e9 for n in times]), rate))
+        fitted = {i: fit(Image.fromarray(clip_frame(picture, i)), spec) for i in set(found)}
+        for at in range(1, len(found) + 1):
+            window = [fitted[i] for i in found[max(at - int(frames), 0) : at]]
+            pair = np.zeros((2, 32), np.uint8)
+            if len(window) == frames:
+                clip = np.stack(window)[None]
+                pair = np.stack([digest(encode(clip, p, spec, folded=p.dtype == "uint8")) for p in ports])
+            windows.append(pair)
+        counts.append(len(found))
+        shown += found
+    made = {"counts": np.array(counts, np.int32), "shown": np.array(shown, np.int32), "windows": np.stack(windows)}
+    return {"nanos": nanos, "ways": ways} | made | _means(random)
+
+
+def _means(random: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+    scores = random.normal(0, 2, (5, 6)).astype(np.float32)
+    shares = np.asarray(np.exp(scores) / np.exp(scores).sum(-1, keepdims=True), np.float32)
+    ways = [
+        (Classification(), scores),
+        (Classification("log-probabilities"), np.log(shares)),
+        (Classification("probabilities"), shares),
+        (Classification(independent=True), scores),
+        (Embedding(normalized=True), scores),
+    ]
+    return {
+        "scores": np.stack([of for _, of in ways]),
+        "means": np.concatenate([task.mean((of,))[0] for task, of in ways]),
+    }
+
+
 def embeddings() -> dict[str, NDArray[np.generic]]:
     random = np.random.default_rng(3)
     query, gallery = (random.normal(0, 3, shape).astype(np.float32) for shape in (64, (20, 64)))
@@ -227,6 +294,7 @@ if __name__ == "__main__":
     np.savez_compressed(VECTORS / "fits.npz", **fits(given["image_0"]))
     np.savez_compressed(VECTORS / "masks.npz", **masks())
     np.savez_compressed(VECTORS / "boxes.npz", **boxes())
+    np.savez_compressed(VECTORS / "clips.npz", **clips(given["image_5"]))
     np.savez_compressed(VECTORS / "vectors.npz", **embeddings())
     for name in sys.argv[1:]:
         write(Path(name))

@@ -82,10 +82,6 @@ def _check_runnable(m: Manifest) -> None:
     if m.target not in TARGETS:
         hint = f"edgekit export {m.model} --target tflite"
         raise UnsupportedError(f"the app runs .tflite and .onnx files, not those of {m.target}", hint=hint)
-    if m.preprocess.is_clip:
-        raise UnsupportedError(
-            f"the app shows pictures, and {m.model} takes clips", hint="edgekit predict, on a computer"
-        )
     if m.layout:
         raise UnsupportedError(
             f"the app reads boxes and scores, and this file's answers are laid out for others ({m.layout.name})",

@@ -34,11 +34,11 @@ ICON, SAFE = 432, 264
 def new(
     out: Path, app: Path, name: str, package: str, icon: Path | None = None, artifacts: Sequence[Path] = ()
 ) -> Path:
-    """Copy the app to a new folder. `app`: edgekit's, the folder of settings.gradle.kts (android_demo). `icon`: a picture,
+    """Copy the app to a new folder. `app`: edgekit's, the folder of settings.gradle.kts (android_demo). `icon`: an image,
     best a square one. All of it or nothing.
 
-    Raises RequestError for a package or name that Android does not take, and where something is in `out`; DataError for a
-    picture that cannot be read; what `android.add` raises for an artifact; OutputError.
+    Raises RequestError for a package or name that Android does not take, and where something is in `out`; DataError for an
+    image that cannot be read; what `android.add` raises for an artifact; OutputError.
     """
     _check(out, name, package)
     android.check_app(app)
@@ -105,13 +105,13 @@ def _name(stage: Path, name: str) -> None:
 
 
 def _draw(icon: Path, resources: Path) -> None:
-    """The picture in the middle of an adaptive icon, on the accent colour."""
+    """The image in the middle of an adaptive icon, on the accent colour."""
     try:
         with Image.open(icon) as opened:
             picture = opened.convert("RGBA")
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{icon} is no picture that can be read: {reason(error)}", hint="a PNG, best a square one"
+            f"{icon} is no image that can be read: {reason(error)}", hint="a PNG, best a square one"
         ) from None
     picture.thumbnail((SAFE, SAFE), Image.Resampling.LANCZOS)
     drawn = Image.new("RGBA", (ICON, ICON))
@@ -119,7 +119,7 @@ def _draw(icon: Path, resources: Path) -> None:
     (resources / "drawable/ic_launcher_foreground.xml").unlink()
     (resources / "drawable-xxxhdpi").mkdir()
     drawn.save(resources / "drawable-xxxhdpi/ic_launcher_foreground.png")
-    # a photograph has no outline to be coloured by: the launcher's themed icons take the picture as it is
+    # a photograph has no outline to be coloured by: the launcher's themed icons take the image as it is
     launcher = resources / "mipmap-anydpi-v26/ic_launcher.xml"
     lines = launcher.read_text("utf-8").splitlines(keepends=True)
     launcher.write_text("".join(line for line in lines if "<monochrome" not in line), "utf-8")

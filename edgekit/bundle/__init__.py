@@ -57,7 +57,7 @@ def write(
     places.check_file(out, hint)
     made = artifact.load(folder)
     if made.manifest.golden.own:
-        warn(f"golden.npz holds pictures of yours ({made.manifest.golden.source}), and the bundle publishes them")
+        warn(f"golden.npz holds images of yours ({made.manifest.golden.source}), and the bundle publishes them")
     packed = files(made, records)
     with places.output_errors(hint):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def write(
 def figures(made: Artifact, records: Sequence[Record] = ()) -> list[Figure]:
     """The proof's, and the newest accuracy of the same bytes on each data set and CPU class."""
     proof = made.manifest.proof
-    of = f"{proof.pictures} pictures of {proof.source}, {proof.runtime}, CPU class {made.manifest.made_on['cpu_class']}"
+    of = f"{proof.pictures} images of {proof.source}, {proof.runtime}, CPU class {made.manifest.made_on['cpu_class']}"
     told = []
     for measure in proof.measures:
         counted = isinstance(made.manifest.task, Classification)

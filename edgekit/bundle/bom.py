@@ -109,7 +109,7 @@ def _of_the_task(task: Task, knows: str) -> list[str]:
         case Classification(independent=True):
             return [f"It knows {knows}; each class is judged by itself."]
         case Classification():
-            return [f"It knows {knows} and names one of them, whatever a picture shows."]
+            return [f"It knows {knows} and names one of them, whatever an image shows."]
         case Segmentation():
             return [f"It knows {knows} and gives one of them to each pixel, whatever is there."]
         case Detection():
@@ -128,7 +128,7 @@ def _metric(figure: Figure) -> dict[str, Any]:
 
 
 def _data(made: Artifact) -> list[dict[str, Any]]:
-    """The weights, and the pictures that calibrated and that travel along."""
+    """The weights, and the images that calibrated and that travel along."""
     manifest = made.manifest
     weights = manifest.weights
     parts: list[dict[str, Any]] = [
@@ -145,11 +145,11 @@ def _data(made: Artifact) -> list[dict[str, Any]]:
             {
                 "type": "data",
                 "bom-ref": "calibration",
-                "name": f"calibration pictures: {manifest.calibration.source}",
+                "name": f"calibration images: {manifest.calibration.source}",
                 "hashes": [{"alg": "SHA-256", "content": manifest.calibration.sha256}],
             }
         )
-    return [*parts, {"type": "data", "bom-ref": "golden", "name": f"golden pictures: {manifest.golden.source}"}]
+    return [*parts, {"type": "data", "bom-ref": "golden", "name": f"golden images: {manifest.golden.source}"}]
 
 
 def _package(name: str, version: str) -> dict[str, Any]:

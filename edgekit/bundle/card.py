@@ -24,12 +24,12 @@ def card(made: Artifact, figures: Sequence[Figure]) -> str:
         "",
         f"{markdown_text(manifest.model)} for {manifest.target}, {manifest.scheme}. It knows {markdown_text(manifest.weights.knows)}.",
         "",
-        f"`{made.name}/{made.model_file.name}` takes one picture of {size} pixels ({manifest.input.dtype}, {manifest.input.layout}) and "
+        f"`{made.name}/{made.model_file.name}` takes one image of {size} pixels ({manifest.input.dtype}, {manifest.input.layout}) and "
         f"gives {answers(manifest)}; `{made.name}/README.md` shows how to load it.",
         "",
         "## Figures",
         "",
-        f"Proof at export: {describe(manifest.proof)}.",
+        f"Proof at export: {describe(manifest.proof, manifest.preprocess.units)}.",
         "",
         markdown_table(("figure", "value, with its 95 % interval", "measured on"), rows),
         "",
@@ -41,7 +41,7 @@ def card(made: Artifact, figures: Sequence[Figure]) -> str:
         "",
         f"- Weights: {markdown_text(manifest.weights.source)}, licence {markdown_text(manifest.weights.licence or 'not stated')}.",
         *([f"- Calibrated with {markdown_text(manifest.calibration.source)}."] if manifest.calibration else []),
-        f"- Golden pictures: {markdown_text(manifest.golden.source)}.",
+        f"- Golden images: {markdown_text(manifest.golden.source)}.",
         "- `bom.cdx.json` lists every part, `provenance.json` says how it was made.",
         f"- `edgekit verify {made.name}` proves this copy; `edgekit reproduce {made.name}` makes it again.",
         "",

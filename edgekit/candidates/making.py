@@ -22,8 +22,11 @@ from edgekit.cells import Cell, Done
 from edgekit.data.files import check_folder
 from edgekit.devices import host
 from edgekit.errors import RequestError, many
+from edgekit.evaluation import accuracy
 from edgekit.places import beside, check_place, locked, output_errors, replacing
 from edgekit.runs import Evaluated, Record, Run
+from edgekit.statistics.figures import Figure, lost
+from edgekit.statistics.proportions import Drop
 
 Say = Callable[[str], None]
 Steps = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many steps; called after each
@@ -90,6 +93,7 @@ class Making:
     notes: list[str] = field(default_factory=list)
     data: str = ""
     data_digest: str = ""
+    answers: dict[str, Path] = field(default_factory=dict)  # of a candidate, by its name: what it said of each image
 
     def make(self, wanted: Sequence[Planned]) -> None:
         """Raises KeyboardInterrupt where the user stops it; then `found` holds what was made until then."""
@@ -136,7 +140,7 @@ class Making:
         made = cells.made(self.request.store, wanted.key)
         assert made
         with self.request.alone(one.folder_name):
-            return _described(plain, _linked(made / one.folder_name, self.request.out / one.folder_name))
+            return _described(plain, linked(made / one.folder_name, self.request.out / one.folder_name))
 
     def _evaluated(self, one: Candidate) -> Candidate:
         assert one.artifact
@@ -149,12 +153,13 @@ class Making:
         done = self._done(wanted, f"{one.name}: evaluating")
         if done.error:
             return msgspec.structs.replace(one, error=done.error, hint=done.hint)
+        self.answers[one.name] = state["state"] / Path(done.answer["answers"]).name
         (record,) = self._read(wanted)
         assert isinstance(record, Evaluated)
         self.data = record.data
         self.notes += [note for note in done.answer.get("notes", ()) if note not in self.notes]
         if record.learned and record.learned.pictures:
-            self.notes.append(f"{one.name}: {record.learned.words} were trained on")
+            self.notes.append(f"{one.name}: {record.learned.words()} were trained on")
         return msgspec.structs.replace(one, headline=record.headline)
 
     def _timed(self) -> None:
@@ -211,7 +216,7 @@ def benchmark(
     order = sorted(making.found, key=lambda c: (c.artifact is None, c.cpu_ms is None, c.cpu_ms or 0.0))
     found = Benchmark(
         title=request.title,
-        candidates=tuple(order),
+        candidates=tuple(_with_losses(order, making.answers)),
         within=request.within,
         cpu_class=host.cpu_class(),
         data=making.data,
@@ -227,10 +232,27 @@ def _described(plain: Candidate, of: Artifact) -> Candidate:
         plain,
         artifact=str(of.folder),
         bytes=of.model_bytes,
-        proof=parity.describe(m.proof),
+        proof=parity.describe(m.proof, m.preprocess.units),
         sqnr_db=m.proof.sqnr_db,
         oldest=m.oldest_interpreter,
     )
+
+
+def _with_losses(found: Sequence[Candidate], answers: Mapping[str, Path]) -> list[Candidate]:
+    """What each loses against the most accurate one; `answers`: by name, the files of what they said of each image."""
+    judged = [(one, one.headline) for one in found if one.headline]
+    if not judged:
+        return list(found)
+    best, most = max(judged, key=lambda pair: pair[1].value)
+
+    def loss(one: Candidate, headline: Figure) -> Drop:
+        seen = accuracy.lost(answers[one.name], answers[best.name]) if {one.name, best.name} <= answers.keys() else None
+        return seen or lost(headline, most)
+
+    return [
+        msgspec.structs.replace(one, loss=loss(one, one.headline)) if one.headline and one is not best else one
+        for one in found
+    ]
 
 
 def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:
@@ -244,7 +266,7 @@ def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:
     return msgspec.structs.replace(one, cpu_ms=run.ms, ratio=ratio)
 
 
-def _linked(made: Path, place: Path) -> Artifact:
+def linked(made: Path, place: Path) -> Artifact:
     """The artifact of a cell under a name to type: links to the same files, or copies where there are none. Raises OutputError."""
     with output_errors():
         if place.is_dir() and _same(made, place):

@@ -12,6 +12,7 @@ from edgekit.reporting import pages
 from edgekit.reporting import report as of_records
 from edgekit.reporting.table import Cell, Table, table
 from edgekit.runs import Evaluated, Record
+from edgekit.statistics.proportions import Drop
 
 REPORT, DOCUMENT = "report.html", "benchmark.json"
 
@@ -109,6 +110,7 @@ def whole_table(found: Benchmark) -> Table:
             "file": [Cell(c.name) for c in found],
             "best": [Cell(wishes[c.name]) for c in found],
             **_figures(found, list(found)),
+            "loses, points": [Cell(_points(c.loss), c.loss.estimate if c.loss else None) for c in found],
             "time / fastest": [
                 Cell(str(c.ratio) if c.ratio else "", c.ratio.value if c.ratio else None) for c in found
             ],
@@ -125,6 +127,24 @@ def _figures(found: Benchmark, shown: Sequence[Candidate]) -> dict[str, list[Cel
         _cost(found).replace("CPU ms", "CPU, ms"): [Cell(_ms(c), c.cpu_ms or c.instructions) for c in shown],
         figure_name(found) or "right": [Cell(_percent(c), c.headline.value if c.headline else None) for c in shown],
     }
+
+
+def losses(found: Benchmark) -> list[str]:
+    """How sure the last of the best is, and which quicker files might do as well."""
+    if not found.best or not any(c.loss for c in found):
+        return []
+    taken = list(found.best.values())[-1]
+    said = []
+    if taken.loss:
+        most = 100 * taken.loss.high
+        lost = f"at most {most:.1f} points" if most > 0 else "nothing"
+        said.append(f"best within {found.points}: loses {lost} (95 % confidence)")
+    said += [f"perhaps within {found.points}: {c.name}, quicker; it loses {_points(c.loss)}" for c in found.undecided]
+    return said
+
+
+def _points(loss: Drop | None) -> str:
+    return f"{100 * loss.estimate:.1f} [{100 * loss.low:.1f}, {100 * loss.high:.1f}]" if loss else ""
 
 
 def oldest(c: Candidate, cpu_class: str) -> str:

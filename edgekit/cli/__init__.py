@@ -16,6 +16,7 @@ COMMANDS = {
     "bench": "bench:bench",
     "benchmark": "benchmark:benchmark",
     "sweep": "sweep:sweep",
+    "tune": "tune:tune",
     "eval": "evaluate:evaluate",
     "gate": "gate:gate",
     "history": "history:history",

@@ -61,7 +61,7 @@ def add(talk: Talk, artifact: str, app: str) -> int:
         )
     folder, replaced = added.artifact.folder, " (replaced)" if added.replaced else ""
     document = {"name": added.artifact.name, "folder": str(folder), "bytes": added.bytes, "replaced": added.replaced}
-    document |= {"needs": added.needs, "own_pictures": own}
+    document |= {"needs": added.needs, "own_images": own}
     talk.result(f"{folder}  {megabytes(added.bytes)}{replaced}", document)
     return 0
 

@@ -53,7 +53,7 @@ def warn_of_refused(talk: Talk, artifact: "Model") -> None:
     from edgekit.parity import describe
 
     if isinstance(artifact, Artifact) and (proof := artifact.manifest.proof) and not proof.passed:
-        said = describe(proof)
+        said = describe(proof, artifact.manifest.preprocess.units)
         talk.warn(f"{artifact.folder} was refused at export, it answers differently from PyTorch: {said}")
 
 

@@ -53,7 +53,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     metavar="N[,N]",
     help="Threads that the runtime may use.",
 )
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Images in one inference.  [default: the file's]")
 @click.option(
     "--runs", type=click.IntRange(1), metavar="N", default=100, show_default=True, help="Timed inferences of each."
 )
@@ -195,7 +195,7 @@ def _told(session: "Sequence[Run]", *, verbose: bool) -> str:
     lines += [f"{row.name}  failed: {row.error}" for row in summary.rows(session) if row.error]
     if good:
         runtimes = sorted({row.runtime for row in summary.rows(good)})
-        lines.append(summary.how(good) + (f", in {runtimes[0]}" if len(runtimes) == 1 else ""))
+        lines.append(f"{summary.how(good)}, in {', '.join(runtimes)}")
     if len(good) > 1:
         lines.append(summary.verdict(good))
     return "\n".join(lines)
@@ -213,7 +213,7 @@ def _text(rows: Sequence["Row"], *, verbose: bool) -> str:
     first = rows[0]
     cells: dict[str, Callable[[Row], str]] = {
         "artifact": lambda row: row.name,
-        "runtime": lambda row: row.runtime if verbose or len({row.runtime for row in rows}) > 1 else "",
+        "runtime": lambda row: row.runtime if verbose else "",  # it stands below the table
         "size": lambda row: megabytes(row.bytes),
         "memory": lambda row: "" if row.memory_bytes is None else megabytes(row.memory_bytes),
         "load": lambda row: ms(row.load_ms, 1),
@@ -223,7 +223,7 @@ def _text(rows: Sequence["Row"], *, verbose: bool) -> str:
         "mean": lambda row: ms(row.mean_ms),
         "p90": lambda row: ms(row.wall_p90_ms),
         "p99": lambda row: ms(row.wall_p99_ms),
-        "pictures/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
+        "images/s": lambda row: f"{row.per_second:.1f}" if row.per_second and row.batch > 1 else "",
         "instructions": lambda row: f"{row.instructions / 1e6:.2f} M" if row.instructions else "",
     }
     if any(row.time_ratio for row in rows):

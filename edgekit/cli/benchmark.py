@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     metavar="POINTS",
-    help="Name the quickest file within so many points of the most accurate.",
+    help="Name the quickest file that surely loses no more than so many points.",
 )
 @click.option("--weights", metavar="W", help="As edgekit export takes them.  [default: auto]")
-@click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
-@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many pictures calibrate.  [default: 128]")
+@click.option("--calibration", metavar="DIR", help="A folder of images, for int8 and the proof.  [default: built in]")
+@click.option("--samples", type=click.IntRange(1), metavar="N", help="How many images calibrate.  [default: 128]")
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
 @preprocessing
 @click.option(
@@ -81,13 +81,14 @@ def benchmark(talk: Talk, models: tuple[str, ...], data: str | None, output: str
 
 
 def _near(found: "Benchmark") -> "tuple[Candidate, Candidate] | None":
-    """The file that is about as right as the most accurate one, and that; None where they are one, or nothing was evaluated."""
-    near, most = list(found.best.values())[-1:], found.best.get("most accurate")
+    """What to compare image by image: the quickest file that may be as right as the most accurate one, and that; None where
+    they are one, or nothing was evaluated."""
+    near, most = [*found.undecided, *list(found.best.values())[-1:]], found.best.get("most accurate")
     return (near[0], most) if most and near[0] is not most else None
 
 
 def _surer(found: "Benchmark", data: str | None, said: dict[str, Any]) -> list[str]:
-    """The command that compares these two picture by picture, out of the answers that are there."""
+    """The command that compares these two image by image."""
     if not (data and found.document and (pair := _near(found))):
         return []
     options = {"--split": said["split"], "--labels": said["data_labels"], "--limit": said["limit"]}
@@ -107,8 +108,7 @@ def text(found: "Benchmark") -> str:
     lines.append(table(page.rows(found), header=page.header(found)))
     lines += page.failures(found)
     lines += ["", table(page.best(found))]
-    if _near(found) and not found.cut:
-        lines.append(f"{list(found.best)[-1]}: by the figures; how sure that is, the next command tells")
+    lines += page.losses(found)
     if found.report:
         lines.append(f"\n{found.report}")
     return "\n".join(lines)

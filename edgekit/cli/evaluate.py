@@ -20,19 +20,27 @@ if TYPE_CHECKING:
     "--data",
     required=True,
     metavar="DIR",
-    help="Class folders, idx or parquet files, pictures, images/ beside masks/, or boxes (COCO, YOLO, VOC).",
+    help="Class folders, idx or parquet files, images, images/ beside masks/, or boxes (COCO, YOLO, VOC).",
 )
-@click.option("--reference", metavar="ARTIFACT", help="Compare with another file of the model, picture by picture.")
-@click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
+@click.option("--reference", metavar="ARTIFACT", help="Compare with another file of the model, image by image.")
+@click.option("--labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt.")
 @mask_options
-@click.option("--unlabelled", is_flag=True, help="The pictures have no labels: only compare the answers.")
+@click.option("--unlabelled", is_flag=True, help="The images have no labels: only compare the answers.")
 @click.option(
     "--split",
     type=click.Choice(["test", "val", "train"]),
     help="Which part of the data.  [default: the first that is there]",
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many pictures.")
-@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of the sample.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="A seeded sample of so many images.")
+@click.option("--part", metavar="K/N", help="One of N random parts of the images: 1/2 to choose on, 2/2 to report on.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Seed of the sample, and of parts.",
+)
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 100, min_open=True),
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--contact-sheet",
     metavar="FILE.png",
-    help="Draw the pictures on which the two differ.",
+    help="Draw the images on which the two differ.",
 )
 @click.option(
     "--workers", type=click.IntRange(1, 64), metavar="N", default=2, show_default=True, help="Threads that decode."
@@ -80,11 +88,12 @@ def evaluate(
     csv_file: str | None,
     threads: int,
     interpreter: str | None,
+    part: str | None,
     **how: Any,
 ) -> int:
     """How often the exported file is right, with 95 % intervals. With --reference: what it loses against another file.
 
-    Classes: top-1. Masks: mIoU. Boxes: COCO's mAP. Embeddings: whether the nearest picture is of the same class. An interrupted run goes on
+    Classes: top-1. Masks: mIoU. Boxes: COCO's mAP. Embeddings: whether the nearest image is of the same class. An interrupted run goes on
     where it stopped. Without labels two files are compared by their answers alone.
 
     \b
@@ -119,6 +128,8 @@ def evaluate(
         masks=masks,
         ignore=ignore,
     )
+    if part:
+        pictures = pictures.part(*evaluation.part_of(part), how["seed"])
     if not no_save:
         runs.append(Path(output), [])  # a place that cannot be written is said before anything is measured
     for note in pictures.notes:
@@ -131,7 +142,7 @@ def evaluate(
             options=Options(threads, interpreter),
             state=Path(state),
             say=talk.say,
-            progress=lambda total: talk.progress(total, "answering", "pictures"),
+            progress=lambda total: talk.progress(total, "answering", pictures.source.units),
             **how,
         )
     except KeyboardInterrupt:
@@ -172,11 +183,13 @@ def _drawn(found: "Evaluation", pictures: Any, sheet: Path) -> str:
 
     if found.paired:
         drawn = sheets.draw(found.paired.flips, pictures, sheet)
-        return f"shows {drawn} of {many(len(found.paired.flips), 'pictures')} named differently"
+        return f"shows {drawn} of {many(len(found.paired.flips), 'images')} with other predictions"
     drawn = sheets.draw_apart(found.apart, pictures, sheet)
     if not drawn:
-        return "is empty: the two find the same things on every picture"
-    return f"shows the {drawn} pictures on which the two agree least: the reference's boxes in blue, the candidate's in red"
+        return "is empty: the two find the same things on every image"
+    return (
+        f"shows the {drawn} images on which the two agree least: the reference's boxes in blue, the candidate's in red"
+    )
 
 
 def _document(found: "Evaluation", max_drop: float) -> dict[str, Any]:
@@ -189,7 +202,7 @@ def _document(found: "Evaluation", max_drop: float) -> dict[str, Any]:
         verdict = drop_verdict(found.paired, max_drop) if found.paired else found.change.verdict(max_drop)
         judged = found.paired or found.change
         needed = judged.needed(max_drop) if judged.drop else None
-        document |= {"max_drop": max_drop, "verdict": verdict, "pictures_needed": needed}
+        document |= {"max_drop": max_drop, "verdict": verdict, "images_needed": needed}
     return document
 
 
@@ -217,7 +230,7 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
         lines.append(table([words.flip(f) for f in found.paired.flips], header=words.FLIP, indent="  "))
     lines.append(words.sentence(found, max_drop))
     if found.learned and found.learned.pictures:
-        lines.append(words.learned(found.learned))
+        lines.append(words.learned(found.learned, found.units))
     if found.suspicion:
         lines.append(f"careful: {found.suspicion}")
     return "\n".join(lines)

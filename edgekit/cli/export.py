@@ -49,7 +49,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--std", type=Triple(), metavar="R,G,B", help="Standard deviation on the 0..1 scale."),
         click.option("--mean", type=Triple(), metavar="R,G,B", help="Mean on the 0..1 scale."),
-        click.option("--crop-pct", type=float, metavar="S", help="Share of a picture's side to look at; 1: all."),
+        click.option("--crop-pct", type=float, metavar="S", help="Share of an image's side to look at; 1: all."),
         click.option("--input-size", type=Size(), metavar="N|HxW", help="Pixels the model takes."),
     ):
         command = option(command)
@@ -77,13 +77,13 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--weights", metavar="W", help="auto, imagenet, package, bundled, random, a file or a run.  [default: auto]"
 )
-@click.option("--calibration", metavar="DIR", help="A folder of pictures, for int8 and the proof.  [default: built in]")
+@click.option("--calibration", metavar="DIR", help="A folder of images, for int8 and the proof.  [default: built in]")
 @click.option(
     "--golden",
     type=click.Choice(["public", "own"]),
-    help="Pictures that go with the file, to verify copies; own: four of yours.  [default: public]",
+    help="Images that go with the file, to verify copies; own: four of yours.  [default: public]",
 )
-@click.option("--samples", type=int, metavar="N", help="How many pictures calibrate.  [default: 128]")
+@click.option("--samples", type=int, metavar="N", help="How many images calibrate.  [default: 128]")
 @click.option(
     "--input", "input", type=click.Choice(["auto", "uint8", "int8", "float32"]), help="The file's input type."
 )
@@ -124,7 +124,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="--multi-label: a label holds from this probability on.  [default: 0.5]",
 )
 @click.option(
-    "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of pictures at once."
+    "--dynamic-batch", flag_value=True, default=None, type=bool, help="onnx, openvino: any number of images at once."
 )
 @click.option(
     "--ort", flag_value=True, default=None, type=bool, help="onnx: model.ort, for ONNX Runtime's builds for phones."
@@ -139,9 +139,9 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--crop-mode",
     type=click.Choice(["center", "squash", "letterbox"]),
-    help="Crop the middle, or show the whole picture: squashed, or with bars.",
+    help="Crop the middle, or show the whole image: squashed, or with bars.",
 )
-@click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey pictures.  [default: 3]")
+@click.option("--channels", type=click.Choice(["1", "3"]), help="1: the model takes grey images.  [default: 3]")
 @click.option("--frames", type=int, metavar="N", help="The model takes clips of so many frames, [n, 3, t, h, w].")
 @click.option("--frame-rate", type=float, metavar="R", help="How many of a clip's frames are a second.")
 @click.option(
@@ -150,9 +150,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     help="YOLOX with --weights FILE: what these were trained on.  [default: bgr, as the published ones]",
 )
 @click.option("--labels", metavar="FILE", help="Names of the classes: lines, JSON or YAML.")
-@click.option(
-    "--seed", type=int, metavar="N", help="Seed of random weights and of the choice of pictures.  [default: 0]"
-)
+@click.option("--seed", type=int, metavar="N", help="Seed of random weights and of the choice of images.  [default: 0]")
 @click.option("--recipe", "recipe_file", metavar="FILE", help="Start from a recipe file; flags override it.")
 @click.option("-o", "--output", metavar="DIR", help="Where the artifact goes.  [default: build/MODEL-TARGET-SCHEME]")
 @click.option(
@@ -266,7 +264,7 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
         *([("task", task)] if task else []),
         ("weights", f"{known.choice.source}: {known.choice.why}"),
         ("scheme", f"{quantize.scheme}: {intent.reason}"),
-        ("pictures", intent.pictures),
+        ("images", intent.pictures),
         ("input", f"{intent.recipe.input_type} {'x'.join(map(str, known.preprocess.extent))}"),
         ("output", str(intent.out)),
     ]
@@ -281,7 +279,7 @@ def _intend(talk: Talk, recipe: "Recipe", out: Path | None, cpu: str) -> dict[st
         "task": task or None,
         "weights": {"source": known.choice.source, "why": known.choice.why},
         "scheme": {"name": quantize.scheme, "why": intent.reason},
-        "pictures": intent.pictures,
+        "images": intent.pictures,
         "input": {"dtype": intent.recipe.input_type, "size": known.preprocess.input_size},
         "output": str(intent.out),
         "missed": missed,
@@ -357,7 +355,7 @@ def _report(talk: Talk, recipe: "Recipe", artifact: Any, cpu: str) -> dict[str, 
         *m.notes,
         *([f"golden.npz holds {m.golden.words}"] if m.golden.own else []),
     ]
-    lines = [f"{artifact.model_file}  {megabytes(size)}", f"  proof: {parity.describe(m.proof)}"]
+    lines = [f"{artifact.model_file}  {megabytes(size)}", f"  proof: {parity.describe(m.proof, m.preprocess.units)}"]
     known = zoo.figures().get(recipe.model)
     if (
         recipe.weights == "auto" and m.weights.source == "bundled" and known and known.licence

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     help="Seconds for the latency test.  [default: 60]",
 )
 @click.option("--budgets", metavar="FILE", help="A gate.toml with these and the other limits.")
-@click.option("--data", metavar="DIR", help="Pictures, as edgekit eval takes them: accuracy is compared too.")
-@click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt.")
+@click.option("--data", metavar="DIR", help="Images, as edgekit eval takes them: accuracy is compared too.")
+@click.option("--labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt.")
 @mask_options
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
 @on_option
@@ -144,7 +144,7 @@ def gate(
         say=talk.say,
         warn=talk.warn,
         progress=lambda total, what: talk.progress(
-            total, what, "pictures" if what == "answering" else "launches at most"
+            total, what, judge.data.source.units if judge.data and what == "answering" else "launches at most"
         ),
     )
     judge.data = judged_on(model, data, labels=labels, images=images, masks=masks, ignore=ignore)

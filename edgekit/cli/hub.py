@@ -29,7 +29,7 @@ def hub() -> None:
 def push(talk: Talk, artifact: str, repository: str, private: bool, revision: str | None, runs: str | None) -> int:
     """Publish ARTIFACT in a repository, with the model card, bill of materials and provenance of edgekit bundle.
 
-    A repository, or a branch, holds one artifact; an older one of its name is replaced. An artifact whose golden pictures
+    A repository, or a branch, holds one artifact; an older one of its name is replaced. An artifact whose golden images
     are your own is refused. Log in first: hf auth login, or HF_TOKEN.
 
     \b

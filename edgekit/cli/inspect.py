@@ -40,15 +40,18 @@ UNMATCHED = 5  # layers without a partner that are named without -v
 @click.option(
     "--data",
     metavar="DIR",
-    help="Pictures for --compare and --sensitivity.  [default: the golden ones; those that export takes]",
+    help="Images for --compare and --sensitivity.  [default: the golden ones; those that export takes]",
 )
 @click.option(
     "--sensitivity",
     is_flag=True,
-    help="Which layers of a model or a run int8 costs most, against what it saves: who should stay in float.",
+    help="Which layers of a model or a run int8 costs most, against what it saves: which should stay in float.",
 )
 @click.option("--target", metavar="NAME", help="--sensitivity: tflite, onnx or openvino.  [default: tflite]")
 @click.option("--scheme", type=click.Choice(INTEGERS), help="--sensitivity: which int8.  [default: the best known]")
+@click.option(
+    "--draw", metavar="FILE.svg", help="--sensitivity: draw what int8 costs in each layer, and what it saves."
+)
 @click.option("--weights", metavar="W", help="--sensitivity: as edgekit export takes them.  [default: auto]")
 @common
 def inspect(
@@ -103,7 +106,13 @@ def inspect(
 
 
 def _sensitivity(
-    talk: Talk, model: str, data: str | None, target: str | None, scheme: str | None, weights: str | None
+    talk: Talk,
+    model: str,
+    data: str | None,
+    target: str | None,
+    scheme: str | None,
+    weights: str | None,
+    draw: str | None,
 ) -> int:
     from edgekit.cli.sensitivity import show
 
@@ -113,7 +122,7 @@ def _sensitivity(
             f"{model} is a file already, and --sensitivity is about the model that files are made of",
             hint="its name, a run, or a recipe; --compare tells files apart",
         )
-    return show(talk, model, target, scheme or "int8", {"calibration": data, "weights": weights})
+    return show(talk, model, target, scheme or "int8", {"calibration": data, "weights": weights}, draw)
 
 
 def _compare(talk: Talk, first: str, second: str, below: float, data: str | None) -> int:
@@ -128,7 +137,7 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
     if artifacts:
         warn_of_strangers(talk, artifacts)
     if data and artifact is None:
-        raise RequestError("files alone do not say how pictures become what they take", hint="leave --data out")
+        raise RequestError("files alone do not say how images become what they take", hint="leave --data out")
     found = divergence.compare(a, b, pictures_for(talk, artifact, data) if artifact else None, below=below)
     if talk.json:
         talk.result("", msgspec.to_builtins(found))
@@ -148,7 +157,7 @@ def _compare(talk: Talk, first: str, second: str, below: float, data: str | None
 
 
 def _telling(found: "Divergence", count: int) -> list[int]:
-    """The `count` layers that are farthest apart, where the files part, and their answers, in the order of the network."""
+    """The `count` layers that are farthest apart, where the files diverge, and their answers, in the order of the network."""
     by_distance = sorted(range(len(found.layers)), key=lambda i: _sqnr(found, i))
     answers = range(len(found.layers) - found.answers, len(found.layers))
     marked = [i for i in (found.steepest, found.first_below) if i is not None]
@@ -243,10 +252,10 @@ def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
         ("weights", f"{m.weights.source} ({m.weights.why}); knows {m.weights.knows}"),
         ("input", f"{m.input.dtype} {size} {m.input.layout}, {pixels if m.folded else 'normalised'}"),
         ("output", f"{m.outputs[0].dtype}, {answers(m)}{f', laid out for {m.layout.name}' if m.layout else ''}"),
-        ("proof", f"{parity.describe(m.proof)}, in {m.proof.runtime}"),
+        ("proof", f"{parity.describe(m.proof, m.preprocess.units)}, in {m.proof.runtime}"),
         (
             "calibration",
-            f"{m.calibration.pictures} pictures: {m.calibration.source}" if m.calibration else "none needed",
+            f"{m.calibration.pictures} images: {m.calibration.source}" if m.calibration else "none needed",
         ),
         ("golden", m.golden.words),
         ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),

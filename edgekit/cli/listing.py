@@ -1,4 +1,4 @@
-"""Answers to several pictures: a line each, and as a table."""
+"""Answers to several images: a line each, and as a table."""
 
 import csv
 import io
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from edgekit.data.video import Frame
 
 RANGE = ("min", "max", "mean")  # of plain numbers
-PATH = 40  # letters of a picture's name in a line, on a terminal
+PATH = 40  # letters of an image's name in a line, on a terminal
 CLOCK = " 0:00:00.00"  # after the name of a video
 
 
 class Lines:
-    """A line for each of several pictures. On a terminal a long name loses its beginning, so that a line fits."""
+    """A line for each of several images. On a terminal a long name loses its beginning, so that a line fits."""
 
     def __init__(self, artifact: "Artifact", files: Sequence[Path], films: Collection[Path], top: int) -> None:
         self.artifact, self.top, self.labels = artifact, top, artifact.labels()
@@ -62,7 +62,7 @@ class Lines:
 
 
 class Telling:
-    """What a command says of pictures as they are answered: a block of one, a line of each of several; or a table, or JSON.
+    """What a command says of images as they are answered: a block of one, a line of each of several; or a table, or JSON.
 
     films     how many frames are asked about of each video among the files
     csv_file  where the table goes; "-" is stdout
@@ -88,7 +88,7 @@ class Telling:
         self.shows = not talk.json and csv_file != "-"
         self.lines = Lines(artifact, files, films, top)
         self.asked = len(files) - len(films) + sum(films.values())
-        self.unit = "frames" if len(films) == len(files) else "pictures"
+        self.unit = "frames" if len(films) == len(files) else "images"
         self.answered = 0
         self.documents: list[dict[str, Any]] = []
         self.skipped: list[DataError] = []
@@ -96,7 +96,7 @@ class Telling:
             check_file(Path(csv_file), "--csv elsewhere.csv")
 
     def tell(self, answers: "Iterable[tuple[Path | Frame, Answer | DataError]]") -> None:
-        """Raises DataError where no picture can be read, OutputError."""
+        """Raises DataError where no image can be read, OutputError."""
         hidden = self.several and not self.shows
         with self.talk.progress(self.asked, "answering", self.unit) if hidden else nullcontext(None) as tick:
             for image, found in answers:
@@ -109,10 +109,10 @@ class Telling:
         if not self.answered:
             if len(self.files) > 1:
                 raise DataError(
-                    f"none of the {len(self.files)} pictures can be read", hint="give .jpg, .png or .webp files"
+                    f"none of the {len(self.files)} images can be read", hint="give .jpg, .png or .webp files"
                 )
             (only,) = self.skipped
-            raise DataError(only.message, hint=only.hint or "a picture file: .jpg, .png, .webp, ...")
+            raise DataError(only.message, hint=only.hint or "an image file: .jpg, .png, .webp, ...")
         self._end()
 
     def _skip(self, image: "Path | Frame", error: DataError) -> None:
@@ -165,7 +165,7 @@ def _of(image: "Path | Frame") -> dict[str, Any]:
 
 
 class Listing:
-    """Answers as a table: a row for each picture, or of detections for each box. `error` says why a picture has no answer."""
+    """Answers as a table: a row for each image, or of detections for each box. `error` says why an image has no answer."""
 
     def __init__(self, artifact: "Artifact", top: int, *, gallery: bool, films: bool = False) -> None:
         from edgekit.tasks import Classification, Detection, Embedding, Segmentation
@@ -207,7 +207,7 @@ class Listing:
                     | dict(zip(corners, (f"{x:.2f}" for x in box), strict=True))
                     for box, score, label in each(found)
                 ]
-                return boxes or [{}]  # a picture on which nothing was found is answered, too
+                return boxes or [{}]  # an image on which nothing was found is answered, too
             case Classes():
                 holding = (
                     {}

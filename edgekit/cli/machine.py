@@ -14,7 +14,7 @@ Listed = tuple[Sequence[dict[str, Any]], Sequence[tuple[str, ...]], tuple[str, .
 @click.argument("what", type=click.Choice(["models", "targets", "runtimes", "schemes", "recipes"]), default="models")
 @common
 def list_(talk: Talk, what: str) -> int:
-    """What there is: models, targets, runtimes, schemes or recipes.
+    """List models, targets, runtimes, schemes or recipes.
 
     \b
     Examples:
@@ -132,11 +132,16 @@ def doctor(talk: Talk, kind: str | None) -> int:
         return 0
     facts, todo, checks = host.facts(), machine.checks(), []
     with talk.progress(len(todo), "checking", "things") as tick:
-        for check in todo:
-            checks.append(check())
+        for look in todo:
+            checks.append(look())
             tick()
     rows = [(c.what, "ok", c.detail) if c.ok else (c.what, "missing", "") for c in checks]
-    remedies = [f"{c.what}\n  try: {c.detail}" for c in checks if not c.ok]
-    text = "\n".join([table(list(facts.items())), "", table(rows), *([""] if remedies else []), *remedies])
+    lacking: dict[str, list[str]] = {}  # by what mends it
+    for check in checks:
+        if not check.ok:
+            lacking.setdefault(check.detail, []).append(check.what)
+    remedies = [f"{', '.join(what)}\n  try: {detail}" for detail, what in lacking.items()]
+    about = [(name.replace("_", " "), str(fact)) for name, fact in facts.items()]
+    text = "\n".join([table(about), "", table(rows), *([""] if remedies else []), *remedies])
     talk.result(text, {"host": facts, "checks": msgspec.to_builtins(checks)})
     return 0

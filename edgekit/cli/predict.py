@@ -13,7 +13,7 @@ from edgekit.cli.output import Talk, common
 from edgekit.errors import RequestError
 
 
-@click.command(short_help="The exported file answers pictures.")
+@click.command(short_help="Predictions for images, folders or videos.")
 @click.argument("artifact")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|DIR...")
 @click.option(
@@ -21,10 +21,10 @@ from edgekit.errors import RequestError
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="How many answers to show.  [default: 5; of several pictures 1]",
+    help="How many answers to show.  [default: 5; of several images 1]",
 )
-@click.option("--gallery", metavar="DIR", help="Embeddings: show the most similar pictures of this folder.")
-@click.option("--draw", metavar="PNG", help="Masks, boxes: the picture with them; of several pictures, a folder.")
+@click.option("--gallery", metavar="DIR", help="Embeddings: show the most similar images of this folder.")
+@click.option("--draw", metavar="PNG", help="Masks, boxes: the image with them; of several images, a folder.")
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -34,7 +34,7 @@ from edgekit.errors import RequestError
 @click.option("--mask", metavar="PNG", help="Masks: the number of a label for each pixel, with a palette.")
 @click.option("-o", "--output", metavar="NPZ", help="Embeddings, raw answers: write the numbers; of several, a folder.")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write a table of the answers; - is stdout.")
-@click.option("--batch", type=click.IntRange(1), metavar="N", help="Pictures in one inference.  [default: the file's]")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="Images in one inference.  [default: the file's]")
 @click.option(
     "--frame-rate",
     type=click.FloatRange(0, min_open=True),
@@ -67,9 +67,9 @@ def predict(
     interpreter: str | None,
     timeout: float,
 ) -> int:
-    """The exported file answers pictures: labels, boxes, a mask, the most similar pictures, or numbers.
+    """Predictions for images: labels, boxes, a mask, the most similar images, or numbers.
 
-    IMAGE is a picture, a folder (every picture below it), a video (one frame a second), a pattern, or - for a list of
+    IMAGE is an image, a folder (every image below it), a video (one frame a second), a pattern, or - for a list of
     these on stdin.
 
     \b
@@ -101,7 +101,7 @@ def predict(
     files, asked = named.files, Options(threads, interpreter)
     films = prediction.films(opened, files)
     if frame_rate and not films:
-        what = "frames of videos for a model of pictures" if opened.manifest.preprocess.is_clip else "videos"
+        what = "frames of videos for a model of images" if opened.manifest.preprocess.is_clip else "videos"
         raise RequestError(f"--frame-rate is for {what}, and none is named", hint="leave it out")
     rate = frame_rate or prediction.FRAME_RATE
     shown = top or (5 if len(files) == 1 and not films else 1)

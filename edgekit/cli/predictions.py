@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Answer = Union[Prediction, Nearest]  # noqa: UP007  a string elsewhere
 
-COVERED = 0.0005  # of a picture: a label that covers less is not told
+COVERED = 0.0005  # of an image: a label that covers less is not told
 
 
 def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def document(artifact: "Artifact", found: "Answer", top: int) -> dict[str, Any]:
 
 
 def text(artifact: "Artifact", image: "Path | Frame", found: "Answer", top: int, written: dict[str, Any]) -> str:
-    """The picture's name, and a row for each thing to say."""
+    """The image's name, and a row for each thing to say."""
     from edgekit.prediction import Nearest
     from edgekit.tasks import Boxes, Classes, Mask, Vector
 
@@ -99,9 +99,9 @@ def limits(artifact: "Artifact") -> str:
     knows = artifact.manifest.weights.knows
     if not artifact.manifest.labels:
         return ""
-    names, threshold = "whatever else it sees, it names one of them", threshold_of(artifact)
+    names, threshold = f"any {artifact.manifest.preprocess.units[:-1]} gets one of these labels", threshold_of(artifact)
     if isinstance(artifact.manifest.task, Detection):
-        names = "what else is there it overlooks, or takes for one of them"
+        names = "other things it overlooks, or takes for one of these"
     if threshold is not None:
         names = f"each by itself, and a label holds from {threshold:.0%} on"
     return f"this model knows {knows}; {names}"
@@ -151,7 +151,7 @@ def value_range(values: Any) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Writing:
-    """Where files of each picture go: places by option ("drawn", "mask", "values") and picture."""
+    """Where files of each image go: places by option ("drawn", "mask", "values") and image."""
 
     artifact: "Artifact"
     places: dict[str, dict[Path, Path]]
@@ -190,7 +190,7 @@ class Writing:
         return cls(artifact, places)
 
     def said(self) -> list[str]:
-        """The folders that files of several pictures go to."""
+        """The folders that files of several images go to."""
         return sorted(
             {os.path.commonpath([place.parent for place in places.values()]) for places in self.places.values()}
         )
@@ -231,7 +231,7 @@ class Writing:
 
 
 def _place(places: dict[Path, Path], image: "Path | Frame") -> Path:
-    """A picture's; of a frame its video's, with the time: film-000012.50s.png."""
+    """An image's; of a frame its video's, with the time: film-000012.50s.png."""
     if isinstance(image, Path):
         return places[image]
     place = places[image.video]
@@ -239,7 +239,7 @@ def _place(places: dict[Path, Path], image: "Path | Frame") -> Path:
 
 
 def _places(asked: Path, images: Sequence[Path], films: Sequence[Path], option: str, suffix: str) -> dict[Path, Path]:
-    """One file, or one in a folder for each picture."""
+    """One file, or one in a folder for each image."""
     from edgekit.places import check_file
 
     if len(images) == 1 and not films and not asked.is_dir():
@@ -250,7 +250,7 @@ def _places(asked: Path, images: Sequence[Path], films: Sequence[Path], option: 
         places = {images[0]: asked}
     else:
         if asked.is_file() or asked.suffix.lower() == suffix:
-            many = f"{len(images)} pictures" if len(images) > 1 else "the frames of a video"
+            many = f"{len(images)} images" if len(images) > 1 else "the frames of a video"
             raise RequestError(f"{option} {asked} is one file for {many}", hint=f"{option} a/folder")
         places = {image: asked / name for image, name in _names(images, suffix).items()}
     for place in places.values():
@@ -259,7 +259,7 @@ def _places(asked: Path, images: Sequence[Path], films: Sequence[Path], option: 
 
 
 def _names(images: Sequence[Path], suffix: str) -> dict[Path, Path]:
-    """A file for each of several pictures: by its name, in folders as theirs where names are not enough."""
+    """A file for each of several images: by its name, in folders as theirs where names are not enough."""
     plain = {image: Path(f"{image.stem}{suffix}") for image in images}
     if len(set(plain.values())) == len(plain):
         return plain

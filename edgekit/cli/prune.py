@@ -65,7 +65,7 @@ def prune(
     keep_params: float | None,
     **flags: Any,
 ) -> int:
-    """Make MODEL smaller: fewer channels, heads and hidden units, then fine-tune it on your pictures.
+    """Make MODEL smaller: fewer channels, heads and hidden units, then fine-tune it on your images.
 
     MODEL is a run of `edgekit train`, or a name whose weights know the classes. How much is cut is found by trying: with
     --keep-latency each try is exported and timed beside the whole network. RUN is then a model for export, train and
@@ -117,7 +117,7 @@ def prune(
     assert card.pruned
     if not card.pruned.met:
         talk.warn(f"the goal cannot be met: this is the smallest, {card.pruned.reached:.3g} of the {card.pruned.how}")
-    kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
+    kept = {"run": output, "images_kept": folder.images_kept(Path(output))}
     talk.result(text(output, card), msgspec.to_builtins(card) | kept)
     talk.next(["edgekit", "export", output, "--int8", "--target", goal.get("target", "tflite")])
     return 0 if card.pruned.met else 1

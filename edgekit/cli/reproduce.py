@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @click.argument("artifact")
 @click.option("--model", metavar="RUN|py:...", help="Where the model is, if it is a run or a function of yours.")
 @click.option("--weights", metavar="FILE", help="Where the weights are, if they came from a file.")
-@click.option("--calibration", metavar="DIR", help="Where the pictures are, if they were yours.")
+@click.option("--calibration", metavar="DIR", help="Where the images are, if they were yours.")
 @common
 def reproduce(talk: Talk, artifact: str, model: str | None, weights: str | None, calibration: str | None) -> int:
     """Make an artifact again from its manifest, and say whether it is the same, byte for byte.
@@ -51,7 +51,7 @@ def _lines(artifact: str, found: "Reproduction") -> list[str]:
     rows += [("manifest", f"{name} is {now!r:.60}, was {then!r:.60}") for name, then, now in found.fields]
     rows += [("input", said) for said in found.inputs]
     if found.answers is not None:
-        rows.append(("answers", f"max |d| {found.answers:.3g} on the golden pictures"))
+        rows.append(("answers", f"max |d| {found.answers:.3g} on the golden images"))
     rows += [("reason", said) for said in found.surroundings]
     if found.ort:
         rows.append(("reason", "ONNX Runtime writes the tables of .ort files in an order of its own"))

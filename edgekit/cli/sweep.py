@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("-o", "--output", metavar="DIR", help="Where everything goes.  [default: build/GRID-sweep]")
 @click.option(
-    "--engine", default="local", show_default=True, metavar="NAME", help="Who runs the rows: local, or a plugin's."
+    "--engine", default="local", show_default=True, metavar="NAME", help="Who runs the rows: local, ray, or a plugin's."
 )
 @click.option(
     "--workers",

@@ -26,15 +26,15 @@ TRAINING_OPTIONS = (
     click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
     click.option("--temperature", type=float, metavar="T", help="Temperature that softens both answers.  [default: 3]"),
-    click.option("--labels", metavar="FILE", help="What is on the pictures: .csv, .json, .jsonl or .txt."),
+    click.option("--labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt."),
     click.option("--classes", metavar="FILE", help="Names of the classes, in their order: lines, JSON or YAML."),
     click.option(
         "--val-share",
         type=float,
         metavar="S",
-        help="Share of the training pictures to select the best epoch on.  [default: 0.1]",
+        help="Share of the training images to select the best epoch on.  [default: 0.1]",
     ),
-    click.option("--batch", type=int, metavar="N", help="Pictures in a step.  [default: 64]"),
+    click.option("--batch", type=int, metavar="N", help="Images in a step.  [default: 64]"),
     click.option("--lr", type=float, metavar="R", help="Peak learning rate.  [default: 0.001]"),
     click.option("--optimizer", metavar="NAME", help="An optimizer of timm.  [default: adamw]"),
     click.option("--weight-decay", type=float, metavar="D", help="Weight decay.  [default: 0.05]"),
@@ -51,21 +51,21 @@ TRAINING_OPTIONS = (
         type=click.Choice(["none", "light", "strong"]),
         help="Crops; strong: RandAugment.  [default: light]",
     ),
-    click.option("--flip/--no-flip", default=None, help="Mirror half of the pictures; not for text.  [default: flip]"),
+    click.option("--flip/--no-flip", default=None, help="Mirror half of the images; not for text.  [default: flip]"),
     click.option("--smoothing", type=float, metavar="S", help="Label smoothing.  [default: 0.1]"),
     click.option(
         "--ema", type=float, metavar="D", help="Keep averaged weights, decay such as 0.999.  [default: 0, none]"
     ),
     click.option("--seed", type=int, metavar="N", help="Seed of weights, order and augmentation.  [default: 0]"),
     click.option(
-        "--no-keep-pictures",
-        "keep_pictures",
+        "--no-keep-images",
+        "keep_images",
         flag_value=False,
         default=None,
         type=bool,
-        help="Leave no training pictures in RUN; exports of it then want --calibration.",
+        help="Leave no training images in RUN; exports of it then want --calibration.",
     ),
-    click.option("--workers", type=int, metavar="N", help="Processes that read pictures.  [default: 2]"),
+    click.option("--workers", type=int, metavar="N", help="Processes that read images.  [default: 2]"),
     click.option("--threads", type=int, metavar="N", help="Threads that compute.  [default: as torch decides]"),
     click.option("--save-every", type=int, metavar="N", help="Steps between two saves of the state.  [default: 200]"),
     click.option("--resume", is_flag=True, help="Go on with the run in -o, with the same settings."),
@@ -97,7 +97,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(short_help="Train a model on your own images.")
 @click.argument("model")
 @training_options
-@click.option("--epochs", type=int, metavar="N", help="Times through the pictures.  [default: 10]")
+@click.option("--epochs", type=int, metavar="N", help="Times through the images.  [default: 10]")
 @click.option(
     "--weights", metavar="W", help="Start from: auto, imagenet, package, bundled, a file or a run.  [default: auto]"
 )
@@ -112,7 +112,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     flag_value=True,
     default=None,
     type=bool,
-    help="Train the new head alone. Without --augment the body sees each picture once, and 50 epochs take seconds.",
+    help="Train the new head alone. Without --augment the body sees each image once, and 50 epochs take seconds.",
 )
 @click.option(
     "--qat",
@@ -141,7 +141,7 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @common
 def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fresh: bool, **flags: Any) -> int:
-    """Train MODEL on your own classes, of pictures, of pixels (masks), of things (boxes) or of videos: transfer learning, or from scratch.
+    """Train MODEL on your own classes, of images, of pixels (masks), of things (boxes) or of videos: transfer learning, or from scratch.
 
     MODEL is a name from `edgekit list models`, timm:NAME, py:package.module:function, or an earlier run. The folder RUN
     is then a model: `edgekit export RUN`. A killed run goes on where it was saved, bit for bit on a CPU.
@@ -188,7 +188,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
         )
         return INTERRUPTED
     if os.environ.get("RANK", "0") == "0":
-        kept = {"run": output, "pictures_kept": folder.pictures_kept(Path(output))}
+        kept = {"run": output, "images_kept": folder.images_kept(Path(output))}
         talk.result(text(output, card), msgspec.to_builtins(card) | kept)
         talk.next(["edgekit", "export", output, "--int8", "--target", "tflite"])
     return 0
@@ -196,7 +196,7 @@ def train(talk: Talk, model: str, output: str, scratch: bool, resume: bool, fres
 
 def text(run: str, card: "Card") -> str:
     """What was made, and how good it is."""
-    units = "videos" if card.preprocess.is_clip else "pictures"
+    units = card.preprocess.files
     said = f"  validation: {score_text(card.val, units)}, the best of {card.epochs} epochs (epoch {card.epoch})"
     if card.test:
         said += f"\n  test: {score_text(card.test, units)}"
@@ -205,16 +205,16 @@ def text(run: str, card: "Card") -> str:
     return f"{run}  {card.architecture}, {card.trained_for}\n{said}{kept_text(run, units)}"
 
 
-def kept_text(run: str, units: str = "pictures") -> str:
-    """Whose pictures whoever gets the run gets too."""
-    from edgekit.training.folder import pictures_kept
+def kept_text(run: str, units: str = "images") -> str:
+    """Whose images whoever gets the run gets too."""
+    from edgekit.training.folder import images_kept
 
-    count = pictures_kept(Path(run))
-    what = f"{count} training pictures" if units == "pictures" else f"windows of {count} training videos"
+    count = images_kept(Path(run))
+    what = f"{count} training images" if units == "images" else f"windows of {count} training videos"
     kept = f"calibration/ holds copies of {what}, for exports:"
-    return f"\n  {kept}\n  remove it before you pass the run on, or train with --no-keep-pictures" if count else ""
+    return f"\n  {kept}\n  remove it before you pass the run on, or train with --no-keep-images" if count else ""
 
 
-def score_text(score: "Score", units: str = "pictures") -> str:
+def score_text(score: "Score", units: str = "images") -> str:
     lost = f", {score.unreadable} cannot be read" if score.unreadable else ""
     return f"{score} of {score.pictures:,} {units}{lost}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Prove a copy of an artifact where it runs.")
 @click.argument("artifact")
 @click.option("--against", multiple=True, metavar="ARTIFACT", help="Another file of the same model; may be repeated.")
-@click.option("--data", metavar="DIR", help="Pictures for --against.  [default: the artifact's golden pictures]")
+@click.option("--data", metavar="DIR", help="Images for --against.  [default: the artifact's golden images]")
 @click.option("--key", metavar="FILE", help="Check first that the owner of this public key (PEM) signed the folder.")
 @click.option(
     "--chain",
@@ -95,8 +95,8 @@ def _rows(artifact: "Artifact", v: "Verification") -> list[tuple[str, str, str]]
     answers = f"max |d| {v.max_abs:.3g}, tolerance {v.tolerance:.3g}, {v.ran}"
     rows = [
         row("files", True, f"{len(artifact.manifest.files)} files have the checksums of the manifest"),
-        row("pixels", v.tensors_equal, "pictures become the same tensors, to the last bit"),
-        row("answers", v.max_abs <= v.tolerance, answers),
+        row("preprocessing", v.tensors_equal, "the same tensors to the bit"),
+        row("outputs", v.max_abs <= v.tolerance, answers),
     ]
     if v.kernels_db is not None:
         roundings = f" but for roundings: {v.kernels_db:.1f} dB" if math.isfinite(v.kernels_db) else ""
@@ -145,7 +145,7 @@ def _compare(
     named = (measure.name for measure in matches[0].measures)
     shown = table(rows, header=("file", "against", *named, "max |d|", "SQNR"))
     ran = sorted({name for m in matches for name in m.ran})
-    talk.result(f"{shown}\non {many(len(pixels), 'pictures')}, in {', '.join(ran)}", [_match(m) for m in matches])
+    talk.result(f"{shown}\non {many(len(pixels), 'images')}, in {', '.join(ran)}", [_match(m) for m in matches])
     return 0
 
 

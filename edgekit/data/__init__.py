@@ -1,21 +1,21 @@
-"""Pictures on disk: folders of files, and data sets that know what is on them.
+"""Images on disk: folders of files, and data sets that know what is on them.
 
-files.py     every picture below a folder
+files.py     every image below a folder
 opening.py   `open_data`: finds out what a folder holds
-dataset.py   `DataSet`: pictures with the classes of a model
+dataset.py   `DataSet`: images with the classes of a model
 splits.py    test, val, train
-stamps.py    which pictures were trained on
+stamps.py    which images were trained on
 training_splits.py  the parts that a training run needs
 folders.py   class folders, a folder with a table of labels, a plain folder
 tables.py    labels in .csv, .json, .jsonl, .txt
 idx.py       the files of MNIST and Fashion-MNIST
 parquet.py   the files of the Hugging Face hub
-masks.py     pictures with a label for every pixel
-boxes.py     pictures with boxes around things: coco.py (also Hugging Face's folders), yolo.py, voc.py; marks.py is what these find
+masks.py     images with a label for every pixel
+boxes.py     images with boxes around things: coco.py (also Hugging Face's folders), yolo.py, voc.py; marks.py is what these find
 clips.py     data sets of videos; video.py is what a model sees of one
 labels.py    the names of a model's classes
 classes.py   which class of a model a name means
-decoding.py  pictures decoded ahead by a few threads
+decoding.py  images decoded ahead by a few threads
 """
 
 from edgekit.data.boxes import open_boxes

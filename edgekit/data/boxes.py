@@ -1,7 +1,7 @@
-"""Pictures with boxes around the things on them: COCO's JSON, YOLO's texts, PASCAL VOC's XML, Hugging Face's image folders.
+"""Images with boxes around the things on them: COCO's JSON, YOLO's texts, PASCAL VOC's XML, Hugging Face's image folders.
 
-Boxes are of the picture as it is shown, after the orientation in its EXIF data is applied. Where the data set says a size that the
-shown picture does not have, the picture is left out, and said: its boxes would lie elsewhere.
+Boxes are of the image as it is shown, after the orientation in its EXIF data is applied. Where the data set says a size that the
+shown image does not have, the image is left out, and said: its boxes would lie elsewhere.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ NUMBERED = 10_000  # classes of a data set that has no names for them
 
 
 def open_boxes(folder: Path, labels: Sequence[str] | None, *, split: str | None = None) -> DataSet:
-    """The pictures of a folder with what is on them.
+    """The images of a folder with what is on them.
 
     labels  of a model; None: the classes are the data set's own
     Raises DataError for no boxes, boxes that cannot be, and classes that do not fit.
     """
-    check_folder(folder, "--data with a folder of pictures and boxes")
+    check_folder(folder, "--data with a folder of images and boxes")
     there = boxed_in(folder)
     if not there:
         above = whole(folder, boxed_in)
@@ -55,12 +55,12 @@ def of_boxes(boxed: Boxed, split: str, labels: Sequence[str] | None) -> DataSet:
     """Boxes of classes that the model does not have are left out. Raises DataError where none is left."""
     used = sorted({name for marks in boxed.marks for name in marks.names})
     if not used:
-        raise DataError(f"there is no box on the pictures in {boxed.root} ({boxed.kind})", hint="other --data")
+        raise DataError(f"there is no box on the images in {boxed.root} ({boxed.kind})", hint="other --data")
     classes = tuple(labels) if labels is not None else boxed.names or _own(used)
     matched = _matched(used, boxed, classes)
     marks = boxed.marks
     shown = [sum(name in matched.indices for name in m.names) for m in marks]
-    what = f"{split} pictures of {titled(boxed.root, 2)} with {sum(shown):,} boxes ({boxed.kind}), classes matched {matched.how}"
+    what = f"{split} images of {titled(boxed.root, 2)} with {sum(shown):,} boxes ({boxed.kind}), classes matched {matched.how}"
     files = [m.file for m in marks]
     source = of_files(what.strip(), boxed.root, files, None, boxed.notes)
     stamp = hashlib.sha256(f"{source.stamp} {boxed.said} {classes}".encode()).hexdigest()
@@ -110,7 +110,7 @@ def _notes(shown: Sequence[int], matched: Matched, classes: Sequence[str], boxes
         left = f"{boxes - sum(shown):,} of {boxes:,} boxes are of none of the model's classes: left out"
         notes.append(f"{left} ({few(matched.unknown, 5)})")
     if empty := shown.count(0):
-        notes.append(f"{empty:,} of {len(shown):,} pictures have no box: whatever is found there is wrong")
+        notes.append(f"{empty:,} of {len(shown):,} images have no box: whatever is found there is wrong")
     if matched.unused:
         notes.append(
             f"{len(matched.unused)} of {len(classes)} classes have no box and do not count: {few(matched.unused, 5)}"
@@ -119,7 +119,7 @@ def _notes(shown: Sequence[int], matched: Matched, classes: Sequence[str], boxes
 
 
 def objects(marks: Marks, indices: Mapping[str, int], size: Size) -> Objects:
-    """What is on a picture of `size` (width, height), in its own pixels. Raises DataError for boxes that are not of it."""
+    """What is on an image of `size` (width, height), in its own pixels. Raises DataError for boxes that are not of it."""
     if marks.size is not None and marks.size != size:
         (w, h), (width, height) = marks.size, size
         raise DataError(f"its boxes were drawn on {w} x {h} pixels, and as it is shown it has {width} x {height}")

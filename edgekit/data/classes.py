@@ -40,12 +40,12 @@ def match(names: Iterable[str], labels: Sequence[str]) -> Matched:
         if max(found.values()) >= len(labels):
             raise DataError(
                 f"class number {max(found.values())}, but the model has {len(labels)} classes, 0 to {len(labels) - 1}",
-                hint="a model of these pictures, or numbers that count from 0",
+                hint="a model of these images, or numbers that count from 0",
             )
     if not found:
         raise DataError(
-            f"none of the {len(names)} classes of the pictures ({few(names)}) is a class of the model ({few(labels)})",
-            hint="--labels FILE says what is on each picture; --unlabelled with --reference does without",
+            f"none of the {len(names)} classes of the images ({few(names)}) is a class of the model ({few(labels)})",
+            hint="--labels FILE says what is on each image; --unlabelled with --reference does without",
         )
     used = set(found.values())
     unused = tuple(label for i, label in enumerate(labels) if i not in used)

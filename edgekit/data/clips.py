@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import reading
-from edgekit.data.dataset import Content, DataSet, Opener, Source, own_classes, with_labels, without_labels
+from edgekit.data.dataset import Content, DataSet, Opener, Source
 from edgekit.data.files import check_folder, titled
 from edgekit.data.folders import LARGEST, METADATA, stamp
-from edgekit.data.splits import SPLITS, split_of
+from edgekit.data.opening import taken
+from edgekit.data.splits import split_of
 from edgekit.data.tables import read_table
 from edgekit.data.video import SUFFIXES, frame_files, open_video, video_files
 from edgekit.errors import DataError, RequestError, many
 from edgekit.harmless import harmless
+from edgekit.manifest import TrainedOn
 
 LISTS = "ucfTrainTestlist"
 HINT = f"a folder per class with videos ({', '.join(sorted(SUFFIXES))}) or folders of frames; or --labels FILE"
@@ -34,21 +36,14 @@ def open_clips(
     labels_file: Path | None = None,
     split: str | None = None,
     unlabelled: bool = False,
+    trained: TrainedOn | None = None,
 ) -> DataSet:
     """As `open_data`, of videos. Raises DataError, RequestError."""
     if labels_file and unlabelled:
         raise RequestError("--unlabelled and --labels exclude each other", hint="keep one of them")
     check_folder(folder, "--data with a folder of videos")
     there = splits_in(folder, labels_file, unlabelled=unlabelled)
-    name = split or next((s for s in SPLITS if s in there), next(iter(there)))
-    if name not in there:
-        raise DataError(
-            f"{folder} has no split '{name}'", hint=f"--split {' or '.join(filter(None, there)) or 'left out'}"
-        )
-    source = there[name]()
-    if unlabelled or source.names is None:
-        return without_labels(source)
-    return with_labels(source, own_classes(source) if labels is None else labels)
+    return taken(there, folder, labels, split=split, unlabelled=unlabelled, trained=trained)
 
 
 def splits_in(

@@ -1,7 +1,7 @@
-"""Boxes as COCO has them, and Hugging Face's image folders: x, y, width and height in pixels of the picture.
+"""Boxes as COCO has them, and Hugging Face's image folders: x, y, width and height in pixels of the image.
 
-DATA/annotations/instances_val2017.json    with the pictures in DATA, DATA/images, DATA/val2017, ...
-DATA/valid/_annotations.coco.json          beside the pictures, as Roboflow exports them
+DATA/annotations/instances_val2017.json    with the images in DATA, DATA/images, DATA/val2017, ...
+DATA/valid/_annotations.coco.json          beside the images, as Roboflow exports them
 DATA/train/metadata.jsonl                  {"file_name": "a.jpg", "objects": {"bbox": [[x, y, w, h]], "categories": ["cat"]}}
 """
 
@@ -27,7 +27,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Side = Annotated[float, msgspec.Meta(ge=0, le=LONGEST)]  # some write 640.0
 Yes = int | bool | None
 FORM = '"objects": {"bbox": [[x, y, w, h]], "categories": ["cat"]}'
-BELOW = "file_name as the picture lies below the folder, such as train/a.jpg"
+BELOW = "file_name as the image lies below the folder, such as train/a.jpg"
 
 
 class Named(msgspec.Struct):
@@ -143,7 +143,7 @@ def _read_only(files: Sequence[Path], folder: Path) -> Boxed:
 
 
 def read(file: Path, folder: Path) -> Boxed:
-    """Raises DataError for what is no COCO JSON, without categories, without pictures, and where a number says two things."""
+    """Raises DataError for what is no COCO JSON, without categories, without images, and where a number says two things."""
     blob = _blob(file)
     try:
         document = reading.json(blob, Document)
@@ -158,8 +158,8 @@ def read(file: Path, folder: Path) -> Boxed:
         )
     _check_once("category", [category.id for category in document.categories], file)
     _check_once("category", [category.name for category in document.categories], file)
-    _check_once("picture", [image.id for image in document.images], file)
-    _check_once("picture", [image.file_name for image in document.images], file)
+    _check_once("image", [image.id for image in document.images], file)
+    _check_once("image", [image.file_name for image in document.images], file)
     categories = {category.id: category.name for category in document.categories}
     things: dict[int | str, list[Annotation]] = defaultdict(list)
     for thing in document.annotations:
@@ -187,10 +187,10 @@ def _check_once(what: str, said: Sequence[int | str], file: Path) -> None:
 
 def _lost(document: Document, there: int, file: Path) -> Iterable[str]:
     if rest := len(document.images) - there:
-        yield f"{rest:,} of {len(document.images):,} pictures that {file.name} names are not there: left out"
+        yield f"{rest:,} of {len(document.images):,} images that {file.name} names are not there: left out"
     known = {image.id for image in document.images}
     if rest := sum(thing.image_id not in known for thing in document.annotations):
-        yield f"{rest:,} boxes in {file.name} are of pictures that it does not name: left out"
+        yield f"{rest:,} boxes in {file.name} are of images that it does not name: left out"
 
 
 def _marks(file: Path, things: Sequence[Annotation], categories: dict[int, str], image: Image) -> Marks:
@@ -213,7 +213,7 @@ def _corners(bbox: Four) -> Four:
 
 
 def _root(file: Path, folder: Path, names: Sequence[str]) -> tuple[Path, set[str]]:
-    """The folder below which most of the pictures are, and those that are. Raises DataError where none is."""
+    """The folder below which most of the images are, and those that are. Raises DataError where none is."""
     paths = ((name, PurePosixPath(name)) for name in names)
     wanted = {name: path for name, path in paths if not path.is_absolute() and ".." not in path.parts}
     by_name = defaultdict(list)
@@ -226,34 +226,34 @@ def _root(file: Path, folder: Path, names: Sequence[str]) -> tuple[Path, set[str
                 found[Path(*picture.parts[:-parts])].add(name)
     if not found:
         if not names:
-            raise DataError(f"{file} names no pictures", hint='"images": [{"id": 1, "file_name": "a.jpg"}]')
+            raise DataError(f"{file} names no images", hint='"images": [{"id": 1, "file_name": "a.jpg"}]')
         raise DataError(
-            f"none of the {len(names)} pictures that {file} names is in {folder} (the first is {names[0]})", hint=BELOW
+            f"none of the {len(names)} images that {file} names is in {folder} (the first is {names[0]})", hint=BELOW
         )
     return max(found.items(), key=lambda pair: (len(pair[1]), -len(pair[0].parts), str(pair[0])))
 
 
 def read_rows(file: Path) -> Boxed:
-    """Raises DataError for what are no rows of pictures with objects."""
+    """Raises DataError for what are no rows of images with objects."""
     folder, blob = file.parent, _blob(file)
     try:
         rows = [reading.json(line, Row) for line in blob.splitlines() if line.strip()]
     except reading.Malformed as error:
         raise DataError(f"{file}: {error}", hint=FORM) from None
-    _check_once("picture", [row.file_name for row in rows], file)
+    _check_once("image", [row.file_name for row in rows], file)
     there = {path.relative_to(folder).as_posix() for path in picture_files(folder)}
     marks = tuple(_of_row(row, file) for row in rows if row.file_name in there)
     if not marks:
-        raise DataError(f"none of the {len(rows)} pictures that {file} names is in {folder}", hint=BELOW)
+        raise DataError(f"none of the {len(rows)} images that {file} names is in {folder}", hint=BELOW)
     return Boxed("an image folder of Hugging Face", folder, marks, _said(blob), notes=tuple(_left(rows, there, file)))
 
 
 def _left(rows: Iterable[Row], there: set[str], file: Path) -> Iterable[str]:
     named = Counter(row.file_name in there for row in rows)
     if named[False]:
-        yield f"{named[False]:,} pictures that {titled(file, 2)} names are not there: left out"
+        yield f"{named[False]:,} images that {titled(file, 2)} names are not there: left out"
     if rest := len(there) - named[True]:
-        yield f"{rest:,} of {len(there):,} pictures are not in {titled(file, 2)}: left out"
+        yield f"{rest:,} of {len(there):,} images are not in {titled(file, 2)}: left out"
 
 
 def _of_row(row: Row, file: Path) -> Marks:

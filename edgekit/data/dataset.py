@@ -1,7 +1,7 @@
-"""A data set: pictures in a fixed order, and what is on them. Pixels are never all in memory."""
+"""A data set: images in a fixed order, and what is on them. Pixels are never all in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,21 +13,21 @@ from edgekit.tasks.average_precision import Objects
 
 Opener = Callable[[], Any]  # decodes to RGB, Image.Image; of a data set of videos: video.Video; raises DataError
 Content = Callable[[], bytes]  # as it is on disk; raises OSError, DataError
-# of a picture (width, height) the number of a label, or of none, for every pixel: uint8 [height, width]; raises DataError
+# of an image (width, height) the number of a label, or of none, for every pixel: uint8 [height, width]; raises DataError
 MaskOpener = Callable[[tuple[int, int]], NDArray[np.uint8]]
 ObjectsOpener = Callable[
     [tuple[int, int]], Objects
-]  # of a picture (width, height) what is on it, in its pixels; raises DataError
+]  # of an image (width, height) what is on it, in its pixels; raises DataError
 
 
 @dataclass(frozen=True)
 class Source:
     """What a reader of one kind of data set finds, before its names of classes mean anything.
 
-    what   in words: "test pictures of fashion-mnist (idx files)"
+    what   in words: "test images of fashion-mnist (idx files)"
     stamp  changes when the data change
-    names  per picture the names of the classes that count as right, () where none is given; None: not labelled
-    count  of pictures
+    names  per image the names of the classes that count as right, () where none is given; None: not labelled
+    count  of images
     read   positions in ascending order -> a name, an opener and the content of each
     notes  what a user should be told
     kinds  how many classes there are, where numbers are all that is known of them
@@ -45,13 +45,13 @@ class Source:
     notes: tuple[str, ...] = ()
     kinds: int | None = None
     together: int = 1024
-    units: Literal["pictures", "videos"] = "pictures"
+    units: Literal["images", "videos"] = "images"
     groups: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
 class Picture:
-    """`truth`: the classes of the model that count as right; empty where the picture is not labelled. `mask`, `objects`: where it
+    """`truth`: the classes of the model that count as right; empty where the image is not labelled. `mask`, `objects`: where it
     has such."""
 
     position: int
@@ -63,20 +63,20 @@ class Picture:
     objects: ObjectsOpener | None = None
 
     def blamed(self, error: DataError) -> DataError:
-        """The error, with the picture's name in it."""
+        """The error, with the image's name in it."""
         return error if self.name in error.message else DataError(f"{self.name}: {error.message}")
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pictures with the classes of one model.
+    """Images with the classes of one model.
 
     what       in words
-    stamp      changes when the pictures or their labels change
-    positions  of the pictures that can be asked about, ascending
+    stamp      changes when the images or their labels change
+    positions  of the images that can be asked about, ascending
     labelled   False: nothing is known of what is on them
     masks      opens that of a position; objects: those of a position
-    classes    of the model, or where it has none, of the pictures
+    classes    of the model, or where it has none, of the images
     notes      what was left out and what does not fit, in sentences
     """
 
@@ -86,7 +86,7 @@ class DataSet:
     labelled: bool
     notes: tuple[str, ...]
     source: Source
-    truths: Sequence[tuple[int, ...]] | None  # of every picture of the source
+    truths: Sequence[tuple[int, ...]] | None  # of every image of the source
     masks: Callable[[int], MaskOpener] | None = None
     classes: tuple[str, ...] = ()
     objects: Callable[[int], ObjectsOpener] | None = None
@@ -96,7 +96,7 @@ class DataSet:
 
     @property
     def told_by(self) -> str:
-        """What says what is on the pictures: "masks", "boxes" or "classes"."""
+        """What says what is on the images: "masks", "boxes" or "classes"."""
         return "masks" if self.masks else "boxes" if self.objects else "classes"
 
     def sample(self, limit: int | None, seed: int = 0) -> Sequence[int]:
@@ -106,8 +106,18 @@ class DataSet:
         chosen = np.random.default_rng(seed).choice(len(self.positions), limit, replace=False)
         return [self.positions[i] for i in sorted(chosen.tolist())]
 
+    def part(self, number: int, of: int, seed: int = 0) -> "DataSet":
+        """The `number`th, from 1, of so many random parts, as large as each other: what is chosen on one is reported on another.
+        Videos of one film stay together."""
+        groups: Sequence[int | str] = self.source.groups or range(self.source.count)
+        names = sorted({groups[position] for position in self.positions}, key=str)
+        chosen = np.random.default_rng(seed).permutation(len(names))[number - 1 :: of].tolist()
+        mine = {names[i] for i in chosen}
+        positions = [position for position in self.positions if groups[position] in mine]
+        return replace(self, what=f"{self.what}, part {number} of {of}", positions=positions)
+
     def read(self, positions: Sequence[int]) -> Iterator[Picture]:
-        """The pictures at these ascending positions, one at a time and not decoded yet."""
+        """The images at these ascending positions, one at a time and not decoded yet."""
         for position, (name, opener, content) in zip(positions, self.source.read(positions), strict=True):
             truth = self.truths[position] if self.truths is not None else ()
             mask = self.masks(position) if self.masks is not None else None
@@ -126,7 +136,7 @@ def own_classes(source: Source) -> tuple[str, ...]:
 
 
 def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
-    """The pictures of a labelled source that show a class of the model. Raises DataError where the classes do not fit."""
+    """The images of a labelled source that show a class of the model. Raises DataError where the classes do not fit."""
     if source.kinds not in (None, len(labels)):
         raise DataError(
             f"the {source.what} are of {source.kinds} classes, the model knows {len(labels)}",
@@ -134,7 +144,7 @@ def with_labels(source: Source, labels: Sequence[str]) -> DataSet:
         )
     assert source.names is not None
     matched = match((name for names in source.names for name in names), labels)
-    known: dict[tuple[str, ...], tuple[int, ...]] = {}  # pictures of a class share one tuple
+    known: dict[tuple[str, ...], tuple[int, ...]] = {}  # images of a class share one tuple
     for names in source.names:
         if names not in known:
             known[names] = tuple(matched.indices[name] for name in names if name in matched.indices)

@@ -1,4 +1,4 @@
-"""Pictures decoded ahead by a few threads: Pillow lets go of the interpreter while it decodes and resizes."""
+"""Images decoded ahead by a few threads: Pillow lets go of the interpreter while it decodes and resizes."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ NICENESS = 10  # of threads that decode
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture as models see it: pixels for each preprocessing, of a video all its windows; its own size (width, height), its mask
+    """An image as models see it: pixels for each preprocessing, of a video all its windows; its own size (width, height), its mask
     or the objects on it, if it has such; of a video how many frames were broken."""
 
     pixels: tuple[Pixels, ...]
@@ -37,9 +37,9 @@ Fitted = Seen | DataError
 def decoded(
     pictures: Iterable[Picture], specs: Sequence[Preprocess], workers: int, ahead: int
 ) -> Generator[tuple[Picture, Fitted], None, None]:
-    """Pictures in their order, each decoded once and fitted to every preprocessing; what cannot be read as its error.
+    """Images in their order, each decoded once and fitted to every preprocessing; what cannot be read as its error.
 
-    At most `ahead` pictures wait, so memory does not grow with their number. Raises DataError for a mask that does not fit.
+    At most `ahead` images wait, so memory does not grow with their number. Raises DataError for a mask that does not fit.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="decode", initializer=_give_way) as pool:
         waiting: deque[tuple[Picture, Future[Fitted]]] = deque()

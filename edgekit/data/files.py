@@ -1,4 +1,4 @@
-"""Folders of pictures, read one at a time."""
+"""Folders of images, read one at a time."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ UNREAD = {
     ".psd", ".svg", ".eps", ".tga", ".exr", ".hdr", ".xcf", ".ico",
 }  # fmt: skip
 PACKED = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".xz", ".bz2"}
-TRUTHS = {"annotations", "labels", "masks"}  # folders of a data set whose pictures lie beside them
+TRUTHS = {"annotations", "labels", "masks"}  # folders of a data set whose images lie beside them
 BESIDE = {*TRUTHS, "images", "pictures", "jpegimages"}
 
 
@@ -36,15 +36,15 @@ def check_folder(folder: Path, hint: str) -> None:
         beside = folder.parent.parent if folder.parent.name.lower() in BESIDE else folder.parent
         raise DataError(
             f"{folder} is a file, and a folder is wanted",
-            hint="unpack it, and name the folder" if packed else f"the folder that holds it and the pictures: {beside}",
+            hint="unpack it, and name the folder" if packed else f"the folder that holds it and the images: {beside}",
         )
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}", hint=hint)
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Every picture below a folder, in the order of their paths. Raises DataError where there is none."""
-    check_folder(folder, "a folder of .jpg, .png or .webp pictures")
+    """Every image below a folder, in the order of their paths. Raises DataError where there is none."""
+    check_folder(folder, "a folder of .jpg, .png or .webp images")
     known = suffixes()
     files = sorted(path for path in _all(folder) if path.suffix.lower() in known)
     if not files:
@@ -53,18 +53,18 @@ def picture_files(folder: Path) -> list[Path]:
         if said and not known.issuperset(OF_PHONES):
             hint = install("heic")
         elif folder.name.lower() in TRUTHS:
-            hint = f"the folder that holds the pictures too: {folder.parent}"
-        raise DataError(f"no pictures in {folder}{f': {said[0]}' if said else ''}", hint=hint)
+            hint = f"the folder that holds the images too: {folder.parent}"
+        raise DataError(f"no images in {folder}{f': {said[0]}' if said else ''}", hint=hint)
     return files
 
 
 def suffixes() -> set[str]:
-    """Of the pictures that can be read here."""
+    """Of the images that can be read here."""
     return SUFFIXES | {suffix for suffix, kind in OF_PHONES.items() if kind in formats()}
 
 
 def unread(folder: Path) -> tuple[str, ...]:
-    """Pictures below a folder that are left out, in a sentence: `3 pictures cannot be read: 2 .heic, 1 .dng`."""
+    """Images below a folder that are left out, in a sentence: `3 images cannot be read: 2 .heic, 1 .dng`."""
     other = (UNREAD | set(OF_PHONES)) - suffixes()
     count = Counter(suffix for path in _all(folder) if (suffix := path.suffix.lower()) in other)
     if not count:
@@ -79,7 +79,7 @@ def _all(folder: Path) -> Iterator[Path]:
 
 
 def read_pictures(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Pixels | DataError]]:
-    """Decode and fit one picture at a time; what cannot be read comes as the error that says why."""
+    """Decode and fit one image at a time; what cannot be read comes as the error that says why."""
     for path in files:
         try:
             yield path, load_pixels(path, spec)

@@ -1,4 +1,4 @@
-"""Folders of picture files: one folder per class, a table of labels beside the pictures, or no labels at all."""
+"""Folders of image files: one folder per class, a table of labels beside the images, or no labels at all."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,45 +14,45 @@ from edgekit.errors import DataError, many
 from edgekit.harmless import harmless
 from edgekit.preprocess import decode_picture
 
-LARGEST = 1 << 30  # bytes of a picture that are hashed
+LARGEST = 1 << 30  # bytes of an image that are hashed
 METADATA = ("metadata.csv", "metadata.jsonl")  # of an image folder of the Hugging Face hub
 
 
 def source(folder: Path, split: str = "", *, unlabelled: bool = False) -> Source:
-    """A metadata file, class folders, or pictures without labels. Raises DataError where there are no pictures."""
+    """A metadata file, class folders, or images without labels. Raises DataError where there are no images."""
     if not unlabelled and (table := next((folder / m for m in METADATA if (folder / m).is_file()), None)):
         return with_table(folder, table)
     files = [path.relative_to(folder) for path in picture_files(folder)]
-    of = f"{split} pictures of {titled(folder, 2 if split else 1)}".strip()
+    of = f"{split} images of {titled(folder, 2 if split else 1)}".strip()
     classified = [path for path in files if len(path.parts) > 1]
     if unlabelled or not classified:
         return of_files(f"{of} (not labelled)", folder, files, None, unread(folder))
     notes = unread(folder)
     if len(classified) < len(files):
-        notes += (f"{len(files) - len(classified)} of {len(files)} pictures lie in no class folder: left out",)
+        notes += (f"{len(files) - len(classified)} of {len(files)} images lie in no class folder: left out",)
     names = [(harmless(path.parts[0]),) for path in classified]
     empty = {harmless(p.name) for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")} - {
         n for (n,) in names
     }
     if empty:
         notes += (
-            f"{len(empty)} class folder{'s hold' if len(empty) > 1 else ' holds'} no picture: {few(sorted(empty))}",
+            f"{len(empty)} class folder{'s hold' if len(empty) > 1 else ' holds'} no image: {few(sorted(empty))}",
         )
     return of_files(f"{of} ({many(len(set(names)), 'class folders')})", folder, classified, names, notes)
 
 
 def with_table(folder: Path, table: Path) -> Source:
-    """The pictures that a table of labels names. Raises DataError where none of them is there."""
+    """The images that a table of labels names. Raises DataError where none of them is there."""
     rows = read_table(table)
     if not any((folder / name).is_file() for name in rows):
         raise DataError(
-            f"none of the {len(rows)} pictures that {table} names is in {folder} (the first is {next(iter(rows))})",
+            f"none of the {len(rows)} images that {table} names is in {folder} (the first is {next(iter(rows))})",
             hint="names are paths below the --data folder",
         )
     there = {str(path.relative_to(folder)) for path in picture_files(folder)}
     rest = len(there - {str(Path(name)) for name in rows})
-    notes = (f"{rest} of {len(there)} pictures in {folder} have no label in {table.name}: left out",) if rest else ()
-    what = f"pictures of {titled(folder)} (labels of {harmless(table.name)})"
+    notes = (f"{rest} of {len(there)} images in {folder} have no label in {table.name}: left out",) if rest else ()
+    what = f"images of {titled(folder)} (labels of {harmless(table.name)})"
     return of_files(what, folder, [Path(name) for name in rows], list(rows.values()), notes)
 
 

@@ -1,4 +1,4 @@
-"""The files of MNIST and Fashion-MNIST: grey pictures and labels one after another, big-endian, often gzipped.
+"""The files of MNIST and Fashion-MNIST: grey images and labels one after another, big-endian, often gzipped.
 
 Format: http://yann.lecun.com/exdb/mnist/ (images: magic 0x803, count, rows, columns; labels: magic 0x801, count).
 """
@@ -28,7 +28,7 @@ DAMAGED = (OSError, EOFError, zlib.error, struct.error)
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """Split -> file of pictures, in the folder or one or two below it. Raises DataError for several data sets."""
+    """Split -> file of images, in the folder or one or two below it. Raises DataError for several data sets."""
     found = {}
     for pattern in ("*", "*/*", "*/*/*"):
         for path in sorted(folder.glob(f"{pattern}-images*idx3*"), reverse=True):  # the file that is not gzipped wins
@@ -42,7 +42,7 @@ def find(folder: Path) -> dict[str, Path]:
 
 
 def source(folder: Path, split: str, images: Path) -> Source:
-    """Pictures and labels of one split. Raises DataError for files that are damaged or do not belong together."""
+    """Images and labels of one split. Raises DataError for files that are damaged or do not belong together."""
     labels = _beside(images)
     with _open(images) as f:
         count, height, width = _header(f, images, IMAGES, 3)
@@ -50,7 +50,7 @@ def source(folder: Path, split: str, images: Path) -> Source:
         (labelled,) = _header(f, labels, LABELS, 1)
         values = _read(f, labelled, labels)
     if labelled != count:
-        raise DataError(f"{count} pictures in {images.name}, but {labelled} labels in {labels.name}")
+        raise DataError(f"{count} images in {images.name}, but {labelled} labels in {labels.name}")
     names = [(str(i),) for i in range(256)]
 
     def read(positions: Sequence[int]) -> Iterator[tuple[str, Opener, Content]]:
@@ -64,14 +64,14 @@ def source(folder: Path, split: str, images: Path) -> Source:
                     raise DataError(f"{images} is damaged: {error}") from None
                 yield f"{split}/{position}", partial(_rgb, pixels), pixels.tobytes
 
-    what = f"{split} pictures of {titled(folder)} (idx files)"
+    what = f"{split} images of {titled(folder)} (idx files)"
     files = [p.relative_to(folder) for p in (images, labels)]
     kinds = 1 + max(values, default=0)
     return Source(what, stamp(folder, files), [names[v] for v in values], count, read, kinds=kinds, together=TOGETHER)
 
 
 def array(folder: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A whole split: pictures uint8 [n, height, width] and labels int64 [n]. For training; 47 MB of Fashion-MNIST."""
+    """A whole split: images uint8 [n, height, width] and labels int64 [n]. For training; 47 MB of Fashion-MNIST."""
     images = find(folder)[split]
     labels = _beside(images)
     with _open(images) as f, _open(labels) as g:
@@ -104,7 +104,7 @@ def _header(f: BinaryIO, path: Path, magic: int, dimensions: int) -> tuple[int, 
     except DAMAGED as error:
         raise DataError(f"{path} is damaged: {error}") from None
     if found != magic:
-        raise DataError(f"{path} is not an idx file of {'pictures' if magic == IMAGES else 'labels'}")
+        raise DataError(f"{path} is not an idx file of {'images' if magic == IMAGES else 'labels'}")
     return tuple(sizes)
 
 

@@ -1,4 +1,4 @@
-"""The picture files that a user names: files, folders, patterns, a list on standard input."""
+"""The image files that a user names: files, folders, patterns, a list on standard input."""
 
 import glob
 import re
@@ -23,12 +23,12 @@ class Listed:
 
 
 def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (), *, clips: bool = False) -> Listed:
-    """What words name: a file, every picture below a folder, a pattern such as "holiday/**/*.jpg", "-" for one of these a line.
+    """What words name: a file, every image below a folder, a pattern such as "holiday/**/*.jpg", "-" for one of these a line.
 
     lines  of standard input, asked for where "-" stands
     clips  videos are meant, and folders of their frames
 
-    Raises DataError for a folder without pictures, a pattern that nothing matches, and what is no file: a URL, a camera.
+    Raises DataError for a folder without images, a pattern that nothing matches, and what is no file: a URL, a camera.
     """
     files: dict[Path, None] = {}
     notes: list[str] = []
@@ -45,7 +45,7 @@ def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (),
                     files[path] = None
     if not files:
         raise DataError(
-            "no pictures are named on standard input", hint="find photos -name '*.jpg' | edgekit predict ARTIFACT -"
+            "no images are named on standard input", hint="find photos -name '*.jpg' | edgekit predict ARTIFACT -"
         )
     return Listed(tuple(files), tuple(notes))
 
@@ -70,7 +70,7 @@ def check_name(name: str) -> None:
         raise DataError(f"{name} is on a network, and edgekit reads files", hint=f"download it first: curl -O {name}")
     if name.isdecimal() and not Path(name).exists():
         raise DataError(
-            f"there is no picture {name}, and cameras are not read",
+            f"there is no image {name}, and cameras are not read",
             hint=f"record a video of it: ffmpeg -f v4l2 -i /dev/video{name} -t 10 film.mp4",
         )
 
@@ -82,5 +82,5 @@ def _paths(name: str) -> Sequence[Path]:
         return [Path(name)]
     found = sorted(glob.glob(name, recursive=True))
     if not found:
-        raise DataError(f"nothing matches {name}", hint="a picture file, or a folder of pictures")
+        raise DataError(f"nothing matches {name}", hint="an image file, or a folder of images")
     return list(map(Path, found))

@@ -1,4 +1,4 @@
-"""What readers of boxes find on pictures, before their names of classes mean anything."""
+"""What readers of boxes find on images, before their names of classes mean anything."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,20 +13,20 @@ from edgekit.errors import DataError
 Reals = NDArray[np.float64]
 SLACK = 1.5  # pixels that a box may lie outside, from rounding; as a share SLACK_SHARE
 SLACK_SHARE = 0.005
-LONGEST = 1e6  # pixels of a picture's side, or of a corner, that somebody may mean
-MEND = "mend it, or leave the picture out"
+LONGEST = 1e6  # pixels of an image's side, or of a corner, that somebody may mean
+MEND = "mend it, or leave the image out"
 Size = tuple[int, int]  # width, height
 
 
 @dataclass(frozen=True)
 class Marks:
-    """The boxes of one picture.
+    """The boxes of one image.
 
     file   below the folder of the data set
-    boxes  float64 [k, 4], x1 y1 x2 y2 in pixels of the picture; shares of it, where they are said as such
+    boxes  float64 [k, 4], x1 y1 x2 y2 in pixels of the image; shares of it, where they are said as such
     names  of the k classes
     crowd  bool [k]; area: float64 [k] in pixels, nan where it is that of the box
-    size   of the picture that they were drawn on, (width, height), where that is said
+    size   of the image that they were drawn on, (width, height), where that is said
     """
 
     file: Path
@@ -46,7 +46,7 @@ class Marks:
         return cls(file, boxes, tuple(name for _, name in rows), crowd, area, **more)
 
     def fault(self, size: Size | None) -> str | None:
-        """What is wrong with the boxes on a picture of a size, in words; None: the size is not known."""
+        """What is wrong with the boxes on an image of a size, in words; None: the size is not known."""
         if not np.isfinite(self.boxes).all():
             return "a box that is not of numbers"
         turned = (self.boxes[:, 2:] < self.boxes[:, :2]).any(1)
@@ -60,7 +60,7 @@ class Marks:
         outside = ((self.boxes < -slack) | (self.boxes > np.tile(np.asarray(limit, np.float64), 2) + slack)).any(1)
         if outside.any():
             of = "of which 1 is the whole" if self.shares else "{} x {} pixels".format(*limit or ())
-            return f"a box outside the picture ({of}): {_words(self.boxes[outside][0])}"
+            return f"a box outside the image ({of}): {_words(self.boxes[outside][0])}"
         return None
 
 
@@ -88,12 +88,12 @@ class Boxed:
 
 
 def checked(boxed: Boxed) -> Boxed:
-    """Raises DataError for boxes that cannot be, as far as the size of their picture is said."""
+    """Raises DataError for boxes that cannot be, as far as the size of their image is said."""
     for marks in boxed.marks:
         if fault := marks.fault(marks.size):
             in_pixels = marks.shares and (marks.boxes > 2).any()
             raise DataError(
                 f"{marks.file.as_posix()} has {fault}",
-                hint="shares of the picture's sides, 0 to 1, not pixels" if in_pixels else MEND,
+                hint="shares of the image's sides, 0 to 1, not pixels" if in_pixels else MEND,
             )
     return boxed

@@ -1,4 +1,4 @@
-"""Pictures with a mask each: a PNG, palette or grey, whose pixels are the numbers of labels.
+"""Images with a mask each: a PNG, palette or grey, whose pixels are the numbers of labels.
 
 DATA/images/NAME.jpg, DATA/masks/NAME.png      also DATA/pictures; also below a folder for each split, or with such inside
 DATA/test/NAME.png, DATA/testannot/NAME.png    as CamVid has it
@@ -26,7 +26,7 @@ from edgekit.tasks.iou import UNLABELLED
 
 Mask = NDArray[np.uint8]  # [height, width]
 Size = tuple[int, int]  # width, height
-Pair = tuple[Path, Path]  # the folder of pictures, the folder of masks
+Pair = tuple[Path, Path]  # the folder of images, the folder of masks
 
 IMAGES, MASKS, ANNOTATED = ("images", "pictures"), "masks", "annot"
 SCANNED = 64  # masks that are looked at before anything runs
@@ -43,21 +43,21 @@ def open_masks(
     masks: str | None = None,
     split: str | None = None,
 ) -> DataSet:
-    """The pictures of a folder that have a mask, and how to open it.
+    """The images of a folder that have a mask, and how to open it.
 
     ignore         value of pixels that nobody labelled; None: every pixel is
     images, masks  folders below `folder`, where they have names of their own
-    Raises DataError for no masks, and where one of the first `SCANNED` is of another size than its picture or holds what is no
+    Raises DataError for no masks, and where one of the first `SCANNED` is of another size than its image or holds what is no
     label; RequestError for one of `images` and `masks` without the other.
     """
     if (images is None) != (masks is None):
         raise RequestError("--images and --masks go together", hint="--images DIR --masks DIR, both below --data")
-    check_folder(folder, "--data with a folder of pictures and masks")
+    check_folder(folder, "--data with a folder of images and masks")
     there = {"": (folder / images, folder / masks)} if images and masks else masked_in(folder)
     if not there:
         above = whole(folder, masked_in)
         raise DataError(
-            f"{folder} holds no folder of pictures beside one of masks",
+            f"{folder} holds no folder of images beside one of masks",
             hint=f"--data {above}, which does"
             if above
             else "images/NAME.jpg beside masks/NAME.png; other names: --images DIR --masks DIR",
@@ -96,16 +96,14 @@ def _pairs(images: Path, masks: Path, split: str, labels: Sequence[str], ignore:
     paired = [file for file in files if file.with_suffix("") in masked]
     if not paired:
         wanted = (masks / files[0]).with_suffix(".png")
-        raise DataError(
-            f"none of the {len(files)} pictures in {images} has a mask in {masks}", hint=f"such as {wanted}"
-        )
+        raise DataError(f"none of the {len(files)} images in {images} has a mask in {masks}", hint=f"such as {wanted}")
     notes = unread(images)
     if rest := len(files) - len(paired):
-        notes += (f"{rest:,} of {len(files):,} pictures have no mask of their name in {masks.name}: left out",)
+        notes += (f"{rest:,} of {len(files):,} images have no mask of their name in {masks.name}: left out",)
     read = partial(read_mask, labels=labels, ignore=ignore)
     paths = [(masks / file).with_suffix(".png") for file in paired]
     _scan([images / file for file in paired], paths, read, labels, ignore)
-    what = f"{split} pictures of {titled(images, 2)} with masks".strip()
+    what = f"{split} images of {titled(images, 2)} with masks".strip()
     source = of_files(what, images, paired, None, notes)
     known = hashlib.sha256(f"{source.stamp} {stamp(masks, [p.relative_to(masks) for p in paths])} {ignore}".encode())
     return DataSet(
@@ -121,7 +119,7 @@ def _pairs(images: Path, masks: Path, split: str, labels: Sequence[str], ignore:
 
 
 def read_mask(path: Path, size: Size, *, labels: Sequence[str], ignore: int | None) -> Mask:
-    """The mask of a picture of `size`: uint8 [height, width], each a label, or UNLABELLED where it was `ignore`. Raises DataError.
+    """The mask of an image of `size`: uint8 [height, width], each a label, or UNLABELLED where it was `ignore`. Raises DataError.
 
     Of two labels and no `ignore` 255 is the second: so masks of one thing are usually drawn.
     """
@@ -129,8 +127,8 @@ def read_mask(path: Path, size: Size, *, labels: Sequence[str], ignore: int | No
     if values.shape[::-1] != size:
         (w, h), (height, width) = size, values.shape
         raise DataError(
-            f"{titled(path, 2)} is {width} x {height} pixels, and its picture {w} x {h}",
-            hint="masks of the pictures' sizes",
+            f"{titled(path, 2)} is {width} x {height} pixels, and its image {w} x {h}",
+            hint="masks of the images' sizes",
         )
     there = np.unique(values)
     if len(labels) == 2 and ignore is None and set(there.tolist()) <= {0, 255}:
@@ -157,7 +155,7 @@ def _values(path: Path) -> NDArray[np.integer]:
                 raise DataError(f"{titled(path, 2)}: too large")
             if picture.mode not in ("P", "L", "1", "I;16", "I"):
                 raise DataError(
-                    f"{titled(path, 2)} is a picture of colours ({picture.mode}), and a mask holds the numbers of labels",
+                    f"{titled(path, 2)} is an image of colours ({picture.mode}), and a mask holds the numbers of labels",
                     hint="a PNG with a palette, or in grey",
                 )
             return np.asarray(picture).astype(np.int32)
@@ -189,7 +187,7 @@ def _scan(
 
 
 def _size(path: Path) -> Size | None:
-    """Of a picture as it is shown; None for one that cannot be read, which is told when its turn comes."""
+    """Of an image as it is shown; None for one that cannot be read, which is told when its turn comes."""
     try:
         with Image.open(path) as picture:
             turned = picture.getexif().get(ORIENTATION, 1) >= TURNED

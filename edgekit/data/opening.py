@@ -25,25 +25,38 @@ def open_data(
     trained: TrainedOn | None = None,
 ) -> DataSet:
     """Find out what a folder holds, and match its classes with a model's labels; None: the classes
-    are the pictures' own.
+    are the images' own.
 
     In this order: a labels file given by the user; idx files; parquet files; a metadata file of the Hugging Face hub;
-    class folders; pictures without labels. A split "val" or "train" that is not there is what the model held out of its
-    training, or learned from, as `trained` tells. Raises DataError for no pictures and labels that do not fit,
+    class folders; images without labels. A split "val" or "train" that is not there is what the model held out of its
+    training, or learned from, as `trained` tells. Raises DataError for no images and labels that do not fit,
     MissingExtraError for parquet files without pyarrow, RequestError for options that exclude each other.
     """
     if labels_file and unlabelled:
         raise RequestError("--unlabelled and --labels exclude each other", hint="keep one of them")
-    check_folder(folder, "--data with a folder of pictures")
+    check_folder(folder, "--data with a folder of images")
     there = (
         {"": lambda: folders.with_table(folder, labels_file)}
         if labels_file
         else splits_in(folder, unlabelled=unlabelled)
     )
+    return taken(there, folder, labels, split=split, unlabelled=unlabelled, trained=trained)
+
+
+def taken(
+    there: Mapping[str, Callable[[], Source]],
+    folder: Path,
+    labels: Sequence[str] | None,
+    *,
+    split: str | None,
+    unlabelled: bool,
+    trained: TrainedOn | None,
+) -> DataSet:
+    """Of the parts of a folder the one that is asked for, else the best to measure on; as `open_data` has it. Raises DataError."""
     drawn = unsplit(there) if split in ("train", "val") and split not in there else None
     source = (_choose(there, split, folder) if drawn is None else there[drawn])()
     if source.count == 0:
-        raise DataError(f"no pictures in {folder}", hint="a folder of pictures, idx files or parquet files")
+        raise DataError(f"no images in {folder}", hint="a folder of images, idx files or parquet files")
     if unlabelled or source.names is None:
         found = without_labels(source)
     else:

@@ -1,4 +1,4 @@
-"""Parquet files of the Hugging Face hub: a column of encoded pictures, a column of classes; read a few rows at a time.
+"""Parquet files of the Hugging Face hub: a column of encoded images, a column of classes; read a few rows at a time.
 
 Format: https://huggingface.co/docs/datasets/image_dataset#parquet (the features, with the names of classes, are JSON
 in the schema's metadata). pyarrow is large, so it is an extra of its own.
@@ -33,7 +33,7 @@ def find(folder: Path) -> dict[str, list[Path]]:
 
 
 def source(folder: Path, split: str, files: Sequence[Path]) -> Source:
-    """The pictures of one split. Raises DataError for files without pictures, MissingExtraError without pyarrow."""
+    """The images of one split. Raises DataError for files without images, MissingExtraError without pyarrow."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -63,7 +63,7 @@ def source(folder: Path, split: str, files: Sequence[Path]) -> Source:
                     at += len(batch)
             begin += count
 
-    what = f"{split} pictures of {titled(folder)} (parquet files)"
+    what = f"{split} images of {titled(folder)} (parquet files)"
     return Source(what, stamp(folder, [p.relative_to(folder) for p in files]), names, sum(rows), read)
 
 
@@ -72,15 +72,15 @@ def _decode(content: Content, name: str) -> Any:
 
 
 def _content(cell: Any, name: str) -> bytes:
-    """A cell is the encoded picture, or {"bytes": picture, "path": its name}."""
+    """A cell is the encoded image, or {"bytes": image, "path": its name}."""
     blob = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(blob, bytes):
-        raise DataError(f"{name}: holds no picture")
+        raise DataError(f"{name}: holds no image")
     return blob
 
 
 def _columns(schema: Any, path: Path) -> tuple[str, str | None]:
-    """The columns of pictures and of classes; None where there are no classes."""
+    """The columns of images and of classes; None where there are no classes."""
     pictures = [
         field.name
         for field in schema
@@ -88,7 +88,7 @@ def _columns(schema: Any, path: Path) -> tuple[str, str | None]:
         or (str(field.type).startswith("struct") and "bytes" in str(field.type))
     ]
     if not pictures:
-        raise DataError(f"{path} has no column of pictures, but {', '.join(schema.names)}")
+        raise DataError(f"{path} has no column of images, but {', '.join(schema.names)}")
     given = [
         name for name, kind in _features(schema).items() if isinstance(kind, dict) and kind.get("_type") == "ClassLabel"
     ]

@@ -35,7 +35,7 @@ def whole(folder: Path, find: Callable[[Path], object]) -> Path | None:
 def chosen(there: Mapping[str, object], asked: str | None, folder: Path, held: str) -> str:
     """The split of a folder that is measured on, of those that are there, "" where it is not split.
 
-    asked  by the user; held: what its pictures have, in words
+    asked  by the user; held: what its images have, in words
     Raises DataError for one that is not there.
     """
     name = asked or next((split for split in SPLITS if split in there), next(iter(there)))
@@ -47,7 +47,7 @@ def chosen(there: Mapping[str, object], asked: str | None, folder: Path, held: s
 
 
 def hold_out(data: DataSet, share: float, seed: int) -> tuple[DataSet, DataSet]:
-    """Train and val: a seeded share of each class that has two pictures or more, and at least one of it; of pictures
+    """Train and val: a seeded share of each class that has two images or more, and at least one of it; of images
     without classes a share of all. Of videos whose films are known, a share of the films."""
     by_class: dict[int, list[int]] = {}
     for position in data.positions:

@@ -1,11 +1,11 @@
-"""What weights have learned from, in a form that travels with them, and which pictures of a data set are among that.
+"""What weights have learned from, in a form that travels with them, and which images of a data set are among that.
 
-A picture is known by 40 bits of the hash of its content: the bytes of its file, of its cell of a parquet file, or its pixels
-in an idx file. So a copy is found under any name and in any folder; a picture that was encoded anew, resized or cropped is
-not. Another picture is taken for one of n that were learned from with a probability of n in 10^12.
+An image is known by 40 bits of the hash of its content: the bytes of its file, of its cell of a parquet file, or its pixels
+in an idx file. So a copy is found under any name and in any folder; an image that was encoded anew, resized or cropped is
+not. Another image is taken for one of n that were learned from with a probability of n in 10^12.
 
-Up to KEPT hashes are all kept. Of more, the smallest are (a KMV sketch: Bar-Yossef et al. 2002): whether a picture was
-learned from is then known of those alone whose hash is as small, which is a fair sample of any set of pictures. Weights
+Up to KEPT hashes are all kept. Of more, the smallest are (a KMV sketch: Bar-Yossef et al. 2002): whether an image was
+learned from is then known of those alone whose hash is as small, which is a fair sample of any set of images. Weights
 that learned from such a set first, and from a small one after it, know all of the small one: what is in the list was learned from.
 """
 
@@ -27,11 +27,11 @@ from edgekit.manifest import TrainedOn
 BYTES = 5
 ALL = 1 << 8 * BYTES  # more than any hash
 KEPT = 8192
-Hashes = dict[int, int]  # position -> hash, without pictures that are not there
+Hashes = dict[int, int]  # position -> hash, without images that are not there
 
 
 def hashes(data: DataSet, positions: Sequence[int]) -> Hashes:
-    """Reads each of the pictures, at ascending positions, without decoding it."""
+    """Reads each of the images, at ascending positions, without decoding it."""
     found = {}
     for picture in data.read(positions):
         try:
@@ -43,7 +43,7 @@ def hashes(data: DataSet, positions: Sequence[int]) -> Hashes:
 
 
 def stamp(train: DataSet, val: DataSet, val_share: float, seed: int, kept: int = KEPT) -> TrainedOn:
-    """Of a run that learns from `train` and selects on `val`: a part of the same pictures, or pictures apart from them."""
+    """Of a run that learns from `train` and selects on `val`: a part of the same images, or images apart from them."""
     shared = train.source is val.source
     whole = sorted([*train.positions, *val.positions]) if shared else train.positions
     known = hashes(train, whole)
@@ -64,7 +64,7 @@ def united(newest: TrainedOn, *earlier: TrainedOn | None) -> TrainedOn:
 
 
 def learned_from(trained: Iterable[TrainedOn], known: Hashes) -> dict[int, bool]:
-    """Position -> whether one of the models has learned from the picture, where that can be told."""
+    """Position -> whether one of the models has learned from the image, where that can be told."""
     found: dict[int, bool] = {}
     for each in trained:
         learned = set(_unpacked(each).tolist())
@@ -76,13 +76,14 @@ def learned_from(trained: Iterable[TrainedOn], known: Hashes) -> dict[int, bool]
 
 def part(whole: DataSet, split: str, trained: TrainedOn | None, folder: Path) -> DataSet:
     """What a run has learned from ("train") or held out of it ("val"), of a folder without such splits. Raises DataError."""
-    apart = "pictures that were not trained on, in a folder of their own"
+    units = whole.source.units
+    apart = f"{units} that were not trained on, in a folder of their own"
     if trained is None:
         raise DataError(
             f"{folder} has no split '{split}', and the model does not say what it was trained on", hint=apart
         )
     known = hashes(whole, whole.positions)
-    note = "these pictures chose the epoch that was kept: a figure on them is a little too good"
+    note = f"these {units} chose the epoch that was kept: a figure on them is a little too good"
     if trained.share is not None and _digest(whole, whole.positions, known) == trained.data:
         parts = dict(zip(("train", "val"), hold_out(whole, trained.share, trained.seed), strict=True))
     elif trained.below == ALL:
@@ -94,7 +95,7 @@ def part(whole: DataSet, split: str, trained: TrainedOn | None, folder: Path) ->
         note = f"{folder} is not as it was at training: 'val' is all of it that was not learned from"
     else:
         raise DataError(
-            f"{folder} is not as it was at training, and of {trained.pictures:,} pictures not all are known by heart",
+            f"{folder} is not as it was at training, and of {trained.pictures:,} {units} not all are known by heart",
             hint=f"the folder as it was, or {apart}",
         )
     if not len(parts[split]):
@@ -107,7 +108,7 @@ _WORDS = {"train": "learned from", "val": "held out of training"}
 
 
 def _digest(data: DataSet, positions: Sequence[int], known: Hashes) -> str:
-    """Of the pictures in their order with their classes: all that a seeded split depends on."""
+    """Of the images in their order with their classes: all that a seeded split depends on."""
     digest = hashlib.sha256()
     for position in positions:
         truth = data.truths[position] if data.truths is not None else ()

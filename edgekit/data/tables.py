@@ -1,4 +1,4 @@
-"""Labels in a file: which class is on which picture.
+"""Labels in a file: which class is on which image.
 
 .csv    two columns, or a header that names them: file_name, label (as on the Hugging Face hub)
 .jsonl  one object a line: {"file_name": "a.jpg", "label": "cat"}
@@ -24,7 +24,7 @@ Row = tuple[str, tuple[str, ...]]
 
 
 def read_table(path: Path) -> dict[str, tuple[str, ...]]:
-    """Name of a picture -> the classes that count as right, as text, in the order of the file. Raises DataError."""
+    """Name of an image -> the classes that count as right, as text, in the order of the file. Raises DataError."""
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise DataError(f"{path} is not a file of labels", hint=f"a file that ends in {', '.join(KINDS)}")
@@ -39,11 +39,11 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
     try:
         rows = dict({".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".txt": _txt}[kind](text))
     except (ValueError, RecursionError, csv.Error) as error:
-        raise DataError(f"{path}: {error}", hint="a picture and its class in each line or entry") from None
+        raise DataError(f"{path}: {error}", hint="an image and its class in each line or entry") from None
     if not rows:
-        raise DataError(f"{path} names no pictures")
+        raise DataError(f"{path} names no images")
     if nameless := next((name for name in rows if "\0" in name), None):
-        raise DataError(f"{path}: {nameless!r:.80} is no name of a file", hint="a picture's name holds no zero byte")
+        raise DataError(f"{path}: {nameless!r:.80} is no name of a file", hint="an image's name holds no zero byte")
     return rows
 
 
@@ -97,7 +97,7 @@ def _split(line: str) -> tuple[str, str, str]:
 
 
 def _columns(head: Sequence[str]) -> tuple[int, int]:
-    """Where the name of the picture and its class stand."""
+    """Where the name of the image and its class stand."""
     file = next((i for i, cell in enumerate(head) if cell in FILES), None)
     label = next((head.index(c) for c in CLASSES if c in head), 1 - file if file in (0, 1) and len(head) == 2 else None)
     if file is None or label is None:

@@ -44,14 +44,14 @@ def open_splits(
 ) -> Splits:
     """Everything that `open_data` reads, as parts of their own.
 
-    labels_file  what is on the pictures, in a table; the folder then has no splits
+    labels_file  what is on the images, in a table; the folder then has no splits
     classes      names in class order; without it: the names in the data, sorted, numbers by value
-    val_share    of the training pictures of each class, where there is no split "val"
+    val_share    of the training images of each class, where there is no split "val"
     Raises DataError for no labels, fewer than two classes, and splits whose classes do not fit.
     """
-    check_folder(folder, "--data with a folder of pictures")
+    check_folder(folder, "--data with a folder of images")
     there = {"": lambda: folders.with_table(folder, labels_file)} if labels_file else splits_in(folder)
-    return _classified(there, "pictures", folder, classes, val_share, seed)
+    return _classified(there, "images", folder, classes, val_share, seed)
 
 
 def open_clip_splits(
@@ -104,12 +104,12 @@ def _classified(
 def open_masked_splits(
     folder: Path, labels: Sequence[str], *, ignore: int | None = 255, val_share: float = 0.1, seed: int = 0
 ) -> Splits:
-    """Pictures with masks, as `open_masks` reads them, as parts of their own. Raises DataError."""
+    """Images with masks, as `open_masks` reads them, as parts of their own. Raises DataError."""
     there = masked_in(folder)
     first = unsplit(there)
     if first is None:
         raise DataError(
-            f"{folder} has no training pictures with masks, only {', '.join(there)}", hint="a folder 'train' beside it"
+            f"{folder} has no training images with masks, only {', '.join(there)}", hint="a folder 'train' beside it"
         )
     if len(labels) < 2:
         raise DataError(f"masks of one label: {few(labels)}", hint="--classes FILE: the background is a label too")
@@ -122,16 +122,16 @@ def open_masked_splits(
 
 
 def open_boxed_splits(folder: Path, labels: Sequence[str] | None, *, val_share: float = 0.1, seed: int = 0) -> Splits:
-    """Pictures with boxes, as `open_boxes` reads them, as parts of their own.
+    """Images with boxes, as `open_boxes` reads them, as parts of their own.
 
-    labels  None: the classes are those of the training pictures
+    labels  None: the classes are those of the training images
     Raises DataError.
     """
     there = boxed_in(folder)
     first = unsplit(there)
     if first is None:
         raise DataError(
-            f"{folder} has no training pictures with boxes, only {', '.join(there)}", hint="a split 'train' beside it"
+            f"{folder} has no training images with boxes, only {', '.join(there)}", hint="a split 'train' beside it"
         )
     parts = {first: open_boxes(folder, labels, split=first or None)}
     parts |= {name: open_boxes(folder, parts[first].classes, split=name) for name in ("val", "test") if name in there}
@@ -142,7 +142,7 @@ def _held_out(parts: Mapping[str, DataSet], first: str, labels: Sequence[str], v
     """Raises DataError where too few are there."""
     train, val = (parts[first], parts["val"]) if "val" in parts else hold_out(parts[first], val_share, seed)
     if not len(val) or not len(train):
-        raise DataError(f"{len(train)} pictures to learn from and {len(val)} to select on", hint="more pictures")
+        raise DataError(f"{len(train)} images to learn from and {len(val)} to select on", hint="more images")
     notes = tuple(note for part in parts.values() for note in part.notes)
     return Splits(tuple(labels), train, val, parts.get("test"), notes)
 

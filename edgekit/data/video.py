@@ -1,4 +1,4 @@
-"""Clips out of videos: which frames a model sees, each fitted as a picture.
+"""Clips out of videos: which frames a model sees, each fitted as an image.
 
 A video is a file that PyAV decodes, or a folder of its frames (00001.jpg, ...), of which each is one step of the model's rate.
 
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
 from edgekit.data.files import SUFFIXES as PICTURES
 from edgekit.data.files import suffixes
-from edgekit.errors import DataError
+from edgekit.errors import DataError, many
 from edgekit.extras import needs
 from edgekit.preprocess import MAX_DECODED, Pixels, Preprocess, fit, open_picture
 
@@ -58,7 +58,7 @@ class _Seen(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture out of a video, upright and in RGB. seconds: since the video began."""
+    """An image out of a video, upright and in RGB. seconds: since the video began."""
 
     video: Path
     seconds: float
@@ -98,7 +98,7 @@ class Video:
         done: list[list[Any]] = []
         open_windows: dict[int, list[Any]] = {}
         count, last, looked, size = 0, None, None, (1, 1)
-        for count, frame in enumerate(_sampled(frames, spec.rate), 1):
+        for count, frame in enumerate(sampled(frames, spec.rate), 1):
             at = count - 1
             if at in starts:
                 open_windows[at] = []
@@ -123,15 +123,15 @@ class Video:
         Raises DataError for what cannot be read. Memory holds one frame.
         """
         frames, count = _Frames(self, rate), 0
-        for count, frame in enumerate(_sampled(frames, rate), 1):
+        for count, frame in enumerate(sampled(frames, rate), 1):
             yield Frame(self.path, (count - 1) / rate, frames.picture(frame))
         if not count:
             raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
         if frames.broken:
-            say(f"{self.name}: {frames.broken} broken frames skipped")
+            say(f"{self.name}: {many(frames.broken, 'broken frames')} skipped")
 
     def moments(self, rate: float) -> int:
-        """How many pictures `pictures` gives, about. Raises DataError."""
+        """How many images `pictures` gives, about. Raises DataError."""
         return _Frames(self, rate).moments
 
     def _looked(self, picture: Image.Image, look: Callable[[Image.Image], Any]) -> tuple[Any, tuple[int, int]]:
@@ -161,7 +161,7 @@ def open_video(path: Path, name: str) -> Video:
     elif not path.is_file():
         raise DataError(f"{name} is a pipe or a device, not a video")
     elif path.suffix.lower() in PICTURES:
-        raise DataError(f"{name} is a picture, and the model takes clips", hint=HINT)
+        raise DataError(f"{name} is an image, and the model takes clips", hint=HINT)
     return Video(path, name)
 
 
@@ -208,8 +208,18 @@ def _moments(seconds: float, rate: float) -> int:
     return max(1, math.ceil((seconds - NEAR) * rate))
 
 
-def _sampled(frames: "_Frames", rate: float) -> Iterator[Any]:
-    """The frame that is shown at each moment."""
+class Shown(Protocol):
+    """Frames in the order of their times."""
+
+    @property
+    def shown_for(self) -> float:
+        """Seconds, of the last one."""
+
+    def __iter__(self) -> Iterator[Timed]: ...
+
+
+def sampled(frames: Shown, rate: float) -> Iterator[Any]:
+    """The frame that is shown at each moment. The app's `Clip` takes the same of a camera (android_demo/core)."""
     first, shown, taken, time = 0.0, None, 0, 0.0
     for time, frame in frames:
         if shown is None:

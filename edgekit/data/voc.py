@@ -1,6 +1,6 @@
-"""Boxes as PASCAL VOC has them: an XML file for each picture, corners in pixels that count from 1, the last one included.
+"""Boxes as PASCAL VOC has them: an XML file for each image, corners in pixels that count from 1, the last one included.
 
-DATA/Annotations/NAME.xml, DATA/JPEGImages/NAME.jpg     or the pictures in DATA/images, or elsewhere below DATA
+DATA/Annotations/NAME.xml, DATA/JPEGImages/NAME.jpg     or the images in DATA/images, or elsewhere below DATA
 DATA/ImageSets/Main/val.txt                             names of a split, where there are such
 
 An object that is marked as difficult does not count, as in VOC's own evaluation: it is taken for a crowd.
@@ -44,7 +44,7 @@ def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """XML files beside pictures."""
+    """XML files beside images."""
     return sorted(folder.glob("*.xml"))
 
 
@@ -61,7 +61,7 @@ def _read_set(file: Path, files: Sequence[Path], folder: Path) -> Boxed:
 
 
 def read(files: Sequence[Path], folder: Path) -> Boxed:
-    """Raises DataError for what is no such file, where none is of a picture that is there, and where one is of several."""
+    """Raises DataError for what is no such file, where none is of an image that is there, and where one is of several."""
     pictures = defaultdict(list)
     for path in picture_files(folder):
         pictures[path.stem].append(path.relative_to(folder))
@@ -79,13 +79,13 @@ def read(files: Sequence[Path], folder: Path) -> Boxed:
                 )
     if not marks:
         raise DataError(
-            f"none of the {len(files)} XML files in {folder} is of a picture there", hint="NAME.xml of NAME.jpg"
+            f"none of the {len(files)} XML files in {folder} is of an image there", hint="NAME.xml of NAME.jpg"
         )
     notes = []
     if rest := len(files) - len(marks):
-        notes.append(f"{rest:,} of {len(files):,} XML files are of no picture: left out")
+        notes.append(f"{rest:,} of {len(files):,} XML files are of no image: left out")
     if rest := len(pictures) - len(marks):
-        notes.append(f"{rest:,} of {len(pictures):,} pictures have no XML file: left out")
+        notes.append(f"{rest:,} of {len(pictures):,} images have no XML file: left out")
     return Boxed(
         "PASCAL VOC", folder, tuple(sorted(marks, key=lambda m: m.file)), digest.hexdigest(), notes=tuple(notes)
     )

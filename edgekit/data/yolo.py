@@ -1,10 +1,10 @@
-"""Boxes as YOLO's tools have them: a text for each picture, `class x y width height` on each line, in shares of the picture.
+"""Boxes as YOLO's tools have them: a text for each image, `class x y width height` on each line, in shares of the image.
 
 DATA/images/NAME.jpg, DATA/labels/NAME.txt        also with a folder for each split in both, or in splits with both inside
 DATA/data.yaml, classes.txt or obj.names          what the numbers of classes mean, also one folder higher
 
 A line with more points is an outline, and its box is what it spans; where data.yaml has a `kpt_shape`, they are the joints of
-a pose, behind its box. A picture without a text, or with an empty one, shows nothing.
+a pose, behind its box. An image without a text, or with an empty one, shows nothing.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ IMAGES, LABELS = "images", "labels"
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names", "labels/classes.txt")
 DIGITS = 9  # of the number of a class
 WHOLE = re.compile(r"\.0*$")  # of a class that was written as a fraction: numpy.savetxt has 1.000
-FORM = "class x y width height, in shares of the picture"
+FORM = "class x y width height, in shares of the image"
 POSES = re.compile(r"^\s*kpt_shape\s*:", re.MULTILINE)
 
 

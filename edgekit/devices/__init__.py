@@ -19,7 +19,7 @@ from edgekit.tensors import Array, Arrays
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a worker opens. `model`: an artifact's folder or a model file. `batch`: pictures in one inference; None
+    """What a worker opens. `model`: an artifact's folder or a model file. `batch`: images in one inference; None
     takes what the file says, or one. `ahead`: how many inferences will be timed; what is slow to ask, as a phone is,
     does them all as soon as the file is open."""
 
@@ -184,7 +184,7 @@ class Device(Protocol):
 
     counts   whether its workers can count instructions
     timed    whether its workers' times mean anything: not under an emulator
-    at_once  pictures that are best handed to a worker together
+    at_once  images that are best handed to a worker together
 
     One that needs something fetched first also has `set_up(say)`, for `edgekit doctor --setup`; `say` takes lines.
     """

@@ -21,7 +21,7 @@ Started with `am start -W -S -n dev.edgekit.demo/.BenchmarkActivity` and these e
 The activity is exported, and stays until the answer is written, so that Android keeps the process alive.
 
 Answered in files/bench/R.json of the app's own folder, which is written under another name and renamed, and read with
-`run-as`: the app must be a debuggable build. With outputs, files/bench/R.out holds the raw answers, one after the other (of several outputs, all of a picture's first),
+`run-as`: the app must be a debuggable build. With outputs, files/bench/R.out holds the raw answers, one after the other (of several outputs, all of an image's first),
 little-endian, before R.json appears. See `Report` in app.py for the JSON; more may stand in it. All times are System.nanoTime
 differences: a phone tells wall time only. `runs` holds every timed inference, in the order they ran.
 """
@@ -222,7 +222,7 @@ class AdbWorker:
         self._ready = Ready(None, Phase(times.load), Phase(times.first), self.input_spec, facts, host, self.source)
 
     def _answers(self, raw: bytes, count: int) -> Arrays:
-        """The app writes picture after picture, of each its outputs in the manifest's order."""
+        """The app writes image after image, of each its outputs in the manifest's order."""
         outputs = self.artifact.manifest.file_outputs
         row = np.dtype([(str(i), np.dtype(o.dtype).newbyteorder("<"), o.shape[1:]) for i, o in enumerate(outputs)])
         if len(raw) != count * row.itemsize:
@@ -253,5 +253,5 @@ def _artifact(job: Job, device: str) -> Artifact:
         what = f"{device} runs an app that reads no answers laid out for {model.manifest.layout.name}"
         raise UnsupportedError(what, hint="export without --layout; --benchmark-binary times any .tflite")
     if model.manifest.input.shape[0] != 1:
-        raise UnsupportedError(f"{device} runs files of one picture at a time", hint="export without --dynamic-batch")
+        raise UnsupportedError(f"{device} runs files of one image at a time", hint="export without --dynamic-batch")
     return model

@@ -73,6 +73,12 @@ class Resident:
     peak: int
 
 
+def free_memory() -> int | None:
+    """Bytes that could be taken without swapping; None where the system does not tell (it is Linux that does)."""
+    told = _field("/proc/meminfo", "MemAvailable").split()
+    return int(told[0]) * 1024 if told else None
+
+
 def memory() -> Resident | None:
     """None where the system does not tell (it is Linux that does)."""
     fields = dict(line.split(":", 1) for line in _text("/proc/self/status").splitlines())

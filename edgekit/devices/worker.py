@@ -150,7 +150,7 @@ def profile(session: Session, run: Callable[[], object], times: int) -> Operator
 
 
 def feed(model: Model, spec: InputSpec, job: Job) -> tuple[Array, str]:
-    """What the timed inferences run on: an artifact's first golden picture, or noise; and which it is.
+    """What the timed inferences run on: an artifact's first golden image, or noise; and which it is.
 
     Raises RequestError for a batch that the file does not take, UnsupportedError for sizes that it leaves open.
     """
@@ -160,10 +160,10 @@ def feed(model: Model, spec: InputSpec, job: Job) -> tuple[Array, str]:
     batch = job.batch or (1 if spec.shape[0] == -1 else spec.shape[0])
     if spec.shape[0] not in (-1, batch):
         raise RequestError(
-            f"{model.name} takes {spec.shape[0]} pictures at once, not {batch}", hint="edgekit export --dynamic-batch"
+            f"{model.name} takes {spec.shape[0]} images at once, not {batch}", hint="edgekit export --dynamic-batch"
         )
     if isinstance(model, Artifact):
-        return np.repeat(model.golden().tensors[:1], batch, axis=0), "the artifact's first golden picture"
+        return np.repeat(model.golden().tensors[:1], batch, axis=0), "the artifact's first golden image"
     noise = default_rng(job.seed).standard_normal((batch, *sizes))
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
@@ -171,7 +171,7 @@ def feed(model: Model, spec: InputSpec, job: Job) -> tuple[Array, str]:
     limits = np.iinfo(dtype)
     if spec.scale:
         noise, said = noise / spec.scale + (spec.zero_point or 0), "N(0, 1) in the file's own scale"
-    else:  # bytes of a picture
+    else:  # bytes of an image
         noise, said = noise * 64 + 128 + (limits.min if limits.max == 127 else 0), "N(128, 64)"
     return np.rint(noise).clip(limits.min, limits.max).astype(dtype), f"{said}, seed {job.seed}"
 

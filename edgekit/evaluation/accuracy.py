@@ -3,14 +3,16 @@
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
 
+from edgekit import reading
 from edgekit.evaluation.answers import Record
 from edgekit.statistics.confusion import Confusion, Mistake
-from edgekit.statistics.proportions import Drop, Share, agresti_min, mcnemar_midp, pictures_needed, wilson
+from edgekit.statistics.proportions import Drop, Share, agresti_min, images_needed, mcnemar_midp, wilson
 
 CONFIDENT = 0.3  # a reference that gives its first class less hardly means it
 SUREST = 24  # mistakes that are kept
@@ -24,12 +26,12 @@ class ClassAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One artifact on labelled pictures.
+    """One artifact on labelled images.
 
     artifact    its name; digest: of its manifest, which names every file of it
     top5        None for a model of five classes or fewer
     confidence  mean probability of the class named first
-    classes     those that have pictures; a picture with several right classes counts for the first of them
+    classes     those that have images; an image with several right classes counts for the first of them
     confusion   which are taken for which; mistakes: those that the file is surest of, the surest first
     """
 
@@ -47,7 +49,7 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Flip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A picture that two artifacts name differently. Margins: probability of the first class less the second's."""
+    """An image that two artifacts name differently. Margins: probability of the first class less the second's."""
 
     position: int
     picture: str
@@ -60,15 +62,15 @@ class Flip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Paired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A candidate against its reference on the same pictures.
+    """A candidate against its reference on the same images.
 
     lost, won           named rightly by the reference only, by the candidate only
-    drop                top-1 that the candidate loses, a share of all pictures, with Agresti and Min's 95 % interval
+    drop                top-1 that the candidate loses, a share of all images, with Agresti and Min's 95 % interval
     midp                McNemar's one-sided mid-p: small where the candidate is surely worse
-                        (these four are None where the pictures are not labelled)
+                        (these four are None where the images are not labelled)
     agreement           both name the same class first
     confident_agreement the same where the reference's first class has a probability above 0.3
-    sqnr_db_p10, _p50   of single pictures' scores, the reference's taken for the truth; None: equal to the last bit
+    sqnr_db_p10, _p50   of single images' scores, the reference's taken for the truth; None: equal to the last bit
     flips               the surest answers of the reference first
     """
 
@@ -87,18 +89,18 @@ class Paired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: Literal[1] = 1
 
     def needed(self, max_drop: float) -> int:
-        """Pictures that show a drop of `max_drop` with a power of 80 %, at the discordance that was seen."""
-        return pictures_needed(max_drop, self.discordance)
+        """Images that show a drop of `max_drop` with a power of 80 %, at the discordance that was seen."""
+        return images_needed(max_drop, self.discordance)
 
     @property
     def discordance(self) -> float:
-        """Share of pictures that could have changed the drop: one of the two right, or without labels, flips."""
+        """Share of images that could have changed the drop: one of the two right, or without labels, flips."""
         changed = self.lost + self.won if self.lost is not None and self.won is not None else len(self.flips)
         return changed / max(self.pictures, 1)
 
 
 def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
-    """Does the candidate lose more than `max_drop` (a share) of the pictures?
+    """Does the candidate lose more than `max_drop` (a share) of the images?
 
     fail: the whole interval lies above; pass: it lies below. Without labels only a pass can be known: no more can be lost
     than flips.
@@ -110,6 +112,35 @@ def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
     return "pass" if paired.drop.high < max_drop else "inconclusive"
 
 
+def lost(candidate: Path, reference: Path) -> Drop | None:
+    """What a candidate loses, out of the answers that two evaluations recorded apart: on the images of both.
+
+    None where the answers are not labelled classes of one file each, or not there.
+    """
+    right = [_named(file) for file in (candidate, reference)]
+    both = right[0].keys() & right[1].keys()
+    if not both:
+        return None
+    gone = sum(right[1][position] and not right[0][position] for position in both)
+    gained = sum(right[0][position] and not right[1][position] for position in both)
+    return agresti_min(gone, gained, len(both))
+
+
+def _named(file: Path) -> dict[int, bool]:
+    """Position of an image -> whether it was named rightly. Empty where the file tells no such thing."""
+    found = {}
+    try:
+        with file.open("rb") as lines:
+            next(lines, None)  # whose answers
+            for line in lines:
+                record = reading.json(line, Record)
+                if record.truth and len(record.answers) == 1:
+                    found[record.position] = record.answers[0].first in record.truth
+    except (OSError, reading.Malformed):
+        return {}
+    return found
+
+
 class Tally:
     """Counts of one artifact's answers; `which` is its place in the records."""
 
@@ -117,12 +148,12 @@ class Tally:
         self.which = which
         self.top5 = 0
         self.confidence = 0.0
-        self.first: Counter[tuple[int, int]] = Counter()  # (right class, class named first): how many pictures
+        self.first: Counter[tuple[int, int]] = Counter()  # (right class, class named first): how many images
         self.surest: list[tuple[float, int, Record]] = []  # mistakes: a heap, the least sure on top
 
     def add(self, record: Record) -> None:
         answer = record.answers[self.which]
-        # a picture with several right classes counts for the one that was named
+        # an image with several right classes counts for the one that was named
         meant = answer.first if answer.first in record.truth else record.truth[0]
         self.first[meant, answer.first] += 1
         self.top5 += any(c in record.truth for c in answer.classes)

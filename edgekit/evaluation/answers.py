@@ -1,4 +1,4 @@
-"""What artifacts answered, picture by picture, in a file that only grows: a run that was interrupted goes on from it.
+"""What artifacts answered, image by image, in a file that only grows: a run that was interrupted goes on from it.
 
 The first line says what the answers are of; each other line is a `Record`. Statistics are computed when it is read.
 """
@@ -56,7 +56,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Kept(Protocol):
-    """What is kept of one picture. unreadable: why it could not be read; then there is nothing else."""
+    """What is kept of one image. unreadable: why it could not be read; then there is nothing else."""
 
     @property
     def position(self) -> int: ...
@@ -66,7 +66,7 @@ class Kept(Protocol):
     def unreadable(self) -> str: ...
 
     def fault(self, key: Key, classes: int) -> str | None:
-        """What a record cannot be that was made of these artifacts and pictures, in words."""
+        """What a record cannot be that was made of these artifacts and images, in words."""
         ...
 
 
@@ -74,12 +74,12 @@ R = TypeVar("R", bound=Kept)
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One picture.
+    """One image.
 
     truth       classes that count as right; empty where not labelled
     answers     the candidate's, then the reference's
     sqnr_db     of the candidate's scores, taking the reference's for the truth; None: equal, or no reference
-    unreadable  why the picture could not be read; then there are no answers
+    unreadable  why the image could not be read; then there are no answers
     broken      of a video: frames that could not be read
     """
 
@@ -103,7 +103,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def best(scores: NDArray[np.float32], task: Classification = LOGITS) -> Answer:
-    """The head of one picture's scores [classes]; of equal scores the lower class comes first."""
+    """The head of one image's scores [classes]; of equal scores the lower class comes first."""
     probabilities = task.probabilities(scores)
     order = np.argsort(-scores, kind="stable")[:BEST]
     return Answer(
@@ -140,7 +140,7 @@ class Answers(AbstractContextManager["Answers[R]"], Generic[R]):
         self.done.update(record.position for record in records)
 
     def read(self, positions: Container[int] | None = None) -> Iterator[R]:
-        """Each picture once, in the order they were answered."""
+        """Each image once, in the order they were answered."""
         seen: set[int] = set()
         with self.path.open("rb") as f:
             for number, line in enumerate(f, 1):

@@ -27,14 +27,14 @@ from edgekit.tasks.likeness import Likeness, noise
 from edgekit.tensors import Values
 
 FOUND, THERE = "<f4", "<f8"  # six numbers a box, and seven: x1 y1 x2 y2, then score and label, or label, crowd and area
-WORK = 4e8  # boxes times draws of pictures: what is many is drawn less often
+WORK = 4e8  # boxes times draws of images: what is many is drawn less often
 LEAST = 200
-MOST = 60  # pictures that are listed as answered differently
+MOST = 60  # images that are listed as answered differently
 NAMES = ("mAP", "AP50")
 
 
 class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One picture, in its own pixels.
+    """One image, in its own pixels.
 
     found    of each file, float32 [k, 6], best first: also what is below the score from which on it is shown
     there    float64 [t, 7]; None: nothing says what is there
@@ -155,7 +155,7 @@ class Detections(Counting[Kept]):
         return Found(results, change, apart=self._apart(kept, agreements, task.threshold))
 
     def _apart(self, kept: Sequence[Kept], agreements: Sequence[Agreement], threshold: float) -> tuple[Apart, ...]:
-        """The pictures on which the two agree least."""
+        """The images on which the two agree least."""
         order = sorted((a.f1, i) for i, a in enumerate(agreements) if a.both < max(a.reference, a.found))
         return tuple(
             Apart(

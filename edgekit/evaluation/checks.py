@@ -40,7 +40,7 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
             hint=f"{'--labels FILE' if wanted == 'classes' else wanted}, or --reference ARTIFACT to compare without labels",
         )
     if not len(data):
-        raise DataError(f"no picture is left of the {data.what}", hint="; ".join(data.notes))
+        raise DataError(f"no image is left of the {data.what}", hint="; ".join(data.notes))
 
 
 def _check_task(artifact: Artifact) -> None:
@@ -54,6 +54,6 @@ def _check_task(artifact: Artifact) -> None:
         )
     if isinstance(task, Classification) and task.independent:
         raise UnsupportedError(
-            f"{artifact.name} answers each label by itself, and accuracy is counted of one class a picture",
+            f"{artifact.name} answers each label by itself, and accuracy is counted of one class an image",
             hint=hint.format("labels"),
         )

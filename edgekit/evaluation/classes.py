@@ -1,4 +1,4 @@
-"""Classification in an evaluation: the five best classes of each picture are kept."""
+"""Classification in an evaluation: the five best classes of each image are kept."""
 
 from collections.abc import Callable, Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""The pictures that two artifacts name differently, or find other things on, as one picture to look at."""
+"""The images that two artifacts name differently, or find other things on, as one image to look at."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from edgekit.evaluation.results import Apart, Thing
 from edgekit.places import check_file, output_errors
 from edgekit.tasks import Classification, Detection, name_of
 
-SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; pictures in a row
+SIDE, TEXT, LINES, GAP, COLUMNS = 160, 12, 4, 10, 6  # pixels; images in a row
 MOST = 60
 REFERENCE, CANDIDATE = "#1a5fd0", "#d0021b"
 COLOURS = {"lost": "#b00020", "won": "#1b7a2f", "both wrong": "#555555", "not labelled": "#555555"}
@@ -24,10 +24,10 @@ Tile = tuple[Image.Image, tuple[tuple[str, str], ...]]  # and lines with their c
 
 
 def check(path: Path) -> None:
-    """Raises RequestError for a name that does not end as a picture's, and as places.check_file does."""
+    """Raises RequestError for a name that does not end as an image's, and as places.check_file does."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise RequestError(
-            f"{path} does not end as a picture's name", hint=f"--contact-sheet {path.with_suffix('.png')}"
+            f"{path} does not end as an image's name", hint=f"--contact-sheet {path.with_suffix('.png')}"
         )
     check_file(path, "--contact-sheet elsewhere.png")
 
@@ -65,7 +65,7 @@ def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
 
 
 def draw_apart(apart: Sequence[Apart], data: DataSet, path: Path) -> int:
-    """Write the first `MOST` pictures with the boxes of both files; returns how many those are. Raises as `draw` does."""
+    """Write the first `MOST` images with the boxes of both files; returns how many those are. Raises as `draw` does."""
     shown, tiles = list(apart[:MOST]), []
     opened = {p.position: p.open() for p in data.read(sorted(of.position for of in shown))}
     for of in shown:

@@ -1,4 +1,4 @@
-"""What every task does in an evaluation: keep something of each picture, and make figures of what was kept."""
+"""What every task does in an evaluation: keep something of each image, and make figures of what was kept."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +19,8 @@ from edgekit.tensors import Values
 
 @dataclass(frozen=True)
 class Found:
-    """What the records come to. Classification tells more: accuracies by class, every picture named differently; detection
-    the pictures on which two files agree least."""
+    """What the records come to. Classification tells more: accuracies by class, every image named differently; detection
+    the images on which two files agree least."""
 
     results: tuple[Result, ...] = ()
     change: Change | None = None
@@ -32,7 +32,7 @@ class Found:
 
 
 class Counting(ABC, Generic[R]):
-    """Of one or two files on one set of pictures. labels: of the model, or where it has none, of the pictures."""
+    """Of one or two files on one set of images. labels: of the model, or where it has none, of the images."""
 
     kind: type[R]  # of record
 
@@ -45,14 +45,14 @@ class Counting(ABC, Generic[R]):
 
     @abstractmethod
     def keep(self, picture: Picture, seen: Seen, values: Sequence[Values]) -> R:
-        """values: what each file answers to the picture, without the first axis."""
+        """values: what each file answers to the image, without the first axis."""
 
     @abstractmethod
     def count(self, records: Callable[[], Iterable[R]]) -> Found:
-        """Of the pictures that could be read. May ask for them twice."""
+        """Of the images that could be read. May ask for them twice."""
 
     def right(self, record: R) -> bool:
-        """Whether the candidate is right about a picture, where that is said of pictures."""
+        """Whether the candidate is right about an image, where that is said of images."""
         return False
 
     def result(self, which: int, pictures: int, figures: Sequence[Figure]) -> Result:

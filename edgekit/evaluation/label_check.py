@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from edgekit.data.classes import brief
 from edgekit.evaluation.accuracy import Accuracy, Paired
 
-ENOUGH = 5  # pictures of a class, to believe what it is answered as
+ENOUGH = 5  # images of a class, to believe what it is answered as
 NAMED = 3  # classes named in a message
 
 
 def suspicion(
     first: Counter[tuple[int, int]], accuracy: Accuracy, paired: Paired | None, labels: Sequence[str]
 ) -> str | None:
-    """Why the labels of the pictures seem to mean other classes than the model's; None where they do not.
+    """Why the labels of the images seem to mean other classes than the model's; None where they do not.
 
-    first  (right class, class named first) -> pictures
+    first  (right class, class named first) -> images
     """
     if said := exchanged(first, accuracy.top1.hits, labels):
         return said
@@ -30,7 +30,7 @@ def suspicion(
         return None
     return (
         f"{accuracy.artifact} is right as often as chance ({accuracy.top1.value:.1%}, {len(labels)} classes), "
-        f"yet {' and '.join(signs)}: the labels of the pictures probably do not mean its classes"
+        f"yet {' and '.join(signs)}: the labels of the images probably do not mean its classes"
     )
 
 
@@ -51,7 +51,7 @@ def exchanged(first: Counter[tuple[int, int]], hits: int, labels: Sequence[str],
 
 
 def _always_one(first: Counter[tuple[int, int]]) -> bool:
-    """Whether nearly every picture is answered alike: then it is the model that is wrong."""
+    """Whether nearly every image is answered alike: then it is the model that is wrong."""
     answers: Counter[int] = Counter()
     for (_, named), count in first.items():
         answers[named] += count

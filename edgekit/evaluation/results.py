@@ -17,13 +17,13 @@ class Undecided(Protocol):
 
 
 def what_decides(of: Undecided, max_drop: float) -> str:
-    """What to do where pictures do not decide."""
+    """What to do where images do not decide."""
     more = of.needed(max_drop)
     return f"about {more:,} would" if more > of.pictures else f"the loss is too near to {100 * max_drop:.2f}"
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One label: its share of the headline figure. of: pictures, pixels of masks, or things."""
+    """One label: its share of the headline figure. of: images, pixels of masks, or things."""
 
     label: str
     value: float
@@ -31,7 +31,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file on one set of pictures. digest: of its manifest, which names every file of it; the first figure is the headline;
+    """One file on one set of images. digest: of its manifest, which names every file of it; the first figure is the headline;
     sizes: of detections, that figure of things of one size."""
 
     artifact: str
@@ -48,7 +48,7 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Thing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A box that a file shows: x1 y1 x2 y2 in the picture's own pixels."""
+    """A box that a file shows: x1 y1 x2 y2 in the image's own pixels."""
 
     label: str
     score: float
@@ -56,7 +56,7 @@ class Thing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Apart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A picture on which two files find different things. f1: how many of both are found by both."""
+    """An image on which two files find different things. f1: how many of both are found by both."""
 
     position: int
     picture: str
@@ -66,19 +66,19 @@ class Apart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Alike(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How alike two files answer, by one of the task's measures: "pixels of the worst picture"."""
+    """How alike two files answer, by one of the task's measures: "pixels of the worst image"."""
 
     name: str
     value: float
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A candidate against its reference on the same pictures.
+    """A candidate against its reference on the same images.
 
     figure    the headline
     drop      how much of it is lost, with its 95 % interval; None where nothing says what is right
     alike     answers against answers
-    sqnr_db_p10, _p50  of single pictures' answers, the reference's taken for the truth; None: equal to the last bit
+    sqnr_db_p10, _p50  of single images' answers, the reference's taken for the truth; None: equal to the last bit
     """
 
     candidate: str
@@ -99,7 +99,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "pass" if self.drop.high < max_drop else "inconclusive"
 
     def needed(self, max_drop: float) -> int:
-        """About how many pictures decide: an interval narrows with the square root of their number."""
+        """About how many images decide: an interval narrows with the square root of their number."""
         assert self.drop
         away = abs(self.drop.estimate - max_drop)
         half = (self.drop.high - self.drop.low) / 2

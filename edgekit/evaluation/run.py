@@ -33,7 +33,7 @@ from edgekit.tensors import Values
 
 STATE = Path("build/eval")
 TIMEOUT = 60.0
-Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many pictures; called for each
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # of so many images; called for each
 
 
 class Unreadable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,17 +44,17 @@ class Unreadable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What came out.
 
-    data, notes  the pictures in words, and what of them was left out or does not fit
+    data, notes  the images in words, and what of them was left out or does not fit
     pictures     that were answered
-    accuracies   the candidate's, then the reference's; none where the pictures are not labelled
+    accuracies   the candidate's, then the reference's; none where the images are not labelled
     paired       the candidate against its reference, if there is one
     suspicion    why the labels seem to be wrong, not the model
     answers      the file of recorded answers
-    learned      how many of the pictures the models were trained on; None where they do not say
+    learned      how many of the images the models were trained on; None where they do not say
     results      figures of every task, the candidate's, then the reference's; none where nothing says what is right
     change       the candidate against its reference, if there is one, in terms of every task
-    apart        of detections, the pictures on which the two agree least, worst first
-    units        what is counted: pictures, or videos
+    apart        of detections, the images on which the two agree least, worst first
+    units        what is counted: images, or videos
     """
 
     data: str
@@ -70,7 +70,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     results: tuple[Result, ...] = ()
     change: Change | None = None
     apart: tuple[Apart, ...] = ()
-    units: Literal["pictures", "videos"] = "pictures"
+    units: Literal["images", "videos"] = "images"
     schema: Literal[1] = 1
 
     def __repr__(self) -> str:
@@ -97,14 +97,14 @@ def evaluate(
     say: Callable[[str], None] = lambda line: None,
     progress: Progress = lambda total: nullcontext(lambda: None),
 ) -> Evaluation:
-    """Ask one artifact, or a candidate and its reference, about all pictures or a seeded sample of them, and count.
+    """Ask one artifact, or a candidate and its reference, about all images or a seeded sample of them, and count.
 
     device   where the files run; this machine, where it is left out
     timeout  seconds without an answer that mean a hang
     workers  threads that decode
     state    folder of recorded answers: what an earlier run answered is not asked again, unless `fresh`
 
-    Raises RequestError for artifacts that cannot be compared, UnsupportedError for independent classes, DataError where there is nothing to compare or no picture
+    Raises RequestError for artifacts that cannot be compared, UnsupportedError for independent classes, DataError where there is nothing to compare or no image
     can be read, OutputError where answers cannot be recorded, WorkerError.
     """
     check(artifacts, data)
@@ -114,7 +114,9 @@ def evaluate(
     learned = stamps.learned_from(stamped, stamps.hashes(data, positions)) if stamped else None
     if learned and any(learned.values()):
         known = (
-            "these pictures" if len(learned) == len(positions) else f"the {len(learned):,} of which that can be told"
+            f"these {data.source.units}"
+            if len(learned) == len(positions)
+            else f"the {len(learned):,} of which that can be told"
         )
         say(f"careful: {sum(learned.values()):,} of {known} were trained on")
     with ExitStack() as stack:
@@ -128,7 +130,7 @@ def evaluate(
         if len(left) < len(positions):
             say(f"resumed: {len(positions) - len(left):,} answers are in {answers.path} (--fresh starts over)")
         tick = stack.enter_context(progress(len(left)))
-        # Pillow warns of large pictures, and the threads that decode cannot tell it not to
+        # Pillow warns of large images, and the threads that decode cannot tell it not to
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         for records in stack.enter_context(closing(ask(counted, data.read(left), workers, at_once(artifacts, place)))):
@@ -184,14 +186,14 @@ def counting(files: Sequence[Answering], data: DataSet) -> Counting[Any]:
 def ask(
     counted: Counting[R], pictures: Iterable[Picture], workers: int, at_once: int = Local.at_once
 ) -> Generator[list[R], None, None]:
-    """Records of `at_once` pictures at a time, in their order."""
+    """Records of `at_once` images at a time, in their order."""
     with closing(answered(counted.files, pictures, workers, at_once)) as stream:
         for batch, values in stream:
             yield _records(counted, batch, values)
 
 
 def _records(counted: Counting[R], batch: Sequence[tuple[Picture, Fitted]], values: Sequence[Values]) -> list[R]:
-    """`values`: of each file, to the pictures of the batch that could be read."""
+    """`values`: of each file, to the images of the batch that could be read."""
     records, row = [], 0
     for picture, seen in batch:
         if isinstance(seen, Seen):
@@ -251,7 +253,7 @@ def _count(
 
 
 def _learned(seen: Sequence[tuple[bool | None, bool]], *, exact: bool) -> Learned:
-    """Of each picture whether it was learned from (None: nobody knows), and whether it is named rightly. `exact`: whether the
+    """Of each image whether it was learned from (None: nobody knows), and whether it is named rightly. `exact`: whether the
     latter is known of each."""
     told = [known for known, _ in seen if known is not None]
     others = [right for known, right in seen if not known]

@@ -23,7 +23,7 @@ Numbers = tuple[int, ...]
 
 
 class Pixels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One picture.
+    """One image.
 
     counts   of each file: pixels that are right, that are of a label, that are called it, one number a label (see tasks/iou);
              empty where there is no mask

@@ -1,4 +1,4 @@
-"""Embeddings in an evaluation: every vector is kept, and a picture is right where its nearest ones are of its class.
+"""Embeddings in an evaluation: every vector is kept, and an image is right where its nearest ones are of its class.
 
 A candidate with a reference is asked as it would be used: its vectors are sought in a gallery of the reference's.
 """
@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 
 
 class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One picture. vectors: of each file, float32, little-endian; sqnr_db: None where equal, or without a reference."""
+    """One image. vectors: of each file, float32, little-endian; sqnr_db: None where equal, or without a reference."""
 
     position: int
     name: str
@@ -66,13 +66,13 @@ class Vectors(Counting[Kept]):
             return Found(change=self._change(kept, vectors, None))
         truth = np.array([record.truth[0] for record in kept])
         size = Counter(truth.tolist())
-        asked = np.array([size[t] > 1 for t in truth])  # without another of its class a picture cannot be right
+        asked = np.array([size[t] > 1 for t in truth])  # without another of its class an image cannot be right
         near = [knn.nearest(v, vectors[-1], min(NEAREST, len(kept) - 1)) for v in vectors]
         right = [[(knn.named(n[:, :k], truth) == truth)[asked] for k in (1, NEAREST)] for n in near]
         results = tuple(self._result(i, each, truth[asked]) for i, each in enumerate(right))
         change = self._change(kept, vectors, [each[0] for each in right]) if len(vectors) > 1 else None
         alone = int((~asked).sum())
-        notes = (f"not asked about, as the only one of its class: {many(alone, 'pictures')}",) if alone else ()
+        notes = (f"not asked about, as the only one of its class: {many(alone, 'images')}",) if alone else ()
         return Found(results, change, notes)
 
     def _result(self, which: int, right: Sequence[NDArray[np.bool_]], truth: NDArray[np.intp]) -> Result:

@@ -11,11 +11,11 @@ from edgekit.runs import Learned
 from edgekit.statistics.figures import Figure
 from edgekit.statistics.proportions import Share
 
-LISTED = 8  # unreadable pictures named where not all are wanted
+LISTED = 8  # unreadable images named where not all are wanted
 TELL = {"mIoU": "masks", "mAP": "boxes"}  # what is lost of a figure
 WORST = 5  # labels that are named where not all are wanted
-CONFUSED = ("label", "named", "pictures", "share")
-FLIP = ("picture", "label", "", "reference (margin)", "candidate (margin)")
+CONFUSED = ("label", "named", "images", "share")
+FLIP = ("image", "label", "", "reference (margin)", "candidate (margin)")
 
 
 def unreadable(found: Evaluation, *, verbose: bool = False) -> list[str]:
@@ -52,7 +52,7 @@ def parts(results: Sequence[Result], *, verbose: bool = False) -> list[tuple[str
 
 
 def confused(found: Evaluation, *, verbose: bool = False) -> list[tuple[str, ...]]:
-    """Rows under `CONFUSED`: what the candidate most often takes for what, with the share of the label's pictures."""
+    """Rows under `CONFUSED`: what the candidate most often takes for what, with the share of the label's images."""
     confusion = found.accuracies[0].confusion
     if confusion is None:
         return []
@@ -90,11 +90,11 @@ def paired(p: Paired, *, verbose: bool = False) -> list[tuple[str, str]]:
     rows = []
     if p.drop and p.midp is not None:
         drop = f"{points(p.drop.estimate)} points [{points(p.drop.low)}, {points(p.drop.high)}]"
-        rows.append(("top-1 lost", f"{drop}; lost {p.lost}, won {p.won}, mid-p {p.midp:.2g}"))
+        rows.append(("top-1 lost", f"{drop}; {p.lost} newly wrong, {p.won} newly right, mid-p {p.midp:.2g}"))
     more = "" if verbose or not p.flips else " (-v lists them, --contact-sheet FILE.png draws them)"
-    rows.append(("same top-1", f"{percent(p.agreement)}; {many(len(p.flips), 'pictures')} named differently{more}"))
+    rows.append(("same top-1", f"{percent(p.agreement)}; {many(len(p.flips), 'predictions')} differ{more}"))
     sure = p.confident_agreement
-    rows.append(("where sure", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
+    rows.append(("confident", f"{percent(sure)} of the {sure.of:,} with a reference probability above 0.3"))
     p10, p50 = (f"{v:.1f} dB" if v is not None else "equal" for v in (p.sqnr_db_p10, p.sqnr_db_p50))
     return [*rows, ("SQNR", f"median {p50}, lowest tenth below {p10}")]
 
@@ -130,7 +130,7 @@ def sentence(found: Evaluation, max_drop: float) -> str:
 def _alone(found: Evaluation) -> str:
     first, learned = found.results[0], found.learned
     figure = first.headline
-    said = f"{first.artifact} names {figure.value:.1%} of {figure.of:,} {found.units} rightly"
+    said = f"{first.artifact} is right on {figure.value:.1%} of {figure.of:,} {found.units}"
     if not found.accuracies:
         said = f"{first.artifact} has {figure.value:.1%} {figure.name} on {figure.of:,} {found.units}"
     if learned and learned.pictures:
@@ -156,18 +156,18 @@ def _unlabelled(c: Change, paired: Paired | None, max_drop: float) -> str:
     return f"Answers alone do not decide: up to {most} points may be lost (limit {limit}); --labels FILE tells more."
 
 
-def _like(figure: Share | Figure, units: str = "pictures") -> str:
+def _like(figure: Share | Figure, units: str = "images") -> str:
     return f"{figure.low:.1%} to {figure.high:.1%} of {units} like these"
 
 
-def learned(learned: Learned) -> str:
-    """What a figure on pictures that were trained on is worth."""
-    said = f"careful: {learned.words} were trained on."
+def learned(learned: Learned, units: str) -> str:
+    """What a figure on images that were trained on is worth."""
+    said = f"careful: {learned.words(units)} were trained on."
     if learned.others and learned.others.of:
         said += (
             f" Of the {learned.others.of:,} others it names {learned.others.value:.1%}; 95 %: {_like(learned.others)}."
         )
-    return f"{said}\n  try: --split val, which training held out; or pictures that it has not seen"
+    return f"{said}\n  try: --split val, which training held out; or {units} that it has not seen"
 
 
 def percent(share: Share | Figure) -> str:

@@ -19,7 +19,7 @@ def diagnose(error: BaseException, module: torch.nn.Module, example: torch.Tenso
     call = CALL.search(text)
     if call and "data-dependent" in text:
         where = f"{call['file'].rpartition('/')[2]}:{call['line']}"
-        return f"what it computes depends on the numbers in a picture ({where}: {call['code'].strip()})"
+        return f"what it computes depends on the numbers in an image ({where}: {call['code'].strip()})"
     for operator in OPERATOR.findall(text):
         if place := _place(operator, module, example):
             return f"{said}; {operator} stands in {place}"

@@ -2,10 +2,10 @@
 
 A static int8 tensor has one scale for all channels, so a channel that spans a tenth of the largest keeps a tenth of the
 steps. Where nothing but a ReLU (also ReLU6, LeakyReLU, PReLU) lies between two layers, a channel can be multiplied in the first
-and divided in the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), here by what activations reach on calibration pictures:
+and divided in the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), here by what activations reach on calibration images:
 
 - before a depthwise convolution this is free, because both layers have a scale of their own for each channel. A ReLU6
-  then clips a raised channel earlier, as its range in the file would; MARGIN leaves room above the calibration pictures;
+  then clips a raised channel earlier, as its range in the file would; MARGIN leaves room above the calibration images;
 - on linear bottlenecks, the residual additions around them included, the division makes the next layer's columns
   uneven, so only the square root of the full factor is taken. What lies between may move numbers within their channel, as a TSM
   moves them from frame to frame.
@@ -24,7 +24,7 @@ from edgekit.exporters.folding import Convolution, alike, by_output, divide, put
 from edgekit.exporters.following import REACH, SHAPE, follow, forget
 
 MARGIN = 3.0
-CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
+CAP = 64.0  # a channel that is silent on the calibration images may speak on others
 
 SHARE = 0.75  # of a factor, in decibels, that linear bottlenecks get
 
@@ -34,7 +34,7 @@ RECTIFIERS = (functional.relu, functional.relu6, functional.leaky_relu, torch.re
 
 @torch.no_grad()
 def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
-    """Equalise a network with folded BatchNorms in place, by normalised pictures [n, 3, h, w] or clips.
+    """Equalise a network with folded BatchNorms in place, by normalised images [n, 3, h, w] or clips.
 
     Returns False, and leaves the network as it was, where torch.fx cannot follow it or the answers would change.
     """

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekit.exporters.on_pixels import Edge
 from edgekit.layouts import Pair, scale_of
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import LayoutName, Recipe
@@ -18,24 +19,26 @@ class ExportWrapper(nn.Module):
     """Raw pixels (or normalised floats) in; out comes what the network answers, a tensor or a tuple of them.
 
     Takes [n, channels, h, w] or [n, channels, t, h, w]: pixels 0..255 as float32, uint8 or int8 (pixel - 128) when folded (0..1 where the recipe's unit
-    says so), normalised float32 when not. Boxes and scores come out in the recipe's layout.
+    says so), normalised float32 when not. With an `edge` the network itself takes pixels. Boxes and scores come out in the recipe's layout.
     """
 
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, module: nn.Module, spec: Preprocess, recipe: Recipe, *, traced_type: torch.dtype) -> None:
+    def __init__(
+        self, module: nn.Module, spec: Preprocess, recipe: Recipe, *, traced_type: torch.dtype, edge: Edge | None = None
+    ) -> None:
         super().__init__()
         self.model = module
-        self.folded = recipe.folds
+        self.folded, self.edge = recipe.folds, edge
         self.softmax = recipe.softmax
         self.traced_type = traced_type
         self.layout = recipe.layout
         self.shares = scale_of(recipe.layout, recipe.target, spec.input_size) if recipe.layout else (1.0, 1.0)
         mean, std = torch.tensor(spec.mean).double(), torch.tensor(spec.std).double()
         levels = 255 / recipe.unit
-        # (pixel - 255 * mean) / (255 * std) as a multiplication and an addition over whole rows of a picture, because
-        # runtimes are slow at spreading three numbers over a picture: a quarter of MobileNetV2's time as integers
+        # (pixel - 255 * mean) / (255 * std) as a multiplication and an addition over whole rows of an image, because
+        # runtimes are slow at spreading three numbers over an image: a quarter of MobileNetV2's time as integers
         width = spec.input_size[1]
         self.register_buffer("scale", (1 / (levels * std)).float().repeat(width))
         self.register_buffer("shift", (-mean / std).float().repeat(width))
@@ -45,7 +48,9 @@ class ExportWrapper(nn.Module):
             x = x.float()
         if self.traced_type == torch.int8:
             x = x + 128
-        if self.folded:
+        if self.edge:
+            x = self.edge(x)
+        elif self.folded:
             rows = x.movedim(1, -1).flatten(-2) * self.scale + self.shift
             x = rows.reshape(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)
         with _unchecked():
@@ -59,7 +64,7 @@ class ExportWrapper(nn.Module):
 @contextmanager
 def _unchecked() -> Iterator[None]:
     """torch's checks of a tensor's numbers pass: a file has nobody to tell. `_check_tensor_all` (transformers' deformable
-    attention) leaves an operator behind that no converter knows; `_assert` would be a branch that depends on the picture."""
+    attention) leaves an operator behind that no converter knows; `_assert` would be a branch that depends on the image."""
     checks, plain = torch._check_tensor_all_with, torch._assert
 
     def passes(*given: Any, **named: Any) -> None:

@@ -22,8 +22,8 @@ SMALLEST = 1e-4  # of a layer's largest weight
 def fold_batch_norm(module: nn.Module, pictures: torch.Tensor) -> nn.Module | None:
     """A copy without BatchNorm2d and 3d: each is in the convolution whose answer it reads, or a depthwise 1x1 of its own.
 
-    The outcome is checked on normalised pictures [n, 3, h, w] or clips: None where the answers changed (a convolution's answer is
-    read elsewhere too), or where the network takes one picture only.
+    The outcome is checked on normalised images [n, 3, h, w] or clips: None where the answers changed (a convolution's answer is
+    read elsewhere too), or where the network takes one image only.
     """
     folded = copy.deepcopy(module).eval()
     try:
@@ -34,7 +34,7 @@ def fold_batch_norm(module: nn.Module, pictures: torch.Tensor) -> nn.Module | No
                 if child in replaced:
                     setattr(parent, name, replaced[child])
         same = alike(expected, folded(pictures[:2]))
-    except RuntimeError:  # a network that takes one picture only
+    except RuntimeError:  # a network that takes one image only
         same = False
     if not same:
         return None
@@ -117,7 +117,7 @@ def put(network: nn.Module, path: str, module: nn.Module) -> nn.Module:
 
 
 def run_once(module: nn.Module, pictures: torch.Tensor) -> tuple[list[Layer], list[nn.Module]]:
-    """The layers with weights that run once or never, and those that run more than once for normalised pictures."""
+    """The layers with weights that run once or never, and those that run more than once for normalised images."""
     calls: Counter[nn.Module] = Counter()
     layers = weighted(module)
     handles = [layer.register_forward_hook(lambda layer, given, answer: calls.update([layer])) for layer in layers]

@@ -1,6 +1,6 @@
 """torch.fx's symbolic trace, of networks whose code looks at shapes too: every value is computed beside its symbol.
 
-Shapes become constants, as they are in an exported file. Code that decides by the numbers of a picture cannot be followed.
+Shapes become constants, as they are in an exported file. Code that decides by the numbers of an image cannot be followed.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ REACH = "reach"  # the largest magnitude of every channel, of a tensor [n, c, h,
 
 
 def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
-    """What a module does with pictures [n, c, h, w]; layers with weights are nodes of their own.
+    """What a module does with images [n, c, h, w]; layers with weights are nodes of their own.
 
     Raises whatever torch.fx and the module raise.
     """

@@ -1,10 +1,10 @@
-"""Networks over time as networks of pictures, exactly: the frames of a clip become a batch, [t, c, h, w].
+"""Networks over time as networks of images, exactly: the frames of a clip become a batch, [t, c, h, w].
 
 TFLite's CONV_3D is float alone, outside XNNPACK, and has no depthwise form; ONNX Runtime's three-dimensional convolution gains
 nothing in integers. The same sums are those of two-dimensional layers:
 
     Conv3d (1, kh, kw)     a Conv2d of every frame
-    Conv3d (kt, 1, 1)      a Conv2d (kt, 1) of one picture whose rows are frames, and whose columns are all their places
+    Conv3d (kt, 1, 1)      a Conv2d (kt, 1) of one image whose rows are frames, and whose columns are all their places
     Conv3d (kt, kh, kw)    kt frames side by side in channels, and one Conv2d: one accumulator, rounded once
     the same in groups     kt Conv2d of shifted frames, added
     MaxPool3d, AvgPool3d   in space, then in time
@@ -202,7 +202,7 @@ class Mean(nn.Module):
 
 
 def _over_time(layer: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """A layer over the rows of one picture that has a row for every frame. Written by way of channels last, so that in a file
+    """A layer over the rows of one image that has a row for every frame. Written by way of channels last, so that in a file
     which has them so nothing is transposed."""
     t, c, h, w = x.shape
     y = layer(x.permute(0, 2, 3, 1).reshape(1, t, h * w, c).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -238,7 +238,7 @@ def _three(value: Any) -> tuple[int, int, int]:
 
 
 def _of_pictures(layer: nn.Module, frames: int) -> nn.Module | None:
-    """The layer over time as one of pictures; None where there is none. frames: of what it reads."""
+    """The layer over time as one of images; None where there is none. frames: of what it reads."""
     match layer:
         case nn.Conv3d(kernel_size=(1, _, _)):
             return Spatial(layer)

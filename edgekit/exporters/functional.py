@@ -21,7 +21,7 @@ SIGMOIDS = (torch.sigmoid, functional.sigmoid, "sigmoid", "sigmoid_")
 def as_modules(network: nn.Module, pictures: torch.Tensor) -> nn.Module:
     """The network with its SiLUs as modules: itself, in place, or a graph of its own code where that computes one.
 
-    As it was where torch.fx cannot follow, or the answers to normalised pictures [n, c, h, w] would change.
+    As it was where torch.fx cannot follow, or the answers to normalised images [n, c, h, w] would change.
     """
     places = _places(network, pictures)
     if not places:

@@ -29,7 +29,7 @@ PASSING = {  # what a fused activation or a change of shape is called: the tenso
 
 @dataclass(frozen=True)
 class Cost:
-    """layer: its path. noise: in each output, squares of what changes over squares of the answers. macs: for one picture."""
+    """layer: its path. noise: in each output, squares of what changes over squares of the answers. macs: for one image."""
 
     layer: str
     noise: tuple[float, ...]
@@ -83,14 +83,14 @@ def costs(
 
 
 def _squares(answers: Sequence[Sequence[torch.Tensor]]) -> list[float]:
-    """Of every output, summed over pictures."""
+    """Of every output, summed over images."""
     return [sum(float(a.double().square().sum()) for a in output) for output in zip(*answers, strict=True)]
 
 
 def _looked(
     network: nn.Module, pictures: torch.Tensor, *, by_channel: bool
 ) -> tuple[dict[Layer, torch.Tensor], Counter[Layer]]:
-    """The extremes of what each layer reads, and its multiply-adds for all pictures."""
+    """The extremes of what each layer reads, and its multiply-adds for all images."""
     reach: dict[Layer, torch.Tensor] = {}
     work: Counter[Layer] = Counter()
 
@@ -108,7 +108,7 @@ def _looked(
 def _reading_integers(
     layers: Sequence[Layer], scheme: str, reach: Mapping[Layer, torch.Tensor], *, by_channel: bool
 ) -> Iterator[None]:
-    """While these layers read 8-bit numbers: on the grid of all pictures, or of the one at hand."""
+    """While these layers read 8-bit numbers: on the grid of all images, or of the one at hand."""
 
     def read(layer: Layer, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         x = given[0]

@@ -12,7 +12,7 @@ from edgekit.exporters import _metadata_schema as metadata
 from edgekit.models import LoadedModel
 
 STRETCHES = (
-    "MediaPipe's ObjectDetector stretches every picture to the input, and this detector was made for pictures in their own "
+    "MediaPipe's ObjectDetector stretches every image to the input, and this detector was made for images in their own "
     "proportions: crop them to the input's before it"
 )
 COORDINATES = 4

@@ -26,8 +26,8 @@ HOW_TO_LOAD = """\
 import numpy
 import onnxruntime                                            # pip install onnxruntime
 session = onnxruntime.InferenceSession("{file}")
-picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and normalisation
-{answers} = session.run(None, {{"image": picture}})
+image = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and normalisation
+{answers} = session.run(None, {{"image": image}})
 ```
 """
 

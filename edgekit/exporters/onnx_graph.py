@@ -29,7 +29,7 @@ def build(
 ) -> onnx.ModelProto:
     """NCHW, as PyTorch has it and as every consumer of ONNX files expects. Raises ExportError.
 
-    shape: of a picture, [c, h, w], or of a clip, [c, t, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic:
+    shape: of an image, [c, h, w], or of a clip, [c, t, h, w]. names: of the outputs. Example tensors have a batch of two where the batch is dynamic:
     the tracer takes a batch of one for a constant.
     """
     example = torch.zeros(2 if recipe.dynamic_batch else 1, *shape).to(dtype)
@@ -87,7 +87,7 @@ def _path(node: onnx.NodeProto) -> str:
 
 
 def _pool(model: onnx.ModelProto) -> None:
-    """A mean over both sides of a picture is a GlobalAveragePool, which has an integer kernel; ReduceMean has none."""
+    """A mean over both sides of an image is a GlobalAveragePool, which has an integer kernel; ReduceMean has none."""
     constants = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
         attributes = {a.name: a for a in node.attribute}
@@ -129,7 +129,7 @@ def describe(model: onnx.ModelProto, loaded: LoadedModel, recipe: Recipe) -> Non
         model.metadata_props.add(key=key, value=value)
 
 
-# OpenVINO's Model API's names of how a picture becomes as large as the input
+# OpenVINO's Model API's names of how an image becomes as large as the input
 RESIZES = {"center": "crop", "squash": "standard", "letterbox": "fit_to_window_letterbox"}
 
 

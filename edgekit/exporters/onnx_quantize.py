@@ -21,7 +21,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekit import overflow
-from edgekit.exporters import keeping, onnx_depthwise
+from edgekit.exporters import keeping, onnx_attention, onnx_depthwise
 from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.exporters.ranges import Channels, Range, Ranges, batches
 from edgekit.exporters.sensitivity import FEW
@@ -211,6 +211,11 @@ def _static(
     ranges = collect_ranges(model, recipe, feed, channels)
     if pixels:
         ranges[model.graph.input[0].name] = pixels
+    if placement == "layers' inputs":
+        bear = onnx_attention.in_integers(model, LAYERS, ranges, feed, kept)
+        ranges |= {x: onnx_attention.symmetric(ranges[x]) for product in bear for x in product.input}
+        floats = {product.name for product in onnx_attention.products(model)} - {product.name for product in bear}
+        kept = readers = kept + sorted(floats) + _norms(model)
     overrides: dict[str, list[dict[str, Any]]] = {
         name: [{"rmin": np.float32(min(low, 0)), "rmax": np.float32(max(high, 0))}]
         for name, (low, high) in ranges.items()
@@ -223,7 +228,6 @@ def _static(
     if placement == "layers' inputs":
         options["OpTypesToExcludeOutputQuantization"] = LAYERS
         options["QuantizeBias"] = False  # OpenVINO adds it in float: as integers it would be one more list of scales
-        kept = readers = kept + _without_weights(model) + _norms(model)
     source, target = work / "float.onnx", work / "int8.onnx"
     onnx.save(model, source)
     quantize_static(
@@ -270,15 +274,6 @@ def _norms(model: onnx.ModelProto) -> list[str]:
     """BatchNorms of their own, which are depthwise 1x1 convolutions: integers would gain nothing there."""
     shapes = {i.name: list(i.dims) for i in model.graph.initializer}
     return [n.name for n in model.graph.node if n.op_type == "Conv" and shapes.get(n.input[1], [])[1:] == [1, 1, 1]]
-
-
-def _without_weights(model: onnx.ModelProto) -> list[str]:
-    """The products of two activations, in attention: 256 steps are too few for what a softmax gives.
-
-    Both of them stay float: it is no slower, because what lies around them is float too.
-    """
-    constants = {i.name for i in model.graph.initializer}
-    return [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] not in constants]
 
 
 def _dynamic(model: onnx.ModelProto, recipe: Recipe, grids: Grids, work: Path, kept: list[str]) -> onnx.ModelProto:
@@ -382,9 +377,9 @@ def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int,
 
 
 def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels: Channels) -> dict[str, Range]:
-    """The range of every float activation over the calibration pictures, read from the float graph; `channels` sees them too.
+    """The range of every float activation over the calibration images, read from the float graph; `channels` sees them too.
 
-    A picture runs as often as it takes to fetch all of them (ranges.batches).
+    An image runs as often as it takes to fetch all of them (ranges.batches).
     """
     shown = onnx.shape_inference.infer_shapes(model)
     computed = {name for node in shown.graph.node for name in node.output}  # value_info lists constants too

@@ -25,7 +25,7 @@ from edgekit.tasks import Detection, Embedding
 from edgekit.tensors import Tensor, encode
 
 # Networks whose channels equalising does not even out, because the activations between depthwise convolutions let no factor
-# through. Through ReLU it does, and leaves room above what calibration pictures reach: MobileNetV2 keeps 24 dB so, and
+# through. Through ReLU it does, and leaves room above what calibration images reach: MobileNetV2 keeps 24 dB so, and
 # 22 dB with ranges by channel that end there.
 UNEVEN = ("silu", "hardswish", "mixed")
 
@@ -140,6 +140,6 @@ def _weights(module: torch.nn.Module, name: str) -> list[NDArray[np.float32]]:
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe, given: Tensor) -> Iterator[NDArray[Any]]:
-    """The calibration pictures as the graph takes them: [1, channels, h, w]."""
+    """The calibration images as the graph takes them: [1, channels, h, w]."""
     for pixels in pictures:
         yield encode(np.asarray(pixels)[None], given, model.preprocess, folded=recipe.folds)

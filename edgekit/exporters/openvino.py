@@ -28,8 +28,8 @@ import numpy
 import openvino                                               # pip install openvino
 f32 = {{"INFERENCE_PRECISION_HINT": "f32"}}                     # the default is bfloat16 on CPUs that have it
 model = openvino.Core().compile_model("model.xml", "CPU", f32)  # model.bin, the weights, lies beside it
-picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size and crop
-{answers} = model([picture]).values()
+image = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size and crop
+{answers} = model([image]).values()
 ```
 """
 
@@ -96,17 +96,37 @@ def _inner(recipe: Recipe, model: LoadedModel) -> tuple[Recipe, tuple[str, ...]]
 
 def _tidied(model: openvino.Model) -> openvino.Model:
     """Without what reading ONNX leaves behind, as OpenVINO's own converter writes files: half of an int8 graph is pairs that
-    become one FakeQuantize, and shapes that are known.
+    become one FakeQuantize, and shapes that are known. In place.
 
-    It would also make one operator of an attention's products and softmax, which OpenVINO does anyhow when it compiles: such
-    a network stays as it was read, so that its file says what is computed in integers.
+    It would also make one operator of an attention's products and softmax, which OpenVINO does anyhow when it compiles: a wall
+    behind each softmax keeps them apart, so that the file says what is computed in integers.
     """
-    tidy = model.clone()
-    apply_moc_transformations(tidy, cf=False)
-    fused = any(operator.get_type_name() == "ScaledDotProductAttention" for operator in tidy.get_ops())
-    tidy = model if fused else tidy
-    _fold_shapes(tidy)
-    return tidy
+    softmaxes = [operator for operator in model.get_ordered_ops() if operator.get_type_name() == "Softmax"]
+    walls = []
+    for softmax in softmaxes:
+        readers = softmax.output(0).get_target_inputs()
+        walls.append(_Wall([softmax.output(0)]))
+        for reader in readers:
+            reader.replace_source_output(walls[-1].output(0))
+    apply_moc_transformations(model, cf=False)
+    for wall in walls:
+        for reader in wall.output(0).get_target_inputs():
+            reader.replace_source_output(wall.input_value(0))
+    _fold_shapes(model)
+    return model
+
+
+class _Wall(openvino.Op):  # type: ignore[misc]
+    """Answers what it reads. No pass knows it, so none looks behind it."""
+
+    def __init__(self, inputs: list[openvino.Output] | None = None) -> None:
+        super().__init__(self, inputs)
+
+    def validate_and_infer_types(self) -> None:
+        self.set_output_type(0, self.get_input_element_type(0), self.get_input_partial_shape(0))
+
+    def clone_with_new_inputs(self, inputs: list[openvino.Output]) -> "_Wall":
+        return _Wall(inputs)
 
 
 def _fold_shapes(model: openvino.Model) -> None:

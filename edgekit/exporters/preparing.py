@@ -16,20 +16,23 @@ from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import Layer, fold_batch_norm
 from edgekit.exporters.functional import as_modules
 from edgekit.exporters.keeping import finds
-from edgekit.exporters.rounding import Rounded, round_weights
+from edgekit.exporters.on_pixels import Edge, as_pixels, read_pixels
+from edgekit.exporters.rounding import Rounded, on_grids, round_weights
 from edgekit.exporters.sensitivity import last_of_boxes, sensitive
 from edgekit.exporters.silu import equalize_silu
 from edgekit.exporters.spreading import spread
 from edgekit.models import LoadedModel
+from edgekit.models.clips import takes_clips
 from edgekit.preprocess import Pixels, Preprocess, normalise
 from edgekit.recipe import Recipe
 from edgekit.tasks import Detection
 
 PICTURES = 16  # of 224 x 224; fewer of larger ones, more of smaller ones (eight times at most): bounds memory
 NOT_FOLDED = (
-    "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one picture "
+    "weights are as they were, rounded to nearest: this network's BatchNorms cannot be folded, or it takes one image "
     "at a time"
 )
+AS_THEY_WERE = "channels are not equalised: the weights lie on grids of 8 bits already, as those out of an int8 file do"
 NO_GRADIENTS = "no layer stays in float: gradients do not flow through this network, and would tell which should"
 
 
@@ -41,6 +44,7 @@ class Prepared:
     scales  the step of every output channel's grid, by the layer's name; empty where weights are as they were
     floats  layers that stay in float, by their names: those that the recipe's patterns find, and a detector's
     sensitive  those of them that have to read floats
+    edge    it takes pixels with this edge, not normalised ones
     """
 
     module: nn.Module
@@ -48,6 +52,7 @@ class Prepared:
     scales: dict[str, torch.Tensor] = field(default_factory=dict)
     floats: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    edge: Edge | None = None
 
 
 def prepare(
@@ -60,6 +65,7 @@ def prepare(
     floats_between: bool = False,
     by_channel: bool = False,
     keeps_float: bool = False,
+    pixels: bool = False,
 ) -> Prepared:
     """The network with the weights that the recipe asks for.
 
@@ -67,6 +73,8 @@ def prepare(
     floats_between  in the file, only what layers read becomes integers: channels are spread in front of them
     by_channel      see rounding.py
     keeps_float     single layers may stay in float: of a detector, those that sensitivity.py finds
+    pixels          of networks with layers over time: the first layer may read pixels as they are, see on_pixels.py; a TSM on
+                    MobileNetV2 gains nothing by it and takes 1.19 times as long
     """
     prepares = recipe.rounds_against_pictures or recipe.equalizes
     if not (prepares or keeps_float):
@@ -80,7 +88,16 @@ def prepare(
         for note in notes:
             say(note)
         return Prepared(model.module, notes, floats=floats)
-    folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    known, notes = on_grids(folded), tuple[str, ...]()
+    if known:
+        say(AS_THEY_WERE)
+        notes = (AS_THEY_WERE,)
+    else:
+        folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+    spec = model.preprocess
+    edge = read_pixels(folded, pictures, spec) if pixels and takes_clips(folded) else None
+    if edge:
+        pictures = edge(as_pixels(pictures, spec))
     floats = _asked(folded, recipe)
     loud: tuple[str, ...] = ()
     if keeps_float:
@@ -91,8 +108,8 @@ def prepare(
         notes = (*notes, *told)
     scales: dict[str, torch.Tensor] = {}
     if recipe.rounds_against_pictures:
-        say("rounding weights against the calibration pictures")
-        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu"
+        say(f"rounding weights against the calibration {_units(pictures)}")
+        static = recipe.quantize.scheme == "int8-static" and model.family != "prelu" and not known
         rounded = round_weights(
             folded,
             pictures,
@@ -106,7 +123,7 @@ def prepare(
         for said in _to_nearest(rounded):
             say(said)
             notes = (*notes, said)
-    return Prepared(folded, notes, scales, floats, loud)
+    return Prepared(folded, notes, scales, floats, loud, edge)
 
 
 def even(
@@ -115,13 +132,13 @@ def even(
     """A network with folded BatchNorms whose channels fill their tensors' ranges, where the recipe wants that; and what could not be
     done."""
     if recipe.quantize.equalize and floats_between:
-        say("spreading channels over what the calibration pictures reach")
+        say(f"spreading channels over what the calibration {_units(pictures)} reach")
         spread_out = spread(folded, pictures)
         if spread_out is not None:
             return spread_out, ()
         note = "channels are not spread: this network asks its layers for more than answers"
     elif recipe.equalizes:
-        say("equalising channels over the calibration pictures")
+        say(f"equalising channels over the calibration {_units(pictures)}")
         through_relu = equalize(folded, pictures)
         folded = folded if by_channel else as_modules(folded, pictures)
         through_silu = not by_channel and equalize_silu(folded, pictures)
@@ -165,9 +182,9 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
 
 
 def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> torch.Tensor:
-    """The first calibration pictures, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
+    """The first calibration images, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
 
-    crowded  of a detector, which looks at large pictures for what fills few of their places: up to four times as many
+    crowded  of a detector, which looks at large images for what fills few of their places: up to four times as many
     """
     fit = PICTURES * 224 * 224 / math.prod(spec.extent)
     if crowded:
@@ -177,6 +194,10 @@ def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> 
     return tensor(pixels, spec)
 
 
+def _units(pictures: torch.Tensor) -> str:
+    return "clips" if pictures.ndim == 5 else "images"
+
+
 def tensor(pixels: Pixels, spec: Preprocess) -> torch.Tensor:
-    """Fitted pictures [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
+    """Fitted images [n, h, w, c] or clips [n, t, h, w, c] as networks take them: float32 [n, c, ...]."""
     return torch.from_numpy(np.moveaxis(normalise(pixels, spec), -1, 1).copy())

@@ -1,4 +1,4 @@
-"""Ranges of activations over calibration pictures, for whichever quantizer asks."""
+"""Ranges of activations over calibration images, for whichever quantizer asks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 
 from edgekit.preprocess import Pixels, Preprocess, normalise
 
-SAMPLED = 2048  # values of one tensor and picture that the search for a range looks at
+SAMPLED = 2048  # values of one tensor and image that the search for a range looks at
 PICTURES = 128  # whose sampled values are kept: 1 MB a tensor, and a Swin has hundreds
 SHRINK = np.linspace(0.3, 1, 15)
 
 FETCHED = 256 * 2**20  # bytes of activations that are looked at in one run: a U-Net of 512 x 512 has gigabytes
 
 Range = tuple[float, float]
-HALF = 0.5  # of what pixels can be: pictures that reach less are said
+HALF = 0.5  # of what pixels can be: images that reach less are said
 
 
 class Ranges:
-    """Watches tensors picture by picture; memory grows with neither their size nor, beyond PICTURES, their number.
+    """Watches tensors image by image; memory grows with neither their size nor, beyond PICTURES, their number.
 
-    Beyond it the pictures kept are a uniform sample of those seen (J. S. Vitter, Random sampling with a reservoir, 1985,
+    Beyond it the images kept are a uniform sample of those seen (J. S. Vitter, Random sampling with a reservoir, 1985,
     algorithm R); the extremes are those of all.
     """
 
@@ -33,7 +33,7 @@ class Ranges:
         self._rng = np.random.default_rng(0)
 
     def see(self, name: str, tensor: NDArray[Any], *, pooled: bool) -> None:
-        """Take in one picture's values. pooled: one value per feature is left, so none may be clipped."""
+        """Take in one image's values. pooled: one value per feature is left, so none may be clipped."""
         values = tensor[np.isfinite(tensor)]  # a padded MaxPool pads with minus infinity
         if not values.size:
             return
@@ -69,7 +69,7 @@ class Channels:
         self._extremes: dict[str, NDArray[np.float32]] = dict.fromkeys(names, np.zeros((2, 1), np.float32))
 
     def see(self, name: str, tensor: NDArray[np.float32]) -> None:
-        """Take in one picture's values, of a tensor that is watched."""
+        """Take in one image's values, of a tensor that is watched."""
         if name in self._extremes:
             low, high = self._extremes[name]
             pair = [np.minimum(low, tensor.min((0, 2, 3))), np.maximum(high, tensor.max((0, 2, 3)))]
@@ -97,10 +97,10 @@ def batches(sizes: Mapping[str, int]) -> list[list[str]]:
 
 
 def pixel_range(pictures: Iterable[Pixels], spec: Preprocess) -> tuple[Range, str]:
-    """The range of normalised pictures, a step wider than they need; and what is to be said of it, or "".
+    """The range of normalised images, a step wider than they need; and what is to be said of it, or "".
 
     With mean = std = 0.5 every pixel would lie half way between two of 256 steps, and rounding to even would merge
-    pairs of them: 7-bit pictures.
+    pairs of them: 7-bit images.
     """
     found = np.array([(p.min((0, 1)), p.max((0, 1))) for p in pictures])
     ends = np.stack([found[:, 0].min(0), found[:, 1].max(0)]).astype(np.uint8)[:, None, None]
@@ -112,8 +112,8 @@ def pixel_range(pictures: Iterable[Pixels], spec: Preprocess) -> tuple[Range, st
     said = ""
     if high - low < HALF * (most - least):
         said = (
-            f"the calibration pictures reach {low:.3g} to {high:.3g} of the {least:.3g} to {most:.3g} that mean and std make "
-            "of pixels: what lies beyond is clipped. Is it these pictures that the network will see?"
+            f"the calibration images reach {low:.3g} to {high:.3g} of the {least:.3g} to {most:.3g} that mean and std make "
+            "of pixels: what lies beyond is clipped. Is it these images that the network will see?"
         )
     return (low, max(low + (high - low) * 255 / 254, low + 1e-6)), said
 

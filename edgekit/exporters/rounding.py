@@ -1,4 +1,4 @@
-"""Round weights against pictures instead of to the nearest integer, before any converter sees them.
+"""Round weights against images instead of to the nearest integer, before any converter sees them.
 
 In an int8 CNN the rounding of weights costs more than the rounding of activations, and most of that is a shift of each
 channel's mean. So the layers are visited in the order they run, and each one's weights are put on the int8 grid that the
@@ -33,13 +33,15 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit import overflow
-from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once
+from edgekit.exporters.folding import Layer, by_output, put_by_output, run_once, weighted
 
 COLUMNS = 8192  # input patches of a layer that its covariance is taken from, at most
 PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no thousands
+FRAMES = 32  # as often for clips, whose frames show a place nearly alike
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
 BLOCK = 64
+SLIGHT = 1e-2  # of a step: what floats lose on the way
 
 SingularError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 Forward = Callable[..., torch.Tensor]
@@ -74,7 +76,7 @@ def round_weights(
 ) -> Rounded:
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
-    pictures    normalised calibration pictures, float32 [n, 3, h, w], or clips [n, 3, t, h, w]
+    pictures    normalised calibration images, float32 [n, 3, h, w], or clips [n, 3, t, h, w]
     static      layers get their inputs on an 8-bit grid too, as in a static int8 file
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
@@ -86,16 +88,17 @@ def round_weights(
     nearest: list[str] = []
     names = {layer: name for name, layer in folded.named_modules()}
     generator = torch.Generator().manual_seed(0)
+    sampled = PER_INPUT * (FRAMES if pictures.ndim == 5 else 1)
 
     def visit(layer: Layer, runs: Forward, both: torch.Tensor, *size: object, **named: object) -> torch.Tensor:
-        """In place of a layer's forward. The batch holds the pictures twice: as the float network and as the rounded one see them."""
+        """In place of a layer's forward. The batch holds the images twice: as the float network and as the rounded one see them."""
 
         def forward(x: torch.Tensor) -> torch.Tensor:
             return runs(x, *size, **named)  # a transposed convolution may be told the size of its answer
 
-        if len(both) % (2 * len(pictures)):  # the first axis is not the pictures': the nearest will do
+        if len(both) % (2 * len(pictures)):  # the first axis is not the images': the nearest will do
             return forward(both)
-        exact, rounded = both.chunk(2)  # windows of an attention layer are laid out picture by picture
+        exact, rounded = both.chunk(2)  # windows of an attention layer are laid out image by image
         wanted = forward(exact)
         if static:
             depthwise = not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels > 1
@@ -104,7 +107,7 @@ def round_weights(
         scale = _scale(layer, neighbours)
         scales[names[layer]] = scale[:, :: _rows(layer)].flatten()
         try:
-            matrix = _rounded(layer, exact, rounded, scale, neighbours, generator)
+            matrix = _rounded(layer, exact, rounded, scale, neighbours, generator, sampled)
         except SingularError:
             matrix = _gptq(_matrix(layer), None, scale, neighbours=neighbours)
             nearest.append(names[layer])
@@ -131,6 +134,18 @@ def round_weights(
     return Rounded(scales, tuple(nearest), tuple(names[layer] for layer in again))
 
 
+@torch.no_grad()
+def on_grids(network: nn.Module) -> bool:
+    """Whether all weights are what 8 bits hold already, with a step for each output channel: those out of an int8 file."""
+
+    def off(layer: Layer) -> float:
+        steps = _matrix(layer) / _scale(layer, None)
+        return float((steps - steps.round()).abs().max())
+
+    layers = weighted(network)
+    return bool(layers) and all(off(layer) < SLIGHT for layer in layers)
+
+
 def as_int8(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Values on the 8-bit grid that spans other values and zero."""
     low, high = min(float(like.min()), 0.0), max(float(like.max()), 0.0)
@@ -155,16 +170,17 @@ def _rounded(
     scale: torch.Tensor,
     neighbours: Neighbours | None,
     generator: torch.Generator,
+    sampled: int,
 ) -> torch.Tensor:
     """The layer's weights on the int8 grid, chosen for the inputs of the rounded network."""
     weight = _matrix(layer)
     state = generator.get_state()
-    seen = _patches(layer, rounded, generator)  # [groups, inputs, columns]
+    seen = _patches(layer, rounded, generator, sampled)  # [groups, inputs, columns]
     if seen.shape[2] < 4 * seen.shape[1]:  # too few patches for a covariance (a classifier, a squeeze)
         target, covariance = weight, None
     else:
         generator.set_state(state)
-        true = _patches(layer, exact, generator)
+        true = _patches(layer, exact, generator, sampled)
         seen, true = seen - seen.mean(2, keepdim=True), true - true.mean(2, keepdim=True)
         covariance = seen @ seen.mT / seen.shape[2]
         diagonal = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
@@ -292,9 +308,9 @@ def _gptq(
     return grid[:, :, :inputs] * scale
 
 
-def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator, sampled: int) -> torch.Tensor:
     """What the rows of the weight matrix are multiplied with: a sample of [groups, inputs, columns]."""
-    wanted = min(COLUMNS, PER_INPUT * _matrix(layer).shape[2])
+    wanted = min(COLUMNS, sampled * _matrix(layer).shape[2])
     if not isinstance(layer, nn.Conv2d | nn.Conv3d):
         columns = x.reshape(-1, x.shape[-1]) if isinstance(layer, nn.Linear) else x.transpose(0, 1).flatten(1).T
         chosen = columns[torch.randperm(len(columns), generator=generator)[:wanted]].T
@@ -305,16 +321,14 @@ def _patches(layer: Layer, x: torch.Tensor, generator: torch.Generator) -> torch
     places = [
         (side - d * (k - 1) - 1) // s + 1 for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
     ]  # along each side
-    chosen = torch.randperm(math.prod(places), generator=generator)[
-        : math.ceil(wanted / n)
-    ]  # the same in every picture
+    chosen = torch.randperm(math.prod(places), generator=generator)[: math.ceil(wanted / n)]  # the same in every image
     flat = x.flatten(2)
     corner = _flat([at * s for at, s in zip(torch.unravel_index(chosen, places), stride, strict=True)], sides)
     taps = [
         flat[:, :, corner + int(_flat([i * d for i, d in zip(tap, dilation, strict=True)], sides))]
         for tap in itertools.product(*map(range, kernel))
     ]
-    stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, pictures, places]
+    stacked = torch.stack(taps, 2).permute(1, 2, 0, 3)  # [channels, taps, images, places]
     return stacked.reshape(layer.groups, channels // layer.groups * len(taps), n * len(chosen))
 
 

@@ -5,7 +5,7 @@ convolutions differ by more than eight bits hold, before the activation and afte
 But s * silu(y / s) is y * sigmoid(y / s): a convolution's outputs are multiplied by s, the sigmoid reads them divided by
 it, and so do the weights of whatever reads the answer. Exact in float, at the price of one multiplication by constants.
 
-The factors of an activation are chosen against calibration pictures, among what a few rules give, by the noise that 8 bits
+The factors of an activation are chosen against calibration images, among what a few rules give, by the noise that 8 bits
 before and after it would leave in what its readers answer; where none takes away MORE of it, the activation stays as it is.
 """
 
@@ -23,7 +23,7 @@ MORE = 2.0  # of the noise, that equalising has to take away
 SAMPLED = 512  # values of a channel
 DEEP = (0.5, 1.0, 2.0, 4.0, 8.0)  # how far below zero a channel is taken to reach, at most: silu(-4) is -0.07
 STEPS = 255  # what one is divided by becomes 8 bits too: factors are STEPS over whole numbers, so that it loses nothing
-CAPS = (8.0, 32.0, 128.0)  # of the factors: a channel that is silent on the calibration pictures may speak on others
+CAPS = (8.0, 32.0, 128.0)  # of the factors: a channel that is silent on the calibration images may speak on others
 LEFT = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)  # shares of a range below zero that are kept
 KEEPS = (  # operators that answer each channel by itself, and twice as much for twice as much
     "max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "mean", "upsample_nearest2d",
@@ -66,7 +66,7 @@ class Group:
 
 @torch.no_grad()
 def equalize_silu(folded: nn.Module, pictures: torch.Tensor) -> bool:
-    """Equalise a network with folded BatchNorms in place, by normalised pictures [n, c, h, w].
+    """Equalise a network with folded BatchNorms in place, by normalised images [n, c, h, w].
 
     Returns whether anything was to be equalised. The network is left as it was where its answers would change.
     """

@@ -14,8 +14,8 @@ from torch import nn
 from edgekit.exporters.folding import Layer, alike, divide, weighted
 
 SHARE = 0.75  # of the full factor, in decibels: the rest would leave the weights uneven
-CAP = 64.0  # a channel that is silent on the calibration pictures may speak on others
-FEW = 4  # channels, and it is not worth it: a picture's
+CAP = 64.0  # a channel that is silent on the calibration images may speak on others
+FEW = 4  # channels, and it is not worth it: an image's
 
 
 class Spread(nn.Module):
@@ -35,7 +35,7 @@ class Spread(nn.Module):
 
 @torch.no_grad()
 def spread(folded: nn.Module, pictures: torch.Tensor) -> nn.Module | None:
-    """A copy with a multiplication in front of every dense layer, by normalised pictures [n, c, h, w].
+    """A copy with a multiplication in front of every dense layer, by normalised images [n, c, h, w].
 
     None where the answers would change, or the network asks its layers for more than answers.
     """

@@ -16,6 +16,7 @@ from edgekit.errors import MissingExtraError
 from edgekit.exporters import Exported, Say, answers, assigned, given_as
 from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.exporters.frames import as_pictures
+from edgekit.exporters.on_pixels import as_pixels
 from edgekit.exporters.preparing import first, prepare
 from edgekit.extras import installed
 from edgekit.models import LoadedModel
@@ -43,8 +44,8 @@ import numpy
 from ai_edge_litert.interpreter import Interpreter            # pip install ai-edge-litert
 interpreter = Interpreter("model.tflite")
 interpreter.allocate_tensors()
-picture = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and pixels
-interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+image = numpy.zeros({shape}, "{dtype}")                     # see manifest.json for size, crop and pixels
+interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
 interpreter.invoke()
 {answers} = [interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()]
 ```
@@ -72,9 +73,10 @@ class TfliteExporter:
         static = scheme == "int8-static"
         # int8-static quantizes its own input; elsewhere an integer input is a cast inside the graph
         traced = torch.float32 if static else getattr(torch, recipe.input_type)
-        prepared = prepare(model, recipe, calibration, say)
-        module = as_pictures(prepared.module, first(calibration, model.preprocess)[:1])
-        wrapper = ExportWrapper(module, model.preprocess, recipe, traced_type=traced).eval()
+        prepared = prepare(model, recipe, calibration, say, pixels=static and recipe.folds and recipe.unit == 1)
+        one, edge = first(calibration, model.preprocess)[:1], prepared.edge
+        module = as_pictures(prepared.module, edge(as_pixels(one, model.preprocess)) if edge else one)
+        wrapper = ExportWrapper(module, model.preprocess, recipe, traced_type=traced, edge=edge).eval()
         say("converting with litert-torch")
         with silenced():  # ten seconds of imports, which a wrong request must not wait for
             from edgekit.exporters import mediapipe, tflite_convert, tflite_file, tflite_hardswish, tflite_quantize
@@ -132,7 +134,7 @@ def _turned(tensor: Tensor) -> Tensor:
 
 
 def _feed(pictures: Pictures, model: LoadedModel, recipe: Recipe) -> Iterator[NDArray[np.float32]]:
-    """The calibration pictures as the float file takes them: [1, h, w, c]."""
+    """The calibration images as the float file takes them: [1, h, w, c]."""
     for pixels in pictures:
         folded = pixels.astype(np.float32) / np.float32(recipe.unit)
         yield (folded if recipe.folds else normalise(pixels, model.preprocess))[None]

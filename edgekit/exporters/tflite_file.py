@@ -195,7 +195,7 @@ def describe(loaded: LoadedModel, recipe: Recipe) -> Any:
     unit.optionsType, unit.options = metadata.ProcessUnitOptions.NormalizationOptions, norm
     image = metadata.TensorMetadataT()
     colours = "RGB" if spec.channels == 3 else "grey"
-    image.name, image.description = "image", f"{colours} picture, resized and cropped as the manifest says"
+    image.name, image.description = "image", f"{colours} image, resized and cropped as the manifest says"
     image.processUnits = [unit]
     image.content = metadata.ContentT()
     image.content.contentPropertiesType = metadata.ContentProperties.ImageProperties

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgekit.exporters.ranges import Range
 from edgekit.inspection.tflite import kind
 
-SAMPLED = 16384  # values of a tensor, over all pictures
+SAMPLED = 16384  # values of a tensor, over all images
 PICTURES = 32  # that they come from
 FLAT = 8.0  # where sigmoids are
 THREE = 3.0  # below minus this, hard-swish is nothing
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 
 class Smooth:
-    """Watches what SiLUs of a float file read, picture by picture; and knows what hard-swishes read."""
+    """Watches what SiLUs of a float file read, image by image; and knows what hard-swishes read."""
 
     def __init__(self, float_file: Path) -> None:
         self.gates, self.silus, self.hard = _gated(float_file)
@@ -36,7 +36,7 @@ class Smooth:
         self._rng = np.random.default_rng(0)
 
     def see(self, name: str, values: Floats) -> None:
-        """Take in one picture's values of a tensor, channels last."""
+        """Take in one image's values of a tensor, channels last."""
         sampled = self._sampled.get(name)
         if sampled is not None and len(sampled) < PICTURES:
             inverse = np.broadcast_to(self.silus[name], values.shape[-1:])

@@ -78,7 +78,7 @@ def read_topk_by_place(graph: fx.Graph) -> None:
 
 
 def fold_doubles(program: ExportedProgram) -> None:
-    """What depends on no picture and is computed in 64-bit floats (positions, frequencies) becomes a constant, as PyTorch
+    """What depends on no image and is computed in 64-bit floats (positions, frequencies) becomes a constant, as PyTorch
     computes it: the converter has few such operators."""
     kinds = {spec.arg.name: spec.kind for spec in program.graph_signature.input_specs}
     constant: set[fx.Node] = set()
@@ -112,7 +112,7 @@ def _is_double(node: fx.Node) -> bool:
 
 
 def _values(program: ExportedProgram) -> Callable[[fx.Node], Any]:
-    """What a node that depends on no picture makes."""
+    """What a node that depends on no image makes."""
     targets = {spec.arg.name: spec.target for spec in program.graph_signature.input_specs}
     stored: dict[str, Any] = {**program.state_dict, **program.constants}
     made: dict[fx.Node, Any] = {}

@@ -142,13 +142,13 @@ def instructions(now: int, then: int, limits: Limits, where: str) -> Check:
 
 
 def accuracy(paired: Paired, figure: str, limits: Limits, learned: Learned | None = None) -> Check:
-    """How often the right class is named, on the same pictures; figure: what that is called. The estimate is what is lost; `learned`: how many of the pictures were trained on."""
+    """How often the right class is named, on the same images; figure: what that is called. The estimate is what is lost; `learned`: how many of the images were trained on."""
     outcome: Outcome = drop_verdict(paired, limits.max_drop / 100)
-    careful = f"; careful: {learned.words} were trained on" if learned and learned.pictures else ""
+    careful = f"; careful: {learned.words()} were trained on" if learned and learned.pictures else ""
     if paired.drop is None:
-        why = f"not labelled; {paired.agreement.value:.2%} of {paired.pictures:,} pictures named alike{careful}"
+        why = f"not labelled; {paired.agreement.value:.2%} of {paired.pictures:,} images named alike{careful}"
         return Check(figure, "paired", outcome, why, "points", limits.max_drop)
-    why = f"lost {paired.lost}, won {paired.won} of {paired.pictures:,} pictures"
+    why = f"lost {paired.lost}, won {paired.won} of {paired.pictures:,} images"
     if outcome == "inconclusive":
         why += f", which do not decide: {what_decides(paired, limits.max_drop / 100)}"
     why += careful
@@ -157,14 +157,14 @@ def accuracy(paired: Paired, figure: str, limits: Limits, learned: Learned | Non
 
 
 def figure(change: Change, limits: Limits, learned: Learned | None = None) -> Check:
-    """The headline figure of any task on the same pictures, as `accuracy`."""
+    """The headline figure of any task on the same images, as `accuracy`."""
     limit = limits.max_drop / 100
     outcome: Outcome = change.verdict(limit)
-    careful = f"; careful: {learned.words} were trained on" if learned and learned.pictures else ""
+    careful = f"; careful: {learned.words()} were trained on" if learned and learned.pictures else ""
     alike = ", ".join(f"{a.name} {a.value:.2%}" for a in change.alike)
     if change.drop is None:
         return Check(change.figure, "paired", outcome, f"not labelled; {alike}{careful}", "points", limits.max_drop)
-    why = f"{alike} of {change.pictures:,} pictures"
+    why = f"{alike} of {change.pictures:,} images"
     if outcome == "inconclusive":
         why += f", which do not decide: {what_decides(change, limit)}"
     estimate, low, high = (100 * x for x in (change.drop.estimate, change.drop.low, change.drop.high))

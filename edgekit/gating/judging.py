@@ -39,14 +39,14 @@ def judged_on(
     masks: str | None = None,
     ignore: int | str | None = AS_IN_THE_FILE,
 ) -> DataSet | None:
-    """The pictures for the check of accuracy; None where none are named. Raises RequestError, and as `open_for`."""
+    """The images for the check of accuracy; None where none are named. Raises RequestError, and as `open_for`."""
     if data is None:
         if labels or images or masks or ignore != AS_IN_THE_FILE:
             flag = "--labels" if labels else "--images" if images else "--masks" if masks else "--ignore"
-            raise RequestError(f"{flag} says what is on the pictures of --data", hint="--data DIR")
+            raise RequestError(f"{flag} says what is on the images of --data", hint="--data DIR")
         return None
     if not isinstance(model, Artifact):
-        raise RequestError(f"{model.name} says nothing of its pictures", hint="--data needs artifacts")
+        raise RequestError(f"{model.name} says nothing of its images", hint="--data needs artifacts")
     truth = Path(labels) if labels else None
     return open_for(model, Path(data), labels_file=truth, images=images, masks=masks, ignore=ignore)
 
@@ -55,7 +55,7 @@ def judged_on(
 class Judge:
     """A candidate on a device in a runtime, ready to be compared.
 
-    data            pictures for the check of accuracy; None leaves it out
+    data            images for the check of accuracy; None leaves it out
     allow_absolute  times of another machine may fail the candidate too
     """
 
@@ -126,12 +126,12 @@ class Judge:
         return [*found, self._verified()]
 
     def _verified(self) -> Check:
-        """The golden pictures, answered where the gate runs."""
+        """The golden images, answered where the gate runs."""
         assert isinstance(self.model, Artifact)
         v = parity.verify(self.model, self.runtime, self.options, self.device)
         why = f"max |d| {v.max_abs:.3g} to the golden answers, tolerance {v.tolerance:.3g}"
         if not v.tensors_equal:
-            why = f"pictures become other tensors than where it was made; {why}"
+            why = f"images become other tensors than where it was made; {why}"
         if not v.kernels_exact:
             why = f"int8 kernels overflow here: {v.kernels_db:.1f} dB from exact arithmetic; {why}"
         return Check("answers", "counted", "pass" if v.passed else "fail", why, "", v.tolerance, v.max_abs)
@@ -241,7 +241,7 @@ class Judge:
             progress=lambda total: self.progress(total, "answering"),
         )
         assert found.change
-        if found.paired:  # of classes, pictures that flip tell more
+        if found.paired:  # of classes, images that flip tell more
             return [checks.accuracy(found.paired, found.change.figure, self.limits, found.learned)]
         return [checks.figure(found.change, self.limits, found.learned)]
 

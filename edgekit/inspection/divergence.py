@@ -5,7 +5,7 @@ they answer for as many positions in as many channels (`activations` says what a
 
 Equalisation multiplies channels of a file's inner tensors and divides them again further on, so a channel of one file
 may be a multiple of the other's. Each channel is therefore compared up to the factor that suits it best (least
-squares). Where a layer has one value for each channel and picture (behind the pooling, and the answers themselves)
+squares). Where a layer has one value for each channel and image (behind the pooling, and the answers themselves)
 there is no such factor, and values are compared as they are. A layer of which a whole channel is multiplied thus shows
 at the next layer.
 
@@ -58,7 +58,7 @@ class Divergence(msgspec.Struct, frozen=True):
 def compare(first: Model, second: Model, pixels: NDArray[np.uint8] | None, *, below: float) -> Divergence:
     """Two artifacts or loose files. Raises RequestError for two that cannot be compared, and what opening a file raises.
 
-    pixels  fitted pictures, uint8 [n, h, w, 3], where one of the two is an artifact: each artifact is fed through its
+    pixels  fitted images, uint8 [n, h, w, 3], where one of the two is an artifact: each artifact is fed through its
             own preprocessing, and a loose file takes the tensors of its partner. Two loose files take seeded noise.
     """
     if isinstance(first, Artifact) and isinstance(second, Artifact):
@@ -107,17 +107,17 @@ def _tensors(
     """In words and in numbers, what the two files are fed."""
     if isinstance(first, Artifact) and isinstance(second, Artifact):
         assert pixels is not None
-        return f"{len(pixels)} pictures", ((first.encode(p[None]), second.encode(p[None])) for p in pixels)
+        return f"{len(pixels)} images", ((first.encode(p[None]), second.encode(p[None])) for p in pixels)
     if a.takes() != b.takes():
         (shape_a, kind_a), (shape_b, kind_b) = a.takes(), b.takes()
         raise RequestError(
             f"one file takes {kind_a} {list(shape_a)}, the other {kind_b} {list(shape_b)}",
-            hint="artifacts, which say how pictures become what they take, or two files that take the same",
+            hint="artifacts, which say how images become what they take, or two files that take the same",
         )
     artifact = next((x for x in (first, second) if isinstance(x, Artifact)), None)
     if artifact is not None:
         assert pixels is not None
-        return f"{len(pixels)} pictures", ((t := artifact.encode(p[None]), t) for p in pixels)
+        return f"{len(pixels)} images", ((t := artifact.encode(p[None]), t) for p in pixels)
     return f"{SEEDED} tensors of seeded noise", ((t, t) for t in _noise(*a.takes()))
 
 

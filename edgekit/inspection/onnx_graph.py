@@ -187,7 +187,7 @@ class Graph:
         return float(low), float(high)
 
     def macs(self, node: Any) -> int | None:
-        """Multiply-adds for one picture; None where a size is not known."""
+        """Multiply-adds for one image; None where a size is not known."""
         answer = self.shapes.get(node.output[0])
         weights = self.shapes.get(node.input[WEIGHTS_AT[node.op_type]])
         if not answer or not weights:

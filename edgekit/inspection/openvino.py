@@ -108,7 +108,7 @@ class Graph:
         return [self._feeds[layer.get("id"), port] for port in ports]
 
     def constant(self, layer: Element) -> Element | None:
-        """The constant that a layer unpacks, or is; None for what depends on the picture."""
+        """The constant that a layer unpacks, or is; None for what depends on the image."""
         while layer.get("type") in UNPACKING:
             layer = self.makers(layer)[0]
         return layer if layer.get("type") == "Const" else None
@@ -166,7 +166,7 @@ class Graph:
         return overflow.convolution_rows(weights)
 
     def macs(self, layer: Element) -> int | None:
-        """Multiply-adds for one picture; None where a size is not known. Sizes that are open are -1."""
+        """Multiply-adds for one image; None where a size is not known. Sizes that are open are -1."""
         answer = _dims(_inside(layer, "output/port"))
         weights = _dims(layer.findall("input/port")[1])
         if layer.get("type") == "MatMul":

@@ -20,7 +20,7 @@ class Operator(NamedTuple):
     name: str
     precision: str
     weight_bytes: int
-    macs: int  # multiply-adds for one picture
+    macs: int  # multiply-adds for one image
 
 
 def read(file: Path) -> Inspection:
@@ -155,7 +155,7 @@ def _macs(name: str, operator: Any, reads: list[Any], answer: Any) -> int:
     shapes = [tuple(int(n) for n in t.shape) for t in reads]
     answers = math.prod(int(n) for n in answer.shape)
     match name:
-        case "TRANSPOSE_CONV":  # reads its output's shape, the weights, the picture
+        case "TRANSPOSE_CONV":  # reads its output's shape, the weights, the image
             return math.prod(shapes[2]) * math.prod(shapes[1][:3])
         case "BATCH_MATMUL":
             return answers * shapes[0][-2 if operator.builtinOptions.adjX else -1]

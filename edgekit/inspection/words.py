@@ -6,7 +6,7 @@ from edgekit.inspection.divergence import Divergence
 
 
 def verdict(found: Divergence) -> str:
-    """In plain words, where the files part."""
+    """In plain words, where the files diverge."""
 
     def said(index: int) -> str:
         layer = found.layers[index]
@@ -14,11 +14,11 @@ def verdict(found: Divergence) -> str:
 
     if found.steepest is None:
         which = "every layer that has a partner" if found.unmatched else "every layer"
-        return f"the files do not part: {which} agrees but for roundings"
+        return f"the files do not diverge: {which} agrees but for roundings"
     drop = f"the largest drop is at {said(found.steepest)}"
     if found.first_below is None:
         return f"no layer falls below {found.below:g} dB; {drop}"
-    first = f"the answers first part at {said(found.first_below)}, below {found.below:g} dB"
+    first = f"the outputs first diverge at {said(found.first_below)}, below {found.below:g} dB"
     return f"{first}, which is also the largest drop" if found.steepest == found.first_below else f"{first}; {drop}"
 
 

@@ -31,8 +31,8 @@ class LoadedModel:
     """
     module   float32, eval mode, takes normalised RGB [n, 3, h, w], or clips [n, 3, t, h, w], answers one tensor, or a tuple of them
     labels   of classes; () for a task without
-    trace    what it computes, seen on an empty picture
-    task     what the answers of the exported file mean; a classifier's scores once it has answered pictures
+    trace    what it computes, seen on an empty image
+    task     what the answers of the exported file mean; a classifier's scores once it has answered images
     why      it was taken for one of this task
     outputs  names of the module's answers
     """
@@ -55,7 +55,7 @@ class LoadedModel:
 
     @property
     def answer_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of what the module answers to one picture."""
+        """Of what the module answers to one image."""
         return tuple(tuple(a.shape) for a in picking.each(self.trace.answer))
 
     @property

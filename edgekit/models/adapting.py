@@ -28,7 +28,7 @@ from edgekit.tasks.segmentation import Upsample
 
 PRINCIPAL = ("out", "logits")  # of torchvision's segmenters, of transformers
 BESIDE = ("aux", "loss", "hidden_states", "attentions")  # what lies there too, to train with or to look at
-VECTORS = ("embedding", "pooler_output")  # of a picture, and beside it of each patch
+VECTORS = ("embedding", "pooler_output")  # of an image, and beside it of each patch
 TOKENS = ("tokens", "last_hidden_state")
 
 
@@ -53,7 +53,7 @@ class Adapted:
     labels: tuple[str, ...] = ()
 
     def preprocess(self, spec: Preprocess) -> Preprocess:
-        """What it wants to see: masks cover the whole picture, and things may be anywhere on it, with their proportions."""
+        """What it wants to see: masks cover the whole image, and things may be anywhere on it, with their proportions."""
         if spec.crop_mode != "center":
             return spec
         match self.task:
@@ -98,7 +98,7 @@ def adapt(
 ) -> Adapted:
     """Decide on the task, and make the module that answers its outputs.
 
-    seen    what the module does with an empty picture of `size` [height, width] (a clip: [frames, height, width]) and `channels`; labels, own: see Found
+    seen    what the module does with an empty image of `size` [height, width] (a clip: [frames, height, width]) and `channels`; labels, own: see Found
     Raises RequestError, UnsupportedError for answers that are no task's, or contradict the one that was asked for.
     """
     net = module
@@ -137,10 +137,10 @@ def adapt(
 
 
 def check_of_clips(task: TaskName, size: tuple[int, ...]) -> None:
-    """Refuse a task that is about the places of one picture. Raises RequestError."""
+    """Refuse a task that is about the places of one image. Raises RequestError."""
     if len(size) == 3 and task in ("segmentation", "detection"):
         raise RequestError(
-            f"a {task} is of a picture, and the model takes clips", hint="--task classification, embedding or raw"
+            f"a {task} is of an image, and the model takes clips", hint="--task classification, embedding or raw"
         )
 
 
@@ -245,7 +245,7 @@ def _vectors(found: Found, recipe: Recipe) -> tuple[Answer, ...]:
     vector, tokens = (found.given[0], None) if len(found.given) == 1 else _pair(found.given)
     if vector is None or vector.tensor.ndim != 2:
         raise RequestError(
-            f"the task embedding wants one vector for a picture, [n, d], and the model answers {found.listed}",
+            f"the task embedding wants one vector for an image, [n, d], and the model answers {found.listed}",
             hint="a function that wraps the model and returns the vector, with --tokens ([n, d], [n, t, d]); or --task raw",
         )
     last, classes = ending(found.seen), getattr(found.net, "num_classes", 0)
@@ -272,7 +272,7 @@ def _main(given: Sequence[Answer]) -> Answer | None:
 
 
 def _pair(given: Sequence[Answer]) -> tuple[Answer | None, Answer | None]:
-    """The vector of a picture and those of its patches: by name, or as two tensors [1, d] and [1, t, e]."""
+    """The vector of an image and those of its patches: by name, or as two tensors [1, d] and [1, t, e]."""
     vector = next((answer for answer in given if answer.name in VECTORS), None)
     tokens = next((answer for answer in given if answer.name in TOKENS), None)
     if vector is None and [answer.tensor.ndim for answer in given] == [2, 3]:

@@ -1,7 +1,7 @@
 """torchvision's detectors as files can hold them: backbone and heads, boxes decoded from anchors, nothing after that.
 
 torchvision's own `forward` resizes, and chooses boxes by their scores (NMS), so its answers have a size that depends on the
-picture. That is done outside of files here (edgekit/tasks/detection.py).
+image. That is done outside of files here (edgekit/tasks/detection.py).
 
     ssdlite320_mobilenet_v3_large  320 x 320 pixels (Howard et al. 2019, https://arxiv.org/abs/1905.02244), also by name
 """
@@ -35,7 +35,7 @@ default_cfgs = generate_default_cfgs(
 
 
 class Anchored(nn.Module):
-    """Pictures [n, 3, *size] to boxes [n, a, 4], x1 y1 x2 y2 in input pixels, and scores [n, a, c].
+    """Images [n, 3, *size] to boxes [n, a, 4], x1 y1 x2 y2 in input pixels, and scores [n, a, c].
 
     net   an SSD, a RetinaNet or an FCOS of torchvision: `backbone`, `head`, `anchor_generator`, `box_coder`
     size  height and width; the anchors lie for them
@@ -124,7 +124,7 @@ def is_one(net: nn.Module) -> bool:
 
 
 def has_stages(net: nn.Module) -> bool:
-    """Whether it is a Faster R-CNN or one of its kind, which looks again at boxes that depend on the picture."""
+    """Whether it is a Faster R-CNN or one of its kind, which looks again at boxes that depend on the image."""
     return hasattr(net, "rpn") and hasattr(net, "roi_heads")
 
 
@@ -140,7 +140,7 @@ def _maps(net: Any, x: torch.Tensor) -> list[torch.Tensor]:
 
 @torch.no_grad()
 def _anchors(net: Any, size: tuple[int, int]) -> torch.Tensor:
-    """Of a picture of `size`: [a, 4], x1 y1 x2 y2 in pixels. The backbone runs without its numbers."""
+    """Of an image of `size`: [a, 4], x1 y1 x2 y2 in pixels. The backbone runs without its numbers."""
     training = net.training
     net.eval()
     with torch.device(next(net.parameters()).device), FakeTensorMode(allow_non_fake_inputs=True):

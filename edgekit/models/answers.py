@@ -1,4 +1,4 @@
-"""What a network's answers are: read from the operators that made them, and from the answers to pictures themselves.
+"""What a network's answers are: read from the operators that made them, and from the answers to images themselves.
 
 Every tensor of a trace carries an `End`: what last computed its numbers. What only moves numbers (reshape, squeeze,
 dropout in eval mode, a mean over places) passes it on.
@@ -34,7 +34,7 @@ class End:
 
     @property
     def features(self) -> bool:
-        """Whether such numbers describe a picture rather than score classes. SqueezeNet's scores are an activation's
+        """Whether such numbers describe an image rather than score classes. SqueezeNet's scores are an activation's
         after all, of a 1 x 1 convolution, averaged over places."""
         cut = self.what == "linear" and self.active and not (self.pooled and self.pointwise)
         return cut or self.what in ("normalisation", "activation", "sum")
@@ -87,7 +87,7 @@ def check_logits(seen: Trace, name: str) -> None:
 def classification(end: End, scores: Scores, recipe: Recipe, *, named: bool) -> tuple[Classification, str]:
     """What a network's scores mean, and why: from what computed them, from the answers, and from the user's word.
 
-    scores  of pictures, float32 [n, classes]: the network's own, before any softmax that the recipe adds
+    scores  of images, float32 [n, classes]: the network's own, before any softmax that the recipe adds
     named   the classes have names, so classes they are
 
     The operators say what the scores should be and the answers whether they are: where the two disagree, and where
@@ -181,7 +181,7 @@ def _check_word(kind: Kind, independent: bool, end: End, scores: Scores) -> None
         raise RequestError(f"--scores {kind}, but the answers are {_range(scores)}", hint="--scores logits")
     if not independent and possible.sum(-1).max() > 1.01:
         raise RequestError(
-            f"--scores {kind}, but those of a picture add up to as much as {possible.sum(-1).max():.2f}",
+            f"--scores {kind}, but those of an image add up to as much as {possible.sum(-1).max():.2f}",
             hint="--multi-label, if the classes do not exclude each other",
         )
 
@@ -197,7 +197,7 @@ def _logs(scores: Scores) -> bool:
 
 def _range(scores: Scores) -> str:
     low, high = float(scores.min()), float(scores.max())
-    return f"between {low:.3g} and {high:.3g}" if low < high else f"{low:.3g} for every picture"
+    return f"between {low:.3g} and {high:.3g}" if low < high else f"{low:.3g} for every image"
 
 
 _ALIKE = {  # operators that make probabilities, and their names in other places
@@ -237,7 +237,7 @@ _INVERTS = {"exp": {"log-softmax": "softmax", "log-sigmoid": "sigmoid"}, "log": 
 
 
 def _end(node: Node, ends: Mapping[Node | None, End]) -> End:
-    """The end of what an operator made of tensors with known ends, and of weights and the picture, which have none."""
+    """The end of what an operator made of tensors with known ends, and of weights and the image, which have none."""
     name = node.op if node.op.startswith("__") else node.op.rstrip("_")
     plain = name.replace("_", " ").strip()
     given = [(ends[made], shape) for made, shape in zip(node.inputs, node.shapes, strict=True) if made in ends]

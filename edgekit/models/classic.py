@@ -1,6 +1,6 @@
 """Networks that timm does not have, as those who publish weights for them name their layers.
 
-lenet5     LeCun et al. 1998 with ReLU and max-pooling, for grey pictures of 28 x 28 or 32 x 32 pixels: 0.06 M parameters
+lenet5     LeCun et al. 1998 with ReLU and max-pooling, for grey images of 28 x 28 or 32 x 32 pixels: 0.06 M parameters
 alexnet    torchvision's (Krizhevsky 2014, https://arxiv.org/abs/1404.5997)
 googlenet  torchvision's, without the two heads that only training uses. Its published weights learned pixels from -1 to 1
 """

@@ -1,4 +1,4 @@
-"""Networks that take clips, [n, 3, t, h, w]: how they are told from those that take pictures."""
+"""Networks that take clips, [n, 3, t, h, w]: how they are told from those that take images."""
 
 from torch import nn
 from torchvision.models.video import S3D
@@ -19,7 +19,7 @@ def takes_clips(module: nn.Module) -> bool:
 
 
 def check(model: str, module: nn.Module, spec: Preprocess) -> None:
-    """Refuse a network over time that is to be fed pictures. Raises RequestError."""
+    """Refuse a network over time that is to be fed images. Raises RequestError."""
     if takes_clips(module) and not spec.is_clip:
         raise RequestError(
             f"{model} takes clips: --frames N",

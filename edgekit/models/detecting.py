@@ -1,6 +1,6 @@
 """Detectors: known ones are taken apart before they choose among their boxes; any other must answer (boxes, scores).
 
-What a file holds ends where a picture's own numbers would decide on a shape: NMS is done by whoever reads it.
+What a file holds ends where an image's own numbers would decide on a shape: NMS is done by whoever reads it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from edgekit.tasks import Detection, Nms, Task
 from edgekit.tensors import Values
 from edgekit.zoo import ONE_STAGE
 
-PAD = 114  # the grey round a picture that detectors are trained with
+PAD = 114  # the grey round an image that detectors are trained with
 WHOLE = Preprocess((640, 640), crop_pct=1.0, crop_mode="letterbox", interpolation="bilinear", pad=PAD)
 FORM = "boxes [n, a, 4], x1 y1 x2 y2 in pixels of the input, and their scores [n, a, classes] in 0..1"
 WRAP = f"a function that wraps the model and returns {FORM}"
@@ -31,7 +31,7 @@ CHOOSING = (
     "unique_dim",
     "_unique2",
 )  # operators whose answer is as long as it turns out
-QUERIES = ("logits", "pred_boxes")  # of transformers: a box for each query, cx cy w h as shares of the picture
+QUERIES = ("logits", "pred_boxes")  # of transformers: a box for each query, cx cy w h as shares of the image
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def usual(net: nn.Module, recipe: Recipe) -> Preprocess | None:
         return None
     if anchored.has_stages(net):
         raise UnsupportedError(
-            f"{type(net).__name__} looks again at boxes that depend on the picture, and edgekit does not take it apart",
+            f"{type(net).__name__} looks again at boxes that depend on the image, and edgekit does not take it apart",
             hint=ONE_STAGE,
         )
     if walked.is_one(net):
@@ -62,7 +62,7 @@ def usual(net: nn.Module, recipe: Recipe) -> Preprocess | None:
 
 
 def _of_torchvision(net: nn.Module) -> Preprocess:
-    """An SSD sees a picture that is squashed to its size, the others one with its own proportions."""
+    """An SSD sees an image that is squashed to its size, the others one with its own proportions."""
     seen: Any = net.transform
     mean, std = tuple(seen.image_mean), tuple(seen.image_std)
     if seen.fixed_size:
@@ -73,7 +73,7 @@ def _of_torchvision(net: nn.Module) -> Preprocess:
 
 
 def take(net: nn.Module, size: tuple[int, int], recipe: Recipe) -> Taken:
-    """A known detector for pictures of `size`, or the module as it is. Raises UnsupportedError."""
+    """A known detector for images of `size`, or the module as it is. Raises UnsupportedError."""
     if usual(net, recipe) is None:
         return Taken(net)
     if walked.is_one(net):
@@ -136,7 +136,7 @@ def check_answers(seen: Trace, task: TaskName | None) -> None:
     if chooses:
         raise RequestError(
             f"the model chooses among its boxes itself ({chooses.op} in {chooses.where}{chooses.line}), so how many it "
-            "answers depends on the picture",
+            "answers depends on the image",
             hint=f"{WRAP}, before NMS: whoever reads the file does it",
         )
 
@@ -171,7 +171,7 @@ class Form:
     """What boxes and scores of a network need to become those of the task.
 
     queries   boxes are cx cy w h
-    shares    boxes are shares of the picture
+    shares    boxes are shares of the image
     logits    "sigmoid" or "softmax" makes scores; the last class of a softmax is "nothing", and is left out
     """
 
@@ -217,7 +217,7 @@ class Formed(nn.Module):
 
 
 def form(found: tuple[Answer, Answer], net: nn.Module, labels: tuple[str, ...]) -> Form:
-    """Of boxes and scores [1, a, ...] for an empty picture. Raises RequestError for what cannot be told, or is wrong."""
+    """Of boxes and scores [1, a, ...] for an empty image. Raises RequestError for what cannot be told, or is wrong."""
     boxes, scores = found
     if (scores.name, boxes.name) == QUERIES:
         return Form(True, True, _activation(scores.shape[2], net, labels))
@@ -258,11 +258,11 @@ def names(net: nn.Module) -> tuple[str, ...]:
 
 
 def check_scores(task: Task, values: Values) -> None:
-    """Refuse a detector's answer to a picture that cannot be one. Raises RequestError."""
+    """Refuse a detector's answer to an image that cannot be one. Raises RequestError."""
     if isinstance(task, Detection) and not task.can_be(values):
         low, high = float(values[1].min()), float(values[1].max())
         raise RequestError(
-            f"the scores of a picture lie between {low:.3g} and {high:.3g}, not between 0 and 1",
+            f"the scores of an image lie between {low:.3g} and {high:.3g}, not between 0 and 1",
             hint="a function that wraps the model and adds .sigmoid() or .softmax(2) to them",
         )
 

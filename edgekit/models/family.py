@@ -3,7 +3,7 @@
 The multiply-adds decide: a network that spends most of them in convolutions is a CNN, whatever gates it has (a squeeze, a
 CBAM); another is a transformer where two activations are multiplied with each other, an MLP where none are. A CNN with
 something between its convolutions that integers serve badly is "mixed": attention, GELU, or a norm that is computed from
-the picture. Class names say nothing: two people call two things alike.
+the image. Class names say nothing: two people call two things alike.
 """
 
 from collections import Counter
@@ -59,7 +59,7 @@ class Family:
 
 
 def family(module: nn.Module, size: tuple[int, ...], channels: int = 3) -> Family:
-    """Of a module, for pictures of this size [height, width] (of clips [frames, height, width]), on the device of its weights."""
+    """Of a module, for images of this size [height, width] (of clips [frames, height, width]), on the device of its weights."""
     training = [m for m in module.modules() if m.training]
     try:
         nodes = trace(module.eval(), size, channels).nodes

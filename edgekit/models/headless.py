@@ -1,4 +1,4 @@
-"""timm's networks in front of their classifier: the vector of a picture, and those of its patches."""
+"""timm's networks in front of their classifier: the vector of an image, and those of its patches."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Tokens(nn.Module):
-    """Answers the vector of a picture, [n, d], and those of its patches in rows, [n, t, e], without class and register tokens."""
+    """Answers the vector of an image, [n, d], and those of its patches in rows, [n, t, e], without class and register tokens."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ def has_tokens(module: nn.Module) -> bool:
 
 
 def pooling(module: nn.Module) -> str:
-    """How one of timm's networks makes one vector of a picture, in words; "" of others."""
+    """How one of timm's networks makes one vector of an image, in words; "" of others."""
     for part in module.modules():
         own = getattr(part, "global_pool", None)
         kind = own if isinstance(own, str) else getattr(own, "pool_type", None)
@@ -42,7 +42,7 @@ def pooling(module: nn.Module) -> str:
 
 
 def grid(tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
-    """Rows and columns of square patches of a picture [height, width]; None where so many make no such grid."""
+    """Rows and columns of square patches of an image [height, width]; None where so many make no such grid."""
     rows = round(math.sqrt(tokens * size[0] / size[1]))
     columns = tokens // max(rows, 1)
     return (rows, columns) if rows * columns == tokens and rows * size[1] == columns * size[0] else None

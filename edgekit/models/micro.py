@@ -1,4 +1,4 @@
-"""Two transformers of edgekit's own, made of timm's parts for pictures of 28 x 28 pixels. They can be trained on a laptop.
+"""Two transformers of edgekit's own, made of timm's parts for images of 28 x 28 pixels. They can be trained on a laptop.
 
 Not smaller versions that anyone published: their names are their own, and so are their weights.
 

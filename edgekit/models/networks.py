@@ -1,4 +1,4 @@
-"""timm's networks for pictures of a size: made, and refused where the size does not fit."""
+"""timm's networks for images of a size: made, and refused where the size does not fit."""
 
 import math
 from typing import Any
@@ -59,13 +59,13 @@ def check_size(architecture: str, asked: Size, own: Size) -> None:
     sizes = sorted({*_near(architecture, asked), own})
     fitting = [f"{h}x{w}" for h, w in sizes if _trouble(architecture, (h, w)) is None]
     raise UnsupportedError(
-        f"{architecture} does not take a {asked[0]}x{asked[1]} picture: {trouble}",
+        f"{architecture} does not take a {asked[0]}x{asked[1]} image: {trouble}",
         hint=f"--input-size {' or '.join(fitting)}",
     )
 
 
 def _trouble(architecture: str, size: Size) -> str | None:
-    """None where the network takes pictures of this size, else why not."""
+    """None where the network takes images of this size, else why not."""
     try:
         with torch.device("meta"), torch.inference_mode():
             network = create(architecture, size, num_classes=1).eval()
@@ -74,12 +74,12 @@ def _trouble(architecture: str, size: Size) -> str | None:
         return reason(error)
     height, width = _patch(network)
     if size[0] % height or size[1] % width:  # its convolution would leave the last rows and columns out
-        return f"it cuts pictures into patches of {height}x{width}"
+        return f"it cuts images into patches of {height}x{width}"
     return None
 
 
 def channels(network: nn.Module) -> int:
-    """That its pictures have: 1 of grey ones."""
+    """That its images have: 1 of grey ones."""
     config: dict[str, Any] = getattr(network, "pretrained_cfg", {})
     return int(config.get("input_size", (3,))[0])
 

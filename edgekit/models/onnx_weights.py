@@ -17,7 +17,7 @@ HEAD = "head."  # begins the names of the last layers, which the published files
 def read_state(path: Path, net: nn.Module, size: tuple[int, int]) -> State:
     """The convolutions of a file under the names of `net`'s, to which they belong in the order in which both run.
 
-    net  without numbers, on torch's device "meta"; it runs on a picture of `size`
+    net  without numbers, on torch's device "meta"; it runs on an image of `size`
     A BatchNorm behind a convolution is given statistics that change nothing; training begins with settling.unfold.
     Raises WeightsError.
     """

@@ -52,7 +52,7 @@ class Answer:
 
 
 def tensors(answer: Any, known: Sequence[str] = ()) -> tuple[Answer, ...]:
-    """Those of a network's answer to one picture, float32 [1, ...]. Raises UnsupportedError for anything else.
+    """Those of a network's answer to one image, float32 [1, ...]. Raises UnsupportedError for anything else.
 
     known  names; where all of these are there, what lies beside them may have any form
     """
@@ -86,7 +86,7 @@ def each(answer: Any) -> tuple[torch.Tensor, ...]:
 
 
 def joined(answer: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """All numbers of an answer, a row for each picture: [n, numbers]."""
+    """All numbers of an answer, a row for each image: [n, numbers]."""
     return torch.cat([part.flatten(1) for part in each(answer)], 1)
 
 
@@ -141,4 +141,4 @@ def _like(shape: Sequence[int]) -> str:
             return ", a row without its batch"
         case 0:
             return ", one number"
-    return f", {shape[0]} rows for one picture" if shape[0] != 1 else ""
+    return f", {shape[0]} rows for one image" if shape[0] != 1 else ""

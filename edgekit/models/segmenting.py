@@ -24,7 +24,7 @@ def segmentation(seen: Trace, recipe: Recipe, labels: tuple[str, ...], upsample:
     channels = seen.answer.shape[1]
     if recipe.crop_pct not in (None, 1):
         raise RequestError(
-            f"a mask covers the whole picture, and --crop-pct {recipe.crop_pct:g} leaves a part out", hint="drop it"
+            f"a mask covers the whole image, and --crop-pct {recipe.crop_pct:g} leaves a part out", hint="drop it"
         )
     if recipe.threshold is not None and channels > 1:
         raise RequestError(f"--threshold is for one channel, and the model answers {channels}", hint="drop it")
@@ -66,7 +66,7 @@ def at_heads_size(
     """The segmenter without an upsampling at its end, and the rule that makes up for it; as it is where it has none.
 
     Whoever reads the answers does it: for 21 classes it can cost more than the network. Knows an nn.Upsample, which is
-    taken out in place, and torchvision's segmenters; what comes out is compared with the whole on a picture.
+    taken out in place, and torchvision's segmenters; what comes out is compared with the whole on an image.
     """
     last = seen.last
     if last is None or not last.op.startswith(("upsample_bilinear2d", "upsample_nearest2d")):

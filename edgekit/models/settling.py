@@ -17,7 +17,7 @@ ADDED = ("bias", "beta", "token", "embed", "pos", "shift", "mean")  # in the nam
 
 @torch.no_grad()
 def settle(module: nn.Module, pictures: torch.Tensor) -> str:
-    """Fill gains and weights of zero, and give BatchNorms the statistics of normalised pictures [n, 3, h, w]. In place.
+    """Fill gains and weights of zero, and give BatchNorms the statistics of normalised images [n, 3, h, w]. In place.
 
     Returns what was done, for people. Raises WeightsError where the network does not run in training's way.
     """
@@ -32,7 +32,7 @@ def settle(module: nn.Module, pictures: torch.Tensor) -> str:
     said = [
         f"{many(len(gains), 'gains')} near zero set to one" if gains else "",
         f"{many(len(empty), 'layers')} of zeros drawn anew" if empty else "",
-        f"the statistics of {many(len(norms), 'BatchNorms')} taken from {len(pictures)} {'clips' if pictures.ndim == 5 else 'pictures'}"
+        f"the statistics of {many(len(norms), 'BatchNorms')} taken from {len(pictures)} {'clips' if pictures.ndim == 5 else 'images'}"
         if norms
         else "",
     ]
@@ -47,7 +47,7 @@ def folded(module: nn.Module) -> list[_BatchNorm]:
 
 @torch.no_grad()
 def unfold(module: nn.Module, norms: list[_BatchNorm], pictures: torch.Tensor) -> None:
-    """Give BatchNorms that were folded statistics of normalised pictures [n, 3, h, w]. In place; module: not in training.
+    """Give BatchNorms that were folded statistics of normalised images [n, 3, h, w]. In place; module: not in training.
 
     What the module answers stays as it is: gains and shifts undo what the statistics do. But in training a BatchNorm takes
     those of its batch, and with gains of one all layers would then answer at another scale than they learned.
@@ -97,7 +97,7 @@ def _take_statistics(module: nn.Module, norms: list[_BatchNorm], pictures: torch
         module(pictures)
     except Exception as error:  # whatever the network's code raises
         raise WeightsError(
-            f"BatchNorms without training cannot take statistics from {len(pictures)} pictures: {reason(error)}",
+            f"BatchNorms without training cannot take statistics from {len(pictures)} images: {reason(error)}",
             hint="--samples 2 or more; a network that takes batches; or --weights FILE",
         ) from error
     finally:

@@ -13,14 +13,14 @@ TRIES = 16  # where something is drawn at random: a chance of one in five shows 
 
 @torch.no_grad()
 def check_steady(module: nn.Module, picture: torch.Tensor, drawn: Node | None) -> None:
-    """Run it on one normalised picture, float32 [1, 3, h, w], again and again. Raises UnsupportedError, also for no numbers.
+    """Run it on one normalised image, float32 [1, 3, h, w], again and again. Raises UnsupportedError, also for no numbers.
 
     drawn  the first of its operators that draws random numbers
     """
     first = joined(module(picture))
     if first.isnan().any():
         raise UnsupportedError(
-            f"the model answers a picture with {int(first.isnan().sum()):,} of {first.numel():,} values that are no numbers (NaN)",
+            f"the model answers an image with {int(first.isnan().sum()):,} of {first.numel():,} values that are no numbers (NaN)",
             hint="a forward() that divides by nothing that can be 0; or weights saved before the training diverged",
         )
     allowed = CLOSE * float(first.abs().nan_to_num(posinf=0).max())
@@ -31,7 +31,7 @@ def check_steady(module: nn.Module, picture: torch.Tensor, drawn: Node | None) -
         return
     if drawn is None:
         raise UnsupportedError(
-            "the model answers differently each time it sees the same picture",
+            "the model answers differently each time it sees the same image",
             hint="a forward() in eval mode that keeps nothing from one call to the next and draws nothing at random",
         )
     dropout = drawn.op.startswith(("bernoulli", "native_dropout"))

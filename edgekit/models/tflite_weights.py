@@ -46,7 +46,7 @@ class _Own:
 def read_state(path: Path, net: nn.Module, size: tuple[int, int]) -> tuple[State, str]:
     """The layers of a file under the names of `net`'s; and what is to be said of their numbers, or "".
 
-    net  without numbers, on torch's device "meta"; it runs on a picture of `size`. How many classes it scores is free.
+    net  without numbers, on torch's device "meta"; it runs on an image of `size`. How many classes it scores is free.
     A BatchNorm behind a layer is given statistics that change nothing. Raises WeightsError.
     """
     layers, types = _layers(path)

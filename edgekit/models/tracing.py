@@ -31,7 +31,7 @@ MACHINERY = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 class Node:
     """One operator that ran.
 
-    op       ATen's name: "convolution", "addmm", "_softmax", "hardtanh_"; "picture" of the one that stands for the input
+    op       ATen's name: "convolution", "addmm", "_softmax", "hardtanh_"; "image" of the one that stands for the input
     place    path of the innermost module it ran in ("": the model itself), and kind: that module's class
     inputs   of each tensor among the arguments, the node that made it; None for weights, and what is made of them alone
     shapes   of these tensors
@@ -85,7 +85,7 @@ class Trace:
 
 @torch.no_grad()
 def trace(module: nn.Module, size: tuple[int, ...], channels: int = 3) -> Trace:
-    """Run a module in eval mode on an empty picture, float32 [1, channels, *size] (size of a clip: frames, height, width), and write down what it does.
+    """Run a module in eval mode on an empty image, float32 [1, channels, *size] (size of a clip: frames, height, width), and write down what it does.
 
     On the device of its weights. Raises whatever the module raises.
     """
@@ -117,25 +117,25 @@ def _answer(module: nn.Module, size: tuple[int, ...], channels: int) -> Any:
 
 
 def _refusal(module: nn.Module, size: tuple[int, ...], channels: int, error: Exception) -> tuple[str, str]:
-    """What is wrong where a model does not take a picture, and what to do."""
+    """What is wrong where a model does not take an image, and what to do."""
     said = str(error)
     if wanted := re.search(rf"to have (\d+) channels, but got {channels} channels", said):
         hint = f"a function that wraps the model and makes {wanted[1]} of the 3 channels, or trains it on RGB"
         if int(wanted[1]) in (1, 3):
             hint = f"--channels {wanted[1]}"
-        fed = "RGB pictures, 3 channels" if channels == 3 else "grey pictures, 1 channel"
+        fed = "RGB images, 3 channels" if channels == 3 else "grey images, 1 channel"
         return f"edgekit feeds {fed}; the model takes {wanted[1]}", hint
     if isinstance(error, TypeError) and "required positional argument" in said:
         hint = "a function that wraps the model and gives it the rest"
-        return f"edgekit feeds one picture, and the model wants more: {reason(error)}", hint
+        return f"edgekit feeds one image, and the model wants more: {reason(error)}", hint
     shown = "x".join(map(str, size[-2:]))
     if len(size) == 3:
         with suppress(Exception):
             _answer(module, size[1:], channels)
-            return f"the model takes pictures, not clips of {size[0]} frames", "leave out --frames and --frame-rate"
+            return f"the model takes images, not clips of {size[0]} frames", "leave out --frames and --frame-rate"
         trouble = f"the model does not take a clip of {size[0]} frames of {shown}: {reason(error)}"
         return trouble, "--frames N and --input-size HxW, as the model was trained; --debug shows the whole traceback"
-    trouble = f"the model does not take a {shown} picture: {reason(error)}"
+    trouble = f"the model does not take a {shown} image: {reason(error)}"
     if larger := _next(module, size, channels):
         return trouble, f"--input-size {larger[0]}x{larger[1]}, the next that it takes"
     return trouble, "--input-size N or HxW, as the model was trained; --debug shows the whole traceback"
@@ -172,7 +172,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.inside = [module]
         self.nodes: list[Node] = []
         given = Node("picture", "", type(module).__name__, (), (), (), tuple(picture.shape), random=False)
-        self.made: Any = WeakTensorKeyDictionary({picture: given})  # tensor -> the node that made it from the picture
+        self.made: Any = WeakTensorKeyDictionary({picture: given})  # tensor -> the node that made it from the image
 
     def __enter__(self) -> "_Recorder":
         with ExitStack() as hooks:
@@ -229,7 +229,7 @@ def _chooses(func: Any) -> bool:
 
 
 def _is_masked(func: Any, tensors: Sequence[torch.Tensor], inputs: Sequence[Node | None]) -> bool:
-    """Whether it takes what a mask says, `x[mask]`, that depends on the picture."""
+    """Whether it takes what a mask says, `x[mask]`, that depends on the image."""
     if func._schema.name != "aten::index":
         return False
     return any(mask.dtype is torch.bool and made for mask, made in zip(tensors[1:], inputs[1:], strict=True))

@@ -1,8 +1,8 @@
 """What `edgekit train` leaves: a folder with weights.safetensors and run.toml, which says how to make the model again.
 
 run.toml             the Card below
-weights.safetensors  of the best epoch on the validation pictures
-calibration/         a few of the training pictures, for int8 and the proof, where they were not unwanted
+weights.safetensors  of the best epoch on the validation images
+calibration/         a few of the training images, for int8 and the proof, where they were not unwanted
 metrics.jsonl        a line for each epoch; curve.svg draws it
 training.pt          the whole state, while the run is not finished
 """
@@ -28,7 +28,7 @@ WEIGHTS, PICTURES = "weights.safetensors", "calibration"
 
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one split. Shares, by the task: top1; miou at the input's size; map and ap50, COCO's average precision over ten
-    overlaps and at 0.5, in pixels of the input. loss: mean over pictures."""
+    overlaps and at 0.5, in pixels of the input. loss: mean over images."""
 
     loss: float
     pictures: int
@@ -50,7 +50,7 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which pictures: `name` is the folder's own; a stamp changes when the pictures or their labels do."""
+    """Which images: `name` is the folder's own; a stamp changes when the images or their labels do."""
 
     name: str
     train: str
@@ -70,7 +70,7 @@ class Pruned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asked     what was counted; keep: the share of it that was asked for, reached: that is left
     how       it was counted, and cpu_class: where
     met       False: no cut was deep enough, and this is the deepest
-    macs      multiplications with additions for one picture
+    macs      multiplications with additions for one image
     val_top1  of the whole network, after the cut, and with BatchNorm's statistics anew; all before fine-tuning
     """
 

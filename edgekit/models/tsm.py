@@ -1,10 +1,10 @@
-"""Networks of pictures that see clips: the temporal shift of TSM (Lin et al. 2019, https://arxiv.org/abs/1811.08383).
+"""Networks of images that see clips: the temporal shift of TSM (Lin et al. 2019, https://arxiv.org/abs/1811.08383).
 
     py:edgekit.models.tsm:micro              a ResNet of 6 blocks for frames of 32 x 32 pixels: 0.15 M parameters, 6 M
                                              multiplications a frame. It can be trained on a laptop
     py:edgekit.models.tsm:mobilenetv2_050    timm's, for frames of 112 x 112 and more
 
-Both see 8 frames and were never trained. One of your own, with weights of pictures to begin with, is a function in a file:
+Both see 8 frames and were never trained. One of your own, with weights of images to begin with, is a function in a file:
 
     def build():
         return Tsm(timm.create_model("mobilenetv2_100", pretrained=True), frames=8)
@@ -26,7 +26,7 @@ FIRST = ("conv_pw", "conv1")  # of a residual block: what reads its input
 
 
 class Tsm(nn.Module):
-    """Clips [n, 3, frames, h, w] through a network of pictures; answers the mean over the frames. In each residual block of the
+    """Clips [n, 3, frames, h, w] through a network of images; answers the mean over the frames. In each residual block of the
     network an eighth of the channels comes from the next frame, and an eighth from the one before.
 
     net  of timm, with residual blocks as MobileNetV2's, EfficientNet's or a ResNet's: changed in place

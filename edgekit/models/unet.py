@@ -2,8 +2,8 @@
 
     unet_micro  128 x 128 pixels, widths 16, 32, 48, 64 and 80: 0.4 M parameters, 139 M multiplications
 
-It differs from the paper where a phone gains: its first convolution halves the picture, borders are padded, and a plain
-bilinear upsampling takes the place of a learned one. Its scores come at half the picture's size.
+It differs from the paper where a phone gains: its first convolution halves the image, borders are padded, and a plain
+bilinear upsampling takes the place of a learned one. Its scores come at half the image's size.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ default_cfgs = generate_default_cfgs(
 
 
 class UNet(nn.Module):
-    """Pictures [n, 3, h, w] to scores [n, classes, h / 2, w / 2]; h and w are multiples of 32."""
+    """Images [n, 3, h, w] to scores [n, classes, h / 2, w / 2]; h and w are multiples of 32."""
 
     task = "segmentation"
 

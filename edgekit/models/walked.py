@@ -15,7 +15,7 @@ LICENCE = "layers as Ultralytics has them: its code and its weights are under th
 
 
 class Walked(nn.Module):
-    """Pictures [n, 3, h, w] in 0..1 to boxes [n, a, 4], x1 y1 x2 y2 in input pixels, and scores [n, a, c].
+    """Images [n, 3, h, w] in 0..1 to boxes [n, a, 4], x1 y1 x2 y2 in input pixels, and scores [n, a, c].
 
     net  `model` is a sequence of layers, the last with `cv2` (sides of boxes, each as shares of `reg_max` lengths) and `cv3`
          (classes) for each level; a head that was trained to need no NMS has `one2one_cv2` and `one2one_cv3`

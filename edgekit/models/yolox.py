@@ -20,7 +20,7 @@ from torch.nn import functional
 
 STRIDES = (8, 16, 32)
 OWN = ("yolox_micro",)  # of edgekit, which trains on RGB
-PAD = 114  # the grey that the published networks were trained to see round a picture
+PAD = 114  # the grey that the published networks were trained to see round an image
 RARE = 0.01  # what an untrained network's scores begin with: nearly every place is background
 EPS, MOMENTUM = 1e-3, 0.03  # of BatchNorm, as the published networks have it
 
@@ -44,7 +44,7 @@ default_cfgs = generate_default_cfgs(
 
 
 class YoloX(nn.Module):
-    """Pictures [n, 3, h, w], h and w multiples of 32, to boxes [n, a, 4], x1 y1 x2 y2 in input pixels, and scores [n, a, c].
+    """Images [n, 3, h, w], h and w multiples of 32, to boxes [n, a, 4], x1 y1 x2 y2 in input pixels, and scores [n, a, c].
 
     depth  1 for yolox_l: how often a block is repeated; width: channels; both as published
     separable  depthwise and pointwise convolutions in place of whole ones of 3 x 3, as in yolox_nano
@@ -104,7 +104,7 @@ def places(level: torch.Tensor) -> torch.Tensor:
 
 
 def learned(name: str) -> str:
-    """What the pictures were whose weights are published for a network: "rgb" or "bgr"."""
+    """What the images were whose weights are published for a network: "rgb" or "bgr"."""
     return "rgb" if name in OWN else "bgr"
 
 
@@ -196,7 +196,7 @@ class Focus(nn.Module):
 
 
 class Darknet(nn.Module):
-    """Pictures to maps at strides 8, 16 and 32."""
+    """Images to maps at strides 8, 16 and 32."""
 
     def __init__(self, inputs: int, stem: int, repeats: int, *, separable: bool) -> None:
         super().__init__()

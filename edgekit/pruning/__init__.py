@@ -45,7 +45,7 @@ def prune(
     """A smaller copy of any classifier on the CPU, in eval mode, to be fine-tuned; the module itself is left as it is.
 
     examples      float32 [n, 3, h, w], as the module takes them. BatchNorm's statistics are estimated anew from them: a
-                  few hundred pictures do
+                  few hundred images do
     keep_...      exactly one: the share of multiplications, of parameters, or of the time that the exported file takes
     target, scheme, on  latency: which file, and on which device (one that has no times counts instructions)
 

@@ -38,7 +38,7 @@ class Cost(Protocol):
 
 
 def macs(module: nn.Module, example: Tensor) -> int:
-    """Multiplications with additions for one picture, of convolutions and of matrix products. example [n, 3, h, w]"""
+    """Multiplications with additions for one image, of convolutions and of matrix products. example [n, 3, h, w]"""
     plain = sdpa_kernel(SDPBackend.MATH)  # the counter does not see into fused attention
     with FlopCounterMode(display=False) as counter, plain, torch.inference_mode():
         module(example[:1])

@@ -172,7 +172,7 @@ def _check_classes(model: LoadedModel, splits: Splits, asked: str) -> None:
         anew = f"edgekit train {asked} on them first, then prune that run"
         numbered = len(model.labels) == len(splits.labels) and all(label.isdigit() for label in splits.labels)
         raise DataError(
-            f"{model.name} knows {len(model.labels)} classes ({model.weights.knows}), the pictures show"
+            f"{model.name} knows {len(model.labels)} classes ({model.weights.knows}), the images show"
             f" {len(splits.labels)}, not the same ones ({first})",
             hint=f"--classes FILE with the names of the numbers, if they are the model's; or {anew}"
             if numbered
@@ -181,7 +181,7 @@ def _check_classes(model: LoadedModel, splits: Splits, asked: str) -> None:
 
 
 def _pictures(setup: Setup, here: World) -> Iterator[Tensor]:
-    """About statistics.PICTURES of the training pictures, as the exported model will see them."""
+    """About statistics.PICTURES of the training images, as the exported model will see them."""
     asked, objective, train_ = setup.settings, setup.objective, setup.splits.train
     parts = batches.epoch_batches(len(train_), asked, 0)[: -(-statistics.PICTURES // asked.batch)]
     for batch in batches.stream(train_, parts, objective.plain, objective.nothing, asked.workers, (asked.seed,)):

@@ -11,7 +11,7 @@ PICTURES = 1024
 def estimate(module: nn.Module, batches: Iterable[Tensor]) -> None:
     """Running means and variances anew, each the mean over the batches. In place; the module is in eval mode afterwards.
 
-    batches  float32 [n, 3, h, w]; no labels are needed. Of one picture each they would say nothing: such are left out
+    batches  float32 [n, 3, h, w]; no labels are needed. Of one image each they would say nothing: such are left out
     """
     layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     fitting = [batch for batch in batches if len(batch) > 1] if layers else []

@@ -68,10 +68,10 @@ def _facts(records: Sequence[Record]) -> list[tuple[str, str]]:
     said = {
         "Runs": f"{len(runs)} in {sessions} session{'s' if sessions != 1 else ''}" if runs else "none",
         "Evaluations": str(len(records) - len(runs)) if len(records) > len(runs) else "",
-        "Measured": days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}",
+        "Measured": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "",
         "CPU classes": ", ".join(sorted({run.host["cpu_class"] for run in runs if "cpu_class" in run.host})),
         "Runtimes": ", ".join(runtimes),
         "Python": ", ".join(sorted({run.host["python"] for run in runs if "python" in run.host})),
-        "edgekit": f"{', '.join(versions)}" + ("" if versions == [__version__] else f" (report: {__version__})"),
+        "edgekit": f"{', '.join(versions)}" + ("" if versions in ([], [__version__]) else f" (report: {__version__})"),
     }
     return [(word, what) for word, what in said.items() if what]

@@ -1,4 +1,4 @@
-"""Which labels are taken for which, as a picture, and the mistakes that a file is surest of, as a table."""
+"""Which labels are taken for which, as an image, and the mistakes that a file is surest of, as a table."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,14 @@ from edgekit.reporting.table import Cell, Table, percent, table
 from edgekit.runs import Evaluated
 from edgekit.statistics.confusion import Confusion
 
-MOST = 40  # labels of a picture that can be read
+MOST = 40  # labels of an image that can be read
 CELL, LETTER, LONGEST = 26, 7, 20  # of a square; of a letter; letters of a name
 PAIRS = 30
+COLUMNS = 20  # labels of a matrix in text that can be read
 
 
 def matrix(confusion: Confusion) -> str:
-    """A square for each pair of labels, darker where more of a label's pictures are named so; "" of too many labels."""
+    """A square for each pair of labels, darker where more of a label's images are named so; "" of too many labels."""
     shown, totals = confusion.shown, confusion.totals
     if len(shown) > MOST:
         return ""
@@ -46,6 +47,22 @@ def matrix(confusion: Confusion) -> str:
     )
 
 
+def counts(confusion: Confusion) -> Table:
+    """The matrix in numbers: a row for each right label, a column for each that was named; no rows of too many labels."""
+    shown, known = confusion.shown, {(right, named): n for right, named, n in confusion.counts}
+    if len(shown) > COLUMNS:
+        shown = []
+    rows = [[known.get((right, named), 0) for named in shown] for right in shown]
+    return Table(
+        "Rows are the right labels, columns what was named",
+        ("", *(confusion.labels[label] for label in shown)),
+        tuple(
+            (Cell(confusion.labels[right]), *(Cell(f"{n:,}" if n else "", n) for n in row))
+            for right, row in zip(shown, rows, strict=True)
+        ),
+    )
+
+
 def pairs(confusion: Confusion) -> Table:
     """What is most often taken for what."""
     found, totals = confusion.pairs[:PAIRS], confusion.totals
@@ -54,8 +71,8 @@ def pairs(confusion: Confusion) -> Table:
         {
             "label": [Cell(confusion.labels[right]) for right, _, _ in found],
             "named": [Cell(confusion.labels[named]) for _, named, _ in found],
-            "pictures": [Cell(f"{n:,}", n) for _, _, n in found],
-            "of its pictures": [Cell(percent(n / totals[right]), n / totals[right]) for right, _, n in found],
+            "images": [Cell(f"{n:,}", n) for _, _, n in found],
+            "of its images": [Cell(percent(n / totals[right]), n / totals[right]) for right, _, n in found],
         },
     )
 
@@ -72,7 +89,7 @@ def classes(confusion: Confusion) -> Table:
         "Labels, the worst first",
         {
             "label": [Cell(confusion.labels[i]) for i in shown],
-            "pictures": [Cell(f"{totals.get(i, 0):,}", totals.get(i, 0)) for i in shown],
+            "images": [Cell(f"{totals.get(i, 0):,}", totals.get(i, 0)) for i in shown],
             "found (recall)": [_share(hits.get(i, 0), totals.get(i, 0)) for i in shown],
             "right where named (precision)": [_share(hits.get(i, 0), named_as.get(i, 0)) for i in shown],
         },
@@ -80,12 +97,12 @@ def classes(confusion: Confusion) -> Table:
 
 
 def mistakes(of: Evaluated) -> Table:
-    """The pictures that are named wrongly with the greatest probability."""
+    """The images that are named wrongly with the greatest probability."""
     found = of.mistakes
     return table(
         "Surest mistakes",
         {
-            "picture": [Cell(m.picture) for m in found],
+            "image": [Cell(m.picture) for m in found],
             "label": [Cell(", ".join(m.truth)) for m in found],
             "named": [Cell(m.named) for m in found],
             "probability": [Cell(percent(m.probability), m.probability) for m in found],
@@ -94,7 +111,7 @@ def mistakes(of: Evaluated) -> Table:
 
 
 def newest(evaluated: Sequence[Evaluated]) -> list[Evaluated]:
-    """Of each file and set of pictures the last evaluation that tells what is confused."""
+    """Of each file and set of images the last evaluation that tells what is confused."""
     found = {(e.subject.digest, e.data): e for e in evaluated if e.confusion}
     return list(found.values())
 

@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: no network, no script to be read, no picture file.
+"""A report as one page that needs nothing else: no network, no script to be read, no image file.
 
 Its policy lets no script run but its own, by digest, and loads nothing, whatever names in the runs say.
 """
@@ -89,7 +89,7 @@ def _machine(machine: Machine, number: int) -> str:
         if machine.by_accuracy:
             note = f"Accuracy: {machine.figure} on {machine.data}. {note}"
         if machine.by_accuracy and left_out:
-            note += f" {left_out} of {len(machine.costed)} files were not evaluated on these pictures and are not here."
+            note += f" {left_out} of {len(machine.costed)} files were not evaluated on these images and are not here."
         parts.append(_section(f"{what} against {worth}", scatter(machine), note))
     if machine.timed and machine.costed:
         drawn = (
@@ -114,7 +114,7 @@ def _machine(machine: Machine, number: int) -> str:
 
 
 def _confused(of: Evaluated) -> str:
-    """What a classifier takes for what, of one set of pictures."""
+    """What a classifier takes for what, of one set of images."""
     assert of.confusion
     drawn = confusion.matrix(of.confusion)
     note = (

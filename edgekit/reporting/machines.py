@@ -87,7 +87,7 @@ class Machine:
         """`CPU class x86-vnni`, with the device where it is another than the machine at hand."""
         emulated = "" if self.timed else ", emulated"
         device = "" if self.device == "local" else f"{self.device}: "
-        batch = f", {self.batch} pictures an inference" if self.batch != 1 else ""
+        batch = f", {self.batch} images an inference" if self.batch != 1 else ""
         return f"{device}CPU class {self.host.get('cpu_class', 'unknown')}{emulated}{batch}"
 
     @property
@@ -208,7 +208,7 @@ def _rank(run: Run) -> tuple[float, str]:
 
 
 def _data(runs: Sequence[Run], evaluated: Sequence[Evaluated], cpu_class: str) -> str:
-    """The pictures on which most of the runs were evaluated: shares of different pictures are not comparable."""
+    """The images on which most of the runs were evaluated: shares of different images are not comparable."""
     counts = {
         data: sum(_accuracy(run, evaluated, cpu_class, data) is not None for run in runs)
         for data in sorted({pictures(record) for record in evaluated})
@@ -217,7 +217,7 @@ def _data(runs: Sequence[Run], evaluated: Sequence[Evaluated], cpu_class: str) -
 
 
 def _accuracy(run: Run, evaluated: Sequence[Evaluated], cpu_class: str, data: str) -> Evaluated | None:
-    """The newest one that is of the same bytes, runtime, CPU class and pictures."""
+    """The newest one that is of the same bytes, runtime, CPU class and images."""
     runtime = run.facts.get("runtime", run.runtime)
     fits = [
         record
@@ -230,5 +230,5 @@ def _accuracy(run: Run, evaluated: Sequence[Evaluated], cpu_class: str, data: st
 
 def pictures(record: Evaluated) -> str:
     learned = record.learned
-    careful = f" ({learned.words} were trained on)" if learned and learned.pictures else ""
+    careful = f" ({learned.words()} were trained on)" if learned and learned.pictures else ""
     return f"{record.pictures:,} {record.data}{careful}"

@@ -1,9 +1,10 @@
 """A report as Markdown, as GitHub shows it: words and tables, no charts."""
 
 from edgekit.history import words as told
-from edgekit.reporting import Report, tables, words
+from edgekit.reporting import Report, confusion, tables, words
 from edgekit.reporting.machines import Machine
 from edgekit.reporting.table import Table, markdown_table, markdown_text
+from edgekit.runs import Evaluated
 
 
 def markdown(report: Report) -> str:
@@ -19,6 +20,8 @@ def markdown(report: Report) -> str:
         lines += ["", "## Change points", "", *(f"- {markdown_text(f'{title}: {said}')}" for title, said in named)]
     if report.evaluated:
         lines += ["", "## Accuracy", "", _table(tables.evaluations(report.evaluated))]
+    for of in confusion.newest(report.evaluated):
+        lines += _confused(of)
     lines += ["", "## Method", "", *(f"- {markdown_text(said)}" for said in words.METHOD), ""]
     return "\n".join(lines)
 
@@ -37,6 +40,17 @@ def _machine(machine: Machine) -> list[str]:
         lines += ["", _table(tables.figures(machine))]
     if machine.failed:
         lines += ["", "### What failed", "", _table(tables.errors(machine))]
+    return lines
+
+
+def _confused(of: Evaluated) -> list[str]:
+    """What a classifier takes for what, of one set of images."""
+    assert of.confusion
+    matrix = confusion.counts(of.confusion)
+    lines = ["", f"## {markdown_text(f'What {of.name} takes for what')}", "", markdown_text(of.data)]
+    lines += ["", f"{matrix.caption}.", "", _table(matrix)] if matrix.rows else []
+    for said in (confusion.pairs(of.confusion), confusion.classes(of.confusion), confusion.mistakes(of)):
+        lines += ["", f"### {said.caption}", "", _table(said)] if said.rows else []
     return lines
 
 

@@ -100,7 +100,7 @@ def evaluations(records: Sequence[Evaluated]) -> Table:
             ],
             "against": [Cell(r.against or "") for r in records],
             "measured": [Cell(_minute(r.made)) for r in records],
-            "pictures": [Cell(pictures(r)) for r in records],
+            "images": [Cell(pictures(r)) for r in records],
         },
     )
 

@@ -12,12 +12,12 @@ METHOD = (
     "CPU is the CPU time of one inference, all threads together: the median over launches (fresh processes) of each "
     "launch's median. It is steadier than wall time on a machine that does other things too.",
     "Brackets are 95 % intervals: of CPU time from the launches (Yuen's trimmed t interval of logarithms), of ratios from "
-    "inferences that took turns in one session, of accuracy Wilson's (of mIoU and mAP from drawing the pictures again). Whether two files differ is told by the ratio, "
+    "inferences that took turns in one session, of accuracy Wilson's (of mIoU and mAP from drawing the images again). Whether two files differ is told by the ratio, "
     "which is narrower than the two intervals of CPU time: what disturbs the machine falls on both alike.",
     "Wall time, load and first are medians; p90 and p99 appear where there are samples enough. Memory is the peak of the "
     "process above what it held once the runtime was imported.",
     "Not comparable: figures of another device, CPU, system, number of cores or size of batch (each has a chapter of its "
-    "own here); shares of right answers on other pictures; and, strictly, times of different sessions or runtime "
+    "own here); shares of right answers on other images; and, strictly, times of different sessions or runtime "
     "versions. Where a ranking holds such times, it says so. An emulated device has counts of instructions, and no "
     "times or memory. A phone tells wall time alone, and its files ran one after the other in each launch.",
 )
@@ -113,7 +113,7 @@ def sentences(machine: Machine) -> list[str]:
     elif not machine.by_accuracy and machine.entries:
         said.append(
             "No accuracy is drawn: fewer than two of these files were evaluated in the same runtime and on the same "
-            "pictures here (edgekit eval)."
+            "images here (edgekit eval)."
         )
     return said
 

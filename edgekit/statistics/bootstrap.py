@@ -1,4 +1,4 @@
-"""Intervals of figures that are no share of pictures, by drawing the pictures again (Efron 1979): percentiles of the draws."""
+"""Intervals of figures that are no share of images, by drawing the images again (Efron 1979): percentiles of the draws."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 ROUNDS = 2000
 CHUNK = 100  # rounds that are counted at once
 Sums = NDArray[Any]
-Times = NDArray[np.float64]  # [rounds, pictures]: how often each is drawn
+Times = NDArray[np.float64]  # [rounds, images]: how often each is drawn
 Of = Callable[[Sums], NDArray[np.float64]]
-Interval = tuple[float, float, float]  # of all pictures, and from where to where
+Interval = tuple[float, float, float]  # of all images, and from where to where
 
 
 def interval(
     pictures: NDArray[Any], figure: Of, *, level: float = 0.95, rounds: int = ROUNDS, seed: int = 0
 ) -> Interval:
-    """The figure of all pictures, and its interval.
+    """The figure of all images, and its interval.
 
     pictures  [n, ...], what each adds to a sum
     figure    sums [rounds, ...] to a number each [rounds]; draws of which it is nan do not count
@@ -40,13 +40,13 @@ def intervals(
     rounds: int = ROUNDS,
     seed: int = 0,
 ) -> list[Interval]:
-    """Of figures that are no function of sums, from the same draws: how often each picture counts to numbers [rounds, figures].
+    """Of figures that are no function of sums, from the same draws: how often each image counts to numbers [rounds, figures].
 
     Draws of which a figure is nan do not count; where all are, its interval is nan.
     """
     rng, drawn = np.random.default_rng(seed), []
     for first in range(0, rounds, CHUNK):
-        # as many pictures as there are, with replacement: how often each is in a draw is multinomial
+        # as many images as there are, with replacement: how often each is in a draw is multinomial
         times = rng.multinomial(pictures, np.full(pictures, 1 / pictures), size=min(CHUNK, rounds - first))
         drawn.append(figures(times.astype(np.float64)))
     values = figures(np.ones((1, pictures)))[0]

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """counts: (right label, label named first, pictures), those that are not none, ordered; numbers are of `labels`."""
+    """counts: (right label, label named first, images), those that are not none, ordered; numbers are of `labels`."""
 
     labels: tuple[str, ...]
     counts: tuple[tuple[int, int, int], ...]
@@ -19,7 +19,7 @@ class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def totals(self) -> dict[int, int]:
-        """How many pictures there are of each label that has some."""
+        """How many images there are of each label that has some."""
         found: dict[int, int] = {}
         for right, _, n in self.counts:
             found[right] = found.get(right, 0) + n
@@ -32,7 +32,7 @@ class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shown(self) -> list[int]:
-        """The labels that a picture has, or that are named."""
+        """The labels that an image has, or that are named."""
         return sorted({number for right, named, _ in self.counts for number in (right, named)})
 
     def csv(self) -> str:
@@ -49,7 +49,7 @@ class Confusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mistake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A picture that is named wrongly. probability: of the label that is named."""
+    """An image that is named wrongly. probability: of the label that is named."""
 
     picture: str
     truth: tuple[str, ...]

@@ -1,8 +1,8 @@
 """Statistics of right and wrong answers: pure functions of counts.
 
-b    pictures that the reference names rightly and the candidate wrongly ("lost")
+b    images that the reference names rightly and the candidate wrongly ("lost")
 c    the reverse ("won")
-n    pictures both were asked about
+n    images both were asked about
 drop (b - c) / n, the share of right answers that the candidate loses
 
 Sources: Wilson 1927; Fagerland, Lydersen and Laake 2013 (mid-p McNemar); Agresti and Min 2005 (paired difference);
@@ -45,7 +45,7 @@ def wilson(hits: int, of: int, confidence: float = CONFIDENCE) -> Share:
 
 
 class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many right answers get lost, as a share of all pictures; negative where the candidate is better."""
+    """How many right answers get lost, as a share of all images; negative where the candidate is better."""
 
     estimate: float
     low: float
@@ -53,7 +53,7 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def agresti_min(b: int, c: int, n: int, confidence: float = CONFIDENCE) -> Drop:
-    """The observed drop, and Agresti and Min's interval: half a picture is added to each of the four cells."""
+    """The observed drop, and Agresti and Min's interval: half an image is added to each of the four cells."""
     if n == 0:
         return Drop(0.0, -1.0, 1.0)
     total, lost, won = n + 2, b + 0.5, c + 0.5
@@ -77,11 +77,21 @@ def mcnemar_midp(b: int, c: int) -> float:
     return p
 
 
-def pictures_needed(drop: float, discordance: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
-    """How many pictures show a drop (share, > 0) at one-sided `alpha` with probability `power`.
+def images_needed(drop: float, discordance: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
+    """How many images show a drop (share, > 0) at one-sided `alpha` with probability `power`.
 
-    discordance: share of pictures on which exactly one of the two is right. A drop needs as much of it at least.
+    discordance: share of images on which exactly one of the two is right. A drop needs as much of it at least.
     """
     psi = max(discordance, drop)
     z_alpha, z_power = _z(1 - alpha), _z(power)
     return math.ceil((z_alpha * math.sqrt(psi) + z_power * math.sqrt(psi - drop * drop)) ** 2 / drop**2)
+
+
+def widened(tries: int, confidence: float = CONFIDENCE) -> float:
+    """How many times as wide an interval is that holds for all of so many at once (Bonferroni)."""
+    return _z(1 - (1 - confidence) / 2 / tries) / _z((1 + confidence) / 2)
+
+
+def least_images(drop: float, confidence: float = CONFIDENCE) -> int:
+    """Below so many images `agresti_min` never lies below a drop (share, > 0), not even where no answer differs."""
+    return max(1, math.ceil(_z((1 + confidence) / 2) / drop) - 2)

@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from edgekit.devices import commands
+from edgekit.devices import commands, host
 
 LOOKS = 0.05  # seconds between two looks at who has ended
 SAID = 4000  # bytes of what a command said last
+ROOM = 2e9  # bytes that a row may take: an export of a network of some 30 million parameters
 
 
 class Job(NamedTuple):
@@ -45,7 +46,7 @@ class Engine(Protocol):
 
 
 class Local:
-    """Processes on this machine."""
+    """Processes on this machine, one always, and further ones where memory is free for all of them."""
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
@@ -54,7 +55,7 @@ class Local:
         waiting, running = list(reversed(jobs)), dict[int, subprocess.Popen[bytes]]()
         try:
             while waiting or running:
-                while waiting and len(running) < self.workers:
+                while waiting and len(running) < self.workers and (not running or self._room(len(running) + 1)):
                     job = waiting.pop()
                     folder = scratch / str(job.number)
                     folder.mkdir(parents=True, exist_ok=True)
@@ -72,3 +73,8 @@ class Local:
                     os.killpg(process.pid, signal.SIGTERM)
             for process in running.values():
                 process.wait()
+
+    def _room(self, rows: int) -> bool:
+        """Whether so many may run at once: those that run may not have grown yet. Where the system tells nothing, they may."""
+        free = host.free_memory()
+        return free is None or free >= rows * ROOM

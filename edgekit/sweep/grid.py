@@ -97,7 +97,8 @@ def check(grid: Grid) -> Grid:
 def rows(grid: Grid) -> list[Row]:
     """In the order in which they are made: one device after the other, so that the second finds the files. What cannot be is a row
     with its reason. Raises RequestError where nothing can be."""
-    files = [one for changes in _changes(grid.recipe) for one in _files(grid, changes)]
+    combinations = ({field: value for field, (value, _) in one.items()} for one in products(grid.recipe))
+    files = [one for changes in combinations for one in _files(grid, changes)]
     if all(one.error for one in files):
         raise next(one.error for one in files if one.error)
     pairs = itertools.product(grid.devices, files)
@@ -116,7 +117,7 @@ def count(grid: Grid) -> int:
 
 def _files(grid: Grid, changes: Mapping[str, Any]) -> Iterator[Planned]:
     varied = [field for field, said in grid.recipe.items() if len(_values(field, said)) > 1]
-    told = ", ".join(f"{field}={_short(changes[field])}" for field in varied)
+    told = ", ".join(f"{field}={in_words(changes[field])}" for field in varied)
     targets = registry.targets_named(grid.targets)
     for model in grid.models:
         try:
@@ -130,9 +131,11 @@ def _files(grid: Grid, changes: Mapping[str, Any]) -> Iterator[Planned]:
             yield replace(one, name=f"{name}, {told}" if told else name, variant=told)
 
 
-def _changes(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for values in itertools.product(*(_values(field, said) for field, said in fields.items())):
-        yield dict(zip(fields, values, strict=True))
+def products(fields: Mapping[str, Any]) -> Iterator[dict[str, tuple[Any, int]]]:
+    """Every combination of what fields are said to be: field -> its value, and which of its list that is."""
+    factors = (enumerate(_values(field, said)) for field, said in fields.items())
+    for values in itertools.product(*factors):
+        yield {field: (value, at) for field, (at, value) in zip(fields, values, strict=True)}
 
 
 def _values(field: str, said: Any) -> list[Any]:
@@ -144,5 +147,8 @@ def _values(field: str, said: Any) -> list[Any]:
     return said
 
 
-def _short(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """Of a field of a recipe, as a name shows it."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return "+".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)

@@ -71,7 +71,7 @@ def make_row(row: Row, grid: Grid, out: Path, *, again: bool = False, say: Say =
         again=again,
     )
     request.check()
-    making = Making(request, say, data_digest=_digest(request.data, out) if request.data else "")
+    making = Making(request, say, data_digest=cells.known_digest(request.data, out / "data") if request.data else "")
     making.make([row.planned])
     (candidate,) = making.found
     if candidate.artifact and not candidate.error and candidate.cpu_ms is None and candidate.instructions is None:
@@ -111,26 +111,10 @@ def _place(row: Row, grid: Grid, out: Path) -> Path:
         row.device,
         grid.bench,
         grid.eval,
-        [_stamp(place) for place in places],
+        [cells.stamp(place) for place in places],
         cells.surroundings(),
     ]
     return out / "rows" / f"{hashlib.sha256(msgspec.json.encode(content, order='sorted')).hexdigest()}.json"
-
-
-def _digest(data: Path, out: Path) -> str:
-    """Of what the pictures hold: found once for all rows, until a size or a time changes."""
-    place = out / "data" / hashlib.sha256(msgspec.json.encode(_stamp(data))).hexdigest()
-    if not place.is_file():
-        with output_errors():
-            place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as partial:
-            partial.write_text(cells.digest(data), "utf-8")
-    return reading.text(place)
-
-
-def _stamp(place: Path) -> list[tuple[str, int, int]]:
-    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
-    return [(str(f), (told := f.stat()).st_size, told.st_mtime_ns) for f in files if f.exists()]
 
 
 def sweep(

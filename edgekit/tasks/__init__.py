@@ -42,8 +42,8 @@ class Reads(Protocol):
     int8_sqnr_db  the signal to noise that its int8 files must reach; None: what their scheme must
 
     fault     what contradicts the task in a file's outputs and number of labels, in words; None where nothing does
-    read      what the answer to one picture, without its first axis, says of that picture; input_size: height, width
-    alike     compares answers to the same pictures, [n, ...] each, with a reference's; adds up over batches
+    read      what the answer to one image, without its first axis, says of that image; input_size: height, width
+    alike     compares answers to the same images, [n, ...] each, with a reference's; adds up over batches
     measures  what such a likeness must reach under a scheme, besides its SQNR
     can_be    whether answers can be what the task calls them
     """
@@ -69,6 +69,6 @@ def caution(measures: Sequence[Measure]) -> str | None:
     if not few:
         return None
     return (
-        f"PyTorch finds fewer than {ENOUGH} things on the proof pictures, too few to hold {', '.join(few)} against limits; "
-        "--calibration DIR, with a few hundred pictures of such things, judges them"
+        f"PyTorch finds fewer than {ENOUGH} things on the proof images, too few to hold {', '.join(few)} against limits; "
+        "--calibration DIR, with a few hundred images of such things, judges them"
     )

@@ -17,7 +17,7 @@ SAME = 0.5  # intersection over union from which on two boxes of one label are o
 
 @dataclass(frozen=True)
 class Agreement:
-    """On one picture.
+    """On one image.
 
     reference, found  boxes that the one and the other show; both: pairs of these around one thing
     overlap           of these pairs, summed
@@ -69,7 +69,7 @@ def around(truth: Objects, found: Boxes) -> list[tuple[int, int]]:
 
 
 def together(agreements: Sequence[Agreement]) -> tuple[float, float, float]:
-    """Of some pictures: the mAP against the reference, F1, and the mean overlap of pairs; 1 where neither finds anything."""
+    """Of some images: the mAP against the reference, F1, and the mean overlap of pairs; 1 where neither finds anything."""
     both, shown = sum(a.both for a in agreements), sum(a.reference + a.found for a in agreements)
     if not shown:
         return 1.0, 1.0, 1.0
@@ -91,7 +91,7 @@ def in_order_of(reference: Values, values: Values) -> Values:
 
 
 def _order(reference: Values, values: Values) -> NDArray[np.intp]:
-    """Of one picture's rows, [a]."""
+    """Of one image's rows, [a]."""
     largest = [max(float(np.abs(of).max(initial=0)), 1e-12) for of in reference]
     ours, theirs = (
         np.concatenate([a / most for a, most in zip(of, largest, strict=True)], 1) for of in (reference, values)

@@ -1,8 +1,8 @@
 """COCO's average precision: how well boxes that are found cover those that are there.
 
 As pycocotools counts it (Lin et al., "Microsoft COCO", 2014): ten overlaps from 0.5 to 0.95, the precision at 101 recalls, boxes
-around crowds and of other sizes than asked ignored, 100 boxes of a label and picture at most. Of each picture only is kept which
-of its boxes hit, so that figures of any draw of pictures are sums over what was kept.
+around crowds and of other sizes than asked ignored, 100 boxes of a label and image at most. Of each image only is kept which
+of its boxes hit, so that figures of any draw of images are sums over what was kept.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from edgekit.tasks.boxes import areas, overlaps, shared
 Reals = NDArray[np.float64]
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-MOST = 100  # boxes of a label and picture
+MOST = 100  # boxes of a label and image
 MISSED, HIT, IGNORED = 0, 1, 2
 SIZES = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 WHOLE = ("all",)
@@ -24,7 +24,7 @@ WHOLE = ("all",)
 
 @dataclass(frozen=True)
 class Objects:
-    """What is on a picture.
+    """What is on an image.
 
     boxes  float64 [t, 4], labels int64 [t]
     crowd  bool [t]: around many things of a kind, and no box that is found there counts
@@ -43,7 +43,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Matched:
-    """Of one picture.
+    """Of one image.
 
     scores   float32 [k], labels int64 [k]: of boxes that were found, by label and then best first
     states   uint8 [sizes, 10, k]: whether a box hits at each of IOUS, misses, or does not count
@@ -64,7 +64,7 @@ def match(
     truth: Objects,
     sizes: Sequence[str] = WHOLE,
 ) -> Matched:
-    """Hold boxes [k, 4] that were found on a picture against what is there, for things of each of `sizes`."""
+    """Hold boxes [k, 4] that were found on an image against what is there, for things of each of `sizes`."""
     order = np.lexsort((-scores, labels))  # stable: of equal scores the first
     first = np.searchsorted(labels[order], labels[order])
     order = order[np.arange(len(order)) - first < MOST]
@@ -116,10 +116,10 @@ def _assign(
 def average_precision(
     pictures: Sequence[Matched], labels: int | None = None, times: Reals | None = None, size: int = 0
 ) -> Reals:
-    """Of each label at each of IOUS: [draws, labels, 10]; nan for a label that no picture shows.
+    """Of each label at each of IOUS: [draws, labels, 10]; nan for a label that no image shows.
 
     labels  how many there are; left out, up to the highest that is there
-    times   [draws, pictures]: how often a picture counts; left out: each once
+    times   [draws, images]: how often an image counts; left out: each once
     size    which of the sizes that `match` was asked for
     """
     if times is None:

@@ -14,7 +14,7 @@ TINY = 1e-9  # an area that divides, at least
 
 @dataclass(frozen=True)
 class Boxes:
-    """What was found on a picture, best first: boxes float32 [k, 4], scores float32 [k], numbers of labels int64 [k]."""
+    """What was found on an image, best first: boxes float32 [k, 4], scores float32 [k], numbers of labels int64 [k]."""
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -29,7 +29,7 @@ class Boxes:
         return Boxes(self.boxes[shown], self.scores[shown], self.labels[shown])
 
     def back(self, at: Placement) -> "Boxes":
-        """From the input's pixels to the picture's own, where they end at its edges. In float64, then rounded to float32."""
+        """From the input's pixels to the image's own, where they end at its edges. In float64, then rounded to float32."""
         corners = at.back(self.boxes.reshape(-1, 2, 2).astype(np.float64)).clip(0, np.asarray(at.size, np.float64))
         return Boxes(corners.reshape(-1, 4).astype(np.float32), self.scores, self.labels)
 

@@ -16,11 +16,11 @@ from edgekit.recipe import Kind
 from edgekit.tasks.likeness import Likeness, Measure, noise
 from edgekit.tensors import Tensor, Values
 
-Scores = NDArray[np.float32]  # [pictures, classes], or [classes] of one
+Scores = NDArray[np.float32]  # [images, classes], or [classes] of one
 SUM = 1e-3  # how far from 1 probabilities may add up: halves inside a network cost as much
 
 
-# Share of pictures with the same first label; of independent classes, with the same labels.
+# Share of images with the same first label; of independent classes, with the same labels.
 MINIMUM = {"fp32": 1.0, "fp16": 0.95, "int8-weight-only": 0.85, "int8-dynamic": 0.85, "int8-static": 0.85}
 
 
@@ -29,7 +29,7 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 
     scores       what a score is
     independent  each class by itself (multi-label; one score of a binary network): its label holds from a probability of
-                 `threshold` on. Otherwise a picture is of one class, and the probabilities add up to 1
+                 `threshold` on. Otherwise an image is of one class, and the probabilities add up to 1
     """
 
     scores: Kind = "logits"
@@ -48,7 +48,7 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
         return "one class excludes others" if labels == 1 and not self.independent else None
 
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Classes":
-        """Of the answer to one picture, scores [c]."""
+        """Of the answer to one image, scores [c]."""
         (scores,) = values
         return Classes(self.probabilities(scores[None])[0], self.holds(scores[None])[0])
 
@@ -75,7 +75,7 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     def can_be(self, answers: Values) -> bool:
         """Whether scores [n, c] can be what the task calls them. Integers inside a file round probabilities to 1/256.
 
-        Logits of one picture, of two classes above all, may add up to 1 by chance; those of several do not.
+        Logits of one image, of two classes above all, may add up to 1 by chance; those of several do not.
         """
         (scores,) = answers
         if self.scores == "probabilities":
@@ -100,7 +100,7 @@ class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
         return np.asarray(np.arange(scores.shape[-1]) == best)
 
     def agreement(self, reference: Scores, answer: Scores) -> float:
-        """Share of pictures of which both name the same label first; of independent classes, the same labels."""
+        """Share of images of which both name the same label first; of independent classes, the same labels."""
         return float((self.holds(reference) == self.holds(answer)).all(-1).mean())
 
     @property
@@ -130,7 +130,7 @@ LOGITS = Classification()
 
 @dataclass(frozen=True)
 class Classes:
-    """A classifier's answer to one picture, one value a class: the probability, and whether the label holds."""
+    """A classifier's answer to one image, one value a class: the probability, and whether the label holds."""
 
     probabilities: NDArray[np.float32]
     holds: NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""Boxes around things: which of a file's many are kept, where they lie in the picture, and how alike two files find them."""
+"""Boxes around things: which of a file's many are kept, where they lie in the image, and how alike two files find them."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -43,7 +43,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
 
     threshold  boxes are shown from this score on
     nms        None: the network itself answers one box for a thing
-    limit      boxes of a picture, at most
+    limit      boxes of an image, at most
     palette    a colour for each label
     """
 
@@ -71,7 +71,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return None
 
     def found(self, values: Values, threshold: float | None = None) -> Boxes:
-        """Of the answer to one picture, boxes [a, 4] and scores [a, c], what it shows: in pixels of the input, best first.
+        """Of the answer to one image, boxes [a, 4] and scores [a, c], what it shows: in pixels of the input, best first.
 
         threshold  another score than the task's own
 
@@ -91,7 +91,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return Boxes(boxes[rows], scores[rows, labels], labels.astype(np.int64))
 
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> Boxes:
-        """Of the answer to one picture, boxes [a, 4] and scores [a, c]: in the picture's own pixels."""
+        """Of the answer to one image, boxes [a, 4] and scores [a, c]: in the image's own pixels."""
         return self.found(values).back(at)
 
     def colours(self, labels: int) -> Palette:
@@ -99,7 +99,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return self.palette or palette(labels + 1)[1:]
 
     def mean(self, values: Values) -> Values:
-        raise NotImplementedError("a task of pictures, which have no windows")
+        raise NotImplementedError("a task of images, which have no windows")
 
     def alike(self, reference: Values, values: Values) -> Likeness:
         values = values if self.nms else in_order_of(reference, values)
@@ -108,7 +108,7 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return Likeness(noise(reference, values), tuple(a.f1 for a in found), agreements=found)
 
     def _agreement(self, reference: Values, values: Values) -> Agreement:
-        """Of the answers to one picture."""
+        """Of the answers to one image."""
         return agree(self.found(reference), self.found(values, min(FLOOR, self.threshold)), self.threshold)
 
     def measures(self, likeness: Likeness, scheme: str) -> tuple[Measure, ...]:

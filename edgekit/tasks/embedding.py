@@ -1,4 +1,4 @@
-"""One vector a picture, near to those of like pictures: what features of a network without classes mean."""
+"""One vector an image, near to those of like images: what features of a network without classes mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from edgekit.preprocess import Placement
 from edgekit.tasks.likeness import Floats, Likeness, Measure, noise
 from edgekit.tensors import Tensor, Values
 
-# Worst cosine, worst cosine once the mean of all is taken away, share of pictures with the same nearest neighbour. A mean
-# over pictures would hide one that is broken: int8 files at 13 dB had a cosine of 0.79 in 34. Neighbours among 32 proof
-# pictures say little: crops of one photograph are as near as each other. int8 files of a real ViT-S keep 84 and 97 % there,
+# Worst cosine, worst cosine once the mean of all is taken away, share of images with the same nearest neighbour. A mean
+# over images would hide one that is broken: int8 files at 13 dB had a cosine of 0.79 in 34. Neighbours among 32 proof
+# images say little: crops of one photograph are as near as each other. int8 files of a real ViT-S keep 84 and 97 % there,
 # and 99.5 and 98.5 % among 201 photographs (benchmarks/results/segmentation-x86-vnni.md).
 MINIMUM = {
     "fp32": (0.99999, 0.9999, 1.0),
@@ -23,14 +23,14 @@ MINIMUM = {
     "int8-dynamic": (0.99, 0.97, 0.75),
     "int8-static": (0.99, 0.97, 0.75),
 }
-TIE = 0.02  # of how much nearer the nearest picture is than half of them: of copies one is nearest by chance
+TIE = 0.02  # of how much nearer the nearest image is than half of them: of copies one is nearest by chance
 NAMES = ("worst cosine", "worst centred cosine", "same neighbour")
 
 
 class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="embedding"):
     """
     pooling     where the vector comes from, in words: "class token", "mean of the tokens", "global average"
-    grid        rows and columns of the tokens that are patches of the picture, where the file answers tokens too
+    grid        rows and columns of the tokens that are patches of the image, where the file answers tokens too
     normalized  whether the file makes every vector of length 1
     """
 
@@ -53,7 +53,7 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         return None
 
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Vector":
-        """Of the answer to one picture, [d]."""
+        """Of the answer to one image, [d]."""
         return Vector(values[0])
 
     def mean(self, values: Values) -> Values:
@@ -82,7 +82,7 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
 
 @dataclass(frozen=True)
 class Vector:
-    """The embedding of one picture, float32 [d]."""
+    """The embedding of one image, float32 [d]."""
 
     values: Floats
 
@@ -93,7 +93,7 @@ class Vector:
 
 def resemblance(reference: Floats, values: Floats) -> tuple[float, float, float]:
     """Of vectors [n, d]: worst cosine, worst cosine once the reference's mean is taken away, and the share whose nearest
-    other picture in the reference's vectors is the same, or within TIE as near. Centred: what a search sees, because all
+    other image in the reference's vectors is the same, or within TIE as near. Centred: what a search sees, because all
     vectors of a network may point one way."""
     mean = reference.mean(0)
     worst = float(cosines(reference, values).min())
@@ -122,7 +122,7 @@ def unit(vectors: Floats) -> Floats:
 
 
 def _similarities(queries: Floats, gallery: Floats) -> Floats:
-    """Cosines [n, n] of each query with a gallery of the same pictures, itself left out."""
+    """Cosines [n, n] of each query with a gallery of the same images, itself left out."""
     near = np.asarray(unit(queries) @ unit(gallery).T)
     np.fill_diagonal(near, -2)
     return near

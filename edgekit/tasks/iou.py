@@ -1,8 +1,8 @@
 """Intersection over union: how well masks cover what they should, counted in pixels.
 
-Of each picture only sums are kept, per label: `counts` [3, labels] of pixels that are right, that are of the label, that are
-called it. Figures of many pictures are those of the summed counts (Everingham et al., "The PASCAL Visual Object Classes
-Challenge: A Retrospective", 2015), so a picture weighs as much as what is labelled in it.
+Of each image only sums are kept, per label: `counts` [3, labels] of pixels that are right, that are of the label, that are
+called it. Figures of many images are those of the summed counts (Everingham et al., "The PASCAL Visual Object Classes
+Challenge: A Retrospective", 2015), so an image weighs as much as what is labelled in it.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What an embedding is worth without a classifier: whether the pictures nearest to one are of its class."""
+"""What an embedding is worth without a classifier: whether the images nearest to one are of its class."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ ROWS = 1024  # queries at a time
 
 
 def nearest(queries: Floats, gallery: Floats, k: int) -> NDArray[np.intp]:
-    """For each query [n, d] the k rows of a gallery of the same pictures with the highest cosine, itself left out: [n, k], best
+    """For each query [n, d] the k rows of a gallery of the same images with the highest cosine, itself left out: [n, k], best
     first, ties by the first."""
     known, found = unit(gallery), []
     for first in range(0, len(queries), ROWS):

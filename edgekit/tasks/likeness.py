@@ -1,4 +1,4 @@
-"""How alike two sets of answers are: sums that add up over pictures, so that a proof never holds all answers at once."""
+"""How alike two sets of answers are: sums that add up over images, so that a proof never holds all answers at once."""
 
 import math
 from dataclasses import dataclass
@@ -87,12 +87,12 @@ def sqnr_db(reference: Floats, answer: Floats) -> float:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Of answers to some pictures.
+    """Of answers to some images.
 
     noise    one for each output
-    shares   of each picture, how much of it is answered alike, 0 to 1, as its task counts that
+    shares   of each image, how much of it is answered alike, 0 to 1, as its task counts that
     vectors  of embeddings: the reference's and the others', [n, d]; their neighbours are known at the end
-    agreements  of detections: what both find on each picture
+    agreements  of detections: what both find on each image
     """
 
     noise: tuple[Noise, ...]

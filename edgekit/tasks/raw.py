@@ -25,7 +25,7 @@ class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="na
         return None if outputs else "raw answers, and no outputs"
 
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Tensors":
-        """Of the answer to one picture, all as they are."""
+        """Of the answer to one image, all as they are."""
         return Tensors(values)
 
     def mean(self, values: Values) -> Values:
@@ -47,6 +47,6 @@ class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="na
 
 @dataclass(frozen=True)
 class Tensors:
-    """A file's answers to one picture, float32, channels first, in the order of its outputs."""
+    """A file's answers to one image, float32, channels first, in the order of its outputs."""
 
     values: Values

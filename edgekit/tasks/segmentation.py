@@ -1,4 +1,4 @@
-"""A class for every pixel: scores at the head's size, a mask at the picture's."""
+"""A class for every pixel: scores at the head's size, a mask at the image's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from edgekit.tensors import Tensor, Values
 Part = Annotated[int, msgspec.Meta(ge=0, le=255)]  # of a colour
 Palette = tuple[tuple[Part, Part, Part], ...]  # red, green and blue for each label
 
-# Share of pixels of the same class, over all pictures and in the worst of them.
+# Share of pixels of the same class, over all images and in the worst of them.
 MINIMUM = {
     "fp32": (0.9999, 0.999),
     "fp16": (0.995, 0.98),
@@ -79,9 +79,9 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
         return np.asarray(scores.argmax(1), np.uint8)
 
     def read(self, values: Values, at: Placement, input_size: tuple[int, int]) -> "Mask":
-        """Of the answer to one picture, scores [c, h, w]: the mask at the picture's own size.
+        """Of the answer to one image, scores [c, h, w]: the mask at the image's own size.
 
-        Scores are resized to the input's size, classes are taken there, and each pixel of the picture has the class of the
+        Scores are resized to the input's size, classes are taken there, and each pixel of the image has the class of the
         input pixel under its centre.
         """
         height, width = input_size
@@ -98,7 +98,7 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
         return np.float32(logit if self.scores == "logits" else self.threshold)
 
     def mean(self, values: Values) -> Values:
-        raise NotImplementedError("a task of pictures, which have no windows")
+        raise NotImplementedError("a task of images, which have no windows")
 
     def alike(self, reference: Values, values: Values) -> Likeness:
         same = self._same(reference[0], values[0])
@@ -119,7 +119,7 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
     def measures(self, likeness: Likeness, scheme: str) -> tuple[Measure, ...]:
         shares = likeness.shares if likeness.finite else (0.0,)
         found = (sum(shares) / len(shares), min(shares))
-        names = ("pixels", "pixels of the worst picture")
+        names = ("pixels", "pixels of the worst image")
         return tuple(Measure(n, round(v, 6), m) for n, v, m in zip(names, found, MINIMUM[scheme], strict=True))
 
     def can_be(self, answers: Values) -> bool:
@@ -133,12 +133,12 @@ class Segmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_
 
 @dataclass(frozen=True)
 class Mask:
-    """The number of a label for every pixel of a picture, uint8 [height, width]."""
+    """The number of a label for every pixel of an image, uint8 [height, width]."""
 
     labels: NDArray[np.uint8]
 
     def shares(self, labels: int) -> NDArray[np.float64]:
-        """Of the picture that each label covers."""
+        """Of the image that each label covers."""
         rows = (np.bincount(row, minlength=labels) for row in self.labels)  # one by one: it counts in 64 bits
         return np.asarray(sum(rows) / np.float64(self.labels.size))
 

@@ -1,4 +1,4 @@
-"""Batches of pictures, streamed from a data set by a few processes; the same ones for any number of them."""
+"""Batches of images, streamed from a data set by a few processes; the same ones for any number of them."""
 
 import multiprocessing
 import os
@@ -36,11 +36,11 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 @dataclass(frozen=True)
 class Batch:
     """
-    images  float32 [n, 3, h, w], normalised; zeros for a picture that cannot be read; of videos all their windows, one
+    images  float32 [n, 3, h, w], normalised; zeros for an image that cannot be read; of videos all their windows, one
             after the other, [n, 3, t, h, w]
     truth   int64: of classes [n], of masks [n, h, w]; float32: of boxes [n, m, 6]
-    right   per picture, every class that counts as right
-    weight  float32 [n]: 1, and 0 for a picture that cannot be read
+    right   per image, every class that counts as right
+    weight  float32 [n]: 1, and 0 for an image that cannot be read
     unreadable  why, for each of those
     windows  how many of each video there are
     """
@@ -54,7 +54,7 @@ class Batch:
 
 
 def epoch_batches(count: int, settings: Settings, epoch: int) -> list[np.ndarray]:
-    """An epoch's batches as indices 0..count-1: every picture once, in an order of its own, batches of nearly one size."""
+    """An epoch's batches as indices 0..count-1: every image once, in an order of its own, batches of nearly one size."""
     order = randomness.draw(settings.seed, randomness.ORDER, epoch).permutation(count)
     return np.array_split(order, steps_of(count, settings.batch))
 
@@ -97,8 +97,8 @@ def stream(
     """The batches in their order.
 
     batches  indices into data.positions
-    view     seeded with `seed` and the picture's position
-    nothing  takes the place of what the view would give of a picture that cannot be read
+    view     seeded with `seed` and the image's position
+    nothing  takes the place of what the view would give of an image that cannot be read
 
     Raises DataError where a file of the data set is damaged.
     """
@@ -184,7 +184,7 @@ class _Stream(IterableDataset[Batch | DataError]):
             yield error
 
     def _window(self, batches: Sequence[np.ndarray]) -> Iterator[Batch]:
-        """Files are read forwards once, whatever the order of the pictures in the batches."""
+        """Files are read forwards once, whatever the order of the images in the batches."""
         positions = sorted(self.data.positions[i] for batch in batches for i in batch.tolist())
         pictures = {picture.position: picture for picture in self.data.read(positions)}
         for batch in batches:

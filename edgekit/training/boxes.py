@@ -1,4 +1,4 @@
-"""Boxes around things. Crops and flips move the boxes with the picture; the figure is the average precision of COCO."""
+"""Boxes around things. Crops and flips move the boxes with the image; the figure is the average precision of COCO."""
 
 import random
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from edgekit.training.batches import Batch
 from edgekit.training.masks import JITTER, RATIO, SCALE
 from edgekit.training.settings import Settings
 
-ROWS = 300  # boxes of a picture that are learned, at most
+ROWS = 300  # boxes of an image that are learned, at most
 NONE = -1.0  # the class of a row that is no box
 VISIBLE = 0.3  # of a box that a crop must show, to be learned
 
@@ -34,7 +34,7 @@ class Lessons(Protocol):
         """The network that answers so, with the same parameters."""
 
     def loss(self, answers: Tensor, truths: Tensor) -> Tensor:
-        """Of each picture [n]; truths: float32 [n, m, 5], x1 y1 x2 y2 in input pixels and the class, NONE for no box."""
+        """Of each image [n]; truths: float32 [n, m, 5], x1 y1 x2 y2 in input pixels and the class, NONE for no box."""
 
     def decoded(self, answers: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [n, a, 4] and scores [n, a, c], as the exported file answers them."""
@@ -42,7 +42,7 @@ class Lessons(Protocol):
 
 @dataclass(frozen=True)
 class Counted:
-    """Of a batch: what was found on the pictures that could be read, the sum of their losses, and how many could not."""
+    """Of a batch: what was found on the images that could be read, the sum of their losses, and how many could not."""
 
     pictures: tuple[Matched, ...]
     loss: float
@@ -82,7 +82,7 @@ class Boxes:
         return self._image(pixels), _rows(there)
 
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
-        """Of each picture [n]. Crowds are not learned."""
+        """Of each image [n]. Crowds are not learned."""
         named = torch.where(truth[..., 5:] > 0, NONE, truth[..., 4:5])
         used = (truth[..., 4] >= 0).sum(1).amax().clamp(min=1)
         return self.lessons.loss(answers, torch.cat([truth[..., :4], named], -1)[:, :used])
@@ -96,7 +96,7 @@ class Boxes:
         return Counted(pictures, loss, len(batch.weight) - len(read))
 
     def score(self, counted: Sequence[Counted]) -> Score:
-        """COCO's mAP and AP50 over the classes that the pictures show, in pixels of the input."""
+        """COCO's mAP and AP50 over the classes that the images show, in pixels of the input."""
         pictures = [picture for some in counted for picture in some.pictures]
         precision = average_precision(pictures, self.labels) if pictures else np.zeros((1, 1, 10))
         overall, at_half = (float(np.nan_to_num(mean(precision, iou)[0])) for iou in (None, 0))
@@ -110,7 +110,7 @@ class Boxes:
         return match(found.boxes.astype(np.float64), found.scores, found.labels, objects)
 
     def _placed(self, there: Objects, size: tuple[int, int]) -> Objects:
-        """In pixels of the input, of boxes on a picture of `size` (width, height)."""
+        """In pixels of the input, of boxes on an image of `size` (width, height)."""
         lies, (height, width) = placement(size, self.spec), self.spec.input_size
         return _moved(there, lies.scale, lies.offset, (width, height))
 
@@ -126,7 +126,7 @@ def _objects(picture: Picture, size: tuple[int, int]) -> Objects:
 def _moved(
     there: Objects, scale: tuple[float, float], offset: tuple[float, float], size: tuple[int, int], visible: float = 0.0
 ) -> Objects:
-    """Boxes times `scale` plus `offset`, cut off at the edges of a picture of `size` (width, height), without those of which
+    """Boxes times `scale` plus `offset`, cut off at the edges of an image of `size` (width, height), without those of which
     less than the share `visible`, or nothing, is seen."""
     whole = there.boxes * np.tile(scale, 2) + np.tile(offset, 2)
     boxes = whole.clip(0, np.tile(size, 2))

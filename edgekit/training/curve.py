@@ -1,4 +1,4 @@
-"""The learning curve as an SVG: losses on the left, top-1, mIoU or mAP on the validation pictures on the right."""
+"""The learning curve as an SVG: losses on the left, top-1, mIoU or mAP on the validation images on the right."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ WIDTH, HEIGHT, MARGIN = 360, 220, 44
 
 
 class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of metrics.jsonl. cpu_seconds: of the whole run so far, without the processes that read pictures."""
+    """A line of metrics.jsonl. cpu_seconds: of the whole run so far, without the processes that read images."""
 
     epoch: int
     step: int

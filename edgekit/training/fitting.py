@@ -1,4 +1,4 @@
-"""The model that a run begins with: one that answers the classes of the pictures, by what the pictures show of them."""
+"""The model that a run begins with: one that answers the classes of the images, by what the images show of them."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -33,11 +33,11 @@ class Held(NamedTuple):
 
 
 HELD: dict[str, Held] = {
-    "classification": Held("a class for each picture", "a classifier: mobilenetv2, efficientnet_lite0"),
+    "classification": Held("a class for each image", "a classifier: mobilenetv2, efficientnet_lite0"),
     "segmentation": Held("masks", "a segmenter: unet_micro, or smp:Unet/tu-mobilenetv2_050"),
     "detection": Held("boxes", "a detector: yolox_nano, yolox_micro or ssdlite"),
 }
-MEASURED = 16  # pictures that give folded BatchNorms their statistics
+MEASURED = 16  # images that give folded BatchNorms their statistics
 
 
 def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
@@ -50,7 +50,7 @@ def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
     say(f"weights: {planned.choice.source} ({planned.choice.why})")
     loaded = models.load(recipe, planned)
     for note in loaded.notes:
-        if note != models.UNNAMED:  # the pictures' folders or table name them
+        if note != models.UNNAMED:  # the images' folders or table name them
             say(note)
     if isinstance(loaded.module, Pick | WithoutInterpolation):
         raise UnsupportedError(
@@ -65,14 +65,14 @@ def model(settings: Settings, splits: Splits, say: Say) -> LoadedModel:
 
 
 def _shown(splits: Splits) -> Shown:
-    """What there is to learn from the pictures, by the task."""
+    """What there is to learn from the images, by the task."""
     if splits.train.objects is not None:
         return "detection"
     return "classification" if splits.train.masks is None else "segmentation"
 
 
 def _check_task(settings: Settings, task: str | None, shown: Shown) -> None:
-    """Refuse a network that answers something else than the pictures show. task: None where it is not known yet."""
+    """Refuse a network that answers something else than the images show. task: None where it is not known yet."""
     if task not in (None, shown) and not (task == "embedding" and shown == "classification"):
         held = HELD[shown]
         hint = held.networks + (f"; or --data that holds {HELD[task].data}" if task in HELD else "")
@@ -123,7 +123,7 @@ def _detector(settings: Settings, model: LoadedModel, splits: Splits, say: Say) 
     lessons.of(model.module, settings.model, model.preprocess.input_size)  # refused before anything runs
     if norms := folded(model.module):
         unfold(model.module, norms, _some(splits.train, model.preprocess, settings.seed))
-        say(f"{len(norms)} BatchNorms, which the file has in its convolutions, made again from the pictures")
+        say(f"{len(norms)} BatchNorms, which the file has in its convolutions, made again from the images")
     if not model.has_labels(splits.labels):
         heads.set_classes(model.module, len(splits.labels), seed=settings.seed, anew=True)
         say(f"a new head for {len(splits.labels)} classes")
@@ -131,21 +131,21 @@ def _detector(settings: Settings, model: LoadedModel, splits: Splits, say: Say) 
 
 
 def _some(data: DataSet, spec: Preprocess, seed: int) -> torch.Tensor:
-    """Pictures of the data as the exported model will see them, normalised: [n, 3, h, w]. What cannot be read is left out."""
+    """Images of the data as the exported model will see them, normalised: [n, 3, h, w]. What cannot be read is left out."""
     view, seen = plain_view(spec), []
     for picture in data.read(data.sample(MEASURED, seed)):
         with suppress(DataError):
             seen.append(view(picture.open()))
     if not seen:
-        raise DataError("no picture can be read", hint="another --data")
+        raise DataError("no image can be read", hint="another --data")
     return torch.stack(seen)
 
 
 def _check_shown(settings: Settings, shown: Shown, *, moving: bool) -> None:
-    """Refuse what train does for classifiers alone, of pictures. Raises RequestError."""
+    """Refuse what train does for classifiers alone, of images. Raises RequestError."""
     for name in ("qat", "distill") if moving else ():
         if getattr(settings, name):
-            raise RequestError(f"--{name} is for networks of pictures, not of clips", hint="leave it out")
+            raise RequestError(f"--{name} is for networks of images, not of clips", hint="leave it out")
     if shown == "classification":
         return
     for name in ("qat", "distill", "freeze"):

@@ -27,7 +27,7 @@ from edgekit.zoo import RUN_CARD
 
 STATE, METRICS, CURVE = "training.pt", "metrics.jsonl", "curve.svg"
 FILES = {RUN_CARD, trained.WEIGHTS, trained.PICTURES, STATE, METRICS, CURVE}
-CALIBRATION = 160  # pictures: 128 for int8, 32 for the proof
+CALIBRATION = 160  # images: 128 for int8, 32 for the proof
 ORPHANS = 10.0  # seconds: as long readers of a killed run may hold its folder, until they notice
 
 
@@ -95,8 +95,8 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
         torch.save(state, partial)
 
 
-def pictures_kept(out: Path) -> int:
-    """How many of the training pictures lie in a run."""
+def images_kept(out: Path) -> int:
+    """How many of the training images lie in a run."""
     folder = out / trained.PICTURES
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
@@ -111,9 +111,9 @@ def load_state(out: Path) -> dict[str, Any]:
 
 
 def save_pictures(out: Path, data: DataSet, spec: Preprocess, settings: Settings) -> None:
-    """Unless they are unwanted, a seeded sample of the training pictures, or of windows of the videos, for int8 and the proof of exports: pixels alone (no
+    """Unless they are unwanted, a seeded sample of the training images, or of windows of the videos, for int8 and the proof of exports: pixels alone (no
     camera, place or comment), and no larger than the model looks at."""
-    if not settings.keep_pictures:
+    if not settings.keep_images:
         return
     folder = out / trained.PICTURES
     with output_errors():

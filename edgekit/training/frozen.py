@@ -1,4 +1,4 @@
-"""A frozen body sees each picture once: its head learns from what the body made of it, in seconds."""
+"""A frozen body sees each image once: its head learns from what the body made of it, in seconds."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -52,7 +52,7 @@ def features(module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def ends_in_its_head(module: nn.Module, size: tuple[int, int]) -> bool:
-    """Whether nothing follows the head, which is given one vector for each picture."""
+    """Whether nothing follows the head, which is given one vector for each image."""
     vectors, answers = features(module, torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)))
     with torch.no_grad():
         again = heads.head(module)(vectors)

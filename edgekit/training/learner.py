@@ -94,7 +94,7 @@ class Learner:
         return float(max(group["lr"] for group in self.optimizer.param_groups))
 
     def step(self, batch: Batch, number: int) -> tuple[float, int]:
-        """The mean loss over the readable pictures of all processes, and their number. `number` counts from 0.
+        """The mean loss over the readable images of all processes, and their number. `number` counts from 0.
 
         Raises TrainingError, before anything changes, where the loss is not a number.
         """
@@ -148,7 +148,7 @@ class Learner:
 
 
 def score(module: nn.Module, objective: Objective, batches: Iterable[Batch], world: World) -> Score:
-    """How good a model is; each process brings batches of its own. A picture that cannot be read does not count."""
+    """How good a model is; each process brings batches of its own. An image that cannot be read does not count."""
     module.eval()
     with torch.inference_mode():
         counted = [objective.count(module(world.place(batch.images)).float(), batch) for batch in batches]
@@ -158,8 +158,8 @@ def score(module: nn.Module, objective: Objective, batches: Iterable[Batch], wor
 def in_plain_words(error: RuntimeError, settings: Settings) -> TrainingError | None:
     """Where memory ran out or a process died; None for another error of torch's."""
     if any(sign in str(error) for sign in NO_MEMORY):
-        said = f"not enough memory for {settings.batch} pictures in a step"
+        said = f"not enough memory for {settings.batch} images in a step"
         return TrainingError(said, hint=f"--batch {settings.batch // 2}, and --fresh: it changes the result")
     if "DataLoader worker" in str(error):
-        return TrainingError("a process that reads pictures died", hint="--resume --workers 0 goes on without them")
+        return TrainingError("a process that reads images died", hint="--resume --workers 0 goes on without them")
     return None

@@ -11,7 +11,7 @@ from edgekit.training.ssd import Ssd
 
 
 def of(module: nn.Module, name: str, size: tuple[int, int]) -> Lessons:
-    """Of a detector for pictures of a size [height, width]. Raises UnsupportedError where its loss is not known."""
+    """Of a detector for images of a size [height, width]. Raises UnsupportedError where its loss is not known."""
     if isinstance(module, YoloX):
         return SimOta(size)
     if isinstance(module, SsdLite):

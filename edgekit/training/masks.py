@@ -1,4 +1,4 @@
-"""A class for every pixel: cross-entropy and Dice, half and half. Crops and flips move the mask with the picture."""
+"""A class for every pixel: cross-entropy and Dice, half and half. Crops and flips move the mask with the image."""
 
 import random
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from edgekit.tasks.iou import UNLABELLED
 from edgekit.training.batches import Batch
 from edgekit.training.settings import Settings
 
-SCALE = {"light": (0.5, 1.0), "strong": (0.2, 1.0)}  # shares of a picture that a crop shows
+SCALE = {"light": (0.5, 1.0), "strong": (0.2, 1.0)}  # shares of an image that a crop shows
 RATIO = (0.8, 1.25)
 JITTER = 0.4  # brightness, contrast and saturation of "strong"
 
@@ -37,7 +37,7 @@ class Masks:
         return module
 
     def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
-        """The whole picture."""
+        """The whole image."""
         image, nearest = picture.open(), msgspec.structs.replace(self.spec, interpolation="nearest", pad=UNLABELLED)
         mask = fit(_mask(picture, image.size).convert("RGB"), nearest)[..., 0]
         return self._image(fit(image, self.spec)), _truth(mask)
@@ -56,7 +56,7 @@ class Masks:
         return self._image(np.asarray(image)[:, ::mirror]), _truth(np.asarray(mask)[:, ::mirror])
 
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
-        """Of each picture [n]. Dice: Milletari et al. 2016 (V-Net), https://arxiv.org/abs/1606.04797, over the classes."""
+        """Of each image [n]. Dice: Milletari et al. 2016 (V-Net), https://arxiv.org/abs/1606.04797, over the classes."""
         scores, known = self._scores(answers, truth), truth != UNLABELLED
         entropy = functional.cross_entropy(
             scores, truth, ignore_index=UNLABELLED, label_smoothing=self.settings.smoothing, reduction="none"
@@ -69,7 +69,7 @@ class Masks:
         return entropy.sum((1, 2)) / pixels + 1 - dice.mean(1)
 
     def count(self, answers: Tensor, batch: Batch) -> Tensor:
-        """float64 [labels * labels + 3]: the confusion matrix (rows: truth), the loss, pictures that could be read, and not."""
+        """float64 [labels * labels + 3]: the confusion matrix (rows: truth), the loss, images that could be read, and not."""
         truth, weight = batch.truth.to(answers.device), batch.weight.to(answers.device)
         best, known = self._scores(answers, truth).argmax(1), truth != UNLABELLED
         pairs = torch.bincount((truth * self.labels + best)[known], minlength=self.labels**2)

@@ -1,4 +1,4 @@
-"""What a task means to training: which truth a picture carries, what is made small, and what is counted."""
+"""What a task means to training: which truth an image carries, what is made small, and what is counted."""
 
 import math
 import random
@@ -58,7 +58,7 @@ def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torc
     answers.check_logits(model.trace, run)
     if model.labels != labels:
         raise DataError(
-            f"{run} knows {len(model.labels)} classes, the pictures show {len(labels)}, not the same ones"
+            f"{run} knows {len(model.labels)} classes, the images show {len(labels)}, not the same ones"
             f" ({unlike(model.labels, labels)})",
             hint="a teacher that was trained on the same classes",
         )
@@ -68,7 +68,7 @@ def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torc
 class Objective(Protocol):
     """Of one task.
 
-    nothing  stands for the views of a picture that cannot be read
+    nothing  stands for the views of an image that cannot be read
     """
 
     nothing: tuple[Tensor, Tensor]
@@ -83,7 +83,7 @@ class Objective(Protocol):
         """The same, augmented; seeded by the caller."""
 
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
-        """Of each picture [n]."""
+        """Of each image [n]."""
 
     def count(self, answers: Tensor, batch: Batch) -> Any:
         """What `score` wants to know of a batch."""
@@ -93,7 +93,7 @@ class Objective(Protocol):
 
 
 class Classes:
-    """One class for each picture."""
+    """One class for each image."""
 
     def __init__(self, settings: Settings, spec: Preprocess, teacher: Teacher | None = None) -> None:
         self.settings, self.teacher = settings, teacher
@@ -110,7 +110,7 @@ class Classes:
         return self.glance(picture.open()), torch.tensor(picture.truth[0])
 
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
-        """Of each picture [n]. Distillation as Hinton, Vinyals and Dean (2015), https://arxiv.org/abs/1503.02531:
+        """Of each image [n]. Distillation as Hinton, Vinyals and Dean (2015), https://arxiv.org/abs/1503.02531:
 
         (1 - w) * cross-entropy + w * T^2 * KL(teacher's softmax(x / T) || student's)
         """

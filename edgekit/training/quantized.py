@@ -101,9 +101,9 @@ def bake(module: nn.Module) -> None:
 
 
 def lost(whole: nn.Module, through: nn.Module, batches: Iterable[Batch], world: World) -> Drop:
-    """Top-1 that is lost by rounding, paired on the same pictures, with Agresti and Min's 95 % interval."""
+    """Top-1 that is lost by rounding, paired on the same images, with Agresti and Min's 95 % interval."""
     whole.eval(), through.eval()
-    counts = torch.zeros(3, dtype=torch.float64, device=world.device)  # lost, won, pictures
+    counts = torch.zeros(3, dtype=torch.float64, device=world.device)  # lost, won, images
     with torch.inference_mode():
         for batch in batches:
             images = world.place(batch.images)

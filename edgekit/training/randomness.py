@@ -8,7 +8,7 @@ import random
 import numpy as np
 import torch
 
-ORDER, VIEW, STEP = range(3)  # what is drawn: an epoch's order, a picture's view, what layers drop in a step
+ORDER, VIEW, STEP = range(3)  # what is drawn: an epoch's order, an image's view, what layers drop in a step
 
 
 def draw(*where: int) -> np.random.Generator:

@@ -30,7 +30,7 @@ def check_same(out: Path, before: Card | State, settings: Settings, splits: Spli
         asked, stamps = before["settings"], before["stamps"]
     changed = differences(asked, plain(settings))
     if stamps != _stamps(splits):
-        changed.append("the pictures or their labels have changed")
+        changed.append("the images or their labels have changed")
     if changed:
         raise RequestError(
             f"{out} was begun with other settings: {'; '.join(changed)}",

@@ -45,7 +45,7 @@ def train(
     say: Say = lambda line: None,
     progress: Progress = no_progress,
 ) -> Card:
-    """Train the model that the settings name, keep the epoch that is best on the validation pictures, report on the test.
+    """Train the model that the settings name, keep the epoch that is best on the validation images, report on the test.
 
     The folder `out` is a model afterwards (see models/trained.py), from the first epoch on. On a CPU the same settings
     give the same bits, also when the run was killed and resumed, with the same versions and number of threads.
@@ -113,7 +113,7 @@ def _objective(settings: Settings, model: LoadedModel, splits: Splits, here: wor
 
 
 def _frozen(settings: Settings, model: LoadedModel, asked: objective.Objective, here: world.World) -> Frozen | None:
-    """Where neither body nor views change, and nothing follows the head, the body is asked once about each picture."""
+    """Where neither body nor views change, and nothing follows the head, the body is asked once about each image."""
     once = settings.freeze and settings.augment == "none" and not settings.distill
     if not once or model.preprocess.is_clip or not ends_in_its_head(model.module, model.preprocess.input_size):
         return None
@@ -153,12 +153,12 @@ def _say_what_rounding_loses(setup: Setup, learner: Learner) -> None:
             learner.grid.look(kept.eval(), setup.world.place(batch.images))
     drop = quantized.lost(kept, learner.judged, setup.looks(setup.splits.val), setup.world)
     said = f"{100 * drop.estimate:+.2f} points [{100 * drop.low:+.2f}, {100 * drop.high:+.2f}]"
-    setup.say(f"rounding to 8 bits without training loses {said} on the validation pictures (simulated)")
+    setup.say(f"rounding to 8 bits without training loses {said} on the validation images (simulated)")
     if drop.low <= 0 and drop.high < ENOUGH:
         setup.say("plain post-training quantization is as good: edgekit export --int8 needs no --qat here")
     else:  # benchmarks/results/qat-x86-vnni.md
         setup.say(
-            "edgekit export --int8 spreads channels and rounds against pictures, which can win that back without training:"
+            "edgekit export --int8 spreads channels and rounds against images, which can win that back without training:"
             " measure that file first"
         )
 
@@ -170,7 +170,7 @@ def _stale(setup: Setup, reached: TrainingProgress) -> bool:
 
 
 def _epoch(setup: Setup, learner: Learner, reached: TrainingProgress, tick: Callable[[], None]) -> None:
-    """What is left of an epoch, and the look at the validation pictures after it."""
+    """What is left of an epoch, and the look at the validation images after it."""
     epoch, done = divmod(reached.step, setup.steps)
     clock = time.process_time()
     for batch in setup.batches(epoch, done):
@@ -219,13 +219,13 @@ def _epoch(setup: Setup, learner: Learner, reached: TrainingProgress, tick: Call
 
 
 def _most_frequent(data: DataSet) -> float:
-    """The share of pictures that show the most frequent class."""
+    """The share of images that show the most frequent class."""
     shown = Counter(data.truths[position][0] for position in data.positions)  # type: ignore[index]
     return max(shown.values()) / len(data)
 
 
 def _finish(setup: Setup, learner: Learner, reached: TrainingProgress) -> Card:
-    """Measure the best epoch's weights on the test pictures, and close the run."""
+    """Measure the best epoch's weights on the test images, and close the run."""
     setup.world.wait()
     card = trained.read(setup.out)
     if reached.step < setup.settings.epochs * setup.steps:

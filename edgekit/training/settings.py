@@ -23,8 +23,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     weights         as for export: auto, imagenet, package, bundled, random (from scratch), a file, a run
     channel_order   YOLOX with a file of weights: what these learned, as for export
-    labels, classes   files: what is on the pictures; the names of the classes, one a line
-    batch           pictures in a step, over all processes together
+    labels, classes   files: what is on the images; the names of the classes, one a line
+    batch           images in a step, over all processes together
     optimizer       a name that timm knows
     lr, layer_decay   the peak rate; each layer further from the head has it multiplied by layer_decay once more
     warmup          share of all steps in which the rate rises
@@ -33,12 +33,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ignore          of masks: the value of pixels that nobody labelled; -1: there are none
     freeze          train the head alone
     qat             quantization-aware: learn with numbers rounded as an int8 file rounds them
-    val_share       of the training pictures, where the data have no split "val"
-    keep_pictures   160 of the training pictures in the run, for int8 and the proof of its exports
+    val_share       of the training images, where the data have no split "val"
+    keep_images   160 of the training images in the run, for int8 and the proof of its exports
     patience        epochs without a better one that end the run; 0: never
     frames, frame_rate   of a network that takes clips, as for export; --data then holds videos
     distill         a run whose answers are learned too, with distill_weight, at a temperature
-    workers         processes that read pictures, for each process that trains
+    workers         processes that read images, for each process that trains
     threads         that compute; 0: as torch decides
     save_every      steps between two saves of the whole state
     """
@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     val_share: float = 0.1
     patience: int = 0
     seed: int = 0
-    keep_pictures: bool = True
+    keep_images: bool = True
     input_size: tuple[int, int] | None = None
     crop_pct: float | None = None
     mean: tuple[float, float, float] | None = None

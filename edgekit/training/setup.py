@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 
 def held_in(settings: Settings) -> Literal["masks", "boxes", "classes", "clips"]:
-    """What the data say of each picture; "clips": they are videos, with a class each."""
+    """What the data say of each image; "clips": they are videos, with a class each."""
     data = Path(settings.data)
     if takes_clips(settings):
         return "clips"
@@ -55,7 +55,7 @@ def takes_clips(settings: Settings) -> bool:
 
 
 def splits_of(settings: Settings) -> Splits:
-    """The pictures that the settings name, with a class, a mask or boxes each. Raises DataError, RequestError."""
+    """The images that the settings name, with a class, a mask or boxes each. Raises DataError, RequestError."""
     named = read_names(Path(settings.classes), "--classes") if settings.classes else None
     said = (named.said(str(settings.classes)),) if named else ()
     data, held = Path(settings.data), held_in(settings)
@@ -91,7 +91,7 @@ def _check_no_videos(data: Path) -> None:
     files = (path for path in data.rglob("*") if path.is_file())
     if (first := next(files, None)) and is_video(first) and all(map(is_video, files)):
         raise RequestError(
-            f"{data} holds videos", hint="--frames 8 --frame-rate 8, with a network that takes clips; else pictures"
+            f"{data} holds videos", hint="--frames 8 --frame-rate 8, with a network that takes clips; else images"
         )
 
 
@@ -108,7 +108,7 @@ def _names_of_masks(model: str) -> tuple[str, ...]:
 class TrainingProgress:
     """Where a run stands.
 
-    step, loss, seen, unreadable   steps done; of the epoch at hand: sum of losses, pictures, what could not be read
+    step, loss, seen, unreadable   steps done; of the epoch at hand: sum of losses, images, what could not be read
     best_epoch, best               counted from 1; 0: none yet
     logged                         bytes of metrics.jsonl that belong to the steps done
     """
@@ -127,7 +127,7 @@ class TrainingProgress:
 class Setup:
     """What does not change in a run.
 
-    frozen  of a body that does not learn: it is asked once about each picture
+    frozen  of a body that does not learn: it is asked once about each image
     """
 
     settings: Settings
@@ -147,7 +147,7 @@ class Setup:
 
     @cached_property
     def trained_on(self) -> TrainedOn:
-        """With what the weights, and the teacher, had learned from before. Reads every picture once."""
+        """With what the weights, and the teacher, had learned from before. Reads every image once."""
         asked, splits = self.settings, self.splits
         own = stamps.stamp(splits.train, splits.val, asked.val_share, asked.seed)
         teacher = trained.read(Path(asked.distill)).trained_on if asked.distill else None
@@ -164,7 +164,7 @@ class Setup:
         return batches.stream(train, mine, objective.random, objective.nothing, asked.workers, seed)
 
     def looks(self, data: DataSet) -> Iterator[Batch]:
-        """This process's share of all pictures, as the exported model will see them."""
+        """This process's share of all images, as the exported model will see them."""
         asked, objective = self.settings, self.objective
         at_once = max(1, asked.batch // (WINDOWS if self.model.preprocess.is_clip else 1))
         parts = np.array_split(np.arange(len(data)), batches.steps_of(len(data), at_once))

@@ -53,7 +53,7 @@ class Taught(nn.Module):
 
 
 class SimOta:
-    """The lessons of a YOLOX for pictures of a size [height, width]."""
+    """The lessons of a YOLOX for images of a size [height, width]."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         maps = [torch.empty(1, 1, *(side // stride for side in size)) for stride in STRIDES]
@@ -79,7 +79,7 @@ class SimOta:
 
 
 def loss(raw: Raw, truths: Tensor) -> Tensor:
-    """Of each picture [n]; its mean is the sum over all pictures by the number of anchors that learn a box, as YOLOX has it."""
+    """Of each image [n]; its mean is the sum over all images by the number of anchors that learn a box, as YOLOX has it."""
     boxes = raw.decoded()
     chosen, which = assign(raw, boxes.detach(), truths)
     own = truths.gather(1, which[..., None].expand(-1, -1, 5))

@@ -32,7 +32,7 @@ class Ssd:
         return Taught(module)
 
     def loss(self, answers: Tensor, truths: Tensor) -> Tensor:
-        """Of each picture the mean over all [n]: it is divided by the number of anchors that learn a box."""
+        """Of each image the mean over all [n]: it is divided by the number of anchors that learn a box."""
         net: Any = self.detector.net
         anchors = self.detector.get_buffer("anchors").to(answers.device)
         known = [rows[rows[:, 4] >= 0] for rows in truths]

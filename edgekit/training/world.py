@@ -46,7 +46,7 @@ class World:
         return sorted(set(self.all(texts)))
 
     def place(self, thing: Placed) -> Placed:
-        """A module or pictures on the device, channels last in memory: convolutions of pictures then take a third less
+        """A module or images on the device, channels last in memory: convolutions of images then take a third less
         time in training on a CPU (MobileNetV2 and EfficientNet-Lite0 at 96 px, x86-vnni)."""
         if isinstance(thing, Tensor) and thing.ndim != 4:  # features
             return thing.to(self.device)

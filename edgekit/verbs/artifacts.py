@@ -1,4 +1,4 @@
-"""`load`, and the artifact that answers pictures."""
+"""`load`, and the artifact that answers images."""
 
 import os
 import threading
@@ -33,7 +33,7 @@ Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
 class Session:
-    """The process in which a file answers: begun at the first picture and kept for the next ones, until it is asked for
+    """The process in which a file answers: begun at the first image and kept for the next ones, until it is asked for
     another way, fails, or nobody holds the artifact any more."""
 
     def __init__(self) -> None:
@@ -43,9 +43,11 @@ class Session:
         self.end: Callable[[], object] = lambda: None
 
     @contextmanager
-    def of(self, artifact: folders.Artifact, on: str, options: Options, timeout: float) -> Iterator[Answering]:
-        """Raises WorkerError, DeviceError."""
-        way = (os.getpid(), on, options, timeout)  # a fork must not share the pipes of its parent
+    def of(
+        self, artifact: folders.Artifact, on: str, options: Options, timeout: float, batch: int | None = None
+    ) -> Iterator[Answering]:
+        """Raises WorkerError, DeviceError, RequestError for a batch that the file does not take."""
+        way = (os.getpid(), on, options, timeout, batch)  # a fork must not share the pipes of its parent
         with self.lock:
             if self.opened is None or way != self.way:
                 self.close()
@@ -53,12 +55,12 @@ class Session:
                     ExitStack(),
                     folders.Artifact(artifact.folder, artifact.manifest),
                 )  # which does not hold us
-                self.opened = stack.enter_context(start_answering(bare, registry.device(on), options, timeout))
+                self.opened = stack.enter_context(start_answering(bare, registry.device(on), options, timeout, batch))
                 self.way, self.end = way, weakref.finalize(self, _close, stack, os.getpid())
             try:
                 yield self.opened
             except DataError:
-                raise  # of a picture, which it was never asked about
+                raise  # of an image, which it was never asked about
             except BaseException:
                 self.close()  # an answer may be on its way that is nobody's
                 raise
@@ -76,7 +78,7 @@ def _close(stack: ExitStack, process: int) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Artifact(folders.Artifact):
-    """What `load` and `export` give: a file with all that is known of it, in `manifest`, that answers pictures.
+    """What `load` and `export` give: a file with all that is known of it, in `manifest`, that answers images.
 
     It is a path as well: its folder. The process that answers ends with `close`, at the end of a `with` block, or when
     nobody holds the artifact.
@@ -97,12 +99,13 @@ class Artifact(folders.Artifact):
         timeout: Seconds = ...,
     ) -> Prediction: ...
     @overload
-    def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts, but never a list of pictures
+    def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts, but never a list of images
         self,
         images: Place,
         *,
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
+        batch: Count | None = ...,
         workers: Count = ...,
         frame_rate: Rate = ...,
         on: str = ...,
@@ -130,6 +133,7 @@ class Artifact(folders.Artifact):
         *,
         threshold: Probability | None = ...,
         unreadable: Literal["raise", "skip"] = ...,
+        batch: Count | None = ...,
         workers: Count = ...,
         frame_rate: Rate = ...,
         on: str = ...,
@@ -144,6 +148,7 @@ class Artifact(folders.Artifact):
         *,
         threshold: Probability | None = None,
         unreadable: Literal["raise", "skip"] = "raise",
+        batch: Count | None = None,
         workers: Count = WORKERS,
         frame_rate: Rate = prediction.FRAME_RATE,
         on: str = "local",
@@ -151,27 +156,28 @@ class Artifact(folders.Artifact):
         interpreter: str | None = None,
         timeout: Seconds = TIMEOUT,
     ) -> Prediction | list[Prediction] | Iterator[Prediction]:
-        """What the file says of a picture; of a list of pictures, a folder or a video, a list; of an iterator, one as each comes.
+        """What the file says of an image; of a list of images, a folder or a video, a list; of an iterator, one as each comes.
 
-        images      a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
-                    list or an iterator of these; a folder, of which every picture below it is meant, or a pattern such as
+        images      a file, an image of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
+                    list or an iterator of these; a folder, of which every image below it is meant, or a pattern such as
                     "photos/**/*.jpg"; a video, of which frames are meant. Of a file that takes clips: a video as a whole, a
-                    folder of its frames, or one of videos; a uint8 array [frames, height, width, 3] or a tuple of pictures,
+                    folder of its frames, or one of videos; a uint8 array [frames, height, width, 3] or a tuple of images,
                     the oldest first, each a step of the model's frame rate
         threshold   boxes: the score from which on they are shown; None: as the artifact says
         unreadable  of several, "skip" leaves out what cannot be read; a prediction's `source` says of which file it is
-        workers     of a list or a folder: threads that decode pictures while the file answers others
+        batch       of a list or a folder: images in one inference; None: as the file says, or one
+        workers     of a list or a folder: threads that decode images while the file answers others
         frame_rate  of a video: how many of its frames a second are meant; `seconds` of a prediction says when it was
         on          where to run: "local", "arm64:cortex-a76", "adb" (see docs/boards-and-phones.md)
         interpreter  who runs a .tflite: "ai-edge-litert", "tflite-runtime", "tensorflow"
         timeout     seconds without an answer that mean a hang
 
-        Raises RequestError for what is no picture, DataError for what cannot be read, WorkerError, DeviceError.
+        Raises RequestError for what is no image, DataError for what cannot be read, WorkerError, DeviceError.
         """
         shown = self if threshold is None else prediction.shown_from(self, threshold)
         check_interpreter(interpreter, [self.target])
         asked = Asked(
-            self, shown, unreadable == "skip", workers, frame_rate, on, Options(threads, interpreter), timeout
+            self, shown, unreadable == "skip", workers, frame_rate, on, Options(threads, interpreter), timeout, batch
         )
         if isinstance(images, Iterator):
             return (found for one in images for found in asked.about([one]))
@@ -195,7 +201,7 @@ class Artifact(folders.Artifact):
 
 @dataclass(frozen=True)
 class Asked:
-    """How an artifact is asked about pictures. shown: the artifact with the threshold that is wished."""
+    """How an artifact is asked about images. shown: the artifact with the threshold that is wished."""
 
     artifact: Artifact
     shown: folders.Artifact
@@ -205,6 +211,7 @@ class Asked:
     on: str
     options: Options
     timeout: float
+    batch: int | None = None
 
     def about(self, said: Sequence[Any]) -> list[Prediction]:
         """Raises DataError for what cannot be read, unless that is skipped."""
@@ -216,8 +223,8 @@ class Asked:
             except DataError:
                 if not self.skips:
                     raise
-        held = prediction.together(self.artifact, registry.device(self.on), images=known)
-        with self.artifact.session.of(self.artifact, self.on, self.options, self.timeout) as opened:
+        held = prediction.together(self.artifact, registry.device(self.on), self.batch, images=known)
+        with self.artifact.session.of(self.artifact, self.on, self.options, self.timeout, self.batch) as opened:
             asked = replace(opened, artifact=self.shown)
             with closing(prediction.answers(asked, known, self.workers, held, frame_rate=self.frame_rate)) as answers:
                 for picture, answer in answers:

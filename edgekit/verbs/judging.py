@@ -47,6 +47,7 @@ def evaluate(
     unlabelled: bool = False,
     split: Literal["test", "val", "train"] | None = None,
     limit: Count | None = None,
+    part: str | None = None,
     seed: Natural = 0,
     workers: Count = 2,
     on: str = "local",
@@ -61,11 +62,11 @@ def evaluate(
 ) -> Evaluation:
     """How often a file is right, with 95 % intervals; and, with a reference, what it loses against that: `edgekit eval`.
 
-    data        class folders, idx or parquet files, pictures, images/ beside masks/, or boxes (COCO, YOLO, VOC)
-    labels      a file that says what is on the pictures: .csv, .json, .jsonl or .txt
+    data        class folders, idx or parquet files, images, images/ beside masks/, or boxes (COCO, YOLO, VOC)
+    labels      a file that says what is on the images: .csv, .json, .jsonl or .txt
     images, masks, ignore  segmentation: folders below data, and the value that does not count (an int, "none", "auto")
-    unlabelled  nothing is known of the pictures: only compare
-    limit       a seeded sample of so many pictures
+    unlabelled  nothing is known of the images: only compare
+    limit       a seeded sample of so many images; part: one of some random parts, "1/2" to choose on, "2/2" to report on
     workers     threads that decode
     state       where answers are kept: what an earlier call asked is not asked again, unless `fresh`
     save        a file that the figures are appended to, for `report`: "build/runs.jsonl"
@@ -86,6 +87,8 @@ def evaluate(
         masks=masks,
         ignore=_ignored(ignore),
     )
+    if part is not None:
+        pictures = pictures.part(*evaluation.part_of(part), seed)
     if save is not None:
         runs.append(Path(save), [])  # a place that cannot be written is said before anything is measured
     for note in pictures.notes:
@@ -134,7 +137,7 @@ def gate(
     """Whether a file is slower, larger or worse than its baseline, or does not fit in its place.
 
     baseline    an artifact, a file, "git:REF:PATH", or a .json of numbers that `edgekit gate --update` wrote
-    data, ...   pictures, as `evaluate` takes them: accuracy is compared too
+    data, ...   images, as `evaluate` takes them: accuracy is compared too
     limits      max_slowdown=3, detect=True, ... as edgekit.gating.Limits has them; unsaid: as `budgets` says, or the default
     budgets     a gate.toml with limits
     allow_absolute  times of another machine may fail the candidate

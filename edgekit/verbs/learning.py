@@ -1,4 +1,4 @@
-"""`train` and `prune`: a model learns your pictures, and becomes smaller."""
+"""`train` and `prune`: a model learns your images, and becomes smaller."""
 
 import os
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Learning(TypedDict, total=False):
     ema: float
     val_share: float
     seed: int
-    keep_pictures: bool
+    keep_images: bool
     input_size: int | tuple[int, int]
     crop_pct: float
     mean: float | tuple[float, ...]
@@ -103,7 +103,7 @@ def train(
     progress: Progress | None = None,
     **wishes: Unpack[Training],
 ) -> Trained:
-    """Train a model on classes of your own, of pictures, of pixels (masks), of things (boxes) or of videos (frames).
+    """Train a model on classes of your own, of images, of pixels (masks), of things (boxes) or of videos (frames).
 
     model    a name (`edgekit list models`, timm:NAME, py:package.module:function), or an earlier run
     data     class folders, idx or parquet files, images/ beside masks/, boxes, or videos in class folders; with
@@ -221,7 +221,7 @@ def prune(
             from edgekit import pruning
         return pruning.prune(model, examples, **share, **file, say=say or silent)  # type: ignore[arg-type]
     if data is None or out is None:
-        raise RequestError("a run is pruned with pictures to fine-tune on", hint='data="photos", out="runs/small"')
+        raise RequestError("a run is pruned with images to fine-tune on", hint='data="photos", out="runs/small"')
     place, asked = _place(out, resume=resume, fresh=fresh), _plain(wishes)
     if not distill:
         check_teaching(asked)

@@ -1,4 +1,4 @@
-"""Pictures as a caller has them: files, Pillow's pictures, or arrays."""
+"""Images as a caller has them: files, Pillow's images, or arrays."""
 
 import os
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from edgekit.verbs.asked import Place
 
 Picture = Place | Image.Image | NDArray[np.uint8] | tuple[Image.Image | NDArray[np.uint8], ...]
 PICTURE = 3  # dimensions of an array
-CLIP = "the path of a video or of a folder of its frames; uint8 [frames, height, width, 3]; a tuple of pictures"
-WANTED = "a file, a picture of Pillow's, a uint8 array [height, width, 3] in RGB, a list of these, or a folder"
+CLIP = "the path of a video or of a folder of its frames; uint8 [frames, height, width, 3]; a tuple of images"
+WANTED = "a file, an image of Pillow's, a uint8 array [height, width, 3] in RGB, a list of these, or a folder"
 
 
 def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
-    """The pictures of a list, of a folder, of a pattern or of a video; None of a single picture. clips: videos, and folders of
-    their frames; a tuple of pictures in memory is one clip. Raises DataError."""
+    """The images of a list, of a folder, of a pattern or of a video; None of a single image. clips: videos, and folders of
+    their frames; a tuple of images in memory is one clip. Raises DataError."""
     if clips and isinstance(said, tuple) and all(map(_is_frame, said)):
         return None
     if isinstance(said, list | tuple):
@@ -38,13 +38,11 @@ def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
 
 
 def told(said: object, *, clips: bool = False) -> Path | Image.Image | Video:
-    """A picture or a video by its file, or itself. Raises RequestError for what is none, DataError for an array that is none, a URL and
+    """An image or a video by its file, or itself. Raises RequestError for what is none, DataError for an array that is none, a URL and
     other words that name no file."""
     if isinstance(said, str | os.PathLike) and isinstance(name := os.fspath(said), str) and name:
         if Path(name).is_dir() and not clips:
-            raise DataError(
-                f"{name} is a folder, not a picture file", hint="predict(folder), alone, takes its pictures"
-            )
+            raise DataError(f"{name} is a folder, not an image file", hint="predict(folder), alone, takes its images")
         check_name(name)
         return Path(name)
     if clips:
@@ -54,7 +52,7 @@ def told(said: object, *, clips: bool = False) -> Path | Image.Image | Video:
     if isinstance(said, np.ndarray):
         return _of(said)
     hint = "x.numpy(), uint8 [height, width, 3] in RGB" if hasattr(said, "__array__") else WANTED
-    raise RequestError(f"{type(said).__name__} {said!r:.60} is no picture", hint=hint)
+    raise RequestError(f"{type(said).__name__} {said!r:.60} is no image", hint=hint)
 
 
 def _is_frame(said: object) -> bool:
@@ -73,10 +71,10 @@ def _clip(said: object) -> Video:
 
 
 def upright(picture: Path | Frame | Image.Image | Video) -> Path | Frame | Image.Image:
-    """A picture in memory as it was answered: in 8-bit RGB. Of a clip its first frame."""
+    """An image in memory as it was answered: in 8-bit RGB. Of a clip its first frame."""
     if isinstance(picture, Video):
         return picture.frames[0]
-    return decode_picture(picture, "the picture") if isinstance(picture, Image.Image) else picture
+    return decode_picture(picture, "the image") if isinstance(picture, Image.Image) else picture
 
 
 def _of(array: NDArray[Any]) -> Image.Image:
@@ -85,11 +83,11 @@ def _of(array: NDArray[Any]) -> Image.Image:
     if array.dtype != np.uint8:
         scaled = array.dtype.kind == "f" and array.size and float(np.nanmax(array)) <= 1
         to = "(255 * x).round().astype('uint8')" if scaled else "x.astype('uint8'), of numbers from 0 to 255"
-        raise DataError(f"an array of {array.dtype} {shape} is no picture: uint8 [height, width, 3] is", hint=to)
+        raise DataError(f"an array of {array.dtype} {shape} is no image: uint8 [height, width, 3] is", hint=to)
     if array.ndim == 4:
-        raise DataError(f"an array of uint8 {shape} is several pictures", hint="list(x)")
+        raise DataError(f"an array of uint8 {shape} is several images", hint="list(x)")
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3, 4):
         raise DataError(f"an array of uint8 {shape} has its channels first", hint="x.transpose(1, 2, 0)")
     if array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise DataError(f"an array of uint8 {shape} is no picture", hint="uint8 [height, width, 3] in RGB")
+        raise DataError(f"an array of uint8 {shape} is no image", hint="uint8 [height, width, 3] in RGB")
     return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array))

@@ -1,4 +1,4 @@
-"""What a file says of one picture, with the names of its labels; of each task a type of its own."""
+"""What a file says of one image, with the names of its labels; of each task a type of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ SHOWN = 3  # labels in a line
 
 @dataclass(frozen=True)
 class Label:
-    """A label of a picture. index: its number; score: its probability, 0 to 1."""
+    """A label of an image. index: its number; score: its probability, 0 to 1."""
 
     label: str
     index: int
@@ -36,7 +36,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Box:
-    """A thing on a picture. score: 0 to 1; box: x1 y1 x2 y2 in the picture's own pixels."""
+    """A thing on an image. score: 0 to 1; box: x1 y1 x2 y2 in the image's own pixels."""
 
     label: str
     index: int
@@ -49,26 +49,26 @@ class Box:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Of:
-    """What every prediction knows: the artifact that made it, and of which picture: its file, the frame of a video, or the
-    picture itself; of a clip in memory its first frame."""
+    """What every prediction knows: the artifact that made it, and of which image: its file, the frame of a video, or the
+    image itself; of a clip in memory its first frame."""
 
     artifact: Artifact = field(kw_only=True)
     picture: Path | Frame | Image.Image = field(kw_only=True)
 
     @property
     def source(self) -> Path | None:
-        """The picture's file, or its video's; None of a picture that came in memory."""
+        """The image's file, or its video's; None of an image that came in memory."""
         if isinstance(self.picture, Frame):
             return self.picture.video
         return self.picture if isinstance(self.picture, Path) else None
 
     @property
     def seconds(self) -> float | None:
-        """Of a frame of a video, since the video began; None of other pictures."""
+        """Of a frame of a video, since the video began; None of other images."""
         return self.picture.seconds if isinstance(self.picture, Frame) else None
 
     def opened(self) -> Image.Image:
-        """The picture in RGB. Raises DataError."""
+        """The image in RGB. Raises DataError."""
         if isinstance(self.picture, Frame):
             return self.picture.picture
         return self.picture if isinstance(self.picture, Image.Image) else open_picture(self.picture)
@@ -145,7 +145,7 @@ class Boxes(Of, Sequence[Box]):
 
     @verb
     def draw(self, out: Place | None = None) -> Image.Image:
-        """The picture with the boxes, each with its label; written to `out`, a .png, too. Raises DataError, OutputError."""
+        """The image with the boxes, each with its label; written to `out`, a .png, too. Raises DataError, OutputError."""
         return _kept(prediction.drawn(self.artifact, self.opened(), self.found), out)
 
     def __repr__(self) -> str:
@@ -159,7 +159,7 @@ class Boxes(Of, Sequence[Box]):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Mask(Of):
-    """Of a segmentation: a label for every pixel of the picture.
+    """Of a segmentation: a label for every pixel of the image.
 
     found  `labels` uint8 [height, width], their numbers
     """
@@ -173,14 +173,14 @@ class Mask(Of):
 
     @property
     def shares(self) -> dict[str, float]:
-        """Of the picture that each label covers, those that cover most first; others are left out."""
+        """Of the image that each label covers, those that cover most first; others are left out."""
         names = self.artifact.labels()
         shares = self.found.shares(len(names))
         return {names[i]: float(shares[i]) for i in np.argsort(-shares, kind="stable") if shares[i]}
 
     @verb
     def draw(self, out: Place | None = None) -> Image.Image:
-        """The picture under the colours of its labels, with a legend; written to `out`, a .png, too. Raises DataError, OutputError."""
+        """The image under the colours of its labels, with a legend; written to `out`, a .png, too. Raises DataError, OutputError."""
         return _kept(prediction.drawn(self.artifact, self.opened(), self.found), out)
 
     @verb
@@ -205,7 +205,7 @@ class Vector(Of):
 
     @verb
     def similarity(self, other: "Vector") -> float:
-        """The cosine of two pictures' vectors, -1 to 1. Raises RequestError."""
+        """The cosine of two images' vectors, -1 to 1. Raises RequestError."""
         if not isinstance(other, Vector) or other.values.shape != self.values.shape:
             raise RequestError(f"{other!r:.80} is no vector of {len(self.values)} numbers", hint="two of one artifact")
         return float(self.found.similarity(other.values[None])[0])
@@ -253,13 +253,13 @@ def _listed(labels: Sequence[Label]) -> str:
 
 
 def _kept(image: Image.Image, out: Place | None) -> Image.Image:
-    """The picture, and a file of it. Raises RequestError, OutputError."""
+    """The image, and a file of it. Raises RequestError, OutputError."""
     if out is None:
         return image
     place = Path(out)
     if place.suffix.lower() != ".png":
         raise RequestError(f"{place} does not end in .png", hint=f'out="{place.with_suffix(".png")}"')
-    check_file(place, "-o another/picture.png")
+    check_file(place, "-o another/image.png")
     with output_errors():
         place.parent.mkdir(parents=True, exist_ok=True)
     with replacing(place) as partial:

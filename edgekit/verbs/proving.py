@@ -62,7 +62,7 @@ def compare(
 ) -> list[Match]:
     """How far the answers of several artifacts of one model lie apart, pair by pair: `edgekit verify --against`.
 
-    data  a folder of pictures; None: the first artifact's golden ones
+    data  a folder of images; None: the first artifact's golden ones
 
     Raises RequestError for artifacts that cannot be compared, DataError, WorkerError.
     """

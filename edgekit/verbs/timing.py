@@ -66,6 +66,7 @@ def bench(
     on: str = "local",
     count: bool = False,
     reference: bool = False,
+    benchmark_binary: Place | None = None,
     interpreter: str | None = None,
     save: Place | None = None,
     progress: Progress | None = None,
@@ -77,10 +78,11 @@ def bench(
 
     runtimes   litert, onnxruntime, openvino; none: the first that opens a file
     threads    of the runtime, one number or several
-    batch      pictures in one inference; None: the file's own
+    batch      images in one inference; None: the file's own
     runs, launches, warmup  inferences that are timed, over how many fresh processes; those in each that do not count
     budget     seconds to stop after; timeout: that mean a hang
     count      instructions too; reference: a fixed computation takes its turns, by which days are compared
+    benchmark_binary  of a phone: TFLite's benchmark_model, which times instead of the app; mean times, and no answers
     save       a file that the raw runs are appended to, for `report`: "build/runs.jsonl"
     progress   progress(done, total)
 
@@ -88,7 +90,8 @@ def bench(
     failed first.
     """
     plan = harness.Plan(runs=runs, launches=launches, warmup=warmup, budget=budget, timeout=timeout)
-    request = measuring.Request(registry.device(on), plan, count, reference=reference)
+    tool = None if benchmark_binary is None else Path(benchmark_binary)
+    request = measuring.Request(registry.device(on), plan, count, tool, reference)
     numbers = threads if isinstance(threads, tuple) else (threads,)
     request.check(numbers)
     paths = [as_path(file, "a file") for file in several(files)]

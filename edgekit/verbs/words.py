@@ -20,7 +20,7 @@ class Keyword:
     words: frozenset[str]
 
 
-NAMES = {"output": "out", "no_keep_pictures": "keep_pictures"}
+NAMES = {"output": "out", "no_keep_images": "keep_images"}
 # what is a value wherever it stands: names of formats, runtimes, devices, weights and optimizers
 WORDS = {"tflite", "onnx", "openvino", "torch", "litert", "onnxruntime", "local", "x86", "adb", "none", "adamw",
          "auto", "imagenet", "package", "bundled", "random"}  # fmt: skip

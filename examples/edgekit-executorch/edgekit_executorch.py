@@ -81,7 +81,7 @@ class ExecutorchExporter:
 
 
 def _quantized(graph: Any, recipe: Recipe, calibration: Pictures) -> Any:
-    """The traced network with XNNPACK's int8 operators marked, its ranges those of the calibration pictures."""
+    """The traced network with XNNPACK's int8 operators marked, its ranges those of the calibration images."""
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from edgekit.errors import UnsupportedError
 from edgekit.inspection import fitting
 
-Values = NDArray[np.float32]  # one layer's answer to one picture: [positions, channels]
+Values = NDArray[np.float32]  # one layer's answer to one image: [positions, channels]
 
 
 class Seen(NamedTuple):
-    """What one picture makes of an opened file.
+    """What one image makes of an opened file.
 
     layers   of every layer the answer, in the order of `Layers.names`
     answers  of every output, as real numbers in the file's own shape
@@ -76,7 +76,7 @@ class Points(NamedTuple):
         return tuple(p.layer.name if p.layer else name for p, name in zip(self.outputs, called, strict=True))
 
 
-SHAPES = {"SHAPE", "Shape", "ShapeOf"}  # what they answer does not depend on the picture
+SHAPES = {"SHAPE", "Shape", "ShapeOf"}  # what they answer does not depend on the image
 
 
 def points(
@@ -92,7 +92,7 @@ def points(
     layers     kinds that multiply with weights; products of two activations do not count
     passes     kinds that only change a layer's answer value by value
     """
-    depth: dict[Hashable, int] = {given: 0}  # of what depends on the picture: how many layers lie before it
+    depth: dict[Hashable, int] = {given: 0}  # of what depends on the image: how many layers lie before it
     readers: dict[Hashable, list[Operator]] = defaultdict(list)
     found: list[tuple[int, Operator]] = []
     for operator in operators:

@@ -34,7 +34,7 @@ class OnnxLayers:
         stored = {tensor.name for tensor in model.graph.initializer}
         given = [value for value in model.graph.input if value.name not in stored]
         if len(given) != 1:
-            raise ArtifactError(f"{file} takes {len(given)} tensors, not one picture")
+            raise ArtifactError(f"{file} takes {len(given)} tensors, not one image")
         answers = [value.name for value in model.graph.output]
         found = points(map(_operator, nodes), given[0].name, answers, set(WEIGHTS_AT), PASSES)
         makers = {tensor: node for node in nodes for tensor in node.output}
@@ -94,7 +94,7 @@ class _Asked:
 
 
 def _operator(node: Any) -> Operator:
-    """Of a dynamic quantization only the integers count as dependent on the picture: its scale is multiplied in behind
+    """Of a dynamic quantization only the integers count as dependent on the image: its scale is multiplied in behind
     the layer like a constant."""
     made = node.output[:1] if node.op_type == "DynamicQuantizeLinear" else node.output
     return Operator(node.op_type, str(node.name or node.output[0]), tuple(node.input), tuple(made))

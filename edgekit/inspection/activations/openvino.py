@@ -25,7 +25,7 @@ class OpenvinoLayers:
         try:
             model = core().read_model(str(file))
             if len(model.inputs) != 1:
-                raise ArtifactError(f"{file} takes {len(model.inputs)} tensors, not one picture")
+                raise ArtifactError(f"{file} takes {len(model.inputs)} tensors, not one image")
             operators = [_operator(node) for node in model.get_ordered_ops()]
             given = model.input(0).get_node().output(0)
             answers = [_tensor(output.get_node().input_value(0)) for output in model.outputs]

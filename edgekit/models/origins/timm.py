@@ -54,7 +54,7 @@ def plan(recipe: Recipe) -> Plan:
             hint=f"--task embedding, or --weights FILE of a {architecture} trained to classify",
         )
     if recipe.frames:
-        raise RequestError(f"{recipe.model} takes pictures, not clips", hint="leave out --frames and --frame-rate")
+        raise RequestError(f"{recipe.model} takes images, not clips", hint="leave out --frames and --frame-rate")
     spec = msgspec.structs.replace(spec, input_size=_usual(architecture) or spec.input_size)
     if recipe.input_size:
         networks.check_size(architecture, recipe.input_size, spec.input_size)
@@ -96,7 +96,7 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
     config, bare = _config(name), name.partition(".")[0]
     size = recipe.input_size or _usual(bare)
     smaller = (
-        "pictures of 224x224; its own 518x518 cost ten times as much: --input-size 518"
+        "images of 224x224; its own 518x518 cost ten times as much: --input-size 518"
         if not recipe.input_size and size
         else ""
     )
@@ -108,7 +108,7 @@ def _filled(recipe: Recipe, choice: Choice) -> Made:
             path = choice.path or hub.download(str(config.hf_hub_id), choice.instead)
             _check_cached(path, choice.instead)
             model = networks.create(name, size, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
-            known = f"{config.num_classes:,} ImageNet classes" if config.num_classes else "pictures without classes"
+            known = f"{config.num_classes:,} ImageNet classes" if config.num_classes else "images without classes"
             return Made(model, known, _imagenet(config.num_classes), (smaller,))
         case "package":
             model = networks.create(bare, size)

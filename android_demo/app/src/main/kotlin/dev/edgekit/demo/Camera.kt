@@ -44,14 +44,16 @@ class CameraChoice(val id: String, val size: Size, val orientation: Int, val fac
 }
 
 /**
- * Frames of a camera: to a TextureView's surface, and as YUV_420_888 to `frame`, which runs on `worker`. A frame that
- * comes while another one is looked at is dropped. All else runs on the main thread.
+ * Frames of a camera: to a TextureView's surface, and as YUV_420_888 to `frame`, which runs on `worker`, or, while `clips` says so, on the
+ * camera's own thread: a clip needs every frame, also those that come while the worker answers. A frame that comes while another one is
+ * looked at is dropped. All else runs on the main thread.
  *
  * failed  told once, in words
  */
 class Camera(
     private val manager: CameraManager, private val choice: CameraChoice, private val main: Handler,
-    private val worker: (act: () -> Unit) -> Unit, private val frame: (YuvFrame) -> Unit, private val failed: (String) -> Unit,
+    private val worker: (act: () -> Unit) -> Unit, private val clips: () -> Boolean, private val frame: (YuvFrame) -> Unit,
+    private val failed: (String) -> Unit,
 ) : AutoCloseable {
     private val thread = HandlerThread("camera").apply { start() }
     private val reader = ImageReader.newInstance(choice.size.width, choice.size.height, ImageFormat.YUV_420_888, 3)
@@ -103,13 +105,13 @@ class Camera(
             newest()?.close()
             return
         }
-        worker {
-            try {
-                newest()?.use { frame(of(it)) }
-            } finally {
-                busy.set(false)
-            }
-        }
+        if (clips()) look() else worker { look() }
+    }
+
+    private fun look() = try {
+        newest()?.use { frame(of(it)) }
+    } finally {
+        busy.set(false)
     }
 
     private fun newest(): Image? = try {
@@ -129,6 +131,7 @@ class Camera(
         it.v = v.buffer
         it.chromaRowStride = u.rowStride
         it.pixelStride = u.pixelStride
+        it.nanos = image.timestamp
     }
 
     private fun trying(act: () -> Unit) {
@@ -156,8 +159,8 @@ class Camera(
         if (closed) return
         closed = true
         device?.close()
+        Handler(thread.looper).post { worker { reader.close() } }
         thread.quitSafely()
-        worker { reader.close() }
         preview?.release()
     }
 

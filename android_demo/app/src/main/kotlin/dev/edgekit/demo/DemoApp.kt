@@ -6,6 +6,7 @@ import android.os.Handler
 import android.os.Looper
 import android.system.Os
 import dev.edgekit.core.Clock
+import dev.edgekit.core.Detection
 import dev.edgekit.demo.engine.ENGINES
 import dev.edgekit.demo.engine.EngineKind
 import java.util.concurrent.Executor
@@ -18,10 +19,14 @@ class DemoApp : Application() {
     var clock = Clock { System.nanoTime() }
     var worker: Executor = Executors.newSingleThreadExecutor { Thread(it, "models") }
     val main = Handler(Looper.getMainLooper()).let { handler -> Executor { handler.post(it) } }
-    val settings by lazy { Settings(getSharedPreferences("choice", MODE_PRIVATE)) }
+    val settings by lazy { Settings(getSharedPreferences("choice", MODE_PRIVATE), ::first) }
     val session by lazy { Session(this, Phone.abi) }
     val times by lazy { Times(this) }
     val album by lazy { Album(java.io.File(filesDir, "album")) }
+
+    /** One that draws boxes, which say at once what the app does. */
+    private fun first(names: List<String>): String =
+        names.find { name -> runCatching { session.spec(name).task is Detection }.getOrDefault(false) } ?: names.first()
 
     override fun onCreate() {
         super.onCreate()

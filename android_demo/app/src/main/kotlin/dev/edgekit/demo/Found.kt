@@ -16,19 +16,20 @@ import kotlin.math.roundToInt
 fun Said.from(boxes: Answer.Boxes) = opened.from ?: boxes.threshold
 
 /** How many boxes are shown, and a slider for the score from which on they are; nothing of that where an answer has no boxes. */
-fun Activity.offerScore(said: Said?) {
+fun Activity.offerScore(said: Said?, over: Int = R.id.overlay) {
     val boxes = said?.answer as? Answer.Boxes
     view<View>(R.id.score).visibility = if (boxes == null) View.GONE else View.VISIBLE
     if (said == null || boxes == null) return
     view<TextView>(R.id.found).text = found(said, boxes)
-    (findViewById<View>(R.id.photo) ?: view(R.id.preview)).contentDescription = spoken(said)
+    val shown = if (over == R.id.example_overlay) R.id.example_photo else R.id.photo
+    (findViewById<View>(shown) ?: view(R.id.preview)).contentDescription = spoken(said, over)
     view<SeekBar>(R.id.from).run {
         setOnSeekBarChangeListener(null)
         min = (100 * Opened.least(boxes.threshold)).toInt()
         progress = (100 * said.from(boxes)).roundToInt()
         setOnSeekBarChangeListener(Moved { percent ->
             said.opened.from = percent / 100f
-            show(said)
+            show(said, over)
         })
     }
 }
@@ -49,21 +50,21 @@ private fun Context.found(said: Said, boxes: Answer.Boxes): String {
 }
 
 /** The best boxes in lines. */
-fun Activity.rows(said: Said, boxes: Answer.Boxes, most: Int): List<Row> = boxes.from(said.from(boxes)).take(most).map {
-    Row(it.label, getString(R.string.percent, 100 * it.score), it.score, boxes.colours[it.index], place = place(it, boxes.at))
+fun Activity.rows(said: Said, boxes: Answer.Boxes, most: Int, over: Int): List<Row> = boxes.from(said.from(boxes)).take(most).map {
+    Row(it.label, getString(R.string.percent, 100 * it.score), it.score, boxes.colours[it.index], place = place(it, boxes.at, over))
 }
 
 /** In which of nine parts of the picture, as it is seen, the middle of a box lies. */
-private fun Activity.place(box: Box, at: Placement): String {
+private fun Activity.place(box: Box, at: Placement, over: Int): String {
     fun third(low: Float, high: Float, side: Int) = (3 * (low + high) / 2 / side).toInt().coerceIn(0, 2)
     val across = third(box.area.left, box.area.right, at.width)
-    val seen = if (view<OverlayView>(R.id.overlay).mirrored) 2 - across else across
+    val seen = if (view<OverlayView>(over).mirrored) 2 - across else across
     return resources.getStringArray(R.array.places)[3 * third(box.area.top, box.area.bottom, at.height) + seen]
 }
 
 /** What a picture shows, for who does not see it; null where nothing can be said. */
-fun Activity.spoken(said: Said): String? {
-    val rows = rows(said)
+fun Activity.spoken(said: Said, over: Int = R.id.overlay): String? {
+    val rows = rows(said, over)
     val boxes = said.answer as? Answer.Boxes ?: return rows.firstOrNull()?.label
     return (listOf(found(said, boxes)) + rows.map { spoken(it) }).joinToString("; ")
 }

@@ -14,10 +14,10 @@ class HistogramView(context: Context, attributes: AttributeSet?) : View(context,
     private var high = 0.0
     private var median = 0.0
     private var cut = false
-    private val bar = Paint().apply { color = context.getColor(R.color.accent) }
-    private val line = Paint().apply { color = context.getColor(R.color.ink) }
+    private val bar = Paint().apply { color = context.themed(android.R.attr.colorAccent) }
+    private val line = Paint().apply { color = context.themed(android.R.attr.textColorPrimary) }
     private val text = Paint(Paint.ANTI_ALIAS_FLAG).apply {
-        color = context.getColor(R.color.ink_soft)
+        color = context.themed(android.R.attr.textColorSecondary)
         textSize = android.util.TypedValue.applyDimension(android.util.TypedValue.COMPLEX_UNIT_SP, 12f, resources.displayMetrics)
     }
     private val dp = resources.displayMetrics.density

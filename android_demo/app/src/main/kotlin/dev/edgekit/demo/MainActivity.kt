@@ -4,6 +4,7 @@ import android.Manifest
 import android.app.Activity
 import android.content.Intent
 import android.content.pm.PackageManager
+import android.graphics.Bitmap
 import android.graphics.SurfaceTexture
 import android.hardware.camera2.CameraManager
 import android.net.Uri
@@ -15,15 +16,15 @@ import android.view.Surface
 import android.view.TextureView
 import android.view.View
 import android.view.WindowManager
-import android.widget.AdapterView
-import android.widget.ArrayAdapter
 import android.widget.Button
-import android.widget.Spinner
+import android.widget.ImageView
 import android.widget.TextView
+import dev.edgekit.core.EdgekitException
+import dev.edgekit.core.Picture
 import dev.edgekit.core.Summary
 import dev.edgekit.core.YuvFrame
 
-/** The camera, live, with the chosen model's answers. */
+/** The camera, live, with the chosen model's answers over it; while there is none, examples that came with the model. */
 class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private var camera: Camera? = null
     private var chosenCamera: CameraChoice? = null
@@ -33,7 +34,10 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private var started = false
     private var asked = false
     private var turned = 0
+    private var example = 0
+    private val chosen: () -> Unit = { if (app.settings.choice(app.models.names()) != choice) open() }
     private val recent = Recent()
+    @Volatile private var clips: Clips? = null  // of a model that takes them; used on the camera's thread
 
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
@@ -41,6 +45,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         view<View>(R.id.root).keepClearOfBars()
         view<TextureView>(R.id.preview).surfaceTextureListener = this
         view<OverlayView>(R.id.overlay).covers = true
+        view<View>(R.id.example).setOnClickListener { example++; showExample() }
         view<Button>(R.id.pick).setOnClickListener { pickPhoto(PICK) }
         view<Button>(R.id.measure).setOnClickListener { startActivity(Intent(this, TimesActivity::class.java)) }
         asked = saved?.getBoolean("asked") ?: false
@@ -55,66 +60,39 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         super.onStart()
         started = true
         val models = app.models.names()
-        view<View>(R.id.measure).isEnabled = models.isNotEmpty()
-        view<View>(R.id.pick).isEnabled = models.isNotEmpty()
-        view<View>(R.id.choices).visibility = if (models.isEmpty()) View.GONE else View.VISIBLE
+        for (id in listOf(R.id.measure, R.id.pick)) view<View>(id).isEnabled = models.isNotEmpty()
+        for (id in listOf(R.id.controls, R.id.card)) view<View>(id).visibility = if (models.isEmpty()) View.GONE else View.VISIBLE
+        noExample()
         if (models.isEmpty()) return notice(getString(R.string.no_models), getString(R.string.no_models_hint))
-        offer(models)
+        app.settings.changed = chosen
         open()
     }
 
     override fun onStop() {
         started = false
+        if (app.settings.changed === chosen) app.settings.changed = {}  // the next screen has started already
         stopCamera()
         super.onStop()
-    }
-
-    // Choosing
-
-    private fun offer(models: List<String>) {
-        val now = app.settings.choice(models)
-        val accelerators = (app.engines.flatMap { it.accelerators } + now.accelerator).distinct()
-        offer(R.id.model, R.string.model, models, now.model) { before, i -> before.copy(model = models[i]) }
-        val threads = Settings.THREADS
-        offer(R.id.threads, R.string.threads, threads.map { threads(it) }, threads(now.threads)) { before, i -> before.copy(threads = threads[i]) }
-        offer(R.id.accelerator, R.string.accelerator, accelerators, now.accelerator) { before, i -> before.copy(accelerator = accelerators[i]) }
-    }
-
-    private fun offer(id: Int, label: Int, shown: List<String>, now: String, change: (Choice, Int) -> Choice) = view<Spinner>(id).run {
-        // a description takes the place of what is chosen: it has to say both
-        fun speak(position: Int) { contentDescription = getString(R.string.answer_spoken, getString(label), shown[position]) }
-        onItemSelectedListener = null
-        adapter = ArrayAdapter(context, android.R.layout.simple_spinner_item, shown)
-            .apply { setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item) }
-        val chosen = shown.indexOf(now).coerceAtLeast(0)
-        setSelection(chosen, false)
-        speak(chosen)
-        onItemSelectedListener = object : AdapterView.OnItemSelectedListener {
-            override fun onNothingSelected(parent: AdapterView<*>?) = Unit
-            override fun onItemSelected(parent: AdapterView<*>?, view: View?, position: Int, id: Long) {
-                speak(position)
-                val before = app.settings.choice(app.models.names())
-                val after = change(before, position)
-                if (after == before) return
-                app.settings.keep(after)
-                open()
-            }
-        }
     }
 
     private fun open() {
         val wanted = app.settings.choice(app.models.names())
         choice = wanted
+        offerControls(wanted)
         runs = false
+        clips = null
         recent.forget()
         showNothing()
         view<View>(R.id.preview).contentDescription = getString(R.string.preview)
-        for (id in listOf(R.id.timing, R.id.golden)) view<TextView>(id).text = ""
+        view<TextView>(R.id.golden).run { text = ""; setCompoundDrawables(null, null, null, null) }
+        view<TextView>(R.id.timing).text = ""
         view<TextView>(R.id.running).text = getString(R.string.opening, wanted.model)
+        noNotice()
+        noExample()
         app.session.use(wanted, { it }) { result ->
             if (choice != wanted || !started) return@use
+            view<TextView>(R.id.running).text = ""
             result.fold(::opened) {
-                view<TextView>(R.id.running).text = ""
                 val trouble = trouble(it)
                 stopCamera()
                 notice(getString(R.string.model_failed), "${trouble.what}\n\n${getString(R.string.choose_another, trouble.hint)}")
@@ -123,9 +101,11 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     }
 
     private fun opened(model: Opened) {
+        clips = if (model.spec.preprocess.isClip) Clips(model.spec) else null
         runs = true
         showRuntime(model)
         showGolden(model)
+        fillPanel()
         startCamera()
     }
 
@@ -134,16 +114,23 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private fun startCamera() {
         val surface = surface
         if (camera != null || !started || !runs) return
-        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) return explainPermission()
+        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) {
+            explainPermission()
+            return showExample()
+        }
         val manager = getSystemService(CameraManager::class.java)
         val found = manager?.let { runCatching { CameraChoice.of(it) }.getOrNull() }
-            ?: return notice(getString(R.string.no_camera), getString(R.string.no_camera_hint))
+        if (found == null) {
+            notice(getString(R.string.no_camera), getString(R.string.no_camera_hint))
+            return showExample()
+        }
         view<OverlayView>(R.id.overlay).mirrored = found.facesPerson  // its preview is, the frames that are looked at are not
         noNotice()
+        noExample()
         if (surface == null) return  // onSurfaceTextureAvailable comes here again
         chosenCamera = found
         val worker: (() -> Unit) -> Unit = { act -> app.worker.execute(act) }
-        camera = Camera(manager, found, Handler(Looper.getMainLooper()), worker, ::look) { why ->
+        camera = Camera(manager, found, Handler(Looper.getMainLooper()), worker, { clips != null }, ::look) { why ->
             stopCamera()
             notice(getString(R.string.camera_failed, why), getString(R.string.camera_failed_hint), R.string.again) { startCamera() }
         }
@@ -175,27 +162,84 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         window.clearFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
     }
 
-    /** A frame, on the worker. Its buffers are the camera's, and are not looked at afterwards. */
+    /** A frame, on the worker; of clips on the camera's thread. Its buffers are the camera's, and are not looked at afterwards. */
     internal fun look(frame: YuvFrame) {
         val wanted = choice?.takeIf { runs } ?: return
-        val clock = app.clock
-        val result = app.session.now(wanted) { opened ->
-            val start = clock.nanos()
-            val tensor = opened.model.preprocessor.yuv(frame)
-            val ready = clock.nanos()
-            val values = opened.model.values(tensor)
-            val done = clock.nanos()
-            Seen(opened.say(values), ready - start, done - ready)
-        }
+        clips?.let { return look(it, frame, wanted) }
+        val result = app.session.now(wanted) { opened -> opened.look(app.clock) { it.preprocessor.yuv(frame) } }
         app.main.execute { if (started && choice == wanted) result.fold(::show) { failed(it) } }
     }
 
-    private class Seen(val said: Said, val preprocessing: Long, val inference: Long)
+    private fun look(clips: Clips, frame: YuvFrame, wanted: Choice) {
+        val clock = app.clock
+        val start = clock.nanos()
+        val window = try {
+            clips.look(frame)
+        } catch (error: EdgekitException) {
+            return app.main.execute { if (started && choice == wanted) failed(error) }
+        }
+        val preprocessing = clock.nanos() - start
+        val (collected, ended) = Pair(clips.collected, frame.nanos)
+        if (collected < clips.frames) app.main.execute { if (started && choice == wanted) collecting(collected, clips.frames) }
+        if (window == null) return
+        app.worker.execute {
+            val result = app.session.now(wanted) { opened ->
+                val ready = clock.nanos()
+                val values = opened.model.values(window)
+                val done = clock.nanos()
+                Timed(opened.say(clips.smoothing.add(values, ended)), preprocessing, done - ready)
+            }
+            clips.answered()
+            app.main.execute { if (started && choice == wanted) result.fold(::show) { failed(it) } }
+        }
+    }
 
-    private fun show(seen: Seen) {
-        show(seen.said)
+    private fun collecting(collected: Int, frames: Int) {
+        view<TextView>(R.id.timing).text = getString(R.string.collecting, collected, frames)
+        fillPanel()
+    }
+
+    private fun show(seen: Timed) {
         recent.add(seen.preprocessing, seen.inference)
         view<TextView>(R.id.timing).text = getString(R.string.timing, recent.inference / 1e6, recent.preprocessing / 1e6)
+        show(seen.said)
+    }
+
+    // Without a camera
+
+    /** One of the model's own examples, and its answer. */
+    private fun showExample() {
+        val wanted = choice ?: return
+        val clock = app.clock
+        app.session.use(wanted, { opened ->
+            val frames = opened.examples[example % opened.examples.size]
+            frames[frames.size / 2] to opened.look(clock) { it.tensor(frames) }
+        }) { result ->
+            if (!started || choice != wanted || camera != null) return@use
+            result.fold({ (picture, seen) -> showExample(picture, seen) }) { failed(it) }
+        }
+    }
+
+    private fun showExample(picture: Picture, seen: Timed) {
+        view<ImageView>(R.id.example_photo).run {
+            setImageBitmap(Bitmap.createBitmap(picture.argb, picture.width, picture.height, Bitmap.Config.ARGB_8888))
+            visibility = View.VISIBLE
+        }
+        view<TextView>(R.id.timing).text = getString(R.string.example_timing, seen.inference / 1e6, seen.preprocessing / 1e6)
+        show(seen.said, R.id.example_overlay)
+        view<View>(R.id.example).run {
+            isClickable = true
+            contentDescription = getString(R.string.example_spoken, spoken(seen.said, R.id.example_overlay) ?: getString(R.string.photo))
+        }
+    }
+
+    private fun noExample() {
+        view<View>(R.id.example).run {
+            isClickable = false
+            contentDescription = null
+        }
+        view<View>(R.id.example_photo).visibility = View.GONE
+        view<OverlayView>(R.id.example_overlay).show(null)
     }
 
     private fun failed(error: Throwable) {

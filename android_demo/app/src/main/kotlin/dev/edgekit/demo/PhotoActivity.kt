@@ -9,10 +9,13 @@ import android.widget.Button
 import android.widget.ImageView
 import android.widget.TextView
 import dev.edgekit.core.Answer
+import dev.edgekit.core.BadRequest
+import dev.edgekit.core.ModelSpec
 
 /** One photo, picked here or shared from elsewhere, and what the chosen model says of it. */
 class PhotoActivity : Activity() {
     private var uri: Uri? = null
+    private val chosen: () -> Unit = ::look
 
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
@@ -21,6 +24,16 @@ class PhotoActivity : Activity() {
         view<Button>(R.id.pick).setOnClickListener { pickPhoto(PICK) }
         uri = saved?.uri("photo") ?: given(intent)
         look()
+    }
+
+    override fun onStart() {
+        super.onStart()
+        app.settings.changed = chosen
+    }
+
+    override fun onStop() {
+        if (app.settings.changed === chosen) app.settings.changed = {}
+        super.onStop()
     }
 
     override fun onSaveInstanceState(out: Bundle) {
@@ -40,29 +53,21 @@ class PhotoActivity : Activity() {
         val models = app.models.names()
         if (models.isEmpty()) return notice(getString(R.string.no_models), getString(R.string.no_models_hint))
         val choice = app.settings.choice(models)
+        offerControls(choice)
         view<TextView>(R.id.running).text = getString(R.string.opening, choice.model)
-        app.session.use(choice, { Look(it, Photos.read(applicationContext, photo)) }) { result ->
+        app.session.use(choice, { refuseClips(it.spec); Look(it, Photos.read(applicationContext, photo)) }) { result ->
             if (!isDestroyed && uri == photo) result.fold(::show) { tell(trouble(it)) }
         }
     }
 
+    private fun refuseClips(spec: ModelSpec) = spec.preprocess.run {
+        if (isClip) throw BadRequest(getString(R.string.takes_clips, frames, rate), getString(R.string.takes_clips_hint))
+    }
+
     /** The photo and its answer; made on the worker. */
     private inner class Look(val opened: Opened, val photo: Photo) {
-        val preprocessing: Double
-        val inference: Double
-        val said: Said
-
-        init {
-            val clock = app.clock
-            val pixels = photo.argb()
-            val start = clock.nanos()
-            val tensor = opened.model.preprocessor.argb(pixels, photo.bitmap.width, photo.bitmap.height)
-            val ready = clock.nanos()
-            val values = opened.model.values(tensor)
-            inference = (clock.nanos() - ready) / 1e6
-            preprocessing = (ready - start) / 1e6
-            said = opened.say(values)
-        }
+        val timed = photo.argb().let { pixels -> opened.look(app.clock) { it.preprocessor.argb(pixels, photo.bitmap.width, photo.bitmap.height) } }
+        val said get() = timed.said
     }
 
     private fun show(look: Look) {
@@ -71,11 +76,11 @@ class PhotoActivity : Activity() {
             setImageBitmap(look.photo.bitmap)
             contentDescription = spoken(look.said) ?: getString(R.string.photo)
         }
+        showGolden(look.opened)
+        view<TextView>(R.id.timing).text = look.timed.run { getString(R.string.timing, inference / 1e6, preprocessing / 1e6) }
+        view<TextView>(R.id.running).text = ""
         show(look.said)
         offerAlbum(look)
-        showGolden(look.opened)
-        view<TextView>(R.id.timing).text = getString(R.string.timing, look.inference, look.preprocessing)
-        view<TextView>(R.id.running).text = look.opened.choice.model
         view<TextView>(R.id.sampled).run {
             visibility = if (look.photo.sample > 1) View.VISIBLE else View.GONE
             text = getString(R.string.photo_sampled, look.photo.width, look.photo.height, look.photo.sample)
@@ -103,6 +108,7 @@ class PhotoActivity : Activity() {
     }
 
     private fun tell(trouble: Trouble) {
+        app.models.names().takeIf { it.isNotEmpty() }?.let { offerControls(app.settings.choice(it)) }
         view<ImageView>(R.id.photo).run {
             setImageDrawable(null)
             contentDescription = getString(R.string.photo)

@@ -6,9 +6,12 @@ import android.content.Context
 import android.content.Intent
 import android.content.res.ColorStateList
 import android.graphics.Bitmap
+import android.graphics.Color
 import android.os.Build
 import android.provider.MediaStore
+import android.util.TypedValue
 import android.view.View
+import android.view.WindowInsets
 import android.widget.Button
 import android.widget.ImageView
 import android.widget.LinearLayout
@@ -21,6 +24,7 @@ import dev.edgekit.core.Detection
 import dev.edgekit.core.EdgekitException
 import dev.edgekit.core.Embedding
 import dev.edgekit.core.Gallery
+import dev.edgekit.core.ModelSpec
 import dev.edgekit.core.Raw
 import dev.edgekit.core.Segmentation
 
@@ -29,17 +33,36 @@ import dev.edgekit.core.Segmentation
 /** Android 15 gives null where an id is not there, 16 throws: both compile. */
 fun <T : View> Activity.view(id: Int): T = findViewById<T>(id)!!
 
-/** Nothing is under the system's bars or a camera's hole: edge to edge is the rule from targetSdk 35 on. */
-fun View.keepClearOfBars() = setOnApplyWindowInsetsListener { view, insets ->
-    if (Build.VERSION.SDK_INT >= 30) {
-        Newer.pad(view, insets)
-    } else {
-        @Suppress("DEPRECATION")
-        view.setPadding(
-            insets.systemWindowInsetLeft, insets.systemWindowInsetTop, insets.systemWindowInsetRight, insets.systemWindowInsetBottom,
-        )
+/**
+ * Nothing that is read or pressed is under the system's bars or a camera's hole: edge to edge is the rule from targetSdk 35 on. `last`
+ * reaches down to the edge, and keeps its content clear.
+ */
+fun View.keepClearOfBars(last: View = this) {
+    val below = last.paddingBottom
+    setOnApplyWindowInsetsListener { view, insets ->
+        val (left, top, right, bottom) = bars(insets)
+        view.setPadding(left, top, right, if (last === view) bottom else 0)
+        if (last !== view) last.setPadding(last.paddingLeft, last.paddingTop, last.paddingRight, below + bottom)
+        insets
     }
-    insets
+}
+
+private fun bars(insets: WindowInsets): IntArray = if (Build.VERSION.SDK_INT >= 30) Newer.bars(insets) else {
+    @Suppress("DEPRECATION")
+    insets.run { intArrayOf(systemWindowInsetLeft, systemWindowInsetTop, systemWindowInsetRight, systemWindowInsetBottom) }
+}
+
+/** A colour of the theme: screens over a camera have others. */
+fun Context.themed(attribute: Int): Int = TypedValue().also { theme.resolveAttribute(attribute, it, true) }.run {
+    if (resourceId != 0) getColor(resourceId) else data
+}
+
+/** A label's colour, lighter where it could not be told from a dark panel: masks have dark blue for some. */
+fun Context.legible(colour: Int): Int {
+    val dark = Color.luminance(themed(android.R.attr.textColorPrimary)) > 0.5f
+    if (!dark || Color.luminance(colour) > 0.15f) return colour
+    fun lighter(part: Int) = (part + 255) / 2
+    return Color.rgb(lighter(Color.red(colour)), lighter(Color.green(colour)), lighter(Color.blue(colour)))
 }
 
 /** What went wrong, and what to do about it. */
@@ -64,10 +87,20 @@ fun Activity.notice(title: String, text: String, label: Int = 0, act: (() -> Uni
         setOnClickListener { act?.invoke() }
     }
     view<View>(R.id.notice).visibility = View.VISIBLE
+    fillPanel()
 }
 
 fun Activity.noNotice() {
     view<View>(R.id.notice).visibility = View.GONE
+    fillPanel()
+}
+
+/** A card with nothing on it is not there. */
+fun Activity.fillPanel() {
+    val panel = findViewById<View>(R.id.panel) ?: return
+    val filled = listOf(R.id.timing, R.id.running, R.id.golden).any { view<TextView>(it).run { visibility = if (text.isEmpty()) View.GONE else View.VISIBLE; text.isNotEmpty() } }
+    val said = view<View>(R.id.notice).visibility == View.VISIBLE || view<LinearLayout>(R.id.answers).childCount > 0
+    panel.visibility = if (filled || said) View.VISIBLE else View.GONE
 }
 
 /** A line of an answer. share: of 1, the length of its bar; place: where on the picture, in words. */
@@ -75,27 +108,29 @@ class Row(
     val label: String, val figure: String = "", val share: Float = 0f, val colour: Int? = null, val picture: Bitmap? = null, val place: String? = null,
 )
 
-fun Activity.show(said: Said) {
-    showRows(rows(said))
-    offerScore(said)
-    view<OverlayView>(R.id.overlay).show(said.answer, (said.answer as? Answer.Boxes)?.let { said.from(it) } ?: 0f)
+/** over: the view that lies over what was looked at. */
+fun Activity.show(said: Said, over: Int = R.id.overlay) {
+    showRows(rows(said, over))
+    offerScore(said, over)
+    view<OverlayView>(over).show(said.answer, (said.answer as? Answer.Boxes)?.let { said.from(it) } ?: 0f)
+    fillPanel()
 }
 
 fun Activity.showNothing() {
     showRows(emptyList())
     offerScore(null)
-    view<OverlayView>(R.id.overlay).show(null)
+    for (over in listOf(R.id.overlay, R.id.example_overlay)) findViewById<OverlayView>(over)?.show(null)
 }
 
 /** An answer in lines, the most telling first. */
-fun Activity.rows(said: Said): List<Row> = when (val answer = said.answer) {
+fun Activity.rows(said: Said, over: Int = R.id.overlay): List<Row> = when (val answer = said.answer) {
     is Answer.Classes -> answer.top(TOP).map { percent(label(it), it.probability) }
     is Answer.Mask -> answer.shares().filter { it.part >= LEAST }.map {
         val drawn = it.index != answer.background
-        percent(it.label, it.part, if (drawn) answer.colours[it.index] else getColor(R.color.ink_soft))
+        percent(it.label, it.part, if (drawn) answer.colours[it.index] else themed(android.R.attr.textColorSecondary))
     }
-    is Answer.Boxes -> rows(said, answer, TOP)
-    is Answer.Vector -> neighbours(answer, said.nearest)
+    is Answer.Boxes -> rows(said, answer, TOP, over)
+    is Answer.Vector -> if (said.opened.spec.preprocess.isClip) listOf(Row(getString(R.string.embedding, answer.numbers.size))) else neighbours(answer, said.nearest)
     is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × ")) }
 }
 
@@ -127,7 +162,7 @@ fun Activity.showRows(rows: List<Row>) {
         findViewById<TextView>(R.id.percent)!!.text = row.figure
         findViewById<ProgressBar>(R.id.bar)!!.run {
             progress = (1000 * row.share).toInt()
-            progressTintList = ColorStateList.valueOf(row.colour ?: context.getColor(R.color.accent))
+            progressTintList = ColorStateList.valueOf(row.colour?.let { context.legible(it) } ?: context.themed(android.R.attr.colorAccent))
         }
         findViewById<ImageView>(R.id.picture)!!.run {
             visibility = if (row.picture == null) View.GONE else View.VISIBLE
@@ -144,10 +179,14 @@ fun Activity.showGolden(opened: Opened) = view<TextView>(R.id.golden).run {
     val golden = opened.golden
     text = when {
         !golden.tensorsEqual -> getString(R.string.golden_tensors, golden.equalTensors, golden.pictures)
-        golden.passed -> golden.worst.run { getString(R.string.golden_right, golden.pictures, maxAbs, tolerance) }
+        golden.passed -> getString(R.string.golden_right, golden.pictures)
         else -> golden.worst.run { getString(R.string.golden_wrong, maxAbs, tolerance, alike(opened)) }
     }
-    setTextColor(getColor(if (golden.passed) R.color.ink_soft else R.color.wrong))
+    val colour = themed(if (golden.passed) android.R.attr.colorAccent else R.attr.wrong)
+    setTextColor(if (golden.passed) themed(android.R.attr.textColorSecondary) else colour)
+    setCompoundDrawablesRelativeWithIntrinsicBounds(if (golden.passed) R.drawable.ic_right else R.drawable.ic_wrong, 0, 0, 0)
+    compoundDrawableTintList = ColorStateList.valueOf(colour)
+    visibility = View.VISIBLE
 }
 
 /** How alike the answers are that are wrong, in the task's words. */
@@ -172,6 +211,7 @@ fun Context.runtime(name: String, version: String, facts: Map<String, String>): 
         when (fact) {
             "threads" -> threads(value.toIntOrNull() ?: 1)
             "delegate" -> getString(R.string.delegate, value)
+            "refused" -> getString(R.string.refused, value)
             else -> value
         }
     }
@@ -179,6 +219,39 @@ fun Context.runtime(name: String, version: String, facts: Map<String, String>): 
 }
 
 fun Context.threads(count: Int): String = resources.getQuantityString(R.plurals.threads_n, count, count)
+
+/** The pill that says which model looks, and opens the choices; and the model's card. */
+fun Activity.offerControls(now: Choice) {
+    view<Button>(R.id.controls).run {
+        text = now.model
+        contentDescription = getString(R.string.controls_spoken, now.model, threads(now.threads), accelerator(now.accelerator))
+        setOnClickListener { startActivity(Intent(context, ControlsActivity::class.java)) }
+    }
+    view<View>(R.id.card).setOnClickListener { startActivity(Intent(this, CardActivity::class.java)) }
+}
+
+fun Context.accelerator(name: String): String = when (name) {
+    "cpu" -> getString(R.string.cpu)
+    "cpu-builtin" -> getString(R.string.cpu_builtin)
+    else -> name.uppercase()
+}
+
+/** What a model is, in a few words. */
+fun Context.described(spec: ModelSpec): String {
+    val size = spec.files.getValue(spec.file).bytes / 1e6
+    val seen = if (spec.preprocess.isClip) getString(R.string.clips) else null
+    return listOfNotNull(task(spec), seen, spec.scheme, getString(R.string.megabytes, size), spec.target).joinToString(" · ")
+}
+
+fun Context.task(spec: ModelSpec): String = getString(
+    when (spec.task) {
+        is Classification -> R.string.task_classification
+        is Segmentation -> R.string.task_segmentation
+        is Detection -> R.string.task_detection
+        is Embedding -> R.string.task_embedding
+        is Raw -> R.string.task_raw
+    },
+)
 
 /** Lets a person pick a photo; the answer comes to onActivityResult. */
 fun Activity.pickPhoto(request: Int) {

@@ -1,12 +1,14 @@
 package dev.edgekit.demo
 
 import dev.edgekit.core.Answer
+import dev.edgekit.core.Clock
 import dev.edgekit.core.Detection
 import dev.edgekit.core.Gallery
 import dev.edgekit.core.Golden
 import dev.edgekit.core.GoldenReport
 import dev.edgekit.core.Model
 import dev.edgekit.core.ModelSpec
+import dev.edgekit.core.Picture
 import dev.edgekit.core.UnsupportedModel
 import dev.edgekit.core.Values
 import dev.edgekit.core.check
@@ -17,19 +19,36 @@ import java.nio.ByteBuffer
 /** What the open model says of a picture; of an embedding, which kept photos are most like it. */
 class Said(val answer: Answer, val nearest: List<Gallery.Neighbour>, val opened: Opened)
 
-/** A model that is open, and what its golden examples say of this phone. Of the worker. */
-class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, private val album: Album) {
+/** An answer, and how long it took, in nanoseconds. */
+class Timed(val said: Said, val preprocessing: Long, val inference: Long)
+
+/**
+ * A model that is open, and what its golden examples say of this phone. Of the worker.
+ *
+ * examples  the golden ones, each one picture or the frames of a clip
+ */
+class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, val examples: List<List<Picture>>, private val album: Album) {
     val spec get() = model.spec
 
     /** The score from which on a person wants boxes shown; null: the manifest's. Of the main thread. */
     var from: Float? = null
     private val embedded = LinkedHashMap<String, FloatArray>()  // of the kept photos, by their names
 
+    /** Prepares what is looked at, and answers it. */
+    fun look(clock: Clock, prepare: (Model) -> ByteBuffer): Timed {
+        val start = clock.nanos()
+        val tensor = prepare(model)
+        val ready = clock.nanos()
+        val values = model.values(tensor)
+        val done = clock.nanos()
+        return Timed(say(values), ready - start, done - ready)
+    }
+
     /** Of the last picture, whose tensor was answered by `values`. */
     fun say(values: Values): Said {
         val task = spec.task
         val answer = if (task is Detection) task.read(values, model.preprocessor.placement, least(task.threshold)) else model.read(values)
-        return Said(answer, if (answer is Answer.Vector) gallery().nearest(answer, NEAREST) else emptyList(), this)
+        return Said(answer, if (answer is Answer.Vector && !spec.preprocess.isClip) gallery().nearest(answer, NEAREST) else emptyList(), this)
     }
 
     private fun gallery(): Gallery {
@@ -52,8 +71,11 @@ class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, pri
     }
 }
 
-/** A model's artifact, checked against its manifest's checksums, and the runtime for it. */
-class Artifact(val spec: ModelSpec, val golden: Golden, val bytes: ByteBuffer, val kind: EngineKind)
+/** A model's artifact, checked against its manifest's checksums, and the runtimes for it, the usual one first. */
+class Artifact(val spec: ModelSpec, val golden: Golden, val bytes: ByteBuffer, private val kinds: List<EngineKind>) {
+    /** The one that has the accelerator; else the usual one, which says that it has not. */
+    fun kind(accelerator: String) = kinds.find { accelerator in it.accelerators } ?: kinds.first()
+}
 
 /** One open model at a time, on the app's worker. It outlives activities: a rotation opens nothing anew. */
 class Session(private val app: DemoApp, private val abi: String) {
@@ -73,14 +95,16 @@ class Session(private val app: DemoApp, private val abi: String) {
         act()
     }
 
+    /** What its manifest says. Throws EdgekitException. */
+    fun spec(model: String) = ModelSpec.read(app.models.files(model))
+
     /** Throws EdgekitException. */
     fun artifact(model: String): Artifact {
         val files = app.models.files(model)
-        val spec = ModelSpec.read(files).also { it.checkFiles(files) }
-        val kind = app.engines.find { it.target == spec.target } ?: throw UnsupportedModel(
-            "this app has no runtime for ${spec.target} files", "the app's flavour with ONNX Runtime",
-        )
-        return Artifact(spec, Golden.read(files, spec), app.models.bytes(model, spec), kind)
+        val spec = spec(model).also { it.checkFiles(files) }
+        val kinds = app.engines.filter { it.target == spec.target }
+        if (kinds.isEmpty()) throw UnsupportedModel("this app has no runtime for ${spec.target} files", "the app's flavour with ONNX Runtime")
+        return Artifact(spec, Golden.read(files, spec), app.models.bytes(model, spec), kinds)
     }
 
     fun options(choice: Choice) = EngineOptions(abi, choice.threads, choice.accelerator)
@@ -95,9 +119,9 @@ class Session(private val app: DemoApp, private val abi: String) {
     private fun open(choice: Choice): Opened {
         close()
         val artifact = artifact(choice.model)
-        val model = Model(artifact.spec, artifact.kind.open(artifact.spec, artifact.bytes, options(choice)))
+        val model = Model(artifact.spec, artifact.kind(choice.accelerator).open(artifact.spec, artifact.bytes, options(choice)))
         return try {
-            Opened(choice, model, artifact.golden.check(model), app.album).also { opened = it }
+            Opened(choice, model, artifact.golden.check(model), artifact.golden.frames, app.album).also { opened = it }
         } catch (error: Throwable) {
             model.close()
             throw error

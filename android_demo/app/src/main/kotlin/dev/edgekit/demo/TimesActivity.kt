@@ -3,28 +3,42 @@ package dev.edgekit.demo
 import android.app.Activity
 import android.content.Intent
 import android.content.pm.ApplicationInfo
+import android.content.res.ColorStateList
 import android.os.Bundle
 import android.view.View
 import android.view.WindowManager
 import android.widget.Button
+import android.widget.CheckBox
+import android.widget.LinearLayout
+import android.widget.ProgressBar
 import android.widget.TextView
 import dev.edgekit.core.BenchReport
 import dev.edgekit.core.Summary
 
-/** How long the chosen model takes on this phone: the distribution, not a mean. */
+/** How long models take on this phone, side by side: distributions, not means. */
 class TimesActivity : Activity() {
     private val times get() = app.times
     private val refreshed: () -> Unit = ::refresh
-    private var choice: Choice? = null
-    private val last get() = times.last.takeIf { times.of == choice }
+    private lateinit var models: List<String>
+    private val chosen = LinkedHashSet<String>()
 
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
         setContentView(R.layout.times)
         view<View>(R.id.root).keepClearOfBars()
-        choice = app.models.names().takeIf { it.isNotEmpty() }?.let { app.settings.choice(it) }
-        view<Button>(R.id.start).setOnClickListener { if (times.running == null) choice?.let { times.start(it) } else times.stop() }
-        view<Button>(R.id.share).setOnClickListener { last?.getOrNull()?.let { share(it) } }
+        models = app.models.names()
+        val before = saved?.getStringArrayList("chosen") ?: times.last.map { it.model }.ifEmpty { models.take(1).map { app.settings.choice(models).model } }
+        chosen += before.filter { it in models }
+        for (model in models) row(model)
+        view<Button>(R.id.start).setOnClickListener {
+            if (times.running == null) times.start(models.filter { it in chosen }, app.settings.choice(models)) else times.stop()
+        }
+        view<Button>(R.id.share).setOnClickListener { share() }
+    }
+
+    override fun onSaveInstanceState(out: Bundle) {
+        super.onSaveInstanceState(out)
+        out.putStringArrayList("chosen", ArrayList(chosen))
     }
 
     override fun onStart() {
@@ -39,67 +53,116 @@ class TimesActivity : Activity() {
         super.onStop()
     }
 
+    private fun row(model: String) {
+        val list = view<LinearLayout>(R.id.measured)
+        layoutInflater.inflate(R.layout.measured_row, list)
+        list.getChildAt(list.childCount - 1).findViewById<CheckBox>(R.id.chosen)!!.run {
+            isSaveEnabled = false  // every row has the same id
+            text = model
+            isChecked = model in chosen
+            setOnCheckedChangeListener { _, now ->
+                if (now) chosen += model else chosen -= model
+                refresh()
+            }
+        }
+    }
+
     private fun refresh() {
         val running = times.running
-        val report = last?.getOrNull()
         val awake = WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON
         if (running != null) window.addFlags(awake) else window.clearFlags(awake)
-        view<TextView>(R.id.model).text = choice?.run { getString(R.string.running, model, threads(threads)) } ?: getString(R.string.no_models)
-        view<View>(R.id.start).isEnabled = choice != null
+        view<View>(R.id.start).isEnabled = running != null || chosen.isNotEmpty()
         view<Button>(R.id.start).setText(if (running == null) R.string.start else R.string.stop)
-        view<View>(R.id.share).visibility = if (report == null) View.GONE else View.VISIBLE
-        view<View>(R.id.result).visibility = if (report == null || report.result.timing.runs.isEmpty()) View.GONE else View.VISIBLE
+        val reports = times.last.mapNotNull { it.report.getOrNull() }
+        view<View>(R.id.share).visibility = if (reports.isEmpty()) View.GONE else View.VISIBLE
         view<TextView>(R.id.running).run {
             // a number that grows is not to be read out each time
             accessibilityLiveRegion = if (running == null) View.ACCESSIBILITY_LIVE_REGION_POLITE else View.ACCESSIBILITY_LIVE_REGION_NONE
-            text = said(running, report)
+            text = when {
+                models.isEmpty() -> getString(R.string.no_models)
+                running != null -> getString(R.string.times_running, running.first, running.second)
+                times.last.isEmpty() -> getString(R.string.times_idle, Times.ROUNDS)
+                times.cancelled -> getString(R.string.times_cancelled)
+                else -> getString(R.string.times_done, Times.ROUNDS)
+            }
         }
-        if (report != null) show(report)
+        val medians = times.last.associate { it.model to it.report.getOrNull()?.let { report -> Summary(report.result.timing.runs).p50 } }
+        val slowest = medians.values.filterNotNull().maxOrNull()
+        for ((i, model) in models.withIndex()) view<LinearLayout>(R.id.measured).getChildAt(i).run {
+            findViewById<View>(R.id.chosen)!!.isEnabled = running == null
+            val measured = times.last.find { it.model == model }
+            findViewById<View>(R.id.result)!!.visibility = if (measured == null) View.GONE else View.VISIBLE
+            if (measured != null) show(this, measured, medians[model], slowest)
+        }
+        view<TextView>(R.id.device).run {
+            visibility = if (reports.isEmpty()) View.GONE else View.VISIBLE
+            text = reports.firstOrNull()?.let { device(it) }
+        }
     }
 
-    private fun said(running: Int?, report: BenchReport?): String {
-        val failure = last?.exceptionOrNull()
-        return when {
-            running != null -> getString(R.string.times_running, times.of?.model ?: "", running)
-            failure != null -> trouble(failure).let { "${it.what}\n${getString(R.string.do_this, it.hint)}" }
-            report == null -> getString(R.string.times_idle, choice?.model ?: "")
-            else -> listOfNotNull(
-                runtime(report.app.engine, report.app.engineVersion, report.applied),
-                if (report.result.cancelled) getString(R.string.times_cancelled) else null,
-            ).joinToString("\n")
+    private fun show(row: View, measured: Measured, median: Double?, slowest: Double?) {
+        val report = measured.report.getOrNull()
+        val known = report != null && median != null && slowest != null
+        for (id in listOf(R.id.bar, R.id.histogram)) row.findViewById<View>(id)!!.visibility = if (known) View.VISIBLE else View.GONE
+        val details = row.findViewById<TextView>(R.id.details)!!
+        val ratio = row.findViewById<TextView>(R.id.ratio)!!
+        if (report == null || median == null || slowest == null) {
+            row.findViewById<TextView>(R.id.median)!!.text = ""
+            ratio.text = ""
+            val error = measured.report.exceptionOrNull()
+            details.text = if (error == null || error is InterruptedException) getString(R.string.times_cancelled)
+            else trouble(error).let { getString(R.string.said_and_do, it.what, it.hint) }
+            return
         }
+        row.findViewById<TextView>(R.id.median)!!.text = getString(R.string.times_median, millis(median))
+        ratio.text = ratio(measured)
+        row.findViewById<ProgressBar>(R.id.bar)!!.run {
+            progress = (1000 * median / slowest).toInt()
+            progressTintList = ColorStateList.valueOf(themed(android.R.attr.colorAccent))
+        }
+        row.findViewById<HistogramView>(R.id.histogram)!!.show(report.result.timing.runs)
+        details.text = details(report)
     }
 
-    private fun show(report: BenchReport) {
+    /** How often the fastest goes into this one: of the medians, and the least and the most of any round. */
+    private fun ratio(measured: Measured): String {
+        val others = times.last.filter { it.rounds.isNotEmpty() }
+        val fastest = others.minByOrNull { Summary(it.report.getOrThrow().result.timing.runs).p50!! } ?: return ""
+        if (others.size < 2) return ""
+        if (fastest === measured) return getString(R.string.times_fastest)
+        val each = measured.rounds.zip(fastest.rounds) { a, b -> a / b }.sorted()
+        return getString(R.string.times_ratio, each[each.size / 2], each.first(), each.last())
+    }
+
+    private fun details(report: BenchReport): String {
         val timing = report.result.timing
         val runs = Summary(timing.runs)
-        val p50 = runs.p50 ?: return
-        view<TextView>(R.id.median).text = getString(R.string.times_median, ms(p50))
-        view<HistogramView>(R.id.histogram).show(timing.runs)
         val unknown = getString(R.string.unknown)
-        view<TextView>(R.id.details).text = listOfNotNull(
-            runs.medianLow?.let { getString(R.string.times_interval, ms(it), ms(runs.medianHigh!!)) },
-            getString(R.string.times_more, ms(runs.min!!), ms(runs.max!!), runs.count),
-            runs.p90?.let { getString(R.string.times_p90, ms(it)) },
-            runs.p99?.let { getString(R.string.times_p99, ms(it)) },
+        return listOfNotNull(
+            runs.medianLow?.let { getString(R.string.times_interval, millis(it.toDouble()), millis(runs.medianHigh!!.toDouble())) },
+            listOfNotNull(runs.p90?.let { getString(R.string.times_p90, millis(it)) }, runs.p99?.let { getString(R.string.times_p99, millis(it)) })
+                .joinToString().ifEmpty { null },
+            getString(R.string.times_more, runs.count, millis(runs.min!!.toDouble()), millis(runs.max!!.toDouble())),
             Summary(timing.preprocess).p50?.let {
-                getString(R.string.times_other, ms(it), timing.load?.let(::ms) ?: unknown, timing.first?.let(::ms) ?: unknown)
+                fun ms(nanos: Long?) = nanos?.let { millis(it.toDouble()) } ?: unknown
+                getString(R.string.times_other, millis(it), ms(timing.load), ms(timing.first))
             },
-            report.device.run {
-                val battery = batteryPct?.let { getString(R.string.battery, it) } ?: unknown
-                getString(R.string.times_device, "$manufacturer $model", sdk, abi, thermalStatus?.toString() ?: unknown, battery)
-            },
-            getString(R.string.times_debuggable).takeIf { applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0 },
+            runtime(report.app.engine, report.app.engineVersion, report.applied),
         ).joinToString("\n")
     }
 
-    private fun share(report: BenchReport) = startActivity(
-        Intent.createChooser(
-            Intent(Intent.ACTION_SEND).setType("text/plain").putExtra(Intent.EXTRA_TEXT, report.toJson()), getString(R.string.share),
-        ),
-    )
+    private fun device(report: BenchReport): String = listOfNotNull(
+        report.device.run {
+            val unknown = getString(R.string.unknown)
+            val battery = batteryPct?.let { getString(R.string.battery, it) } ?: unknown
+            getString(R.string.times_device, "$manufacturer $model", sdk, abi, thermalStatus?.toString() ?: unknown, battery)
+        },
+        getString(R.string.times_debuggable).takeIf { applicationInfo.flags and ApplicationInfo.FLAG_DEBUGGABLE != 0 },
+    ).joinToString("\n")
 
-    private fun ms(nanos: Number) = millis(nanos.toDouble())
+    private fun share() = startActivity(
+        Intent.createChooser(Intent(Intent.ACTION_SEND).setType("text/plain").putExtra(Intent.EXTRA_TEXT, times.json()), getString(R.string.share)),
+    )
 }
 
 /** Three digits that count. */

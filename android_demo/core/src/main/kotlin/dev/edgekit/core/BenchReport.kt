@@ -1,24 +1,26 @@
 package dev.edgekit.core
 
 /** The device as Android describes it; null where it does not say. */
-class DeviceFacts(
-    val manufacturer: String,
-    val model: String,
-    val soc: String?,
-    val abi: String,
-    val sdk: Int,
-    val cores: Int,
-    val batteryPct: Int?,
-    val thermalStatus: Int?,
-    val powerSave: Boolean?,
+public class DeviceFacts(
+    public val manufacturer: String,
+    public val model: String,
+    public val soc: String?,
+    public val abi: String,
+    public val sdk: Int,
+    public val cores: Int,
+    public val batteryPct: Int?,
+    public val thermalStatus: Int?,
+    public val powerSave: Boolean?,
 )
 
-class AppFacts(val version: String, val engine: String, val engineVersion: String)
+/** The app that measured, and the runtime in it, as it says itself. */
+public class AppFacts(public val version: String, public val engine: String, public val engineVersion: String)
 
-class MemoryFacts(val pssKb: Long, val nativeHeapKb: Long)
+/** Of the process, while the model was open: its share of all memory, and what native code had taken, in KiB. */
+public class MemoryFacts(public val pssKb: Long, public val nativeHeapKb: Long)
 
 /** Of the last answer: the sha256 of an output's bytes. */
-class OutputFacts(val name: String, val sha256: String)
+public class OutputFacts(public val name: String, public val sha256: String)
 
 /**
  * A benchmark, as the file that `edgekit bench --on adb` fetches. Raw nanoseconds: statistics are made where it is read.
@@ -27,22 +29,22 @@ class OutputFacts(val name: String, val sha256: String)
  * config   what was asked for
  * applied  what really ran: `Engine.facts`
  */
-class BenchReport(
-    val runId: String,
-    val device: DeviceFacts,
-    val app: AppFacts,
-    val spec: ModelSpec?,
-    val config: Map<String, Any?>,
-    val applied: Map<String, String>,
-    val result: BenchResult,
-    val memory: MemoryFacts? = null,
-    val outputs: List<OutputFacts>? = null,
-    val golden: GoldenReport? = null,
+public class BenchReport(
+    public val runId: String,
+    public val device: DeviceFacts,
+    public val app: AppFacts,
+    public val spec: ModelSpec?,
+    public val config: Map<String, Any?>,
+    public val applied: Map<String, String>,
+    public val result: BenchResult,
+    public val memory: MemoryFacts? = null,
+    public val outputs: List<OutputFacts>? = null,
+    public val golden: GoldenReport? = null,
 ) {
-    val status = if (result.failure != null) "error" else if (result.cancelled) "cancelled" else "ok"
+    public val status: String = if (result.failure != null) "error" else if (result.cancelled) "cancelled" else "ok"
 
     /** One line of JSON. */
-    fun toJson(): String = Json.write(
+    public fun toJson(): String = Json.write(
         linkedMapOf(
             "schema" to SCHEMA, "run_id" to runId, "status" to status, "error" to error(),
             "device" to device(), "app" to app(), "model" to model(),
@@ -82,7 +84,7 @@ class BenchReport(
         linkedMapOf("load" to it.load, "first" to it.first, "warmup" to it.warmup, "runs" to it.runs, "preprocess" to it.preprocess)
     }
 
-    companion object {
-        const val SCHEMA = 1
+    public companion object {
+        public const val SCHEMA: Int = 1
     }
 }

@@ -3,27 +3,28 @@ package dev.edgekit.core
 import java.nio.ByteBuffer
 
 /** `System::nanoTime`, or what a test says. */
-fun interface Clock {
-    fun nanos(): Long
+public fun interface Clock {
+    /** Nanoseconds since some moment; never less than before. */
+    public fun nanos(): Long
 }
 
 /** At least `runs` inferences and at least `minMillis` of them, after `warmup` uncounted ones. */
-class BenchPlan(val warmup: Int = 10, val runs: Int = 50, val minMillis: Long = 1000) {
+public class BenchPlan(public val warmup: Int = 10, public val runs: Int = 50, public val minMillis: Long = 1000) {
     init {
         require(warmup >= 0 && runs >= 0 && minMillis >= 0) { "warmup $warmup, runs $runs, min_ms $minMillis" }
     }
 }
 
 /** Raw nanoseconds, in the order they ran; null and empty where it did not come that far. */
-class BenchTiming(
-    val load: Long?, val first: Long?, val warmup: LongArray, val runs: LongArray, val preprocess: LongArray,
+public class BenchTiming(
+    public val load: Long?, public val first: Long?, public val warmup: LongArray, public val runs: LongArray, public val preprocess: LongArray,
 )
 
 /** Where it ended: "load", "preprocess", "first", "answers", "warmup" or "runs". */
-class BenchFailure(val stage: String, val error: Throwable)
+public class BenchFailure(public val stage: String, public val error: Throwable)
 
 /** What was measured, also where `failure` ended it early or a person did (`cancelled`). */
-class BenchResult(val timing: BenchTiming, val failure: BenchFailure?, val cancelled: Boolean)
+public class BenchResult(public val timing: BenchTiming, public val failure: BenchFailure?, public val cancelled: Boolean)
 
 /**
  * Opens a model and times it. The frame is prepared before each inference and timed apart, as a camera would; the time
@@ -31,14 +32,14 @@ class BenchResult(val timing: BenchTiming, val failure: BenchFailure?, val cance
  *
  * progress  called between inferences with how many runs are done; false ends the benchmark
  */
-class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boolean = { true }) {
+public class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boolean = { true }) {
     /** `answers` is called once, untimed, after the first inference: for answers to other tensors. */
-    fun run(
+    public fun run(
         plan: BenchPlan, spec: ModelSpec, open: () -> Engine, answers: (Model) -> Unit = {},
-        frame: (Preprocessor) -> ByteBuffer,
+        frame: (Model) -> ByteBuffer,
     ): BenchResult = Course(plan, spec, frame).run(open, answers)
 
-    private inner class Course(val plan: BenchPlan, val spec: ModelSpec, val frame: (Preprocessor) -> ByteBuffer) {
+    private inner class Course(val plan: BenchPlan, val spec: ModelSpec, val frame: (Model) -> ByteBuffer) {
         private var load: Long? = null
         private var first: Long? = null
         private val warmup = Samples()
@@ -82,7 +83,7 @@ class BenchRunner(private val clock: Clock, private val progress: (Int) -> Boole
         private fun once(name: String, model: Model): Long {
             stage = "preprocess"
             val start = clock.nanos()
-            val tensor = frame(model.preprocessor)
+            val tensor = frame(model)
             val ready = clock.nanos()
             stage = name
             model.engine.run(tensor, model.outputs())

@@ -3,11 +3,11 @@ package dev.edgekit.core
 import java.nio.ByteBuffer
 
 /** What the file returned, as real numbers, channels first. Of one thread: `decode` fills the same arrays each time. */
-class Decoder(outputs: List<Port>) {
+public class Decoder(outputs: List<Port>) {
     private val ports = outputs.map { One(it) }
 
     /** `scale * (stored - zero point)` where an output is quantized. The buffers are rewound. */
-    fun decode(raw: List<ByteBuffer>): Values = ports.mapIndexed { i, port -> port.decode(raw[i]) }
+    public fun decode(raw: List<ByteBuffer>): Values = ports.mapIndexed { i, port -> port.decode(raw[i]) }
 
     private class One(private val port: Port) {
         private val numbers = FloatArray(port.elements)

@@ -1,7 +1,7 @@
 package dev.edgekit.core
 
 /** Of boxes that overlap: one goes whose IoU with a better one of its class is above `iou`; of `candidates`, the best ones. */
-class Nms(val iou: Float, val candidates: Int)
+public class Nms(public val iou: Float, public val candidates: Int)
 
 /**
  * A box in the input's pixels and a score for each class of every anchor; edgekit/tasks/detection.py, in float32 to the last bit.
@@ -11,17 +11,17 @@ class Nms(val iou: Float, val candidates: Int)
  * limit      boxes a picture, at most
  * palette    opaque ARGB for each label
  */
-class Detection internal constructor(
-    val labels: List<String>, val threshold: Float, val nms: Nms?, val limit: Int, val palette: IntArray,
+public class Detection internal constructor(
+    public val labels: List<String>, public val threshold: Float, public val nms: Nms?, public val limit: Int, public val palette: IntArray,
 ) : Task {
     override fun read(values: Values, at: Placement): Answer.Boxes = read(values, at, threshold)
 
     /** from: boxes of lower scores are left out; those of higher ones do not depend on it. */
-    fun read(values: Values, at: Placement, from: Float): Answer.Boxes =
+    public fun read(values: Values, at: Placement, from: Float): Answer.Boxes =
         Answer.Boxes(labels, palette, at, threshold, found(values, from).map { Box(it.index, it.label, it.score, at.back(it.area)) })
 
     /** In the input's pixels, the best first; of equal scores the lower anchor, then the lower class. */
-    fun found(values: Values, from: Float): List<Box> {
+    public fun found(values: Values, from: Float): List<Box> {
         val (boxes, scores) = values
         val best = best(scores, from).asSequence().map { box(boxes, scores, it) }
         if (nms == null) return best.take(limit).toList()
@@ -60,6 +60,8 @@ class Detection internal constructor(
         val shown = ours.size + theirs.size
         return if (shown == 0) 1.0 else paired.size.toDouble() / shown
     }
+
+    override fun mean(windows: List<Values>): Nothing = throw UnsupportedOperationException("a task of pictures")
 
     internal companion object {
         private const val SAME = 0.5f

@@ -7,21 +7,21 @@ import java.nio.ByteBuffer
  *
  * Opening is the constructor's business and throws EngineFailed or RuntimeTooOld; `run` throws EngineFailed.
  */
-interface Engine : AutoCloseable {
+public interface Engine : AutoCloseable {
     /** "tflite" or "onnxruntime". */
-    val name: String
+    public val name: String
 
     /** Of the runtime, as it says itself: "2.16.1". */
-    val version: String
+    public val version: String
 
     /** What really runs, not what was asked for: threads, accelerator, ... */
-    val facts: Map<String, String>
+    public val facts: Map<String, String>
 
     /**
      * One inference. Buffers are direct, in native order, whole tensors as the manifest says, and are rewound; `outputs` in
      * its order, the same list each time.
      */
-    fun run(input: ByteBuffer, outputs: List<ByteBuffer>)
+    public fun run(input: ByteBuffer, outputs: List<ByteBuffer>)
 
     override fun close()
 }

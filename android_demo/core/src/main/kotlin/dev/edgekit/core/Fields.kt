@@ -28,6 +28,8 @@ internal class Fields(private val path: String, value: Any?) {
 
     fun <T> each(read: (Fields) -> T): Map<String, T> = map.mapValues { (name, value) -> read(Fields(inside(name), value)) }
 
+    fun strings(name: String): List<String> = (map[name] as? List<*>).orEmpty().map { it as? String ?: bad(name, it) }
+
     fun strings(): Map<String, String> = map.mapValues { (name, _) -> string(name) }
 
     fun bad(name: String, value: Any?): Nothing = throw BadManifest("${inside(name)} is $value")

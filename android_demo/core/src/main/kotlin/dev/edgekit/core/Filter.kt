@@ -4,7 +4,7 @@ import kotlin.math.abs
 import kotlin.math.ceil
 
 /** Pillow's resampling filters: how far they reach in pixels of the smaller picture, and their weight at a distance. */
-enum class Filter(internal val support: Double) {
+public enum class Filter(internal val support: Double) {
     NEAREST(0.0) {
         override fun weight(x: Double) = 1.0
     },

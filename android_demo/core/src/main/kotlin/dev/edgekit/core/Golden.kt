@@ -5,18 +5,23 @@ import java.nio.ByteOrder
 import kotlin.math.abs
 
 /** A decoded picture: ARGB in one Int, opaque. */
-class Picture(val width: Int, val height: Int, val argb: IntArray)
+public class Picture(public val width: Int, public val height: Int, public val argb: IntArray)
 
 /**
  * Examples that carry their answers: golden.npz of an artifact, as it is.
  *
- * tensors  what the file takes for each picture, its bytes (little endian)
- * answers  what the file answered to each where it was made; of maps of scores every `stride`-th row and column
+ * frames   of each example: one picture, or those of a clip, the oldest first
+ * tensors  what the file takes for each example, its bytes (little endian)
+ * answers  what the file answered to each where it was made; of maps of scores every `stride`-th row and column, of boxes every
+ *          `stride`-th
  */
-class Golden(val pictures: List<Picture>, val tensors: List<ByteArray>, val answers: List<Values>) {
-    companion object {
+public class Golden(public val frames: List<List<Picture>>, public val tensors: List<ByteArray>, public val answers: List<Values>) {
+    /** The first frame of each. */
+    public val pictures: List<Picture> get() = frames.map { it[0] }
+
+    public companion object {
         /** Throws MissingFile, DamagedFile. */
-        fun read(files: ModelFiles, spec: ModelSpec): Golden {
+        public fun read(files: ModelFiles, spec: ModelSpec): Golden {
             val arrays = files.opened(NAME) { Npz.read(NAME, it) }
             fun array(name: String) = arrays[name] ?: throw DamagedFile(NAME, "it holds no $name")
             val tensors = array("tensors")
@@ -31,7 +36,7 @@ class Golden(val pictures: List<Picture>, val tensors: List<ByteArray>, val answ
                 answers(arrays[one] ?: array("answers_$i"), count, Thinned(port, spec.stride))
             }
             return Golden(
-                (0 until count).map { picture(array("image_$it")) },
+                (0 until count).map { frames(array("image_$it"), spec.preprocess.frames) },
                 (0 until count).map { i -> ByteArray(spec.input.bytes).also { tensors.data.bulk(i * it.size, it, it.size) } },
                 (0 until count).map { picture -> answers.map { it[picture] } },
             )
@@ -47,11 +52,20 @@ class Golden(val pictures: List<Picture>, val tensors: List<ByteArray>, val answ
             return (0 until count).map { numbers.copyOfRange(it * each, (it + 1) * each) }
         }
 
-        internal fun picture(rgb: NpyArray): Picture {
-            if (rgb.type != "|u1" || rgb.shape.size != 3 || rgb.shape[2] != 3) throw DamagedFile(NAME, "a picture is ${rgb.shape}")
+        internal fun picture(rgb: NpyArray) = frames(rgb, 1).single()
+
+        internal fun frames(rgb: NpyArray, count: Int): List<Picture> {
+            val shape = if (count > 1) rgb.shape else listOf(1) + rgb.shape
+            if (rgb.type != "|u1" || shape.size != 4 || shape[0] != count || shape[3] != 3) throw DamagedFile(NAME, "an example is ${rgb.shape}")
+            val (height, width) = shape.subList(1, 3)
             fun byte(i: Int) = rgb.data.get(i).toInt() and 255
-            val argb = IntArray(rgb.size / 3) { 255 shl 24 or (byte(3 * it) shl 16) or (byte(3 * it + 1) shl 8) or byte(3 * it + 2) }
-            return Picture(rgb.shape[1], rgb.shape[0], argb)
+            return (0 until count).map { frame ->
+                val start = frame * width * height
+                Picture(width, height, IntArray(width * height) {
+                    val i = 3 * (start + it)
+                    255 shl 24 or (byte(i) shl 16) or (byte(i + 1) shl 8) or byte(i + 2)
+                })
+            }
         }
 
         private const val NAME = "golden.npz"
@@ -59,14 +73,19 @@ class Golden(val pictures: List<Picture>, val tensors: List<ByteArray>, val answ
     }
 }
 
-/** What golden answers keep of an output with height and width: every stride-th row and column. */
+/** What golden answers keep of an output with height and width: every stride-th row and column; of boxes every stride-th. */
 private class Thinned(port: Port, private val stride: Int) {
     private val whole = port.sides
-    private val isMap = port.layout == Layout.NCHW || port.layout == Layout.NHWC
-    val sides = if (isMap) listOf(whole[0], thinned(whole[1]), thinned(whole[2])) else whole
+    private val layout = port.layout
+    val sides = when (layout) {
+        Layout.NCHW, Layout.NHWC -> listOf(whole[0], thinned(whole[1]), thinned(whole[2]))
+        Layout.NAC -> listOf(thinned(whole[0])) + whole.drop(1)
+        else -> whole
+    }
 
     fun of(numbers: FloatArray): FloatArray {
-        if (!isMap || stride == 1) return numbers
+        if (sides == whole) return numbers
+        if (layout == Layout.NAC) return FloatArray(sides[0] * whole[1]) { numbers[it / whole[1] * stride * whole[1] + it % whole[1]] }
         val (_, rows, columns) = sides
         return FloatArray(whole[0] * rows * columns) {
             val (channel, row) = Pair(it / (rows * columns), it / columns % rows)
@@ -78,8 +97,8 @@ private class Thinned(port: Port, private val stride: Int) {
 }
 
 /** How far an output is off, over all examples: infinite where a number is none. */
-class Distance(val output: String, val maxAbs: Double, val tolerance: Double) {
-    val passed get() = maxAbs <= tolerance
+public class Distance(public val output: String, public val maxAbs: Double, public val tolerance: Double) {
+    public val passed: Boolean get() = maxAbs <= tolerance
 }
 
 /**
@@ -88,14 +107,15 @@ class Distance(val output: String, val maxAbs: Double, val tolerance: Double) {
  * equalTensors  pictures whose tensor is the golden one to the last bit
  * alike         of each picture, in the task's measure (`Task.alike`); empty where it has none
  */
-class GoldenReport(val pictures: Int, val equalTensors: Int, val outputs: List<Distance>, val alike: List<Double>) {
-    val tensorsEqual get() = equalTensors == pictures
-    val passed get() = tensorsEqual && outputs.all { it.passed }
+public class GoldenReport(public val pictures: Int, public val equalTensors: Int, public val outputs: List<Distance>, public val alike: List<Double>) {
+    public val tensorsEqual: Boolean get() = equalTensors == pictures
+    public val passed: Boolean get() = tensorsEqual && outputs.all { it.passed }
 
     /** The output that is off most, by its own tolerance. */
-    val worst get() = outputs.maxByOrNull { it.maxAbs - it.tolerance }!!
+    public val worst: Distance get() = outputs.maxByOrNull { it.maxAbs - it.tolerance }!!
 
-    fun toMap(): Map<String, Any?> = linkedMapOf(
+    /** For JSON. */
+    public fun toMap(): Map<String, Any?> = linkedMapOf(
         "passed" to passed, "pictures" to pictures, "tensors_equal" to tensorsEqual,
         "outputs" to outputs.map { linkedMapOf("name" to it.output, "max_abs" to it.maxAbs, "tolerance" to it.tolerance) },
         "alike" to alike,
@@ -103,14 +123,14 @@ class GoldenReport(val pictures: Int, val equalTensors: Int, val outputs: List<D
 }
 
 /** Golden pictures through the preprocessing; golden tensors through the engine. Throws EngineFailed. */
-fun Golden.check(model: Model): GoldenReport {
+public fun Golden.check(model: Model): GoldenReport {
     val spec = model.spec
     val kept = spec.outputs.map { Thinned(it, spec.stride) }
     val given = ByteBuffer.allocateDirect(spec.input.bytes).order(ByteOrder.nativeOrder())
     val off = DoubleArray(kept.size)
     var equal = 0
-    val alike = pictures.indices.mapNotNull { i ->
-        val made = model.preprocessor.argb(pictures[i].argb, pictures[i].width, pictures[i].height)
+    val alike = frames.indices.mapNotNull { i ->
+        val made = model.tensor(frames[i])
         given.clear()
         given.put(tensors[i]).rewind()
         if (made == given) equal++
@@ -118,7 +138,7 @@ fun Golden.check(model: Model): GoldenReport {
         for (output in off.indices) off[output] = maxOf(off[output], distance(values[output], answers[i][output]))
         spec.task.alike(answers[i], values)
     }
-    return GoldenReport(pictures.size, equal, spec.outputs.mapIndexed { i, port -> Distance(port.name, off[i], port.tolerance) }, alike)
+    return GoldenReport(frames.size, equal, spec.outputs.mapIndexed { i, port -> Distance(port.name, off[i], port.tolerance) }, alike)
 }
 
 private fun distance(a: FloatArray, b: FloatArray): Double {

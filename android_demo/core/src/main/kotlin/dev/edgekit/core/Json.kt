@@ -6,12 +6,12 @@ package dev.edgekit.core
  * Own code, because Android carries an old org.json that would hide any other copy of it on the phone and is missing on
  * the JVM, where these sources are tested; and a library of our choice would be larger than this app.
  */
-object Json {
+public object Json {
     /** Throws BadManifest with the place of the first fault. */
-    fun parse(text: String): Any? = Parser(text).document()
+    public fun parse(text: String): Any? = Parser(text).document()
 
     /** Numbers, strings, booleans, null, lists, arrays of Long and maps, on one line. Not-a-number becomes null. */
-    fun write(value: Any?): String = StringBuilder().also { it.put(value) }.toString()
+    public fun write(value: Any?): String = StringBuilder().also { it.put(value) }.toString()
 
     private fun StringBuilder.put(value: Any?) {
         when (value) {

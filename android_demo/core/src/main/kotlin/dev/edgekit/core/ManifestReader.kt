@@ -11,25 +11,24 @@ internal class ManifestReader(text: String) {
         val target = root.string("target")
         if (target !in RUNNABLE) throw UnsupportedModel("a file for $target")
         root.optional("layout")?.let { throw UnsupportedModel("a detector laid out for ${root.fields("layout").string("name")}", "edgekit export MODEL --target tflite, without --layout") }
-        if (root.fields("preprocess").let { it.optional("frames") != null && it.int("frames") > 1 }) {
-            throw UnsupportedModel("a model that takes clips, and this app shows it pictures", "edgekit predict MODEL clip.mp4, on a computer")
-        }
         val files = root.fields("files").each { FileRecord(it.long("bytes"), it.string("sha256")) }
         val models = files.keys.filter { it.startsWith("model.") }
         if (models.size != 1) throw BadManifest("names ${models.size} model files, not one")
         val input = root.objects("inputs").let { if (it.size == 1) port(it[0]) else throw UnsupportedModel("a model of ${it.size} inputs") }
         val outputs = root.objects("outputs").map { output(it) }
         val preprocess = preprocess(root.fields("preprocess"))
-        val pixels = listOf(preprocess.height, preprocess.width)
-        val channels = preprocess.channels
-        val expected = if (input.layout == Layout.NCHW) listOf(1, channels) + pixels else listOf(1) + pixels + channels
-        if (input.shape != expected) throw BadManifest("inputs[0].shape is ${input.shape}, and the picture is $pixels")
+        val seen = listOfNotNull(preprocess.frames.takeIf { preprocess.isClip }, preprocess.height, preprocess.width)
+        val first = if (preprocess.isClip) Layout.NCTHW else Layout.NCHW
+        val expected = if (input.layout == first) listOf(1, preprocess.channels) + seen else listOf(1) + seen + preprocess.channels
+        if (input.shape != expected) throw BadManifest("inputs[0].shape is ${input.shape}, and the ${if (preprocess.isClip) "clip" else "picture"} is $seen")
         val known = labels(labels)
+        val task = TaskReader(root, outputs, known).task()
+        if (preprocess.isClip && (task is Segmentation || task is Detection)) throw BadManifest("clips are answered by ${root.fields("task").string("name")}")
         val weights = root.fields("weights")
         return ModelSpec(
             root.string("model"), target, root.string("scheme"), weights.string("knows"), weights.string("licence", ""),
-            models.single(), files, input, outputs, preprocess, root.boolean("folded"), TaskReader(root, outputs, known).task(), known,
-            stride(root.fields("golden")), root.fields("oldest_interpreter", emptyMap<String, Any>()).strings(),
+            models.single(), files, input, outputs, preprocess, root.boolean("folded"), task, known,
+            stride(root.fields("golden")), root.fields("oldest_interpreter", emptyMap<String, Any>()).strings(), CardReader(root).card(),
         )
     }
 
@@ -60,12 +59,17 @@ internal class ManifestReader(text: String) {
         val mean = f.list("mean").let { f.doubles("mean", if (it.size == 1) 1 else 3) }  // one of grey, three of RGB
         val std = f.doubles("std", mean.size)
         val cropPct = f.double("crop_pct")
+        val frames = f.optional("frames")?.let { f.int("frames") } ?: 1
+        val rate = f.optional("rate")?.let { f.double("rate") } ?: 0.0
         if (size.any { it !in 1..16384 }) f.bad("input_size", size)
         if (std.any { !(it > 0) }) f.bad("std", std)
         if (!(cropPct > 0)) f.bad("crop_pct", cropPct)
+        if (frames !in 1..256) f.bad("frames", frames)
+        if ((frames > 1) != (rate > 0)) f.bad("rate", "$rate for $frames frames")
         return PreprocessSpec(
             size[0], size[1], cropPct, f.choice("crop_mode", CROPS),
             f.choice("interpolation", Filter.values().associateBy { it.name.lowercase() }), mean, std, f.optional("pad")?.let { f.int("pad") } ?: 0,
+            frames, rate,
         )
     }
 
@@ -97,9 +101,13 @@ internal class ManifestReader(text: String) {
         private fun from2(old: Map<String, Any?>): Map<String, Any?> {
             val meaning = listOf("scores", "independent", "threshold").associateWith { old[it] }
             val output = (old["output"] as? Map<*, *>)?.plus(mapOf("role" to "scores", "tolerance" to old["golden_tolerance"]))
+            val proof = (old["proof"] as? Map<*, *>)?.let {
+                val measure = mapOf("name" to "top-1 agreement", "value" to it["agreement"], "minimum" to it["min_agreement"])
+                it + mapOf("measures" to listOf(measure), "outputs" to listOf(mapOf("sqnr_db" to it["sqnr_db"])))
+            }
             return old + mapOf(
                 "schema" to 3L, "task" to meaning + ("name" to old["task"]), "inputs" to listOf(old["input"]), "outputs" to listOf(output),
-                "labels" to old["classes"], "golden" to mapOf("stride" to 1L),
+                "labels" to old["classes"], "golden" to mapOf("stride" to 1L), "proof" to proof,
             )
         }
 

@@ -4,22 +4,34 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
 /** Pictures to answers: preprocessing, an engine, the task. Of one thread; closing it closes the engine. */
-class Model(val spec: ModelSpec, val engine: Engine) : AutoCloseable {
-    val preprocessor = Preprocessor(spec)
+public class Model(public val spec: ModelSpec, public val engine: Engine) : AutoCloseable {
+    public val preprocessor: Preprocessor = Preprocessor(spec)
+    private val clip = if (spec.preprocess.isClip) Clip(spec) else null
     private val decoder = Decoder(spec.outputs)
     private val outputs = spec.outputs.map { ByteBuffer.allocateDirect(it.bytes).order(ByteOrder.nativeOrder()) }
 
+    /**
+     * The tensor of one picture; where the model takes clips, of so many frames, the oldest first. The same buffer each time. Throws
+     * as Preprocessor does.
+     */
+    public fun tensor(frames: List<Picture>): ByteBuffer {
+        require(frames.size == spec.preprocess.frames) { "${frames.size} frames for ${spec.preprocess.frames}" }
+        if (clip == null) return preprocessor.argb(frames[0])
+        for (frame in frames) clip.put(preprocessor.argb(frame))
+        return clip.tensor()
+    }
+
     /** Real numbers for a tensor of the preprocessor; the same arrays each time. Throws EngineFailed. */
-    fun values(tensor: ByteBuffer): Values {
+    public fun values(tensor: ByteBuffer): Values {
         engine.run(tensor, outputs)
         return decoder.decode(outputs)
     }
 
     /** The raw outputs of the last run, rewound. */
-    fun outputs(): List<ByteBuffer> = outputs.onEach { it.rewind() }
+    public fun outputs(): List<ByteBuffer> = outputs.onEach { it.rewind() }
 
     /** What the last picture of the preprocessor shows, whose tensor was answered by `values`. */
-    fun read(values: Values): Answer = spec.task.read(values, preprocessor.placement)
+    public fun read(values: Values): Answer = spec.task.read(values, preprocessor.placement)
 
-    override fun close() = engine.close()
+    override fun close(): Unit = engine.close()
 }

@@ -6,16 +6,18 @@ import java.io.InputStream
 import java.security.MessageDigest
 
 /** Where the files of one artifact lie: a folder, or the assets of an app. `open` throws FileNotFoundException. */
-fun interface ModelFiles {
-    fun open(name: String): InputStream
+public fun interface ModelFiles {
+    /** A new stream of the file, which the caller closes. */
+    public fun open(name: String): InputStream
 
-    companion object {
-        fun folder(folder: File) = ModelFiles { name -> File(folder, name).inputStream() }
+    public companion object {
+        /** The artifact in a folder. */
+        public fun folder(folder: File): ModelFiles = ModelFiles { name -> File(folder, name).inputStream() }
     }
 }
 
 /** The whole file. Throws MissingFile. */
-internal fun ModelFiles.read(name: String): ByteArray = opened(name) { it.readBytes() }
+public fun ModelFiles.read(name: String): ByteArray = opened(name) { it.readBytes() }
 
 internal fun <T> ModelFiles.opened(name: String, use: (InputStream) -> T): T =
     try {
@@ -25,9 +27,9 @@ internal fun <T> ModelFiles.opened(name: String, use: (InputStream) -> T): T =
     }
 
 /** What the manifest says of a file. */
-class FileRecord(val bytes: Long, val sha256: String) {
+public class FileRecord(public val bytes: Long, public val sha256: String) {
     /** Throws MissingFile, or DamagedFile where the file was cut short or changed. */
-    fun check(name: String, files: ModelFiles) {
+    public fun check(name: String, files: ModelFiles) {
         val digest = MessageDigest.getInstance("SHA-256")
         val buffer = ByteArray(1 shl 16)
         var length = 0L
@@ -45,5 +47,5 @@ class FileRecord(val bytes: Long, val sha256: String) {
 }
 
 /** Lower case, two digits each. */
-fun ByteArray.hex(): String =
+public fun ByteArray.hex(): String =
     joinToString("") { (it.toInt() and 0xFF).toString(16).padStart(2, '0') }

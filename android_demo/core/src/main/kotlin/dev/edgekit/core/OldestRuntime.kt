@@ -5,7 +5,7 @@ package dev.edgekit.core
  * "tflite" for org.tensorflow:tensorflow-lite, "litert" for com.google.ai.edge.litert, "onnxruntime"; the version is that of
  * the package.
  */
-class RuntimeVersion(val name: String, val version: String) : Comparable<RuntimeVersion> {
+public class RuntimeVersion(public val name: String, public val version: String) : Comparable<RuntimeVersion> {
     private val numbers = version.split('.', '-', '+').map { it.toIntOrNull() ?: 0 }
 
     override fun compareTo(other: RuntimeVersion): Int {
@@ -15,11 +15,11 @@ class RuntimeVersion(val name: String, val version: String) : Comparable<Runtime
         return (0 until places).map { numbers.at(it).compareTo(other.numbers.at(it)) }.firstOrNull { it != 0 } ?: 0
     }
 
-    override fun toString() = "${SHOWN[name] ?: name} $version"
+    override fun toString(): String = "${SHOWN[name] ?: name} $version"
 
     private fun List<Int>.at(i: Int) = getOrElse(i) { 0 }
 
-    companion object {
+    public companion object {
         private val SHOWN = mapOf("tflite" to "TFLite", "litert" to "LiteRT", "onnxruntime" to "ONNX Runtime")
         private val STATED = Regex("""^(tflite-runtime|TFLite|LiteRT) (\d+(?:\.\d+)*)""")
 
@@ -36,7 +36,7 @@ class RuntimeVersion(val name: String, val version: String) : Comparable<Runtime
  *
  * abi  of Android: "arm64-v8a", "x86_64", ...  Throws RuntimeTooOld.
  */
-fun ModelSpec.checkRuntime(has: RuntimeVersion, abi: String) {
+public fun ModelSpec.checkRuntime(has: RuntimeVersion, abi: String) {
     val cpu = if (abi.startsWith("x86")) "x86-64" else "arm64"
     val wants = oldest[cpu]?.let { RuntimeVersion.stated(it) } ?: return
     if (has < wants) throw RuntimeTooOld("$has", "$wants", cpu)

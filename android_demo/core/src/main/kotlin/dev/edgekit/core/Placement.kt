@@ -6,14 +6,14 @@ import kotlin.math.floor
  * Where a picture of width x height lies in the model's input, which is scale * a point of the picture + offset, in pixels
  * from the upper left corner. `Placement` of edgekit/preprocess.py.
  */
-class Placement(
-    val width: Int, val height: Int, private val scaleX: Double, private val scaleY: Double, private val offsetX: Double, private val offsetY: Double,
+public class Placement(
+    public val width: Int, public val height: Int, private val scaleX: Double, private val scaleY: Double, private val offsetX: Double, private val offsetY: Double,
 ) {
     /** A point of the input as one of the picture, x and y. */
-    fun back(x: Double, y: Double) = Pair((x - offsetX) / scaleX, (y - offsetY) / scaleY)
+    public fun back(x: Double, y: Double): Pair<Double, Double> = Pair((x - offsetX) / scaleX, (y - offsetY) / scaleY)
 
     /** A part of the input as one of the picture, without what lies beyond its edges. */
-    fun back(part: Area): Area {
+    public fun back(part: Area): Area {
         val (left, top) = back(part.left.toDouble(), part.top.toDouble())
         val (right, bottom) = back(part.right.toDouble(), part.bottom.toDouble())
         fun across(x: Double) = x.coerceIn(0.0, width.toDouble()).toFloat()

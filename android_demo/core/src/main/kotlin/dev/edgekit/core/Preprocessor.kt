@@ -5,13 +5,14 @@ import java.nio.ByteOrder
 import kotlin.math.round
 
 /**
- * Pixels to the tensor that the file takes, equal to edgekit/preprocess.py to the last bit. Of one thread.
+ * Pixels to the tensor that the file takes, equal to edgekit/preprocess.py to the last bit; where it takes clips, to one frame of it,
+ * which `Clip` puts in its place. Of one thread.
  *
  * Each call fills the same direct buffer (native order, rewound) and returns it. Frames of one size allocate nothing
  * after the first. All throw PictureTooLarge, PictureTooNarrow or BadPicture.
  */
-class Preprocessor(private val spec: ModelSpec) {
-    private val tensor = ByteBuffer.allocateDirect(spec.input.bytes).order(ByteOrder.nativeOrder())
+public class Preprocessor(private val spec: ModelSpec) {
+    private val tensor = ByteBuffer.allocateDirect(spec.input.bytes / spec.preprocess.frames).order(ByteOrder.nativeOrder())
     private val writer = if (spec.input.type == ElementType.FLOAT32) FloatWriter(spec, tensor) else ByteWriter(spec, tensor)
     private val argb = ArgbRows()
     private val rgba = RgbaRows()
@@ -20,21 +21,25 @@ class Preprocessor(private val spec: ModelSpec) {
     private var resizer: Resizer? = null
 
     /** Where on the last picture the tensor lies. */
-    val placement: Placement get() = checkNotNull(resizer) { "no picture yet" }.placement
+    public val placement: Placement get() = checkNotNull(resizer) { "no picture yet" }.placement
 
     /** Of `Bitmap.getPixels`: not premultiplied, [height * width] from the top left. */
-    fun argb(pixels: IntArray, width: Int, height: Int): ByteBuffer {
+    public fun argb(pixels: IntArray, width: Int, height: Int): ByteBuffer {
         Fit.check(width, height)
         return fill(argb.of(pixels, width, height))
     }
 
+    /** A picture that is in memory. */
+    public fun argb(picture: Picture): ByteBuffer = argb(picture.argb, picture.width, picture.height)
+
     /** Of `Bitmap.copyPixelsToBuffer` (ARGB_8888: the bytes R, G, B, A), rows of `rowStride` bytes. */
-    fun rgba(pixels: ByteBuffer, rowStride: Int, width: Int, height: Int): ByteBuffer {
+    public fun rgba(pixels: ByteBuffer, rowStride: Int, width: Int, height: Int): ByteBuffer {
         Fit.check(width, height)
         return fill(rgba.of(pixels, rowStride, width, height))
     }
 
-    fun yuv(frame: YuvFrame): ByteBuffer {
+    /** A frame of a camera, turned upright. */
+    public fun yuv(frame: YuvFrame): ByteBuffer {
         Fit.check(frame.width, frame.height)
         return fill(yuv.of(frame))
     }
@@ -50,17 +55,19 @@ class Preprocessor(private val spec: ModelSpec) {
         return tensor
     }
 
-    companion object {
+    public companion object {
         /** Refuse a size before anything is decoded. Throws PictureTooLarge, BadPicture. */
-        fun check(width: Int, height: Int) = Fit.check(width, height)
+        public fun check(width: Int, height: Int): Unit = Fit.check(width, height)
     }
 }
+
+private val PLANES = setOf(Layout.NCHW, Layout.NCTHW)
 
 /** Stores the fitted picture as the file wants it. */
 private abstract class RowWriter(spec: ModelSpec) : RowSink {
     protected val width = spec.preprocess.width
     protected val channels = spec.preprocess.channels
-    private val plane = if (spec.input.layout == Layout.NCHW) width * spec.preprocess.height else 0
+    private val plane = if (spec.input.layout in PLANES) width * spec.preprocess.height else 0
 
     override fun write(row: Int, pixels: IntArray) {
         if (plane == 0) {

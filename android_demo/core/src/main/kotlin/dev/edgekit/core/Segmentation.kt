@@ -9,8 +9,8 @@ import kotlin.math.ln
  * palette     opaque ARGB for each label
  * background  the class that means nothing in particular, where there is one
  */
-class Segmentation internal constructor(
-    val labels: List<String>, val scores: Scores, val threshold: Double, val background: Int?, val palette: IntArray,
+public class Segmentation internal constructor(
+    public val labels: List<String>, public val scores: Scores, public val threshold: Double, public val background: Int?, public val palette: IntArray,
     private val upsampling: Upsampling,
 ) : Task {
     private val bar = if (scores == Scores.LOGITS) ln(threshold / (1 - threshold)).toFloat() else threshold.toFloat()
@@ -29,6 +29,8 @@ class Segmentation internal constructor(
         return first.indices.count { first[it] == second[it] } / count.toDouble()
     }
 
+    override fun mean(windows: List<Values>): Nothing = throw UnsupportedOperationException("a task of pictures")
+
     /** The classes of `count` pixels, whose scores lie channel by channel, from `at` on; ties by the lower class. */
     private fun name(scores: FloatArray, count: Int, classes: ByteArray, at: Int) {
         for (i in 0 until count) {
@@ -39,9 +41,9 @@ class Segmentation internal constructor(
         }
     }
 
-    companion object {
+    public companion object {
         /** The colours of PASCAL VOC's masks, by reversal of bits, where a manifest gives none: label 0 is black. */
-        fun colours(labels: Int) = IntArray(labels) { label ->
+        public fun colours(labels: Int): IntArray = IntArray(labels) { label ->
             (0 until 24).fold(255 shl 24) { argb, bit -> argb or ((label shr bit and 1) shl (16 - 8 * (bit % 3) + 7 - bit / 3)) }
         }
     }

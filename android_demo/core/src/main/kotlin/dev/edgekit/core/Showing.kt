@@ -7,11 +7,11 @@ package dev.edgekit.core
  * covers  the picture fills the view, and what does not fit is cut off, as a camera's; else all of it is seen
  * turned  degrees, a multiple of 90
  */
-class Showing(
+public class Showing(
     width: Int, height: Int, private val viewWidth: Int, private val viewHeight: Int, covers: Boolean, mirrored: Boolean = false, turned: Int = 0,
 ) {
     /** a to f of x' = a x + b y + c and y' = d x + e y + f, by which a point of the picture becomes one of the view. */
-    val numbers: DoubleArray
+    public val numbers: DoubleArray
 
     init {
         val quarters = Math.floorMod(turned / 90, 4)
@@ -28,10 +28,10 @@ class Showing(
     }
 
     /** A point of the picture as one of the view, x and y. */
-    fun point(x: Double, y: Double) = numbers.let { (a, b, c, d, e) -> Pair(a * x + b * y + c, d * x + e * y + numbers[5]) }
+    public fun point(x: Double, y: Double): Pair<Double, Double> = numbers.let { (a, b, c, d, e) -> Pair(a * x + b * y + c, d * x + e * y + numbers[5]) }
 
     /** What the view shows of a part of the picture; null where it shows nothing of it. */
-    fun seen(part: Area): Area? {
+    public fun seen(part: Area): Area? {
         val (x1, y1) = point(part.left.toDouble(), part.top.toDouble())
         val (x2, y2) = point(part.right.toDouble(), part.bottom.toDouble())
         val seen = Area(
@@ -43,15 +43,15 @@ class Showing(
 }
 
 /** A rectangle. */
-data class Area(val left: Float, val top: Float, val right: Float, val bottom: Float) {
-    val width get() = right - left
-    val height get() = bottom - top
+public data class Area(val left: Float, val top: Float, val right: Float, val bottom: Float) {
+    public val width: Float get() = right - left
+    public val height: Float get() = bottom - top
 
     /**
      * Where a tag of a size goes that names this part of a view: upon its upper edge, or under that where the view ends, and never over
      * a side of the view.
      */
-    fun tag(wide: Float, high: Float, viewWidth: Float): Area {
+    public fun tag(wide: Float, high: Float, viewWidth: Float): Area {
         val left = left.coerceIn(0f, maxOf(viewWidth - wide, 0f))
         val top = if (top >= high) top - high else top
         return Area(left, top, left + wide, top + high)

@@ -11,17 +11,17 @@ import kotlin.math.ln
  * medianLow, medianHigh  95 % interval of the median from order statistics, whatever the distribution; from 6 samples on.
  *                        It speaks of this launch of the app only: samples of one process are not independent.
  */
-class Summary(samples: LongArray) {
+public class Summary(samples: LongArray) {
     private val sorted = samples.sortedArray()
-    val count = sorted.size
-    val min = sorted.firstOrNull()
-    val max = sorted.lastOrNull()
-    val p50 = percentile(50, 1)
-    val p90 = percentile(90, 64)
-    val p99 = percentile(99, 662)
+    public val count: Int = sorted.size
+    public val min: Long? = sorted.firstOrNull()
+    public val max: Long? = sorted.lastOrNull()
+    public val p50: Double? = percentile(50, 1)
+    public val p90: Double? = percentile(90, 64)
+    public val p99: Double? = percentile(99, 662)
     private val rank = medianRank(count)
-    val medianLow = if (rank > 0) sorted[rank - 1] else null
-    val medianHigh = if (rank > 0) sorted[count - rank] else null
+    public val medianLow: Long? = if (rank > 0) sorted[rank - 1] else null
+    public val medianHigh: Long? = if (rank > 0) sorted[count - rank] else null
 
     /** Between the neighbours, as numpy.percentile. Null below `least` samples. */
     private fun percentile(q: Int, least: Int): Double? {

@@ -1,23 +1,26 @@
 package dev.edgekit.core
 
 /** Real numbers of one answer, an array for each output in the manifest's order: channels first, without the batch. */
-typealias Values = List<FloatArray>
+public typealias Values = List<FloatArray>
 
 /** What a model's answers mean; the same five as in edgekit/tasks. Of one thread, as the Model that holds it. */
-sealed interface Task {
+public sealed interface Task {
     /** `at`: where on the picture its input lies. */
-    fun read(values: Values, at: Placement): Answer
+    public fun read(values: Values, at: Placement): Answer
 
     /** How alike two answers to one picture are, 1 where they say the same; null where the task has no measure. */
-    fun alike(golden: Values, values: Values): Double?
+    public fun alike(golden: Values, values: Values): Double?
+
+    /** One answer of those to several windows of a video; of one window itself. Not of masks and boxes, whose models take pictures. */
+    public fun mean(windows: List<Values>): Values
 }
 
 /** What a model says of one picture. */
-sealed interface Answer {
+public sealed interface Answer {
     /** `probabilities` of the labels; `holding`: the classes that hold, each by itself; null where one excludes the others. */
-    class Classes(val labels: List<String>, val probabilities: FloatArray, val holding: Set<Int>?) : Answer {
+    public class Classes(public val labels: List<String>, public val probabilities: FloatArray, public val holding: Set<Int>?) : Answer {
         /** The k most probable classes, and every one that holds by itself, best first; ties by the lower class. */
-        fun top(k: Int): List<ClassScore> =
+        public fun top(k: Int): List<ClassScore> =
             probabilities.indices.sortedByDescending { probabilities[it] }.take(maxOf(k, holding?.size ?: 0))  // stable
                 .map { ClassScore(it, labels[it], probabilities[it], holding?.contains(it)) }
     }
@@ -28,19 +31,19 @@ sealed interface Answer {
      * colours  ARGB for each class; background: the class that is no thing, where there is one
      * at       where on the picture the input lies
      */
-    class Mask(
-        val width: Int, val height: Int, val classes: ByteArray, val labels: List<String>, val colours: IntArray, val background: Int?,
-        val at: Placement,
+    public class Mask(
+        public val width: Int, public val height: Int, public val classes: ByteArray, public val labels: List<String>, public val colours: IntArray, public val background: Int?,
+        public val at: Placement,
     ) : Answer {
         /** The same for each of the picture's own pixels: the class of the input's pixel under its centre. */
-        fun whole(): ByteArray {
+        public fun whole(): ByteArray {
             val columns = at.columns(width)
             val rows = at.rows(height)
             return ByteArray(at.width * at.height) { classes[rows[it / at.width] * width + columns[it % at.width]] }
         }
 
         /** Each label's share of the picture, the largest first, of those that are there. */
-        fun shares(): List<Share> {
+        public fun shares(): List<Share> {
             val columns = IntArray(width).also { counts -> for (x in at.columns(width)) counts[x]++ }
             val rows = IntArray(height).also { counts -> for (y in at.rows(height)) counts[y]++ }
             val counts = LongArray(labels.size)
@@ -57,34 +60,43 @@ sealed interface Answer {
      * threshold  of scores: from it on the model would have them shown
      * at         where on the picture the input lies
      */
-    class Boxes(
-        val labels: List<String>, val colours: IntArray, val at: Placement, val threshold: Float, val boxes: List<Box>,
+    public class Boxes(
+        public val labels: List<String>, public val colours: IntArray, public val at: Placement, public val threshold: Float, public val boxes: List<Box>,
     ) : Answer {
-        fun from(score: Float): List<Box> = boxes.filter { it.score >= score }
+        /** Those of a score or more. */
+        public fun from(score: Float): List<Box> = boxes.filter { it.score >= score }
     }
 
     /** An embedding of length 1. */
-    class Vector(val numbers: FloatArray) : Answer
+    public class Vector(public val numbers: FloatArray) : Answer
 
     /** Tensors that nothing is known about but their names and sides. */
-    class Raw(val tensors: List<RawTensor>) : Answer
+    public class Raw(public val tensors: List<RawTensor>) : Answer
 }
 
 /** One class of an answer. holds: of classes that do not exclude each other, whether it is on the picture; else null. */
-data class ClassScore(val index: Int, val label: String, val probability: Float, val holds: Boolean? = null)
+public data class ClassScore(val index: Int, val label: String, val probability: Float, val holds: Boolean? = null)
 
 /** A thing: its label, the score of that, 0..1, and where it is. */
-class Box(val index: Int, val label: String, val score: Float, val area: Area)
+public class Box(public val index: Int, public val label: String, public val score: Float, public val area: Area)
 
 /** How much of a picture a label covers, of 1. */
-data class Share(val index: Int, val label: String, val part: Float)
+public data class Share(val index: Int, val label: String, val part: Float)
 
-class RawTensor(val name: String, val sides: List<Int>, val numbers: FloatArray)
+/** One output; sides: without the batch, channels first where it has rows and columns. */
+public class RawTensor(public val name: String, public val sides: List<Int>, public val numbers: FloatArray)
 
 /** Any other network: its tensors as they are. */
-class Raw(private val outputs: List<Port>) : Task {
-    override fun read(values: Values, at: Placement) =
+public class Raw(private val outputs: List<Port>) : Task {
+    override fun read(values: Values, at: Placement): Answer.Raw =
         Answer.Raw(outputs.mapIndexed { i, port -> RawTensor(port.name, port.sides, values[i].copyOf()) })
 
     override fun alike(golden: Values, values: Values): Double? = null
+
+    override fun mean(windows: List<Values>): Values = meanOf(windows)
+}
+
+/** Number by number, summed in Double; new arrays. */
+internal fun meanOf(windows: List<Values>): Values = windows[0].indices.map { output ->
+    FloatArray(windows[0][output].size) { i -> (windows.sumOf { it[output][i].toDouble() } / windows.size).toFloat() }
 }

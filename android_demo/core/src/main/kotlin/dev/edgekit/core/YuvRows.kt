@@ -8,18 +8,20 @@ import java.nio.ByteBuffer
  *
  * width, height   of the luma plane, as the sensor lies
  * rotation        0, 90, 180 or 270 degrees clockwise, after which the picture stands upright
+ * nanos           when it was taken, on any clock that runs evenly
  * pixelStride     between neighbours of u and of v: 1 (planar) or 2 (interleaved). Luma has 1, as Android promises.
  */
-class YuvFrame(
-    var width: Int,
-    var height: Int,
-    var rotation: Int,
-    var y: ByteBuffer,
-    var rowStride: Int,
-    var u: ByteBuffer,
-    var v: ByteBuffer,
-    var chromaRowStride: Int,
-    var pixelStride: Int,
+public class YuvFrame(
+    public var width: Int,
+    public var height: Int,
+    public var rotation: Int,
+    public var y: ByteBuffer,
+    public var rowStride: Int,
+    public var u: ByteBuffer,
+    public var v: ByteBuffer,
+    public var chromaRowStride: Int,
+    public var pixelStride: Int,
+    public var nanos: Long = 0,
 )
 
 /**

@@ -18,7 +18,7 @@ class BenchTest {
     /** A clock that moves on by one millisecond each time it is looked at. */
     private val clock = Clock { now += 1_000_000; now }
 
-    private fun frame(preprocessor: Preprocessor) = preprocessor.argb(picture.argb, picture.width, picture.height)
+    private fun frame(model: Model) = model.tensor(listOf(picture))
 
     private fun run(plan: BenchPlan, progress: (Int) -> Boolean = { true }, open: () -> Engine = { PlaybackEngine(golden) }) =
         BenchRunner(clock, progress).run(plan, spec, open, frame = ::frame)
@@ -64,7 +64,7 @@ class BenchTest {
         assertEquals("runs", result.failure?.stage)
         assertEquals(2, result.timing.runs.size)
         assertEquals("load", run(BenchPlan()) { throw UnsatisfiedLinkError("no library") }.failure?.stage)
-        val bad = BenchRunner(clock).run(BenchPlan(), spec, { PlaybackEngine(golden) }) { it.argb(IntArray(0), 1, 1) }
+        val bad = BenchRunner(clock).run(BenchPlan(), spec, { PlaybackEngine(golden) }) { it.preprocessor.argb(IntArray(0), 1, 1) }
         assertEquals("preprocess", bad.failure?.stage)
         val answers = BenchRunner(clock).run(BenchPlan(), spec, { PlaybackEngine(golden) }, { throw OutOfMemoryError() }, ::frame)
         assertEquals("answers", answers.failure?.stage)

@@ -11,7 +11,7 @@ internal object Given {
 
     val artifacts = listOf("tiny-tflite-int8", "tiny-onnx-int8") +
         listOf("tiny3-segmentation-tflite-int8", "tiny3-embedding-onnx", "tiny3-grey-tflite-int8", "tiny3-detection-tflite-fp32") +
-        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32")
+        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32", "clips-tflite-fp32")
     val models = File(javaClass.getResource("/vectors/inputs.npz")!!.toURI()).parentFile.listFiles()!!.filter { it.isDirectory }
 
     /** Artifacts that `-Dedgekit.models=FOLDER` brings. */

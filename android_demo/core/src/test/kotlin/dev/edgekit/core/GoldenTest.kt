@@ -40,7 +40,7 @@ class GoldenTest {
     fun `another pixel is another tensor`() {
         val first = golden.pictures[0]
         val other = Picture(first.width, first.height, first.argb.copyOf().also { it[first.argb.size / 2] = 255 shl 24 })
-        val report = checked(Golden(listOf(other) + golden.pictures.drop(1), golden.tensors, golden.answers))
+        val report = checked(Golden(listOf(listOf(other)) + golden.frames.drop(1), golden.tensors, golden.answers))
         assertEquals(golden.pictures.size - 1, report.equalTensors)
         assertFalse(report.passed)
     }
@@ -111,6 +111,28 @@ class GoldenTest {
         }
         val error = thrown<DamagedFile> { npz(*arrays.filter { it.first != "answers_1" }.toTypedArray()).let { bytes -> Golden.read({ bytes.inputStream() }, spec) } }
         assertEquals("golden.npz is damaged: it holds no answers_1", error.message)
+    }
+
+    @Test
+    fun `of many boxes every so many-th is kept`() {
+        val ports = listOf(Given.port("b", "[1, 5, 4]", "NAC", role = "boxes"), Given.port("s", "[1, 5, 2]", "NAC", role = "scores"))
+        val task = """{"name": "detection", "threshold": 0.25, "nms": null, "limit": 100, "palette": []}"""
+        val spec = ModelSpec.parse(Given.third(task, ports, labels = 2, stride = 2), "a\nb\n")
+        val boxes = FloatArray(12) { it / 4 * 8f + it % 4 }
+        val scores = FloatArray(6) { (it / 2 * 4f + it % 2) / 100 }
+        val given = npz(
+            "tensors" to npy("|u1", "(1, 8, 12, 3)", 288), "answers_0" to npy("<f4", "(1, 3, 4)", boxes),
+            "answers_1" to npy("<f4", "(1, 3, 2)", scores), "image_0" to npy("|u1", "(1, 1, 3)", 3),
+        ).let { bytes -> Golden.read({ bytes.inputStream() }, spec) }
+        fun off(by: Float) = Model(spec, object : Engine by PlaybackEngine(given) {
+            override fun run(input: ByteBuffer, outputs: List<ByteBuffer>) {
+                for (i in 0 until 20) outputs[0].putFloat(4 * i, i.toFloat() + if (i / 4 % 2 == 1) 99 else 0)  // what is left out is not compared
+                for (i in 0 until 10) outputs[1].putFloat(4 * i, i / 100f + by)
+            }
+        }).use { given.check(it) }
+        assertEquals(0.0, off(0f).worst.maxAbs, 1e-6)
+        assertTrue(off(0f).passed)
+        assertFalse(off(0.1f).passed)
     }
 
     private fun npy(type: String, shape: String, numbers: FloatArray) =

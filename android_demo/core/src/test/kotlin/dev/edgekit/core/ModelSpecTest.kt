@@ -98,13 +98,45 @@ class ModelSpecTest {
     }
 
     @Test
-    fun `a model that takes clips is refused`() {
+    fun `a clip has frames at a rate, in the order of its layout, and answers of its own tasks`() {
         val still = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))).replace("\"schema\": 3", "\"schema\": 4")
         ModelSpec.parse(still.replace("\"crop_pct\"", "\"frames\": 1, \"rate\": 0.0, \"crop_pct\""), "")
-        val clips = still.replace("\"crop_pct\"", "\"frames\": 8, \"rate\": 8.0, \"crop_pct\"").replace("NHWC", "NTHWC")
-        val error = thrown<UnsupportedModel> { ModelSpec.parse(clips, "") }
-        assertEquals("a model that takes clips, and this app shows it pictures", error.message)
-        assertEquals("edgekit predict MODEL clip.mp4, on a computer", error.hint)
+        fun clips(shape: String, layout: String, frames: String = "5", rate: String = "8.0") = still
+            .replace("\"crop_pct\"", "\"frames\": $frames, \"rate\": $rate, \"crop_pct\"").replace("NHWC", layout).replace("[1, 8, 12, 3]", shape)
+        for ((shape, layout) in listOf("[1, 5, 8, 12, 3]" to "NTHWC", "[1, 3, 5, 8, 12]" to "NCTHW")) {
+            val spec = ModelSpec.parse(clips(shape, layout), "")
+            assertEquals(listOf(true, 5, 8.0), spec.preprocess.run { listOf(isClip, frames, rate) })
+        }
+        for ((said, manifest) in listOf(
+            "inputs[0].shape is [1, 4, 8, 12, 3], and the clip is [5, 8, 12]" to clips("[1, 4, 8, 12, 3]", "NTHWC"),
+            "inputs[0].layout is NHWC for [1, 5, 8, 12, 3]" to clips("[1, 5, 8, 12, 3]", "NHWC"),
+            "preprocess.frames is 0" to clips("[1, 5, 8, 12, 3]", "NTHWC", frames = "0"),
+            "preprocess.rate is 0.0 for 5 frames" to clips("[1, 5, 8, 12, 3]", "NTHWC", rate = "0.0"),
+            "clips are answered by detection" to Given.third(
+                """{"name": "detection", "threshold": 0.25, "nms": null, "limit": 100, "palette": []}""",
+                listOf(Given.port("b", "[1, 9, 4]", "NAC", role = "boxes"), Given.port("s", "[1, 9, 2]", "NAC", role = "scores")), 2,
+                input = Given.port("clip", "[1, 5, 8, 12, 3]", "NTHWC", "uint8"),
+            ).replace("\"schema\": 3", "\"schema\": 4").replace("\"crop_pct\"", "\"frames\": 5, \"rate\": 8.0, \"crop_pct\""),
+        )) assertEquals("manifest.json: $said", thrown<BadManifest> { ModelSpec.parse(manifest, "a\nb\n") }.message)
+    }
+
+    @Test
+    fun `a card says where weights come from and what was proven, of any schema`() {
+        for (name in Given.artifacts) {
+            val card = ModelSpec.read(Given.artifact(name)).card
+            val proof = card.proof!!
+            assertTrue(name, proof.passed && proof.pictures >= 4 && proof.runtime.isNotEmpty() && proof.source.isNotEmpty() && proof.leastDb > 0)
+            assertTrue(name, proof.measures.all { it.value >= it.least } && card.madeWith.getValue("edgekit").isNotEmpty())
+            val task = ModelSpec.read(Given.artifact(name)).task
+            assertEquals(name, if (task is Raw) 0 else if (task is Embedding || task is Detection) 3 else if (task is Segmentation) 2 else 1, proof.measures.size)
+        }
+        val plain = ModelSpec.parse(Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))), "").card
+        assertEquals(listOf("", "", "", null, null), plain.run { listOf(source, why, reason, learned, proof) })
+        val wrong = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", ""))).replaceFirst("{", """{"notes": ["one", 2], """)
+        assertEquals("manifest.json: notes is 2", thrown<BadManifest> { ModelSpec.parse(wrong, "") }.message)
+        val trained = Given.third("""{"name": "raw"}""", listOf(Given.port("o", "[1, 2]", "")))
+            .replaceFirst("{", """{"notes": ["one"], "trained_on": {"pictures": 160}, """)
+        assertEquals(listOf(160, listOf("one")), ModelSpec.parse(trained, "").card.run { listOf(learned, notes) })
     }
 
     @Test

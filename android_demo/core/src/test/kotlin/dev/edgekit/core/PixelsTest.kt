@@ -174,10 +174,8 @@ class PixelsTest {
             spec.checkFiles(files)
             val golden = Golden.read(files, spec)
             assertTrue(golden.pictures.size >= 4)
-            golden.pictures.zip(golden.tensors).forEach { (picture, tensor) ->
-                val made = Preprocessor(spec).argb(picture.argb, picture.width, picture.height)
-                assertEquals(ByteBuffer.wrap(tensor), made)
-            }
+            val model = Model(spec, PlaybackEngine(golden))
+            golden.frames.zip(golden.tensors).forEach { (frames, tensor) -> assertEquals(ByteBuffer.wrap(tensor), model.tensor(frames)) }
         }
     }
 

@@ -32,7 +32,7 @@ abstract class EngineKind {
     /** The target of the artifacts that it opens: "tflite", "onnx". */
     abstract val target: String
 
-    /** Where it runs here, the usual way first. A GPU wants libraries of its own, which cannot be tried without a phone: none. */
+    /** Where it runs here, the usual way first. */
     open val accelerators = listOf("cpu")
 
     /** Of the native library, which it loads. Throws LinkageError where this APK has none for the CPU. */

@@ -67,7 +67,7 @@ class TfliteEngine private constructor(spec: ModelSpec, model: ByteBuffer, optio
             TfliteEngine(spec, model, options)
 
         private fun isLiteRt() = try {
-            Class.forName("com.google.ai.edge.litert.LiteRtException")  // in this form R8 knows it, and keeps the class
+            Class.forName("com.google.ai.edge.litert.Model")  // in this form R8 knows it, and keeps the class
             true
         } catch (_: ClassNotFoundException) {
             false

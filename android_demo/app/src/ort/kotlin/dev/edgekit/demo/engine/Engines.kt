@@ -1,4 +1,4 @@
 package dev.edgekit.demo.engine
 
 /** The runtimes of this flavour of the app. */
-val ENGINES: List<EngineKind> = listOf(TfliteEngine, OrtEngine)
+val ENGINES: List<EngineKind> = listOf(TfliteEngine, OrtEngine) + ACCELERATED

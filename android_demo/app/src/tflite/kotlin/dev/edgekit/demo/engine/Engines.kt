@@ -1,4 +1,4 @@
 package dev.edgekit.demo.engine
 
 /** The runtimes of this flavour of the app. */
-val ENGINES: List<EngineKind> = listOf(TfliteEngine)
+val ENGINES: List<EngineKind> = listOf(TfliteEngine) + ACCELERATED

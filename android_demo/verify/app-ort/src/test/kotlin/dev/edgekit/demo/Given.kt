@@ -3,12 +3,14 @@ package dev.edgekit.demo
 import android.app.Activity
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
+import android.hardware.camera2.CameraCharacteristics
 import android.net.Uri
 import android.os.Looper
+import android.util.Size
 import android.view.View
 import android.widget.Button
 import android.widget.LinearLayout
-import android.widget.Spinner
+import android.widget.RadioGroup
 import android.widget.TextView
 import dev.edgekit.core.Clock
 import dev.edgekit.core.Golden
@@ -32,8 +34,10 @@ const val SEGMENTER = "tiny3-segmentation-tflite-int8"
 const val DETECTOR = "tiny3-detection-tflite-fp32"
 const val EMBEDDER = "tiny3-embedding-onnx"
 const val RAW = "depth-onnx-fp32"
+const val CLIPS = "clips-tflite-fp32"
 const val REAL = "mobilenetv2-tflite-int8-static"
-const val CLOTHES = "unet_micro-onnx-fp32"
+const val PHOTOS = "efficientnet_lite0-tflite-fp32"
+const val CLOTHES = "unet_micro-tflite-fp32"
 const val ITEMS = "yolox_micro-tflite-int8-static"
 
 /** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
@@ -45,6 +49,7 @@ abstract class AppTest {
     fun parts() {
         Native
         app.worker = Executor { it.run() }
+        carried { '/' !in it }  // Robolectric lists the files in folders too
         var now = 0L
         var tick = 0L
         app.clock = Clock { now.also { tick = (tick * 31 + 7) % 101; now += 4_000_000 + 9_000 * tick } }
@@ -54,6 +59,11 @@ abstract class AppTest {
     protected fun settle() = shadowOf(Looper.getMainLooper()).idle()
 
     protected fun choose(model: String, threads: Int = 1) = app.settings.keep(Choice(model, threads, "cpu"))
+
+    /** The app carries those of its artifacts. */
+    protected fun carried(chosen: (String) -> Boolean) {
+        app.models = Models({ app.assets.list("models").orEmpty().filter(chosen) }) { app.assets.open("models/$it") }
+    }
 
     /** The app carries one artifact, some of whose files are others. */
     protected fun carry(model: String, vararg changed: Pair<String, (ByteArray) -> ByteArray?>) {
@@ -76,10 +86,10 @@ abstract class AppTest {
 
     protected fun golden(model: String) = app.models.files(model).let { Golden.read(it, ModelSpec.read(it)) }
 
-    /** A top, a bag and a dress before a white wall: of the pictures that calibrate ITEMS, 128 pixels each, the second. */
-    protected fun items(): Picture {
+    /** Of the pictures that calibrate ITEMS, 128 pixels each; the second: a top, a bag and a dress before a white wall. */
+    protected fun items(column: Int = 1, row: Int = 0): Picture {
         val sheet = File(root, "edgekit/models/bundled/yolox_micro.webp").readBytes().let { BitmapFactory.decodeByteArray(it, 0, it.size) }
-        return Picture(128, 128, IntArray(128 * 128).also { sheet.getPixels(it, 0, 128, 128, 0, 128, 128) })
+        return Picture(128, 128, IntArray(128 * 128).also { sheet.getPixels(it, 0, 128, 128 * column, 128 * row, 128, 128) })
     }
 
     /** Red above, blue below, in a black frame, twice as wide as high. */
@@ -91,6 +101,35 @@ abstract class AppTest {
             (255 shl 24) or if (!inside) 0 else if (y < height / 2) 0xFF0000 else 0x0000FF
         }
         return Picture(width, height, argb)
+    }
+
+    /** One of scikit-image's photographs, which are free of rights (CC0, or NASA's). */
+    protected fun photograph(name: String): Picture {
+        val file = File(System.getProperty("edgekit.photographs"), "$name.${if (name == "rocket") "jpg" else "png"}")
+        val bitmap = BitmapFactory.decodeFile(file.path)
+        return Picture(bitmap.width, bitmap.height, IntArray(bitmap.width * bitmap.height).also { bitmap.getPixels(it, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height) })
+    }
+
+    /** A camera's frame of a picture, upright; its width and height are even, or lose a line. */
+    protected fun yuv(picture: Picture): dev.edgekit.core.YuvFrame {
+        val (w, h) = Pair(picture.width / 2 * 2, picture.height / 2 * 2)
+        fun pixel(x: Int, y: Int) = picture.argb[y * picture.width + x].let { listOf(it shr 16 and 255, it shr 8 and 255, it and 255).map { c -> c.toDouble() } }
+        fun plane(count: Int, of: (Int) -> Double) = java.nio.ByteBuffer.allocateDirect(count).apply { for (i in 0 until count) put(of(i).toInt().coerceIn(0, 255).toByte()) }
+        val luma = plane(w * h) { i -> pixel(i % w, i / w).let { (r, g, b) -> 0.299 * r + 0.587 * g + 0.114 * b + 0.5 } }
+        fun chroma(red: Double, green: Double, blue: Double) =
+            plane(w * h / 4) { i -> pixel(i % (w / 2) * 2, i / (w / 2) * 2).let { (r, g, b) -> 128.5 + red * r + green * g + blue * b } }
+        return dev.edgekit.core.YuvFrame(w, h, 0, luma, w, chroma(-0.168736, -0.331264, 0.5), chroma(0.5, -0.418688, -0.081312), w / 2, 1)
+    }
+
+    protected fun someCamera(facing: Int, orientation: Int): CameraCharacteristics {
+        val facts = org.robolectric.shadows.ShadowCameraCharacteristics.newCameraCharacteristics()
+        val shadow = org.robolectric.shadow.api.Shadow.extract<org.robolectric.shadows.ShadowCameraCharacteristics>(facts)
+        shadow.set(CameraCharacteristics.LENS_FACING, facing)
+        shadow.set(CameraCharacteristics.SENSOR_ORIENTATION, orientation)
+        val map = org.robolectric.shadows.StreamConfigurationMapBuilder.newBuilder()
+        for (size in listOf(Size(4000, 3000), Size(1280, 720), Size(320, 240))) map.addOutputSize(android.graphics.ImageFormat.YUV_420_888, size)
+        shadow.set(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP, map.build())
+        return facts
     }
 
     protected fun png(picture: Picture): ByteArray {
@@ -116,7 +155,9 @@ abstract class AppTest {
 fun Activity.text(id: Int) = view<TextView>(id).text.toString()
 fun Activity.shown(id: Int) = view<View>(id).visibility == View.VISIBLE
 fun Activity.press(id: Int) = assertEquals(true, view<Button>(id).performClick())
-fun Activity.choose(id: Int, place: Int) = view<Spinner>(id).setSelection(place)
+fun Activity.check(id: Int, place: Int) {
+    view<RadioGroup>(id).getChildAt(place).performClick()
+}
 
 /** Labels as they are listed. */
 fun Activity.answers(): List<String> = view<LinearLayout>(R.id.answers).run {
@@ -126,7 +167,7 @@ fun Activity.answers(): List<String> = view<LinearLayout>(R.id.answers).run {
 fun Activity.notice() = if (shown(R.id.notice)) text(R.id.notice_title) + "\n" + text(R.id.notice_text) else ""
 
 /** What lies over the picture: its pixels as they are drawn, row by row. */
-fun Activity.overlay(): IntArray = view<OverlayView>(R.id.overlay).run {
+fun Activity.overlay(id: Int = R.id.overlay): IntArray = view<OverlayView>(id).run {
     val bitmap = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888).also { draw(android.graphics.Canvas(it)) }
     IntArray(width * height).also { bitmap.getPixels(it, 0, width, 0, 0, width, height) }
 }

@@ -13,7 +13,9 @@ import android.provider.MediaStore
 import android.util.Size
 import android.view.View
 import android.view.WindowInsets
-import android.widget.Spinner
+import android.widget.ImageView
+import android.widget.RadioButton
+import android.widget.RadioGroup
 import dev.edgekit.core.Showing
 import dev.edgekit.demo.engine.EngineKind
 import org.junit.Assert.assertEquals
@@ -23,8 +25,6 @@ import org.junit.Test
 import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
-import org.robolectric.shadow.api.Shadow
-import org.robolectric.shadows.ShadowCameraCharacteristics
 
 class MainTest : AppTest() {
     private fun started() = Robolectric.buildActivity(MainActivity::class.java).setup().also { settle() }
@@ -33,7 +33,7 @@ class MainTest : AppTest() {
 
     @Test
     fun `the first launch checks the artifact's examples on this phone, and asks for the camera`() {
-        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, REAL, ITEMS)) {
+        for (model in listOf(TINY, ONNX, SEGMENTER, DETECTOR, EMBEDDER, RAW, CLIPS, REAL, ITEMS)) {
             choose(model)
             val main = started().get()
             assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
@@ -41,6 +41,30 @@ class MainTest : AppTest() {
             assertEquals("Allow the camera", main.text(R.id.notice_action))
             assertTrue(main.text(R.id.running), main.text(R.id.running).contains("1 thread, cpu"))
         }
+    }
+
+    @Test
+    fun `until the camera is allowed, the model's own examples are answered`() {
+        choose(ITEMS)
+        val main = started().get()
+        assertTrue(main.shown(R.id.example_photo) && main.answers().isNotEmpty())
+        assertTrue(main.text(R.id.timing), main.text(R.id.timing).startsWith("An example that came with the model: inference 4."))
+        assertTrue(main.overlay(R.id.example_overlay).toSet().size > 2)
+        val spoken = { "${main.view<View>(R.id.example).contentDescription}" }
+        val first = spoken()
+        assertTrue(first, Regex("An example: \\d+ found, .*[.] Shows another one").matches(first))
+        main.view<View>(R.id.example).performClick()
+        settle()
+        assertTrue(spoken(), spoken() != first)
+        for ((model, answers) in listOf(TINY to 5, CLIPS to 2, RAW to 2, EMBEDDER to 1)) {
+            choose(model)
+            settle()
+            assertEquals(model, answers, main.answers().size)
+        }
+        allow()
+        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", someCamera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        main.onRequestPermissionsResult(2, arrayOf(CAMERA), intArrayOf(PERMISSION_GRANTED))
+        assertFalse(main.shown(R.id.example_photo) || main.view<View>(R.id.example).isClickable || main.shown(R.id.notice))
     }
 
     @Test
@@ -72,8 +96,8 @@ class MainTest : AppTest() {
         choose(TINY)
         allow()
         val manager = app.getSystemService(CameraManager::class.java)!!
-        shadowOf(manager).addCamera("1", camera(CameraCharacteristics.LENS_FACING_FRONT, 270))
-        shadowOf(manager).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        shadowOf(manager).addCamera("1", someCamera(CameraCharacteristics.LENS_FACING_FRONT, 270))
+        shadowOf(manager).addCamera("0", someCamera(CameraCharacteristics.LENS_FACING_BACK, 90))
         val found = CameraChoice.of(manager)!!
         assertEquals(listOf("0", Size(1280, 720)), listOf(found.id, found.size))
         val controller = started()
@@ -93,7 +117,7 @@ class MainTest : AppTest() {
     fun `a camera's frame is answered, live`() {
         choose(REAL)
         allow()
-        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", someCamera(CameraCharacteristics.LENS_FACING_BACK, 90))
         val main = started().get()
         val golden = golden(REAL)
         val best = golden.answers[0][0].run { indices.maxByOrNull { this[it] }!! }
@@ -106,11 +130,38 @@ class MainTest : AppTest() {
         assertTrue("$spoken", Regex("""[^,]+, \d+\.\d %""").matches(spoken))
     }
 
+    /** The model says whether a clip of 8 frames, 8 a second, becomes brighter or darker; this camera has 30 a second. */
+    @Test
+    fun `frames are collected to a clip, whose answer is shown`() {
+        choose(CLIPS)
+        allow()
+        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", someCamera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        val main = started().get()
+        fun look(i: Int, grey: Int) {
+            main.look(frame(dev.edgekit.core.Picture(40, 40, IntArray(1600) { (255 shl 24) or grey })).apply { nanos = 5_000_000_000 + i * 33_333_333L })
+            settle()
+        }
+        look(0, 60)
+        assertEquals("Collecting 0 of 8 frames", main.text(R.id.timing))
+        for (i in 1..26) look(i, 60 + 3 * i)
+        assertEquals("Collecting 7 of 8 frames", main.text(R.id.timing))
+        assertEquals(emptyList<String>(), main.answers())
+        for (i in 27..40) look(i, 60 + 3 * i)
+        assertEquals("brighter", main.answers().first())
+        assertTrue(main.text(R.id.timing), Regex("""inference 4\.\d ms, preprocessing 4\.\d ms""").matches(main.text(R.id.timing)))
+        for (i in 41..100) look(i, 180 - 2 * (i - 41))
+        assertEquals("darker", main.answers().first())
+        choose(TINY)
+        settle()
+        look(101, 60)
+        assertEquals(5, main.answers().size)
+    }
+
     @Test
     fun `a mask covers the camera's picture`() {
         choose(SEGMENTER)
         allow()
-        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", camera(CameraCharacteristics.LENS_FACING_BACK, 90))
+        shadowOf(app.getSystemService(CameraManager::class.java)!!).addCamera("0", someCamera(CameraCharacteristics.LENS_FACING_BACK, 90))
         val main = started().get()
         // grey is nothing, and fills the screen
         main.look(frame(dev.edgekit.core.Picture(60, 80, IntArray(4800) { (255 shl 24) or 0x808080 })))
@@ -130,7 +181,7 @@ class MainTest : AppTest() {
         allow()
         for ((front, place) in listOf(CameraCharacteristics.LENS_FACING_BACK to "left", CameraCharacteristics.LENS_FACING_FRONT to "right")) {
             val manager = app.getSystemService(CameraManager::class.java)!!
-            shadowOf(manager).addCamera("0", camera(front, 90))
+            shadowOf(manager).addCamera("0", someCamera(front, 90))
             val main = started().get()
             // blue is the left half of a picture of 80 x 60
             main.look(frame(dev.edgekit.core.Picture(80, 60, IntArray(4800)), blue = 255, until = 40))
@@ -157,17 +208,6 @@ class MainTest : AppTest() {
             while (hasRemaining()) put((if (h - 1 - 2 * (position() / ((w + 1) / 2)) < until) blue else 128).toByte())
         }
         return dev.edgekit.core.YuvFrame(w, h, 90, y, w, cb, chroma, (w + 1) / 2, 1)
-    }
-
-    private fun camera(facing: Int, orientation: Int): CameraCharacteristics {
-        val facts = ShadowCameraCharacteristics.newCameraCharacteristics()
-        val shadow = Shadow.extract<ShadowCameraCharacteristics>(facts)
-        shadow.set(CameraCharacteristics.LENS_FACING, facing)
-        shadow.set(CameraCharacteristics.SENSOR_ORIENTATION, orientation)
-        val map = org.robolectric.shadows.StreamConfigurationMapBuilder.newBuilder()
-        for (size in listOf(Size(4000, 3000), Size(1280, 720), Size(320, 240))) map.addOutputSize(android.graphics.ImageFormat.YUV_420_888, size)
-        shadow.set(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP, map.build())
-        return facts
     }
 
     @Test
@@ -225,24 +265,65 @@ class MainTest : AppTest() {
     fun `another model, other threads and another accelerator are opened and kept`() {
         choose(TINY)
         val main = started().get()
-        main.choose(R.id.model, app.models.names().indexOf(ONNX))
+        main.press(R.id.controls)
+        assertEquals(ControlsActivity::class.java.name, shadowOf(main).nextStartedActivity.component!!.className)
+        val controls = Robolectric.buildActivity(ControlsActivity::class.java).setup().get()
+        fun words(id: Int) = controls.view<RadioGroup>(id).run { (0 until childCount).map { "${(getChildAt(it) as RadioButton).text}" } }
+        assertEquals(app.models.names(), words(R.id.models).map { it.lines().first() })
+        assertTrue("${words(R.id.models)}", "$TINY\nnames what it sees · int8-static · 0.0 MB · tflite" in words(R.id.models))
+        assertEquals(listOf("CPU", "CPU, without XNNPACK"), words(R.id.accelerators))
+        assertEquals(listOf("1", "2", "4", "8"), words(R.id.threads))
+        controls.check(R.id.models, app.models.names().indexOf(ONNX))
         settle()
+        assertEquals(listOf("CPU"), words(R.id.accelerators))
         assertTrue(main.text(R.id.running), main.text(R.id.running).startsWith("onnxruntime 1."))
-        val spoken = listOf(R.id.model, R.id.threads, R.id.accelerator).map { "${main.view<View>(it).contentDescription}" }
-        assertEquals(listOf("Model, $ONNX", "Threads, 1 thread", "Accelerator, cpu"), spoken)
-        main.choose(R.id.threads, 2)
+        assertEquals("$ONNX, 1 thread, CPU. Change", main.view<View>(R.id.controls).contentDescription)
+        assertEquals("4 threads", controls.view<RadioGroup>(R.id.threads).getChildAt(2).contentDescription)
+        controls.check(R.id.threads, 2)
         settle()
         assertTrue(main.text(R.id.running), main.text(R.id.running).contains("4 threads"))
         assertEquals(Choice(ONNX, 4, "cpu"), app.settings.choice(app.models.names()))
-        main.choose(R.id.accelerator, 1)
+        app.settings.keep(Choice(ONNX, 4, "cpu-builtin"))
         settle()
         assertTrue(main.notice(), main.notice().contains("onnxruntime has no accelerator cpu-builtin here"))
-        main.choose(R.id.model, app.models.names().indexOf(TINY))
+        assertFalse(main.shown(R.id.example_photo))
+        controls.check(R.id.models, app.models.names().indexOf(TINY))
         settle()
         assertTrue(main.text(R.id.running), main.text(R.id.running).contains("cpu-builtin, delegate: none"))
         assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers"))
+        val before = app.settings.choice(app.models.names())
+        val sheet = Robolectric.buildActivity(ControlsActivity::class.java).setup().also { it.recreate(); settle() }.get()
+        assertEquals(before, app.settings.choice(app.models.names()))
+        assertEquals(before.model, "${sheet.findViewById<RadioButton>(sheet.view<RadioGroup>(R.id.models).checkedRadioButtonId)!!.text}".lines().first())
+        controls.view<View>(R.id.beside).performClick()
+        assertTrue(controls.isFinishing)
         app.settings.keep(Choice("one that was removed", 1, "cpu"))
-        assertEquals(app.models.names().first(), app.settings.choice(app.models.names()).model)
+        assertEquals(DETECTOR, app.settings.choice(app.models.names()).model)  // boxes first
+        assertEquals(ONNX, app.settings.choice(listOf(ONNX, TINY)).model)
+    }
+
+    @Test
+    fun `a card says what the model is, what was proven, and how it does here`() {
+        for ((model, said) in listOf(
+            ITEMS to listOf("boxes around things", "tops, trousers, dresses, shoes, bags", "128 × 128 pixels, the whole picture, with bars", "int8-static: as asked", "F1", "MIT"),
+            CLIPS to listOf("names what it sees", "brighter, darker", "8 frames, 8.00 a second, of 24 × 24 pixels, cropped from the middle", "top-1 agreement", "not stated"),
+            TINY to listOf("top-1 agreement", "32 × 32 pixels, cropped from the middle"), RAW to listOf("plain numbers", "depth is off by"),
+        )) {
+            choose(model)
+            val card = Robolectric.buildActivity(CardActivity::class.java).setup().get().also { settle() }
+            val facts = card.view<android.widget.LinearLayout>(R.id.facts).run { (0 until childCount).map { getChildAt(it) } }.filterIsInstance<android.view.ViewGroup>()
+                .map { fact -> (0..1).map { "${(fact.getChildAt(it) as android.widget.TextView).text}" } }
+            for (word in said + listOf("Compared with PyTorch on", "Signal to noise", "Exported with", "Runtime")) assertTrue("$model: $word in $facts", facts.any { fact -> fact.any { word in it } })
+            assertTrue(facts.none { it[1].isEmpty() })
+            assertEquals("", card.notice())
+            assertEquals("This phone gives the right answers: 4 of 4 examples.", card.text(R.id.golden))
+        }
+        carry(TINY, "model.tflite" to { it.copyOf(5) })
+        val damaged = Robolectric.buildActivity(CardActivity::class.java).setup().get().also { settle() }
+        assertTrue(damaged.notice(), damaged.notice().startsWith("This model does not run here\nmodel.tflite is damaged"))
+        assertTrue(damaged.view<android.widget.LinearLayout>(R.id.facts).childCount > 5)
+        app.models = Models({ emptyList() }) { throw java.io.FileNotFoundException(it) }
+        assertTrue(Robolectric.buildActivity(CardActivity::class.java).setup().get().notice().startsWith("No model in this app"))
     }
 
     @Test
@@ -272,7 +353,7 @@ class MainTest : AppTest() {
             val main = started().get()
             assertTrue("$said: ${main.notice()}", main.notice().startsWith("This model does not run here\n") && said in main.notice())
             assertEquals("", main.text(R.id.golden))
-            assertTrue(main.view<Spinner>(R.id.model).isEnabled)
+            assertTrue(main.shown(R.id.controls))
         }
     }
 
@@ -286,7 +367,7 @@ class MainTest : AppTest() {
             val main = started().get()
             val said = main.text(R.id.golden)
             assertTrue("$model: $said ${main.notice()}", said.startsWith("This phone gives WRONG answers: off by ") && said.endsWith(alike))
-            assertEquals(main.getColor(R.color.wrong), main.view<android.widget.TextView>(R.id.golden).currentTextColor)
+            assertEquals(main.themed(R.attr.wrong), main.view<android.widget.TextView>(R.id.golden).currentTextColor)
         }
     }
 
@@ -302,7 +383,7 @@ class MainTest : AppTest() {
         controller.recreate()
         settle()
         assertEquals(1, opened)
-        assertEquals("2 threads", controller.get().view<Spinner>(R.id.threads).selectedItem)
+        assertEquals("$TINY, 2 threads, CPU. Change", controller.get().view<View>(R.id.controls).contentDescription)
         assertTrue(controller.get().text(R.id.golden).startsWith("This phone gives the right"))
     }
 
@@ -350,13 +431,15 @@ class MainTest : AppTest() {
     @Test
     fun `nothing lies under the system's bars`() {
         choose(TINY)
-        for (screen in listOf(MainActivity::class.java, PhotoActivity::class.java, TimesActivity::class.java)) {
+        for (screen in listOf(MainActivity::class.java, PhotoActivity::class.java, TimesActivity::class.java, CardActivity::class.java, ControlsActivity::class.java)) {
             val activity = Robolectric.buildActivity(screen).setup().get()
             val insets = WindowInsets.Builder().setInsets(WindowInsets.Type.systemBars(), Insets.of(1, 63, 2, 126))
                 .setInsets(WindowInsets.Type.displayCutout(), Insets.of(80, 0, 0, 0)).build()
             activity.window.decorView.dispatchApplyWindowInsets(insets)
             val root = activity.view<View>(R.id.root)
-            assertEquals(listOf(80, 63, 2, 126), listOf(root.paddingLeft, root.paddingTop, root.paddingRight, root.paddingBottom))
+            val sheet = activity is ControlsActivity  // which reaches down to the edge, and keeps its content clear
+            assertEquals(listOf(80, 63, 2, if (sheet) 0 else 126), listOf(root.paddingLeft, root.paddingTop, root.paddingRight, root.paddingBottom))
+            if (sheet) assertEquals(126 + 20, activity.view<Panel>(R.id.panel).getChildAt(0).paddingBottom)
         }
     }
 }

@@ -137,6 +137,24 @@ class PhotoTest : AppTest() {
     }
 
     @Test
+    fun `a photo is no clip`() {
+        choose(CLIPS)
+        val photo = shared(photo { png(colours()).inputStream() }).get()
+        assertEquals("This model sees 8 frames at once, 8.00 a second: a photo is none of that\nTry: the camera, or another model", photo.notice())
+    }
+
+    /** docs/android.md shows its source. */
+    @Test
+    fun `an app of one's own is twenty lines`() {
+        val birds = org.example.birds.BirdsActivity::class.java
+        shadowOf(app.packageManager).addActivityIfNotPresent(android.content.ComponentName(app, birds))
+        val content = Robolectric.buildActivity(birds).setup().get().findViewById<android.view.ViewGroup>(android.R.id.content)!!
+        val said = (content.getChildAt(0) as TextView).text.lines()
+        assertEquals(3, said.size)
+        for (line in said) assertTrue(line, Regex("class \\d \\d+ %").matches(line))
+    }
+
+    @Test
     fun `photos of every kind`() {
         choose(TINY)
         val turned = bitmap(shared(photo { resource("exif6.jpg").inputStream() }).get())

@@ -25,6 +25,6 @@ internal object Desktop {
 @Suppress("UNCHECKED_CAST")
 fun main(arguments: Array<String>) {
     val extras = Json.parse(File(arguments[0]).readText()) as Map<String, Any?>
-    val engines = ENGINES + listOfNotNull(System.getProperty("edgekit.litert")).map { LitertEngine.Kind(File(it)) }
+    val engines = listOfNotNull(System.getProperty("edgekit.litert")).map { LitertEngine.Kind(File(it)) } + ENGINES
     Headless(File(arguments[1], "files/bench"), Desktop.device, "0.1.0", engines).run(extras)
 }

@@ -41,8 +41,8 @@ class EnginesTest {
     fun `from pixels to names`() {
         for (artifact in Given.runnable.filter { it.spec.task is Classification }) artifact.open().use { opened ->
             val golden = Golden.read(artifact.files, artifact.spec)
-            for ((picture, answers) in golden.pictures.zip(golden.answers)) {
-                val values = opened.values(opened.preprocessor.argb(picture.argb, picture.width, picture.height))
+            for ((frames, answers) in golden.frames.zip(golden.answers)) {
+                val values = opened.values(opened.tensor(frames))
                 val top = (opened.read(values) as Answer.Classes).top(3)
                 val best = answers[0].indices.maxByOrNull { answers[0][it] }!!
                 val close = answers[0][best] - answers[0][top[0].index] <= 2 * artifact.stray * artifact.spec.outputs[0].tolerance
@@ -55,7 +55,7 @@ class EnginesTest {
 
     @Test
     fun `the runtimes are the ones of the app`() {
-        val expected = mapOf("tflite" to System.getProperty("edgekit.tflite"), "onnxruntime" to System.getProperty("edgekit.ort"))
+        val expected = mapOf("tflite" to System.getProperty("edgekit.tflite"), "onnxruntime" to System.getProperty("edgekit.ort"), "litert" to System.getProperty("edgekit.tflite"))
         assertEquals(expected, ENGINES.associate { it.name to it.version.version })
     }
 
@@ -113,6 +113,38 @@ class EnginesTest {
         )
     }
 
+    /** No GPU here: LiteRT refuses it, as it does on a phone whose GPU lacks an operator. An NPU gets the CPU for what it leaves. */
+    @Test
+    fun `where an accelerator refuses a file the CPU answers, and that is said`() {
+        for (artifact in Given.runnable.filter { it.spec.target == "tflite" }) for (accelerator in listOf("gpu", "npu")) {
+            Model(artifact.spec, AcceleratedEngine.open(artifact.spec, artifact.model, EngineOptions(Desktop.ABI, 2, accelerator))).use { opened ->
+                val report = Golden.read(artifact.files, artifact.spec).check(opened)
+                val near = report.outputs.all { it.maxAbs <= artifact.stray * it.tolerance }
+                assertTrue("$artifact: ${report.toMap()}", report.tensorsEqual && near)
+                val facts = opened.engine.facts
+                if (accelerator == "gpu") {
+                    assertEquals("cpu", facts["accelerator"])
+                    assertTrue("$facts", facts.getValue("refused").startsWith("GPU: LiteRtCreateCompiledModel: status "))
+                    assertEquals("2", facts["threads"])
+                } else assertEquals("npu" to "NPU, and the CPU for what it leaves", facts["accelerator"] to facts["delegate"])
+                repeat(2) { opened.close() }
+                thrown<EngineFailed> { opened.values(direct(ByteArray(artifact.spec.input.bytes))) }
+            }
+        }
+    }
+
+    @Test
+    fun `a damaged file never reaches CompiledModel, which it would end the process in`() {
+        val whole = File(Given.tflite.folder, Given.tflite.spec.file).readBytes()
+        for (bytes in listOf(whole.copyOf(whole.size / 2), whole.copyOf(100), ByteArray(1000) { 7 }, byteArrayOf())) {
+            val error = thrown<EngineFailed> { AcceleratedEngine.open(Given.tflite.spec, direct(bytes), EngineOptions(Desktop.ABI, accelerator = "gpu")) }
+            assertTrue(error.message, error.message.startsWith("${AcceleratedEngine.version} refuses the file: "))
+        }
+        val six = Given.tflite.spec("sixth\n") { it.replace("\"classes\": 5", "\"classes\": 6").replace(Regex("""\[\s*1,\s*5\s*]"""), "[1, 6]") }
+        val error = thrown<EngineFailed> { AcceleratedEngine.open(six, Given.tflite.model, EngineOptions(Desktop.ABI, accelerator = "npu")).close() }
+        assertEquals("the file's output is [1, 5] float32, and its manifest says [1, 6] float32", error.message)
+    }
+
     @Test
     fun `an inference leaves next to nothing for the garbage collector`() {
         val threads = ManagementFactory.getThreadMXBean() as com.sun.management.ThreadMXBean
@@ -165,7 +197,8 @@ class EnginesTest {
 
     @Test
     fun `what a runtime does not do is refused before the file is opened`() {
-        val (tflite, ort) = ENGINES
+        val (tflite, ort, litert) = ENGINES
+        thrown<UnsupportedModel> { litert.open(Given.onnx.spec, Given.onnx.model, EngineOptions(Desktop.ABI, accelerator = "gpu")) }
         thrown<UnsupportedModel> { tflite.open(Given.onnx.spec, Given.onnx.model, EngineOptions(Desktop.ABI)) }
         thrown<UnsupportedModel> { ort.open(Given.tflite.spec, Given.tflite.model, EngineOptions(Desktop.ABI)) }
         val gpu = EngineOptions(Desktop.ABI, accelerator = "gpu")

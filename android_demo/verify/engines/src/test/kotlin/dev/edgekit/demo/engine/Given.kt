@@ -17,7 +17,7 @@ internal object Given {
     private val more = System.getProperty("edgekit.models")?.let { File(it).listFiles() }.orEmpty().filter { File(it, "manifest.json").isFile }
     private val tasks = (
         listOf("tiny3-segmentation-tflite-int8", "tiny3-embedding-onnx", "tiny3-grey-tflite-int8") +
-        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32")
+        listOf("tiny3-tflite-int8", "roads-tflite-int8", "embedder-tflite-int8", "depth-onnx-fp32", "clips-tflite-fp32")
     ).map { artifact(it) }
     private val all = listOf(tflite, onnx) + tasks + more.map { Artifact(it) }
 
@@ -32,7 +32,7 @@ internal class Artifact(val folder: File) {
     val files = ModelFiles.folder(folder)
     val spec = spec { it }
     val model get() = mapped(File(folder, spec.file))
-    val kind get() = ENGINES.single { it.target == spec.target }
+    val kind get() = ENGINES.first { it.target == spec.target }
 
     /** TFLite 2.16.1 rounds a transformer's integers otherwise than the LiteRT that made the golden answers: up to 1.3 tolerances. */
     val stray = if (spec.scheme == "int8-static" && spec.target == "tflite" && Regex("vit|swin").containsMatchIn(spec.model)) 2.0 else 1.0
