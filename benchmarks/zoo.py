@@ -80,7 +80,8 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A network in a target. time: CPU time of int8 over fp32's, with its 95 % interval; keys: of the cells behind it."""
+    """A network in a target. time: CPU time of int8 over fp32's, with its 95 % interval; cpu: the processor that it was measured on;
+    keys: of the cells behind it."""
 
     network: str
     target: str
@@ -90,6 +91,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     int8: File
     keys: tuple[str, ...]
     time: tuple[float, float, float] | None = None
+    cpu: str = ""
     core: str = ""
     trouble: str = ""  # of the measurement
     made_with: dict[str, str] = {}
@@ -242,6 +244,7 @@ def timed(row: Row, asked: dict[str, Cell], done: dict[str, Done]) -> Row:
         row,
         fp32=with_times(row.fp32, fp32),
         int8=with_times(row.int8, int8),
+        cpu=host.conditions().get("cpu", ""),
         time=ratio and tuple(round(ratio[name], 4) for name in ("value", "low", "high")),
         trouble=trouble,
     )
@@ -289,6 +292,7 @@ def columns(row: Row) -> tuple[str, ...]:
         int8.scheme,
         f"{row.time[0]:.2f} [{row.time[1]:.2f}, {row.time[2]:.2f}]" if row.time else "",
         f"{fp32.cpu_ms:.2f}" if fp32.cpu_ms else "",
+        row.cpu.partition("(")[0].split(" ")[0],
         f"{int8.instructions / fp32.instructions:.2f}" if int8.instructions and fp32.instructions else "",
         f"{fp32.bytes / 1e6:.2f}",
         f"{int8.bytes / 1e6:.2f}",
@@ -311,7 +315,7 @@ def _line(text: str) -> str:
 
 
 COLUMNS = (
-    "network", "target", "input", "weights", "int8 is", "time, int8 / fp32", "fp32 ms", f"instructions on {CORE}, int8 / fp32",
+    "network", "target", "input", "weights", "int8 is", "time, int8 / fp32", "fp32 ms", "on", f"instructions on {CORE}, int8 / fp32",
     "fp32 MB", "int8 MB", "memory MB, fp32 / int8", "SQNR dB, fp32 / int8", "int8 answers", "export CPU s", "export GB",
 )  # fmt: skip
 
@@ -327,9 +331,9 @@ Made by `make zoo` (benchmarks/zoo.py) of the files in `zoo/{cpu_class}`; nothin
 {len(made)} networks, {failed} of which failed and say why.
 
 Times: CPU time of one inference, one thread, `{cpu_class}`; both files in 5 processes each that take turns, with the 95 % interval
-of the ratio. Memory: what the runtime needs at its peak. Weights that are random were made to compute: of the answers they say only
-whether the file is broken (SQNR against PyTorch; `below 13` where trained weights would be refused, see README's Proof), so `int8
-answers` (the proof's first measure) stands with real weights alone.
+of the ratio, on the processor named. Memory: what the runtime needs at its peak. Weights that are random were made to compute: of
+the answers they say only whether the file is broken (SQNR against PyTorch; `below 13` where trained weights would be refused, see
+README's Proof), so `int8 answers` (the proof's first measure) stands with real weights alone.
 Instructions: of an emulated core, TFLite only.
 
 {table(COLUMNS, [columns(row) for row in found])}

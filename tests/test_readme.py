@@ -42,7 +42,7 @@ SAME = (
     (r"agreement ([\d.]+)%", 10),
     (r"  ([\d.]+)% \[", 10),
     (r"MB +([\d.]+) M ", 2),
-    (r"is ([\d.]+) times smaller", 0.2),
+    (r"([\d.]+) times smaller", 0.2),
 )
 SAMPLE = "edgekit/models/bundled/sample.png"
 
