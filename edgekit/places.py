@@ -79,6 +79,18 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[int]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def alone(out: Path, what: str) -> Iterator[None]:
+    """While no other `what` works in this folder, which is made. Raises RequestError, OutputError."""
+    with output_errors():
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out, wait=False):
+            yield
+    except BlockingIOError:
+        raise RequestError(f"another {what} is at work in {out}", hint="wait for it, or -o another/folder") from None
+
+
 NAMED = 50  # letters of a name that `beside` keeps: names have at most 255 bytes
 _DISK_ERRORS = {errno.EACCES, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from edgekit.candidates.making import Making, Request
 from edgekit.candidates.plan import reads
 from edgekit.devices import process
 from edgekit.errors import OutputError, RequestError, many
-from edgekit.places import check_place, locked, output_errors, replacing
+from edgekit.places import alone, check_place, output_errors, replacing
 from edgekit.recipe import full
 from edgekit.runs import Evaluated, Run
 from edgekit.sweep.engines import Ended, Engine, Job
@@ -131,7 +131,7 @@ def sweep(
     disk does, ends the sweep. Raises RequestError, OutputError, DataError."""
     check_place(out / "sweep.json", "-o another/folder")
     found = Sweep(rows(grid))
-    with _one_sweep(out):
+    with alone(out, "sweep"):
         for row in found.rows:
             known = find(row, grid, out)
             if known and (row.planned.error or not (again and known.candidate.error)):
@@ -175,15 +175,3 @@ def _settle(ended: Ended, row: Row, grid: Grid, out: Path, found: Sweep) -> None
             raise kind(f"{row.name}: {told['error']}", hint=str(told.get("hint", "")))
     last = ended.said.splitlines()[-1:]
     found.killed[row.number] = ": ".join([process.ended(ended.exit_code), *last])
-
-
-@contextlib.contextmanager
-def _one_sweep(out: Path) -> Iterator[None]:
-    """While no other sweep makes this folder's rows. Raises RequestError, OutputError."""
-    with output_errors():
-        out.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(out, wait=False):
-            yield
-    except BlockingIOError:
-        raise RequestError(f"another sweep is at work in {out}", hint="wait for it, or -o another/folder") from None

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from edgekit.candidates.plan import planned
 from edgekit.data.files import check_folder
 from edgekit.devices import host
 from edgekit.errors import EdgekitError, MissingExtraError, RequestError
-from edgekit.places import check_place, locked, output_errors, replacing
+from edgekit.places import alone, check_place, replacing
 from edgekit.tuning import Choice, Tuned, page
 from edgekit.tuning.budget import Budget, worst
 from edgekit.tuning.measuring import Measuring, Say, Trial
@@ -82,7 +82,7 @@ def tune(
     """
     request.check()
     spaces = _spaces(request)
-    with _alone(request.out):
+    with alone(request.out, "tune"):
         measuring = Measuring(
             out=request.out,
             data=request.data,
@@ -150,18 +150,6 @@ def _spaces(request: Request) -> dict[str, "list[Point] | EdgekitError"]:
     if len(errors) == len(found):
         raise errors[0]
     return found
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """While no other one works in this folder. Raises RequestError, OutputError."""
-    with output_errors():
-        out.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(out, wait=False):
-            yield
-    except BlockingIOError:
-        raise RequestError(f"another tune is at work in {out}", hint="wait for it, or -o another/folder") from None
 
 
 def _kept(search: Search, front: list[Trial], request: Request) -> Choice:
