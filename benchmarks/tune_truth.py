@@ -8,11 +8,13 @@ A file of benchmarks/results/tune-truth for each network and target, written as 
 """
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import warm
 
 from edgekit.devices import host
 from edgekit.places import replacing
@@ -74,9 +76,10 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--page", action="store_true", help="make no rows")
     arguments = parser.parse_args()
-    for network in () if arguments.page else arguments.networks:
-        for target in arguments.target or TARGETS:
-            row = make(network, target)
+    pairs = [(n, t) for n in arguments.networks for t in arguments.target or TARGETS]
+    with contextlib.nullcontext() if arguments.page else warm.program() as program:
+        for network, target in pairs if program else ():
+            row = make(network, target, program)
             place = RESULTS / "tune-truth" / host.cpu_class() / f"{network}-{target}.json"
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as partial:
@@ -93,7 +96,7 @@ def every(network: str, target: str) -> list[Point]:
     ]
 
 
-def make(network: str, target: str) -> Row:
+def make(network: str, target: str, program: tuple[str, ...]) -> Row:
     out = STORE / f"{network}-{target}"
     base, *others = map(Trial, every(network, target))
     builds = len(others) // 3
@@ -107,10 +110,13 @@ def make(network: str, target: str) -> Row:
         builds=builds,
         split="test",
         limit=IMAGES,
+        program=program,
         changes={"weights": "bundled"},
     )
-    (choice,) = tune(request, say=print)
-    measuring = Measuring(out, DATA, split="test", limit=IMAGES, say=print)
+    (choice,) = tune(request, say=lambda line: print(line, flush=True))
+    measuring = Measuring(
+        out, DATA, split="test", limit=IMAGES, program=program, say=lambda line: print(line, flush=True)
+    )
     measuring.built(base)
     base.chosen_by = Figures(NONE, {"local": SAME})
     losses = {}

@@ -28,14 +28,15 @@ Told = tuple[int, bytes, str]  # exit code, standard output, the end of the erro
 
 
 class Ray:
-    """workers: of a cluster of its own; one that is there has as many as it has CPUs."""
+    """workers: of a cluster of its own; one that is there has as many as it has CPUs. Raises MissingExtraError before rows are planned."""
 
     def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
-
-    def run(self, jobs: Sequence[Job], scratch: Path) -> Iterator[Ended]:
         with needs("ray"):
             import ray
+        self.ray, self.workers = ray, workers
+
+    def run(self, jobs: Sequence[Job], scratch: Path) -> Iterator[Ended]:
+        ray = self.ray
         with _cluster(ray, self.workers):
             _check(ray, jobs)
             task = ray.remote(num_cpus=1, max_retries=TRIES - 1, label_selector={LABEL: host.cpu_class()})(_run)
