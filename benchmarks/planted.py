@@ -43,17 +43,21 @@ def planted(seed: int, bad: bool = True) -> nn.Module:
     body: list[nn.Module] = []
     for at, (i, o) in enumerate(itertools.pairwise(widths)):
         body += [nn.Conv2d(i, o, 3, 2 if at < 2 else 1, 1), nn.Hardtanh()]
-    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * WIDTH, CLASSES))
-    layers = [m for m in net if isinstance(m, nn.Conv2d | nn.Linear)]
+    last = nn.Linear(4 * WIDTH, CLASSES)
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), last)
+    layers: list[nn.Conv2d | nn.Linear] = [*(m for m in body if isinstance(m, nn.Conv2d)), last]
     place = _place(seed)
     with torch.no_grad():
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight, a=0.5)
-        layers[place - 1].weight[0], layers[place - 1].bias[0] = 0, 0
+        dead = layers[place - 1]
+        dead.weight[0] = 0
+        nn.init.zeros_(dead.bias)  # type: ignore[arg-type]
         layers[place].weight[:, 0] = 30 if bad else 0
         seen = net.eval()(_tensor(_images(1000, 64)))
-        net[-1].weight /= seen.std(0)[:, None]
-        net[-1].bias.copy_(-(net(_tensor(_images(1000, 64))) - net[-1].bias).mean(0))
+        last.weight /= seen.std(0)[:, None]
+        last.bias.zero_()
+        last.bias.copy_(-net(_tensor(_images(1000, 64))).mean(0))
     return net
 
 

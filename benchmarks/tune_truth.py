@@ -8,7 +8,6 @@ A file of benchmarks/results/tune-truth for each network and target, written as 
 """
 
 import argparse
-import contextlib
 import json
 from pathlib import Path
 from typing import Literal
@@ -76,16 +75,20 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--page", action="store_true", help="make no rows")
     arguments = parser.parse_args()
-    pairs = [(n, t) for n in arguments.networks for t in arguments.target or TARGETS]
-    with contextlib.nullcontext() if arguments.page else warm.program() as program:
-        for network, target in pairs if program else ():
-            row = make(network, target, program)
-            place = RESULTS / "tune-truth" / host.cpu_class() / f"{network}-{target}.json"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place) as partial:
-                partial.write_text(json.dumps(msgspec.to_builtins(row), indent=1) + "\n", "utf-8")
-            print(" | ".join(columns(row)), flush=True)
-            publish()
+    if not arguments.page:
+        with warm.program() as program:
+            for network in arguments.networks:
+                for target in arguments.target or TARGETS:
+                    keep(make(network, target, program))
+    publish()
+
+
+def keep(row: Row) -> None:
+    place = RESULTS / "tune-truth" / host.cpu_class() / f"{row.network}-{row.target}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place) as partial:
+        partial.write_text(json.dumps(msgspec.to_builtins(row), indent=1) + "\n", "utf-8")
+    print(" | ".join(columns(row)), flush=True)
     publish()
 
 
