@@ -72,7 +72,13 @@ def cluster(monkeypatch):
     def put(**how):
         made = Cluster(**how)
         monkeypatch.setitem(sys.modules, "ray", made)
-        for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED", "RAY_enable_metrics_collection"):
+        for name in (
+            "RAY_ADDRESS",
+            "RAY_AUTH_MODE",
+            "RAY_USAGE_STATS_ENABLED",
+            "RAY_enable_metrics_collection",
+            "RAY_worker_niceness",
+        ):
             monkeypatch.setenv(name, "")  # so that they are as they were after the test
             monkeypatch.delenv(name)
         return made
