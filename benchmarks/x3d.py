@@ -77,5 +77,5 @@ def convolution(
     width: int, out: int, kernel: tuple[int, int, int], stride: int = 1, groups: int = 1
 ) -> tuple[nn.Module, nn.Module]:
     """Strides are those of a frame's height and width: no frame is left out."""
-    padding = tuple(size // 2 for size in kernel)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Conv3d(width, out, kernel, (1, stride, stride), padding, groups=groups, bias=False), nn.BatchNorm3d(out)
