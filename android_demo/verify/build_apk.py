@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from toolchain import CACHE, apksigner, jdk, say
+from toolchain import BRIEF, CACHE, apksigner, jdk, say
 
 from edgekit.android.doctor import PAGE, TARGET_SDK, findings
 from edgekit.android.package import read as package_of
@@ -153,7 +153,7 @@ def compile_dex(flavour: str, aars: tuple[str, ...], manifest_rules: Path, work:
     dex = work / "dex"
     dex.mkdir()
     run(
-        home / "bin/java", "-Xmx3g", "-cp", RESOURCES / "tools/r8.jar", "com.android.tools.r8.R8", "--release",
+        home / "bin/java", *BRIEF, "-Xmx3g", "-cp", RESOURCES / "tools/r8.jar", "com.android.tools.r8.R8", "--release",
         "--min-api", known["minSdk"], "--lib", known["android"], "--lib", home,
         *(word for file in rules for word in ("--pg-conf", file)), "--output", dex, *jars,
     )  # fmt: skip
@@ -191,7 +191,7 @@ def sign(aligned: Path, apk: Path) -> None:
             "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000", "-dname", "CN=edgekit demo",
         )  # fmt: skip
     least = properties()["minSdk"]
-    signer = (home / "bin/java", "-jar", apksigner())
+    signer = (home / "bin/java", *BRIEF, "-jar", apksigner())
     run(
         *signer, "sign", "--ks", key, "--ks-pass", "pass:android", "--min-sdk-version", least,
         "--v4-signing-enabled", "false", "--out", apk, aligned,
