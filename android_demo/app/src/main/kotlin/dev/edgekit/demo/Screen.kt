@@ -131,7 +131,7 @@ fun Activity.rows(said: Said, over: Int = R.id.overlay): List<Row> = when (val a
     }
     is Answer.Boxes -> rows(said, answer, TOP, over)
     is Answer.Vector -> if (said.opened.spec.preprocess.isClip) listOf(Row(getString(R.string.embedding, answer.numbers.size))) else neighbours(answer, said.nearest)
-    is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × ")) }
+    is Answer.Raw -> answer.tensors.map { Row(getString(R.string.raw, it.name, it.numbers.min(), it.numbers.max()), it.sides.joinToString(" × ")) }
 }
 
 private fun Activity.neighbours(vector: Answer.Vector, nearest: List<Gallery.Neighbour>): List<Row> {

@@ -271,7 +271,7 @@ class MainTest : AppTest() {
         val controls = Robolectric.buildActivity(ControlsActivity::class.java).setup().get()
         fun words(id: Int) = controls.view<RadioGroup>(id).run { (0 until childCount).map { "${(getChildAt(it) as RadioButton).text}" } }
         assertEquals(app.models.names(), words(R.id.models).map { it.lines().first() })
-        assertTrue("${words(R.id.models)}", "$TINY\nnames what it sees · int8-static · 0.0 MB · tflite" in words(R.id.models))
+        assertTrue("${words(R.id.models)}", "$TINY\nclassification · int8-static · 14 kB · tflite" in words(R.id.models))
         assertEquals(listOf("CPU", "CPU, without XNNPACK"), words(R.id.accelerators))
         assertEquals(listOf("1", "2", "4", "8"), words(R.id.threads))
         controls.check(R.id.models, app.models.names().indexOf(ONNX))
