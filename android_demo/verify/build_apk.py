@@ -32,7 +32,7 @@ FLAVOURS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "ort": (("tensorflow-lite", "tensorflow-lite-api", "onnxruntime"), 40_000_000, 40_000_000),
 }
 # flavour -> the modules that are compiled; of a class that is in several the last one's counts
-MODULES = {"tflite": ("core", "resources", "app-ort", "app-tflite"), "ort": ("core", "resources", "app-ort")}
+MODULES = {"tflite": ("core", "resources", "app-ort", "tflite"), "ort": ("core", "resources", "app-ort")}
 LEGACY = ("ort",)  # libraries are packed, and unpacked at installation
 SMALL_PAGES = "libtensorflowlite_jni.so"  # TFLite 2.16.1, the last of its name, is linked for pages of 4 KB
 

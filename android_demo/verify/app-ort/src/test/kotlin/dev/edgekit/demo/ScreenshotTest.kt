@@ -49,8 +49,8 @@ private class Told(private val kind: EngineKind, private val told: (ModelSpec) -
     }
 }
 
-/** The share of pixels that may differ: a digit of an answer does from CPU to CPU. */
-private const val DIFFERS = 0.01
+/** The share of pixels that may differ: a digit of an answer does from CPU to CPU, and WebP blurs where colours meet. */
+private const val DIFFERS = 0.02
 
 /**
  * The screens as they look, beside the pictures in android_demo/screenshots. `-Dedgekit.screenshots=write` writes those anew;
