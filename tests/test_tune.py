@@ -337,6 +337,7 @@ def test_too_few_pictures_say_how_many_would_do(asked, pictures, max_loss, said)
     [
         (Budget(max_loss=None), "there is no budget"),
         (Budget(max_loss=0.0), "--max-loss 0 can never be met: an interval has a width"),
+        (Budget(max_loss=2.0), "--max-loss 200 is met by anything"),
         (Budget(keep_latency=-1.0), "--keep-latency -1 can never be met"),
         (Budget(max_bytes=-5), "--max-size -5e-06 can never be met"),
         (Budget(max_bytes=1000), "int8 makes about"),

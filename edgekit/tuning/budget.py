@@ -42,6 +42,10 @@ class Budget(msgspec.Struct, frozen=True):
             if said is not None and not (0 < said < math.inf):
                 why = ": an interval has a width, so that no number of images shows it" if flag == "--max-loss" else ""
                 raise RequestError(f"{flag} {said:g} can never be met{why}", hint=f"{flag} {example}")
+        if self.max_loss is not None and self.max_loss >= 1:
+            raise RequestError(
+                f"--max-loss {100 * self.max_loss:g} is met by anything", hint="--max-loss 0.5: half a point of 100"
+            )
 
     def check_size(self, base_bytes: int) -> None:
         """Raises RequestError where no scheme makes a file as small as that."""
