@@ -20,14 +20,11 @@ import numpy as np
 from PIL import Image
 
 from edgekit.data.files import SUFFIXES as PICTURES
-from edgekit.data.files import suffixes
+from edgekit.data.files import is_video, suffixes
 from edgekit.errors import DataError, many
 from edgekit.extras import needs
 from edgekit.preprocess import MAX_DECODED, Pixels, Preprocess, fit, open_picture
 
-SUFFIXES = {
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv", ".ogv", ".ts", ".mts",
-}  # fmt: skip
 SOUNDS = {".mp3", ".m4a", ".wav", ".ogg", ".flac", ".aac", ".opus"}
 # what FFmpeg may take a file for: nothing that names other files (playlists), which it would open
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mp3,wav,flac,aac"
@@ -163,11 +160,6 @@ def open_video(path: Path, name: str) -> Video:
     elif path.suffix.lower() in PICTURES:
         raise DataError(f"{name} is an image, and the model takes clips", hint=HINT)
     return Video(path, name)
-
-
-def is_video(path: Path) -> bool:
-    """By its name."""
-    return path.suffix.lower() in SUFFIXES
 
 
 def frame_files(folder: Path) -> list[Path]:
