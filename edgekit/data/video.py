@@ -79,7 +79,7 @@ class Video:
 
         Memory holds one frame, and the windows that are answered.
         """
-        seen = self._seen(spec, partial(fit, spec=spec), lambda moments: _starts(moments, spec.frames))
+        seen = self._seen(spec, partial(fit, spec=spec), lambda moments: window_starts(moments, spec.frames))
         return Windows(np.stack([np.stack(window) for window in seen.windows]), seen.size, seen.broken)
 
     def drawn_window(self, spec: Preprocess, look: Callable[[Image.Image], Any], rng: np.random.Generator) -> list[Any]:
@@ -188,7 +188,7 @@ def read_videos(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path,
             yield path, error
 
 
-def _starts(moments: int, frames: int) -> list[int]:
+def window_starts(moments: int, frames: int) -> list[int]:
     """The first moments of the windows that are looked at, of so many."""
     last = max(0, moments - frames)
     if moments <= WINDOWS * frames:
