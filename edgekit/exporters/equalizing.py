@@ -13,7 +13,7 @@ and divided in the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), he
 
 import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from edgekit.exporters.folding import Convolution, alike, by_output, divide, put_by_output
-from edgekit.exporters.following import REACH, SHAPE, follow, forget
+from edgekit.exporters.following import REACH, SHAPE, follow, forget, reach_further
 
 MARGIN = 3.0
 CAP = 64.0  # a channel that is silent on the calibration images may speak on others
@@ -33,9 +33,10 @@ RECTIFIERS = (functional.relu, functional.relu6, functional.leaky_relu, torch.re
 
 
 @torch.no_grad()
-def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
+def equalize(folded: nn.Module, pictures: torch.Tensor, more: Iterable[torch.Tensor] = ()) -> bool:
     """Equalise a network with folded BatchNorms in place, by normalised images [n, 3, h, w] or clips.
 
+    more  batches of others: a channel that is silent on a few images would be raised until ReLU6 clips it on others
     Returns False, and leaves the network as it was, where torch.fx cannot follow it or the answers would change.
     """
     try:
@@ -47,13 +48,16 @@ def equalize(folded: nn.Module, pictures: torch.Tensor) -> bool:
     before = {name: tensor.clone() for name, tensor in folded.state_dict().items()}
     wanted = folded(pictures[:2])
     network = _Network(folded, graph)
-    for producer, activation, consumer in network.depthwise_pairs():
+    pairs, groups = network.depthwise_pairs(), network.linear_groups()
+    if pairs or groups:
+        reach_further(graph, folded, more)
+    for producer, activation, consumer in pairs:
         reach = activation.meta[REACH]
         top = 6.0 if network.clips(producer, activation) else float(reach.max())
         factor = (top / (MARGIN * reach).clamp_min(1e-9)).clamp(1, CAP)
         _multiply(network.convolution(producer), factor)
         divide(network.convolution(consumer), factor, axis=0)
-    for members, consumers in network.linear_groups():
+    for members, consumers in groups:
         span = torch.stack([k.meta[REACH] for k in members]).amax(0)
         factor = (span.max() / span.clamp_min(1e-9)).clamp(1, CAP) ** SHARE
         for producer in members & set(network.convolutions):

@@ -3,7 +3,7 @@
 Shapes become constants, as they are in an exported file. Code that decides by the numbers of an image cannot be followed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import Any
 
@@ -24,6 +24,15 @@ def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
     Raises whatever torch.fx and the module raise.
     """
     return _Tracer(pictures).trace(module)
+
+
+def reach_further(graph: fx.Graph, module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Let a graph of a module know how far its channels reach on other images too."""
+    for pictures in batches:
+        for node, same in zip(graph.nodes, follow(module, pictures).nodes, strict=True):
+            if REACH in node.meta:
+                node.meta[REACH] = torch.maximum(node.meta[REACH], same.meta[REACH])
+    forget(module)
 
 
 def forget(module: nn.Module) -> None:
