@@ -3,7 +3,7 @@
 Shapes become constants, as they are in an exported file. Code that decides by the numbers of an image cannot be followed.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import reduce
 from typing import Any
 
@@ -26,12 +26,13 @@ def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
     return _Tracer(pictures).trace(module)
 
 
-def reach_further(graph: fx.Graph, module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Let a graph of a module know how far its channels reach on other images too."""
+def reach_further(nodes: Iterable[fx.Node], module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Let some nodes of a module's graph know how far their channels reach on other images too."""
+    known = {node.name: node for node in nodes}
     for pictures in batches:
-        for node, same in zip(graph.nodes, follow(module, pictures).nodes, strict=True):
-            if REACH in node.meta:
-                node.meta[REACH] = torch.maximum(node.meta[REACH], same.meta[REACH])
+        for same in _Tracer(pictures, known).trace(module).nodes:
+            if same.name in known:
+                known[same.name].meta[REACH] = torch.maximum(known[same.name].meta[REACH], same.meta[REACH])
     forget(module)
 
 
@@ -61,8 +62,11 @@ def _value(symbol: Any) -> Any:
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, pictures: torch.Tensor) -> None:
+    """watched: nodes whose reach is asked for, by name; None: all."""
+
+    def __init__(self, pictures: torch.Tensor, watched: Container[str] | None = None) -> None:
         super().__init__()
+        self.watched = watched
         self.pictures = pictures.clone()  # something may write into them
         self.computes = False
 
@@ -92,7 +96,7 @@ class _Tracer(fx.Tracer):
         made.value = value
         if isinstance(value, torch.Tensor):
             made.node.meta[SHAPE] = tuple(value.shape)
-            if value.ndim in (4, 5):
+            if value.ndim in (4, 5) and (self.watched is None or made.node.name in self.watched):
                 made.node.meta[REACH] = value.abs().amax([0, *range(2, value.ndim)])
         return made
 
