@@ -42,14 +42,17 @@ zoo: export OMP_NUM_THREADS = 1
 zoo: .venv/.ready
 	.venv/bin/python benchmarks/zoo.py
 
-# What tune finds beside the truth, in hours; goes on where it stopped. Kills: the test that CI runs with three, with twenty.
+# What tune finds beside the truth, in hours; goes on where it stopped; and beside one planted bad layer. Kills: the test that CI runs with
+# three, with twenty, and those of a sweep.
 tune-truth: export OMP_NUM_THREADS = 1
 tune-truth: .venv/.ready .cache/data/.ready
 	.venv/bin/python benchmarks/tune_truth.py
 	.venv/bin/python benchmarks/tune_coverage.py
+	.venv/bin/python benchmarks/planted.py
 
 tune-kills: .venv/.ready
 	EDGEKIT_KILLS=20 .venv/bin/pytest -q -s tests/test_tune.py -k killed
+	.venv/bin/python benchmarks/sweep_kills.py
 
 # Detectors laid out for other tools, opened by these tools. Not a part of the tests.
 layouts: .venv/.ready .venv-layouts/.ready .cache/data/.ready
@@ -91,6 +94,7 @@ fast: .venv-run/.ready
 	.venv-run/bin/pytest -q -p no:cacheprovider -m "not full" $(TWO)
 
 # The Android app: core, engines and screens in a JVM, and APKs in build/android. Tests of `fast` and `full` run what is made here.
+android: export OMP_NUM_THREADS = 1
 android: .venv/.ready
 	.venv/bin/python android_demo/verify/models.py --app >/dev/null
 	.venv/bin/python android_demo/verify/toolchain.py mvn -q -f android_demo/verify/pom.xml test \

@@ -147,7 +147,7 @@ def train() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     learned = learning()
     network = YoloX(len(LABELS), width=WIDTH)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     groups = [[p for p in network.parameters() if (p.ndim > 1) is whole] for whole in (True, False)]
     decays = [{"params": some, "weight_decay": decay} for some, decay in zip(groups, (DECAY, 0.0), strict=True)]
     optimizer = torch.optim.AdamW(decays, RATE, fused=True)

@@ -204,7 +204,7 @@ def train() -> None:
     learned, curve = learning()
     weights = class_weights(learned)
     network = UNet(len(LABELS))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     mean = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(EMA), use_buffers=True)  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)

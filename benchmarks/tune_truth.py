@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import warm
 
 from edgekit.devices import host
 from edgekit.places import replacing
@@ -74,15 +75,20 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--page", action="store_true", help="make no rows")
     arguments = parser.parse_args()
-    for network in () if arguments.page else arguments.networks:
-        for target in arguments.target or TARGETS:
-            row = make(network, target)
-            place = RESULTS / "tune-truth" / host.cpu_class() / f"{network}-{target}.json"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place) as partial:
-                partial.write_text(json.dumps(msgspec.to_builtins(row), indent=1) + "\n", "utf-8")
-            print(" | ".join(columns(row)), flush=True)
-            publish()
+    if not arguments.page:
+        with warm.program() as program:
+            for network in arguments.networks:
+                for target in arguments.target or TARGETS:
+                    keep(make(network, target, program))
+    publish()
+
+
+def keep(row: Row) -> None:
+    place = RESULTS / "tune-truth" / host.cpu_class() / f"{row.network}-{row.target}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place) as partial:
+        partial.write_text(json.dumps(msgspec.to_builtins(row), indent=1) + "\n", "utf-8")
+    print(" | ".join(columns(row)), flush=True)
     publish()
 
 
@@ -93,7 +99,7 @@ def every(network: str, target: str) -> list[Point]:
     ]
 
 
-def make(network: str, target: str) -> Row:
+def make(network: str, target: str, program: tuple[str, ...]) -> Row:
     out = STORE / f"{network}-{target}"
     base, *others = map(Trial, every(network, target))
     builds = len(others) // 3
@@ -107,10 +113,13 @@ def make(network: str, target: str) -> Row:
         builds=builds,
         split="test",
         limit=IMAGES,
+        program=program,
         changes={"weights": "bundled"},
     )
-    (choice,) = tune(request, say=print)
-    measuring = Measuring(out, DATA, split="test", limit=IMAGES, say=print)
+    (choice,) = tune(request, say=lambda line: print(line, flush=True))
+    measuring = Measuring(
+        out, DATA, split="test", limit=IMAGES, program=program, say=lambda line: print(line, flush=True)
+    )
     measuring.built(base)
     base.chosen_by = Figures(NONE, {"local": SAME})
     losses = {}

@@ -52,7 +52,12 @@ NETWORKS = (  # the cheapest first; @ is the input where it is not the network's
     "resnet50", "inception_v3", "deit_small", "deit3_small", "vit_small", "dino_small", "dinov3_small", "dinov2_small",
     "swin_tiny", "swin_tiny@256", "swin_tiny@224x448", "swinv2_tiny", "efficientnet_b4", "efficientnetv2_s", "yolox_s",
     "swin_small", "vgg11", "efficientnet_b5", "vgg16", "efficientnet_b6", "efficientnet_b7",
+    "tsm_mobilenetv2_050@8x112", "x3d_xs@4x160", "r3d_18@8x64", "mc3_18@8x64", "r2plus1d_18@8x64", "s3d@16x224",
 )  # fmt: skip
+CLIPS = {  # come from where; their @ has frames before the size
+    "tsm_mobilenetv2_050": "py:edgekit.models.tsm:mobilenetv2_050",
+    "x3d_xs": "py:benchmarks/x3d.py:x3d_xs",
+} | {name: f"py:torchvision.models.video:{name}" for name in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")}
 KNOWN = (  # README's summary: those that people ask for
     "lenet5", "mobilenetv1", "mobilenetv2", "tf_mobilenetv2", "mobilenetv3_small", "mobilenetv3_large", "mobilenetv4_small",
     "efficientnet_lite0", "efficientnet_b0", "resnet18", "resnet50", "googlenet", "vit_tiny", "deit_small", "swin_tiny",
@@ -150,7 +155,22 @@ def make(network: str, target: str, weights: str, *, count: bool, again: bool) -
 
 def export(network: str, target: str, scheme: str, weights: str) -> Cell:
     name, _, size = network.partition("@")
-    command = ["export", name, "--target", target, "--scheme", scheme, "--quiet", "-o", cells.OUT]
+    clip = []
+    if name in CLIPS:
+        frames, _, size = size.partition("x")
+        clip = ["--frames", frames, "--frame-rate", "8"]
+    command = [
+        "export",
+        CLIPS.get(name, name),
+        *clip,
+        "--target",
+        target,
+        "--scheme",
+        scheme,
+        "--quiet",
+        "-o",
+        cells.OUT,
+    ]
     command += ["--input-size", size] if size else []
     command += ["--weights", "{weights}" if weights else weights_of(network, weights)]
     places = {"weights": Path(weights)} if weights else {}
@@ -202,8 +222,9 @@ def artifact(done: Done) -> dict[str, Any]:
 
 
 def shape(done: Done) -> str:
-    """Height and width of the input."""
-    return "x".join(map(str, artifact(done)["manifest"]["preprocess"]["input_size"]))
+    """Frames, where it takes clips, height and width of the input."""
+    known = artifact(done)["manifest"]["preprocess"]
+    return "x".join(map(str, (*([known["frames"]] if known.get("frames") else []), *known["input_size"])))
 
 
 def bench(asked: dict[str, Cell], done: dict[str, Done], *options: str, again: bool = False) -> Done:

@@ -5,6 +5,7 @@ Built-ins register through the same entry points as third parties: `edgekit.expo
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +107,17 @@ def runtime_named(name: str | None, target: str) -> "Runtime":
 
 
 def _load(kind: str, group: str, name: str, *arguments: Any) -> Any:
-    plugins: dict[str, EntryPoint] = {p.name: p for p in entry_points(group=group)}
+    plugins = _plugins(group)
     if name not in plugins:
         raise UnknownNameError(kind, name, plugins)
     with needs(name if group == "edgekit.exporters" and name in ("tflite", "onnx", "openvino") else None):
         return plugins[name].load()(*arguments)
+
+
+@cache
+def _plugins(group: str) -> dict[str, EntryPoint]:
+    """Looked for once: the plan of a large sweep asks for a plugin with every row."""
+    return {p.name: p for p in entry_points(group=group)}
 
 
 def _importable(name: str) -> bool:

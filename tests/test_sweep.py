@@ -280,6 +280,11 @@ def test_flags_are_a_grid_too(tmp_path):
     assert load(out / "grid.toml").models == (str(TFLITE), str(ONNX))
 
 
+def test_artifacts_are_counted_as_they_are():
+    """Not once for each target and scheme: 60 of them were too many rows to begin without a question."""
+    assert count(Grid((str(TFLITE), str(ONNX), "lenet5"), ("tflite",), ("fp32", "fp16"), ("local", "adb"))) == 8
+
+
 def test_a_grid_is_checked_as_it_is_made():
     with pytest.raises(RequestError, match="the grid's devices are empty"):
         check(Grid(("lenet5",), devices=()))

@@ -45,7 +45,7 @@ def planned(
     unknown = next((scheme for scheme in schemes if scheme not in SCHEMES), None)
     if unknown:
         raise UnknownNameError("scheme", unknown, SCHEMES)
-    made = [word for word in models if (Path(word) / "manifest.json").is_file()]
+    made = [word for word in models if is_made(word)]
     nets = [word for word in models if word not in made]
     if made and not nets and changes:
         raise RequestError(
@@ -93,6 +93,11 @@ def _of_model(
     if not found:
         raise RequestError(f"{', '.join(targets)} can hold none of {', '.join(schemes)}", hint="another --scheme")
     return found
+
+
+def is_made(word: str) -> bool:
+    """Whether a model is an artifact: it is taken as it is, in its own target and scheme."""
+    return (Path(word) / "manifest.json").is_file()
 
 
 def reads(recipe: Recipe) -> dict[str, Path]:

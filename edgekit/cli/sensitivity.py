@@ -31,7 +31,9 @@ def show(talk: Talk, model: str, target: str | None, scheme: str, said: dict[str
     talk.say(f"loading {recipe.model}")
     found = measure(recipe, talk.say)
     if draw:
-        title = f"{found.model}, {found.scheme} for {found.target}: what int8 costs, and what it saves"
+        title = (
+            f"{found.model}, {found.scheme} for {found.target}: what int8 costs and saves; the first gain most in float"
+        )
         with replacing(Path(draw), "--draw another.svg") as partial:
             shares = [(layer.layer, layer.noise, layer.macs) for layer in found.layers]
             partial.write_text(bars(title, ("noise", "multiply-adds"), shares), "utf-8")

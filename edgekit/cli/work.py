@@ -97,9 +97,16 @@ class Work:
         from rich.text import Text
 
         class Left(Remaining):
+            """Tells nothing where an item takes longer than all that is left was thought to take."""
+
+            done, since = 0.0, 0.0
+
             def render(self, task: Task) -> Text:
+                if task.completed != self.done:
+                    self.done, self.since = task.completed, task.get_time()
+                late = task.get_time() - self.since > (task.time_remaining or 0)
                 told = super().render(task).plain
-                return Text(f"{told} left" if told.strip("-:") else "", style="progress.remaining")
+                return Text("" if late or not told.strip("-:") else f"{told} left", style="progress.remaining")
 
         room = (terminal.columns(err=True) or 80) - 40  # what the bar and the clocks take
         shown = what.strip() if len(what.strip()) <= room else f"{what.strip()[: room - 3]}..."

@@ -30,6 +30,7 @@ from edgekit.recipe import Recipe
 Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the file takes them, from the start
 Grid = NDArray[np.float32]
 LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+FORGOTTEN = LAYERS[:3]  # that ONNX Runtime quantizes by itself
 Placement = Literal["every operator", "layers' inputs"]
 
 
@@ -244,6 +245,8 @@ def _static(
     )
     made = _loaded(source, target)
     _read_floats(made, readers)
+    if placement == "every operator":
+        _hide_floats(made)
     onnx_depthwise.by_channel(made, depthwise, channels)
     return made
 
@@ -255,6 +258,32 @@ def _read_floats(made: onnx.ModelProto, kept: Collection[str]) -> None:
         maker = makers.get(node.input[0]) if node.op_type in LAYERS and node.name in kept else None
         if maker is not None and maker.op_type == "DequantizeLinear":
             node.input[0] = makers[maker.input[0]].input[0]
+
+
+def _hide_floats(made: onnx.ModelProto) -> None:
+    """What stays in float stays so in the runtime, too. ONNX Runtime takes a layer that reads a DequantizeLinear and whose answers are
+    quantized for one that was forgotten, and puts its weights into eight bits, one scale for all (WeightBiasQuantization). A Clip to the
+    range that the integers have anyway stands in between."""
+    constants = {i.name: i for i in made.graph.initializer}
+    makers = {name: node for node in made.graph.node for name in node.output}
+    nodes = []
+    for node in made.graph.node:
+        maker = makers.get(node.input[0]) if node.op_type in FORGOTTEN and node.input[1] in constants else None
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            scale, zero = (numpy_helper.to_array(constants[name]) for name in maker.input[1:3])
+            kind, read = np.iinfo(zero.dtype), f"{node.name}/read"
+            ends = {
+                f"{read}/{end}": (of - zero.astype(np.float32)) * scale
+                for end, of in (("low", kind.min), ("high", kind.max))
+            }
+            made.graph.initializer.extend(
+                numpy_helper.from_array(value.astype(np.float32), name) for name, value in ends.items()
+            )
+            nodes.append(onnx.helper.make_node("Clip", [node.input[0], *ends], [read], read))
+            node.input[0] = read
+        nodes.append(node)
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
 
 
 def _name_apart(model: onnx.ModelProto) -> None:

@@ -13,6 +13,7 @@ samples = [64, 256]
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 import msgspec
 
 from edgekit import reading, registry
-from edgekit.candidates.plan import Planned, planned
+from edgekit.candidates.plan import Planned, is_made, planned
 from edgekit.errors import EdgekitError, RecipeError, RequestError, UnknownNameError, did_you_mean
 from edgekit.recipe import SCHEMES, Quantize, Recipe
 
@@ -109,10 +110,9 @@ def count(grid: Grid) -> int:
     """How many rows there are at most, before any is thought through."""
     targets, schemes = registry.targets_named(grid.targets), grid.schemes or SCHEMES
     factors = [len(_values(field, said)) for field, said in grid.recipe.items()]
-    product = len(grid.models) * len(targets) * len(schemes) * len(grid.devices)
-    for factor in factors:
-        product *= factor
-    return product
+    made = sum(map(is_made, grid.models))
+    nets = (len(grid.models) - made) * len(targets) * len(schemes) * math.prod(factors)
+    return (nets + made) * len(grid.devices)
 
 
 def _files(grid: Grid, changes: Mapping[str, Any]) -> Iterator[Planned]:

@@ -20,22 +20,24 @@ from edgekit.sweep.engines import SAID, Ended, Job
 
 LABEL = "cpu-class"
 TRIES = 3  # of a row whose worker dies
-QUIET = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # 15 by itself: rows are timed, and on a busy machine they would wait for everybody
     "RAY_enable_metrics_collection": "0",  # with it a start on a busy machine ends in an abort (ray#65983)
 }
 Told = tuple[int, bytes, str]  # exit code, standard output, the end of the errors
 
 
 class Ray:
-    """workers: of a cluster of its own; one that is there has as many as it has CPUs."""
+    """workers: of a cluster of its own; one that is there has as many as it has CPUs. Raises MissingExtraError before rows are planned."""
 
     def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
-
-    def run(self, jobs: Sequence[Job], scratch: Path) -> Iterator[Ended]:
         with needs("ray"):
             import ray
+        self.ray, self.workers = ray, workers
+
+    def run(self, jobs: Sequence[Job], scratch: Path) -> Iterator[Ended]:
+        ray = self.ray
         with _cluster(ray, self.workers):
             _check(ray, jobs)
             task = ray.remote(num_cpus=1, max_retries=TRIES - 1, label_selector={LABEL: host.cpu_class()})(_run)
@@ -64,7 +66,9 @@ def _ended(ray: Any, number: int, reference: Any) -> Ended:
         return Ended(number, *ray.get(reference))
     except ray.exceptions.RayError as error:  # its worker, or its node, died once more than it may
         first = str(error).strip().splitlines()[:1]
-        return Ended(number, -9, b"", f"Ray gave it up after {TRIES} tries: {''.join(first)}")
+        return Ended(
+            number, 1, b"", f"Ray gave it up: {''.join(first)}"
+        )  # no signal: those are taken for want of memory
 
 
 def _wants(job: Job) -> dict[str, float]:
@@ -91,7 +95,7 @@ def _check(ray: Any, jobs: Sequence[Job]) -> None:
 @contextmanager
 def _cluster(ray: Any, workers: int) -> Iterator[None]:
     """That which is there, or one of this machine's, which is gone afterwards. Raises DeviceError."""
-    for name, said in QUIET.items():
+    for name, said in SETTINGS.items():
         os.environ.setdefault(name, said)
     there = os.environ.get("RAY_ADDRESS")
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:

@@ -101,8 +101,7 @@ def _mb(one: Tried) -> str:
 def _figures(figures: Figures | None, choice: Choice) -> list[str]:
     if figures is None:
         return ["" for _ in range(1 + len(_devices(choice)))]
-    loss = "" if figures.loss is None else "0" if not figures.images else points(figures.loss)
-    return [loss, *(ratio(figures.times[on]) if on in figures.times else "" for on in _devices(choice))]
+    return [_points(figures), *(ratio(figures.times[on]) if on in figures.times else "" for on in _devices(choice))]
 
 
 def document(tuned: Tuned, budget: Budget) -> dict[str, object]:
@@ -127,13 +126,31 @@ def saved(tuned: Tuned, budget: Budget, records: Sequence[Record], out: Path) ->
     """With the files that it is written to. Raises OutputError."""
     tuned = replace(tuned, document=out / DOCUMENT, report=out / REPORT)
     lead = tuple(one for choice in tuned if choice.tried for one in _tables(choice, tuned.headline))
-    sentences = tuple((one.target, f"{one.name or 'no file'}: {sentence(one, tuned.headline)}") for one in tuned)
+    sentences = tuple((one.target, _found(one, tuned.headline)) for one in tuned)
     report = of_records(_plain(records), tuned.notes, f"{tuned.title}, tuned")
     for name in (REPORT, MARKDOWN):
-        pages.write(replace(report, lead=lead, facts=(*sentences, *report.facts)), out / name)
+        pages.write(
+            replace(report, lead=lead, facts=(("Budget", limits(budget)), *sentences, *report.facts)), out / name
+        )
     with replacing(out / DOCUMENT) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(document(tuned, budget))))
     return tuned
+
+
+def limits(budget: Budget) -> str:
+    """ "at most 0.5 points lost, 0.6 of fp32's time on local, 5 MB" """
+    said = [f"{100 * budget.max_loss:g} points lost"] if budget.max_loss is not None else []
+    if budget.keep_latency is not None:
+        said.append(f"{budget.keep_latency:g} of fp32's time on {', '.join(budget.devices)}")
+    if budget.max_bytes is not None:
+        said.append(f"{budget.max_bytes / 1e6:g} MB")
+    return f"at most {', '.join(said)}"
+
+
+def _found(choice: Choice, headline: str) -> str:
+    """What is taken, what the budgets say of it, and how it was found."""
+    told = [f"{choice.name} is taken", budgets(choice)] if choice.name else []
+    return "; ".join(filter(None, [*told, sentence(choice, headline)]))
 
 
 def _plain(records: Sequence[Record]) -> list[Record]:
@@ -145,23 +162,41 @@ def _plain(records: Sequence[Record]) -> list[Record]:
 
 
 def _tables(choice: Choice, headline: str) -> tuple[Table, ...]:
-    columns: dict[str, list[Cell]] = {}
-    shown = front(choice)
-    for at, name in enumerate(header(choice, headline)):
-        columns[name.strip()] = [Cell(row[at].strip()) for row in rows(choice)]
-    chosen = table(f"{choice.target}: confirmed on images that chose nothing; * is taken", columns)
+    told = header(choice, headline)
+    shown = [(one, row) for one, row in zip(front(choice), rows(choice), strict=True) if one.confirmed]
+    values = [
+        (None, one.bytes, _loss(one.confirmed), *(one.confirmed.times[on].value for on in _devices(choice)))
+        for one, _ in shown
+        if one.confirmed
+    ]
+    chosen = table(
+        f"{choice.target}: confirmed on images that chose nothing; * is taken",
+        {
+            name: [Cell(row[at].strip(), value[at]) for (_, row), value in zip(shown, values, strict=True)]
+            for at, name in enumerate(("recipe", *told[1:]))
+        },
+    )
     figures = [(one.chosen_by or Figures(None, {})) for one in choice.tried]
     every = table(
         f"{choice.target}: every recipe, by the images that chose, which are no result",
         {
             "recipe": [Cell(one.name) for one in choice.tried],
             "MB": [Cell(_mb(one), one.bytes) for one in choice.tried],
-            "loses, points": [
-                Cell(points(f.loss) if f.loss else "", f.loss.value if f.loss else None) for f in figures
-            ],
+            "loses, points": [Cell(_points(f), _loss(f)) for f in figures],
             "images": [Cell(f"{f.images:,}" if f.images else "", f.images) for f in figures],
-            "time / fp32": [Cell("; ".join(map(ratio, f.times.values()))) for f in figures],
+            "time / fp32": [
+                Cell("; ".join(map(ratio, f.times.values())), f.slowest if f.times else None) for f in figures
+            ],
             "left because": [Cell(one.out) for one in choice.tried],
         },
     )
     return (chosen, every) if shown else (every,)
+
+
+def _points(figures: Figures) -> str:
+    """fp32 loses nothing to itself, whatever the images."""
+    return "" if figures.loss is None else "0" if not figures.images else points(figures.loss)
+
+
+def _loss(figures: Figures | None) -> float | None:
+    return figures.loss.value if figures and figures.loss else None
