@@ -94,6 +94,7 @@ fast: .venv-run/.ready
 	.venv-run/bin/pytest -q -p no:cacheprovider -m "not full" $(TWO)
 
 # The Android app: core, engines and screens in a JVM, and APKs in build/android. Tests of `fast` and `full` run what is made here.
+android: export OMP_NUM_THREADS = 1
 android: .venv/.ready
 	.venv/bin/python android_demo/verify/models.py --app >/dev/null
 	.venv/bin/python android_demo/verify/toolchain.py mvn -q -f android_demo/verify/pom.xml test \

@@ -62,18 +62,19 @@ def answers(network: str, target: str) -> tuple[np.ndarray, np.ndarray, list[str
     measuring = Measuring(STORE / f"{network}-{target}", DATA, split="test", limit=IMAGES, say=print)
     base, *others = map(Trial, every(network, target))
     measuring.built(base)
-    lost, won, names = [], [], []
+    told: dict[str, dict[int, list[bool]]] = {}
     for trial in others:
         if measuring.built(trial) and measuring.loss(trial, base)[0]:
             found = cells.find(measuring.store, measuring._eval(trial, base, "", None).key)
             assert found
             _, *lines = Path(found.answer["answers"]).read_bytes().splitlines()
-            records = sorted((msgspec.json.decode(line, type=Record) for line in lines), key=lambda one: one.position)
-            right = np.array([[answer.first in one.truth for answer in one.answers] for one in records])
-            lost.append(right[:, 1] & ~right[:, 0])
-            won.append(right[:, 0] & ~right[:, 1])
-            names.append(trial.point.name)
-    return np.array(lost), np.array(won), names
+            records = (msgspec.json.decode(line, type=Record) for line in lines)
+            told[trial.point.name] = {r.position: [answer.first in r.truth for answer in r.answers] for r in records}
+    shared = sorted(
+        set.intersection(*map(set, told.values()))
+    )  # some were asked for more images while they were chosen from
+    right = np.array([[of[position] for position in shared] for of in told.values()])
+    return right[:, :, 1] & ~right[:, :, 0], right[:, :, 0] & ~right[:, :, 1], list(told)
 
 
 if __name__ == "__main__":

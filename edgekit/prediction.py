@@ -20,8 +20,9 @@ from edgekit.artifact import Artifact
 from edgekit.data import Picture, picture_files, read_pictures
 from edgekit.data.dataset import Opener
 from edgekit.data.decoding import Seen
+from edgekit.data.files import is_video
 from edgekit.data.listed import videos_in
-from edgekit.data.video import Frame, Video, Windows, is_video, open_video, read_videos
+from edgekit.data.video import Frame, Video, Windows, open_video, read_videos
 from edgekit.devices import Device
 from edgekit.errors import DataError, RequestError, many
 from edgekit.preprocess import decode_picture, fit_each, placement

@@ -6,7 +6,7 @@ an average layer. What stays in float first gives most for least.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -90,7 +90,8 @@ def measure(recipe: Recipe, say: Say = lambda line: None) -> Sensitivity:
         )
         pictures = preparing.first(chosen.calibration, model.preprocess, crowded=crowded)
         model = readying.ready(readying.settled(model, pictures), pictures[:2])
-        found, notes = _costs(model, recipe, pictures, say)
+        rest = preparing.behind(chosen.calibration, model.preprocess, len(pictures))
+        found, notes = _costs(model, recipe, pictures, rest, say)
     if model.weights.source == "random":
         notes = (*notes, "the weights are random: trained ones have other sensitive layers")
     if recipe.quantize.scheme == "int8-static" and recipe.target != "openvino":
@@ -104,7 +105,9 @@ def measure(recipe: Recipe, say: Say = lambda line: None) -> Sensitivity:
     )
 
 
-def _costs(model: LoadedModel, recipe: Recipe, pictures: torch.Tensor, say: Say) -> tuple[list[Cost], tuple[str, ...]]:
+def _costs(
+    model: LoadedModel, recipe: Recipe, pictures: torch.Tensor, rest: Iterable[torch.Tensor], say: Say
+) -> tuple[list[Cost], tuple[str, ...]]:
     """Raises UnsupportedError where it cannot be told."""
     scheme, openvino, graph = recipe.quantize.scheme, recipe.target == "openvino", recipe.target != "tflite"
     ways = Ways()
@@ -117,7 +120,7 @@ def _costs(model: LoadedModel, recipe: Recipe, pictures: torch.Tensor, say: Say)
             hint="edgekit inspect --compare FP32 INT8, two files",
         )
     network, notes = preparing.even(
-        folded, recipe, pictures, say, floats_between=ways.floats_between, by_channel=ways.by_channel
+        folded, recipe, pictures, rest, say, floats_between=ways.floats_between, by_channel=ways.by_channel
     )
     floats: tuple[str, ...] = ()
     if isinstance(model.task, Detection) and scheme == "int8-static":

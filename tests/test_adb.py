@@ -115,6 +115,34 @@ def test_the_apps_own_code_answers(make, kotlin, model, runtime, engine):
     assert not any((folder / "data/data/dev.edgekit.demo/files/bench").iterdir())
 
 
+def test_an_npu_by_the_apps_own_code_and_a_gpu_that_it_lacks(make, kotlin):
+    make()
+    worker = opened(ahead=2, accelerator="npu")
+    facts = worker.ready.facts
+    assert (facts["runtime"].split()[0], facts["runtime"].split()[-1], facts["accelerator"]) == ("litert", "NPU", "npu")
+    worker.kill()
+    with pytest.raises(UnsupportedError, match=r"FP5 does not take tiny-tflite-int8: GPU: ") as caught:
+        opened(ahead=2, accelerator="gpu")  # which would have been a CPU's times
+    assert "--delegate gpu" in caught.value.hint
+
+
+def test_where_a_file_runs_on_a_phone(make):
+    folder = make()
+    asked = ("bench", "--on", "adb", "--accelerator")
+    done = ask_edgekit(*asked, "gpu", TFLITE, "--runs", 2, "--launches", 1, "--no-save", "--json")
+    (run,) = json.loads(done.stdout)["runs"]
+    assert (run["runtime"], run["facts"]["accelerator"]) == ("litert-gpu", "gpu")  # another line of a history
+    assert run["facts"]["runtime"].endswith(" on GPU")
+    for arguments, message in (
+        ((TFLITE, "--on", "local"), "local is measured on its CPU alone, not on a NPU"),
+        ((ONNX,), "onnxruntime runs on a phone's CPU alone"),
+        ((TFLITE, "--benchmark-binary", folder), "--benchmark-binary times the CPU"),
+    ):
+        done = ask_edgekit(*asked, "npu", *arguments, "--no-save")
+        assert done.returncode
+        assert message in done.stderr
+
+
 def test_the_apps_own_code_refuses_what_its_runtime_is_too_old_for(make, kotlin, copied):
     manifest = json.loads((copied / "manifest.json").read_text())
     manifest["oldest_interpreter"] = {"x86-64": "LiteRT 1.0.1"}

@@ -309,6 +309,8 @@ def test_who_takes_clips_is_asked_how_many_frames():
     assert said.returncode == 2
     assert "py:nets:clips takes clips: --frames N" in said.stderr
     assert "edgekit export ... --frames 16 --frame-rate 15" in said.stderr
+    said = ask_edgekit("export", "py:edgekit.models.tsm:micro", "--target", "onnx", "--input-size", "32")
+    assert "the model takes clips of 8 frames, not images" in said.stderr
     said = ask_edgekit("export", "py:nets:tiny", "--frames", "8", "--frame-rate", "8", "--input-size", "32")
     assert said.returncode == 2
     assert "the model takes images, not clips of 8 frames" in said.stderr

@@ -328,3 +328,10 @@ def test_images_of_cameras_are_counted(tmp_path):
     for name in ("b.DNG", "c.dng", "d.cr2", ".e.dng", "notes.txt"):
         (tmp_path / name).touch()
     assert open_data(tmp_path, ["x"]).notes == ("left out, as they cannot be read: 2 .dng, 1 .cr2",)
+
+
+def test_a_folder_of_videos_is_no_folder_of_images(tmp_path):
+    (tmp_path / "walk").mkdir()
+    (tmp_path / "walk" / "1.MP4").write_bytes(b"")
+    with pytest.raises(DataError, match="holds videos, and images are wanted"):
+        open_data(tmp_path, ["walk"])

@@ -234,6 +234,18 @@ def test_equalising_keeps_the_answers_and_evens_out_channels(pictures):
 
 
 @torch.no_grad()
+def test_a_channel_that_speaks_on_later_images_alone_is_not_raised_until_they_are_clipped(pictures):
+    grey = pictures[:, :1].expand(-1, 3, -1, -1)
+    net = nn.Sequential(nn.Conv2d(3, 2, 1, bias=False), nn.ReLU6(), nn.Conv2d(2, 2, 3, groups=2))
+    net[0].weight.copy_(torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0]])[:, :, None, None])  # the second reads colours
+    narrow, wide, expected = copy.deepcopy(net), copy.deepcopy(net), net(pictures)
+    assert equalize(narrow, grey)
+    assert equalize(wide, grey, [pictures[:4], pictures[4:]])
+    torch.testing.assert_close(wide(pictures), expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(narrow(pictures), expected, atol=0.1)
+
+
+@torch.no_grad()
 def test_code_that_looks_at_shapes_is_followed(pictures):
     class Places(nn.Module):
         def __init__(self):

@@ -227,6 +227,13 @@ def test_what_is_known_of_a_family_orders_and_what_is_far_off_is_not_built(asked
     assert {one.out for one in tiny.tried if one.name == "fp16"} == {"forecast: fp16 takes 0.00409 MB at least"}
 
 
+def test_what_saves_no_time_anywhere_is_built_last(asked):
+    """Weights that are unpacked: of a scheme that nobody measured for such a network they would be tried first, and builds are few."""
+    space = Space(({"schemes": ["fp16", "int8-weight-only", "int8-dynamic", "int8-static"]},), builtin=False)
+    (choice,) = tune(asked(space=space, builds=2))
+    assert {one.name for one in choice.tried if one.bytes} == {"fp32", "int8-static", "int8-dynamic"}
+
+
 def test_no_more_is_built_than_was_asked_for(asked):
     request = asked(builds=2)
     (choice,) = tune(request)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgekit import artifact, calibration, prediction
 from edgekit.data import open_clips
-from edgekit.data.video import WINDOWS, _starts, open_video, sampled, video_files
+from edgekit.data.video import WINDOWS, open_video, sampled, video_files, window_starts
 from edgekit.errors import DataError, RequestError
 from edgekit.evaluation.opening import open_for
 from edgekit.preprocess import Preprocess, fit
@@ -57,11 +57,11 @@ def test_moments_see_the_frame_that_is_shown_then():
 
 
 def test_windows_follow_each_other_and_end_with_the_video():
-    assert _starts(8, 8) == [0]
-    assert _starts(5, 8) == [0]
-    assert _starts(24, 8) == [0, 8, 16]
-    assert _starts(27, 8) == [0, 8, 16, 19]
-    many = _starts(1000, 8)
+    assert window_starts(8, 8) == [0]
+    assert window_starts(5, 8) == [0]
+    assert window_starts(24, 8) == [0, 8, 16]
+    assert window_starts(27, 8) == [0, 8, 16, 19]
+    many = window_starts(1000, 8)
     assert (len(many), many[0], many[-1]) == (WINDOWS, 0, 992)
 
 

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from toolchain import CACHE, apksigner, jdk, say
+from toolchain import BRIEF, CACHE, apksigner, jdk, say
 
 from edgekit.android.doctor import PAGE, TARGET_SDK, findings
 from edgekit.android.package import read as package_of
@@ -31,6 +31,8 @@ FLAVOURS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "tflite": (("tensorflow-lite", "tensorflow-lite-api"), 16_000_000, 30_000_000),
     "ort": (("tensorflow-lite", "tensorflow-lite-api", "onnxruntime"), 40_000_000, 40_000_000),
 }
+# flavour -> the modules that are compiled; of a class that is in several the last one's counts
+MODULES = {"tflite": ("core", "resources", "app-ort", "tflite"), "ort": ("core", "resources", "app-ort")}
 LEGACY = ("ort",)  # libraries are packed, and unpacked at installation
 SMALL_PAGES = "libtensorflowlite_jni.so"  # TFLite 2.16.1, the last of its name, is linked for pages of 4 KB
 
@@ -142,22 +144,26 @@ def compile_dex(flavour: str, aars: tuple[str, ...], manifest_rules: Path, work:
     """R8: what is not used is left out."""
     known, home = properties(), jdk(fetch=False)
     jars = [Path(known["kotlin"]), *(VERIFY / "aars/target" / aar / "classes.jar" for aar in aars)]
-    for module in ("core", "resources", f"app-{flavour}"):
-        jar = work / f"{module}.jar"
-        with zipfile.ZipFile(jar, "w") as made:
-            for file in sorted((VERIFY / module / "target/classes").rglob("*.class")):
-                made.write(file, file.relative_to(VERIFY / module / "target/classes"))
-        jars.append(jar)
+    jars.append(work / "app.jar")
+    with zipfile.ZipFile(jars[-1], "w") as made:
+        for name, file in sorted(classes(flavour).items()):
+            made.write(file, name)
     rules = [manifest_rules, APP / "rules.pro"]
     rules += [p for aar in aars if (p := VERIFY / "aars/target" / aar / "proguard.txt").is_file()]
     dex = work / "dex"
     dex.mkdir()
     run(
-        home / "bin/java", "-Xmx3g", "-cp", RESOURCES / "tools/r8.jar", "com.android.tools.r8.R8", "--release",
+        home / "bin/java", *BRIEF, "-Xmx3g", "-cp", RESOURCES / "tools/r8.jar", "com.android.tools.r8.R8", "--release",
         "--min-api", known["minSdk"], "--lib", known["android"], "--lib", home,
         *(word for file in rules for word in ("--pg-conf", file)), "--output", dex, *jars,
     )  # fmt: skip
     return sorted(dex.glob("*.dex"))
+
+
+def classes(flavour: str) -> dict[Path, Path]:
+    """Those of the app: as they are called, and where they are."""
+    folders = [VERIFY / module / "target/classes" for module in MODULES[flavour]]
+    return {file.relative_to(folder): file for folder in folders for file in folder.rglob("*.class")}
 
 
 def package(base: Path, files: dict[str, Path], out: Path, *, stored: bool) -> None:
@@ -191,7 +197,7 @@ def sign(aligned: Path, apk: Path) -> None:
             "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000", "-dname", "CN=edgekit demo",
         )  # fmt: skip
     least = properties()["minSdk"]
-    signer = (home / "bin/java", "-jar", apksigner())
+    signer = (home / "bin/java", *BRIEF, "-jar", apksigner())
     run(
         *signer, "sign", "--ks", key, "--ks-pass", "pass:android", "--min-sdk-version", least,
         "--v4-signing-enabled", "false", "--out", apk, aligned,
@@ -201,12 +207,7 @@ def sign(aligned: Path, apk: Path) -> None:
 
 def check(apk: Path, flavour: str, rules: Path) -> None:
     """Classes that the manifest and layouts name, sizes, alignment; and say what it is."""
-    compiled = {
-        ".".join(file.relative_to(folder).with_suffix("").parts)
-        for module in ("core", f"app-{flavour}")
-        for folder in [VERIFY / module / "target/classes"]
-        for file in folder.rglob("*.class")
-    }
+    compiled = {".".join(name.with_suffix("").parts) for name in classes(flavour)}
     named = [line.split()[2] for line in rules.read_text("utf-8").splitlines() if line.startswith("-keep class ")]
     if missing := [name for name in named if name.startswith("dev.edgekit.") and name not in compiled]:
         raise SystemExit(f"error: the manifest or a layout names {', '.join(missing)}, which is not there")

@@ -30,6 +30,8 @@ MAVEN = "3.9.11"
 CENTRAL = "https://repo.maven.apache.org/maven2/org/apache/maven/apache-maven"
 LEAST = 17  # the JDK that compiles
 LEAST_RUN = 21  # Java that Robolectric's Android 16 runs on
+# A JVM that ends soon compiles for longer than it gains by the second compiler, and collects in parallel what is not there.
+BRIEF = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -152,9 +154,10 @@ def main() -> None:
         raise SystemExit(f"error: {error.message}\n  try: {error.hint}") from None
     env = os.environ | {"JAVA_HOME": str(home), "PATH": f"{home / 'bin'}:{programs}:{os.environ['PATH']}"}
     if command[0] == "mvn":
+        env["MAVEN_OPTS"] = " ".join([os.environ.get("MAVEN_OPTS", ""), *BRIEF])
         command[1:1] = ["--batch-mode", f"-Dmaven.repo.local={CACHE / 'm2'}", f"-Dedgekit.python={sys.executable}",
                          f"-Dedgekit.java={newer}", f"-Dedgekit.photographs={photographs()}",
-                         f"-Dedgekit.litert={litert()}"]  # fmt: skip
+                         f"-Dedgekit.litert={litert()}", f"-Dedgekit.brief={' '.join(BRIEF)}"]  # fmt: skip
     raise SystemExit(subprocess.run(command, env=env).returncode)
 
 

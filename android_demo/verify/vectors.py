@@ -21,7 +21,7 @@ clips.npz      cameras that models of clips look through: nanos int64 [c, n], wh
                [m, 2, 32] in the same order, the sha256 of the tensor of the window that ends with the moment, zeros where there is
                none yet: uint8 NTHWC, and float32 NCTHW. Frame i is `clip_frame(image_5, i)`. scores float32 [5, k, 6]: of k windows;
                means float32 [5, 6]: their means, of logits, log-probabilities, probabilities, independent logits, and of an
-               embedding of length 1
+               embedding of length 1; starts int32 [200, 11]: of 8 to 207 moments of a video, those with which windows of 8 frames begin, -1 for none
 vectors.npz    embeddings: query float32 [d], gallery float32 [n, d], similarity float32 [n]
 NAME/          manifest.json and labels.txt of a real artifact, and expected.npz: images, frames uint8 [n, 32], the sha256
                of each tensor; answers float32 [m, classes], golden ones; probabilities float32 [m, k] and classes int32
@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekit import artifact
-from edgekit.data.video import sampled
+from edgekit.data.video import WINDOWS, sampled, window_starts
 from edgekit.manifest import Manifest
 from edgekit.preprocess import FILTERS, Preprocess, fit, placement, to_rgb, yuv_to_rgb
 from edgekit.tasks.classification import Classification, top_k
@@ -240,7 +240,13 @@ def clips(picture: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
         counts.append(len(found))
         shown += found
     made = {"counts": np.array(counts, np.int32), "shown": np.array(shown, np.int32), "windows": np.stack(windows)}
-    return {"nanos": nanos, "ways": ways} | made | _means(random)
+    return {"nanos": nanos, "ways": ways, "starts": _window_starts()} | made | _means(random)
+
+
+def _window_starts() -> NDArray[np.int32]:
+    """Of 8 frames, of 8 to 207 moments, -1 where there are no more."""
+    starts = [window_starts(moments, 8) for moments in range(8, 208)]
+    return np.array([[*of, *[-1] * (WINDOWS + 1 - len(of))] for of in starts], np.int32)
 
 
 def _means(random: np.random.Generator) -> dict[str, NDArray[np.generic]]:

@@ -61,9 +61,15 @@ def new(
 def _check(out: Path, name: str, package: str) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"{out} is there already", hint="a folder that does not exist yet")
-    if not NAMES.fullmatch(package) or KEYWORDS & set(package.split(".")) or package.startswith(PACKAGE):
-        hint = "words of letters and digits with dots between, none a keyword: org.example.cameras"
-        raise RequestError(f"'{package}' is no package for an app of your own", hint=hint)
+    wrong = None
+    if not NAMES.fullmatch(package):
+        wrong = "is no package: two words or more, of letters and digits, with dots between"
+    elif keywords := [word for word in package.split(".") if word in KEYWORDS]:
+        wrong = f"is no package: '{keywords[0]}' is a keyword of Java's or Kotlin's"
+    elif package.startswith(PACKAGE):
+        wrong = "is the package of edgekit's own app"
+    if wrong:
+        raise RequestError(f"'{package}' {wrong}", hint="--package org.example.cameras")
     if not name.strip() or not name.isprintable():
         raise RequestError(f"'{name}' is no name for an app", hint='--name "Bird finder"')
 
@@ -106,6 +112,8 @@ def _name(stage: Path, name: str) -> None:
 
 def _draw(icon: Path, resources: Path) -> None:
     """The image in the middle of an adaptive icon, on the accent colour."""
+    if not icon.exists():
+        raise DataError(f"{icon} does not exist", hint="--icon with an image, best a square PNG")
     try:
         with Image.open(icon) as opened:
             picture = opened.convert("RGBA")

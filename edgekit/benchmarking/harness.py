@@ -81,6 +81,12 @@ class Entry:
     host: dict[str, str] = field(default_factory=dict)
     failure: EdgekitError | None = None
 
+    @property
+    def where(self) -> str:
+        """The runtime; on an accelerator "litert-gpu", which is another line of a history."""
+        on = self.options.accelerator
+        return self.runtime if on == "cpu" else f"{self.runtime}-{on}"
+
     def again(self) -> "Entry":
         """The same file, of which nothing is measured yet."""
         return Entry(self.model, self.path, self.runtime, self.options, self.batch)
@@ -143,7 +149,7 @@ class Entry:
             made=made,
             edgekit=__version__,
             subject=subject(self.model, self.path),
-            runtime=self.runtime,
+            runtime=self.where,
             device=device.name,
             threads=self.options.threads,
             batch=self.batch or (max(ready.input_spec.shape[0], 1) if ready else 1),

@@ -24,6 +24,7 @@ class Request:
     tool       a program of the user's that times them, on a phone
     reference  a fixed computation takes its turns beside them
     profile    times by operator, and nothing else
+    accelerator  where on a phone
     """
 
     device: Device
@@ -32,6 +33,7 @@ class Request:
     tool: Path | None = None
     reference: bool = False
     profile: bool = False
+    accelerator: str = "cpu"
 
     @property
     def counts(self) -> bool:
@@ -45,10 +47,19 @@ class Request:
             raise RequestError("--benchmark-binary runs on a phone and tells times alone", hint="--on adb")
         if self.reference and (self.device.name != "local" or self.profile):
             raise RequestError("--reference is timed on this machine", hint="--on local, without --profile")
+        if self.accelerator != "cpu":
+            self._check_accelerator()
         if self.counts:
             self.counter()
             if set(threads) != {1}:  # how long they wait for each other is chance
                 raise RequestError("instructions are counted of one thread", hint="--threads 1")
+
+    def _check_accelerator(self) -> None:
+        if self.accelerator not in getattr(self.device, "accelerators", ()):
+            what = f"{self.device.name} is measured on its CPU alone, not on a {self.accelerator.upper()}"
+            raise RequestError(what, hint="--on adb, a phone; or leave --accelerator out")
+        if self.tool:
+            raise RequestError("--benchmark-binary times the CPU", hint="leave --accelerator or --benchmark-binary out")
 
     def counter(self) -> Device:
         """What counts instructions: an emulated CPU where the device cannot. Raises RequestError, DeviceError."""

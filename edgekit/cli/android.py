@@ -106,7 +106,7 @@ def list_(talk: Talk, app: str) -> int:
 @click.argument("artifacts", nargs=-1, metavar="[ARTIFACT...]")
 @click.option("--name", required=True, metavar="NAME", help="What the launcher shows.")
 @click.option("--package", required=True, metavar="PACKAGE", help="Whose app it is: org.example.birds.")
-@click.option("--icon", metavar="PICTURE", help="For the launcher, best a square PNG.  [default: edgekit's]")
+@click.option("--icon", metavar="IMAGE", help="For the launcher, best a square PNG.  [default: edgekit's]")
 @app_option
 @common
 def new(

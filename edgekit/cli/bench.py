@@ -85,6 +85,13 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     help="Seconds to wait for an answer; then it counts as a hang.",
 )
 @on_option
+@click.option(
+    "--accelerator",
+    type=click.Choice(["cpu", "gpu", "npu"]),
+    default="cpu",
+    show_default=True,
+    help="--on adb: where on the phone a .tflite runs.",
+)
 @click.option("--count", is_flag=True, help="Count instructions too, as --on x86 does; emulated devices always do.")
 @click.option(
     "--benchmark-binary",
@@ -105,6 +112,7 @@ def bench(
     threads: tuple[int, ...],
     batch: int | None,
     device: str,
+    accelerator: str,
     count: bool,
     benchmark_binary: str | None,
     reference: bool,
@@ -127,7 +135,7 @@ def bench(
       edgekit bench build/*-int8 --threads 1,2 --budget 60
       edgekit bench model.onnx --runtime onnxruntime --runtime openvino --json
       edgekit bench build/*-int8 --on arm64:cortex-a76
-      edgekit bench build/*-int8 --on adb --warmup 50
+      edgekit bench build/*-int8 --on adb --accelerator gpu
     """
     from edgekit import registry, runs
     from edgekit.benchmarking import harness, measuring, summary
@@ -137,9 +145,9 @@ def bench(
         raise RequestError(f"--csv and {'--json' if talk.json else '--profile'} both want stdout", hint="leave one out")
     tool = Path(benchmark_binary) if benchmark_binary else None
     where, chosen = registry.device(device), harness.Plan(**plan)
-    request = measuring.Request(where, chosen, count, tool, reference, profile)
+    request = measuring.Request(where, chosen, count, tool, reference, profile, accelerator)
     request.check(threads)
-    paths, options = [Path(a) for a in artifacts], Options(interpreter=interpreter)
+    paths, options = [Path(a) for a in artifacts], Options(interpreter=interpreter, accelerator=accelerator)
     made = harness.entries(paths, runtimes, threads, options, batch)
     for one in {entry.model.name: entry.model for entry in made}.values():
         warn_of_refused(talk, one)

@@ -215,9 +215,8 @@ def _inspect(talk: Talk, name: str, layers: bool, kernels: bool, delegate: "Dele
         named = (f"{k.name} {k.precision} {k.count}".replace("  ", " ") for k in run.kernels)
         echo(f"in {run.runtime}: {', '.join(named)}")
     if taken:
-        echo(
-            f"{taken.delegate} leaves {taken.stay} of {taken.operators} operators to the CPU's own kernels ({taken.source})"
-        )
+        echo(f"{taken.delegate} leaves {taken.stay} of {taken.operators} operators to the CPU's own kernels, says")
+        echo(f"  {taken.source}")
         if taken.left:
             echo(table([(x.operator, str(x.count), x.why) for x in taken.left], indent="  "))
     for name in seen.stays_float:

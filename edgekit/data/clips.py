@@ -15,18 +15,18 @@ from typing import Any
 
 from edgekit import reading
 from edgekit.data.dataset import Content, DataSet, Opener, Source
-from edgekit.data.files import check_folder, titled
+from edgekit.data.files import VIDEOS, check_folder, titled
 from edgekit.data.folders import LARGEST, METADATA, stamp
 from edgekit.data.opening import taken
 from edgekit.data.splits import split_of
 from edgekit.data.tables import read_table
-from edgekit.data.video import SUFFIXES, frame_files, open_video, video_files
+from edgekit.data.video import frame_files, open_video, video_files
 from edgekit.errors import DataError, RequestError, many
 from edgekit.harmless import harmless
 from edgekit.manifest import TrainedOn
 
 LISTS = "ucfTrainTestlist"
-HINT = f"a folder per class with videos ({', '.join(sorted(SUFFIXES))}) or folders of frames; or --labels FILE"
+HINT = f"a folder per class with videos ({', '.join(sorted(VIDEOS))}) or folders of frames; or --labels FILE"
 
 
 def open_clips(

@@ -10,6 +10,9 @@ from edgekit.harmless import harmless
 from edgekit.preprocess import Pixels, Preprocess, formats, load_pixels
 from edgekit_vision import install
 
+VIDEOS = {
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv", ".ogv", ".ts", ".mts",
+}  # fmt: skip
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm",
 }  # fmt: skip
@@ -50,6 +53,10 @@ def picture_files(folder: Path) -> list[Path]:
     if not files:
         said = unread(folder)
         hint = f"files ending in {', '.join(sorted(known))}"
+        if any(map(is_video, _all(folder))):
+            raise DataError(
+                f"{folder} holds videos, and images are wanted", hint="frames of them, as .jpg or .png files"
+            )
         if said and not known.issuperset(OF_PHONES):
             hint = install("heic")
         elif folder.name.lower() in TRUTHS:
@@ -61,6 +68,11 @@ def picture_files(folder: Path) -> list[Path]:
 def suffixes() -> set[str]:
     """Of the images that can be read here."""
     return SUFFIXES | {suffix for suffix, kind in OF_PHONES.items() if kind in formats()}
+
+
+def is_video(path: Path) -> bool:
+    """By its name."""
+    return path.suffix.lower() in VIDEOS
 
 
 def unread(folder: Path) -> tuple[str, ...]:

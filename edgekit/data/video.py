@@ -20,14 +20,11 @@ import numpy as np
 from PIL import Image
 
 from edgekit.data.files import SUFFIXES as PICTURES
-from edgekit.data.files import suffixes
+from edgekit.data.files import is_video, suffixes
 from edgekit.errors import DataError, many
 from edgekit.extras import needs
 from edgekit.preprocess import MAX_DECODED, Pixels, Preprocess, fit, open_picture
 
-SUFFIXES = {
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv", ".ogv", ".ts", ".mts",
-}  # fmt: skip
 SOUNDS = {".mp3", ".m4a", ".wav", ".ogg", ".flac", ".aac", ".opus"}
 # what FFmpeg may take a file for: nothing that names other files (playlists), which it would open
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mp3,wav,flac,aac"
@@ -82,7 +79,7 @@ class Video:
 
         Memory holds one frame, and the windows that are answered.
         """
-        seen = self._seen(spec, partial(fit, spec=spec), lambda moments: _starts(moments, spec.frames))
+        seen = self._seen(spec, partial(fit, spec=spec), lambda moments: window_starts(moments, spec.frames))
         return Windows(np.stack([np.stack(window) for window in seen.windows]), seen.size, seen.broken)
 
     def drawn_window(self, spec: Preprocess, look: Callable[[Image.Image], Any], rng: np.random.Generator) -> list[Any]:
@@ -165,11 +162,6 @@ def open_video(path: Path, name: str) -> Video:
     return Video(path, name)
 
 
-def is_video(path: Path) -> bool:
-    """By its name."""
-    return path.suffix.lower() in SUFFIXES
-
-
 def frame_files(folder: Path) -> list[Path]:
     """The frames in a folder, in the order of the numbers in their names."""
     known = suffixes()
@@ -196,7 +188,7 @@ def read_videos(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path,
             yield path, error
 
 
-def _starts(moments: int, frames: int) -> list[int]:
+def window_starts(moments: int, frames: int) -> list[int]:
     """The first moments of the windows that are looked at, of so many."""
     last = max(0, moments - frames)
     if moments <= WINDOWS * frames:

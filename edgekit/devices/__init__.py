@@ -186,7 +186,8 @@ class Device(Protocol):
     timed    whether its workers' times mean anything: not under an emulator
     at_once  images that are best handed to a worker together
 
-    One that needs something fetched first also has `set_up(say)`, for `edgekit doctor --setup`; `say` takes lines.
+    One that needs something fetched first also has `set_up(say)`, for `edgekit doctor --setup`; `say` takes lines. One that
+    runs files elsewhere than on its CPU also has `accelerators`, what `Options.accelerator` may be beside "cpu".
     """
 
     name: str

@@ -9,8 +9,8 @@ Started with `am start -W -S -n dev.edgekit.demo/.BenchmarkActivity` and these e
 
     --es run_id R           names the answer; letters, digits and -
     --es model FILE         the model file;  --es spec FILE: its manifest.json, in the artifact's folder
-    --es engine E           tflite or onnxruntime
-    --es accelerator cpu    --ei threads N
+    --es engine E           tflite or onnxruntime: where it lacks the accelerator, the app's other one for such files
+    --es accelerator A      cpu, gpu or npu;  --ei threads N
     --es input FILE         tensors; left out: one tensor of zeros
     --ez outputs true       keep the raw answer to each tensor of `input`, in its order
     --ei warmup N           inferences of the first tensor that are told apart from the timed ones
@@ -51,6 +51,7 @@ class Adb:
     counts = False
     timed = True
     at_once = 128
+    accelerators = ("gpu", "npu")
 
     def __init__(self, which: str | None = None) -> None:
         self.which = which
@@ -171,7 +172,7 @@ class AdbWorker:
             "model": f"{self.folder}/{self.artifact.model_file.name}",
             "spec": f"{self.folder}/manifest.json",
             "engine": self.engine,
-            "accelerator": "cpu",
+            "accelerator": self.job.options.accelerator,
             "threads": self.job.options.threads,
             "input": f"{self.folder}/input",
             "outputs": True,
@@ -208,12 +209,18 @@ class AdbWorker:
             raise WorkerError(
                 f"{where} opened another file than {self.artifact.model_file}", hint="the same command again"
             )
-        times = report.timing_ns
+        if refused := report.applied.get("refused"):  # it ran, on the CPU
+            raise UnsupportedError(
+                f"{self.phone.name} does not take {self.artifact.name}: {refused}",
+                hint=f"edgekit inspect {self.job.model} --delegate gpu says what a GPU leaves; or leave --accelerator out",
+            )
+        times, on = report.timing_ns, self.job.options.accelerator
         if len(times.runs) != runs:
             raise WorkerError(f"{where} timed {len(times.runs)} inferences, not {runs}", hint=app.SET_UP)
         self.timed += times.runs
         facts = {
-            "runtime": f"{report.app.engine} {report.app.engine_version}",
+            "runtime": f"{report.app.engine} {report.app.engine_version}"
+            + ("" if on == "cpu" else f" on {on.upper()}"),
             "threads": str(self.job.options.threads),
             **report.applied,
             "app": report.app.version,
@@ -243,6 +250,9 @@ def _artifact(job: Job, device: str) -> Artifact:
         raise UnsupportedError(f"{job.runtime} does not run on {device}", hint=f"--runtime {' or '.join(ENGINES)}")
     if job.options.interpreter or job.options.exact:
         raise UnsupportedError(f"{device} has only the interpreter of its app", hint="leave --interpreter out")
+    if job.options.accelerator != "cpu" and ENGINES[job.runtime] != "tflite":
+        hint = "a .tflite, or leave --accelerator out"
+        raise UnsupportedError(f"{job.runtime} runs on a phone's CPU alone", hint=hint)
     model = artifact.open_model(Path(job.model))
     if not isinstance(model, Artifact):
         raise UnsupportedError(

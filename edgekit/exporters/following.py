@@ -3,7 +3,7 @@
 Shapes become constants, as they are in an exported file. Code that decides by the numbers of an image cannot be followed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import reduce
 from typing import Any
 
@@ -24,6 +24,16 @@ def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
     Raises whatever torch.fx and the module raise.
     """
     return _Tracer(pictures).trace(module)
+
+
+def reach_further(nodes: Iterable[fx.Node], module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Let some nodes of a module's graph know how far their channels reach on other images too."""
+    known = {node.name: node for node in nodes}
+    for pictures in batches:
+        for same in _Tracer(pictures, known).trace(module).nodes:
+            if same.name in known:
+                known[same.name].meta[REACH] = torch.maximum(known[same.name].meta[REACH], same.meta[REACH])
+    forget(module)
 
 
 def forget(module: nn.Module) -> None:
@@ -52,8 +62,11 @@ def _value(symbol: Any) -> Any:
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, pictures: torch.Tensor) -> None:
+    """watched: nodes whose reach is asked for, by name; None: all."""
+
+    def __init__(self, pictures: torch.Tensor, watched: Container[str] | None = None) -> None:
         super().__init__()
+        self.watched = watched
         self.pictures = pictures.clone()  # something may write into them
         self.computes = False
 
@@ -83,7 +96,7 @@ class _Tracer(fx.Tracer):
         made.value = value
         if isinstance(value, torch.Tensor):
             made.node.meta[SHAPE] = tuple(value.shape)
-            if value.ndim in (4, 5):
+            if value.ndim in (4, 5) and (self.watched is None or made.node.name in self.watched):
                 made.node.meta[REACH] = value.abs().amax([0, *range(2, value.ndim)])
         return made
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -93,7 +93,8 @@ def prepare(
         say(AS_THEY_WERE)
         notes = (AS_THEY_WERE,)
     else:
-        folded, notes = even(folded, recipe, pictures, say, floats_between=floats_between, by_channel=by_channel)
+        rest = behind(calibration, model.preprocess, len(pictures))
+        folded, notes = even(folded, recipe, pictures, rest, say, floats_between=floats_between, by_channel=by_channel)
     spec = model.preprocess
     edge = read_pixels(folded, pictures, spec) if pixels and takes_clips(folded) else None
     if edge:
@@ -127,10 +128,20 @@ def prepare(
 
 
 def even(
-    folded: nn.Module, recipe: Recipe, pictures: torch.Tensor, say: Say, *, floats_between: bool, by_channel: bool
+    folded: nn.Module,
+    recipe: Recipe,
+    pictures: torch.Tensor,
+    rest: Iterable[torch.Tensor],
+    say: Say,
+    *,
+    floats_between: bool,
+    by_channel: bool,
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """A network with folded BatchNorms whose channels fill their tensors' ranges, where the recipe wants that; and what could not be
-    done."""
+    done.
+
+    rest  the calibration images that `pictures` leaves out, in batches
+    """
     if recipe.quantize.equalize and floats_between:
         say(f"spreading channels over what the calibration {_units(pictures)} reach")
         spread_out = spread(folded, pictures)
@@ -139,7 +150,7 @@ def even(
         note = "channels are not spread: this network asks its layers for more than answers"
     elif recipe.equalizes:
         say(f"equalising channels over the calibration {_units(pictures)}")
-        through_relu = equalize(folded, pictures)
+        through_relu = equalize(folded, pictures, rest)
         folded = folded if by_channel else as_modules(folded, pictures)
         through_silu = not by_channel and equalize_silu(folded, pictures)
         if through_relu or through_silu:
@@ -192,6 +203,13 @@ def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> 
     count = min(max(4, int(fit)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
     return tensor(pixels, spec)
+
+
+def behind(calibration: Pictures, spec: Preprocess, size: int) -> Iterator[torch.Tensor]:
+    """The calibration images behind the first ones, in batches of as many, normalised."""
+    stream = itertools.islice(calibration, size, None)
+    while batch := list(itertools.islice(stream, size)):
+        yield tensor(np.stack(batch), spec)
 
 
 def _units(pictures: torch.Tensor) -> str:

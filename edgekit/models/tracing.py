@@ -25,6 +25,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from edgekit.errors import UnsupportedError, reason
 
 MACHINERY = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+USUAL_FRAMES = (8, 16, 4, 32)  # of networks that take clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +136,13 @@ def _refusal(module: nn.Module, size: tuple[int, ...], channels: int, error: Exc
             return f"the model takes images, not clips of {size[0]} frames", "leave out --frames and --frame-rate"
         trouble = f"the model does not take a clip of {size[0]} frames of {shown}: {reason(error)}"
         return trouble, "--frames N and --input-size HxW, as the model was trained; --debug shows the whole traceback"
+    for frames in USUAL_FRAMES:
+        with suppress(Exception):
+            _answer(module, (frames, *size), channels)
+            return (
+                f"the model takes clips of {frames} frames, not images",
+                f"--frames {frames} --frame-rate N, as it was trained",
+            )
     trouble = f"the model does not take a {shown} image: {reason(error)}"
     if larger := _next(module, size, channels):
         return trouble, f"--input-size {larger[0]}x{larger[1]}, the next that it takes"

@@ -25,12 +25,14 @@ class Options:
     interpreter  which package runs a TFLite file; None takes the first installed
     profile      keep time by operator, where the runtime can (see Session.profile)
     exact        integers are computed as the operators are defined, not by this CPU's kernels (onnxruntime only)
+    accelerator  of a phone: "gpu", "npu"
     """
 
     threads: int = 1
     interpreter: str | None = None
     exact: bool = False
     profile: bool = False
+    accelerator: str = "cpu"
 
 
 def check_interpreter(interpreter: str | None, targets: Iterable[str]) -> None:

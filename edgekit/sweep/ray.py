@@ -66,7 +66,9 @@ def _ended(ray: Any, number: int, reference: Any) -> Ended:
         return Ended(number, *ray.get(reference))
     except ray.exceptions.RayError as error:  # its worker, or its node, died once more than it may
         first = str(error).strip().splitlines()[:1]
-        return Ended(number, -9, b"", f"Ray gave it up after {TRIES} tries: {''.join(first)}")
+        return Ended(
+            number, 1, b"", f"Ray gave it up: {''.join(first)}"
+        )  # no signal: those are taken for want of memory
 
 
 def _wants(job: Job) -> dict[str, float]:

@@ -14,10 +14,11 @@ from torch import nn
 from edgekit import __version__, zoo
 from edgekit.data import DataSet, Splits, open_splits, stamps
 from edgekit.data.boxes import boxed_in
+from edgekit.data.files import is_video
 from edgekit.data.labels import read_names
 from edgekit.data.masks import masked_in
 from edgekit.data.training_splits import open_boxed_splits, open_clip_splits, open_masked_splits
-from edgekit.data.video import WINDOWS, is_video
+from edgekit.data.video import WINDOWS
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, heads, trained

@@ -17,7 +17,8 @@ from edgekit.tasks import Classification, name_of
 from edgekit.tuning import Figures, Interval, Verdict
 
 FEW = 16  # images of a half, below which no figure is drawn again
-UNKNOWN = 0.5  # time over fp32's of a scheme that nobody measured for such a network: worth a look
+# time over fp32's of a scheme that nobody measured for such a network: what unpacks its weights gains none
+UNKNOWN = {"fp16": 1.0, "int8-weight-only": 1.0, "int8-dynamic": 0.7, "int8-static": 0.5}
 OFF = 2.0  # by how much a forecast may be off: it is of another network of the family
 LEAST_SIZE = {"fp32": 0.9, "fp16": 0.45, "int8": 0.2}  # of fp32's bytes: no file of the scheme is smaller
 
@@ -120,6 +121,11 @@ class Forecast:
         gains = [schemes.measured(*self.known[0], scheme, cpu, self.known[1]) for cpu in self.classes]
         known = [gain for gain in gains if gain]
         return 1 / min(known) if known else None
+
+    def guess(self, scheme: str) -> float:
+        """The same; where it is not known, as schemes are."""
+        known = self.time(scheme)
+        return UNKNOWN[scheme] if known is None else known
 
     def rules_out(self, recipe: Recipe, budget: Budget) -> str:
         """Why it is not worth building; "" where it may be."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edgekit.tuning import NONE, SAME, Choice, Figures, Tried, Verdict
-from edgekit.tuning.budget import UNKNOWN, Budget, Forecast, worst
+from edgekit.tuning.budget import Budget, Forecast, worst
 from edgekit.tuning.floats import BUILDS, fewest, with_floats
 from edgekit.tuning.measuring import CHOOSES, REPORTS, Measuring, Trial
 from edgekit.tuning.space import Point
@@ -79,8 +79,7 @@ class Search:
         scheme = point.recipe.quantize.scheme
         near = [t for t in self._tried if t.point.recipe.quantize.scheme == scheme and (t.bytes or t.proof)]
         nearest = min(near, key=lambda t: t.point.unlike(point), default=None)
-        known = self.forecast.time(scheme)
-        guessed = UNKNOWN if known is None else known
+        guessed = self.forecast.guess(scheme)
         if nearest is None:
             return False, guessed
         loses = nearest.proof or nearest.over_loss
@@ -153,8 +152,7 @@ class Search:
     def _time(self, trial: Trial) -> float:
         if trial.screened:
             return trial.screened.slowest
-        known = self.forecast.time(trial.point.recipe.quantize.scheme)
-        return UNKNOWN if known is None else known
+        return self.forecast.guess(trial.point.recipe.quantize.scheme)
 
     def _with_floats(self, blamed: Trial) -> None:
         self.floated = True

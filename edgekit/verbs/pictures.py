@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit.data.files import is_video
 from edgekit.data.listed import check_name, is_pattern, listed, videos_in
-from edgekit.data.video import Frame, Video, is_video
+from edgekit.data.video import Frame, Video
 from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture
 from edgekit.verbs.asked import Place

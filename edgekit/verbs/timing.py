@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, overload
+from typing import Annotated, Literal, overload
 
 import msgspec
 
@@ -64,6 +64,7 @@ def bench(
     budget: Annotated[float, msgspec.Meta(ge=0)] = 120.0,
     timeout: Seconds = 300.0,
     on: str = "local",
+    accelerator: Literal["cpu", "gpu", "npu"] = "cpu",
     count: bool = False,
     reference: bool = False,
     benchmark_binary: Place | None = None,
@@ -81,6 +82,7 @@ def bench(
     batch      images in one inference; None: the file's own
     runs, launches, warmup  inferences that are timed, over how many fresh processes; those in each that do not count
     budget     seconds to stop after; timeout: that mean a hang
+    accelerator  of a phone: where a .tflite runs there
     count      instructions too; reference: a fixed computation takes its turns, by which days are compared
     benchmark_binary  of a phone: TFLite's benchmark_model, which times instead of the app; mean times, and no answers
     save       a file that the raw runs are appended to, for `report`: "build/runs.jsonl"
@@ -91,12 +93,16 @@ def bench(
     """
     plan = harness.Plan(runs=runs, launches=launches, warmup=warmup, budget=budget, timeout=timeout)
     tool = None if benchmark_binary is None else Path(benchmark_binary)
-    request = measuring.Request(registry.device(on), plan, count, tool, reference)
+    request = measuring.Request(registry.device(on), plan, count, tool, reference, accelerator=accelerator)
     numbers = threads if isinstance(threads, tuple) else (threads,)
     request.check(numbers)
     paths = [as_path(file, "a file") for file in several(files)]
     made = harness.entries(
-        paths, several(runtimes) if runtimes else (), numbers, Options(interpreter=interpreter), batch
+        paths,
+        several(runtimes) if runtimes else (),
+        numbers,
+        Options(interpreter=interpreter, accelerator=accelerator),
+        batch,
     )
     check_interpreter(interpreter, (entry.model.target for entry in made))
     if save is not None:

@@ -22,7 +22,7 @@ class Album(private val folder: File) {
 
     fun picture(name: String): Bitmap {
         val bytes = File(folder, name).readBytes()
-        return BitmapFactory.decodeByteArray(bytes, 0, bytes.size) ?: throw DamagedFile(name, "it is no picture")
+        return BitmapFactory.decodeByteArray(bytes, 0, bytes.size) ?: throw DamagedFile(name, "it is no image")
     }
 
     /** To be shown beside a line of text. Of the main thread. */

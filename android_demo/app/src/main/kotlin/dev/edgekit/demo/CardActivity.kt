@@ -35,7 +35,7 @@ class CardActivity : Activity() {
         section(R.string.card_from)
         fact(R.string.card_model, spec.model)
         fact(R.string.card_weights, listOf(spec.card.source, spec.card.why).filter { it.isNotEmpty() }.joinToString(": "))
-        spec.card.learned?.let { fact(R.string.card_learned, resources.getQuantityString(R.plurals.pictures, it, it)) }
+        spec.card.learned?.let { fact(R.string.card_learned, resources.getQuantityString(R.plurals.images, it, it)) }
         fact(R.string.card_licence, spec.licence.ifEmpty { getString(R.string.card_no_licence) })
         for (note in spec.card.notes) fact(R.string.card_note, note)
         spec.card.proof?.let { proof ->

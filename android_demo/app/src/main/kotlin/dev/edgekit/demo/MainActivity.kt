@@ -46,7 +46,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
         view<TextureView>(R.id.preview).surfaceTextureListener = this
         view<OverlayView>(R.id.overlay).covers = true
         view<View>(R.id.example).setOnClickListener { example++; showExample() }
-        view<Button>(R.id.pick).setOnClickListener { pickPhoto(PICK) }
+        view<Button>(R.id.pick).setOnClickListener { pick(PICK, clips != null) }
         view<Button>(R.id.measure).setOnClickListener { startActivity(Intent(this, TimesActivity::class.java)) }
         asked = saved?.getBoolean("asked") ?: false
     }
@@ -102,6 +102,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
 
     private fun opened(model: Opened) {
         clips = if (model.spec.preprocess.isClip) Clips(model.spec) else null
+        view<Button>(R.id.pick).setText(if (clips == null) R.string.pick_photo else R.string.pick_video)
         runs = true
         showRuntime(model)
         showGolden(model)
@@ -146,7 +147,7 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
             else requestPermissions(arrayOf(Manifest.permission.CAMERA), PERMISSION)
         }
         notice(
-            getString(R.string.no_permission), getString(R.string.no_permission_hint),
+            getString(if (asked) R.string.no_permission else R.string.ask_permission), getString(R.string.no_permission_hint),
             if (never) R.string.open_settings else R.string.allow, act,
         )
     }

@@ -131,7 +131,7 @@ fun Activity.rows(said: Said, over: Int = R.id.overlay): List<Row> = when (val a
     }
     is Answer.Boxes -> rows(said, answer, TOP, over)
     is Answer.Vector -> if (said.opened.spec.preprocess.isClip) listOf(Row(getString(R.string.embedding, answer.numbers.size))) else neighbours(answer, said.nearest)
-    is Answer.Raw -> answer.tensors.map { Row(it.name, it.sides.joinToString(" × ")) }
+    is Answer.Raw -> answer.tensors.map { Row(getString(R.string.raw, it.name, it.numbers.min(), it.numbers.max()), it.sides.joinToString(" × ")) }
 }
 
 private fun Activity.neighbours(vector: Answer.Vector, nearest: List<Gallery.Neighbour>): List<Row> {
@@ -238,9 +238,10 @@ fun Context.accelerator(name: String): String = when (name) {
 
 /** What a model is, in a few words. */
 fun Context.described(spec: ModelSpec): String {
-    val size = spec.files.getValue(spec.file).bytes / 1e6
+    val bytes = spec.files.getValue(spec.file).bytes
+    val size = if (bytes < 100_000) getString(R.string.kilobytes, bytes / 1e3) else getString(R.string.megabytes, bytes / 1e6)
     val seen = if (spec.preprocess.isClip) getString(R.string.clips) else null
-    return listOfNotNull(task(spec), seen, spec.scheme, getString(R.string.megabytes, size), spec.target).joinToString(" · ")
+    return listOfNotNull(task(spec), seen, spec.scheme, size, spec.target).joinToString(" · ")
 }
 
 fun Context.task(spec: ModelSpec): String = getString(
@@ -253,12 +254,12 @@ fun Context.task(spec: ModelSpec): String = getString(
     },
 )
 
-/** Lets a person pick a photo; the answer comes to onActivityResult. */
-fun Activity.pickPhoto(request: Int) {
+/** Lets a person pick a photo, or a video; the answer comes to onActivityResult. */
+fun Activity.pick(request: Int, video: Boolean) {
     val pick = if (Build.VERSION.SDK_INT >= 33) Intent(MediaStore.ACTION_PICK_IMAGES) else Intent(Intent.ACTION_GET_CONTENT)
     try {
         @Suppress("DEPRECATION")
-        startActivityForResult(pick.setType("image/*"), request)
+        startActivityForResult(pick.setType(if (video) "video/*" else "image/*"), request)
     } catch (_: ActivityNotFoundException) {
         notice(getString(R.string.no_picker), "")
     }

@@ -14,6 +14,7 @@ import dev.edgekit.core.Values
 import dev.edgekit.core.check
 import dev.edgekit.demo.engine.EngineKind
 import dev.edgekit.demo.engine.EngineOptions
+import dev.edgekit.demo.engine.having
 import java.nio.ByteBuffer
 
 /** What the open model says of a picture; of an embedding, which kept photos are most like it. */
@@ -25,7 +26,7 @@ class Timed(val said: Said, val preprocessing: Long, val inference: Long)
 /**
  * A model that is open, and what its golden examples say of this phone. Of the worker.
  *
- * examples  the golden ones, each one picture or the frames of a clip
+ * examples  the golden ones, the surest first, each one picture or the frames of a clip
  */
 class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, val examples: List<List<Picture>>, private val album: Album) {
     val spec get() = model.spec
@@ -73,8 +74,7 @@ class Opened(val choice: Choice, val model: Model, val golden: GoldenReport, val
 
 /** A model's artifact, checked against its manifest's checksums, and the runtimes for it, the usual one first. */
 class Artifact(val spec: ModelSpec, val golden: Golden, val bytes: ByteBuffer, private val kinds: List<EngineKind>) {
-    /** The one that has the accelerator; else the usual one, which says that it has not. */
-    fun kind(accelerator: String) = kinds.find { accelerator in it.accelerators } ?: kinds.first()
+    fun kind(accelerator: String) = kinds.having(accelerator)
 }
 
 /** One open model at a time, on the app's worker. It outlives activities: a rotation opens nothing anew. */
@@ -121,7 +121,8 @@ class Session(private val app: DemoApp, private val abi: String) {
         val artifact = artifact(choice.model)
         val model = Model(artifact.spec, artifact.kind(choice.accelerator).open(artifact.spec, artifact.bytes, options(choice)))
         return try {
-            Opened(choice, model, artifact.golden.check(model), artifact.golden.frames, app.album).also { opened = it }
+            val report = artifact.golden.check(model)
+            Opened(choice, model, report, report.surest.map { artifact.golden.frames[it] }, app.album).also { opened = it }
         } catch (error: Throwable) {
             model.close()
             throw error

@@ -2,6 +2,9 @@ package dev.edgekit.core
 
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.util.Locale
+
+private const val NEAR = 1e-4  // seconds: as video.py has it
 
 /**
  * The frames that a model sees at once: a ring of fitted frames, one for each moment, `rate` of them a second, as
@@ -74,8 +77,41 @@ public class Clip(spec: ModelSpec) {
     }
 
     private companion object {
-        const val NEAR = 1e-4  // seconds: as video.py has it
         const val STILL = 1.0  // seconds
+    }
+}
+
+/**
+ * Which moments of a video a model looks at, as edgekit/data/video.py chooses them: windows one behind the other, the last one ending
+ * with the video; of a long video MOST, spread evenly over it. Throws BadRequest for a video that is shorter than a window.
+ */
+public class Windows(spec: ModelSpec, seconds: Double) {
+    private val frames = spec.preprocess.frames
+
+    /** The moments with which windows begin. */
+    public val starts: List<Int>
+
+    /** Those of all windows, each once, in their order; they are 1 / rate apart. */
+    public val moments: List<Int>
+
+    init {
+        val rate = spec.preprocess.rate
+        val count = maxOf(1, Math.ceil((seconds - NEAR) * rate).toInt())
+        if (count < frames) {
+            val sees = "%.2g s at once (%d frames, %.3g a second)".format(Locale.ROOT, frames / rate, frames, rate)
+            throw BadRequest("the video lasts %.2g s, and the model sees $sees".format(Locale.ROOT, seconds), "a longer video")
+        }
+        val last = count - frames
+        starts = if (count <= MOST * frames) ((0..last step frames) + last).distinct()
+        else (0 until MOST - 1).map { (it * (last / (MOST - 1.0))).toInt() } + last
+        moments = starts.flatMap { it until it + frames }.distinct()
+    }
+
+    /** Whether a window ends with a moment. */
+    public fun end(moment: Int): Boolean = moment + 1 - frames in starts
+
+    private companion object {
+        const val MOST = 10
     }
 }
 

@@ -38,18 +38,18 @@ public class RuntimeTooOld(has: String, wants: String, cpu: String) : EdgekitExc
 
 /** Refused before a pixel is read. */
 public class PictureTooLarge(width: Int, height: Int) : EdgekitException(
-    "a picture of $width x $height pixels is too large (more than ${Fit.MAX_PIXELS / 1_000_000} megapixels)",
-    "a smaller picture",
+    "an image of $width x $height pixels is too large (more than ${Fit.MAX_PIXELS / 1_000_000} megapixels)",
+    "a smaller image",
 )
 
 /** Resized so that it covers the input, it would have more pixels than may be. */
 public class PictureTooNarrow(width: Int, height: Int, spec: PreprocessSpec) : EdgekitException(
     "$width x $height pixels is too long and narrow for an input of ${spec.height} x ${spec.width}",
-    "a picture that is not so long",
+    "an image that is not so long",
 )
 
 /** No pixels at all, or fewer than its size says. */
-public class BadPicture(what: String) : EdgekitException(what, "another picture")
+public class BadPicture(what: String) : EdgekitException(what, "another image")
 
 /** The runtime refused the file, or failed on it. */
 public class EngineFailed(what: String, cause: Throwable? = null) :

@@ -25,7 +25,7 @@ internal class Fit(private val picture: Size, spec: PreprocessSpec) {
 
         /** Throws PictureTooLarge, BadPicture. */
         fun check(width: Int, height: Int) {
-            if (width < 1 || height < 1) throw BadPicture("a picture of $width x $height pixels")
+            if (width < 1 || height < 1) throw BadPicture("an image of $width x $height pixels")
             if (width.toLong() * height > MAX_PIXELS) throw PictureTooLarge(width, height)
         }
 

@@ -106,13 +106,19 @@ public class Distance(public val output: String, public val maxAbs: Double, publ
  *
  * equalTensors  pictures whose tensor is the golden one to the last bit
  * alike         of each picture, in the task's measure (`Task.alike`); empty where it has none
+ * sure          of each picture, how sure the model is here (`Answer.sure`)
  */
-public class GoldenReport(public val pictures: Int, public val equalTensors: Int, public val outputs: List<Distance>, public val alike: List<Double>) {
+public class GoldenReport(
+    public val pictures: Int, public val equalTensors: Int, public val outputs: List<Distance>, public val alike: List<Double>, public val sure: List<Float>,
+) {
     public val tensorsEqual: Boolean get() = equalTensors == pictures
     public val passed: Boolean get() = tensorsEqual && outputs.all { it.passed }
 
     /** The output that is off most, by its own tolerance. */
     public val worst: Distance get() = outputs.maxByOrNull { it.maxAbs - it.tolerance }!!
+
+    /** Places of the examples, the one first of which the model is surest: it says best what the model does. */
+    public val surest: List<Int> get() = sure.indices.sortedByDescending { sure[it] }
 
     /** For JSON. */
     public fun toMap(): Map<String, Any?> = linkedMapOf(
@@ -129,16 +135,19 @@ public fun Golden.check(model: Model): GoldenReport {
     val given = ByteBuffer.allocateDirect(spec.input.bytes).order(ByteOrder.nativeOrder())
     val off = DoubleArray(kept.size)
     var equal = 0
+    val sure = ArrayList<Float>()
     val alike = frames.indices.mapNotNull { i ->
         val made = model.tensor(frames[i])
         given.clear()
         given.put(tensors[i]).rewind()
         if (made == given) equal++
-        val values = model.values(given).mapIndexed { output, numbers -> kept[output].of(numbers) }
+        val whole = model.values(given)
+        sure += model.read(whole).sure
+        val values = whole.mapIndexed { output, numbers -> kept[output].of(numbers) }
         for (output in off.indices) off[output] = maxOf(off[output], distance(values[output], answers[i][output]))
         spec.task.alike(answers[i], values)
     }
-    return GoldenReport(frames.size, equal, spec.outputs.mapIndexed { i, port -> Distance(port.name, off[i], port.tolerance) }, alike)
+    return GoldenReport(frames.size, equal, spec.outputs.mapIndexed { i, port -> Distance(port.name, off[i], port.tolerance) }, alike, sure)
 }
 
 private fun distance(a: FloatArray, b: FloatArray): Double {

@@ -20,7 +20,7 @@ internal class ManifestReader(text: String) {
         val seen = listOfNotNull(preprocess.frames.takeIf { preprocess.isClip }, preprocess.height, preprocess.width)
         val first = if (preprocess.isClip) Layout.NCTHW else Layout.NCHW
         val expected = if (input.layout == first) listOf(1, preprocess.channels) + seen else listOf(1) + seen + preprocess.channels
-        if (input.shape != expected) throw BadManifest("inputs[0].shape is ${input.shape}, and the ${if (preprocess.isClip) "clip" else "picture"} is $seen")
+        if (input.shape != expected) throw BadManifest("inputs[0].shape is ${input.shape}, and the ${if (preprocess.isClip) "clip" else "image"} is $seen")
         val known = labels(labels)
         val task = TaskReader(root, outputs, known).task()
         if (preprocess.isClip && (task is Segmentation || task is Detection)) throw BadManifest("clips are answered by ${root.fields("task").string("name")}")

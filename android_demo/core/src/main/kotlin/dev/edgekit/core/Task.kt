@@ -17,8 +17,13 @@ public sealed interface Task {
 
 /** What a model says of one picture. */
 public sealed interface Answer {
+    /** The probability of the best class; the mean score of the boxes that are shown. 0 where nothing tells. */
+    public val sure: Float get() = 0f
+
     /** `probabilities` of the labels; `holding`: the classes that hold, each by itself; null where one excludes the others. */
     public class Classes(public val labels: List<String>, public val probabilities: FloatArray, public val holding: Set<Int>?) : Answer {
+        override val sure: Float get() = probabilities.max()
+
         /** The k most probable classes, and every one that holds by itself, best first; ties by the lower class. */
         public fun top(k: Int): List<ClassScore> =
             probabilities.indices.sortedByDescending { probabilities[it] }.take(maxOf(k, holding?.size ?: 0))  // stable
@@ -63,6 +68,8 @@ public sealed interface Answer {
     public class Boxes(
         public val labels: List<String>, public val colours: IntArray, public val at: Placement, public val threshold: Float, public val boxes: List<Box>,
     ) : Answer {
+        override val sure: Float get() = from(threshold).run { if (isEmpty()) 0f else map { it.score }.average().toFloat() }
+
         /** Those of a score or more. */
         public fun from(score: Float): List<Box> = boxes.filter { it.score >= score }
     }

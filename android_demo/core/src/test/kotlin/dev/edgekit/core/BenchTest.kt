@@ -88,7 +88,7 @@ class BenchTest {
     private fun report(result: BenchResult, spec: ModelSpec? = this.spec) = BenchReport(
         "run-1", phone, AppFacts("0.1", "tflite", "2.16.1"), spec, mapOf("threads" to 4), mapOf("threads" to "2"), result,
         MemoryFacts(1, 2), listOf(OutputFacts("scores", "00ff")),
-        GoldenReport(2, 2, listOf(Distance("scores", 0.1, 0.2)), listOf(1.0, 1.0)),
+        GoldenReport(2, 2, listOf(Distance("scores", 0.1, 0.2)), listOf(1.0, 1.0), listOf(0.5f, 0.9f)),
     )
 
     @Test

@@ -54,6 +54,20 @@ class ClipTest {
         assertEquals(vectors.getValue("shown").size, moment)
     }
 
+    @Test
+    fun `the windows of a video are Python's`() {
+        val spec = spec(8, 8.0, planes = false)
+        val (videos, most) = vectors.getValue("starts").shape
+        for (i in 0 until videos) for (seconds in listOf((i + 8) / 8.0, (i + 7.5) / 8.0)) {
+            val windows = Windows(spec, seconds)
+            assertEquals((0 until most).map { vectors.getValue("starts").data.getInt(4 * (most * i + it)) }.filter { it >= 0 }, windows.starts)
+            assertEquals(windows.starts.map { it + 7 }, windows.moments.filter { windows.end(it) })
+            assertEquals(windows.starts.flatMap { (it..it + 7) }.toSortedSet().toList(), windows.moments)
+        }
+        val short = thrown<BadRequest> { Windows(spec, 0.5) }
+        assertEquals("the video lasts 0.50 s, and the model sees 1.0 s at once (8 frames, 8.00 a second)", short.message)
+    }
+
     private fun line(i: Int) = vectors.getValue("windows").data.let { data -> (0 until 32).map { data.get(32 * i + it) } }
 
     private fun digest(of: ByteBuffer) = MessageDigest.getInstance("SHA-256").digest(ByteArray(of.remaining()).also { of.duplicate().get(it) }).asList()

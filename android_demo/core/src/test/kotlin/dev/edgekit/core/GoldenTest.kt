@@ -135,6 +135,17 @@ class GoldenTest {
         assertFalse(off(0.1f).passed)
     }
 
+    @Test
+    fun `the example that the model is surest of is the first that is shown`() {
+        assertEquals(listOf(1, 2, 0), GoldenReport(3, 3, emptyList(), emptyList(), listOf(0.2f, 0.9f, 0.9f)).surest)
+        val at = Placement(8, 8, 1.0, 1.0, 0.0, 0.0)
+        fun boxes(vararg scores: Float) = Answer.Boxes(listOf("a"), IntArray(1), at, 0.3f, scores.map { Box(0, "a", it, Area(0f, 0f, 1f, 1f)) })
+        assertEquals(0.6f, boxes(0.8f, 0.4f, 0.1f).sure, 1e-6f)  // of those that are shown
+        assertEquals(0f, boxes(0.1f).sure, 0f)
+        assertEquals(0.7f, Answer.Classes(listOf("a", "b"), floatArrayOf(0.3f, 0.7f), null).sure, 0f)
+        assertEquals(0f, Answer.Vector(floatArrayOf(1f)).sure, 0f)
+    }
+
     private fun npy(type: String, shape: String, numbers: FloatArray) =
         npy(type, shape, 0) + ByteBuffer.allocate(4 * numbers.size).order(ByteOrder.LITTLE_ENDIAN).apply { numbers.forEach { putFloat(it) } }.array()
 

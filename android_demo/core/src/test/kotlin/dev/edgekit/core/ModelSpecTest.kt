@@ -218,7 +218,7 @@ class ModelSpecTest {
         assertEquals("manifest.json: preprocess.input_size is [0, 32]", flat { it.replace("\"input_size\": [ 32, 32 ], \"interp", "\"input_size\": [ 0, 32 ], \"interp") })
         assertEquals("manifest.json: preprocess.std is [0.25, 0.0, 0.25]", flat { it.replace("\"std\": [ 0.25, 0.25, 0.25 ] }", "\"std\": [ 0.25, 0.0, 0.25 ] }") })
         assertEquals("manifest.json: preprocess.mean is [0.5, 0.5]", flat { it.replace("\"mean\": [ 0.5, 0.5, 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }", "\"mean\": [ 0.5, 0.5 ], \"std\": [ 0.25, 0.25, 0.25 ] }") })
-        assertEquals("manifest.json: inputs[0].shape is [1, 32, 31, 3], and the picture is [32, 32]", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, 32, 31, 3 ]") })
+        assertEquals("manifest.json: inputs[0].shape is [1, 32, 31, 3], and the image is [32, 32]", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, 32, 31, 3 ]") })
         assertEquals("manifest.json: inputs[0].shape is -1", flat { it.replace("[ 1, 32, 32, 3 ]", "[ 1, -1, 31, 3 ]") })
         assertEquals("manifest.json: outputs[0].shape is [1, 6] for 5 labels", flat { it.replace("[ 1, 5 ]", "[ 1, 6 ]") })
         assertEquals("manifest.json: the file is not an object", thrown<BadManifest> { ModelSpec.parse("[1]", "") }.message)

@@ -30,7 +30,7 @@ class PreprocessorTest {
     fun `what cannot be a picture is refused with its size`() {
         val preprocessor = Preprocessor(spec())
         val large = thrown<PictureTooLarge> { Preprocessor.check(20000, 10000) }
-        assertEquals("a picture of 20000 x 10000 pixels is too large (more than 178 megapixels)", large.message)
+        assertEquals("an image of 20000 x 10000 pixels is too large (more than 178 megapixels)", large.message)
         thrown<PictureTooLarge> { preprocessor.argb(IntArray(1), 1 shl 30, 1 shl 30) }
         thrown<BadPicture> { preprocessor.argb(IntArray(1), 0, 1) }
         thrown<BadPicture> { preprocessor.argb(IntArray(11), 3, 4) }

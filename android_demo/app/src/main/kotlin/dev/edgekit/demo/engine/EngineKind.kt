@@ -46,7 +46,10 @@ abstract class EngineKind {
     fun open(spec: ModelSpec, model: ByteBuffer, options: EngineOptions): Engine {
         if (spec.target != target) throw UnsupportedModel("$name does not open files for ${spec.target}")
         if (options.accelerator !in accelerators) {
-            throw BadRequest("$name has no accelerator ${options.accelerator} here", "one of ${accelerators.joinToString()}")
+            throw BadRequest(
+                "$name has no accelerator ${options.accelerator} here",
+                "one of ${accelerators.joinToString()}; an app with LiteRT 2, as Gradle builds it, has gpu and npu",
+            )
         }
         val loaded = try {
             version
@@ -60,6 +63,9 @@ abstract class EngineKind {
     /** Throws EngineFailed. */
     protected abstract fun start(spec: ModelSpec, model: ByteBuffer, options: EngineOptions): Engine
 }
+
+/** Of those for one target the one that has the accelerator; else the usual one, which says that it has not. */
+fun List<EngineKind>.having(accelerator: String) = find { accelerator in it.accelerators } ?: first()
 
 /** A file's bytes, without a copy. Throws FileNotFoundException. */
 fun mapped(file: File): ByteBuffer = file.inputStream().channel.use {

@@ -79,10 +79,12 @@ class Headless(
 
         private fun measured(): BenchResult {
             val name = asked.string("engine")
-            val chosen = engines.find { it.name == name }
+            val named = engines.find { it.name == name }
                 ?: throw BadRequest("this app has no engine $name", "one of ${engines.joinToString { it.name }}")
+            val accelerator = asked.string("accelerator", "cpu")
+            val chosen = (listOf(named) + engines.filter { it.target == named.target }).having(accelerator)
             kind = chosen
-            val options = EngineOptions(device.abi, asked.int("threads", 1), asked.string("accelerator", "cpu"))
+            val options = EngineOptions(device.abi, asked.int("threads", 1), accelerator)
             val plan = asked.plan()
             val file = File(asked.string("model"))
             val opened = ModelSpec.read(ModelFiles.folder(File(asked.string("spec")).absoluteFile.parentFile!!))

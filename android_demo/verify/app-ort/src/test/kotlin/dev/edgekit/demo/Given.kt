@@ -38,7 +38,7 @@ const val CLIPS = "clips-tflite-fp32"
 const val REAL = "mobilenetv2-tflite-int8-static"
 const val PHOTOS = "efficientnet_lite0-tflite-fp32"
 const val CLOTHES = "unet_micro-tflite-fp32"
-const val ITEMS = "yolox_micro-tflite-int8-static"
+const val ITEMS = "yolox_micro-tflite-fp32"
 
 /** The app with its own artifacts and runtimes; the worker is the test's thread, and the clock ticks evenly. */
 @RunWith(AppRunner::class)
@@ -113,11 +113,12 @@ abstract class AppTest {
     /** A camera's frame of a picture, upright; its width and height are even, or lose a line. */
     protected fun yuv(picture: Picture): dev.edgekit.core.YuvFrame {
         val (w, h) = Pair(picture.width / 2 * 2, picture.height / 2 * 2)
-        fun pixel(x: Int, y: Int) = picture.argb[y * picture.width + x].let { listOf(it shr 16 and 255, it shr 8 and 255, it and 255).map { c -> c.toDouble() } }
+        fun mixed(x: Int, y: Int, red: Double, green: Double, blue: Double) =
+            picture.argb[y * picture.width + x].let { red * (it shr 16 and 255) + green * (it shr 8 and 255) + blue * (it and 255) }
         fun plane(count: Int, of: (Int) -> Double) = java.nio.ByteBuffer.allocateDirect(count).apply { for (i in 0 until count) put(of(i).toInt().coerceIn(0, 255).toByte()) }
-        val luma = plane(w * h) { i -> pixel(i % w, i / w).let { (r, g, b) -> 0.299 * r + 0.587 * g + 0.114 * b + 0.5 } }
+        val luma = plane(w * h) { i -> 0.5 + mixed(i % w, i / w, 0.299, 0.587, 0.114) }
         fun chroma(red: Double, green: Double, blue: Double) =
-            plane(w * h / 4) { i -> pixel(i % (w / 2) * 2, i / (w / 2) * 2).let { (r, g, b) -> 128.5 + red * r + green * g + blue * b } }
+            plane(w * h / 4) { i -> 128.5 + mixed(i % (w / 2) * 2, i / (w / 2) * 2, red, green, blue) }
         return dev.edgekit.core.YuvFrame(w, h, 0, luma, w, chroma(-0.168736, -0.331264, 0.5), chroma(0.5, -0.418688, -0.081312), w / 2, 1)
     }
 
@@ -159,10 +160,11 @@ fun Activity.check(id: Int, place: Int) {
     view<RadioGroup>(id).getChildAt(place).performClick()
 }
 
-/** Labels as they are listed. */
-fun Activity.answers(): List<String> = view<LinearLayout>(R.id.answers).run {
-    (0 until childCount).map { getChildAt(it).findViewById<TextView>(R.id.label)!!.text.toString() }
-}
+/** Labels as they are listed, and what stands beside them. */
+fun Activity.answers(): List<String> = listed(R.id.label)
+fun Activity.figures(): List<String> = listed(R.id.percent)
+
+private fun Activity.listed(id: Int) = view<LinearLayout>(R.id.answers).run { (0 until childCount).map { getChildAt(it).findViewById<TextView>(id)!!.text.toString() } }
 
 fun Activity.notice() = if (shown(R.id.notice)) text(R.id.notice_title) + "\n" + text(R.id.notice_text) else ""
 

@@ -37,7 +37,7 @@ class MainTest : AppTest() {
             choose(model)
             val main = started().get()
             assertTrue(main.text(R.id.golden), main.text(R.id.golden).startsWith("This phone gives the right answers: "))
-            assertTrue(main.notice(), main.notice().startsWith("The camera is not allowed\n"))
+            assertTrue(main.notice(), main.notice().startsWith("Look through the camera?\n"))
             assertEquals("Allow the camera", main.text(R.id.notice_action))
             assertTrue(main.text(R.id.running), main.text(R.id.running).contains("1 thread, cpu"))
         }
@@ -75,6 +75,7 @@ class MainTest : AppTest() {
         assertEquals(listOf(CAMERA), shadowOf(main).lastRequestedPermission.requestedPermissions.asList())
         main.onRequestPermissionsResult(2, arrayOf(CAMERA), intArrayOf(PERMISSION_DENIED))
         assertEquals("Open settings", main.text(R.id.notice_action))
+        assertTrue(main.notice(), main.notice().startsWith("The camera is not allowed\n"))
         main.press(R.id.notice_action)
         val settings = shadowOf(main).nextStartedActivity
         assertEquals(Uri.parse("package:dev.edgekit.demo"), settings.data)
@@ -270,7 +271,7 @@ class MainTest : AppTest() {
         val controls = Robolectric.buildActivity(ControlsActivity::class.java).setup().get()
         fun words(id: Int) = controls.view<RadioGroup>(id).run { (0 until childCount).map { "${(getChildAt(it) as RadioButton).text}" } }
         assertEquals(app.models.names(), words(R.id.models).map { it.lines().first() })
-        assertTrue("${words(R.id.models)}", "$TINY\nnames what it sees · int8-static · 0.0 MB · tflite" in words(R.id.models))
+        assertTrue("${words(R.id.models)}", "$TINY\nclassification · int8-static · 14 kB · tflite" in words(R.id.models))
         assertEquals(listOf("CPU", "CPU, without XNNPACK"), words(R.id.accelerators))
         assertEquals(listOf("1", "2", "4", "8"), words(R.id.threads))
         controls.check(R.id.models, app.models.names().indexOf(ONNX))
@@ -305,9 +306,9 @@ class MainTest : AppTest() {
     @Test
     fun `a card says what the model is, what was proven, and how it does here`() {
         for ((model, said) in listOf(
-            ITEMS to listOf("boxes around things", "tops, trousers, dresses, shoes, bags", "128 × 128 pixels, the whole picture, with bars", "int8-static: as asked", "F1", "MIT"),
-            CLIPS to listOf("names what it sees", "brighter, darker", "8 frames, 8.00 a second, of 24 × 24 pixels, cropped from the middle", "top-1 agreement", "not stated"),
-            TINY to listOf("top-1 agreement", "32 × 32 pixels, cropped from the middle"), RAW to listOf("plain numbers", "depth is off by"),
+            ITEMS to listOf("detection", "tops, trousers, dresses, shoes, bags", "128 × 128 pixels, the whole image, with bars", "fp32: as asked", "F1", "MIT"),
+            CLIPS to listOf("classification", "brighter, darker", "8 frames, 8.00 a second, of 24 × 24 pixels, cropped from the middle", "top-1 agreement", "not stated"),
+            TINY to listOf("top-1 agreement", "32 × 32 pixels, cropped from the middle"), RAW to listOf("raw numbers", "depth is off by"),
         )) {
             choose(model)
             val card = Robolectric.buildActivity(CardActivity::class.java).setup().get().also { settle() }

@@ -1,13 +1,18 @@
 package dev.edgekit.demo
 
 import android.content.Intent
+import android.graphics.Bitmap
 import android.graphics.drawable.BitmapDrawable
+import android.media.MediaMetadataRetriever
 import android.net.Uri
 import android.os.Bundle
 import android.widget.ImageView
 import android.widget.LinearLayout
 import android.widget.SeekBar
 import android.widget.TextView
+import dev.edgekit.core.Answer
+import dev.edgekit.core.Picture
+import dev.edgekit.core.Placement
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertTrue
@@ -15,10 +20,12 @@ import org.junit.Test
 import org.robolectric.Robolectric
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
+import org.robolectric.shadows.ShadowMediaMetadataRetriever
+import org.robolectric.shadows.util.DataSource
 
 class PhotoTest : AppTest() {
-    private fun shared(uri: Uri): ActivityController<PhotoActivity> = Robolectric.buildActivity(
-        PhotoActivity::class.java, Intent(Intent.ACTION_SEND).setType("image/png").putExtra(Intent.EXTRA_STREAM, uri),
+    private fun shared(uri: Uri, type: String = "image/png"): ActivityController<PhotoActivity> = Robolectric.buildActivity(
+        PhotoActivity::class.java, Intent(Intent.ACTION_SEND).setType(type).putExtra(Intent.EXTRA_STREAM, uri),
     ).setup().also { settle() }
 
     private fun bitmap(photo: PhotoActivity) = (photo.view<ImageView>(R.id.photo).drawable as BitmapDrawable).bitmap
@@ -128,11 +135,11 @@ class PhotoTest : AppTest() {
     }
 
     @Test
-    fun `of any other network the outputs are named`() {
+    fun `of any other network the outputs are named, with their least and largest number`() {
         choose(RAW)
         val photo = shared(photo { png(colours()).inputStream() }).get()
-        assertEquals(listOf("depth", "sure"), photo.answers())
-        assertEquals("depth, 16 × 16", photo.view<LinearLayout>(R.id.answers).getChildAt(0).contentDescription)
+        for ((said, name) in photo.answers() zip listOf("depth", "sure")) assertTrue(said, Regex("$name: -?[\\d.e-]+ to -?[\\d.e-]+").matches(said))
+        assertEquals("16 × 16", photo.figures()[0])
         assertEquals(setOf(0), photo.overlay().toSet())
     }
 
@@ -149,10 +156,77 @@ class PhotoTest : AppTest() {
     }
 
     @Test
-    fun `a photo is no clip`() {
+    fun `a photo is no clip, and a video no photo`() {
         choose(CLIPS)
         val photo = shared(photo { png(colours()).inputStream() }).get()
-        assertEquals("This model sees 8 frames at once, 8.00 a second: a photo is none of that\nTry: the camera, or another model", photo.notice())
+        assertEquals("This model sees 8 frames at once, 8.00 a second: a photo is none of that\nTry: a video, the camera, or another model", photo.notice())
+        choose(TINY)
+        val video = shared(video(golden(CLIPS).frames[0]), "video/mp4").get()
+        assertEquals("This model sees one image at a time, and this is a video\nTry: a photo, or a model that takes clips", video.notice())
+    }
+
+    /** Another app's video, of 8 frames a second, with Android's own decoder played by Robolectric: null is a frame that it cannot decode. */
+    private fun video(frames: List<Picture?>, vararg more: Pair<Int, String>): Uri {
+        val uri = Uri.parse("content://videos/${videos++}")
+        val source = DataSource.toDataSource(app, uri)
+        val facts = mapOf(
+            MediaMetadataRetriever.METADATA_KEY_HAS_VIDEO to "yes", MediaMetadataRetriever.METADATA_KEY_DURATION to "${125 * frames.size}",
+            MediaMetadataRetriever.METADATA_KEY_VIDEO_FRAME_COUNT to "${frames.size}", MediaMetadataRetriever.METADATA_KEY_VIDEO_WIDTH to "24",
+            MediaMetadataRetriever.METADATA_KEY_VIDEO_HEIGHT to "24",
+        ) + more
+        for ((key, value) in facts) ShadowMediaMetadataRetriever.addMetadata(source, key, value)
+        for ((i, frame) in frames.withIndex()) if (frame != null) {
+            val asked = maxOf(125_000L * i - 62_500 + 1, 0)  // half a frame before it is due, of which the closest is the one before
+            ShadowMediaMetadataRetriever.addFrame(source, asked, Bitmap.createBitmap(frame.argb, frame.width, frame.height, Bitmap.Config.ARGB_8888))
+        }
+        return uri
+    }
+
+    @Test
+    fun `a video is answered by the mean of its clips, as Python answers it`() {
+        choose(CLIPS)
+        val golden = golden(CLIPS)
+        val spec = app.session.spec(CLIPS)
+        for ((i, frames) in golden.frames.withIndex()) {
+            val video = shared(video(frames), "video/mp4").get()
+            assertEquals("", video.notice())
+            val known = spec.task.read(golden.answers[i], Placement(24, 24, 1.0, 1.0, 0.0, 0.0)) as Answer.Classes
+            assertEquals(known.top(5).map { it.label }, video.answers())
+            assertEquals("Another video", video.text(R.id.pick))
+            assertTrue(video.text(R.id.timing), Regex("1 clip: inference 4\\.\\d ms, preprocessing .*").matches(video.text(R.id.timing)))
+            assertTrue(bitmap(video).sameAs(Bitmap.createBitmap(frames[4].argb, frames[4].width, frames[4].height, Bitmap.Config.ARGB_8888)))
+        }
+        val both = shared(video(golden.frames[0] + golden.frames[1]), "video/mp4").get()
+        val known = spec.task.read(spec.task.mean(golden.answers.take(2)), Placement(24, 24, 1.0, 1.0, 0.0, 0.0)) as Answer.Classes
+        assertEquals(known.top(5).map { it.label to "%.1f %%".format(100 * it.probability) }, both.answers() zip both.figures())
+        assertTrue(both.text(R.id.timing), both.text(R.id.timing).startsWith("The mean of 2 clips, of each: inference 4."))
+        val broken = shared(video(golden.frames[0].mapIndexed { i, frame -> frame.takeIf { i != 3 } }), "video/mp4").get()
+        assertEquals("1 of its frames cannot be read; the one before it was taken again.", broken.text(R.id.sampled))
+        both.press(R.id.pick)
+        val asked = shadowOf(both).nextStartedActivityForResult.intent
+        assertEquals("video/*", asked.type)
+        shadowOf(both).receiveResult(asked, -1, Intent().setData(video(golden.frames[2])))
+        settle()
+        assertEquals("1 clip", both.text(R.id.timing).substringBefore(":"))
+    }
+
+    @Test
+    fun `what is no video, or too short a one, is said`() {
+        choose(CLIPS)
+        val frames = golden(CLIPS).frames[0]
+        val damaged = Uri.parse("content://videos/damaged")
+        ShadowMediaMetadataRetriever.addException(DataSource.toDataSource(app, damaged), IllegalArgumentException("setDataSource failed: status = 0x80000000"))
+        for ((said, uri) in listOf(
+            "the video lasts 0.50 s, and the model sees 1.0 s at once (8 frames, 8.00 a second)\nTry: a longer video" to video(frames.take(4)),
+            "none of the video's frames can be read" to video(frames.map { null }), "This video cannot be read" to damaged,
+            "This file holds no video" to video(frames, MediaMetadataRetriever.METADATA_KEY_HAS_VIDEO to "no"),
+            "an image of 20000 x 10000 pixels is too large" to
+                video(frames, MediaMetadataRetriever.METADATA_KEY_VIDEO_WIDTH to "20000", MediaMetadataRetriever.METADATA_KEY_VIDEO_HEIGHT to "10000"),
+        )) {
+            val video = shared(uri, "video/mp4").get()
+            assertTrue(video.notice(), video.notice().startsWith(said))
+            assertEquals(emptyList<String>(), video.answers())
+        }
     }
 
     /** docs/android.md shows its source. */
@@ -188,7 +262,7 @@ class PhotoTest : AppTest() {
         choose(TINY)
         val png = png(golden(TINY).pictures[0])
         for ((said, uri) in listOf(
-            "a picture of 20000 x 10000 pixels is too large (more than 178 megapixels)" to photo { resource("huge.png").inputStream() },
+            "an image of 20000 x 10000 pixels is too large (more than 178 megapixels)" to photo { resource("huge.png").inputStream() },
             "This photo cannot be read: " to photo { "no picture".byteInputStream() },
             "This photo cannot be read: " to photo { png.copyOf(40).inputStream() },
             "This photo can no longer be read: its permission has ended" to photo { throw SecurityException("no access") },
@@ -230,5 +304,9 @@ class PhotoTest : AppTest() {
         assertTrue(photo.notice(), photo.notice().startsWith("model.tflite is damaged"))
         app.models = Models({ emptyList() }) { throw java.io.FileNotFoundException(it) }
         assertTrue(shared(photo { resource("one.png").inputStream() }).get().notice().startsWith("No model in this app"))
+    }
+
+    private companion object {
+        var videos = 0
     }
 }

@@ -75,6 +75,17 @@ class HeadlessTest {
     }
 
     @Test
+    fun `an accelerator is the engine's that has it, and what refused is said`() {
+        fun ran(accelerator: String) = run(extras(Given.tflite, "accelerator" to accelerator)).let { it["app"]["engine"] to it["applied"] as Map<*, *> }
+        val (engine, npu) = ran("npu")
+        assertEquals(listOf("litert", "npu"), listOf(engine, npu["accelerator"]))
+        assertFalse("refused" in npu.keys)
+        val (_, gpu) = ran("gpu")  // the desktop has none
+        assertEquals("cpu", gpu["accelerator"])
+        assertTrue("$gpu", "${gpu["refused"]}".startsWith("GPU: "))
+    }
+
+    @Test
     fun `a person may stop it, and what was measured is kept`() {
         val said = run(extras(Given.tflite, "runs" to 100)) { it < 4 }
         assertEquals(listOf("cancelled", 4), listOf(said["status"], (said["timing_ns"]["runs"] as List<*>).size))
@@ -91,7 +102,7 @@ class HeadlessTest {
             Triple("BadRequest", "0 threads", "threads" to 0),
             Triple("BadRequest", "warmup -1, runs 3, min_ms 0", "warmup" to -1),
             Triple("BadRequest", "threads is two", "threads" to "two"),
-            Triple("BadRequest", "tflite has no accelerator gpu here", "accelerator" to "gpu"),
+            Triple("BadRequest", "tflite has no accelerator tpu here", "accelerator" to "tpu"),
             Triple("BadRequest", "$short holds 10 bytes", "input" to short.path),
             Triple("UnsupportedModel", "onnxruntime does not open files for tflite", "engine" to "onnxruntime"),
             Triple("MissingFile", "manifest.json is missing", "spec" to "/nowhere/manifest.json"),
