@@ -1,7 +1,7 @@
 """The schemes, in ONNX Runtime's terms."""
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ Feed = Callable[[], Iterator[NDArray[Any]]]  # the calibration tensors as the fi
 Grid = NDArray[np.float32]
 LAYERS = ["Conv", "ConvTranspose", "Gemm", "MatMul"]
 FORGOTTEN = LAYERS[:3]  # that ONNX Runtime quantizes by itself
+# what may lie between these and a QuantizeLinear; it moves one up through the latter
+PASSED = ("Relu", "Clip", "MaxPool", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice")
 Placement = Literal["every operator", "layers' inputs"]
 
 
@@ -266,10 +268,11 @@ def _hide_floats(made: onnx.ModelProto) -> None:
     range that the integers have anyway stands in between."""
     constants = {i.name: i for i in made.graph.initializer}
     makers = {name: node for node in made.graph.node for name in node.output}
+    readers = OnnxModel(made).input_name_to_nodes()
     nodes = []
     for node in made.graph.node:
         maker = makers.get(node.input[0]) if node.op_type in FORGOTTEN and node.input[1] in constants else None
-        if maker is not None and maker.op_type == "DequantizeLinear":
+        if maker is not None and maker.op_type == "DequantizeLinear" and _is_quantized(node, readers):
             scale, zero = (numpy_helper.to_array(constants[name]) for name in maker.input[1:3])
             kind, read = np.iinfo(zero.dtype), f"{node.name}/read"
             ends = {
@@ -284,6 +287,15 @@ def _hide_floats(made: onnx.ModelProto) -> None:
         nodes.append(node)
     del made.graph.node[:]
     made.graph.node.extend(nodes)
+
+
+def _is_quantized(node: onnx.NodeProto, readers: Mapping[str, Sequence[onnx.NodeProto]]) -> bool:
+    """Whether nothing but a QuantizeLinear reads what a node answers, also after operators that ONNX Runtime looks through."""
+    while len(read := readers.get(node.output[0], ())) == 1:
+        (node,) = read
+        if node.op_type not in PASSED:
+            return str(node.op_type) == "QuantizeLinear"
+    return False
 
 
 def _name_apart(model: onnx.ModelProto) -> None:
