@@ -1,6 +1,7 @@
 """What int8 costs layer by layer, and which layers should stay in float."""
 
 import json
+import re
 from xml.etree import ElementTree
 
 import nets
@@ -82,7 +83,7 @@ def test_inspect_names_it_and_the_file_is_right_with_it_in_float(asked, tmp_path
     drawn = ElementTree.fromstring(picture.read_text("utf-8"))
     names = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text") if text.get("text-anchor") == "end"]
     assert names == [layer["layer"] for layer in found["layers"]]
-    assert "one layer makes 100% of the noise" in told
+    assert re.search("one layer makes (9.|100)% of the noise", told)
     whole = recipes.amended(recipes.load(asked), "int8-static")
     with pytest.raises(ParityError):
         pipeline.export(whole, tmp_path / "whole")

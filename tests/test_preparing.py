@@ -10,7 +10,7 @@ from torch import nn
 from edgekit.exporters import rounding
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import SMALLEST, alike, fold_batch_norm
-from edgekit.exporters.rounding import on_grids, round_weights
+from edgekit.exporters.rounding import as_int8, on_grids, round_weights
 from edgekit.exporters.spreading import Spread, spread
 
 pytestmark = pytest.mark.full
@@ -355,3 +355,20 @@ def test_weights_out_of_an_int8_file_stay_what_they_are(pictures):
     round_weights(again, pictures, static=False)
     for name, tensor in folded.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], tensor, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_static_file_is_rounded_for_what_its_grid_does_to_all_images_alike_and_for_no_noise(pictures):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3))
+    alike = pictures.clone()
+    alike[..., 4:] = 0.3  # a background that lies between two steps
+    off = {}
+    for images in (pictures, alike):
+        for static in (False, True):
+            made = copy.deepcopy(net)
+            round_weights(made, images, static=static)
+            error = made(as_int8(images, images)) - net(images)
+            off[images is alike, static] = made[0].weight, float(error.mean((0, 2, 3)).abs().mean())
+    assert off[True, True][1] < off[True, False][1] / 5
+    assert (off[False, True][0] != off[False, False][0]).float().mean() < 0.07

@@ -5,8 +5,7 @@ steps. Where nothing but a ReLU (also ReLU6, LeakyReLU, PReLU) lies between two 
 and divided in the second (Nagel et al. 2019, arXiv:1906.04721, section 4.1), here by what activations reach on calibration images:
 
 - before a depthwise convolution this is free, because both layers have a scale of their own for each channel. A ReLU6
-  then clips a raised channel earlier, as its range in the file would; MARGIN leaves room above the first calibration
-  images, and all that the others reach is left too;
+  then clips a raised channel earlier, as its range in the file would; MARGIN leaves room above the calibration images;
 - on linear bottlenecks, the residual additions around them included, the division makes the next layer's columns
   uneven, so only the square root of the full factor is taken. What lies between may move numbers within their channel, as a TSM
   moves them from frame to frame.
@@ -37,7 +36,7 @@ RECTIFIERS = (functional.relu, functional.relu6, functional.leaky_relu, torch.re
 def equalize(folded: nn.Module, pictures: torch.Tensor, more: Iterable[torch.Tensor] = ()) -> bool:
     """Equalise a network with folded BatchNorms in place, by normalised images [n, 3, h, w] or clips.
 
-    more  batches of other images: what is silent on the first ones may reach more than MARGIN times as far on these
+    more  batches of other images: what is silent on a few may reach far on others
     Returns False, and leaves the network as it was, where torch.fx cannot follow it or the answers would change.
     """
     try:
@@ -50,13 +49,12 @@ def equalize(folded: nn.Module, pictures: torch.Tensor, more: Iterable[torch.Ten
     wanted = folded(pictures[:2])
     network = _Network(folded, graph)
     pairs, groups = network.depthwise_pairs(), network.linear_groups()
-    expected = {activation: MARGIN * activation.meta[REACH] for _, activation, _ in pairs}
-    if pairs:
-        reach_further(expected, folded, more)
+    if pairs or groups:
+        reach_further(graph, folded, more)
     for producer, activation, consumer in pairs:
-        top = 6.0 if network.clips(producer, activation) else float(expected[activation].max() / MARGIN)
-        reach = torch.maximum(expected[activation], activation.meta[REACH])
-        factor = (top / reach.clamp_min(1e-9)).clamp(1, CAP)
+        reach = activation.meta[REACH]
+        top = 6.0 if network.clips(producer, activation) else float(reach.max())
+        factor = (top / (MARGIN * reach).clamp_min(1e-9)).clamp(1, CAP)
         _multiply(network.convolution(producer), factor)
         divide(network.convolution(consumer), factor, axis=0)
     for members, consumers in groups:

@@ -26,9 +26,9 @@ def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
     return _Tracer(pictures).trace(module)
 
 
-def reach_further(nodes: Iterable[fx.Node], module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Let some nodes of a module's graph know how far their channels reach on other images too."""
-    known = {node.name: node for node in nodes}
+def reach_further(graph: fx.Graph, module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Let the nodes of a module's graph know how far their channels reach on other images too."""
+    known = {node.name: node for node in graph.nodes if REACH in node.meta}
     for pictures in batches:
         for same in _Tracer(pictures, known).trace(module).nodes:
             if same.name in known:

@@ -9,7 +9,9 @@ close to the float network's:
   input at a time, and the error made is carried over to the inputs not yet rounded, by the inputs' covariance;
 - half of the error that earlier layers left in the inputs is corrected too (the asymmetric target of GPTAQ, Li et al.
   2025, arXiv:2504.02692);
-- for a static file the rounded network sees its inputs on an 8-bit grid as well, so both corrections cover activations;
+- for a static file the rounded network's inputs are moved as an 8-bit grid moves those of all images alike (a black
+  background, for one), so both corrections cover that. What the grid does to each image is mostly noise: weights that
+  follow it in a few images are worse on others, so half of it is left out;
 - the bias takes the rest of the mean error (Nagel et al. 2019, arXiv:1906.04721, section 4.2).
 
 The quantizer then rounds weights that already lie on its grid, so the file holds the integers chosen here. The result
@@ -40,6 +42,7 @@ PER_INPUT = 16  # and per input: nine inputs of a depthwise convolution need no 
 FRAMES = 32  # as often for clips, whose frames show a place nearly alike
 DAMPING = 0.01  # of the mean of the covariance's diagonal
 CARRIED = 0.5  # share of the earlier layers' error that a layer corrects
+OWN = 0.5  # of what an 8-bit grid does to an input in one image and not in all
 BLOCK = 64
 SLIGHT = 1e-2  # of a step: what floats lose on the way
 
@@ -77,7 +80,7 @@ def round_weights(
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
     pictures    normalised calibration images, float32 [n, 3, h, w], or clips [n, 3, t, h, w]
-    static      layers get their inputs on an 8-bit grid too, as in a static int8 file
+    static      the mean of what an 8-bit grid does to a layer's inputs is corrected, too
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
     floats      layers that stay as they are
@@ -102,7 +105,9 @@ def round_weights(
         wanted = forward(exact)
         if static:
             depthwise = not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels > 1
-            rounded = channels_as_int8(rounded, exact) if by_channel and depthwise else as_int8(rounded, exact)
+            gridded = channels_as_int8(rounded, exact) if by_channel and depthwise else as_int8(rounded, exact)
+            moved = gridded - rounded
+            rounded = rounded + OWN * moved + (1 - OWN) * moved.mean(0, keepdim=True)
         neighbours = _neighbours(layer) if pair_safe and _in_pairs(layer) else None
         scale = _scale(layer, neighbours)
         scales[names[layer]] = scale[:, :: _rows(layer)].flatten()
