@@ -80,7 +80,7 @@ def round_weights(
     """Put the weights of a network with folded BatchNorms on the int8 grid, in place, and correct its biases.
 
     pictures    normalised calibration images, float32 [n, 3, h, w], or clips [n, 3, t, h, w]
-    static      the mean of what an 8-bit grid does to a layer's inputs is corrected, too
+    static      what an 8-bit grid does to a layer's inputs is corrected too, in all images alike or by half
     pair_safe   no two neighbouring weights overflow 16 bits with unsigned activations
     by_channel  the grid of what a depthwise convolution reads has a step for each channel
     floats      layers that stay as they are
