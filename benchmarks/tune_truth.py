@@ -9,6 +9,7 @@ A file of benchmarks/results/tune-truth for each network and target, written as 
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,8 @@ SPACE = Space(
     builtin=False,
     float_layers=False,
 )
+
+aloud = partial(print, flush=True)
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,10 +119,8 @@ def make(network: str, target: str, program: tuple[str, ...]) -> Row:
         program=program,
         changes={"weights": "bundled"},
     )
-    (choice,) = tune(request, say=lambda line: print(line, flush=True))
-    measuring = Measuring(
-        out, DATA, split="test", limit=IMAGES, program=program, say=lambda line: print(line, flush=True)
-    )
+    (choice,) = tune(request, say=aloud)
+    measuring = Measuring(out, DATA, split="test", limit=IMAGES, program=program, say=aloud)
     measuring.built(base)
     base.chosen_by = Figures(NONE, {"local": SAME})
     losses = {}

@@ -155,22 +155,11 @@ def make(network: str, target: str, weights: str, *, count: bool, again: bool) -
 
 def export(network: str, target: str, scheme: str, weights: str) -> Cell:
     name, _, size = network.partition("@")
-    clip = []
+    command = ["export", CLIPS.get(name, name)]
     if name in CLIPS:
         frames, _, size = size.partition("x")
-        clip = ["--frames", frames, "--frame-rate", "8"]
-    command = [
-        "export",
-        CLIPS.get(name, name),
-        *clip,
-        "--target",
-        target,
-        "--scheme",
-        scheme,
-        "--quiet",
-        "-o",
-        cells.OUT,
-    ]
+        command += ["--frames", frames, "--frame-rate", "8"]
+    command += ["--target", target, "--scheme", scheme, "--quiet", "-o", cells.OUT]
     command += ["--input-size", size] if size else []
     command += ["--weights", "{weights}" if weights else weights_of(network, weights)]
     places = {"weights": Path(weights)} if weights else {}

@@ -20,12 +20,8 @@ from edgekit.zoo import BUNDLED
 MODELS = CACHE / "models"
 APP = Path(__file__).resolve().parents[1]
 OF_THE_APP = (
-    (
-        "yolox_micro",
-        "bundled",
-        "tflite",
-        "fp32",
-    ),  # what an app without a model gets: it shows boxes first; in int8 a minute of its own
+    # what an app without a model gets: it shows boxes first; in int8 a minute of its own
+    ("yolox_micro", "bundled", "tflite", "fp32"),
     ("mobilenetv2", "bundled", "tflite", "int8-static"),
     ("unet_micro", "bundled", "tflite", "fp32"),
     ("efficientnet_lite0", "package", "tflite", "fp32"),  # knows photographs; not quantized, which would take minutes

@@ -3,7 +3,7 @@
 Shapes become constants, as they are in an exported file. Code that decides by the numbers of an image cannot be followed.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from typing import Any
 
@@ -30,7 +30,7 @@ def reach_further(graph: fx.Graph, module: nn.Module, batches: Iterable[torch.Te
     """Let the nodes of a module's graph know how far their channels reach on other images too."""
     known = {node.name: node for node in graph.nodes if REACH in node.meta}
     for pictures in batches:
-        for same in _Tracer(pictures, known).trace(module).nodes:
+        for same in _Tracer(pictures).trace(module).nodes:
             if same.name in known:
                 known[same.name].meta[REACH] = torch.maximum(known[same.name].meta[REACH], same.meta[REACH])
     forget(module)
@@ -62,11 +62,8 @@ def _value(symbol: Any) -> Any:
 
 
 class _Tracer(fx.Tracer):
-    """watched: nodes whose reach is asked for, by name; None: all."""
-
-    def __init__(self, pictures: torch.Tensor, watched: Container[str] | None = None) -> None:
+    def __init__(self, pictures: torch.Tensor) -> None:
         super().__init__()
-        self.watched = watched
         self.pictures = pictures.clone()  # something may write into them
         self.computes = False
 
@@ -96,7 +93,7 @@ class _Tracer(fx.Tracer):
         made.value = value
         if isinstance(value, torch.Tensor):
             made.node.meta[SHAPE] = tuple(value.shape)
-            if value.ndim in (4, 5) and (self.watched is None or made.node.name in self.watched):
+            if value.ndim in (4, 5):
                 made.node.meta[REACH] = value.abs().amax([0, *range(2, value.ndim)])
         return made
 
