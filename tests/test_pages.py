@@ -20,7 +20,7 @@ from edgekit.cli.completion import NAMES
 
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "*/README.md", "android_demo/core/README.md", "examples/*/README.md",
+    for pattern in ("*.md", "docs/*.md", "[!.]*/README.md", "android_demo/core/README.md", "examples/*/README.md",
                     "benchmarks/results/*.md", ".github/**/*.yml", ".github/*.md", "action.yml", "docker/*")
     for page in ROOT.glob(pattern)
 )  # fmt: skip
