@@ -185,7 +185,7 @@ def publish(rows: list[Row], found: str) -> None:
     text = f"""# One bad layer, found by tune
 
 Made by `python benchmarks/planted.py` on {host.cpu_class()}: {LAYERS + 1} layers of {WIDTH} channels for {TARGET}, {SIZE} x {SIZE} pixels, {IMAGES} images, a loss of
-{100 * (BUDGET.max_loss or 0):g} points allowed. `edgekit inspect --sensitivity` names the planted layer first in {found} networks; {len(rows)} of them were tuned by then. "All in int8" is the twin without the bad grid; kept is the share of its gain that tune's file has. CPU time, one thread.
+{100 * (BUDGET.max_loss or 0):g} points allowed. `edgekit inspect --sensitivity` names the planted layer first in {found} networks; {len(rows)} were tuned. "All in int8" is the twin without the bad grid; kept is the share of its gain that tune's file has. CPU time, one thread.
 
 | seed | planted layer | first in the order | builds with floats | tune takes | loses, points | its time / fp32 | all in int8 | kept |
 |---:|---|---|---:|---|---|---:|---:|---:|
