@@ -144,7 +144,9 @@ def test_a_large_convolution_keeps_a_scale_for_each_output(tmp_path):
     net = nn.Sequential(nn.Conv2d(3, 1024, 1), nn.Conv2d(1024, 1024, 3)).eval()
     for layer in net:
         steps = torch.logspace(-5, -3, 1024)[:, None, None, None]
-        layer.weight.data = torch.randint(-127, 128, layer.weight.shape).float().index_fill(1, torch.tensor(0), 127) * steps
+        layer.weight.data = (
+            torch.randint(-127, 128, layer.weight.shape).float().index_fill(1, torch.tensor(0), 127) * steps
+        )
     file = tmp_path / "float.tflite"
     file.write_bytes(tflite_convert.convert(net, torch.float32, (3, 3, 3), tmp_path / "log"))
     recipe = Recipe("large", "tflite", quantize=Quantize("int8-weight-only"))
