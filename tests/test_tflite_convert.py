@@ -136,3 +136,20 @@ def test_weights_that_lie_otherwise_in_memory_are_not_taken_for_each_other(tmp_p
     run = Interpreter(model_content=model)
     weights = [d["index"] for d in run.get_tensor_details() if tuple(d["shape"]) == (4, 3, 3, 4)]
     assert len({run.get_tensor(at).tobytes() for at in weights}) == 23
+
+
+def test_a_large_convolution_keeps_a_scale_for_each_output(tmp_path):
+    """VGG has one; the quantizer goes through more than 32 MiB in parts. Weights that are integers already lose nothing."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 1024, 1), nn.Conv2d(1024, 1024, 3)).eval()
+    for layer in net:
+        steps = torch.logspace(-5, -3, 1024)[:, None, None, None]
+        layer.weight.data = (
+            torch.randint(-127, 128, layer.weight.shape).float().index_fill(1, torch.tensor(0), 127) * steps
+        )
+    file = tmp_path / "float.tflite"
+    file.write_bytes(tflite_convert.convert(net, torch.float32, (3, 3, 3), tmp_path / "log"))
+    recipe = Recipe("large", "tflite", quantize=Quantize("int8-weight-only"))
+    made = tflite_quantize.quantize(file, recipe, lambda: iter(()))
+    assert len(made) < 2 * 1024 * 1024 * 9
+    check_file(made, lambda x: (net(x),), torch.rand(1, 3, 3, 3))
