@@ -65,8 +65,8 @@ def test_maps_grow_to_any_size_as_torch_lets_them(pyramid, file):
 
 
 class Detector(nn.Module):
-    """What detectors have: sizes that are checked (D-FINE), positions in 64-bit floats (RT-DETR), maps of length 1
-    (SSD300), the greatest of each row of a map (D-FINE)."""
+    """What detectors have: sizes that are checked (D-FINE), positions in 64-bit floats (RT-DETR) and of cells (YOLOX),
+    maps of length 1 (SSD300), the greatest of each row of a map (D-FINE)."""
 
     def __init__(self):
         super().__init__()
@@ -79,7 +79,8 @@ class Detector(nn.Module):
         torch._assert(self.sizes.min() > 0, "empty")
         torch._assert_async(x.sum() < 1e9, "too bright")
         steps = 1 / 10000 ** (torch.arange(SIDE, dtype=torch.float64) / SIDE)
-        made = self.second(functional.normalize(self.first(x))) + steps.sin().to(x.dtype)
+        cells = torch.stack(torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij"), -1).to(x.dtype)
+        made = self.second(functional.normalize(self.first(x))) + steps.sin().to(x.dtype) + cells.sum(-1)
         return made, made.topk(3, -1)[0]
 
 
@@ -94,6 +95,10 @@ def test_checks_doubles_normalised_maps_and_rows_are_converted(detector, tmp_pat
     file = tflite_convert.convert(detector, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
     tflite_file.check_kernels(file)
     check_file(file, detector, torch.rand(1, 3, SIDE, SIDE))
+    (tmp_path / "model.tflite").write_bytes(file)
+    assert "BROADCAST_TO" not in {
+        one.name for one in read(tmp_path / "model.tflite").operators
+    }  # no GPU delegate takes it
 
 
 def test_checks_are_left_out_of_an_onnx_graph(detector, tmp_path):
