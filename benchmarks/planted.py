@@ -62,7 +62,7 @@ def planted(seed: int, bad: bool = True) -> nn.Module:
 
 
 def _place(seed: int) -> int:
-    return 1 + (7 * seed + 3) % (LAYERS - 1)
+    return 2 + 5 * seed % (LAYERS - 2)
 
 
 def bad_layer(seed: int) -> str:
