@@ -208,16 +208,21 @@ def test_what_is_no_apk_is_one_line(tmp_path):
         made.writestr("BundleConfig.pb", b"")
     with zipfile.ZipFile(empty, "w") as made:
         made.writestr("readme", b"")
+    with zipfile.ZipFile(tmp_path / "x.apks", "w") as made:  # as bundletool makes one of a bundle
+        made.writestr("splits/base-hdpi.apk", b"a")
+        made.writestr("universal.apk", b"longer")
     apks.apk(bad, xml=b"\3\0\x08\0garbage")
     for file, kind, says in (
         (tmp_path / "text.apk", ArtifactError, "is not an APK or AAR"),
         (bundle, UnsupportedError, "is an app bundle"),
         (empty, ArtifactError, "has no AndroidManifest"),
+        (tmp_path / "x.apks", UnsupportedError, "is a set of APKs"),
         (bad, ArtifactError, "not Android's binary XML"),
     ):
         with pytest.raises(kind, match=says) as caught:
             read(file)
         assert caught.value.hint
+        assert file.suffix != ".apks" or caught.value.hint.endswith("edgekit android doctor universal.apk")
     whole = apks.apk(tmp_path / "whole.apk", apks.TFLITE, artifacts=(GOLDEN,)).read_bytes()
     for place in range(0, len(whole), len(whole) // 40):
         (tmp_path / "cut.apk").write_bytes(whole[:place])

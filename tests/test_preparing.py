@@ -10,6 +10,7 @@ from torch import nn
 from edgekit.exporters import rounding
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import SMALLEST, alike, fold_batch_norm
+from edgekit.exporters.following import REACH, follow, forget, reach_further
 from edgekit.exporters.rounding import as_int8, on_grids, round_weights
 from edgekit.exporters.spreading import Spread, spread
 
@@ -141,6 +142,24 @@ def test_channels_before_a_transposed_convolution_and_behind_prelu_are_evened_ou
     assert equalize(net, pictures)
     torch.testing.assert_close(net(pictures), expected, atol=1e-3, rtol=1e-3)
     assert all(float(r.max() / r.min()) < b / 1.5 for r, b in zip(reach(), before, strict=True))
+
+
+def test_channels_reach_as_far_as_on_any_image():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            y = self.conv(x) + torch.tensor(0.5)  # a constant of the trace
+            return y.view(len(x), 4, -1).mean(2)  # and a shape that becomes one
+
+    net, images = Net().eval(), torch.randn(11, 3, 5, 5)
+    graph = follow(net, images[:4])
+    reach_further(graph, net, images[4:].split(4))  # the last batch is smaller
+    forget(net)
+    found = {node.name: node.meta[REACH] for node in graph.nodes if REACH in node.meta}
+    assert torch.allclose(found["add"], (net.conv(images) + 0.5).abs().amax((0, 2, 3)))
 
 
 def test_a_layer_that_runs_twice_is_left_and_the_others_are_not(pictures):

@@ -65,8 +65,8 @@ def test_maps_grow_to_any_size_as_torch_lets_them(pyramid, file):
 
 
 class Detector(nn.Module):
-    """What detectors have: sizes that are checked (D-FINE), positions in 64-bit floats (RT-DETR), maps of length 1
-    (SSD300), the greatest of each row of a map (D-FINE)."""
+    """What detectors have: sizes that are checked (D-FINE), positions in 64-bit floats (RT-DETR) and of cells (YOLOX),
+    maps of length 1 (SSD300), the greatest of each row of a map (D-FINE)."""
 
     def __init__(self):
         super().__init__()
@@ -79,7 +79,8 @@ class Detector(nn.Module):
         torch._assert(self.sizes.min() > 0, "empty")
         torch._assert_async(x.sum() < 1e9, "too bright")
         steps = 1 / 10000 ** (torch.arange(SIDE, dtype=torch.float64) / SIDE)
-        made = self.second(functional.normalize(self.first(x))) + steps.sin().to(x.dtype)
+        cells = torch.stack(torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij"), -1).to(x.dtype)
+        made = self.second(functional.normalize(self.first(x))) + steps.sin().to(x.dtype) + cells.sum(-1)
         return made, made.topk(3, -1)[0]
 
 
@@ -94,6 +95,10 @@ def test_checks_doubles_normalised_maps_and_rows_are_converted(detector, tmp_pat
     file = tflite_convert.convert(detector, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
     tflite_file.check_kernels(file)
     check_file(file, detector, torch.rand(1, 3, SIDE, SIDE))
+    (tmp_path / "model.tflite").write_bytes(file)
+    assert "BROADCAST_TO" not in {
+        one.name for one in read(tmp_path / "model.tflite").operators
+    }  # no GPU delegate takes it
 
 
 def test_checks_are_left_out_of_an_onnx_graph(detector, tmp_path):
@@ -136,3 +141,20 @@ def test_weights_that_lie_otherwise_in_memory_are_not_taken_for_each_other(tmp_p
     run = Interpreter(model_content=model)
     weights = [d["index"] for d in run.get_tensor_details() if tuple(d["shape"]) == (4, 3, 3, 4)]
     assert len({run.get_tensor(at).tobytes() for at in weights}) == 23
+
+
+def test_a_large_convolution_keeps_a_scale_for_each_output(tmp_path):
+    """VGG has one; the quantizer goes through more than 32 MiB in parts. Weights that are integers already lose nothing."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 1024, 1), nn.Conv2d(1024, 1024, 3)).eval()
+    for layer in net:
+        steps = torch.logspace(-5, -3, 1024)[:, None, None, None]
+        layer.weight.data = (
+            torch.randint(-127, 128, layer.weight.shape).float().index_fill(1, torch.tensor(0), 127) * steps
+        )
+    file = tmp_path / "float.tflite"
+    file.write_bytes(tflite_convert.convert(net, torch.float32, (3, 3, 3), tmp_path / "log"))
+    recipe = Recipe("large", "tflite", quantize=Quantize("int8-weight-only"))
+    made = tflite_quantize.quantize(file, recipe, lambda: iter(()))
+    assert len(made) < 2 * 1024 * 1024 * 9
+    check_file(made, lambda x: (net(x),), torch.rand(1, 3, 3, 3))

@@ -103,13 +103,17 @@ class Package:
 
 
 def read(path: Path) -> Package:
-    """Raises MissingError, UnsupportedError for an app bundle, ArtifactError for what is neither an APK nor an AAR, or damaged."""
+    """Raises MissingError, UnsupportedError for an app bundle and a set of APKs, ArtifactError for what is neither an APK nor an AAR, or damaged."""
     with _opened(path) as inside:
         names = inside.namelist()
         if "BundleConfig.pb" in names:
             hint = f"bundletool build-apks --mode universal --bundle {path} --output x.apks; the APK in it"
             raise UnsupportedError(f"{path} is an app bundle, of which a store makes APKs", hint=hint)
         if "AndroidManifest.xml" not in names:
+            if apks := [x for x in inside.infolist() if x.filename.endswith(".apk")]:
+                largest = max(apks, key=lambda apk: apk.file_size).filename
+                hint = f"unzip {path} {largest}; then edgekit android doctor {largest}"
+                raise UnsupportedError(f"{path} is a set of APKs", hint=hint)
             raise ArtifactError(f"{path} has no AndroidManifest.xml", hint="an APK or an AAR")
         root = _manifest(_limited(inside, "AndroidManifest.xml"))
         kind = "AAR" if "classes.jar" in names else "APK"

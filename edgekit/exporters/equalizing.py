@@ -42,15 +42,15 @@ def equalize(folded: nn.Module, pictures: torch.Tensor, more: Iterable[torch.Ten
     try:
         graph = follow(folded, pictures)
     except Exception:  # control flow that depends on values: fx raises many kinds
-        return False
-    finally:
         forget(folded)
+        return False
     before = {name: tensor.clone() for name, tensor in folded.state_dict().items()}
     wanted = folded(pictures[:2])
     network = _Network(folded, graph)
     pairs, groups = network.depthwise_pairs(), network.linear_groups()
     if pairs or groups:
         reach_further(graph, folded, more)
+    forget(folded)
     for producer, activation, consumer in pairs:
         reach = activation.meta[REACH]
         top = 6.0 if network.clips(producer, activation) else float(reach.max())

@@ -27,13 +27,28 @@ def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
 
 
 def reach_further(graph: fx.Graph, module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Let the nodes of a module's graph know how far their channels reach on other images too."""
-    known = {node.name: node for node in graph.nodes if REACH in node.meta}
+    """Let the nodes of a module's graph know how far their channels reach on other images too; batches are as large as that of the
+    trace, or smaller. The constants of the trace are still there (`forget`)."""
+    reach = _Reach(module, graph=graph)
     for pictures in batches:
-        for same in _Tracer(pictures).trace(module).nodes:
-            if same.name in known:
-                known[same.name].meta[REACH] = torch.maximum(known[same.name].meta[REACH], same.meta[REACH])
-    forget(module)
+        reach.run(pictures)
+
+
+class _Reach(fx.Interpreter):
+    def run(self, pictures: torch.Tensor, *more: Any, **options: Any) -> Any:  # type: ignore[override]
+        (size,) = (node.meta[SHAPE][0] for node in self.graph.find_nodes(op="placeholder") if SHAPE in node.meta)
+        whole = pictures[torch.arange(size) % len(pictures)]  # shapes in the graph are constants
+        return super().run(whole, *more, **options)
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if REACH in n.meta:
+            n.meta[REACH] = torch.maximum(n.meta[REACH], _reach(value))
+        return value
+
+
+def _reach(value: torch.Tensor) -> torch.Tensor:
+    return value.abs().amax([0, *range(2, value.ndim)])
 
 
 def forget(module: nn.Module) -> None:
@@ -94,7 +109,7 @@ class _Tracer(fx.Tracer):
         if isinstance(value, torch.Tensor):
             made.node.meta[SHAPE] = tuple(value.shape)
             if value.ndim in (4, 5):
-                made.node.meta[REACH] = value.abs().amax([0, *range(2, value.ndim)])
+                made.node.meta[REACH] = _reach(value)
         return made
 
     def _compute(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 
 aten = torch.ops.aten
+SMALL = 2**14
 CHECKS = (
     "_assert_async",
     "_assert_scalar",
@@ -31,7 +32,7 @@ def ready(program: ExportedProgram) -> None:
     drop_checks(program.graph)
     drop_expansions(program.graph)
     read_topk_by_place(program.graph)
-    fold_doubles(program)
+    fold_constants(program)
     program.graph.eliminate_dead_code()
     program.graph_module.recompile()
 
@@ -77,23 +78,29 @@ def read_topk_by_place(graph: fx.Graph) -> None:
         values.replace_all_uses_with(found)
 
 
-def fold_doubles(program: ExportedProgram) -> None:
-    """What depends on no image and is computed in 64-bit floats (positions, frequencies) becomes a constant, as PyTorch
-    computes it: the converter has few such operators."""
+def fold_constants(program: ExportedProgram) -> None:
+    """What depends on no image becomes a constant, as PyTorch computes it, in two cases:
+
+    - 64-bit floats are in it (positions, frequencies): the converter has few such operators;
+    - it comes from no weights either (the places of a detector's cells): spread by the file itself, it would need BROADCAST_TO, which
+      no GPU delegate takes.
+    """
     kinds = {spec.arg.name: spec.kind for spec in program.graph_signature.input_specs}
     constant: set[fx.Node] = set()
-    doubles: set[fx.Node] = set()
+    generated: set[fx.Node] = set()
+    folded: set[fx.Node] = set()
     for node in program.graph.nodes:
-        if node.op == "placeholder":
-            known = kinds[node.name] is not InputKind.USER_INPUT
-        else:
-            known = node.op == "call_function" and constant.issuperset(node.all_input_nodes)
-        if known:
+        if node.op == "placeholder" and kinds[node.name] is not InputKind.USER_INPUT:
             constant.add(node)
-        if known and node.op == "call_function" and any(map(_is_double, (node, *node.all_input_nodes))):
-            doubles.add(node)
+        if node.op != "call_function" or not constant.issuperset(node.all_input_nodes):
+            continue
+        constant.add(node)
+        if generated.issuperset(node.all_input_nodes):
+            generated.add(node)
+        if any(map(_is_double, (node, *node.all_input_nodes))) or (node in generated and _is_small(node)):
+            folded.add(node)
     value = _values(program)
-    for node in [node for node in program.graph.nodes if node in doubles and not doubles.issuperset(node.users)]:
+    for node in [node for node in program.graph.nodes if node in folded and not folded.issuperset(node.users)]:
         _put(program, node, value(node))
 
 
@@ -109,6 +116,12 @@ def _shape(node: fx.Node) -> tuple[int, ...]:
 def _is_double(node: fx.Node) -> bool:
     made = node.meta.get("val")
     return isinstance(made, torch.Tensor) and made.dtype == torch.float64
+
+
+def _is_small(node: fx.Node) -> bool:
+    """Floats, which cost the file less than 64 KiB."""
+    made = node.meta.get("val")
+    return isinstance(made, torch.Tensor) and made.dtype == torch.float32 and made.numel() < SMALL
 
 
 def _values(program: ExportedProgram) -> Callable[[fx.Node], Any]:

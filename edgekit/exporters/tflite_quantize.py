@@ -1,5 +1,6 @@
 """The schemes, in ai-edge-quantizer's terms."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from ai_edge_litert.schema_py_generated import BuiltinOperator as Builtin
 from ai_edge_litert.schema_py_generated import TensorType
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 from ai_edge_quantizer import recipe as recipes
+from ai_edge_quantizer.algorithms.uniform_quantize import uniform_quantize_tensor
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from numpy.typing import NDArray
 
@@ -31,6 +33,21 @@ Feed = Callable[
 ]  # the calibration tensors as the float file takes them, from the start
 
 CHANNEL, TENSOR = qtyping.QuantGranularity.CHANNELWISE, qtyping.QuantGranularity.TENSORWISE
+
+
+_uniform = uniform_quantize_tensor.uniform_quantize
+
+
+def _by_output(values: NDArray[Any], how: Any, is_blockwise_quant: bool = False) -> Any:
+    """A convolution's weights as a matrix with a row for each output: where they are large (VGG's first dense layer), the quantizer
+    goes through them in parts, for which its scales do not fit other shapes (google-ai-edge/ai-edge-quantizer#512)."""
+    if how.quantized_dimension != 0 or values.ndim <= 2 or is_blockwise_quant:
+        return _uniform(values, how, is_blockwise_quant)
+    rows = {name: getattr(how, name).reshape(-1, 1) for name in ("scale", "zero_point")}
+    return _uniform(values.reshape(len(values), -1), dataclasses.replace(how, **rows)).reshape(values.shape)
+
+
+uniform_quantize_tensor.uniform_quantize = _by_output
 
 
 def quantize(float_file: Path, recipe: Recipe, feed: Feed, *, decodes: bool = False) -> bytes:

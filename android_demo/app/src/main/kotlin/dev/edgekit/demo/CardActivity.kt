@@ -18,7 +18,7 @@ class CardActivity : Activity() {
         if (models.isEmpty()) return notice(getString(R.string.no_models), getString(R.string.no_models_hint))
         val choice = app.settings.choice(models)
         view<TextView>(R.id.name).text = choice.model
-        runCatching { app.session.spec(choice.model) }.onSuccess { show(it) }
+        runCatching { app.models.spec(choice.model) }.onSuccess { show(it) }
         app.session.use(choice, { it }) { result ->
             if (!isDestroyed) result.fold(::show) { error -> trouble(error).let { notice(getString(R.string.model_failed), getString(R.string.said_and_do, it.what, it.hint)) } }
         }

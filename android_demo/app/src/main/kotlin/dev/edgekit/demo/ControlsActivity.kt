@@ -25,7 +25,7 @@ class ControlsActivity : Activity() {
     private fun offer() {
         val models = app.models.names()
         val now = app.settings.choice(models)
-        val specs = models.associateWith { runCatching { app.session.spec(it) } }
+        val specs = models.associateWith { runCatching { app.models.spec(it) } }
         fill(R.id.models, R.layout.model_row, models, now.model, { name ->
             titled(name, specs.getValue(name).fold({ described(it) }) { trouble(it).what })
         }) { before, model -> before.copy(model = model) }

@@ -26,7 +26,7 @@ class DemoApp : Application() {
 
     /** One that draws boxes, which say at once what the app does. */
     private fun first(names: List<String>): String =
-        names.find { name -> runCatching { session.spec(name).task is Detection }.getOrDefault(false) } ?: names.first()
+        names.find { name -> runCatching { models.spec(name).task is Detection }.getOrDefault(false) } ?: names.first()
 
     override fun onCreate() {
         super.onCreate()

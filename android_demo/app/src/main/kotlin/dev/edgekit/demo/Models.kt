@@ -8,15 +8,21 @@ import java.io.InputStream
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.channels.Channels
+import java.util.concurrent.ConcurrentHashMap
 
 /** The artifacts that the app carries, each a folder. */
 class Models(private val list: () -> List<String>, private val open: (String) -> InputStream) {
     /** Among the app's assets, where `edgekit android add` puts them. */
     constructor(assets: AssetManager) : this({ assets.list("models").orEmpty().asList() }, { assets.open("models/$it") })
 
+    private val specs = ConcurrentHashMap<String, ModelSpec>()
+
     fun names(): List<String> = list().sorted()
 
     fun files(name: String) = ModelFiles { open("$name/$it") }
+
+    /** What its manifest says, which is read once: several screens ask. Throws EdgekitException. */
+    fun spec(name: String): ModelSpec = specs.getOrPut(name) { ModelSpec.read(files(name)) }
 
     /** The model file, in memory of its own, as engines take it. Throws EdgekitException. */
     fun bytes(name: String, spec: ModelSpec): ByteBuffer {

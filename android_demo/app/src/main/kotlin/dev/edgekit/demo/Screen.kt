@@ -98,9 +98,10 @@ fun Activity.noNotice() {
 /** A card with nothing on it is not there. */
 fun Activity.fillPanel() {
     val panel = findViewById<View>(R.id.panel) ?: return
-    val filled = listOf(R.id.timing, R.id.running, R.id.golden).any { view<TextView>(it).run { visibility = if (text.isEmpty()) View.GONE else View.VISIBLE; text.isNotEmpty() } }
+    val lines = listOf(R.id.timing, R.id.running, R.id.golden).map { view<TextView>(it) }
+    for (line in lines) line.visibility = if (line.text.isEmpty()) View.GONE else View.VISIBLE
     val said = view<View>(R.id.notice).visibility == View.VISIBLE || view<LinearLayout>(R.id.answers).childCount > 0
-    panel.visibility = if (filled || said) View.VISIBLE else View.GONE
+    panel.visibility = if (said || lines.any { it.text.isNotEmpty() }) View.VISIBLE else View.GONE
 }
 
 /** A line of an answer. share: of 1, the length of its bar; place: where on the picture, in words. */

@@ -95,13 +95,10 @@ class Session(private val app: DemoApp, private val abi: String) {
         act()
     }
 
-    /** What its manifest says. Throws EdgekitException. */
-    fun spec(model: String) = ModelSpec.read(app.models.files(model))
-
     /** Throws EdgekitException. */
     fun artifact(model: String): Artifact {
         val files = app.models.files(model)
-        val spec = spec(model).also { it.checkFiles(files) }
+        val spec = app.models.spec(model).also { it.checkFiles(files) }
         val kinds = app.engines.filter { it.target == spec.target }
         if (kinds.isEmpty()) throw UnsupportedModel("this app has no runtime for ${spec.target} files", "the app's flavour with ONNX Runtime")
         return Artifact(spec, Golden.read(files, spec), app.models.bytes(model, spec), kinds)

@@ -44,6 +44,7 @@ class PhotoTest : AppTest() {
                 assertEquals(5, photo.answers().size)
                 assertEquals(labels[best], photo.view<ImageView>(R.id.photo).contentDescription)
                 assertTrue(photo.text(R.id.golden).startsWith("This phone gives the right answers"))
+                assertFalse("a line without words takes no room", photo.shown(R.id.running))
             }
         }
     }
@@ -186,7 +187,7 @@ class PhotoTest : AppTest() {
     fun `a video is answered by the mean of its clips, as Python answers it`() {
         choose(CLIPS)
         val golden = golden(CLIPS)
-        val spec = app.session.spec(CLIPS)
+        val spec = app.models.spec(CLIPS)
         for ((i, frames) in golden.frames.withIndex()) {
             val video = shared(video(frames), "video/mp4").get()
             assertEquals("", video.notice())
