@@ -1,30 +1,40 @@
 """Networks that take clips: float files in three targets, and int8 in TFLite beside its own CONV_3D.
 
     python benchmarks/clips.py [--out build/clips] [--results benchmarks/results/clips-<cpu class>.md]
+    python benchmarks/clips.py --films          int8 on films (python benchmarks/fetch.py films)
 
 Weights are never trained; BatchNorms have the statistics of crops that move over photographs. So a figure of noise says how much of
 a network int8 keeps, and nothing of accuracy. What lies in --out already is not made again.
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torchvision.models import video
 
 import edgekit
 from edgekit import artifact, calibration, parity, pipeline
+from edgekit.answering import start_answering
 from edgekit.artifact import Artifact
+from edgekit.data.video import open_video
 from edgekit.devices import host
 from edgekit.errors import EdgekitError
+from edgekit.exporters import preparing
 from edgekit.models.tsm import Tsm
+from edgekit.preprocess import Preprocess, fit
 from edgekit.recipe import Quantize, Recipe
+from edgekit.runtimes import Options
+from edgekit.tasks.likeness import sqnr_db
 
 sys.path.insert(0, str(Path(__file__).parent))
 CLASSES = 10
@@ -36,6 +46,10 @@ crops that move over photographs. `benchmarks/clips.py`.
 """
 FEW = 8  # clips that prove a float file
 FRAMES, RATE = 8, 8.0
+FILMS = Path(__file__).parent.parent / ".cache/data/films"
+SEEN = ("bigbuckbunny.mp4", "bikes.mp4", "vtest.avi", "box.mp4")
+UNSEEN = ("Megamind.avi", "tree.avi", "cup.mp4", "carphone_pristine.mp4")
+MOST = 16  # clips of a film
 MEAN, STD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 
 
@@ -119,12 +133,58 @@ def in_int8(out: Path) -> list[str]:
     return rows
 
 
+def moments(film: Path, spec: Preprocess, start: int) -> NDArray[np.uint8]:
+    """Windows that follow each other from a frame on, MOST evenly spread ones at most: uint8 [n, t, h, w, 3]."""
+    frames = [fit(frame.picture, spec) for frame in open_video(film, film.name).pictures(spec.rate)]
+    starts = range(start, len(frames) - spec.frames + 1, spec.frames)
+    few = sorted({starts[int(at)] for at in np.linspace(0, len(starts) - 1, MOST)})
+    return np.stack([np.stack(frames[at : at + spec.frames]) for at in few])
+
+
+def on_films(out: Path) -> list[str]:
+    """int8 with statistics and calibration of some films, judged on other moments of them and on other films."""
+    rows = [
+        "| network | input | SQNR dB, of films | clips | median clip | lowest |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    seen_here = out / "seen"
+    seen_here.mkdir(parents=True, exist_ok=True)
+    for film in SEEN:
+        shutil.copy(FILMS / film, seen_here)
+    for name in ("r2plus1d_18", "tsm_mobilenetv2"):
+        make, side, frames = NETS[name]
+        folder = out / f"{name}-tflite-films"
+        recipe = Recipe(
+            name, "tflite", weights="random", quantize=Quantize("int8-static"), input_size=(side, side), frames=frames,
+            frame_rate=RATE, mean=MEAN, std=STD, calibration=str(seen_here),
+        )  # fmt: skip
+        torch.manual_seed(0)
+        network = make().eval()
+        opened = pipeline.export(recipe, folder, module=network)  # which gets its statistics
+        spec = opened.manifest.preprocess
+        for said, films, start in (("that calibrated, other moments", SEEN, frames // 2), ("others", UNSEEN, 0)):
+            clips = np.concatenate([moments(FILMS / film, spec, start) for film in films])
+            with torch.inference_mode():
+                wanted = np.concatenate([network(preparing.tensor(clip[None], spec)) for clip in clips])
+            with start_answering(opened, None, Options()) as answering:
+                got = answering.values(clips)[0]
+            each = [sqnr_db(w, g) for w, g in zip(wanted, got, strict=True)]
+            whole = sqnr_db(wanted, got)
+            what = f"| {name} | {frames}x{side}x{side} | {whole:.1f}, {said} | {len(clips)} "
+            rows.append(f"{what}| {np.median(each):.1f} | {min(each):.1f} |")
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/clips"))
     parser.add_argument("--results", type=Path)
     parser.add_argument("--only", nargs="*", default=[name for name in NETS if not name.startswith("plain")])
+    parser.add_argument("--films", action="store_true", help="int8 on films, and nothing else")
     asked = parser.parse_args()
+    if asked.films:
+        print("\n".join(on_films(asked.out)))
+        return
     page = ["## fp32", "", f"SQNR against PyTorch in dB, on {FEW} clips.", "", *in_float(asked.out, asked.only), ""]
     page += ["## int8 in TFLite", "", *in_int8(asked.out), ""]
     text = "\n".join([INTRODUCTION.format(host.cpu_class()), *page])

