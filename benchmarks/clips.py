@@ -30,6 +30,7 @@ from edgekit.data.video import open_video
 from edgekit.devices import host
 from edgekit.errors import EdgekitError
 from edgekit.exporters import preparing
+from edgekit.models import readying
 from edgekit.models.tsm import Tsm
 from edgekit.preprocess import Preprocess, fit
 from edgekit.recipe import Quantize, Recipe
@@ -159,9 +160,9 @@ def on_films(out: Path) -> list[str]:
             frame_rate=RATE, mean=MEAN, std=STD, calibration=str(seen_here),
         )  # fmt: skip
         torch.manual_seed(0)
-        network = make().eval()
-        opened = pipeline.export(recipe, folder, module=network)  # which gets its statistics
-        spec = opened.manifest.preprocess
+        with mock.patch.object(readying, "settled", side_effect=readying.settled) as settled:
+            opened = pipeline.export(recipe, folder, module=make())
+        network, spec = settled.call_args[0][0].module, opened.manifest.preprocess  # which has its statistics now
         for said, films, start in (("that calibrated, other moments", SEEN, frames // 2), ("others", UNSEEN, 0)):
             clips = np.concatenate([moments(FILMS / film, spec, start) for film in films])
             with torch.inference_mode():
