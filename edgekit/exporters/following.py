@@ -30,16 +30,12 @@ def reach_further(graph: fx.Graph, module: nn.Module, batches: Iterable[torch.Te
     """Let the nodes of a module's graph know how far their channels reach on other images too; batches are as large as that of the
     trace, or smaller. The constants of the trace are still there (`forget`)."""
     reach = _Reach(module, graph=graph)
+    size = next(node.meta[SHAPE][0] for node in graph.nodes if SHAPE in node.meta)
     for pictures in batches:
-        reach.run(pictures)
+        reach.run(pictures[torch.arange(size) % len(pictures)])  # shapes in the graph are constants
 
 
 class _Reach(fx.Interpreter):
-    def run(self, pictures: torch.Tensor, *more: Any, **options: Any) -> Any:  # type: ignore[override]
-        (size,) = (node.meta[SHAPE][0] for node in self.graph.find_nodes(op="placeholder") if SHAPE in node.meta)
-        whole = pictures[torch.arange(size) % len(pictures)]  # shapes in the graph are constants
-        return super().run(whole, *more, **options)
-
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if REACH in n.meta:
