@@ -320,7 +320,7 @@ class Roads(nn.Module):
         self.head = nn.Conv2d(8, 3, 1)
         with torch.no_grad():
             self.body[0].weight.mul_(0.2)
-            for channel in range(3):
+            for channel in range(9):
                 self.body[0].weight[channel, channel] += 0.5
             self.head.weight.copy_(4 * torch.eye(3, 8)[..., None, None])
 
@@ -444,7 +444,7 @@ class _Shifted(nn.Module):
                 nn.ReLU6(),
                 nn.Conv2d(32, 16, 1),
             )
-            for _ in range(2)
+            for _ in range(9)
         )
         self.last = nn.Sequential(nn.Conv2d(16, 24, 1), nn.ReLU())
         self.head = nn.Linear(24, classes)
@@ -495,7 +495,7 @@ class Listed(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, 2, 1)
         self.blocks = nn.ModuleList(
-            nn.ModuleList([nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)]) for _ in range(3)
+            nn.ModuleList([nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)]) for _ in range(9)
         )
         self.heads = nn.ModuleDict({"one": nn.Linear(8, 5), "other": nn.Linear(8, 5)})
 
@@ -534,3 +534,23 @@ def planted(seed: int = 0) -> nn.Module:
         before.weight[0], before.bias[0] = 0, 0
         bad.weight[:, 0] = 30
     return net
+
+
+class Chaotic(nn.Module):
+    """Makes each rounding of its sums 500 times as large: the logistic map doubles what lies between two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.features = nn.Sequential(nn.Conv2d(3, 48, 4, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(48 * 64, 64))
+        self.scores = nn.Linear(64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.sigmoid(4 * self.features(x))
+        for _ in range(9):
+            y = 4 * y * (1 - y)
+        return self.scores(y)  # type: ignore[no-any-return]
+
+
+def chaotic() -> nn.Module:
+    return Chaotic()

@@ -33,6 +33,14 @@ def test_every_scheme_is_proven_and_verifies(exported, scheme):
     assert parity.verify(made, "litert").passed
 
 
+def test_a_network_that_makes_much_of_rounding_is_held_against_its_own(exported):
+    manifest = exported("fp32", model="py:nets:chaotic").manifest
+    assert 50 <= manifest.proof.min_sqnr_db <= manifest.proof.sqnr_db < 80
+    [note] = [note for note in manifest.notes if "makes much of rounding" in note]
+    assert f"{manifest.proof.min_sqnr_db:.0f} dB" in note
+    parity.check_claims(exported("fp32", model="py:nets:chaotic"))
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_file_takes_what_the_manifest_says(exported, scheme):
     made = exported(scheme)

@@ -14,9 +14,9 @@ from edgekit.tasks.classification import LOGITS
 REFERENCE = np.random.default_rng(0).normal(0, 3, (32, 10)).astype(np.float32)
 
 
-def prove(answer, scheme="fp32", *, advisory=False):
+def prove(answer, scheme="fp32", **more):
     batches = [((REFERENCE[i : i + 8],), (answer[i : i + 8],)) for i in range(0, 32, 8)]
-    return parity.prove(LOGITS, scheme, batches, runtime="r", source="s", advisory=advisory)
+    return parity.prove(LOGITS, scheme, batches, runtime="r", source="s", **{"advisory": False} | more)
 
 
 def test_equal_answers_pass_and_small_noise_passes_for_int8_only():
@@ -40,6 +40,19 @@ def test_advisory_limits_refuse_nothing():
     assert wrong.passed
     assert not wrong.within_limits
     assert prove(REFERENCE).within_limits
+
+
+def test_an_fp32_file_may_round_as_the_network_makes_pytorch_round():
+    noise = np.random.default_rng(1).normal(0, 1, REFERENCE.shape).astype(np.float32)
+    rounded = REFERENCE + 1.5e-3 * noise  # 66 dB
+    assert not prove(rounded).passed
+    for own, limit, passes in ((120, 80, False), (98.4, 68.4, False), (87, 57, True), (60, 50, True)):
+        proof = prove(rounded, rounding_db=lambda own=own: own)
+        assert (proof.min_sqnr_db, proof.passed) == (pytest.approx(limit), passes)
+        assert bool(parity.lowered(proof, "fp32")) == (limit < 80)
+    assert not prove(REFERENCE + 0.02 * noise, rounding_db=lambda: 60).passed
+    assert prove(REFERENCE, rounding_db=lambda: 1 / 0).min_sqnr_db == 80  # is not asked for where nothing is wrong
+    assert prove(rounded, "fp16", rounding_db=lambda: 1 / 0).min_sqnr_db == 35
 
 
 @pytest.mark.parametrize(

@@ -192,15 +192,16 @@ def _to_nearest(rounded: Rounded) -> Iterator[str]:
             yield f"weights are rounded to nearest in {', '.join(names[:3])}{more}: {why}"
 
 
-def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False) -> torch.Tensor:
+def first(calibration: Pictures, spec: Preprocess, *, crowded: bool = False, least: int = 4) -> torch.Tensor:
     """The first calibration images, normalised: float32 [n, c, h, w], clips [n, c, t, h, w].
 
     crowded  of a detector, which looks at large images for what fills few of their places: up to four times as many
+    least    however large they are
     """
     fit = PICTURES * 224 * 224 / math.prod(spec.extent)
     if crowded:
         fit = max(fit, min(4 * fit, PICTURES))
-    count = min(max(4, int(fit)), 8 * PICTURES)
+    count = min(max(least, int(fit)), 8 * PICTURES)
     pixels = np.stack(list(itertools.islice(calibration, count)))
     return tensor(pixels, spec)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.schema_py_generated import BuiltinOperator as Builtin
 from ai_edge_litert.schema_py_generated import TensorType
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
@@ -273,7 +273,6 @@ def _showing(model: Any, names: Sequence[str]) -> tuple[Interpreter, dict[str, i
     interpreter = Interpreter(
         model_content=pack(model, b"TFL3"),
         num_threads=1,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
     return interpreter, index
