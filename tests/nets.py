@@ -320,7 +320,7 @@ class Roads(nn.Module):
         self.head = nn.Conv2d(8, 3, 1)
         with torch.no_grad():
             self.body[0].weight.mul_(0.2)
-            for channel in range(9):
+            for channel in range(3):
                 self.body[0].weight[channel, channel] += 0.5
             self.head.weight.copy_(4 * torch.eye(3, 8)[..., None, None])
 
@@ -444,7 +444,7 @@ class _Shifted(nn.Module):
                 nn.ReLU6(),
                 nn.Conv2d(32, 16, 1),
             )
-            for _ in range(9)
+            for _ in range(2)
         )
         self.last = nn.Sequential(nn.Conv2d(16, 24, 1), nn.ReLU())
         self.head = nn.Linear(24, classes)
@@ -495,7 +495,7 @@ class Listed(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, 2, 1)
         self.blocks = nn.ModuleList(
-            nn.ModuleList([nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)]) for _ in range(9)
+            nn.ModuleList([nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)]) for _ in range(3)
         )
         self.heads = nn.ModuleDict({"one": nn.Linear(8, 5), "other": nn.Linear(8, 5)})
 

@@ -13,10 +13,11 @@ from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, 
 from edgekit.errors import UnsupportedError, WeightsError
 from edgekit.exporters.rounding import round_weights
 from edgekit.models.baking import bake, computed_copies
-from edgekit.models.merging import LEFT, MERGED, merge
+from edgekit.models.merging import FOCUSED, LEFT, MERGED, merge
 from edgekit.models.settling import settle
 from edgekit.models.steady import check_steady
 from edgekit.models.tracing import trace
+from edgekit.models.yolox import Focus
 
 pytestmark = [pytest.mark.full, pytest.mark.filterwarnings("ignore:.*weight_norm.*")]
 
@@ -123,6 +124,32 @@ def test_training_branches_are_merged_where_the_answers_stay(tensors, block):
         < sum(isinstance(m, nn.Conv2d) for m in net.modules())
     )
     torch.testing.assert_close(merged(tensors), net(tensors), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("kernel", "bias"), [(3, False), (1, True)])
+def test_focus_becomes_one_convolution(tensors, kernel, bias):
+    focus = Focus(3, 8)
+    focus.conv.conv = nn.Conv2d(12, 8, kernel, padding=kernel // 2, bias=bias)
+    net = nn.Sequential(focus, RepVggBlock(8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
+    settle(net, tensors)
+    merged, said = merge(net, tensors)
+    assert said == f"{FOCUSED}; {MERGED}"
+    assert merged[0].conv.conv.kernel_size == (2 * kernel, 2 * kernel)
+    torch.testing.assert_close(merged(tensors), net(tensors), atol=1e-4, rtol=1e-4)
+
+
+class Moved(Focus):
+    """Other neighbours first."""
+
+    def forward(self, x):
+        return super().forward(x.transpose(2, 3))
+
+
+@torch.no_grad()
+def test_a_focus_that_moves_pixels_otherwise_is_left(tensors):
+    net = type("Focus", (Moved,), {})(3, 8).eval()
+    assert merge(net, tensors) == (net, LEFT)
 
 
 class Branched(nn.Module):
