@@ -110,7 +110,7 @@ def _place(model: bytes, missing: str) -> str:
 def pack(table: Any, identifier: bytes) -> bytes:
     builder = flatbuffers.Builder(0)
     builder.Finish(table.Pack(builder), identifier)
-    return bytes(builder.Output())
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])  # Output would copy it once more
 
 
 def inline_buffers(graph: Any, model: bytes) -> None:

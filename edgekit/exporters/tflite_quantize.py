@@ -214,11 +214,10 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed) -> Known:
     Its own are a moving average that depends on the images' order and costs up to 20 points of agreement. An image runs as
     often as it takes to see all activations (ranges.batches), so that memory does not grow with their number.
     """
-    model = flatbuffer.read_model(str(float_file))
-    made, given = _activations(model)
+    made, given, moved = _activations(float_file)
     seen, smooth = Ranges(), gates.Smooth(float_file)
     for names in batches({name: 4 * math.prod(map(abs, shape)) for name, shape in made.items()}):
-        interpreter, index = _showing(model, names)
+        interpreter, index = _showing(float_file, names)
         for tensor in feed():
             interpreter.set_tensor(index[given], tensor)
             interpreter.invoke()
@@ -232,7 +231,7 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed) -> Known:
     if recipe.folds:
         found[given] = 0.0, 255.0 / recipe.unit  # scale 1, zero point 0: the stored number is the pixel
     if len(made[given]) == 5:  # a clip; of images, yolox_micro's own mAP was 0.909 with this and 0.920 without
-        found |= {name: found[source] for name, source in _moved(model).items() if source in found}
+        found |= {name: found[source] for name, source in moved.items() if source in found}
     floors = bias_floors(float_file)
     ranges: Known = {}
     for name, shape in made.items():
@@ -242,12 +241,13 @@ def collect_ranges(float_file: Path, recipe: Recipe, feed: Feed) -> Known:
     return ranges
 
 
-def _activations(model: Any) -> tuple[dict[str, list[int]], str]:
-    """The shapes of what goes in and of every float tensor that an operator makes, by name; the name of what goes in."""
+def _activations(float_file: Path) -> tuple[dict[str, list[int]], str, dict[str, str]]:
+    """The shapes of what goes in and of every float tensor that an operator makes, by name; the name of what goes in; what is _moved."""
+    model = flatbuffer.read_model(str(float_file))
     graph = model.subgraphs[0]
     computed = [i for operator in graph.operators for i in operator.outputs]
     floats = [graph.tensors[i] for i in (*graph.inputs, *computed) if graph.tensors[i].type == TensorType.FLOAT32]
-    return {t.name.decode(): list(t.shape) for t in floats}, graph.tensors[graph.inputs[0]].name.decode()
+    return {t.name.decode(): list(t.shape) for t in floats}, graph.tensors[graph.inputs[0]].name.decode(), _moved(model)
 
 
 def _moved(model: Any) -> dict[str, str]:
@@ -266,14 +266,14 @@ def _moved(model: Any) -> dict[str, str]:
     return {graph.tensors[i].name.decode(): graph.tensors[s].name.decode() for i, s in source.items()}
 
 
-def _showing(model: Any, names: Sequence[str]) -> tuple[Interpreter, dict[str, int]]:
-    """An interpreter of the model that keeps some tensors besides what goes in; and the place of each tensor by its name."""
+def _showing(float_file: Path, names: Sequence[str]) -> tuple[Interpreter, dict[str, int]]:
+    """An interpreter of the file that keeps some tensors besides what goes in; and the place of each tensor by its name."""
+    model = flatbuffer.read_model(str(float_file))
     graph, index = model.subgraphs[0], {t.name.decode(): i for i, t in enumerate(model.subgraphs[0].tensors)}
     graph.outputs = [i for i in map(index.__getitem__, names) if i not in graph.inputs]
-    interpreter = Interpreter(
-        model_content=pack(model, b"TFL3"),
-        num_threads=1,
-    )
+    content = pack(model, b"TFL3")
+    del model, graph  # half a gigabyte of a VGG
+    interpreter = Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     return interpreter, index
 
