@@ -38,7 +38,7 @@ PAGES = {name: (DOCS / f"{name}.md").read_text("utf-8") for name in FIRST} | {
 # Figures that are the same everywhere, or nearly: what is compared, and how far it may be off. Times are not.
 SAME = (
     (r"model\.tflite +([\d.]+) MB", 0.2),
-    (r"SQNR ([\d.]+) dB", 2),
+    (r"SQNR ([\d.]+) dB", 3),  # of 32 images: an integer more or less in some biases moves it by 0.6
     (r"agreement ([\d.]+)%", 10),
     (r"  ([\d.]+)% \[", 10),
     (r"MB +([\d.]+) M ", 2),

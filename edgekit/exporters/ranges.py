@@ -34,7 +34,8 @@ class Ranges:
 
     def see(self, name: str, tensor: NDArray[Any], *, pooled: bool) -> None:
         """Take in one image's values. pooled: one value per feature is left, so none may be clipped."""
-        values = tensor[np.isfinite(tensor)]  # a padded MaxPool pads with minus infinity
+        finite = np.isfinite(tensor)  # a padded MaxPool pads with minus infinity
+        values = tensor.ravel() if finite.all() else tensor[finite]
         if not values.size:
             return
         if pooled:
