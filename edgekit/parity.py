@@ -88,20 +88,23 @@ def prove(
     """Compare a file's answers with the reference's and hold them against the limits of the scheme and of the task.
 
     answers   of PyTorch and of the file to the same images, [n, ...] each, some images at a time; those beyond
-              PROOF_PICTURES are asked for only where a measure has too little to judge by
+              PROOF_PICTURES are asked for only where a measure has too little to judge by, or misses its limit on those few
     advisory  only answers that are the same for every image are refused (random weights: int8 grids say nothing about
               scores that mean nothing). So is a proof of int8 whose measures are: where nothing is found, all scores are noise
     rounding_db  SQNR of the reference's answers against its own in float64, asked for where an fp32 file is below its limit:
               a deep network may make so much of each rounding that no other order of sums gives the same answers
     """
-    likeness, ours, theirs = None, Spread(), Spread()
+    likeness, ours, theirs, missed = None, Spread(), Spread(), False
     for reference, given in answers:
         ours.add(reference)
         theirs.add(given)
         alike = task.alike(reference, given)
         likeness = likeness + alike if likeness else alike
         measures = task.measures(likeness, scheme) if ours.pictures >= PROOF_PICTURES else ()
-        if measures and not any(m.advisory for m in measures):
+        missed = missed or not all(
+            m.reached for m in measures
+        )  # then all images judge: to stop at the first that pass flatters
+        if measures and not missed and not any(m.advisory for m in measures):
             break
     assert likeness, "no images"
     measures = task.measures(likeness, scheme)

@@ -182,6 +182,15 @@ def test_a_proof_looks_at_more_images_until_enough_is_found():
         assert (proof.pictures, len(asked), proof.advisory) == (seen, seen, seen < 50)
 
 
+@pytest.mark.parametrize("wrong", [0, 8, 100])
+def test_a_proof_that_misses_on_its_first_images_looks_at_all(wrong):
+    """And is not cut off where it first passes."""
+    right, off = batch(1), batch(1, noise=90)
+    answers = [(right, off if i < wrong else right) for i in range(128)]
+    proof = parity.prove(Detection(), "int8-static", answers, runtime="r", source="s", advisory=False)
+    assert (proof.pictures, proof.passed) == (128 if wrong else 32, wrong < 100)
+
+
 def test_queries_that_changed_places_are_the_same_queries():
     reference = batch(3)
     swapped = tuple(of.copy() for of in reference)
