@@ -554,3 +554,12 @@ class Chaotic(nn.Module):
 
 def chaotic() -> nn.Module:
     return Chaotic()
+
+
+def multiplied() -> nn.Module:
+    """A convolution with two outputs for each of its inputs, which it sees alone, and a depthwise one: 32 x 32 pixels, 5 classes."""
+    torch.manual_seed(7)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 16, 3, groups=8), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=16), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5),
+    )  # fmt: skip

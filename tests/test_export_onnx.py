@@ -55,6 +55,16 @@ def test_int8_computes_in_integers(exported):
     assert not [n for n in graph.node if n.op_type in ("Clip", "Relu")]  # the ranges do their work
 
 
+@pytest.mark.parametrize(
+    ("scheme", "in_float"), [("int8-static", [False, True, False]), ("int8-weight-only", [False, True, True])]
+)
+def test_convolutions_that_integers_would_slow_stay_in_float(exported, scheme, in_float):
+    graph = graph_of(exported(scheme, target="onnx", model="py:nets:multiplied")).graph
+    constants = {i.name: i for i in graph.initializer}
+    convolutions = [n for n in graph.node if n.op_type == "Conv"]
+    assert [n.input[1] in constants for n in convolutions] == in_float
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(
     ("model", "scheme", "options"),

@@ -25,6 +25,23 @@ def inputs(model: onnx.ModelProto) -> dict[str, str]:
     return found
 
 
+def without_kernel(model: onnx.ModelProto, *, weights_alone: bool) -> list[str]:
+    """Convolutions that read one channel a group, and take ONNX Runtime 1.32 longer with integers than in float by far.
+
+    In integers those with more than one output a group: three of FastViT-T8's took 10.5 of its 15.5 ms, 1.1 ms in float. weights_alone:
+    depthwise ones, which behind weights that are unpacked first miss the blocked layout: TinyNet-A took 16.4 ms, 7.0 with theirs in
+    float, fp32 6.0 (an AMD EPYC).
+    """
+    shapes = {i.name: list(i.dims) for i in model.graph.initializer}
+    found = []
+    for node in model.graph.node:
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        shape = shapes.get(node.input[1], []) if node.op_type == "Conv" and groups > 1 else []
+        if shape[1:2] == [1] and (weights_alone or shape[0] > groups):
+            found.append(node.name)
+    return found
+
+
 def by_channel(made: onnx.ModelProto, depthwise: dict[str, str], seen: Channels) -> None:
     """Give depthwise convolutions of a QDQ graph, in place, integers of their own, with a scale and a zero for each channel.
 

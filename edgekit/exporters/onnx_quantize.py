@@ -96,6 +96,8 @@ def quantize(
     sensitive  those of them that have to read floats
     """
     kept = kept_float(model, recipe, decodes=decodes)
+    if placement == "every operator" and recipe.quantize.scheme in ("int8-static", "int8-weight-only"):
+        kept += onnx_depthwise.without_kernel(model, weights_alone=recipe.quantize.scheme == "int8-weight-only")
     match recipe.quantize.scheme:
         case "fp16":
             half = convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
