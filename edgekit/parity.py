@@ -101,9 +101,8 @@ def prove(
         alike = task.alike(reference, given)
         likeness = likeness + alike if likeness else alike
         measures = task.measures(likeness, scheme) if ours.pictures >= PROOF_PICTURES else ()
-        missed = missed or not all(
-            m.reached for m in measures
-        )  # then all images judge: to stop at the first that pass flatters
+        # where a limit is missed, all images judge: to stop at the first that pass flatters
+        missed = missed or not all(m.reached for m in measures)
         if measures and not missed and not any(m.advisory for m in measures):
             break
     assert likeness, "no images"

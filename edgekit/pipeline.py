@@ -26,7 +26,7 @@ from edgekit.preprocess import Pixels
 from edgekit.readme import readme
 from edgekit.recipe import Recipe, check, check_scheme, full
 from edgekit.tasks import Classification, Detection, caution, name_of
-from edgekit.tasks.likeness import Likeness, Noise
+from edgekit.tasks.likeness import Likeness, noise
 from edgekit.tensors import Signature, Values
 
 Say = Callable[[str], None]
@@ -245,8 +245,8 @@ def _rounding_db(model: LoadedModel, pictures: Pictures) -> float:
         for pixels in itertools.islice(pictures, calibration.PROOF_PICTURES):
             x = preparing.tensor(pixels[None], model.preprocess)
             with torch.inference_mode():
-                pairs = zip(picking.each(exact(x.double())), picking.each(model.module(x)), strict=True)
-                alike = Likeness(tuple(Noise.between(a.numpy(), b.numpy()) for a, b in pairs))
+                reference = tuple(a.numpy() for a in picking.each(exact(x.double())))
+            alike = Likeness(noise(reference, _torch_answers(model, pixels)))
             likeness = likeness + alike if likeness else alike
     except RuntimeError:  # numbers of float32 in its code
         return math.inf

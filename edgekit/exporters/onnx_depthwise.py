@@ -1,4 +1,5 @@
-"""A scale for each channel in front of depthwise convolutions, for runtimes that multiply such integers: OpenVINO.
+"""Depthwise convolutions: a scale for each channel in front of them, for runtimes that multiply such integers (OpenVINO), and which of
+them ONNX Runtime has no quick integer kernel for.
 
 Each channel of a depthwise convolution is added up by itself, so that integers of different scales need not meet. Behind
 SiLU channels differ by more than eight bits hold: YOLOX-Nano's boxes come at 7 dB with one scale for all.
@@ -16,13 +17,7 @@ from edgekit.exporters.ranges import Channels
 
 def inputs(model: onnx.ModelProto) -> dict[str, str]:
     """The name of every depthwise convolution of a float graph -> the tensor that it reads."""
-    shapes = {i.name: list(i.dims) for i in model.graph.initializer}
-    found = {}
-    for node in model.graph.node:
-        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-        if node.op_type == "Conv" and groups > 1 and shapes.get(node.input[1], [0])[:2] == [groups, 1]:
-            found[node.name] = node.input[0]
-    return found
+    return {node.name: node.input[0] for node, outputs in _one_channel_a_group(model) if outputs == 1}
 
 
 def without_kernel(model: onnx.ModelProto, *, weights_alone: bool) -> list[str]:
@@ -32,14 +27,16 @@ def without_kernel(model: onnx.ModelProto, *, weights_alone: bool) -> list[str]:
     depthwise ones, which behind weights that are unpacked first miss the blocked layout: TinyNet-A took 16.4 ms, 7.0 with theirs in
     float, fp32 6.0 (an AMD EPYC).
     """
+    return [node.name for node, outputs in _one_channel_a_group(model) if weights_alone or outputs > 1]
+
+
+def _one_channel_a_group(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, int]]:
+    """The convolutions that read one channel a group, and how many outputs each group has."""
     shapes = {i.name: list(i.dims) for i in model.graph.initializer}
-    found = []
     for node in model.graph.node:
         groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-        shape = shapes.get(node.input[1], []) if node.op_type == "Conv" and groups > 1 else []
-        if shape[1:2] == [1] and (weights_alone or shape[0] > groups):
-            found.append(node.name)
-    return found
+        if node.op_type == "Conv" and groups > 1 and shapes.get(node.input[1], [])[1:2] == [1]:
+            yield node, shapes[node.input[1]][0] // groups
 
 
 def by_channel(made: onnx.ModelProto, depthwise: dict[str, str], seen: Channels) -> None:

@@ -85,13 +85,9 @@ def _as_convolution(focus: Any) -> nn.Module:
     layer = copy.deepcopy(focus.conv)
     first = layer.conv
     (high, wide), (y, x) = first.kernel_size, first.padding
-    weight = first.weight.detach().reshape(
-        first.out_channels, 2, 2, -1, high, wide
-    )  # column, row, channel; then the places
-    inputs = weight.shape[3]
-    layer.conv = nn.Conv2d(
-        inputs, first.out_channels, (2 * high, 2 * wide), 2, (2 * y, 2 * x), bias=first.bias is not None
-    )
+    outputs, inputs = first.out_channels, first.in_channels // 4
+    weight = first.weight.detach().reshape(outputs, 2, 2, inputs, high, wide)  # by column and row of the four
+    layer.conv = nn.Conv2d(inputs, outputs, (2 * high, 2 * wide), 2, (2 * y, 2 * x), bias=first.bias is not None)
     layer.conv.weight.data = weight.permute(0, 3, 4, 2, 5, 1).reshape(layer.conv.weight.shape)
     if first.bias is not None:
         layer.conv.bias.data = first.bias.detach()
