@@ -563,3 +563,12 @@ def multiplied() -> nn.Module:
         nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 16, 3, groups=8), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=16), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5),
     )  # fmt: skip
+
+
+def ragged() -> nn.Module:
+    """A depthwise convolution of 20 channels, which no vector divides: 32 x 32 pixels, 5 classes."""
+    torch.manual_seed(7)
+    return nn.Sequential(
+        nn.Conv2d(3, 20, 3, 2), nn.ReLU(), nn.Conv2d(20, 20, 3, groups=20), nn.ReLU(), nn.Conv2d(20, 16, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5),
+    )  # fmt: skip

@@ -13,6 +13,7 @@ from edgekit.inspection import onnx as reader
 from edgekit.inspection.activations import Operator, Point, Seen, channels_last, points
 from edgekit.inspection.onnx_graph import CONVOLUTIONS, WEIGHTS_AT
 
+WIDENED = "/weight/widened"  # as edgekit/exporters/onnx_widening.py names weights that have channels of zeros
 CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
 PASSES = CONVERSIONS | {"Add", "Sub", "Mul", "Max", "Min", "Relu", "Clip", "HardSigmoid"}
 
@@ -39,8 +40,15 @@ class OnnxLayers:
         found = points(map(_operator, nodes), given[0].name, answers, set(WEIGHTS_AT), PASSES)
         makers = {tensor: node for node in nodes for tensor in node.output}
         constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if math.prod(t.dims) == 1}
-        self._layers = [_Asked(point, makers.get(point.tensor), constants) for point in found.layers]
-        self._answers = [_Asked(point, makers.get(point.tensor), constants) for point in found.outputs]
+        widened = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith(WIDENED)}
+
+        def asked_for(point: Point) -> _Asked:
+            unpacking = makers.get(point.layer.reads[1]) if point.layer else None
+            weight = widened.get(unpacking.input[0]) if unpacking else None
+            return _Asked(point, makers.get(point.tensor), constants, weight)
+
+        self._layers = [asked_for(point) for point in found.layers]
+        self._answers = [asked_for(point) for point in found.outputs]
         outputs = set(answers)
         for asked in (*self._layers, *self._answers):
             if asked.tensor not in outputs:
@@ -76,10 +84,14 @@ class OnnxLayers:
 
 
 class _Asked:
-    """A point, asked for in integers where the file has them."""
+    """A point, asked for in integers where the file has them, and without channels of zeros that an export put in
+    (`widened`: the weight that has them, [out, in, ...])."""
 
-    def __init__(self, point: Point, maker: Any, constants: dict[str, NDArray[Any]]) -> None:
+    def __init__(
+        self, point: Point, maker: Any, constants: dict[str, NDArray[Any]], widened: NDArray[Any] | None
+    ) -> None:
         self.tensor, self.grid = str(point.tensor), None
+        self.channels = None if widened is None else np.flatnonzero(widened.reshape(len(widened), -1).any(1))
         self.axis = 1 if point.layer and point.layer.kind in CONVOLUTIONS else -1
         if maker is not None and maker.op_type == "DequantizeLinear":
             numbers = [constants.get(name) for name in maker.input[1:]]
@@ -87,6 +99,8 @@ class _Asked:
                 self.tensor, self.grid = str(maker.input[0]), numbers
 
     def real(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        if self.channels is not None:
+            values = values.take(self.channels, self.axis)
         if self.grid:
             scale, *zero = (n.astype(np.float32) for n in self.grid if n is not None)
             values = (values.astype(np.float32) - (zero[0] if zero else 0)) * scale
