@@ -316,7 +316,7 @@ def columns(row: Row) -> tuple[str, ...]:
         f"{row.time[0]:.2f} [{row.time[1]:.2f}, {row.time[2]:.2f}]" if row.time else "",
         f"{fp32.cpu_ms:.2f}" if fp32.cpu_ms else "",
         row.cpu.partition("(")[0].split(" ")[0],
-        f"{int8.instructions / fp32.instructions:.2f}" if int8.instructions and fp32.instructions else "",
+        instructions(row),
         f"{fp32.bytes / 1e6:.2f}",
         f"{int8.bytes / 1e6:.2f}",
         f"{(fp32.memory_bytes or 0) / 1e6:.0f} / {(int8.memory_bytes or 0) / 1e6:.0f}",
@@ -325,6 +325,12 @@ def columns(row: Row) -> tuple[str, ...]:
         f"{fp32.export_cpu_s:.0f} / {int8.export_cpu_s:.0f}",
         f"{max(fp32.export_peak_bytes, int8.export_peak_bytes) / 1e9:.1f}",
     )
+
+
+def instructions(row: Row) -> str:
+    """Of int8 over those of fp32."""
+    int8, fp32 = row.int8.instructions, row.fp32.instructions
+    return f"{int8 / fp32:.2f}" if int8 and fp32 else ""
 
 
 def _held(file: File) -> str:
@@ -380,11 +386,16 @@ def summary(cpu_class: str) -> str:
         row = by.get((network, target))
         return "" if row is None else "failed" if row.failed or not row.time else f"{row.time[0]:.2f}"
 
-    lines = [(name, *(ratio(name, target) for target in TARGETS)) for name in KNOWN if name in networks]
-    return f"""So far {len(networks)} networks in {len(found)} pairs of network and target: {len(proven)} exported in fp32 and int8, proven and
-timed, {len(found) - len(proven)} failed. CPU time of int8 over fp32's (what `--int8` takes; one thread, `{cpu_class}`):
+    def on_arm(network: str) -> str:
+        row = by.get((network, "tflite"))
+        return "" if row is None else instructions(row)
 
-{table(("network", "TFLite", "ONNX Runtime", "OpenVINO"), lines)}
+    lines = [(name, *(ratio(name, target) for target in TARGETS), on_arm(name)) for name in KNOWN if name in networks]
+    return f"""So far {len(networks)} networks in {len(found)} pairs of network and target: {len(proven)} exported in fp32 and int8, proven and
+timed, {len(found) - len(proven)} failed. CPU time of int8 over fp32's (what `--int8` takes; one thread, `{cpu_class}`), and
+instructions on an emulated ARM core:
+
+{table(("network", "TFLite", "ONNX Runtime", "OpenVINO", f"TFLite on a {CORE}"), lines)}
 
 [The whole table](benchmarks/results/zoo-{cpu_class}.md) has sizes, memory, schemes, and what failed and why.
 """
