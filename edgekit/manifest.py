@@ -76,9 +76,13 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None if None in found else max(m for m in found if m is not None)
 
     @property
+    def sqnr_reached(self) -> bool:
+        return self.sqnr_db is None or self.sqnr_db >= self.min_sqnr_db
+
+    @property
     def within_limits(self) -> bool:
         """Also of an advisory proof, which passes either way."""
-        return all(m.reached for m in self.measures) and (self.sqnr_db is None or self.sqnr_db >= self.min_sqnr_db)
+        return all(m.reached for m in self.measures) and self.sqnr_reached
 
 
 class GoldenRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

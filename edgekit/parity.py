@@ -82,15 +82,16 @@ def prove(
     *,
     runtime: str,
     source: str,
-    advisory: bool,
+    untrained: bool,
     rounding_db: Callable[[], float] = lambda: math.inf,
 ) -> Proof:
     """Compare a file's answers with the reference's and hold them against the limits of the scheme and of the task.
 
     answers   of PyTorch and of the file to the same images, [n, ...] each, some images at a time; those beyond
               PROOF_PICTURES are asked for only where a measure has too little to judge by, or misses its limit on those few
-    advisory  only answers that are the same for every image are refused (random weights: int8 grids say nothing about
-              scores that mean nothing). So is a proof of int8 whose measures are: where nothing is found, all scores are noise
+    untrained  random weights: of int8 files only those are refused that answer every image the same, because int8 grids say
+              nothing about scores that mean nothing; of others what the SQNR refuses, because boxes that mean nothing pass or
+              miss a threshold by the last bit. A proof of int8 is advisory, too, where nothing is found: all scores are noise
     rounding_db  SQNR of the reference's answers against its own in float64, asked for where an fp32 file is below its limit:
               a deep network may make so much of each rounding that no other order of sums gives the same answers
     """
@@ -108,7 +109,6 @@ def prove(
     assert likeness, "no images"
     measures = task.measures(likeness, scheme)
     int8 = scheme.startswith("int8")
-    advisory = advisory or (int8 and any(m.advisory for m in measures))
     own = task.int8_sqnr_db if int8 else None
     limit = LIMITS[scheme].min_sqnr_db if own is None else own
     if scheme == "fp32" and likeness.sqnr_db < limit:
@@ -121,10 +121,13 @@ def prove(
         outputs=tuple(map(_distance, likeness.noise)),
         min_sqnr_db=limit,
         passed=False,
-        advisory=advisory,
     )
+    if int8:
+        advisory = untrained or any(m.advisory for m in measures)
+    else:
+        advisory = untrained and proof.sqnr_reached and not proof.within_limits
     alive = theirs.varies or not ours.varies
-    return msgspec.structs.replace(proof, passed=alive and (advisory or proof.within_limits))
+    return msgspec.structs.replace(proof, passed=alive and (advisory or proof.within_limits), advisory=advisory)
 
 
 def lowered(proof: Proof, scheme: str) -> str:

@@ -174,7 +174,7 @@ def export(
                 _both(model, own, signature, worker, pictures.proof),
                 runtime=worker.ready.facts["runtime"],
                 source=pictures.proof.source,
-                advisory=model.weights.source == "random" and recipe.quantize.scheme.startswith("int8"),
+                untrained=model.weights.source == "random",
                 rounding_db=partial(_rounding_db, model, pictures.proof),
             )
         if low := parity.lowered(proof, recipe.quantize.scheme):

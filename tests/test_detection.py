@@ -161,7 +161,7 @@ def test_a_label_has_its_own_colour_and_none_is_black():
 @pytest.mark.parametrize(("scheme", "passes"), [("int8-static", True), ("fp32", False)])
 def test_a_proof_that_finds_little_judges_no_int8_file_and_every_other(scheme, passes):
     few, noisy = batch(4, scale=0.3), batch(4, noise=400, scale=0.3)
-    proof = parity.prove(Detection(), scheme, [(few, noisy)], runtime="r", source="s", advisory=False)
+    proof = parity.prove(Detection(), scheme, [(few, noisy)], runtime="r", source="s", untrained=False)
     assert proof.sqnr_db < proof.min_sqnr_db
     assert (proof.advisory, proof.passed) == (passes, passes)
 
@@ -178,7 +178,7 @@ def test_a_proof_looks_at_more_images_until_enough_is_found():
             yield one, one
 
     for there, seen in ((32, 32), (40, 40), (500, 50)):
-        proof = parity.prove(task, "int8-static", answers(there), runtime="r", source="s", advisory=False)
+        proof = parity.prove(task, "int8-static", answers(there), runtime="r", source="s", untrained=False)
         assert (proof.pictures, len(asked), proof.advisory) == (seen, seen, seen < 50)
 
 
@@ -187,7 +187,7 @@ def test_a_proof_that_misses_on_its_first_images_looks_at_all(wrong):
     """And is not cut off where it first passes."""
     right, off = batch(1), batch(1, noise=90)
     answers = [(right, off if i < wrong else right) for i in range(128)]
-    proof = parity.prove(Detection(), "int8-static", answers, runtime="r", source="s", advisory=False)
+    proof = parity.prove(Detection(), "int8-static", answers, runtime="r", source="s", untrained=False)
     assert (proof.pictures, proof.passed) == (128 if wrong else 32, wrong < 100)
 
 

@@ -16,7 +16,7 @@ REFERENCE = np.random.default_rng(0).normal(0, 3, (32, 10)).astype(np.float32)
 
 def prove(answer, scheme="fp32", **more):
     batches = [((REFERENCE[i : i + 8],), (answer[i : i + 8],)) for i in range(0, 32, 8)]
-    return parity.prove(LOGITS, scheme, batches, runtime="r", source="s", **{"advisory": False} | more)
+    return parity.prove(LOGITS, scheme, batches, runtime="r", source="s", **{"untrained": False} | more)
 
 
 def test_equal_answers_pass_and_small_noise_passes_for_int8_only():
@@ -36,10 +36,25 @@ def test_wrong_and_broken_answers_fail():
 
 
 def test_advisory_limits_refuse_nothing():
-    wrong = prove(REFERENCE[::-1].copy(), "int8-static", advisory=True)
+    wrong = prove(REFERENCE[::-1].copy(), "int8-static", untrained=True)
     assert wrong.passed
     assert not wrong.within_limits
     assert prove(REFERENCE).within_limits
+
+
+def test_an_untrained_network_may_answer_a_tie_otherwise_in_float_but_no_other_numbers():
+    tied = REFERENCE.copy()
+    tied[:, :2] = 50, np.nextafter(np.float32(50), np.float32(51))
+    for answer, untrained, passes in (
+        (tied[:, [1, 0]], True, True),
+        (tied[:, [1, 0]], False, False),
+        (tied * 1.01, True, False),
+    ):
+        answer = np.hstack([answer, tied[:, answer.shape[1] :]])
+        proof = parity.prove(LOGITS, "fp32", [((tied,), (answer,))], runtime="r", source="s", untrained=untrained)
+        assert (proof.passed, proof.advisory) == (passes, passes)
+        assert not proof.within_limits
+    assert not prove(REFERENCE, untrained=True).advisory
 
 
 def test_an_fp32_file_may_round_as_the_network_makes_pytorch_round():

@@ -221,7 +221,7 @@ class _Graph:
         constants = [tensor for tensor in self.graph.initializer if tensor.name in read]
         del self.graph.initializer[:]
         self.graph.initializer.extend(constants)
-        self.graph.value_info.extend(onnx.shape_inference.infer_shapes(self.model, strict_mode=True).graph.value_info)
+        self.graph.value_info.extend(onnx.shape_inference.infer_shapes(self.model).graph.value_info)
 
 
 def _read(nodes: Iterable[onnx.NodeProto]) -> set[str]:
