@@ -132,3 +132,10 @@ def test_what_is_named_where_a_file_fails_its_proof(family, target, failed, inst
     recipe = Recipe(model="m", target=target, quantize=Quantize(scheme=failed))
     offered = ("fp32", "fp16", "int8-static", "int8-dynamic", "int8-weight-only")
     assert schemes.finer(recipe, family, "m", offered) == f"edgekit export --scheme {instead} loses less"
+
+
+def test_a_classifier_with_silu_bears_what_a_detector_does_not():
+    taken = [
+        schemes.recommended("silu", "m", "onnx", task).scheme for task in ("classification", "detection", "embedding")
+    ]
+    assert taken == ["int8-static", "int8-weight-only", "int8-weight-only"]
