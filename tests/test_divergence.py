@@ -163,6 +163,16 @@ def test_the_command_says_it_in_words_and_in_json(weights, tmp_path):
     assert "the files do not diverge" in done.stdout
 
 
+def test_weights_may_be_nodes(weights, tmp_path):
+    model = net(weights)
+    nodes = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in model.graph.initializer]
+    nodes += model.graph.node
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.node.extend(nodes)
+    found = compare(saved(net(weights), tmp_path / "a.onnx"), saved(model, tmp_path / "b.onnx"))
+    assert [layer.sqnr_db for layer in found.layers] == [None] * 5
+
+
 def test_of_many_layers_those_that_part_are_listed(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(import_module("edgekit.cli.inspect"), "LISTED", 1)  # the package has the command of that name
     whole = saved(net(weights), tmp_path / "whole.onnx")

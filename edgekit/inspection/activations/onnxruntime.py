@@ -44,7 +44,8 @@ class OnnxLayers:
 
         def asked_for(point: Point) -> _Asked:
             unpacking = makers.get(point.layer.reads[1]) if point.layer else None
-            weight = widened.get(unpacking.input[0]) if unpacking else None
+            stored = unpacking.input if unpacking else ()
+            weight = next((widened[name] for name in stored if name in widened), None)
             return _Asked(point, makers.get(point.tensor), constants, weight)
 
         self._layers = [asked_for(point) for point in found.layers]
