@@ -16,6 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from edgekit.inspection.onnx_graph import WIDENED
+
 Layout = NDArray[np.intp]  # for each channel the one that it was before, -1 for one of zeros
 
 X86, ARM = 16, 8  # channels at a time
@@ -195,7 +197,7 @@ class _Graph:
                 integers = _laid(integers, read, 1)
             grid = [numbers.take(np.maximum(made, 0)) if numbers.ndim else numbers for numbers in grid]
             stem = f"{node.name}/{role}"
-            names = [f"{stem}/{part}" for part in ("widened", "scales", "zeros")][: len(packed.input)]
+            names = [stem + WIDENED, f"{stem}/scales", f"{stem}/zeros"][: len(packed.input)]
             for name, values in zip(names, (integers, *grid), strict=True):
                 self._store(name, values)
             self.unpacking.append(onnx.helper.make_node("DequantizeLinear", names, [stem], f"{stem}/unpack", axis=0))

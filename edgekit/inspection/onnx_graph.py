@@ -35,6 +35,7 @@ CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 PRODUCTS = {"Gemm": 1, "MatMul": 1, "MatMulInteger": 1, "MatMulIntegerToFloat": 1, "QGemm": 3, "QLinearMatMul": 3}
 PRODUCTS |= {"DynamicQuantizeMatMul": 1, "FusedMatMul": 1}
 WEIGHTS_AT = CONVOLUTIONS | PRODUCTS
+WIDENED = "/widened"  # ends the name of integers that have channels of zeros (exporters/onnx_widening.py)
 
 
 class Graph:

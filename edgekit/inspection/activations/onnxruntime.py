@@ -11,9 +11,8 @@ from edgekit.errors import ArtifactError, WorkerError, reason
 from edgekit.extras import needs
 from edgekit.inspection import onnx as reader
 from edgekit.inspection.activations import Operator, Point, Seen, channels_last, points
-from edgekit.inspection.onnx_graph import CONVOLUTIONS, WEIGHTS_AT
+from edgekit.inspection.onnx_graph import CONVOLUTIONS, WEIGHTS_AT, WIDENED
 
-WIDENED = "/weight/widened"  # as edgekit/exporters/onnx_widening.py names weights that have channels of zeros
 CONVERSIONS = {"Cast", "QuantizeLinear", "DequantizeLinear"}
 PASSES = CONVERSIONS | {"Add", "Sub", "Mul", "Max", "Min", "Relu", "Clip", "HardSigmoid"}
 
