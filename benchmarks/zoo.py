@@ -357,7 +357,7 @@ def page(cpu_class: str) -> str:
     return f"""# The zoo on {cpu_class}
 
 Made by `make zoo` (benchmarks/zoo.py) of the files in `zoo/{cpu_class}`; nothing here is written by hand. {len(found)} rows of
-{len(made)} networks, {failed} of which failed and say why.
+{len(made)} networks, {f"{failed} of which failed and say why" if failed else "all of them proven and timed"}.
 
 Times: CPU time of one inference, one thread, `{cpu_class}`; both files in 5 processes each that take turns, with the 95 % interval
 of the ratio, on the processor named. Memory: what the runtime needs at its peak. Weights that are random were made to compute: of
@@ -380,6 +380,7 @@ def summary(cpu_class: str) -> str:
     found = rows(cpu_class)
     by = {(row.network, row.target): row for row in found}
     proven = [row for row in found if not row.failed]
+    failed = len(found) - len(proven)
     networks = {row.network for row in found}
 
     def ratio(network: str, target: str) -> str:
@@ -392,7 +393,7 @@ def summary(cpu_class: str) -> str:
 
     lines = [(name, *(ratio(name, target) for target in TARGETS), on_arm(name)) for name in KNOWN if name in networks]
     return f"""So far {len(networks)} networks in {len(found)} pairs of network and target: {len(proven)} exported in fp32 and int8, proven and
-timed, {len(found) - len(proven)} failed. CPU time of int8 over fp32's (what `--int8` takes; one thread, `{cpu_class}`), and
+timed{f", {failed} failed" if failed else ""}. CPU time of int8 over fp32's (what `--int8` takes; one thread, `{cpu_class}`), and
 instructions on an emulated ARM core:
 
 {table(("network", "TFLite", "ONNX Runtime", "OpenVINO", f"TFLite on a {CORE}"), lines)}
