@@ -216,6 +216,18 @@ def exported(once, pictures):
     return make
 
 
+def fused_by_the_runtime(file, tmp_path):
+    """The graph that ONNX Runtime makes of a file, or of its bytes, with integer kernels where it has them; written down."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return tmp_path / "fused.onnx"
+
+
 COLOURS = {"blue": (60, 60, 200), "green": (60, 200, 60), "red": (200, 60, 60)}
 
 

@@ -7,9 +7,8 @@ from collections import Counter
 import msgspec
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from conftest import ask_edgekit
+from conftest import ask_edgekit, fused_by_the_runtime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
@@ -85,15 +84,6 @@ def quantized(tmp_path):
 
 def operators(seen):
     return {(o.name, o.precision): o.count for o in seen.operators}
-
-
-def fused_by_the_runtime(file, tmp_path):
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.log_severity_level = 4
-    onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return tmp_path / "fused.onnx"
 
 
 def saved(made, tmp_path, name="model.onnx"):

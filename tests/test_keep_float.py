@@ -2,8 +2,8 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from conftest import fused_by_the_runtime
 from onnx import numpy_helper
 from test_export_onnx import graph_of
 
@@ -39,11 +39,7 @@ def test_weights_of_layers_in_float_are_not_rounded(exported):
 def test_onnx_runtime_leaves_them_in_float(exported, tmp_path):
     """It quantizes the weights of a layer between integers by itself, where it sees them."""
     made = exported("int8-static", model="py:nets:listed", target="onnx", quantize={"keep_float": (BLOCK, "heads.one")})
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    settings.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    onnxruntime.InferenceSession(str(made.model_file), settings, providers=["CPUExecutionProvider"])
-    graph = onnx.load(tmp_path / "optimized.onnx").graph
+    graph = onnx.load(fused_by_the_runtime(made.model_file, tmp_path)).graph
     weights = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     floats = [node for node in graph.node if node.op_type in ("Conv", "FusedConv", "Gemm", "FusedGemm")]
     assert sorted(weights[node.input[1]].shape for node in floats) == [(5, 8), (8, 8, 1, 1), (8, 8, 3, 3)]

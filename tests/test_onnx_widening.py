@@ -7,11 +7,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from conftest import fused_by_the_runtime
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from edgekit.exporters.onnx_widening import widen
 from edgekit.inspection.divergence import compare
+from edgekit.inspection.onnx_graph import attribute
 
 pytestmark = pytest.mark.full
 SIDE = 8
@@ -68,7 +70,7 @@ def test_depthwise_convolutions_get_whole_vectors_and_answer_the_same(layers, gr
     plain, made = quantized(layers, tmp_path), quantized(layers, tmp_path)
     names = widen(made)
     found = [node for node in made.graph.node if node.name in names]
-    assert [_attribute(node, "group") for node in found] == groups
+    assert [attribute(node, "group", 1) for node in found] == groups
     onnx.checker.check_model(made, full_check=True)
     np.testing.assert_array_equal(answers(made), answers(plain))
     assert fused(made, tmp_path) == fused(plain, tmp_path), "ONNX Runtime makes as many integer layers of it"
@@ -113,7 +115,7 @@ def test_a_layer_that_stays_in_float_keeps_its_channels(tmp_path):
 def test_an_export_says_so_and_its_layers_are_found_again(exported):
     fp32, int8 = (exported(scheme, target="onnx", model="py:nets:ragged") for scheme in ("fp32", "int8-static"))
     graph = onnx.load(int8.model_file).graph
-    assert [_attribute(node, "group") for node in graph.node if node.op_type == "Conv"] == [1, 24, 1]
+    assert [attribute(node, "group", 1) for node in graph.node if node.op_type == "Conv"] == [1, 24, 1]
     assert any("channels of zeros" in note for note in int8.manifest.notes)
     found = compare(fp32, int8, np.random.default_rng(0).integers(0, 255, (1, 32, 32, 3), np.uint8), below=10)
     assert found.unmatched == ()
@@ -165,14 +167,6 @@ def answers(model):
 
 def fused(model, tmp_path):
     """How many convolutions in integers ONNX Runtime runs."""
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    settings.optimized_model_filepath = str(tmp_path / "fused.onnx")
-    onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    kinds = [node.op_type for node in onnx.load(tmp_path / "fused.onnx").graph.node]
+    kinds = [node.op_type for node in onnx.load(fused_by_the_runtime(model.SerializeToString(), tmp_path)).graph.node]
     assert "Conv" not in kinds
     return kinds.count("QLinearConv")
-
-
-def _attribute(node, name):
-    return next((a.i for a in node.attribute if a.name == name), 1)

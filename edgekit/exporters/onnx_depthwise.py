@@ -12,7 +12,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from edgekit.exporters import onnx_graph
 from edgekit.exporters.ranges import Channels
+from edgekit.inspection.onnx_graph import attribute
 
 
 def inputs(model: onnx.ModelProto) -> dict[str, str]:
@@ -34,7 +36,7 @@ def _one_channel_a_group(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProt
     """The convolutions that read one channel a group, and how many outputs each group has."""
     shapes = {i.name: list(i.dims) for i in model.graph.initializer}
     for node in model.graph.node:
-        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        groups = attribute(node, "group", 1)
         if node.op_type == "Conv" and groups > 1 and shapes.get(node.input[1], [])[1:2] == [1]:
             yield node, shapes[node.input[1]][0] // groups
 
@@ -56,7 +58,7 @@ def by_channel(made: onnx.ModelProto, depthwise: dict[str, str], seen: Channels)
                 nodes += _pair(made, source, *seen.found(source))
                 done.add(source)
         nodes.append(node)
-    _put(made, nodes)
+    onnx_graph.put(made, nodes)
 
 
 def _pair(
@@ -70,15 +72,3 @@ def _pair(
     integers, floats = f"{source}/by_channel_integers", f"{source}/by_channel"
     yield onnx.helper.make_node("QuantizeLinear", [source, *names], [integers], integers, axis=1)
     yield onnx.helper.make_node("DequantizeLinear", [integers, *names], [floats], floats, axis=1)
-
-
-def _put(made: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
-    """The nodes in place of a graph's own, without those that nobody reads any more."""
-    wanted = {output.name for output in made.graph.output}
-    kept = []
-    for node in reversed(nodes):
-        if wanted & set(node.output):
-            wanted |= set(node.input)
-            kept.append(node)
-    del made.graph.node[:]
-    made.graph.node.extend(reversed(kept))

@@ -101,6 +101,23 @@ def _pool(model: onnx.ModelProto) -> None:
             node.op_type = "GlobalAveragePool"
             node.name = node.name.replace("ReduceMean", "GlobalAveragePool")
             del node.input[1:], node.attribute[:]
+    drop_unread(model)
+
+
+def put(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
+    """The nodes in place of a graph's own, without those that nobody reads any more."""
+    wanted = {output.name for output in model.graph.output}
+    kept = []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+            kept.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+
+
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Constants that nobody reads any more."""
     used = {name for node in model.graph.node for name in node.input}
     kept = [i for i in model.graph.initializer if i.name in used]
     del model.graph.initializer[:]

@@ -7,7 +7,8 @@ Convolutions in front make such channels, what computes channel by channel keeps
 them with weights of zero. So the answers stay the same to the bit.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+import math
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edgekit.inspection.onnx_graph import WIDENED
+from edgekit.exporters import onnx_graph
+from edgekit.inspection.onnx_graph import WIDENED, attribute
 
 Layout = NDArray[np.intp]  # for each channel the one that it was before, -1 for one of zeros
 
@@ -37,6 +39,8 @@ def widen(model: onnx.ModelProto) -> list[str]:
     an output of the file has a part in stays as it is.
     """
     graph = _Graph(model)
+    if not any(map(graph.is_depthwise, graph.convolutions)):
+        return []
     layouts = graph.layouts()
     widened = []
     for node in graph.convolutions:
@@ -67,10 +71,6 @@ def _laid(values: NDArray[Any], layout: Layout, axis: int) -> NDArray[Any]:
     found = np.moveaxis(values.take(layout, axis), axis, 0)
     found[layout < 0] = 0
     return np.moveaxis(found, 0, axis)
-
-
-def _attribute(node: onnx.NodeProto, name: str, otherwise: int) -> int:
-    return next((a.i for a in node.attribute if a.name == name), otherwise)
 
 
 Member = TypeVar("Member", bound=Hashable)
@@ -111,15 +111,14 @@ class _Graph:
         for node in self.graph.node:
             if node.output[0] not in self.unpacked:
                 self._place(node)
-        self.widths = self._widths()
 
     def _place(self, node: onnx.NodeProto) -> None:
         tensors = [name for name in node.input if name and name not in self.constants and name not in self.unpacked]
-        by_parts = _attribute(node, "axis", 0) == 1
+        by_parts = attribute(node, "axis", 0) == 1
         if node.op_type == "Conv" and node.input[1] in self.unpacked and self.is_depthwise(node):
             self.convolutions.append(node)
             self.zones.join(node.input[0], node.output[0])
-        elif node.op_type == "Conv" and node.input[1] in self.unpacked and _attribute(node, "group", 1) == 1:
+        elif node.op_type == "Conv" and node.input[1] in self.unpacked and attribute(node, "group", 1) == 1:
             self.convolutions.append(node)
         elif node.op_type == "Concat" and by_parts and len(tensors) == len(node.input):
             self.joints.append((node, node.output[0], node.input))
@@ -133,16 +132,21 @@ class _Graph:
     def is_depthwise(self, node: onnx.NodeProto) -> bool:
         """[channels, 1, ...]"""
         outputs, inputs = self.constants[self.unpacked[node.input[1]].input[0]].dims[:2]
-        return bool(inputs == 1 and outputs == _attribute(node, "group", 1) > 1)
+        return bool(inputs == 1 and outputs == attribute(node, "group", 1) > 1)
 
     def _computes_by_channel(self, node: onnx.NodeProto) -> bool:
         """And without a constant for each channel."""
         stored = [self.unpacked[name].input[0] if name in self.unpacked else name for name in node.input]
-        constants = [numpy_helper.to_array(self.constants[name]) for name in stored if name in self.constants]
-        if node.op_type == "Pad" and constants and constants[0].size == 8:  # before and after each axis of an image
+        constants = [self.constants[name] for name in stored if name in self.constants]
+        if node.op_type == "Pad" and constants and list(constants[0].dims) == [8]:
             pads, *constants = constants
-            return not pads.reshape(2, 4)[:, :2].any() and all(constant.size == 1 for constant in constants)
-        return node.op_type in BY_CHANNEL and all(constant.size == 1 for constant in constants)
+            before, after = numpy_helper.to_array(pads).reshape(2, 4)  # of each axis of an image
+            padded = [*before[:2], *after[:2]]
+        elif node.op_type in BY_CHANNEL:
+            padded = []
+        else:
+            return False
+        return not any(padded) and all(math.prod(constant.dims) == 1 for constant in constants)
 
     def _widths(self) -> dict[str, int]:
         """How many channels the tensors of a zone have; 0 where they are no images, or of several numbers."""
@@ -162,21 +166,22 @@ class _Graph:
 
     def layouts(self) -> dict[str, Layout]:
         """Of every zone: as it is, but for zeros at the end of every piece of it that depthwise convolutions see and nothing shows."""
+        widths = self._widths()
         shown = {self.zone(tensor) for tensor in self.shown}
         same = _Sets[tuple[str, int]]()  # channels, by their zones and places
         for _, whole, parts in self.joints:
             zones = [self.zone(part) for part in parts]
-            places = [(zone, channel) for zone in zones for channel in range(self.widths[zone])]
-            if len(places) != self.widths[self.zone(whole)]:
+            places = [(zone, channel) for zone in zones for channel in range(widths[zone])]
+            if len(places) != widths[self.zone(whole)]:
                 shown |= {self.zone(whole), *zones}
                 continue
             for place, channel in enumerate(places):
                 same.join((self.zone(whole), place), channel)
         seen = {self.zone(node.input[0]) for node in self.convolutions if self.is_depthwise(node)}
-        kept, wanted = ({same.find((zone, c)) for zone in of for c in range(self.widths[zone])} for of in (shown, seen))
-        starts = {same.find((zone, 0)) for zone in self.widths}
+        kept, wanted = ({same.find((zone, c)) for zone in of for c in range(widths[zone])} for of in (shown, seen))
+        starts = {same.find((zone, 0)) for zone in widths}
         found = {}
-        for zone, width in self.widths.items():
+        for zone, width in widths.items():
             channels = [same.find((zone, channel)) for channel in range(width)]
             cuts = [place for place, channel in enumerate(channels) if channel in starts]
             laid = [np.arange(0)]
@@ -215,16 +220,7 @@ class _Graph:
 
     def tidy(self) -> None:
         """Without the constants that nobody reads any more, and with the shapes as they are now."""
-        read = _read(self.graph.node)
-        nodes = [node for node in self.graph.node if node.output[0] not in self.unpacked or node.output[0] in read]
-        del self.graph.node[:], self.graph.value_info[:]
-        self.graph.node.extend([*self.unpacking, *nodes])
-        read = _read(self.graph.node)
-        constants = [tensor for tensor in self.graph.initializer if tensor.name in read]
-        del self.graph.initializer[:]
-        self.graph.initializer.extend(constants)
+        onnx_graph.put(self.model, [*self.unpacking, *self.graph.node])
+        onnx_graph.drop_unread(self.model)
+        del self.graph.value_info[:]
         self.graph.value_info.extend(onnx.shape_inference.infer_shapes(self.model).graph.value_info)
-
-
-def _read(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    return {name for node in nodes for name in node.input}

@@ -208,9 +208,14 @@ class Graph:
         weights = self.numbers(name)
         if node.op_type not in CONVOLUTIONS:
             return overflow.matrix_rows(weights, transposed=_trans_b(node))
-        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        groups = attribute(node, "group", 1)
         is_depthwise = groups > 1 and groups == len(weights) and weights.shape[1] == 1
         return None if is_depthwise else overflow.convolution_rows(weights)
+
+
+def attribute(node: Any, name: str, otherwise: int) -> int:
+    """A whole number that a node is given, or what it has where it is given none."""
+    return next((a.i for a in node.attribute if a.name == name), otherwise)
 
 
 def graphs(graph: Any) -> Iterator[Any]:
@@ -239,4 +244,4 @@ def _type(number: int) -> str:
 
 
 def _trans_b(node: Any) -> bool:
-    return any(a.name == "transB" and a.i for a in node.attribute)
+    return bool(attribute(node, "transB", 0))
