@@ -14,7 +14,7 @@ from conftest import ask_edgekit
 from edgekit import inspection, parity
 from edgekit.cli import main
 from edgekit.errors import ExportError, RecipeError
-from edgekit.exporters import onnx_quantize
+from edgekit.exporters import onnx_graph, onnx_quantize, ranges
 from edgekit.exporters.diagnose import diagnose
 from edgekit.pipeline import export
 from edgekit.preprocess import normalise
@@ -53,6 +53,28 @@ def test_int8_computes_in_integers(exported):
     assert len(layers) == 5
     assert all(name in from_integers for n in layers for name in n.input)
     assert not [n for n in graph.node if n.op_type in ("Clip", "Relu")]  # the ranges do their work
+
+
+def test_a_float_graph_is_looked_at_some_activations_at_a_time(exported, monkeypatch):
+    graph = graph_of(exported("fp32", target="onnx"))
+    fed = np.random.default_rng(0).random((3, 1, 3, 32, 32), np.float32)
+    recipe = Recipe(model="x", target="onnx", quantize=Quantize("int8-static", ranges="minmax"))
+    parts, looked_into = [], onnx_graph.looked_into
+    monkeypatch.setattr(onnx_graph, "looked_into", lambda part: parts.append(part) or looked_into(part))
+
+    def collected():
+        parts.clear()
+        found = onnx_quantize.collect_ranges(graph, recipe, lambda: iter(fed), ranges.Channels([]))
+        return np.array([found[name] for name in sorted(found)])
+
+    whole = collected()
+    assert [len(part.graph.node) for part in parts] == [len(graph.graph.node)]
+    monkeypatch.setattr(ranges, "FETCHED", 1)
+    np.testing.assert_allclose(collected(), whole, rtol=1e-5, atol=1e-6)
+    assert [len(part.graph.output) for part in parts] == [1] * len(whole)
+    sizes = [len(part.graph.node) for part in parts]
+    assert sizes[0] == 1  # no further than what is looked at
+    assert sizes[-1] == len(graph.graph.node)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edgekit.exporters import onnx_graph
 from edgekit.exporters.ranges import Range
 
 PICTURES = 4
@@ -104,9 +105,7 @@ def _switched(
     made.graph.node.extend(nodes)
     for group in groups:
         made.graph.input.append(helper.make_tensor_value_info(_switch(group), onnx.TensorProto.FLOAT, []))
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    return onnxruntime.InferenceSession(made.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+    return onnx_graph.looked_into(made)
 
 
 def _onto_grid(

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization import (
@@ -21,7 +20,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from edgekit import overflow
-from edgekit.exporters import keeping, onnx_attention, onnx_depthwise
+from edgekit.exporters import keeping, onnx_attention, onnx_depthwise, onnx_graph
 from edgekit.exporters.export_wrapper import SCOPE
 from edgekit.exporters.ranges import Channels, Range, Ranges, batches
 from edgekit.exporters.sensitivity import FEW
@@ -422,28 +421,37 @@ def _weight_scales(model: onnx.ModelProto, grids: Grids) -> dict[str, tuple[int,
 def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels: Channels) -> dict[str, Range]:
     """The range of every float activation over the calibration images, read from the float graph; `channels` sees them too.
 
-    An image runs as often as it takes to fetch all of them (ranges.batches).
+    An image runs as often as it takes to see all of them (ranges.batches), each time as far as the last of a batch, so that memory
+    does not grow with their number: ONNX Runtime keeps whatever may be fetched.
     """
     shown = onnx.shape_inference.infer_shapes(model)
     computed = {name for node in shown.graph.node for name in node.output}  # value_info lists constants too
-    floats = [
-        v
-        for v in (*shown.graph.output, *shown.graph.value_info)
+    floats = {
+        v.name: v
+        for v in (*shown.graph.value_info, *shown.graph.output)
         if v.name in computed and v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    ]
-    pooled = {v.name for v in floats if _pooled(v)}
-    del shown.graph.output[:]
-    shown.graph.output.extend(floats)
-    fetched = batches({v.name: _bytes(v) for v in floats})
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+    }
+    pooled = {name for name, v in floats.items() if _pooled(v)}
     given = model.graph.input[0].name
     seen = Ranges()
-    for tensor in feed():
-        for names in fetched:
+    for names in batches({name: _bytes(v) for name, v in floats.items()}):
+        session = onnx_graph.looked_into(_up_to(shown, [floats[name] for name in names]))
+        for tensor in feed():
             for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
                 seen.see(name, values, pooled=name in pooled)
                 channels.see(name, values)
     return seen.found(recipe.quantize.ranges)
+
+
+def _up_to(model: onnx.ModelProto, tensors: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    """The part of a graph that makes the tensors, which it answers."""
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    del part.graph.output[:]
+    part.graph.output.extend(tensors)
+    onnx_graph.put(part, list(part.graph.node))
+    onnx_graph.drop_unread(part)
+    return part
 
 
 def _bytes(value: onnx.ValueInfoProto) -> int:
