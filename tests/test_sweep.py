@@ -76,6 +76,14 @@ def test_what_hits_every_row_ends_the_sweep(swept):
         swept({0: (4, told.encode(), "")})
 
 
+def test_what_lies_in_the_folder_already_stays(swept, tmp_path):
+    mine = tmp_path / "out" / "work" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("a month")
+    swept()
+    assert mine.read_text() == "a month"
+
+
 def test_two_sweeps_do_not_share_a_folder(swept, tmp_path):
     (tmp_path / "out").mkdir()
     with locked(tmp_path / "out"), pytest.raises(RequestError, match="another sweep is at work"):

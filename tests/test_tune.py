@@ -418,6 +418,17 @@ def test_the_command_says_it_in_80_columns(asked):
     assert "one recipe for all: int8-static" in lines
 
 
+@pytest.mark.parametrize("name", ["best-onnx/mine.txt", "best-onnx.toml/mine.txt", "best.toml/mine.txt"])
+def test_what_lies_where_the_best_shall_lie_is_refused_before_anything_is_made(asked, name):
+    request = asked()
+    place = request.out / name
+    place.parent.mkdir(parents=True)
+    place.write_text("mine")
+    with pytest.raises(RequestError, match=place.parent.name):
+        tune(request)
+    assert (place.read_text(), notes(request)) == ("mine", [])
+
+
 def test_bad_words_are_refused_before_anything_is_made(labelled, tmp_path):
     out = tmp_path / "out"
     for words, said in (

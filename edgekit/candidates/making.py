@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import artifact, cells, parity, runs
+from edgekit import artifact, cells, parity, publishing, runs
 from edgekit import recipe as recipes
 from edgekit.artifact import Artifact
 from edgekit.benchmarking.summary import Ratio
@@ -23,7 +23,7 @@ from edgekit.data.files import check_folder
 from edgekit.devices import host
 from edgekit.errors import RequestError, many
 from edgekit.evaluation import accuracy
-from edgekit.places import beside, check_place, locked, output_errors, replacing
+from edgekit.places import check_place, locked, output_errors, replacing
 from edgekit.runs import Evaluated, Record, Run
 from edgekit.statistics.figures import Figure, lost
 from edgekit.statistics.proportions import Drop
@@ -70,13 +70,15 @@ class Request:
         with locked(place):
             yield
 
-    def check(self) -> None:
-        """Raises RequestError, OutputError, DataError."""
+    def check(self, wanted: Sequence[Planned]) -> None:
+        """Before anything is made of them. Raises RequestError, OutputError, DataError."""
         if not 0 <= self.within <= 100:
             raise RequestError(f"--within {self.within:g} is no number of points", hint="--within 1")
         if (self.out / "manifest.json").exists():
             raise RequestError(f"{self.out} is an artifact", hint="-o another/folder")
         check_place(self.out / "report.html", "-o another/folder")
+        for one in wanted:
+            one.check_place(self.out)
         if self.data is not None:
             check_folder(self.data, "--data with a folder of images")
 
@@ -206,7 +208,7 @@ def benchmark(
 
     Raises RequestError, DataError, OutputError.
     """
-    request.check()
+    request.check(wanted)
     making, cut = Making(request, say), False
     try:
         with steps(len(wanted) + 1) as making.tick:
@@ -267,22 +269,19 @@ def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:
 
 
 def linked(made: Path, place: Path) -> Artifact:
-    """The artifact of a cell under a name to type: links to the same files, or copies where there are none. Raises OutputError."""
-    with output_errors():
-        if place.is_dir() and _same(made, place):
-            return artifact.load(place)
-        partial = beside(place)
-        shutil.copytree(made, partial, copy_function=_link)
-        shutil.rmtree(place, ignore_errors=True)
-        partial.rename(place)
+    """The artifact of a cell under a name to type: links to the same files, or copies where there are none. Raises OutputError,
+    RequestError where something else lies there."""
+    if not _same(made, place):
+        with publishing.staging(place) as stage:
+            shutil.copytree(made, stage, copy_function=_link, dirs_exist_ok=True)
     return artifact.load(place)
 
 
 def _same(made: Path, place: Path) -> bool:
     """Whether the manifest, which holds the digests of all files, is that of the cell."""
-    return (place / "manifest.json").is_file() and (place / "manifest.json").read_bytes() == (
-        made / "manifest.json"
-    ).read_bytes()
+    with output_errors():
+        there = place / "manifest.json"
+        return there.is_file() and there.read_bytes() == (made / "manifest.json").read_bytes()
 
 
 def _link(source: str, target: str) -> None:

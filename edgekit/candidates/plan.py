@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from edgekit import artifact, registry, zoo
+from edgekit import artifact, publishing, registry, zoo
 from edgekit import recipe as recipes
 from edgekit.artifact import Artifact
 from edgekit.errors import EdgekitError, MissingExtraError, RequestError, UnknownNameError
@@ -33,6 +33,11 @@ class Planned:
         assert self.recipe
         plain = msgspec.structs.replace(self.recipe, quantize=recipes.Quantize(self.recipe.quantize.scheme)).folder_name
         return f"{plain}-{self.recipe.digest()[:8]}" if self.variant else plain
+
+    def check_place(self, out: Path) -> None:
+        """Refuse a folder in which something else lies under the artifact's name. Raises RequestError, OutputError."""
+        if self.recipe:
+            publishing.check_destination(out / self.folder_name)
 
 
 def planned(
