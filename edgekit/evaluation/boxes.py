@@ -93,7 +93,8 @@ class Detections(Counting[Kept]):
             there = numbers.astype(THERE).tobytes()
         decibels = np.inf
         if len(values) > 1:
-            decibels = Likeness(noise(values[1], values[0])).sqnr_db
+            ours, theirs = (tuple(output[None] for output in of) for of in values)
+            decibels = Likeness(noise(theirs, task.in_order(theirs, ours))).sqnr_db
         return Kept(picture.position, picture.name, tuple(found), there, decibels if np.isfinite(decibels) else None)
 
     def count(self, records: Callable[[], Iterable[Kept]]) -> Found:
