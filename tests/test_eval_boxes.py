@@ -178,6 +178,12 @@ def test_eval_tells_it(files, boxed, tmp_path):
     assert "points of mAP against whole" in done.stdout
 
 
+def test_a_table_of_classes_is_for_classes(files, boxed, tmp_path):
+    done = ask_edgekit("eval", files[0].folder, "--data", boxed, "--csv", "m.csv", cwd=tmp_path)
+    assert (done.returncode, "--csv is for classes" in done.stderr) == (2, True), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_predict_shows_boxes_and_draws_them(files, boxed, tmp_path):
     whole, picture = files[1].folder, boxed / "images/03.png"
     done = ask_edgekit("predict", whole, picture, "--draw", tmp_path / "drawn.png", "-k", "1")

@@ -93,6 +93,7 @@ class Detections(Counting[Kept]):
             there = numbers.astype(THERE).tobytes()
         decibels = np.inf
         if len(values) > 1:
+            assert isinstance(task, Detection)
             ours, theirs = (tuple(output[None] for output in of) for of in values)
             decibels = Likeness(noise(theirs, task.in_order(theirs, ours))).sqnr_db
         return Kept(picture.position, picture.name, tuple(found), there, decibels if np.isfinite(decibels) else None)
