@@ -12,6 +12,7 @@ from conftest import GOLDEN_FILES, ask_edgekit
 
 from edgekit.errors import OutputError, RequestError, UnknownNameError
 from edgekit.places import locked
+from edgekit.sweep import grid as grids
 from edgekit.sweep import making, plans
 from edgekit.sweep.engines import Ended, Job, Local
 from edgekit.sweep.grid import Grid, check, count, dump, load, rows
@@ -124,6 +125,15 @@ def test_the_rows_are_the_product_and_say_how_they_differ(tmp_path):
     made = [row.planned for row in found if row.planned.recipe and row.device == "local"]
     assert len({one.folder_name for one in made}) == len(made)
     assert made[0].recipe.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.full
+def test_the_grid_of_the_documentation_has_the_rows_that_it_says(tmp_path):
+    (tmp_path / "grid.toml").write_text(grids.__doc__.partition("\n\n")[2], "utf-8")
+    found = rows(load(tmp_path / "grid.toml"))
+    made = {(row.planned.target, row.planned.recipe.quantize.scheme) for row in found if row.planned.recipe}
+    assert made == {(target, scheme) for target in ("tflite", "onnx") for scheme in ("fp32", "int8")}
+    assert all("runs/mine" in str(row.planned.error) for row in found if not row.planned.recipe)
 
 
 @pytest.mark.parametrize(

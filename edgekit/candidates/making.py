@@ -232,6 +232,7 @@ def _described(plain: Candidate, of: Artifact) -> Candidate:
     m = of.manifest
     return msgspec.structs.replace(
         plain,
+        scheme=m.scheme,
         artifact=str(of.folder),
         bytes=of.model_bytes,
         proof=parity.describe(m.proof, m.preprocess.units),

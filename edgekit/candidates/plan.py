@@ -14,6 +14,8 @@ from edgekit.artifact import Artifact
 from edgekit.errors import EdgekitError, MissingExtraError, RequestError, UnknownNameError
 from edgekit.recipe import SCHEMES, Recipe
 
+ASKED = (*SCHEMES, "int8")  # the last is the best known for the network and the target: its export finds that out
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -47,9 +49,7 @@ def planned(
 
     Raises RequestError for nothing to make, names that nobody knows, and artifacts under changes; ArtifactError.
     """
-    unknown = next((scheme for scheme in schemes if scheme not in SCHEMES), None)
-    if unknown:
-        raise UnknownNameError("scheme", unknown, SCHEMES)
+    check_schemes(schemes)
     made = [word for word in models if is_made(word)]
     nets = [word for word in models if word not in made]
     if made and not nets and changes:
@@ -71,6 +71,13 @@ def planned(
     return found
 
 
+def check_schemes(schemes: Sequence[str]) -> None:
+    """Raises UnknownNameError."""
+    for scheme in schemes:
+        if scheme not in ASKED:
+            raise UnknownNameError("scheme", scheme, ASKED)
+
+
 def _of_model(
     model: str, targets: Sequence[str], schemes: Sequence[str], changes: Mapping[str, Any], *, several: bool
 ) -> list[Planned]:
@@ -87,7 +94,8 @@ def _of_model(
         except MissingExtraError as error:
             found.append(Planned(f"{before}{target}", target, "", error=error))
             continue
-        for scheme in [scheme for scheme in SCHEMES if scheme in held and scheme in (schemes or SCHEMES)]:
+        best = {"int8"} if any(scheme.startswith("int8") for scheme in held) else set()
+        for scheme in [scheme for scheme in ASKED if scheme in {*held, *best} and scheme in (schemes or SCHEMES)]:
             name, said = f"{before}{target} {scheme}", dict(changes)
             if not scheme.startswith("int8"):
                 said.pop("samples", None)  # nothing is calibrated
