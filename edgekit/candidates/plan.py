@@ -11,7 +11,7 @@ import msgspec
 from edgekit import artifact, publishing, registry, zoo
 from edgekit import recipe as recipes
 from edgekit.artifact import Artifact
-from edgekit.errors import EdgekitError, MissingExtraError, RequestError, UnknownNameError
+from edgekit.errors import EdgekitError, RequestError, UnknownNameError
 from edgekit.recipe import SCHEMES, Recipe
 
 ASKED = (*SCHEMES, "int8")  # the last is the best known for the network and the target: its export finds that out
@@ -91,7 +91,7 @@ def _of_model(
     for target in targets:
         try:
             held = registry.exporter(target).schemes
-        except MissingExtraError as error:
+        except EdgekitError as error:
             found.append(Planned(f"{before}{target}", target, "", error=error))
             continue
         best = {"int8"} if any(scheme.startswith("int8") for scheme in held) else set()
