@@ -1,5 +1,6 @@
 """The gate: its test on synthetic launches with fixed seeds, every check, baselines, renderings, and the command."""
 
+import errno
 import json
 import math
 import random
@@ -17,11 +18,12 @@ from onnx import TensorProto, helper
 import edgekit_vision
 from edgekit import artifact, registry
 from edgekit.devices import Memory, Phase, Ready, Samples
-from edgekit.errors import ArtifactError, MissingExtraError, RequestError
+from edgekit.errors import ArtifactError, MissingExtraError, OutputError, RequestError
 from edgekit.evaluation.accuracy import Paired
 from edgekit.gating import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
 from edgekit.gating.contract import contract
 from edgekit.gating.judging import Judge
+from edgekit.gating.outputs import Outputs
 from edgekit.gating.sequential import LAUNCHES, boundary, decide
 from edgekit.inspection import inspect
 from edgekit.manifest import file_record, read_manifest, save_manifest
@@ -408,6 +410,36 @@ VERDICT = Verdict(
         Check("proof", "none", "skipped", "a file carries none"),
     ),
 )
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["junit", "bmf", "benchmark_action"])
+def test_a_file_of_a_verdict_takes_its_place_whole_or_not_at_all(name, tmp_path, monkeypatch):
+    place = tmp_path / "verdict"
+    place.write_text("the last one")
+    monkeypatch.setattr("edgekit.places.os.fsync", full_disk)
+    with pytest.raises(OutputError, match="No space left"):
+        Outputs(**{name: str(place)}).write(VERDICT)
+    assert place.read_text() == "the last one"
+
+
+def test_a_file_and_its_weights_become_the_baseline_together_or_not_at_all(tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        for place in (tmp_path / name / "net.xml", tmp_path / name / "net.bin"):
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(name)
+    new = artifact.open_model(tmp_path / "new" / "net.xml")
+    copies = iter([shutil.copyfile, full_disk])
+    monkeypatch.setattr(shutil, "copyfile", lambda *of: next(copies)(*of))
+    with pytest.raises(OutputError, match="No space left"):
+        baseline.replace(str(tmp_path / "old" / "net.xml"), new)
+    assert {place.name: place.read_text() for place in (tmp_path / "old").iterdir()} == {
+        "net.xml": "old",
+        "net.bin": "old",
+    }
 
 
 def test_markdown_and_junit():
