@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from unittest.mock import Mock
 
 import pytest
 from conftest import GOLDEN_FILES, ask_edgekit
 
+from edgekit.cli.sweep import _check_many
 from edgekit.errors import OutputError, RequestError, UnknownNameError
 from edgekit.places import locked
 from edgekit.sweep import grid as grids
@@ -306,3 +308,9 @@ def test_artifacts_are_counted_as_they_are():
 def test_a_grid_is_checked_as_it_is_made():
     with pytest.raises(RequestError, match="the grid's devices are empty"):
         check(Grid(("lenet5",), devices=()))
+
+
+def test_where_nobody_can_be_asked_many_rows_are_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # it was closed
+    with pytest.raises(RequestError, match="15,000 rows"):
+        _check_many(Mock(json=False), Grid(("lenet5",), recipe={"seed": list(range(1000))}), yes=False)
