@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     "--workers", type=click.IntRange(1, 64), metavar="N", default=2, show_default=True, help="Threads that decode."
 )
 @on_option
-@timeout_option
+@timeout_option()
 @click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
 @click.option(
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the figures to it."

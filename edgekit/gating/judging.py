@@ -128,7 +128,7 @@ class Judge:
     def _verified(self) -> Check:
         """The golden images, answered where the gate runs."""
         assert isinstance(self.model, Artifact)
-        v = parity.verify(self.model, self.runtime, self.options, self.device)
+        v = parity.verify(self.model, self.runtime, self.options, self.device, self.timeout)
         why = f"max |d| {v.max_abs:.3g} to the golden answers, tolerance {v.tolerance:.3g}"
         if not v.tensors_equal:
             why = f"images become other tensors than where it was made; {why}"
