@@ -107,20 +107,12 @@ class Making:
         self._timed()
         self.tick()
 
-    def _done(self, wanted: Cell, what: str, *, whole: bool = True) -> Done:
+    def _done(self, wanted: Cell, what: str) -> Done:
         """What comes of a cell; said where it has to be made."""
-        known = cells.find(self.request.store, wanted.key)
-        if self.request.fresh:
-            with contextlib.suppress(OSError):
-                (self.request.store / wanted.key / "cell.json").unlink()
-        elif (
-            known
-            and not (known.error and self.request.again)
-            and (known.error or cells.made(self.request.store, wanted.key))
-        ):
-            return known
-        self.say(what)
-        return cells.make(self.request.store, wanted, whole=whole, again=self.request.again)
+        asked = self.request
+        return cells.make(
+            asked.store, wanted, whole=True, again=asked.again, fresh=asked.fresh, begins=lambda: self.say(what)
+        )
 
     def _exported(self, one: Planned) -> Candidate:
         plain = Candidate(one.name, one.target, one.scheme)
