@@ -12,9 +12,9 @@ from edgekit.data import Picture
 from edgekit.data.decoding import Seen
 from edgekit.errors import DataError
 from edgekit.evaluation.answers import Key
-from edgekit.evaluation.counting import Counting, Found, tenths
+from edgekit.evaluation.counting import Counting, Found
 from edgekit.evaluation.label_check import exchanged
-from edgekit.evaluation.results import Alike, Apart, Change, Part, Result, Thing
+from edgekit.evaluation.results import Alike, Apart, Change, Part, Result, Thing, tenths
 from edgekit.preprocess import placement
 from edgekit.statistics import bootstrap
 from edgekit.statistics.figures import Figure

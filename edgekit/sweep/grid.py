@@ -66,8 +66,7 @@ def load(path: Path) -> Grid:
         raise RequestError(f"{path}: {error.strerror}", hint="a grid file; edgekit sweep --help shows one") from None
     except reading.Malformed as error:
         hint = did_you_mean(error.field, Grid.__struct_fields__) or f"fields: {', '.join(Grid.__struct_fields__)}"
-        joint = ", " if str(error).startswith("line ") else ": "
-        raise RequestError(f"{path}{joint}{error}", hint=hint) from None
+        raise RequestError(error.of(path), hint=hint) from None
 
 
 def dump(grid: Grid) -> bytes:
