@@ -184,6 +184,7 @@ def test_what_an_export_reads_is_part_of_its_cell(tmp_path, monkeypatch):
         ([GOLDEN, "--target", "tflite,onxx"], "unknown target 'onxx'"),
         ([GOLDEN, "-o", GOLDEN], "is an artifact"),
         ([GOLDEN, "--data", "nowhere"], "there is no folder nowhere"),
+        ([GOLDEN, "--data", GOLDEN_FILES, "--data-labels", "nowhere.csv"], "there is no file nowhere.csv"),
     ],
 )
 def test_a_wrong_request_says_what_to_type(arguments, says, tmp_path):

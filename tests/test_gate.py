@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import msgspec
@@ -22,7 +23,7 @@ from edgekit.errors import ArtifactError, MissingExtraError, OutputError, Reques
 from edgekit.evaluation.accuracy import Paired
 from edgekit.gating import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
 from edgekit.gating.contract import contract
-from edgekit.gating.judging import Judge
+from edgekit.gating.judging import Judge, update
 from edgekit.gating.outputs import Outputs
 from edgekit.gating.sequential import LAUNCHES, boundary, decide
 from edgekit.inspection import inspect
@@ -503,6 +504,14 @@ def test_the_command(tmp_path):
     larger = ask_edgekit("gate", ONNX / "model.onnx", "--baseline", TFLITE / "model.tflite", cwd=tmp_path)
     assert larger.returncode == 2
     assert "tflite" in larger.stderr
+
+
+def test_numbers_that_cannot_be_written_are_not_measured(tmp_path):
+    (tmp_path / "file").touch()
+    judge = Mock()
+    with pytest.raises(RequestError, match="is a file, not a folder"):
+        update(judge, str(tmp_path / "file" / "numbers.json"))
+    judge.numbers.assert_not_called()
 
 
 def test_an_artifact_takes_the_place_of_its_baseline(tmp_path):

@@ -434,6 +434,7 @@ def test_bad_words_are_refused_before_anything_is_made(labelled, tmp_path):
     for words, said in (
         (("lenet6", "--data", labelled), "unknown model 'lenet6'"),
         (("lenet5", "--data", tmp_path / "none"), "none"),
+        (("lenet5", "--data", labelled, "--data-labels", "none.csv"), "there is no file none.csv"),
         (("lenet5", "--data", labelled, "--on", "moon"), "unknown device 'moon'"),
         (("lenet5", "--data", labelled, "--on", "local,local"), "--on local is named twice"),
         (("lenet5", "--data", labelled, "--target", "tflit"), "unknown target 'tflit'"),

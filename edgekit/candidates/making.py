@@ -19,7 +19,7 @@ from edgekit.benchmarking.summary import Ratio
 from edgekit.candidates import Benchmark, Candidate, page
 from edgekit.candidates.plan import Planned, reads
 from edgekit.cells import Cell, Done
-from edgekit.data.files import check_folder
+from edgekit.data.files import check_folder, check_labels
 from edgekit.devices import host
 from edgekit.errors import RequestError, many
 from edgekit.evaluation import accuracy
@@ -50,7 +50,7 @@ class Request:
     data: Path | None
     evals: tuple[str, ...] = ()
     benches: tuple[str, ...] = ()
-    places: Mapping[str, Path] = field(default_factory=dict)  # that `evals` name in braces
+    places: Mapping[str, Path] = field(default_factory=dict)  # files of labels that `evals` name in braces
     within: float = 1.0
     on: str = "local"
     again: bool = False
@@ -81,6 +81,8 @@ class Request:
             one.check_place(self.out)
         if self.data is not None:
             check_folder(self.data, "--data with a folder of images")
+        for place in self.places.values():
+            check_labels(place)
 
 
 @dataclass

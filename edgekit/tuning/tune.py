@@ -15,7 +15,7 @@ from edgekit import cells, publishing, registry
 from edgekit import recipe as recipes
 from edgekit.candidates.making import linked
 from edgekit.candidates.plan import planned
-from edgekit.data.files import check_folder
+from edgekit.data.files import check_folder, check_labels
 from edgekit.devices import host
 from edgekit.errors import EdgekitError, MissingExtraError, RequestError
 from edgekit.places import alone, check_file, check_place, replacing
@@ -74,6 +74,8 @@ class Request:
             publishing.check_destination(self.out / f"best-{target}")
             check_file(self.out / f"best-{target}.toml", "-o another/folder")
         check_folder(self.data, "--data with a folder of images")
+        if self.truth:
+            check_labels(self.truth)
 
 
 def tune(
