@@ -19,6 +19,8 @@ ai-edge-quantizer's static or dynamic recipe; nncf.quantize and openvino.save_mo
 """
 
 import argparse
+import hashlib
+import importlib.metadata
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -105,9 +107,12 @@ def export(model: str, target: str, scheme: str) -> tuple[Path, Done]:
 
 def by_hand(model: str, target: str, plain: Path, ours: Path) -> Path:
     """The tool's default path, put into a copy of the float artifact, whose input it shares."""
-    folder = CELLS / f"{model}-{target}-default"
+    scheme = artifact.load(ours).manifest.scheme
+    tool = importlib.metadata.version("nncf") if target == "openvino" else ""  # the float file's key has the others'
+    key = hashlib.sha256(f"{plain.parent.name} {scheme} {tool}".encode()).hexdigest()
+    folder = CELLS / f"{model}-{target}-default-{key[:12]}"
     if not folder.is_dir():
-        float_cell, scheme = artifact.load(plain), artifact.load(ours).manifest.scheme
+        float_cell = artifact.load(plain)
         with tempfile.TemporaryDirectory(dir=CELLS) as work, silenced():
             copy = Path(shutil.copytree(plain, Path(work, "copy")))
             file = copy / float_cell.model_file.name

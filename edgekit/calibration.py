@@ -138,6 +138,7 @@ def choose(
 
     calibration  "default", or a folder
     sheet        contact sheet or folder that comes with the weights: what "default" means for them
+    scratch      a folder for these images alone
     crowded      for a detector, whose proof counts things: up to MORE_PROOF images prove, where there are as many, and
                  photographs lie four in an image, as detectors are trained
     Raises DataError where no image can be read.
@@ -215,7 +216,7 @@ def _from_folder(
         )
     proof = _spool(stream, most, scratch / "proof", f"other {spec.units} of {folder.name}")
     if len(proof) < min(PROOF_PICTURES, len(chosen)):  # too few are left over
-        proof = _spool(_first(chosen, most), most, scratch / "proof", f"the calibration {spec.units}")
+        proof = _spool(_first(chosen, most), most, scratch / "the same", f"the calibration {spec.units}")
     warnings = [*unread(folder), *linter.warnings(len({f.parent for f in files if f.parent != folder}))]
     if broken:
         warnings.insert(0, f"skipped {len(broken)} of {len(files)} files")
@@ -320,10 +321,10 @@ def _first(pictures: Iterable[Pixels], count: int) -> Iterator[Pixels]:
 
 
 def _spool(stream: Iterator[Pixels], count: int, path: Path, source: str) -> Pictures:
-    """Write up to `count` images of a stream to a scratch file."""
+    """Write up to `count` images of a stream to a new scratch file."""
     digest, written = hashlib.sha256(), 0
     shape: tuple[int, ...] = (0, 0, 3)
-    with _scratch_errors(), path.open("wb") as f:
+    with _scratch_errors(), path.open("xb") as f:
         while written < count and (pixels := next(stream, None)) is not None:
             blob = pixels.tobytes()
             f.write(blob)

@@ -18,7 +18,7 @@ import importlib.metadata
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -153,14 +153,17 @@ def make(
     *,
     whole: bool = False,
     again: bool = False,
+    fresh: bool = False,
     timeout: float | None = None,
     program: Sequence[str] = EDGEKIT,
+    begins: Callable[[], None] = lambda: None,
 ) -> Done:
     """What comes of a cell: as it is kept, or made now. Waits where another process is making it.
 
     whole    what it made must lie in `made` too: made again where it was dropped
-    again    a cell with an error is tried once more
+    again    a cell with an error is tried once more; fresh: any is made anew
     timeout  seconds after which it ends with an error
+    begins   called where it is made now, before that
 
     Raises OutputError where the store, or what the command makes, cannot be written, KeyboardInterrupt where the command was stopped:
     nothing is kept then.
@@ -168,8 +171,9 @@ def make(
     with _alone(store / wanted.key) as (folder, lock):
         done = find(store, wanted.key)
         lacks = done and whole and not done.error and not made(store, wanted.key)
-        if done and not lacks and not (again and done.error):
+        if done and not fresh and not lacks and not (again and done.error):
             return done
+        begins()
         return _run(folder, wanted, [*program], timeout, lock)
 
 

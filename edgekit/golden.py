@@ -42,7 +42,9 @@ def choose(
         if sheet is None or not sheet.is_file():
             drawn = list(map(partial(_drawn, spec), scenes(DRAWN, *spec.input_size)))
             return GoldenRecord(f"{spec.units} drawn by edgekit", own=False), drawn
-        chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, scratch)
+        own = scratch / "golden"
+        own.mkdir()
+        chosen = calibration.choose("default", 1, recipe.seed, spec, sheet, own)
     return GoldenRecord(chosen.proof.source, chosen.own), list(chosen.proof)[:PICTURES]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edgekit import registry, schemes
-from edgekit.errors import EdgekitError, MissingExtraError, RequestError
+from edgekit.errors import DeviceError, EdgekitError, MissingExtraError, RequestError, kind_and_reason
 from edgekit_vision import install
 
 # extra -> what it is for, and the distribution that shows it is installed
@@ -60,20 +60,22 @@ def _extra(extra: str) -> Check:
 
 
 def _plugin(kind: str, name: str, load: Callable[[str], Any]) -> Check:
-    try:
-        load(name)
-    except MissingExtraError as error:
-        return Check(f"{kind} {name}", False, error.hint)
-    except EdgekitError as error:
-        return Check(f"{kind} {name}", False, f"{error.message}: {error.hint}")
-    return Check(f"{kind} {name}", True, "loads")
+    return _looked(f"{kind} {name}", lambda: "loads" if load(name) else "")
 
 
 def _device(name: str) -> Check:
+    return _looked(f"device {name}", lambda: registry.device(name).state())
+
+
+def _looked(what: str, look: Callable[[], str]) -> Check:
     try:
-        return Check(f"device {name}", True, registry.device(name).state())
+        return Check(what, True, look())
+    except (MissingExtraError, DeviceError) as error:
+        return Check(what, False, error.hint)
     except EdgekitError as error:
-        return Check(f"device {name}", False, error.hint)
+        return Check(what, False, f"{error.message}: {error.hint}")
+    except Exception as error:  # a plugin's
+        return Check(what, False, kind_and_reason(error))
 
 
 def set_up(name: str, say: Callable[[str], None]) -> str:

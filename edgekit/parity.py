@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgekit import registry
 from edgekit.artifact import Artifact, load
 from edgekit.calibration import PROOF_PICTURES
-from edgekit.devices import Device, Job, Ready, opened
+from edgekit.devices import TIMEOUT, Device, Job, Ready, opened
 from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
 from edgekit.manifest import AGAIN, Distance, Proof, digest_of
 from edgekit.runtimes import Options
@@ -233,12 +233,14 @@ def verify(
     runtime: str | None = None,
     options: Options = Options(),
     device: Device | None = None,
+    timeout: float = TIMEOUT,
 ) -> Verification:
     """Prove a copy where it will run, without torch: images to tensors here, tensors to answers on the device (None:
     here too), in a worker.
 
     artifact  one that is open, or its folder
     runtime   None: the first that is installed and opens such files
+    timeout   seconds without an answer that mean a hang
 
     Raises as `check_claims` does; WorkerError where the runtime fails on the file; ArtifactError, DeviceError.
     """
@@ -247,7 +249,7 @@ def verify(
     runtime = runtime or registry.runtime_for(artifact.target).name
     manifest, golden = artifact.manifest, artifact.golden()
     job, device = Job(str(artifact.folder), runtime, options), device or registry.device("local")
-    with opened(device, job) as worker:
+    with opened(device, job, timeout) as worker:
         whole = artifact.decode(worker.answer(golden.tensors))
         answer, ready = artifact.thinned(whole), worker.ready
     tensors = artifact.signature.examples(golden.images)
@@ -255,7 +257,7 @@ def verify(
     exact_too = artifact.model_file.suffix == ".onnx" and runtime == "onnxruntime"  # an .ort is fused for good
     if exact_too and manifest.scheme == "int8-static":
         kernels = _kernels_db(
-            artifact, device, msgspec.structs.replace(job, options=replace(options, exact=True)), whole
+            artifact, device, msgspec.structs.replace(job, options=replace(options, exact=True)), timeout, whole
         )
     likeness = manifest.task.alike(golden.answers, answer)
     max_abs, tolerance = max(
@@ -274,10 +276,10 @@ def verify(
     )
 
 
-def _kernels_db(artifact: Artifact, device: Device, exact: Job, answer: Values) -> float | None:
+def _kernels_db(artifact: Artifact, device: Device, exact: Job, timeout: float, answer: Values) -> float | None:
     """SQNR of answers against those in exact arithmetic; None where the device cannot do that (a phone)."""
     try:
-        with opened(device, exact) as worker:
+        with opened(device, exact, timeout) as worker:
             return artifact.manifest.task.alike(
                 artifact.decode(worker.answer(artifact.golden().tensors)), answer
             ).sqnr_db
@@ -311,7 +313,11 @@ class Match:
 
 
 def compare(
-    artifacts: Sequence[tuple[Artifact, str]], pixels: NDArray[np.uint8], options: Options, device: Device | None = None
+    artifacts: Sequence[tuple[Artifact, str]],
+    pixels: NDArray[np.uint8],
+    options: Options,
+    device: Device | None = None,
+    timeout: float = TIMEOUT,
 ) -> list[Match]:
     """The answers of every pair of artifacts, each with its runtime, to fitted images [n, h, w, 3].
 
@@ -325,7 +331,7 @@ def compare(
     device = device or registry.device("local")
     values, ran = [], []
     for artifact, runtime in artifacts:
-        with opened(device, Job(str(artifact.folder), runtime, options)) as worker:
+        with opened(device, Job(str(artifact.folder), runtime, options), timeout) as worker:
             values.append(artifact.decode(worker.answer(artifact.encode(pixels))))
             ran.append(where(worker.ready, device))
     matches, task = [], artifacts[0][0].manifest.task

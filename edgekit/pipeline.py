@@ -189,8 +189,6 @@ def export(
         records = {p.name: file_record(p) for p in sorted(stage.iterdir())}
         manifest = msgspec.structs.replace(manifest, files=records)
         save_manifest(stage, manifest)
-        if publishing.recipe_digest(out) not in (None, manifest.recipe_digest):
-            say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
         if not proof.passed:
             rejected = _rejected(out)
             publishing.publish(stage, rejected)
@@ -203,6 +201,8 @@ def export(
                 f"the {recipe.quantize.scheme} file {fault}: {parity.describe(proof, spec.units)}",
                 hint=f"kept as {rejected}; {instead}",
             )
+        if publishing.recipe_digest(out) not in (None, manifest.recipe_digest):
+            say(f"{out} was made from another recipe, and is replaced; -o another/folder keeps both")
     return artifact.load(out)
 
 

@@ -26,6 +26,10 @@ class Malformed(ValueError):
 
     field = ""
 
+    def of(self, path: Path) -> str:
+        """ "a.toml, line 3: unknown field 'quantise'" """
+        return f"{path}{', ' if str(self).startswith('line ') else ': '}{self}"
+
 
 def blob(path: Path, limit: int = TEXT_LIMIT) -> bytes:
     """The bytes of a regular file. Raises OSError, also for what is no regular file and for what is larger than `limit`."""

@@ -421,8 +421,7 @@ def load(path: Path) -> Recipe:
         near = did_you_mean(error.field, [*Recipe.__struct_fields__, *Quantize.__struct_fields__])
         known = f"schemes: {', '.join(SCHEMES)}" if "quantize.scheme" in str(error) else ""
         hint = near or known or "export_recipes/README.md has the grammar"
-        joint = ", " if str(error).startswith("line ") else ": "
-        raise RecipeError(f"{path}{joint}{error}", hint=hint) from None
+        raise RecipeError(error.of(path), hint=hint) from None
 
 
 def dump(recipe: Recipe) -> str:

@@ -4,12 +4,20 @@ Built-ins register through the same entry points as third parties: `edgekit.expo
 `edgekit.devices` and `edgekit.engines` (see pyproject.toml). Nothing is imported until a plugin is asked for by name.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import MissingExtraError, RequestError, UnknownNameError, UnsupportedError
+from edgekit.errors import (
+    EdgekitError,
+    MissingExtraError,
+    RequestError,
+    UnknownNameError,
+    UnsupportedError,
+    kind_and_reason,
+)
 from edgekit.extras import EXTRAS, RUNNERS, needs
 
 if TYPE_CHECKING:
@@ -62,13 +70,14 @@ def targets_named(said: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(t for name in names for t in (files_for_devices() if name == "all" else [name])))
 
 
-def lacking(names: Sequence[str]) -> dict[str, MissingExtraError]:
-    """Of several targets those whose extra is not installed, and what to install. Raises MissingExtraError where all are such."""
+def lacking(names: Sequence[str]) -> dict[str, EdgekitError]:
+    """Of several targets those whose extra is not installed, and what to install, or whose plugin is broken. Raises the first of
+    these errors where all are such."""
     found = {}
     for name in names:
         try:
             exporter(name)
-        except MissingExtraError as error:
+        except EdgekitError as error:
             found[name] = error
     if found and len(found) == len(names):
         raise next(iter(found.values()))
@@ -110,8 +119,17 @@ def _load(kind: str, group: str, name: str, *arguments: Any) -> Any:
     plugins = _plugins(group)
     if name not in plugins:
         raise UnknownNameError(kind, name, plugins)
-    with needs(name if group == "edgekit.exporters" and name in ("tflite", "onnx", "openvino") else None):
-        return plugins[name].load()(*arguments)
+    try:
+        with needs(name if group == "edgekit.exporters" and name in ("tflite", "onnx", "openvino") else None):
+            return plugins[name].load()(*arguments)
+    except EdgekitError:
+        raise
+    except Exception as error:  # whatever a plugin raises where it does not fit what it stands on
+        whose = f" of {dist.name}" if (dist := plugins[name].dist) else ""
+        raise UnsupportedError(
+            f"the {kind} {name}{whose} cannot be loaded: {kind_and_reason(error)}",
+            hint="--debug shows the whole traceback",
+        ) from error
 
 
 @cache
@@ -121,8 +139,12 @@ def _plugins(group: str) -> dict[str, EntryPoint]:
 
 
 def _importable(name: str) -> bool:
+    """Whether it is there; of one that is broken a warning, so that the others still open their files."""
     try:
         runtime(name)
     except MissingExtraError:
+        return False
+    except EdgekitError as error:
+        warnings.warn(f"{error.message}; it is left out", stacklevel=2)
         return False
     return True

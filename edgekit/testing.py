@@ -49,7 +49,7 @@ def check_exporter(target: str, folder: Path, schemes: Sequence[Scheme] = ()) ->
     for scheme in schemes or held:
         recipe = Recipe("conformance", target, quantize=Quantize(scheme), input_size=SIZE, samples=8)
         made, again = (export(recipe, folder / f"{scheme}{i}", module=network()) for i in ("", "-again"))
-        _check_made(made, scheme)
+        _check_made(made, target, scheme)
         _check_same(made, again)
         yield made
     for scheme in (scheme for scheme in SCHEMES if scheme not in held):
@@ -139,9 +139,10 @@ def check_device(which: str, made: Artifact, runtime: str, timeout: float = 600.
     worker.kill()  # again: it must not mind
 
 
-def _check_made(made: Artifact, scheme: Scheme) -> None:
+def _check_made(made: Artifact, target: str, scheme: Scheme) -> None:
     m = made.manifest
-    _promise((m.target, m.scheme) == (made.target, scheme), f"asked for {scheme}, and made {m.scheme}")
+    said = f"asked for {scheme} for {target}, and made {m.scheme} for {m.target}"
+    _promise((m.target, m.scheme) == (target, scheme), said)
     _promise(
         m.outputs[0].shape[-1] == CLASSES and len(m.outputs) == 1, f"one output of {CLASSES} scores, not {m.outputs}"
     )
@@ -190,8 +191,8 @@ def _check_damaged(name: str, made: Artifact) -> None:
         try:
             with opened(registry.device("local"), Job(str(file), name), 120.0):
                 raise AssertionError(f"{name} opens half of a file")
-        except EdgekitError:
-            pass
+        except EdgekitError as error:
+            _promise(" hangs: " not in error.message, f"half of a file is refused, and {error.message}")
 
 
 def _equal(a: Sequence[NDArray[Any]], b: Sequence[NDArray[Any]]) -> bool:

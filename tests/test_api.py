@@ -23,6 +23,7 @@ from edgekit.errors import DataError, EdgekitError, RecipeError, RequestError
 from edgekit.gating import Limits
 from edgekit.recipe import Quantize, Recipe
 from edgekit.verbs import exporting, judging, words
+from edgekit.verbs.asked import plain
 
 VERBS = ("load", "export", "train", "prune", "verify", "compare", "bench", "benchmark", "evaluate", "gate", "report")
 
@@ -467,3 +468,12 @@ def test_a_scheme_that_does_not_exist_names_those_that_do():
 def test_a_recipe_takes_paths_and_lists_as_people_write_them():
     said = edgekit.Recipe("py:m:f", "onnx", input_size=[64, 96], calibration=Path("photos"), labels=Path("a.txt"))
     assert (said.input_size, said.calibration, said.labels) == ((64, 96), "photos", "a.txt")
+
+
+def test_a_number_is_meant_for_every_side_and_channel():
+    assert plain({"input_size": 32, "mean": 0.5, "calibration": Path("photos")}) == {
+        "input_size": (32, 32),
+        "mean": (0.5,),
+        "calibration": "photos",
+    }
+    assert plain({"std": 1, "mean": (0.1, 0.2, 0.3)}, channels=3) == {"std": (1, 1, 1), "mean": (0.1, 0.2, 0.3)}

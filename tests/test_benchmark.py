@@ -12,7 +12,7 @@ from conftest import GOLDEN, GOLDEN_FILES, ask_edgekit, paint
 import edgekit
 from edgekit import artifact, cells
 from edgekit.candidates import Benchmark, Candidate, making, page
-from edgekit.candidates.plan import planned, reads
+from edgekit.candidates.plan import Planned, reads
 from edgekit.data import open_data
 from edgekit.errors import RequestError
 from edgekit.evaluation import evaluate
@@ -184,6 +184,7 @@ def test_what_an_export_reads_is_part_of_its_cell(tmp_path, monkeypatch):
         ([GOLDEN, "--target", "tflite,onxx"], "unknown target 'onxx'"),
         ([GOLDEN, "-o", GOLDEN], "is an artifact"),
         ([GOLDEN, "--data", "nowhere"], "there is no folder nowhere"),
+        ([GOLDEN, "--data", GOLDEN_FILES, "--data-labels", "nowhere.csv"], "there is no file nowhere.csv"),
     ],
 )
 def test_a_wrong_request_says_what_to_type(arguments, says, tmp_path):
@@ -203,12 +204,29 @@ def test_in_python_a_network_in_hand_is_refused_and_artifacts_are_compared(tmp_p
 
 
 def test_a_file_that_its_proof_refuses_is_a_row(tmp_path, monkeypatch):
-    (one, other) = planned([str(GOLDEN), str(ONNX)], ["onnx"], [], {})
     refused = cells.Done("k", ("export",), {}, None, "answers differently: SQNR 3.0 dB", "try fp16", "", 4, 1.0, 1.0, 1)
     recipe = Recipe("mobilenetv2", "onnx")
     monkeypatch.setattr(cells, "make", lambda *a, **k: refused)
     found = making.benchmark(
-        [type(one)("onnx fp32", "onnx", "fp32", recipe)], making.Request("x", tmp_path / "made", None)
+        [Planned("onnx fp32", "onnx", "fp32", recipe)], making.Request("x", tmp_path / "made", None)
     )
     assert [(c.name, c.error, c.artifact) for c in found] == [("onnx fp32", "answers differently: SQNR 3.0 dB", None)]
-    assert other.artifact
+
+
+def test_a_folder_of_the_user_under_the_name_of_an_artifact_is_refused_and_kept(tmp_path):
+    recipe = Recipe("mobilenetv2", "onnx")
+    place = tmp_path / "mobilenetv2-onnx-fp32"
+    place.mkdir()
+    (place / "thesis.txt").write_text("mine")
+    with pytest.raises(RequestError, match="holds something that is not an artifact"):
+        making.benchmark([Planned("onnx fp32", "onnx", "fp32", recipe)], making.Request("x", tmp_path, None))
+    with pytest.raises(RequestError, match="holds something that is not an artifact"):
+        making.linked(GOLDEN, place)
+    assert [p.name for p in tmp_path.rglob("*")] == ["mobilenetv2-onnx-fp32", "thesis.txt"]
+
+
+def test_an_artifact_takes_the_place_of_another(tmp_path):
+    for made in (GOLDEN, ONNX, ONNX):
+        assert making.linked(made, tmp_path / "made").target == artifact.load(made).target
+    assert {p.name for p in (tmp_path / "made").iterdir()} == {p.name for p in ONNX.iterdir()}
+    assert [p.name for p in tmp_path.iterdir()] == ["made"]

@@ -2,6 +2,7 @@ import shutil
 import sys
 import tempfile
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,7 @@ SPEC = Preprocess((32, 32))
 
 
 def take(folder, tmp_path, samples=128, sheet=None, seed=0):
-    scratch = tmp_path / f"scratch-{seed}-{samples}"
-    scratch.mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=tmp_path))
     return choose(str(folder) if folder else "default", samples, seed, SPEC, sheet, scratch)
 
 
@@ -29,9 +29,15 @@ def test_a_folder_is_split_between_calibration_and_proof(pictures, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_images_and_another_seed_others(pictures, tmp_path):
-    a, b, c = (take(pictures, tmp_path, samples=8 + i, seed=seed) for i, seed in ((0, 0), (0, 0), (0, 1)))
+    a, b, c = (take(pictures, tmp_path, samples=8, seed=seed) for seed in (0, 0, 1))
     assert a.calibration.sha256 == b.calibration.sha256 != c.calibration.sha256
-    assert [p.tobytes() for p in a.calibration] == [p.tobytes() for p in a.calibration]
+    assert [p.tobytes() for p in a.calibration] == [p.tobytes() for p in b.calibration]
+
+
+def test_one_folder_is_for_the_images_of_one_choice(pictures, tmp_path):
+    choose(str(pictures), 8, 0, SPEC, None, tmp_path)
+    with pytest.raises(OutputError, match="File exists"):
+        choose(str(pictures), 8, 0, SPEC, None, tmp_path)
 
 
 def test_broken_images_are_skipped_with_a_count(pictures, tmp_path):
@@ -88,9 +94,15 @@ def test_empty_missing_and_unreadable_folders_are_refused(tmp_path):
 def test_a_full_place_for_temporary_files_names_the_variable_that_moves_it(pictures, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    (scratch / "calibration").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="cannot write temporary files: No space left") as caught:
-        choose(str(pictures), 8, 0, SPEC, None, scratch)
+    opened = Path.open
+
+    def full(path, mode="r", *how):
+        return opened(Path("/dev/full"), "wb") if mode == "xb" else opened(path, mode, *how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", full)
+        with pytest.raises(OutputError, match="cannot write temporary files: No space left") as caught:
+            choose(str(pictures), 8, 0, SPEC, None, scratch)
     assert "TMPDIR=" in caught.value.hint
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(OutputError, match=rf"No such file or directory \({tmp_path}/missing/edgekit-"):

@@ -130,6 +130,13 @@ def test_commands_of_edgekit(tmp_path: Path) -> None:
     assert str(tmp_path / "nothing") in refused.error
 
 
+def test_who_asks_is_told_where_it_is_made_now(tmp_path: Path, program: list[str], note: Path) -> None:
+    wanted, store, begun = asked("model", note), tmp_path / "store", list[int]()
+    for fresh in (False, False, True):
+        cells.make(store, wanted, program=program, fresh=fresh, begins=lambda: begun.append(ran(note)))
+    assert (begun, ran(note)) == ([0, 1], 2)
+
+
 @pytest.mark.parametrize(
     ("what", "error", "hint", "code"),
     [

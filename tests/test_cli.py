@@ -9,15 +9,17 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import HERE, ask_edgekit, run_edgekit, start
+from conftest import GOLDEN, HERE, ask_edgekit, run_edgekit, start
 
 import edgekit_vision
-from edgekit import zoo
+from edgekit import registry, zoo
 from edgekit.cli import main
+from edgekit.errors import WorkerError
 
 HERE_TOO = {
     "benchmark": {"export"},
@@ -487,3 +489,11 @@ def test_the_public_names():
     assert edgekit.load is not None
     with pytest.raises(AttributeError):
         _ = edgekit.nothing
+
+
+@pytest.mark.parametrize("more", [(), ("--against", GOLDEN)])
+def test_verify_waits_as_long_as_it_is_told(monkeypatch, more):
+    start = Mock(side_effect=WorkerError("it hangs"))
+    monkeypatch.setattr(registry, "device", lambda which: Mock(start=start))
+    done = ask_edgekit("verify", GOLDEN, *more, "--on", "arm64", "--timeout", "7")
+    assert (done.returncode, start.call_args.args[1]) == (4, 7)

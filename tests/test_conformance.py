@@ -3,14 +3,16 @@
 import ast
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from conftest import GOLDEN_FILES, ROOT
 
 from edgekit import artifact, registry
+from edgekit.errors import WorkerError
 from edgekit.runtimes.litert import LitertRuntime, LitertSession
-from edgekit.testing import check_device, check_exporter, check_runtime
+from edgekit.testing import _check_damaged, _check_made, check_device, check_exporter, check_runtime
 
 RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 TFLITE = GOLDEN_FILES / "tiny3-detection-tflite-fp32"
@@ -86,6 +88,18 @@ def test_a_runtime_that_breaks_a_promise_fails(monkeypatch, session, promise):
     monkeypatch.setattr(LitertRuntime, "open", lambda self, model, options: session(model, options))
     with pytest.raises(AssertionError, match=promise):
         check_runtime("litert", artifact.load(TFLITE))
+
+
+def test_a_runtime_that_hangs_on_half_a_file_fails(monkeypatch):
+    hanging = Mock(start=Mock(side_effect=WorkerError("litert hangs: no answer for 120 s, so its process was ended")))
+    monkeypatch.setattr(registry, "device", lambda which: hanging)
+    with pytest.raises(AssertionError, match="half of a file is refused, and litert hangs"):
+        _check_damaged("litert", artifact.load(GOLDEN_FILES / "tiny-tflite-int8"))
+
+
+def test_a_file_for_another_target_than_asked_for_fails():
+    with pytest.raises(AssertionError, match="asked for int8-static for onnx, and made int8-static for tflite"):
+        _check_made(artifact.load(GOLDEN_FILES / "tiny-tflite-int8"), "onnx", "int8-static")
 
 
 def test_other_answers_than_the_golden_ones_fail():

@@ -72,6 +72,18 @@ def test_eval_tells_writes_and_reports_it(tmp_path):
     assert max(len(line) for line in done.stdout.splitlines() if line.startswith("  ")) <= 80
 
 
+def test_a_table_of_classes_is_refused_before_anything_is_asked(tmp_path):
+    paint(tmp_path / "data", 1)
+    asked = ("eval", GOLDEN, "--reference", GOLDEN, "--data", "data", "--csv")
+    for words, said in (
+        ((*asked, "data"), "data is a folder, and a file is to be written"),
+        ((*asked, "m.csv", "--unlabelled"), "--csv needs labels"),
+    ):
+        done = ask_edgekit(*words, cwd=tmp_path)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
 def test_a_run_needs_torch_to_be_asked(tmp_path):
     paint(tmp_path / "data", 1)
     (tmp_path / "run").mkdir()

@@ -101,6 +101,9 @@ def process(code, timeout=30.0):
     return ProcessWorker([sys.executable, "-c", code], Job("model", "litert"), timeout=timeout)
 
 
+TENSORS = '{"type": "Tensors", "outputs": [{"shape": [2], "dtype": "float32"}]}'
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize(
     ("code", "what"),
@@ -111,12 +114,25 @@ def process(code, timeout=30.0):
             "import sys; print('no space for tensors', file=sys.stderr); sys.exit(7)",
             "exit code 7.*no space for tensors",
         ),
-        ("print('not a reply')", "ended without an answer"),
+        ("print('{', end='')", "ended without an answer"),
+        ("print('not a reply')", "answered 'not a reply', which is no Ready"),
+        ("import time; print('not a reply', flush=True); time.sleep(600)", "'not a reply', which is no Ready"),
+        (
+            'import time; print(\'{"type": "End"}\', flush=True); time.sleep(600)',
+            r"End\(memory=None\), which is no Ready",
+        ),
+        (f"print({TENSORS!r}); print('1234', end='')", "ended without an answer"),
+        (f"print({TENSORS.replace('float32', 'float7')!r})", "float7.*which is no Ready"),
     ],
 )
 def test_a_process_that_dies_says_how(code, what):
     with pytest.raises(WorkerError, match=what):
         process(code)
+
+
+def test_a_process_that_says_no_more_and_lives_on_is_ended():
+    with pytest.raises(WorkerError, match="hangs"):
+        process("import os, time; os.close(1); time.sleep(600)", timeout=0.3)
 
 
 def test_a_process_that_hangs_is_ended():

@@ -141,7 +141,8 @@ def test_what_cannot_be_compared_is_refused(exported, weights, golden_artifact, 
     for arguments, says in (
         (["--compare", made.folder], "--compare takes two files, not 1"),
         ([made.folder, golden_artifact], "one file at a time, not 2"),
-        ([made.folder, "--below", "9"], "are for --compare"),
+        ([made.folder, "--below", "9"], "--below is for --compare"),
+        ([made.folder, "--data", "."], "--data is for --compare and --sensitivity"),
         (["--compare", made.model_file, made.model_file, "--data", "."], "files alone do not say"),
     ):
         done = ask_edgekit("inspect", *arguments)

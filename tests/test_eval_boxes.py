@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from test_eval_tasks import HEIGHT, LABELS, WIDTH, helper, made
 
 from edgekit.cli.evaluate import _document as document
 from edgekit.data import open_boxes
+from edgekit.data.decoding import Seen
 from edgekit.errors import DataError, OutputError, RequestError
 from edgekit.evaluation import contact_sheet, evaluate, evaluated, open_for
+from edgekit.evaluation.boxes import Detections
 from edgekit.gating import Limits, checks
 from edgekit.statistics import bootstrap
 from edgekit.tasks import Detection, Nms
@@ -140,6 +143,16 @@ def test_without_boxes_two_files_are_compared_and_drawn(boxed, tmp_path):
         evaluate(files[:1], data, state=tmp_path / "state")
 
 
+def test_queries_that_changed_places_are_held_against_each_other(tmp_path):
+    """Without NMS a network ranks its own answers: two files put those of like scores in another order."""
+    file = Mock(artifact=detector(tmp_path / "ranked", task=Detection(nms=None)))
+    boxes, scores = np.random.default_rng(0).random((2, 5, 4), np.float32)
+    order = [1, 0, 2, 3, 4]
+    answers = [(boxes[order], scores[order]), (boxes, scores)]
+    kept = Detections([file, file], Mock()).keep(Mock(), Seen((), (WIDTH, HEIGHT)), answers)
+    assert kept.sqnr_db is None
+
+
 def test_what_is_judged_by_other_truths_is_refused(files, boxed):
     with pytest.raises(RequestError, match="a detection wants boxes"):
         open_for(files[0], boxed, labels_file=boxed / "classes.txt")
@@ -163,6 +176,12 @@ def test_eval_tells_it(files, boxed, tmp_path):
     assert any(line.split() == ["size", "of", "worse", "whole"] for line in done.stdout.splitlines())
     assert "small" in done.stdout
     assert "points of mAP against whole" in done.stdout
+
+
+def test_a_table_of_classes_is_for_classes(files, boxed, tmp_path):
+    done = ask_edgekit("eval", files[0].folder, "--data", boxed, "--csv", "m.csv", cwd=tmp_path)
+    assert (done.returncode, "--csv is for classes" in done.stderr) == (2, True), done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_predict_shows_boxes_and_draws_them(files, boxed, tmp_path):

@@ -1,6 +1,7 @@
 """The pipeline and the TFLite exporter, on the real converter, quantizer and runtime."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as tflite
 from ai_edge_litert.interpreter import Interpreter
-from conftest import ROOT, run_edgekit
+from conftest import GOLDEN, ROOT, run_edgekit
 
 from edgekit import artifact, inspection, parity, pipeline, registry
 from edgekit.errors import ExportError, ParityError, RequestError
@@ -226,11 +227,12 @@ def test_a_file_that_answers_differently_is_kept_aside(monkeypatch, pictures, tm
     forward = ExportWrapper.forward
     monkeypatch.setattr(ExportWrapper, "forward", lambda self, x: torch.roll(forward(self, x), 1, -1))
     recipe = Recipe(model="py:nets:tiny", target="tflite", calibration=str(pictures), input_size=(32, 32))
-    out = tmp_path / "made"
+    out, said = shutil.copytree(GOLDEN, tmp_path / "made"), list[str]()
     with pytest.raises(ParityError, match="answers differently") as caught:
-        pipeline.export(recipe, out)
+        pipeline.export(recipe, out, say=said.append)
     assert caught.value.exit_code == 4
-    assert not out.exists()
+    assert not any("is replaced" in line for line in said)
+    assert (out / "manifest.json").read_bytes() == (GOLDEN / "manifest.json").read_bytes()
     rejected = artifact.load(tmp_path / "made.rejected")
     assert not rejected.manifest.proof.passed
 

@@ -1,5 +1,6 @@
 """The gate: its test on synthetic launches with fixed seeds, every check, baselines, renderings, and the command."""
 
+import errno
 import json
 import math
 import random
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import msgspec
@@ -17,11 +19,12 @@ from onnx import TensorProto, helper
 import edgekit_vision
 from edgekit import artifact, registry
 from edgekit.devices import Memory, Phase, Ready, Samples
-from edgekit.errors import ArtifactError, MissingExtraError, RequestError
+from edgekit.errors import ArtifactError, MissingExtraError, OutputError, RequestError
 from edgekit.evaluation.accuracy import Paired
 from edgekit.gating import Check, Limits, Verdict, baseline, budgets, checks, dashboards, rendering
 from edgekit.gating.contract import contract
-from edgekit.gating.judging import Judge
+from edgekit.gating.judging import Judge, update
+from edgekit.gating.outputs import Outputs
 from edgekit.gating.sequential import LAUNCHES, boundary, decide
 from edgekit.inspection import inspect
 from edgekit.manifest import file_record, read_manifest, save_manifest
@@ -410,6 +413,36 @@ VERDICT = Verdict(
 )
 
 
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["junit", "bmf", "benchmark_action"])
+def test_a_file_of_a_verdict_takes_its_place_whole_or_not_at_all(name, tmp_path, monkeypatch):
+    place = tmp_path / "verdict"
+    place.write_text("the last one")
+    monkeypatch.setattr("edgekit.places.os.fsync", full_disk)
+    with pytest.raises(OutputError, match="No space left"):
+        Outputs(**{name: str(place)}).write(VERDICT)
+    assert place.read_text() == "the last one"
+
+
+def test_a_file_and_its_weights_become_the_baseline_together_or_not_at_all(tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        for place in (tmp_path / name / "net.xml", tmp_path / name / "net.bin"):
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(name)
+    new = artifact.open_model(tmp_path / "new" / "net.xml")
+    copies = iter([shutil.copyfile, full_disk])
+    monkeypatch.setattr(shutil, "copyfile", lambda *of: next(copies)(*of))
+    with pytest.raises(OutputError, match="No space left"):
+        baseline.replace(str(tmp_path / "old" / "net.xml"), new)
+    assert {place.name: place.read_text() for place in (tmp_path / "old").iterdir()} == {
+        "net.xml": "old",
+        "net.bin": "old",
+    }
+
+
 def test_markdown_and_junit():
     text = rendering.markdown(VERDICT)
     assert "| latency | +12.3 % [+9.9, +14.6] | 5 % | paired, 6 launches | 3.1 % | CPU time |" in text
@@ -471,6 +504,14 @@ def test_the_command(tmp_path):
     larger = ask_edgekit("gate", ONNX / "model.onnx", "--baseline", TFLITE / "model.tflite", cwd=tmp_path)
     assert larger.returncode == 2
     assert "tflite" in larger.stderr
+
+
+def test_numbers_that_cannot_be_written_are_not_measured(tmp_path):
+    (tmp_path / "file").touch()
+    judge = Mock()
+    with pytest.raises(RequestError, match="is a file, not a folder"):
+        update(judge, str(tmp_path / "file" / "numbers.json"))
+    judge.numbers.assert_not_called()
 
 
 def test_an_artifact_takes_the_place_of_its_baseline(tmp_path):

@@ -17,9 +17,8 @@ def taken(pictures, tmp_path):
     chosen = calibration.choose(str(pictures), 8, 0, SPEC, None, tmp_path)
 
     def take(whose, sheet=None):
-        (tmp_path / "again").mkdir(exist_ok=True)
         recipe = Recipe(model="m", target="tflite", golden=whose, calibration=str(pictures))
-        return *golden.choose(recipe, chosen, sheet, SPEC, tmp_path / "again"), list(chosen.proof)
+        return *golden.choose(recipe, chosen, sheet, SPEC, tmp_path), list(chosen.proof)
 
     return take
 
@@ -59,6 +58,14 @@ def test_weights_that_come_with_images_are_asked_about_those(taken):
     assert not record.own
     assert "Fashion-MNIST" in record.source
     assert not any(is_one_of(picture, own) for picture in shown)
+
+
+def test_what_calibrates_and_proves_stays_what_it_was_beside_weights_that_come_with_images(taken, tmp_path):
+    *_, own = taken("own")
+    calibrating = (tmp_path / "calibration").read_bytes()
+    *_, proving = taken("public", zoo.BUNDLED / "fashion-mnist.png")
+    assert (tmp_path / "calibration").read_bytes() == calibrating
+    assert all(map(np.array_equal, own, proving))
 
 
 def test_those_that_are_answered_most_differently_are_kept():

@@ -1,7 +1,10 @@
+from functools import partial
+from importlib.metadata import EntryPoint
+
 import pytest
 
 import edgekit_vision
-from edgekit import extras, registry, schemes
+from edgekit import extras, machine, registry, schemes
 from edgekit.errors import MissingExtraError, UnknownNameError, UnsupportedError
 from edgekit.recipe import Quantize, Recipe
 
@@ -46,6 +49,30 @@ def test_a_runtime_that_is_not_installed_is_named(monkeypatch):
     assert caught.value.hint == edgekit_vision.install("run-onnx")
     with pytest.raises(UnknownNameError):
         registry.runtime_for("nowhere")
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """A runtime, a target and a device whose import fails."""
+    known = registry._plugins
+
+    def plugins(group):
+        return known(group) | {"aged": EntryPoint("aged", "plugin_of_another_time:Nothing", group)}
+
+    monkeypatch.setattr(registry, "_plugins", plugins)
+    for names in ("runtimes", "targets", "devices"):
+        monkeypatch.setattr(registry, names, partial(list, ["aged", *getattr(registry, names)()]))
+
+
+def test_a_broken_plugin_is_named_and_the_others_work(broken):
+    with pytest.warns(UserWarning, match="runtime aged cannot be loaded: ModuleNotFoundError.*it is left out"):
+        assert registry.runtime_for("null").name == "null"
+    for load in (registry.runtime, registry.exporter, registry.device):
+        with pytest.raises(UnsupportedError, match="aged cannot be loaded: ModuleNotFoundError: No module named"):
+            load("aged")
+    found = {check.what: check for check in (look() for look in machine.checks()) if "aged" in check.what}
+    assert set(found) == {"target aged", "runtime aged", "device aged"}
+    assert all(not check.ok and "cannot be loaded" in check.detail for check in found.values())
 
 
 def test_every_extra_that_is_named_exists():

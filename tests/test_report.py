@@ -1,9 +1,11 @@
 """Runs of every kind on one page: what it says, that it needs nothing else, and that names in it stay names."""
 
+import errno
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +13,8 @@ from conftest import ask_edgekit, run_edgekit
 
 from edgekit.cli.report import report as command
 from edgekit.devices import Memory, Phase
-from edgekit.reporting import history, labels, machines, report, rows, svg, table, tables, words
+from edgekit.errors import OutputError
+from edgekit.reporting import history, labels, machines, pages, report, rows, svg, table, tables, words
 from edgekit.reporting.html import html
 from edgekit.reporting.markdown import markdown
 from edgekit.runs import Evaluated, Launch, Run, Subject, append
@@ -301,3 +304,13 @@ def test_sizes_below_zero_of_a_damaged_file_of_runs_are_drawn_at_zero():
     scale = svg.from_zero([-0.5, -3.0])
     assert (scale(-0.5), svg.from_zero([]).high, svg.from_zero([2.0]).high) == (0.0, 1.0, 2.04)
     assert scale.ticks()
+
+
+def test_a_page_takes_its_place_whole_or_not_at_all(tmp_path, monkeypatch):
+    place, made = tmp_path / "report.html", report([run()], [], "t")
+    assert pages.write(made, place) == place.stat().st_size
+    monkeypatch.setattr("edgekit.places.os.fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    before = place.read_bytes()
+    with pytest.raises(OutputError, match="No space left"):
+        pages.write(report([run("another")], [], "t"), place)
+    assert (place.read_bytes(), list(tmp_path.iterdir())) == (before, [place])

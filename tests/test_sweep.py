@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from unittest.mock import Mock
 
 import pytest
 from conftest import GOLDEN_FILES, ask_edgekit
 
+from edgekit.cli.sweep import _check_many
 from edgekit.errors import OutputError, RequestError, UnknownNameError
 from edgekit.places import locked
+from edgekit.sweep import grid as grids
 from edgekit.sweep import making, plans
 from edgekit.sweep.engines import Ended, Job, Local
 from edgekit.sweep.grid import Grid, check, count, dump, load, rows
@@ -76,6 +79,14 @@ def test_what_hits_every_row_ends_the_sweep(swept):
         swept({0: (4, told.encode(), "")})
 
 
+def test_what_lies_in_the_folder_already_stays(swept, tmp_path):
+    mine = tmp_path / "out" / "work" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("a month")
+    swept()
+    assert mine.read_text() == "a month"
+
+
 def test_two_sweeps_do_not_share_a_folder(swept, tmp_path):
     (tmp_path / "out").mkdir()
     with locked(tmp_path / "out"), pytest.raises(RequestError, match="another sweep is at work"):
@@ -116,6 +127,15 @@ def test_the_rows_are_the_product_and_say_how_they_differ(tmp_path):
     made = [row.planned for row in found if row.planned.recipe and row.device == "local"]
     assert len({one.folder_name for one in made}) == len(made)
     assert made[0].recipe.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.full
+def test_the_grid_of_the_documentation_has_the_rows_that_it_says(tmp_path):
+    (tmp_path / "grid.toml").write_text(grids.__doc__.partition("\n\n")[2], "utf-8")
+    found = rows(load(tmp_path / "grid.toml"))
+    made = {(row.planned.target, row.planned.recipe.quantize.scheme) for row in found if row.planned.recipe}
+    assert made == {(target, scheme) for target in ("tflite", "onnx") for scheme in ("fp32", "int8")}
+    assert all("runs/mine" in str(row.planned.error) for row in found if not row.planned.recipe)
 
 
 @pytest.mark.parametrize(
@@ -288,3 +308,9 @@ def test_artifacts_are_counted_as_they_are():
 def test_a_grid_is_checked_as_it_is_made():
     with pytest.raises(RequestError, match="the grid's devices are empty"):
         check(Grid(("lenet5",), devices=()))
+
+
+def test_where_nobody_can_be_asked_many_rows_are_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # it was closed
+    with pytest.raises(RequestError, match="15,000 rows"):
+        _check_many(Mock(json=False), Grid(("lenet5",), recipe={"seed": list(range(1000))}), yes=False)

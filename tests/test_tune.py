@@ -418,11 +418,23 @@ def test_the_command_says_it_in_80_columns(asked):
     assert "one recipe for all: int8-static" in lines
 
 
+@pytest.mark.parametrize("name", ["best-onnx/mine.txt", "best-onnx.toml/mine.txt", "best.toml/mine.txt"])
+def test_what_lies_where_the_best_shall_lie_is_refused_before_anything_is_made(asked, name):
+    request = asked()
+    place = request.out / name
+    place.parent.mkdir(parents=True)
+    place.write_text("mine")
+    with pytest.raises(RequestError, match=place.parent.name):
+        tune(request)
+    assert (place.read_text(), notes(request)) == ("mine", [])
+
+
 def test_bad_words_are_refused_before_anything_is_made(labelled, tmp_path):
     out = tmp_path / "out"
     for words, said in (
         (("lenet6", "--data", labelled), "unknown model 'lenet6'"),
         (("lenet5", "--data", tmp_path / "none"), "none"),
+        (("lenet5", "--data", labelled, "--data-labels", "none.csv"), "there is no file none.csv"),
         (("lenet5", "--data", labelled, "--on", "moon"), "unknown device 'moon'"),
         (("lenet5", "--data", labelled, "--on", "local,local"), "--on local is named twice"),
         (("lenet5", "--data", labelled, "--target", "tflit"), "unknown target 'tflit'"),

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import artifact, cells, parity, runs
+from edgekit import artifact, cells, parity, publishing, runs
 from edgekit import recipe as recipes
 from edgekit.artifact import Artifact
 from edgekit.benchmarking.summary import Ratio
 from edgekit.candidates import Benchmark, Candidate, page
 from edgekit.candidates.plan import Planned, reads
 from edgekit.cells import Cell, Done
-from edgekit.data.files import check_folder
+from edgekit.data.files import check_folder, check_labels
 from edgekit.devices import host
 from edgekit.errors import RequestError, many
 from edgekit.evaluation import accuracy
-from edgekit.places import beside, check_place, locked, output_errors, replacing
+from edgekit.places import check_place, locked, output_errors, replacing
 from edgekit.runs import Evaluated, Record, Run
 from edgekit.statistics.figures import Figure, lost
 from edgekit.statistics.proportions import Drop
@@ -50,7 +50,7 @@ class Request:
     data: Path | None
     evals: tuple[str, ...] = ()
     benches: tuple[str, ...] = ()
-    places: Mapping[str, Path] = field(default_factory=dict)  # that `evals` name in braces
+    places: Mapping[str, Path] = field(default_factory=dict)  # files of labels that `evals` name in braces
     within: float = 1.0
     on: str = "local"
     again: bool = False
@@ -70,15 +70,19 @@ class Request:
         with locked(place):
             yield
 
-    def check(self) -> None:
-        """Raises RequestError, OutputError, DataError."""
+    def check(self, wanted: Sequence[Planned]) -> None:
+        """Before anything is made of them. Raises RequestError, OutputError, DataError."""
         if not 0 <= self.within <= 100:
             raise RequestError(f"--within {self.within:g} is no number of points", hint="--within 1")
         if (self.out / "manifest.json").exists():
             raise RequestError(f"{self.out} is an artifact", hint="-o another/folder")
         check_place(self.out / "report.html", "-o another/folder")
+        for one in wanted:
+            one.check_place(self.out)
         if self.data is not None:
             check_folder(self.data, "--data with a folder of images")
+        for place in self.places.values():
+            check_labels(place)
 
 
 @dataclass
@@ -105,20 +109,12 @@ class Making:
         self._timed()
         self.tick()
 
-    def _done(self, wanted: Cell, what: str, *, whole: bool = True) -> Done:
+    def _done(self, wanted: Cell, what: str) -> Done:
         """What comes of a cell; said where it has to be made."""
-        known = cells.find(self.request.store, wanted.key)
-        if self.request.fresh:
-            with contextlib.suppress(OSError):
-                (self.request.store / wanted.key / "cell.json").unlink()
-        elif (
-            known
-            and not (known.error and self.request.again)
-            and (known.error or cells.made(self.request.store, wanted.key))
-        ):
-            return known
-        self.say(what)
-        return cells.make(self.request.store, wanted, whole=whole, again=self.request.again)
+        asked = self.request
+        return cells.make(
+            asked.store, wanted, whole=True, again=asked.again, fresh=asked.fresh, begins=lambda: self.say(what)
+        )
 
     def _exported(self, one: Planned) -> Candidate:
         plain = Candidate(one.name, one.target, one.scheme)
@@ -206,7 +202,7 @@ def benchmark(
 
     Raises RequestError, DataError, OutputError.
     """
-    request.check()
+    request.check(wanted)
     making, cut = Making(request, say), False
     try:
         with steps(len(wanted) + 1) as making.tick:
@@ -230,6 +226,7 @@ def _described(plain: Candidate, of: Artifact) -> Candidate:
     m = of.manifest
     return msgspec.structs.replace(
         plain,
+        scheme=m.scheme,
         artifact=str(of.folder),
         bytes=of.model_bytes,
         proof=parity.describe(m.proof, m.preprocess.units),
@@ -267,22 +264,19 @@ def _with_time(one: Candidate, run: Run, fastest: Run | None) -> Candidate:
 
 
 def linked(made: Path, place: Path) -> Artifact:
-    """The artifact of a cell under a name to type: links to the same files, or copies where there are none. Raises OutputError."""
-    with output_errors():
-        if place.is_dir() and _same(made, place):
-            return artifact.load(place)
-        partial = beside(place)
-        shutil.copytree(made, partial, copy_function=_link)
-        shutil.rmtree(place, ignore_errors=True)
-        partial.rename(place)
+    """The artifact of a cell under a name to type: links to the same files, or copies where there are none. Raises OutputError,
+    RequestError where something else lies there."""
+    if not _same(made, place):
+        with publishing.staging(place) as stage:
+            shutil.copytree(made, stage, copy_function=_link, dirs_exist_ok=True)
     return artifact.load(place)
 
 
 def _same(made: Path, place: Path) -> bool:
     """Whether the manifest, which holds the digests of all files, is that of the cell."""
-    return (place / "manifest.json").is_file() and (place / "manifest.json").read_bytes() == (
-        made / "manifest.json"
-    ).read_bytes()
+    with output_errors():
+        there = place / "manifest.json"
+        return there.is_file() and there.read_bytes() == (made / "manifest.json").read_bytes()
 
 
 def _link(source: str, target: str) -> None:

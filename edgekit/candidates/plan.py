@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
-from edgekit import artifact, registry, zoo
+from edgekit import artifact, publishing, registry, zoo
 from edgekit import recipe as recipes
 from edgekit.artifact import Artifact
-from edgekit.errors import EdgekitError, MissingExtraError, RequestError, UnknownNameError
+from edgekit.errors import EdgekitError, RequestError, UnknownNameError
 from edgekit.recipe import SCHEMES, Recipe
+
+ASKED = (*SCHEMES, "int8")  # the last is the best known for the network and the target: its export finds that out
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Planned:
         plain = msgspec.structs.replace(self.recipe, quantize=recipes.Quantize(self.recipe.quantize.scheme)).folder_name
         return f"{plain}-{self.recipe.digest()[:8]}" if self.variant else plain
 
+    def check_place(self, out: Path) -> None:
+        """Refuse a folder in which something else lies under the artifact's name. Raises RequestError, OutputError."""
+        if self.recipe:
+            publishing.check_destination(out / self.folder_name)
+
 
 def planned(
     models: Sequence[str], targets: Sequence[str], schemes: Sequence[str], changes: Mapping[str, Any]
@@ -42,9 +49,7 @@ def planned(
 
     Raises RequestError for nothing to make, names that nobody knows, and artifacts under changes; ArtifactError.
     """
-    unknown = next((scheme for scheme in schemes if scheme not in SCHEMES), None)
-    if unknown:
-        raise UnknownNameError("scheme", unknown, SCHEMES)
+    check_schemes(schemes)
     made = [word for word in models if is_made(word)]
     nets = [word for word in models if word not in made]
     if made and not nets and changes:
@@ -66,6 +71,13 @@ def planned(
     return found
 
 
+def check_schemes(schemes: Sequence[str]) -> None:
+    """Raises UnknownNameError."""
+    for scheme in schemes:
+        if scheme not in ASKED:
+            raise UnknownNameError("scheme", scheme, ASKED)
+
+
 def _of_model(
     model: str, targets: Sequence[str], schemes: Sequence[str], changes: Mapping[str, Any], *, several: bool
 ) -> list[Planned]:
@@ -79,10 +91,11 @@ def _of_model(
     for target in targets:
         try:
             held = registry.exporter(target).schemes
-        except MissingExtraError as error:
+        except EdgekitError as error:
             found.append(Planned(f"{before}{target}", target, "", error=error))
             continue
-        for scheme in [scheme for scheme in SCHEMES if scheme in held and scheme in (schemes or SCHEMES)]:
+        best = {"int8"} if any(scheme.startswith("int8") for scheme in held) else set()
+        for scheme in [scheme for scheme in ASKED if scheme in {*held, *best} and scheme in (schemes or SCHEMES)]:
             name, said = f"{before}{target} {scheme}", dict(changes)
             if not scheme.startswith("int8"):
                 said.pop("samples", None)  # nothing is calibrated

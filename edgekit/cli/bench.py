@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.artifacts import check_interpreter, warn_of_refused
-from edgekit.cli.options import interpreter_option, on_option
+from edgekit.cli.options import interpreter_option, on_option, timeout_option
 from edgekit.cli.output import INTERRUPTED, Talk, common, megabytes, table
 from edgekit.errors import RequestError
 
@@ -76,14 +76,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     show_default=True,
     help="Stop after so many seconds.",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=1),
-    metavar="SECONDS",
-    default=300,
-    show_default=True,
-    help="Seconds to wait for an answer; then it counts as a hang.",
-)
+@timeout_option(300)
 @on_option
 @click.option(
     "--accelerator",

@@ -55,19 +55,22 @@ def _weights() -> Iterable[str]:
 # parameters of a name; where none of them begins so, and for all other texts, files are offered
 NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "model": _models,
+    "models": _models,
     "recipe_file": _recipes,
     "target": _targets,
     "targets": _targets,
     "scheme": _schemes,
+    "schemes": lambda: (*_schemes(), "int8"),
     "weights": _weights,
     "device": _devices,
+    "devices": _devices,
     "kind": _devices,
     "on": _devices,
     "runtime": _runtimes,
     "runtimes": _runtimes,
     "interpreter": lambda: ("ai-edge-litert", "tflite-runtime", "tensorflow"),
 }
-SEVERAL = {"targets"}  # with commas
+SEVERAL = {"models", "targets", "schemes", "devices"}  # with commas
 
 
 class Offered(click.ParamType):  # type: ignore[type-arg, unused-ignore]

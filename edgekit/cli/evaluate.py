@@ -11,6 +11,8 @@ from edgekit.cli.output import INTERRUPTED, Talk, common, table
 from edgekit.errors import RequestError, many
 
 if TYPE_CHECKING:
+    from edgekit.artifact import Artifact
+    from edgekit.data import DataSet
     from edgekit.evaluation import Evaluation
 
 
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     "--workers", type=click.IntRange(1, 64), metavar="N", default=2, show_default=True, help="Threads that decode."
 )
 @on_option
-@timeout_option
+@timeout_option()
 @click.option("--state", default="build/eval", show_default=True, metavar="DIR", help="Where answers are kept.")
 @click.option(
     "-o", "--output", default="build/runs.jsonl", show_default=True, metavar="FILE", help="Append the figures to it."
@@ -110,11 +112,14 @@ def evaluate(
         raise RequestError("--contact-sheet draws what differs from a reference", hint="--reference ARTIFACT")
     from edgekit import evaluation, registry, runs
     from edgekit.evaluation import contact_sheet as sheets
+    from edgekit.places import check_file
     from edgekit.runtimes import Options
 
-    sheet = Path(contact_sheet) if contact_sheet else None
+    sheet, matrix = (Path(file) if file else None for file in (contact_sheet, csv_file))
     if sheet:
         sheets.check(sheet)
+    if matrix:
+        check_file(matrix, "--csv elsewhere.csv")
     opened = [load_or_run(talk, folder, Path(state)) for folder in (artifact, reference) if folder]
     if sheet:
         sheets.check_task(opened[0])
@@ -128,6 +133,8 @@ def evaluate(
         masks=masks,
         ignore=ignore,
     )
+    if matrix:
+        _check_classes(opened[0], pictures)
     if part:
         pictures = pictures.part(*evaluation.part_of(part), how["seed"])
     if not no_save:
@@ -148,28 +155,38 @@ def evaluate(
     except KeyboardInterrupt:
         talk.warn(f"interrupted; the answers so far are kept in {state}, and the same command goes on from there")
         return INTERRUPTED
+    written = _written(found, pictures, matrix, sheet)
     if not no_save:
         runs.append(Path(output), evaluation.evaluated(opened, found, device))
-    said = text(found, max_drop / 100, verbose=talk.verbose)
-    said += "".join(f"\n{line}" for line in _written(found, pictures, csv_file, sheet))
-    talk.result(said, _document(found, max_drop / 100))
+    talk.result(
+        "\n".join([text(found, max_drop / 100, verbose=talk.verbose), *written]), _document(found, max_drop / 100)
+    )
     talk.next(() if no_save else ["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
     return 0
 
 
-def _written(found: "Evaluation", pictures: Any, csv_file: str | None, sheet: Path | None) -> list[str]:
+def _check_classes(artifact: "Artifact", pictures: "DataSet") -> None:
+    """Raises RequestError where no class will be taken for another."""
+    from edgekit.tasks import Classification
+
+    if not isinstance(artifact.manifest.task, Classification):
+        raise RequestError("--csv is for classes, and here are none", hint="leave it out")
+    if not pictures.labelled:
+        raise RequestError(f"--csv needs labels, and the {pictures.what} have none", hint="leave it out")
+
+
+def _written(found: "Evaluation", pictures: "DataSet", matrix: Path | None, sheet: Path | None) -> list[str]:
     """Files of what was found: what each holds."""
-    lines = [_matrix(found, Path(csv_file))] if csv_file else []
+    lines = [_matrix(found, matrix)] if matrix else []
     return [*lines, f"{sheet} {_drawn(found, pictures, sheet)}"] if sheet else lines
 
 
 def _matrix(found: "Evaluation", place: Path) -> str:
-    """Write which class is taken for which. Raises RequestError where no classes are told, OutputError."""
+    """Write which class is taken for which. Raises OutputError."""
     from edgekit.places import output_errors, replacing
 
-    confusion = found.accuracies[0].confusion if found.accuracies else None
-    if confusion is None:
-        raise RequestError("--csv is for classes, and here are none", hint="leave it out")
+    confusion = found.accuracies[0].confusion
+    assert confusion
     with output_errors("--csv elsewhere.csv"):
         place.parent.mkdir(parents=True, exist_ok=True)
     with replacing(place, "--csv elsewhere.csv") as partial:
@@ -177,7 +194,7 @@ def _matrix(found: "Evaluation", place: Path) -> str:
     return f"{place} says which of {len(confusion.labels)} classes is taken for which"
 
 
-def _drawn(found: "Evaluation", pictures: Any, sheet: Path) -> str:
+def _drawn(found: "Evaluation", pictures: "DataSet", sheet: Path) -> str:
     """What the contact sheet shows."""
     from edgekit.evaluation import contact_sheet as sheets
 

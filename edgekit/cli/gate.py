@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.artifacts import warn_of_refused
-from edgekit.cli.options import mask_options, on_option, runtime_options
+from edgekit.cli.options import mask_options, on_option, runtime_options, timeout_option
 from edgekit.cli.output import Talk, common, table
 from edgekit.errors import RequestError
 
@@ -53,14 +53,7 @@ if TYPE_CHECKING:
 @mask_options
 @click.option("--runtime", metavar="NAME", help="litert, onnxruntime or openvino.  [default: the first that opens it]")
 @on_option
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1),
-    metavar="SECONDS",
-    default=300,
-    show_default=True,
-    help="Seconds to wait for an answer; then it counts as a hang.",
-)
+@timeout_option(300)
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed of the order of turns."
 )

@@ -98,8 +98,10 @@ def inspect(
         if layers or kernels or delegate:
             raise RequestError("--layers, --kernels and --delegate look into one file", hint="leave --compare out")
         return _compare(talk, *files, BELOW if below is None else below, data)
-    if below is not None or data is not None:
-        raise RequestError("--below and --data are for --compare", hint="edgekit inspect --compare A B")
+    if below is not None:
+        raise RequestError("--below is for --compare", hint="edgekit inspect --compare A B")
+    if data is not None:
+        raise RequestError("--data is for --compare and --sensitivity", hint="edgekit inspect --compare A B")
     if len(files) > 1:
         raise RequestError(f"one file at a time, not {len(files)}", hint="--compare puts two side by side")
     return _inspect(talk, files[0], layers, kernels, delegate)

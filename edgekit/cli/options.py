@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -68,12 +69,12 @@ def on_option(function: Any) -> Any:
     )(function)
 
 
-def timeout_option(function: Any) -> Any:
+def timeout_option(seconds: int = 60) -> Callable[[Any], Any]:
     return click.option(
         "--timeout",
         type=click.FloatRange(1),
         metavar="SECONDS",
-        default=60,
+        default=seconds,
         show_default=True,
         help="Seconds to wait for an answer; then it counts as a hang.",
-    )(function)
+    )

@@ -46,7 +46,7 @@ from edgekit.errors import RequestError
 )
 @on_option
 @runtime_options
-@timeout_option
+@timeout_option()
 @common
 def predict(
     talk: Talk,

@@ -104,7 +104,7 @@ def _check_many(talk: Talk, grid: "Grid", *, yes: bool) -> None:
     if yes or many <= grids.AT_A_TIME:
         return
     question = f"{many:,} rows, each an export and its measurements"
-    if talk.json or not sys.stdin.isatty():
+    if talk.json or not (sys.stdin and sys.stdin.isatty()):
         raise RequestError(question, hint="--yes if you mean it, or a smaller grid")
     if not click.confirm(f"{question}; go on?", err=True):
         raise click.Abort

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.artifacts import check_interpreter, load, pictures_for, warn_of_strangers
-from edgekit.cli.options import on_option, runtime_options
+from edgekit.cli.options import on_option, runtime_options, timeout_option
 from edgekit.cli.output import Talk, common, table
 from edgekit.errors import ParityError, RequestError, many
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--issuer", metavar="URL", help="Who vouches for the account, such as https://accounts.example.com.")
 @click.option("--signature", metavar="FILE", help="Where the signature is.  [default: model.sig in the folder]")
 @on_option
+@timeout_option(600)
 @runtime_options
 @common
 def verify(
@@ -45,6 +46,7 @@ def verify(
     issuer: str | None,
     signature: str | None,
     device: str,
+    timeout: float,
     threads: int,
     interpreter: str | None,
 ) -> int:
@@ -68,7 +70,7 @@ def verify(
     if signer and against:
         raise RequestError("a signature is of one folder", hint="leave --against out")
     if against:
-        return _compare(talk, [artifact, *against], data, device, threads, interpreter)
+        return _compare(talk, [artifact, *against], data, device, timeout, threads, interpreter)
     from edgekit import artifact as artifacts
     from edgekit import parity, registry
     from edgekit.bundle import unpacked
@@ -80,7 +82,7 @@ def verify(
     opened = artifacts.load(unpacked(folder) if signer else folder)
     check_interpreter(interpreter, [opened.target])
     runtime = registry.runtime_for(opened.target).name
-    v = parity.verify(opened, runtime, Options(threads, interpreter), place)
+    v = parity.verify(opened, runtime, Options(threads, interpreter), place, timeout)
     rows = [("signature", "ok", f"{len(signed)} files are those that {signer} signed")] if signed else []
     talk.result(table(rows + _rows(opened, v)), _document(v) | {"signed": len(signed) if signed else None})
     if not v.passed:
@@ -125,7 +127,7 @@ def _refusal(folder: str, artifact: "Artifact", v: "Verification") -> ParityErro
 
 
 def _compare(
-    talk: Talk, folders: list[str], data: str | None, where: str, threads: int, interpreter: str | None
+    talk: Talk, folders: list[str], data: str | None, where: str, timeout: float, threads: int, interpreter: str | None
 ) -> int:
     """The matrix of agreement."""
     from edgekit import parity, registry
@@ -137,7 +139,7 @@ def _compare(
     warn_of_strangers(talk, opened)
     pixels = pictures_for(talk, opened[0], data)
     pairs = [(a, registry.runtime_for(a.target).name) for a in opened]
-    matches = parity.compare(pairs, pixels, Options(threads, interpreter), device)
+    matches = parity.compare(pairs, pixels, Options(threads, interpreter), device, timeout)
     rows = [
         (m.first, m.second, *(f"{measure.value:.1%}" for measure in m.measures), f"{m.max_abs:.3g}", _sqnr(m))
         for m in matches

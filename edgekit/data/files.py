@@ -45,6 +45,12 @@ def check_folder(folder: Path, hint: str) -> None:
         raise DataError(f"there is no folder {folder}", hint=hint)
 
 
+def check_labels(file: Path) -> None:
+    """Raises DataError where there is no file of labels."""
+    if not reading.is_file(file):
+        raise DataError(f"there is no file {file}", hint="--data-labels with a file that is there")
+
+
 def picture_files(folder: Path) -> list[Path]:
     """Every image below a folder, in the order of their paths. Raises DataError where there is none."""
     check_folder(folder, "a folder of .jpg, .png or .webp images")

@@ -17,6 +17,8 @@ from edgekit.errors import EdgekitError
 from edgekit.runtimes import InputSpec, OperatorTime, Options
 from edgekit.tensors import Array, Arrays
 
+TIMEOUT = 600.0  # seconds without an answer that mean a hang, where nobody says otherwise
+
 
 class Job(msgspec.Struct, frozen=True):
     """What a worker opens. `model`: an artifact's folder or a model file. `batch`: images in one inference; None
@@ -200,7 +202,7 @@ class Device(Protocol):
 
 
 @contextmanager
-def opened(device: Device, job: Job, timeout: float = 600.0) -> Iterator[Worker]:
+def opened(device: Device, job: Job, timeout: float = TIMEOUT) -> Iterator[Worker]:
     """A worker that ends with the block."""
     worker = device.start(job, timeout)
     try:

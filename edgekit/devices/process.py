@@ -57,7 +57,7 @@ class ProcessWorker:
             env=dict(os.environ) | dict(env or {}),
             start_new_session=True,  # Ctrl-C is for the program that started it, which ends it
         )
-        self.replies: queue.Queue[tuple[Reply, bytes] | None] = queue.Queue()
+        self.replies: queue.Queue[tuple[Reply | str, bytes] | None] = queue.Queue()
         # a thread, because a pipe cannot be waited for with a timeout on every system
         threading.Thread(target=self._listen, daemon=True).start()
         try:
@@ -111,30 +111,37 @@ class ProcessWorker:
     def _receive(self, kind: type[R]) -> tuple[R, bytes]:
         try:
             received = self.replies.get(timeout=self.timeout)
-        except queue.Empty:
+            code = self.process.wait(self.timeout) if received is None else 0
+        except (queue.Empty, subprocess.TimeoutExpired):
             self.process.kill()
             raise WorkerError(
                 f"{self._what()} hangs: no answer for {self.timeout:.0f} s, so its process was ended",
                 hint="a longer --timeout, if it is only slow",
             ) from None
         if received is None:
-            raise WorkerError(f"{self._what()} {ended(self.process.wait())}{last_words(self.said)}")
+            raise WorkerError(f"{self._what()} {ended(code)}{last_words(self.said)}")
         reply, payload = received
         if isinstance(reply, Failure):
             raise raised(reply)
-        assert isinstance(reply, kind), reply
+        if not isinstance(reply, kind):
+            self.process.kill()
+            raise WorkerError(f"{self._what()} answered {reply!r:.80}, which is no {kind.__name__}")
         return reply, payload
 
     def _listen(self) -> None:
-        """Replies as they come; None when there will be no more."""
+        """Replies as they come, or the line that is none; None when there will be no more."""
         assert self.process.stdout
         with self.process.stdout as stream:
-            while line := stream.readline():
+            while (line := stream.readline()).endswith(b"\n"):
                 try:
                     reply = msgspec.json.decode(line, type=Reply)
-                except msgspec.DecodeError:
+                    size = sum(p.size for p in reply.outputs) if isinstance(reply, Tensors) else 0
+                except (msgspec.DecodeError, TypeError):  # TypeError: tensors of a type that nobody knows
+                    self.replies.put((line.decode(errors="replace").strip(), b""))
                     break
-                payload = stream.read(sum(p.size for p in reply.outputs)) if isinstance(reply, Tensors) else b""
+                payload = stream.read(size)
+                if len(payload) < size:
+                    break
                 self.replies.put((reply, payload))
         self.replies.put(None)
 

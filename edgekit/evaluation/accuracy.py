@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from edgekit import reading
 from edgekit.evaluation.answers import Record
+from edgekit.evaluation.results import tenths
 from edgekit.statistics.confusion import Confusion, Mistake
-from edgekit.statistics.proportions import Drop, Share, agresti_min, images_needed, mcnemar_midp, wilson
+from edgekit.statistics.proportions import Drop, Share, Verdict, agresti_min, images_needed, mcnemar_midp, wilson
 
 CONFIDENT = 0.3  # a reference that gives its first class less hardly means it
 SUREST = 24  # mistakes that are kept
-Verdict = Literal["pass", "fail", "inconclusive"]
 
 
 class ClassAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,14 +101,11 @@ class Paired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def drop_verdict(paired: Paired, max_drop: float) -> Verdict:
     """Does the candidate lose more than `max_drop` (a share) of the images?
 
-    fail: the whole interval lies above; pass: it lies below. Without labels only a pass can be known: no more can be lost
-    than flips.
+    As Drop has it. Without labels only a pass can be known: no more can be lost than flips.
     """
     if paired.drop is None:
         return "pass" if 1 - paired.agreement.low < max_drop else "inconclusive"
-    if paired.drop.low > max_drop:
-        return "fail"
-    return "pass" if paired.drop.high < max_drop else "inconclusive"
+    return paired.drop.verdict(max_drop)
 
 
 def lost(candidate: Path, reference: Path) -> Drop | None:
@@ -191,7 +187,7 @@ class Tally:
 def pair(records: Iterable[Record], candidate: str, reference: str, labels: Sequence[str], *, labelled: bool) -> Paired:
     """Figures of two artifacts from records that hold the answers of both."""
     pictures = same = sure = sure_same = lost = won = 0
-    noise: list[float] = []
+    noise: list[float | None] = []
     flips: list[Flip] = []
     for record in records:
         ours, theirs = record.answers
@@ -200,13 +196,13 @@ def pair(records: Iterable[Record], candidate: str, reference: str, labels: Sequ
         same += agree
         sure += confident
         sure_same += agree and confident
-        noise.append(np.inf if record.sqnr_db is None else record.sqnr_db)
+        noise.append(record.sqnr_db)
         right = theirs.first in record.truth, ours.first in record.truth
         lost += right == (True, False)
         won += right == (False, True)
         if not agree:
             flips.append(_flip(record, right, labels, labelled=labelled))
-    p10, p50 = (_finite(np.percentile(noise, q, method="lower")) if noise else None for q in (10, 50))
+    p10, p50 = tenths(noise)
     return Paired(
         candidate=candidate,
         reference=reference,
@@ -238,7 +234,3 @@ def _flip(record: Record, right: tuple[bool, bool], labels: Sequence[str], *, la
         reference_margin=round(theirs.margin, 6),
         candidate_margin=round(ours.margin, 6),
     )
-
-
-def _finite(value: float) -> float | None:
-    return round(float(value), 2) if np.isfinite(value) else None

@@ -12,9 +12,9 @@ from edgekit.data import Picture
 from edgekit.data.decoding import Seen
 from edgekit.errors import DataError
 from edgekit.evaluation.answers import Key
-from edgekit.evaluation.counting import Counting, Found, tenths
+from edgekit.evaluation.counting import Counting, Found
 from edgekit.evaluation.label_check import exchanged
-from edgekit.evaluation.results import Alike, Apart, Change, Part, Result, Thing
+from edgekit.evaluation.results import Alike, Apart, Change, Part, Result, Thing, tenths
 from edgekit.preprocess import placement
 from edgekit.statistics import bootstrap
 from edgekit.statistics.figures import Figure
@@ -93,7 +93,9 @@ class Detections(Counting[Kept]):
             there = numbers.astype(THERE).tobytes()
         decibels = np.inf
         if len(values) > 1:
-            decibels = Likeness(noise(values[1], values[0])).sqnr_db
+            assert isinstance(task, Detection)
+            ours, theirs = (tuple(output[None] for output in of) for of in values)
+            decibels = Likeness(noise(theirs, task.in_order(theirs, ours))).sqnr_db
         return Kept(picture.position, picture.name, tuple(found), there, decibels if np.isfinite(decibels) else None)
 
     def count(self, records: Callable[[], Iterable[Kept]]) -> Found:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-import numpy as np
-
 from edgekit.answering import Answering
 from edgekit.data import DataSet, Picture
 from edgekit.data.decoding import Seen
@@ -58,12 +56,3 @@ class Counting(ABC, Generic[R]):
     def result(self, which: int, pictures: int, figures: Sequence[Figure]) -> Result:
         asked = self.files[which]
         return Result(asked.artifact.name, asked.digest, asked.runtime, pictures, tuple(figures))
-
-
-def tenths(decibels: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """The 10th and the 50th percentile; None, which is infinite, is above all others."""
-    noise = [np.inf if value is None else value for value in decibels]
-    if not noise:
-        return None, None
-    p10, p50 = (float(np.percentile(noise, q, method="lower")) for q in (10, 50))
-    return (round(p10, 2) if np.isfinite(p10) else None), (round(p50, 2) if np.isfinite(p50) else None)

@@ -1,13 +1,13 @@
 """What an evaluation finds, in terms that every task shares: figures of each file, and what one loses to the other."""
 
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from edgekit.statistics.figures import Figure
-from edgekit.statistics.proportions import Drop
-
-Verdict = Literal["pass", "fail", "inconclusive"]
+from edgekit.statistics.proportions import Drop, Verdict
 
 
 class Undecided(Protocol):
@@ -91,12 +91,8 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sqnr_db_p50: float | None = None
 
     def verdict(self, max_drop: float) -> Verdict:
-        """fail: the whole interval lies above `max_drop` (a share); pass: below it. Without a drop nothing is known."""
-        if self.drop is None:
-            return "inconclusive"
-        if self.drop.low > max_drop:
-            return "fail"
-        return "pass" if self.drop.high < max_drop else "inconclusive"
+        """As Drop has it. Without a drop nothing is known."""
+        return self.drop.verdict(max_drop) if self.drop else "inconclusive"
 
     def needed(self, max_drop: float) -> int:
         """About how many images decide: an interval narrows with the square root of their number."""
@@ -104,3 +100,12 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         away = abs(self.drop.estimate - max_drop)
         half = (self.drop.high - self.drop.low) / 2
         return round(self.pictures * (half / away) ** 2) if away else 0
+
+
+def tenths(decibels: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """The 10th and the 50th percentile; None, which is infinite, is above all others."""
+    noise = [np.inf if value is None else value for value in decibels]
+    if not noise:
+        return None, None
+    p10, p50 = (float(np.percentile(noise, q, method="lower")) for q in (10, 50))
+    return (round(p10, 2) if np.isfinite(p10) else None), (round(p50, 2) if np.isfinite(p50) else None)

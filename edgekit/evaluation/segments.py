@@ -9,8 +9,8 @@ from edgekit.data import Picture
 from edgekit.data.decoding import Seen
 from edgekit.errors import DataError
 from edgekit.evaluation.answers import Key
-from edgekit.evaluation.counting import Counting, Found, tenths
-from edgekit.evaluation.results import Alike, Change, Part, Result
+from edgekit.evaluation.counting import Counting, Found
+from edgekit.evaluation.results import Alike, Change, Part, Result, tenths
 from edgekit.preprocess import placement
 from edgekit.statistics import bootstrap
 from edgekit.statistics.figures import Figure

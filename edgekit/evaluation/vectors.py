@@ -14,8 +14,8 @@ from edgekit.data import Picture
 from edgekit.data.decoding import Seen
 from edgekit.errors import many
 from edgekit.evaluation.answers import Key
-from edgekit.evaluation.counting import Counting, Found, tenths
-from edgekit.evaluation.results import Alike, Change, Part, Result
+from edgekit.evaluation.counting import Counting, Found
+from edgekit.evaluation.results import Alike, Change, Part, Result, tenths
 from edgekit.statistics.figures import Figure
 from edgekit.statistics.proportions import agresti_min, wilson
 from edgekit.tasks import Embedding, knn

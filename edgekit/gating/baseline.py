@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -207,7 +207,8 @@ def _git(where: str, *arguments: str) -> bytes:
 
 
 def replace(where: str, candidate: Model) -> None:
-    """Put a copy of the candidate into the baseline's place, in one step. Raises RequestError, OutputError."""
+    """Put a copy of the candidate into the baseline's place in one step; of a file with weights beside it in one each, once all
+    are written. Raises RequestError, OutputError."""
     out = Path(where)
     if where.startswith("git:"):
         raise RequestError(
@@ -221,16 +222,16 @@ def replace(where: str, candidate: Model) -> None:
     if out.is_dir() or out.suffix != candidate.model_file.suffix:
         raise RequestError(f"{candidate.name} is a file; {where} is none of its kind", hint="--baseline with a file")
     hint = "--baseline another/file"
-    copies = {path: _copy_of(path, candidate, out) for path in reversed(candidate.model_files())}  # the weights first
+    copies = {path: _copy_of(path, candidate, out) for path in candidate.model_files()}
     own = set(model_files(out)) if out.is_file() else set()
     for path, copy in copies.items():
         if copy.exists() and copy not in own and file_record(copy) != file_record(path):
             raise RequestError(f"{copy} would be replaced, and is no part of {out}", hint=hint)
-    for path, copy in copies.items():
-        with output_errors(hint):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(copy, hint) as partial:
-            shutil.copyfile(path, partial)
+    with ExitStack() as written:  # it ends with what came last: the weights take their place first
+        for path, copy in copies.items():
+            with output_errors(hint):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, written.enter_context(replacing(copy, hint)))
 
 
 def _copy_of(path: Path, candidate: LooseFile, out: Path) -> Path:

@@ -23,6 +23,7 @@ from edgekit.gating.contract import contract
 from edgekit.gating.paired import PairedLaunches, log_ratios
 from edgekit.gating.sequential import LAUNCHES, LEVEL, boundary, decide, look
 from edgekit.inspection import Inspection, inspect
+from edgekit.places import check_file
 from edgekit.runs import percent
 from edgekit.runtimes import Options
 from edgekit.statistics.intervals import estimate
@@ -128,7 +129,7 @@ class Judge:
     def _verified(self) -> Check:
         """The golden images, answered where the gate runs."""
         assert isinstance(self.model, Artifact)
-        v = parity.verify(self.model, self.runtime, self.options, self.device)
+        v = parity.verify(self.model, self.runtime, self.options, self.device, self.timeout)
         why = f"max |d| {v.max_abs:.3g} to the golden answers, tolerance {v.tolerance:.3g}"
         if not v.tensors_equal:
             why = f"images become other tensors than where it was made; {why}"
@@ -334,6 +335,7 @@ def update(judge: Judge, where: str, source: str | None = None, *, times: bool =
     """The candidate becomes the baseline `where`: a .json of numbers, or a file. Raises as `Judge.numbers` and
     `baseline.replace` do."""
     if where.endswith(".json"):
+        check_file(Path(where), "--baseline another/numbers.json")
         old = baseline.read(Path(where)) if Path(where).exists() else None
         new = judge.numbers(source or (old.source if old else None), times=times)
         untold = times and judge.device.timed and new.cpu_ms is None

@@ -36,8 +36,16 @@ class Outputs:
             if place:
                 with places.output_errors(_hint(name)):
                     Path(place).parent.mkdir(parents=True, exist_ok=True)
-                    with Path(place).open("a" if name == "markdown" else "w", encoding="utf-8") as file:
-                        file.write(texts[name])
+                _write(Path(place), texts[name], name)
+
+
+def _write(place: Path, text: str, name: str) -> None:
+    if name == "markdown":
+        with places.output_errors(_hint(name)), place.open("a", encoding="utf-8") as file:
+            file.write(text)
+        return
+    with places.replacing(place, _hint(name)) as partial:
+        partial.write_text(text, "utf-8")
 
 
 def _hint(name: str) -> str:

@@ -27,5 +27,6 @@ def write(report: Report, where: Path) -> int:
     text = markdown(report) if where.suffix.lower() == ".md" else html(report)
     with places.output_errors("-o another/report.html"):
         where.parent.mkdir(parents=True, exist_ok=True)
-        where.write_text(text, "utf-8", newline="\n")
+    with places.replacing(where, "-o another/report.html") as partial:
+        partial.write_text(text, "utf-8", newline="\n")
     return len(text.encode())

@@ -11,10 +11,12 @@ Connor 1987 (sample size of a paired comparison).
 
 import math
 from statistics import NormalDist
+from typing import Literal
 
 import msgspec
 
 CONFIDENCE = 0.95
+Verdict = Literal["pass", "fail", "inconclusive"]
 
 
 def _z(probability: float) -> float:
@@ -50,6 +52,12 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     estimate: float
     low: float
     high: float
+
+    def verdict(self, most: float) -> Verdict:
+        """fail: the whole interval lies above `most` (a share); pass: below it."""
+        if self.low > most:
+            return "fail"
+        return "pass" if self.high < most else "inconclusive"
 
 
 def agresti_min(b: int, c: int, n: int, confidence: float = CONFIDENCE) -> Drop:

@@ -2,7 +2,7 @@
 
 models = ["mobilenetv2", "runs/mine"]     # as `edgekit export` takes them
 targets = ["tflite", "onnx"]              # unsaid: all
-schemes = ["fp32", "int8"]                # unsaid: every one that the target can hold
+schemes = ["fp32", "int8"]                # unsaid: every one that the target can hold; int8: the best known for it
 devices = ["local", "arm64:cortex-a76"]   # unsaid: local
 data = "photos/"                          # unsaid: nothing is evaluated
 eval = ["--limit", "1000"]                # more words of `edgekit eval`, and of `edgekit bench` in `bench`
@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from edgekit import reading, registry
-from edgekit.candidates.plan import Planned, is_made, planned
+from edgekit.candidates.plan import Planned, check_schemes, is_made, planned
 from edgekit.errors import EdgekitError, RecipeError, RequestError, UnknownNameError, did_you_mean
 from edgekit.recipe import SCHEMES, Quantize, Recipe
 
@@ -66,8 +66,7 @@ def load(path: Path) -> Grid:
         raise RequestError(f"{path}: {error.strerror}", hint="a grid file; edgekit sweep --help shows one") from None
     except reading.Malformed as error:
         hint = did_you_mean(error.field, Grid.__struct_fields__) or f"fields: {', '.join(Grid.__struct_fields__)}"
-        joint = ", " if str(error).startswith("line ") else ": "
-        raise RequestError(f"{path}{joint}{error}", hint=hint) from None
+        raise RequestError(error.of(path), hint=hint) from None
 
 
 def dump(grid: Grid) -> bytes:
@@ -80,9 +79,7 @@ def check(grid: Grid) -> Grid:
     for name in ("models", "targets", "devices"):
         if not all(getattr(grid, name)) or not getattr(grid, name):
             raise RequestError(f"the grid's {name} are empty", hint='models = ["mobilenetv2"], or leave it out')
-    for scheme in grid.schemes:
-        if scheme not in (*SCHEMES, "int8"):
-            raise UnknownNameError("scheme", scheme, (*SCHEMES, "int8"))
+    check_schemes(grid.schemes)
     known = {*Recipe.__struct_fields__, *Quantize.__struct_fields__} - set(OWN)
     for field in grid.recipe:
         if field in OWN:

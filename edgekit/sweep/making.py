@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +17,7 @@ from edgekit.candidates.making import Making, Request
 from edgekit.candidates.plan import reads
 from edgekit.devices import process
 from edgekit.errors import OutputError, RequestError, many
-from edgekit.places import alone, check_place, output_errors, replacing
+from edgekit.places import alone, beside, check_place, clear_leftovers, output_errors, replacing
 from edgekit.recipe import full
 from edgekit.runs import Evaluated, Run
 from edgekit.sweep.engines import Ended, Engine, Job
@@ -70,7 +69,7 @@ def make_row(row: Row, grid: Grid, out: Path, *, again: bool = False, say: Say =
         on=row.device,
         again=again,
     )
-    request.check()
+    request.check([row.planned])
     making = Making(request, say, data_digest=cells.known_digest(request.data, out / "data") if request.data else "")
     making.make([row.planned])
     (candidate,) = making.found
@@ -131,6 +130,8 @@ def sweep(
     disk does, ends the sweep. Raises RequestError, OutputError, DataError."""
     check_place(out / "sweep.json", "-o another/folder")
     found = Sweep(rows(grid))
+    for row in found.rows:
+        row.planned.check_place(out)
     with alone(out, "sweep"):
         for row in found.rows:
             known = find(row, grid, out)
@@ -144,7 +145,8 @@ def sweep(
         if not jobs:
             return found
         by_number = {row.number: row for row in found.rows}
-        scratch = out / "work" / str(os.getpid())
+        clear_leftovers(out / "work")
+        scratch = beside(out / "work")
         try:
             with steps(len(jobs)) as tick, contextlib.closing(_ran(engine, jobs, scratch)) as ended:
                 for one in ended:
@@ -153,7 +155,7 @@ def sweep(
         except KeyboardInterrupt:
             found.cut = True
         finally:
-            shutil.rmtree(out / "work", ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
     return found
 
 

@@ -102,10 +102,14 @@ class Detection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
         raise NotImplementedError("a task of images, which have no windows")
 
     def alike(self, reference: Values, values: Values) -> Likeness:
-        values = values if self.nms else in_order_of(reference, values)
+        values = self.in_order(reference, values)
         pairs = zip(zip(*reference, strict=True), zip(*values, strict=True), strict=True)
         found = tuple(self._agreement(ours, theirs) for ours, theirs in pairs)
         return Likeness(noise(reference, values), tuple(a.f1 for a in found), agreements=found)
+
+    def in_order(self, reference: Values, values: Values) -> Values:
+        """Boxes as far as they go in the reference's order: without NMS a network's own order is that of its scores."""
+        return values if self.nms else in_order_of(reference, values)
 
     def _agreement(self, reference: Values, values: Values) -> Agreement:
         """Of the answers to one image."""

@@ -78,18 +78,18 @@ class Measuring:
     def done(self, wanted: Cell, what: str, *needs: Trial, whole: bool = False) -> Done:
         """What comes of a cell. needs: whose artifacts it reads; whole: what it makes must be there. Raises OutputError,
         KeyboardInterrupt."""
-        known = cells.find(self.store, wanted.key)
-        if (
-            known
-            and not (known.error and self.again)
-            and (known.error or not whole or cells.made(self.store, wanted.key))
-        ):
-            return known
-        for trial in needs:
-            self.opened(trial)
-        self.say(what)
-        done = cells.make(self.store, wanted, whole=whole, again=self.again, program=self.program)
-        self.spent, self.made = self.spent + done.cpu_s, self.made + 1
+        begun = False
+
+        def begins() -> None:
+            nonlocal begun
+            begun = True
+            for trial in needs:
+                self.opened(trial)
+            self.say(what)
+
+        done = cells.make(self.store, wanted, whole=whole, again=self.again, program=self.program, begins=begins)
+        if begun:
+            self.spent, self.made = self.spent + done.cpu_s, self.made + 1
         return done
 
     # of one file

@@ -72,8 +72,7 @@ def load(path: Path | None) -> Space:
         hint = (
             did_you_mean(error.field, ("try", "builtin", "float_layers")) or "blocks of [[try]]; docs/tune.md shows one"
         )
-        joint = ", " if str(error).startswith("line ") else ": "
-        raise RequestError(f"{path}{joint}{error}", hint=hint) from None
+        raise RequestError(error.of(path), hint=hint) from None
     for block in said.blocks:
         _check(block, path)
     space = msgspec.structs.replace(said, blocks=(*(own.blocks if said.builtin else ()), *said.blocks))

@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from edgekit import cells, registry
+from edgekit import cells, publishing, registry
 from edgekit import recipe as recipes
 from edgekit.candidates.making import linked
 from edgekit.candidates.plan import planned
-from edgekit.data.files import check_folder
+from edgekit.data.files import check_folder, check_labels
 from edgekit.devices import host
 from edgekit.errors import EdgekitError, MissingExtraError, RequestError
-from edgekit.places import alone, check_place, replacing
+from edgekit.places import alone, check_file, check_place, replacing
 from edgekit.tuning import Choice, Tuned, page
 from edgekit.tuning.budget import Budget, worst
 from edgekit.tuning.measuring import Measuring, Say, Trial
@@ -69,7 +69,13 @@ class Request:
         if (self.out / "manifest.json").exists():
             raise RequestError(f"{self.out} is an artifact", hint="-o another/folder")
         check_place(self.out / page.DOCUMENT, "-o another/folder")
+        check_file(self.out / "best.toml", "-o another/folder")
+        for target in registry.targets_named(self.targets):
+            publishing.check_destination(self.out / f"best-{target}")
+            check_file(self.out / f"best-{target}.toml", "-o another/folder")
         check_folder(self.data, "--data with a folder of images")
+        if self.truth:
+            check_labels(self.truth)
 
 
 def tune(

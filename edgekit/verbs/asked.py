@@ -22,6 +22,15 @@ Say = Callable[[str], None]
 Progress = Callable[[int, int], None]  # so many steps are done, of so many
 
 
+def plain(wishes: Mapping[str, Any], channels: int = 1) -> dict[str, Any]:
+    """Paths as text; one number for both sides of an input_size, and for each of the channels of mean and std."""
+    said = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in wishes.items()}
+    for name, count in (("input_size", 2), ("mean", channels), ("std", channels)):
+        if isinstance(number := said.get(name), int | float):
+            said[name] = (number,) * count
+    return said
+
+
 class Unsaid:
     """The default of what is left out, as signatures show it."""
 

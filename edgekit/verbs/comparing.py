@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict, Unpack
+from typing import Annotated, Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -13,7 +13,7 @@ from edgekit.errors import RequestError, as_path
 from edgekit.tuning import Tuned
 from edgekit.tuning import asking as tuning
 from edgekit.verbs.artifacts import Count
-from edgekit.verbs.asked import Place, Progress, Say, several, silent, steps, verb
+from edgekit.verbs.asked import Place, Progress, Say, plain, several, silent, steps, verb
 from edgekit.verbs.exporting import is_network
 
 Points = Annotated[float, msgspec.Meta(ge=0, le=100)]
@@ -85,7 +85,7 @@ def benchmark(
         fresh=fresh,
         say=say or silent,
         steps=steps(progress),
-        **_fields(exports),
+        **plain(exports),
     )
 
 
@@ -146,7 +146,7 @@ def tune(
         retry=retry,
         say=say or silent,
         steps=steps(progress),
-        **_fields(exports),
+        **plain(exports),
     )
     return found
 
@@ -159,14 +159,3 @@ def _names(models: Model | Sequence[Model]) -> list[str]:
             raise RequestError("a network in hand cannot be passed to other processes", hint='"py:module:function"')
         words.append(str(as_path(model, "a model")))
     return words
-
-
-def _fields(exports: Exports) -> dict[str, Any]:
-    """Of recipes, one number where two or more are meant too."""
-    fields: dict[str, Any] = {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in exports.items()
-    }
-    for name in ("input_size", "mean", "std"):
-        if isinstance(value := fields.get(name), int | float):
-            fields[name] = (value, value) if name == "input_size" else (value,)
-    return fields

@@ -12,7 +12,7 @@ from edgekit.errors import RequestError, as_path
 from edgekit.extras import needs
 from edgekit.recipe import CropMode, InputType, Kind, LayoutName, Quantize, Recipe, Scheme, TaskName
 from edgekit.verbs.artifacts import Artifact, whole
-from edgekit.verbs.asked import Place, Say, silent, verb
+from edgekit.verbs.asked import Place, Say, plain, silent, verb
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,7 +115,7 @@ def export(
     then keeps what was made as `<out>.rejected`.
     """
     base, module = _base(model, module)
-    asked, fields = recipes.one_scheme(int8, fp16, scheme), _fields(wishes)
+    asked, fields = recipes.one_scheme(int8, fp16, scheme), plain(wishes)
     several = target == "all" or isinstance(target, list | tuple)
     names = _targets(target)
     if several and out is not None:
@@ -181,14 +181,3 @@ def _base(model: object, module: object) -> tuple[Recipe, Any]:
 def is_network(model: object) -> bool:
     """Whether it is one of torch's; who has one has imported torch."""
     return "torch" in sys.modules and isinstance(model, sys.modules["torch"].nn.Module)
-
-
-def _fields(wishes: Wishes) -> dict[str, Any]:
-    """As a Recipe has them."""
-    fields: dict[str, Any] = dict(wishes)
-    if isinstance(size := fields.get("input_size"), int):
-        fields["input_size"] = (size, size)
-    for name in ("mean", "std"):
-        if isinstance(said := fields.get(name), int | float):
-            fields[name] = (said,)
-    return fields

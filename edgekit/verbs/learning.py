@@ -11,7 +11,7 @@ import msgspec
 from edgekit.errors import RequestError, as_path
 from edgekit.extras import needs
 from edgekit.recipe import Scheme
-from edgekit.verbs.asked import Place, Progress, Say, silent, verb
+from edgekit.verbs.asked import Place, Progress, Say, plain, silent, verb
 from edgekit.verbs.asked import steps as in_steps
 from edgekit.verbs.exporting import is_network
 
@@ -119,7 +119,7 @@ def train(
     before anything is written; TrainingError.
     """
     place = _place(out, resume=resume, fresh=fresh)
-    asked = settings_of(scratch=scratch, **_plain(wishes))
+    asked = settings_of(scratch=scratch, **plain(wishes, channels=3))
     with needs("train"):
         from edgekit.training import Settings
         from edgekit.training import train as run
@@ -222,7 +222,7 @@ def prune(
         return pruning.prune(model, examples, **share, **file, say=say or silent)  # type: ignore[arg-type]
     if data is None or out is None:
         raise RequestError("a run is pruned with images to fine-tune on", hint='data="photos", out="runs/small"')
-    place, asked = _place(out, resume=resume, fresh=fresh), _plain(wishes)
+    place, asked = _place(out, resume=resume, fresh=fresh), plain(wishes, channels=3)
     if not distill:
         check_teaching(asked)
     with needs("prune"):
@@ -293,14 +293,3 @@ def goal_of(*, macs: float | None, params: float | None, latency: float | None, 
 def _place(out: Place, *, resume: bool, fresh: bool) -> Path:
     check_places(os.fspath(out), resume=resume, fresh=fresh)
     return Path(out)
-
-
-def _plain(wishes: Mapping[str, Any]) -> dict[str, Any]:
-    """As Settings has them: paths as text; one number for both sides, or for every colour."""
-    said = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in wishes.items()}
-    if isinstance(size := said.get("input_size"), int):
-        said["input_size"] = (size, size)
-    for name in ("mean", "std"):
-        if isinstance(number := said.get(name), int | float):
-            said[name] = (number,) * 3
-    return said

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from edgekit import parity, prediction, registry, signing
 from edgekit.bundle import unpacked
+from edgekit.devices import TIMEOUT
 from edgekit.errors import RequestError, as_path
 from edgekit.parity import Match, Verification
 from edgekit.runtimes import Options, check_interpreter
-from edgekit.verbs.artifacts import File, Threads, opened_of
+from edgekit.verbs.artifacts import File, Seconds, Threads, opened_of
 from edgekit.verbs.asked import Place, Say, several, silent, verb
 
 
@@ -23,6 +24,7 @@ def verify(
     signature: Place | None = None,
     runtime: str | None = None,
     on: str = "local",
+    timeout: Seconds = TIMEOUT,
     threads: Threads = 1,
     interpreter: str | None = None,
 ) -> Verification:
@@ -33,7 +35,7 @@ def verify(
     identity   the same for an account that signed by Sigstore, and with `issuer` who vouches for it
     signature  where the signature is; None: `model.sig` in the folder
     runtime    None: the first that is installed and opens such files
-    on         a device: "local", "arm64:cortex-a76", "adb"
+    on         a device: "local", "arm64:cortex-a76", "adb"; timeout: seconds without an answer that mean a hang
 
     A copy that answers otherwise is no exception: `passed` is False. Raises ArtifactError for damaged files and for
     those that somebody else signed, WorkerError, DeviceError.
@@ -47,7 +49,7 @@ def verify(
     opened = opened_of(artifact)
     check_interpreter(interpreter, [opened.target])
     named = registry.runtime_named(runtime, opened.target).name
-    return parity.verify(opened, named, Options(threads, interpreter), registry.device(on))
+    return parity.verify(opened, named, Options(threads, interpreter), registry.device(on), timeout)
 
 
 @verb
@@ -56,13 +58,15 @@ def compare(
     data: Place | None = None,
     *,
     on: str = "local",
+    timeout: Seconds = TIMEOUT,
     threads: Threads = 1,
     interpreter: str | None = None,
     say: Say | None = None,
 ) -> list[Match]:
     """How far the answers of several artifacts of one model lie apart, pair by pair: `edgekit verify --against`.
 
-    data  a folder of images; None: the first artifact's golden ones
+    data         a folder of images; None: the first artifact's golden ones
+    on, timeout  as `verify` has them
 
     Raises RequestError for artifacts that cannot be compared, DataError, WorkerError.
     """
@@ -74,4 +78,4 @@ def compare(
     if lost:
         (say or silent)(lost)
     pairs = [(a, registry.runtime_for(a.target).name) for a in opened]
-    return parity.compare(pairs, pixels, Options(threads, interpreter), registry.device(on))
+    return parity.compare(pairs, pixels, Options(threads, interpreter), registry.device(on), timeout)
