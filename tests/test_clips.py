@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torchvision.models import video
 
 from edgekit import calibration
-from edgekit.errors import RecipeError, RequestError, UnsupportedError
+from edgekit.errors import ExportError, RecipeError, RequestError, UnsupportedError
 from edgekit.exporters import preparing, tflite_convert, tflite_quantize
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
@@ -164,7 +164,7 @@ def test_a_pool_that_has_no_kernel_in_integers_is_written_out(pool, sides):
     assert torch.equal(program.module()(x), pool(x))
 
 
-def test_an_operator_that_runs_a_graph_again_and_again_stays_in_float(tmp_path):
+def test_an_operator_that_runs_a_graph_again_and_again_stays_in_float(tmp_path, monkeypatch):
     net = nn.Sequential(nn.Conv2d(3, 8, 3), Windows(), nn.Conv2d(8, 4, 3)).eval()
     file = tmp_path / "float.tflite"
     file.write_bytes(tflite_convert.convert(net, torch.float32, (3, 12, 12), tmp_path / "log"))
@@ -173,6 +173,9 @@ def test_an_operator_that_runs_a_graph_again_and_again_stays_in_float(tmp_path):
     feed = lambda: iter(np.random.default_rng(0).random((2, 1, 12, 12, 3), np.float32))  # noqa: E731
     recipe = Recipe("py:nets:tiny", "tflite", quantize=Quantize("int8-static"))
     assert b"TFL3" in tflite_quantize.quantize(file, recipe, feed)
+    monkeypatch.setattr("edgekit.exporters.tflite_quantize._repeated", lambda model: ())
+    with pytest.raises(ExportError, match=r"no range for \w+ in \S+ \(--keep-float"):
+        tflite_quantize.quantize(file, recipe, feed)
 
 
 class Windows(nn.Module):
