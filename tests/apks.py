@@ -1,5 +1,6 @@
 """Small APKs and AARs, made by hand: what `edgekit android doctor` reads."""
 
+import io
 import struct
 import zipfile
 from pathlib import Path
@@ -123,14 +124,17 @@ def apk(
     return path
 
 
-def aar(path: Path, libraries: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as made:
+def aar(path: Path, libraries: dict[str, bytes], *, code: bytes = b"class") -> Path:
+    classes = io.BytesIO()
+    with zipfile.ZipFile(classes, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("org/example/Own.class", code)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
         made.writestr(
             "AndroidManifest.xml",
             '<manifest xmlns:android="http://schemas.android.com/apk/res/android" package="org.example.library">'
             '<uses-sdk android:minSdkVersion="26"/></manifest>',
         )
-        made.writestr("classes.jar", b"")
+        made.writestr("classes.jar", classes.getvalue())
         for name, blob in libraries.items():
             made.writestr(f"jni/arm64-v8a/{name}", blob)
     return path

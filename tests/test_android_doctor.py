@@ -197,6 +197,21 @@ def test_an_aar_is_judged_by_its_libraries_alone(tmp_path):
     assert "max-page-size=16384" in fault.fix
 
 
+def test_the_switch_is_found_in_compressed_classes(tmp_path, monkeypatch):
+    named = b"-" * 500 + b"ORT_DISABLE_TELEMETRY" + b"-" * 500
+    assert not read(apks.aar(tmp_path / "loud.aar", apks.ORT)).silenced
+    quiet = apks.aar(tmp_path / "quiet.aar", apks.ORT, code=named)
+    assert b"ORT_DISABLE_TELEMETRY" not in quiet.read_bytes()
+    assert read(quiet).silenced
+    with zipfile.ZipFile(quiet, "a") as more:
+        more.writestr("libs/no.jar", b"no zip file")
+    assert read(quiet).silenced
+    bomb = apks.aar(tmp_path / "bomb.aar", {}, code=bytes(100_000))
+    monkeypatch.setattr("edgekit.android.package.WHOLE_LIMIT", 50_000)
+    with pytest.raises(ArtifactError, match=r"classes\.jar unpacks to more than"):
+        read(bomb)
+
+
 def test_what_is_no_apk_is_one_line(tmp_path):
     with pytest.raises(MissingError):
         read(tmp_path / "nowhere.apk")

@@ -6,19 +6,24 @@ import pytest
 import torch
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from conftest import ask_edgekit
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from PIL import Image
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
 from torchvision.models import video
 
 from edgekit import calibration
-from edgekit.errors import RecipeError, RequestError, UnsupportedError
-from edgekit.exporters import preparing
+from edgekit.errors import ExportError, RecipeError, RequestError, UnsupportedError
+from edgekit.exporters import preparing, tflite_convert, tflite_quantize
 from edgekit.exporters.equalizing import equalize
 from edgekit.exporters.folding import fold_batch_norm
 from edgekit.exporters.frames import as_pictures
 from edgekit.exporters.on_pixels import as_pixels, read_pixels
+from edgekit.exporters.onnx_circles import write_out_circles
 from edgekit.exporters.rounding import _patches, round_weights
+from edgekit.exporters.tflite_graph import write_out_pools
 from edgekit.inspection.tflite import kind
 from edgekit.models.clips import takes_clips, usual
 from edgekit.motion import MOTIONS, moving_crop
@@ -69,6 +74,15 @@ def made(tmp_path_factory):
         nn.AvgPool3d((1, 2, 2), count_include_pad=False),
         nn.AdaptiveAvgPool3d((None, 1, 1)),
         nn.Sequential(nn.BatchNorm3d(4), nn.Dropout3d(), nn.PReLU(4)),
+        nn.Conv3d(4, 6, 3, padding=(2, 1, 1), padding_mode="circular"),
+        nn.Conv3d(4, 6, (3, 1, 1), (1, 2, 1), padding=(2, 0, 1), padding_mode="replicate", bias=False),
+        nn.Conv3d(4, 6, (3, 3, 5), padding=(2, 1, 2), padding_mode="reflect"),
+        nn.Conv3d(4, 6, (2, 3, 4), padding="same", dilation=(3, 1, 1)),
+        nn.MaxPool3d((2, 3, 3), (1, 2, 1), (1, 1, 0), dilation=(2, 1, 2)),
+        nn.AdaptiveAvgPool3d((7, 2, 3)),
+        nn.BatchNorm3d(4, track_running_stats=False),
+        nn.ConstantPad3d((1, 0, 2, 1, 3, 0), 0.5),
+        weight_norm(nn.Conv3d(4, 6, 3)),
     ],
     ids=lambda layer: str(layer).replace("\n", ""),
 )
@@ -79,6 +93,110 @@ def test_a_layer_over_time_is_layers_of_images(layer):
     made = as_pictures(net, clip)
     assert not takes_clips(made)
     assert torch.allclose(made(clip), net(clip), atol=1e-5)
+
+
+class Causal(nn.Conv3d):
+    def forward(self, x):
+        return super().forward(functional.pad(x, (1, 1, 1, 1, 2, 0)))
+
+
+class Doubling(nn.MaxPool3d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Functions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.causal, self.layer, self.pool = Causal(4, 4, 3), nn.Conv3d(4, 4, 3), Doubling(2)
+        self.norm, self.mean = nn.BatchNorm3d(4), nn.AdaptiveAvgPool3d((3, 1, 1))
+
+    def forward(self, x):
+        x = self.causal(x)
+        x = torch.cat([x, -x, x], 1)[:, 2:6] + self.causal(x)  # the same layer, and the same clip, twice
+        x = functional.conv3d(x, 2 * self.layer.weight, self.layer.bias, padding=1)
+        x = functional.batch_norm(x, self.norm.running_mean, self.norm.running_var, self.norm.weight)
+        x = functional.avg_pool3d(functional.max_pool3d(x, (1, 2, 2)), (2, 1, 1), 1)
+        return torch.cat(
+            [self.mean(x), self.mean(x[:, :, 1:4]), self.mean(self.pool(x))], 2
+        )  # pooled from 6, 3 and 3 frames
+
+
+@torch.no_grad()
+def test_it_does_not_matter_how_a_layer_over_time_is_called():
+    clip = torch.randn(1, 4, 7, 10, 12, generator=torch.Generator().manual_seed(1))
+    net = Functions().eval()
+    net.norm.running_mean.uniform_()
+    net.norm.running_var.uniform_(0.5, 2)
+    made = as_pictures(net, clip)
+    assert not takes_clips(made)
+    assert not any(node.target in (functional.conv3d, functional.max_pool3d) for node in made.graph.nodes)
+    assert torch.allclose(made(clip), net(clip), atol=1e-5)
+    assert sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in made.modules()) == 2
+
+
+@torch.no_grad()
+def test_what_fails_only_where_it_runs_is_refused_in_one_line(clips, capfd, monkeypatch):
+    def fail(self, x):
+        raise RuntimeError("no such size\nmore")
+
+    monkeypatch.setattr("edgekit.exporters.frames.Stacked.forward", fail)
+    with pytest.raises(UnsupportedError, match=r"without three-dimensional layers: no such size \(--target"):
+        as_pictures(nn.Sequential(nn.Conv3d(3, 4, 3)).eval(), clips[:1])
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("pool", "sides"),
+    [
+        (nn.MaxPool2d((2, 3), 2, 1, 2, ceil_mode=True), (10, 9)),
+        (nn.MaxPool2d(3, dilation=(2, 1)), (9, 9)),
+        (nn.MaxPool3d((3, 2, 2), (2, 2, 2), (1, 0, 0), ceil_mode=True), (7, 9, 8)),
+    ],
+)
+def test_a_pool_that_has_no_kernel_in_integers_is_written_out(pool, sides):
+    x = torch.randn(1, 2, *sides, generator=torch.Generator().manual_seed(1))
+    program = torch.export.export(pool, (x,))
+    write_out_pools(program.graph)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    assert "max_pool" not in str(program.graph)
+    assert torch.equal(program.module()(x), pool(x))
+
+
+def test_an_operator_that_runs_a_graph_again_and_again_stays_in_float(tmp_path, monkeypatch):
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), Windows(), nn.Conv2d(8, 4, 3)).eval()
+    file = tmp_path / "float.tflite"
+    file.write_bytes(tflite_convert.convert(net, torch.float32, (3, 12, 12), tmp_path / "log"))
+    model = flatbuffer.read_model(str(file))
+    assert "STABLEHLO_REDUCE_WINDOW" in {kind(model, operator) for operator in model.subgraphs[0].operators}
+    feed = lambda: iter(np.random.default_rng(0).random((2, 1, 12, 12, 3), np.float32))  # noqa: E731
+    recipe = Recipe("py:nets:tiny", "tflite", quantize=Quantize("int8-static"))
+    assert b"TFL3" in tflite_quantize.quantize(file, recipe, feed)
+    monkeypatch.setattr("edgekit.exporters.tflite_quantize._repeated", lambda model: ())
+    with pytest.raises(ExportError, match=r"no range for \w+ in \S+ \(--keep-float"):
+        tflite_quantize.quantize(file, recipe, feed)
+
+
+class Windows(nn.Module):
+    def forward(self, x):
+        return functional.avg_pool3d(x[None], (1, 2, 2), divisor_override=3)[0]
+
+
+@pytest.mark.parametrize("sides", [(1, 2, 0, 1), (0, 0, 3, 0)])
+@torch.no_grad()
+def test_circular_padding_is_written_out_for_openvino(sides):
+    x = torch.randn(1, 2, 5, 6, generator=torch.Generator().manual_seed(1))
+    pads = numpy_helper.from_array(np.array([0, 0, sides[2], sides[0], 0, 0, sides[3], sides[1]]), "pads")
+    typed = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
+    graph = helper.make_graph(
+        [helper.make_node("Pad", ["x", "pads"], ["y"], mode="wrap")], "g", typed[:1], typed[1:], [pads]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    write_out_circles(model)
+    assert "Pad" not in {node.op_type for node in model.graph.node}
+    (got,) = ReferenceEvaluator(model).run(None, {"x": x.numpy()})
+    assert np.array_equal(got, functional.pad(x, sides, mode="circular").numpy())
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """What litert-torch makes of a network: where it reads, what its operators are called, and what it cannot follow itself."""
 
+import onnxruntime
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
@@ -107,6 +108,21 @@ def test_checks_are_left_out_of_an_onnx_graph(detector, tmp_path):
     kinds = {node.op_type for node in made.graph.node}
     assert "Conv" in kinds
     assert not kinds & {"Equal", "Greater", "Less", "ReduceProd", "ReduceMin", "ReduceSum"}
+
+
+@torch.no_grad()
+def test_only_the_mean_over_both_sides_of_images_is_a_pool(tmp_path):
+    class Means(nn.Module):
+        def forward(self, x):
+            clip, rows = x.unflatten(1, (3, 4)), x.flatten(2)
+            return x.mean((2, 3), keepdim=True), clip.mean((-1, -2), keepdim=True), rows.mean((-1, -2), keepdim=True)
+
+    recipe, names, x = Recipe("means", "onnx"), ["images", "clip", "rows"], torch.rand(1, 12, SIDE, SIDE)
+    made = onnx_graph.build(Means().eval(), torch.float32, recipe, x.shape[1:], names, tmp_path / "log")
+    assert [node.op_type for node in made.graph.node if "Pool" in node.op_type] == ["GlobalAveragePool"]
+    answers = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {made.graph.input[0].name: x.numpy()})
+    for wanted, got in zip(Means()(x), answers, strict=True):
+        torch.testing.assert_close(torch.from_numpy(got), wanted)
 
 
 def test_a_check_still_speaks_outside_of_a_file(detector):

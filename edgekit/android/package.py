@@ -1,6 +1,7 @@
 """What stands in an APK or AAR: manifest, native libraries and how they are aligned, runtimes, artifacts."""
 
 import re
+import shutil
 import struct
 import tempfile
 import zipfile
@@ -133,7 +134,7 @@ def read(path: Path) -> Package:
             libraries=libraries,
             runtimes=tuple(r for library in libraries if (r := _runtime(inside, library))),
             artifacts=tuple(_artifacts(inside)),
-            silenced=any(SWITCH in text for n in names if n.endswith((".dex", ".jar")) for text in _parts(inside, n)),
+            silenced=any(SWITCH in text for text in _code(inside)),
         )
 
 
@@ -146,13 +147,18 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise ArtifactError(f"{path} is not a file", hint="an APK or an AAR")
     try:
         with zipfile.ZipFile(path) as inside:
-            if sum(entry.file_size for entry in inside.infolist()) > WHOLE_LIMIT:
+            if _unpacked(inside) > WHOLE_LIMIT:
                 raise Malformed(f"it unpacks to more than {WHOLE_LIMIT >> 30} GB")
             yield inside
     except EdgekitError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError, struct.error) as error:
         raise ArtifactError(f"{path} is not an APK or AAR: {error}", hint="an APK or an AAR; copy it again") from None
+
+
+def _unpacked(inside: zipfile.ZipFile) -> int:
+    """Bytes, as its entries state them; none is read any further."""
+    return sum(entry.file_size for entry in inside.infolist())
 
 
 def _limited(inside: zipfile.ZipFile, name: str) -> bytes:
@@ -246,6 +252,28 @@ def _parts(inside: zipfile.ZipFile, name: str) -> Iterator[bytes]:
         while part := file.read(CHUNK):
             yield before + part
             before = part[-OVERLAP:]
+
+
+def _code(inside: zipfile.ZipFile) -> Iterator[bytes]:
+    """Pieces of an app's code, and of the classes of a library, which lie compressed in .jar files: zip files themselves."""
+    left = WHOLE_LIMIT
+    for name in inside.namelist():
+        if name.endswith(".dex"):
+            yield from _parts(inside, name)
+        elif name.endswith(".jar"):
+            with (
+                inside.open(name) as source,
+                tempfile.TemporaryFile() as copy,
+            ):  # in there, every step back reads all again
+                shutil.copyfileobj(source, copy, CHUNK)
+                if not zipfile.is_zipfile(copy):
+                    continue
+                with zipfile.ZipFile(copy) as classes:
+                    left -= _unpacked(classes)
+                    if left < 0:
+                        raise Malformed(f"{name} unpacks to more than {WHOLE_LIMIT >> 30} GB")
+                    for own in classes.namelist():
+                        yield from _parts(classes, own)
 
 
 def _artifacts(inside: zipfile.ZipFile) -> Iterator[Carried]:

@@ -18,12 +18,25 @@ SHAPE = "shape"
 REACH = "reach"  # the largest magnitude of every channel, of a tensor [n, c, h, w] or [n, c, t, h, w]
 
 
-def follow(module: nn.Module, pictures: torch.Tensor) -> fx.Graph:
+def follow(module: nn.Module, pictures: torch.Tensor, into: tuple[type[nn.Module], ...] = ()) -> fx.Graph:
     """What a module does with images [n, c, h, w]; layers with weights are nodes of their own.
 
+    into  kinds of layers of which the functions that they call are the nodes
     Raises whatever torch.fx and the module raise.
     """
-    return _Tracer(pictures).trace(module)
+    return _Tracer(pictures, into).trace(module)
+
+
+def compute(root: nn.Module, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+    """What a node of a graph makes of values. A placeholder makes none."""
+    match kind:
+        case "get_attr":
+            return reduce(getattr, target.split("."), root)
+        case "call_module":
+            return root.get_submodule(target)(*args, **kwargs)
+        case "call_method":
+            return getattr(args[0], target)(*args[1:], **kwargs)
+    return target(*args, **kwargs)
 
 
 def reach_further(graph: fx.Graph, module: nn.Module, batches: Iterable[torch.Tensor]) -> None:
@@ -73,13 +86,15 @@ def _value(symbol: Any) -> Any:
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, pictures: torch.Tensor) -> None:
+    def __init__(self, pictures: torch.Tensor, into: tuple[type[nn.Module], ...]) -> None:
         super().__init__()
-        self.pictures = pictures.clone()  # something may write into them
+        self.pictures, self.into = pictures.clone(), into  # something may write into them
         self.computes = False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Layer) or super().is_leaf_module(m, module_qualified_name)
+        return not isinstance(m, self.into) and (
+            isinstance(m, Layer) or super().is_leaf_module(m, module_qualified_name)
+        )
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Seen(node, self)
@@ -109,16 +124,9 @@ class _Tracer(fx.Tracer):
         return made
 
     def _compute(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
-        match kind:
-            case "placeholder":
-                return args[0] if args else self.pictures
-            case "get_attr":
-                return reduce(getattr, target.split("."), self.root)
-            case "call_module":
-                return self.root.get_submodule(target)(*args, **kwargs)
-            case "call_method":
-                return getattr(args[0], target)(*args[1:], **kwargs)
-        return target(*args, **kwargs)
+        if kind == "placeholder":
+            return args[0] if args else self.pictures
+        return compute(self.root, kind, target, args, kwargs)
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return forward(*args, **kwargs) if self.computes else super().call_module(m, forward, args, kwargs)

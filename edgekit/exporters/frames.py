@@ -9,13 +9,16 @@ nothing in integers. The same sums are those of two-dimensional layers:
     the same in groups     kt Conv2d of shifted frames, added
     MaxPool3d, AvgPool3d   in space, then in time
 
+Layers are looked into, so that it does not matter whether one is called as a module, has a forward() of its own (a causal
+convolution) or is a function: what becomes another is the function that is called in the end.
 What stands between them works number by number, so torch.fx moves the whole network to that layout; where a network does
 something else to a clip, it gets the clip back for it. BatchNorms are folded first (folding.py). OpenVINO needs none of this.
 """
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -24,7 +27,7 @@ from torch.nn import functional
 
 from edgekit.errors import ExportError, UnsupportedError, reason
 from edgekit.exporters.folding import fold_batch_norm
-from edgekit.exporters.following import SHAPE, follow, forget
+from edgekit.exporters.following import SHAPE, compute, follow, forget
 from edgekit.models.clips import takes_clips
 
 CLOSE = 1e-4  # of the largest answer: what adding in another order makes
@@ -46,8 +49,17 @@ METHODS = {
     "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "relu", "relu_", "sigmoid", "sigmoid_", "tanh", "clamp",
     "clamp_", "contiguous", "detach", "float",
 }  # fmt: skip
-MEANS = (torch.mean, "mean")
-FLATTENINGS = (torch.flatten, "flatten")
+# what has a way of its own, by the method of _Moved that knows it: its parameters are those of the function
+WAYS: dict[Any, str] = {
+    functional.conv3d: "_conv3d", functional.max_pool3d: "_max_pool3d", torch.max_pool3d: "_max_pool3d",
+    functional.avg_pool3d: "_avg_pool3d", functional.adaptive_avg_pool3d: "_adaptive_avg_pool3d",
+    functional.batch_norm: "_batch_norm", functional.pad: "_pad", torch.cat: "_cat", torch.concat: "_cat",
+    torch.mean: "_mean", "mean": "_mean", torch.flatten: "_flatten", "flatten": "_flatten",
+}  # fmt: skip
+INTO = (
+    nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AvgPool3d, nn.AdaptiveAvgPool3d, nn.ConstantPad3d, nn.ReflectionPad3d,
+    nn.ReplicationPad3d, nn.CircularPad3d, nn.Flatten,
+)  # fmt: skip
 
 
 @torch.no_grad()
@@ -59,15 +71,15 @@ def as_pictures(module: nn.Module, clip: torch.Tensor) -> nn.Module:
     if not takes_clips(module):
         return module
     module = fold_batch_norm(module, clip) or module
+    wanted = module(clip)
     try:
-        graph = follow(module, clip)
-        made = _Moved(module, graph).made()
+        made = _Moved(module, follow(module, clip, INTO)).made()
+        got = made.forward(clip)  # called, fx would print where it fails
     except Exception as error:  # control flow that depends on values: fx raises many kinds
         message = f"this network over time cannot be written without three-dimensional layers: {reason(error)}"
         raise UnsupportedError(message, hint=ELSEWHERE) from error
     finally:
         forget(module)
-    wanted, got = module(clip), made(clip)
     pairs = zip(*((x if isinstance(x, tuple) else (x,)) for x in (wanted, got)), strict=True)
     if not all(torch.allclose(g, w, rtol=0, atol=CLOSE * float(w.abs().max())) for w, g in pairs):
         raise ExportError("without three-dimensional layers this network answers otherwise", hint=ELSEWHERE)
@@ -78,7 +90,7 @@ class Spatial(nn.Conv2d):
     """A Conv3d (1, kh, kw)."""
 
     def __init__(self, layer: nn.Conv3d) -> None:
-        padding = _padding(layer)
+        padding = _three(layer.padding)
         super().__init__(
             layer.in_channels, layer.out_channels, _in_space(layer.kernel_size), _in_space(layer.stride), padding[1:],
             _in_space(layer.dilation), layer.groups, bias=layer.bias is not None,
@@ -94,7 +106,7 @@ class Temporal(nn.Conv2d):
     """A Conv3d (kt, 1, 1)."""
 
     def __init__(self, layer: nn.Conv3d) -> None:
-        padding = _padding(layer)
+        padding = _three(layer.padding)
         super().__init__(
             layer.in_channels, layer.out_channels, (layer.kernel_size[0], 1), (layer.stride[0], 1), (padding[0], 0),
             (layer.dilation[0], 1), layer.groups, bias=layer.bias is not None,
@@ -115,7 +127,7 @@ class Stacked(nn.Conv2d):
     """A Conv3d (kt, kh, kw): kt frames side by side in channels."""
 
     def __init__(self, layer: nn.Conv3d) -> None:
-        padding = _padding(layer)
+        padding = _three(layer.padding)
         super().__init__(
             layer.in_channels * layer.kernel_size[0], layer.out_channels, _in_space(layer.kernel_size), _in_space(layer.stride),
             padding[1:], _in_space(layer.dilation), bias=layer.bias is not None,
@@ -132,7 +144,7 @@ class Summed(nn.Module):
 
     def __init__(self, layer: nn.Conv3d) -> None:
         super().__init__()
-        padding = _padding(layer)
+        padding = _three(layer.padding)
         self.layers = nn.ModuleList()
         for tap in range(layer.kernel_size[0]):
             one = nn.Conv2d(
@@ -189,6 +201,57 @@ class Pool(nn.Module):
         return x if self.time is None else _over_time(self.time, x)
 
 
+class Pad(nn.Module):
+    """What F.pad does to a clip.
+
+    sides  as F.pad takes them: before and behind, the last axis first; of up to four axes
+    """
+
+    def __init__(self, sides: Sequence[int], mode: str = "constant", value: float = 0.0) -> None:
+        super().__init__()
+        self.mode, self.value = mode, value
+        ends = [*sides, *[0] * (8 - len(sides))]
+        right, down, time, channels = zip(ends[::2], ends[1::2], strict=True)
+        self.sides = {3: right, 2: down, 1: channels, 0: time}  # by the axes of frames
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.mode == "constant":
+            return functional.pad(x, [*chain.from_iterable(self.sides.values())], value=self.value)
+        for axis, (before, behind) in self.sides.items():
+            if before or behind:
+                n = x.shape[axis]
+                first, last = (self._copied(x, axis, places) for places in (range(-before, 0), range(n, n + behind)))
+                x = torch.cat([*first, x, *last], axis)
+        return x
+
+    def _copied(self, x: torch.Tensor, axis: int, places: Iterable[int]) -> list[torch.Tensor]:
+        """What stands at places beyond the ends of an axis: slices of 1."""
+        return [x.narrow(axis, self._source(at, x.shape[axis]), 1) for at in places]
+
+    def _source(self, at: int, length: int) -> int:
+        match self.mode:
+            case "circular":
+                return at % length
+            case "replicate":
+                return min(max(at, 0), length - 1)
+        return length - 1 - abs(length - 1 - abs(at))  # reflect
+
+
+class Standardized(nn.Module):
+    """A BatchNorm3d without fixed statistics: by those of the clip."""
+
+    def __init__(self, weight: torch.Tensor | None, bias: torch.Tensor | None, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight, self.bias = (v if v is None else _parameter(v.view(-1, 1, 1)) for v in (weight, bias))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x - x.mean((0, 2, 3), keepdim=True)
+        x = x * torch.rsqrt((x * x).mean((0, 2, 3), keepdim=True) + self.eps)
+        x = x if self.weight is None else x * self.weight
+        return x if self.bias is None else x + self.bias
+
+
 class Mean(nn.Module):
     """Over the places of every frame; `frames`: and over all frames."""
 
@@ -214,19 +277,6 @@ def _padded(x: torch.Tensor, beyond: int) -> torch.Tensor:
     return functional.pad(x, (0, 0, 0, 0, 0, 0, beyond, beyond)) if beyond else x
 
 
-def _padding(layer: nn.Conv3d) -> tuple[int, int, int]:
-    if layer.padding_mode != "zeros":
-        raise ValueError(f"padding with {layer.padding_mode}")
-    if layer.padding == "valid":
-        return 0, 0, 0
-    if layer.padding != "same":
-        return _three(layer.padding)
-    reach = [d * (k - 1) for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
-    if any(r % 2 for r in reach):
-        raise ValueError(f"a kernel of {layer.kernel_size} padded to the same size")
-    return _three([r // 2 for r in reach])
-
-
 def _in_space(sizes: Sequence[int]) -> tuple[int, int]:
     _, down, right = sizes
     return down, right
@@ -237,8 +287,8 @@ def _three(value: Any) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _of_pictures(layer: nn.Module, frames: int) -> nn.Module | None:
-    """The layer over time as one of images; None where there is none. frames: of what it reads."""
+def _of_pictures(layer: nn.Conv3d) -> nn.Module:
+    """A convolution over time as one of images."""
     match layer:
         case nn.Conv3d(kernel_size=(1, _, _)):
             return Spatial(layer)
@@ -246,22 +296,17 @@ def _of_pictures(layer: nn.Module, frames: int) -> nn.Module | None:
             return Temporal(layer)
         case nn.Conv3d(groups=1):
             return Stacked(layer)
-        case nn.Conv3d():
-            return Summed(layer)
-        case nn.BatchNorm3d():
-            norm = nn.BatchNorm2d(layer.num_features, layer.eps, affine=layer.affine)
-            norm.load_state_dict(layer.state_dict())
-            return norm.eval()
-        case nn.MaxPool3d(return_indices=False) | nn.AvgPool3d(divisor_override=None):
-            return Pool(layer)
-        case nn.AdaptiveAvgPool3d():
-            return _adaptive(layer.output_size, frames)
-    return layer if isinstance(layer, MODULES) else None
+    return Summed(layer)
 
 
-def _adaptive(size: Any, frames: int) -> Mean | None:
-    t, h, w = (size,) * 3 if isinstance(size, int) else size
-    return Mean(frames=t == 1) if (h, w) == (1, 1) and t in (1, None, frames) else None
+def _sides(padding: Any, kernel: Sequence[int], dilation: Any) -> list[tuple[int, int]]:
+    """How much a convolution adds before and behind, of each axis."""
+    if padding == "valid":
+        return [(0, 0)] * 3
+    if padding != "same":
+        return [(side, side) for side in _three(padding)]
+    reach = [d * (k - 1) for k, d in zip(kernel, _three(dilation), strict=True)]
+    return [(r // 2, r - r // 2) for r in reach]
 
 
 class _Moved:
@@ -269,12 +314,17 @@ class _Moved:
 
     def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
         self.module, self.old, self.new = module, graph, fx.Graph()
+        self.constant: set[fx.Node] = set()  # what depends on no clip; is there when somebody reads it
         self.clips: dict[fx.Node, fx.Node] = {}
         self.frames: dict[fx.Node, fx.Node] = {}
         self.modules: dict[str, nn.Module] = {}  # those that take the place of others, by their paths
+        self.again: dict[str, str] = {}  # a convolution's path, by all that it is made of
 
     def made(self) -> nn.Module:
         for node in self.old.nodes:
+            if node.op not in ("placeholder", "output") and self.constant.issuperset(node.all_input_nodes):
+                self.constant.add(node)
+                continue
             moved = self._moved(node)
             if moved is not None:
                 self.frames[node] = moved
@@ -285,13 +335,15 @@ class _Moved:
         return fx.GraphModule(kept | self.modules, self.new).eval()
 
     def _as_clip(self, node: fx.Node) -> fx.Node:
-        if node not in self.clips:
+        if node not in self.clips and node in self.frames:
             self.clips[node] = self._called("unsqueeze", self._called("transpose", self.frames[node], 0, 1), 0)
+        elif node not in self.clips:
+            self.clips[node] = self.new.node_copy(node, self._as_clip)
         return self.clips[node]
 
     def _as_frames(self, node: fx.Node) -> fx.Node:
         if node not in self.frames:
-            self.frames[node] = self._called("transpose", self._called("squeeze", self.clips[node], 0), 0, 1)
+            self.frames[node] = self._called("transpose", self._called("squeeze", self._as_clip(node), 0), 0, 1)
         return self.frames[node]
 
     def _called(self, method: str, *given: Any) -> fx.Node:
@@ -299,66 +351,149 @@ class _Moved:
 
     def _moved(self, node: fx.Node) -> fx.Node | None:
         """A node as frames; None where it stays one of clips. One that is neither, behind the clip, is put among these."""
-        given = node.all_input_nodes
-        if not given or not all(_is_clip(g) for g in given):
-            return None
+        clips = _is_clip(node) and all(map(_is_clip, node.all_input_nodes))
         if node.op == "call_module":
-            return self._layer(node)
+            layer = self.module.get_submodule(str(node.target))
+            return self.new.node_copy(node, self._as_frames) if clips and isinstance(layer, MODULES) else None
         if node.op not in ("call_function", "call_method"):
             return None
         if node.target in FUNCTIONS or (node.op == "call_method" and node.target in METHODS):
-            return self.new.node_copy(node, self._as_frames) if _is_clip(node) else None
-        if node.target in (torch.cat, torch.concat):
-            return self._joined(node)
-        if node.target in MEANS:
-            return self._mean(node)
-        if node.target is functional.adaptive_avg_pool3d:
-            return self._put(f"mean_{node.name}", _adaptive(node.args[1], _frames(given[0])), given[0])
-        if node.target in FLATTENINGS and node.args[1:] == (1,) and _frames(given[0]) == 1 and not node.kwargs:
-            self.clips[node] = self._called("flatten", self._as_frames(given[0]), 1)
-        return None
-
-    def _layer(self, node: fx.Node) -> fx.Node | None:
-        layer = self.module.get_submodule(str(node.target))
-        given = node.all_input_nodes[0]
-        if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim, _frames(given)) == (1, -1, 1):
-            self.clips[node] = self._called("flatten", self._as_frames(given), 1)
+            return self.new.node_copy(node, self._as_frames) if clips else None
+        first = node.args[0] if node.args else None
+        read = first if isinstance(first, Sequence) else [first]
+        if node.target not in WAYS or not all(isinstance(given, fx.Node) and _is_clip(given) for given in read):
             return None
-        return self._put(str(node.target), _of_pictures(layer, _frames(given)), given)
+        found: fx.Node | None = getattr(self, WAYS[node.target])(node, *node.args, **node.kwargs)
+        return found
 
-    def _put(self, path: str, layer: nn.Module | None, given: fx.Node) -> fx.Node | None:
-        if layer is None:
-            return None
+    def _put(self, node: fx.Node, layer: nn.Module, given: fx.Node, path: str = "") -> fx.Node:
+        """Frames that a layer makes of `given`, frames too. path: of the layer, if not by what it is in."""
+        path = path or _path(node)
         self.modules[path] = layer
-        return self.new.call_module(path, (self._as_frames(given),))
+        return self.new.call_module(path, (given,))
 
-    def _joined(self, node: fx.Node) -> fx.Node | None:
-        axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        if axis not in (1, -4, 2, -3):
-            return None
-        parts = [self._as_frames(part) for part in node.all_input_nodes]
-        return self.new.call_function(torch.cat, (parts, 1 if axis in (1, -4) else 0))
+    def _constant(self, node: Any) -> Any:
+        """The value of a node that depends on no clip, and of what is no node. Raises KeyError for others."""
+        if not isinstance(node, fx.Node):
+            return node
+        if node not in self.constant:
+            raise KeyError(node.name)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), self._constant)
+        return compute(self.module, node.op, node.target, args, kwargs)
 
-    def _mean(self, node: fx.Node) -> fx.Node | None:
-        axes = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else None)
-        keeps = node.kwargs.get("keepdim", node.args[2] if len(node.args) > 2 else False)
-        if not isinstance(axes, tuple | list) or sorted(a % 5 for a in axes) not in ([2, 3, 4], [3, 4]):
+    def _conv3d(
+        self, node: fx.Node, x: fx.Node, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+        groups: int = 1,
+    ) -> fx.Node | None:  # fmt: skip
+        if not self.constant.issuperset(node.all_input_nodes[1:]):
             return None
-        every = len(axes) == 3
-        if not (keeps or every):
+        numbers, offsets = self._constant(weight), self._constant(bias)
+        outputs, inputs, *kernel = numbers.shape
+        given, sides = self._as_frames(x), _sides(padding, kernel, dilation)
+        even = all(before == behind for before, behind in sides)
+        if not even:
+            pads = [side for pair in reversed(sides) for side in pair]
+            given = self._put(node, Pad(pads), given, _path(node, "pad_"))
+        known = f"{node.args[1:]} {node.kwargs}"
+        if known in self.again:
+            return self.new.call_module(self.again[known], (given,))
+        layer = nn.Conv3d(
+            groups * inputs, outputs, kernel, _three(stride), _three([before if even else 0 for before, _ in sides]), _three(dilation),
+            groups, bias=offsets is not None, device="meta",
+        )  # fmt: skip
+        layer.weight, layer.bias = _parameter(numbers), offsets if offsets is None else _parameter(offsets)
+        owner = str(weight.target).rpartition(".")[0] if weight.op == "get_attr" else _inside(node)
+        self.again[known] = path = _path(node) if owner in ("", *self.modules) else owner
+        return self._put(node, _of_pictures(layer), given, path)
+
+    def _max_pool3d(
+        self, node: fx.Node, x: fx.Node, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = False,
+    ) -> fx.Node | None:  # fmt: skip
+        if return_indices:
             return None
-        mean = self._put(f"mean_{node.name}", Mean(frames=every), node.all_input_nodes[0])
-        assert mean
-        if keeps:
+        pool = nn.MaxPool3d(kernel_size, stride or None, padding, dilation, ceil_mode=ceil_mode)
+        return self._put(node, Pool(pool), self._as_frames(x))
+
+    def _avg_pool3d(
+        self, node: fx.Node, x: fx.Node, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True, divisor_override: int | None = None,
+    ) -> fx.Node | None:  # fmt: skip
+        if divisor_override is not None:
+            return None
+        pool = nn.AvgPool3d(kernel_size, stride or None, padding, ceil_mode, count_include_pad)
+        return self._put(node, Pool(pool), self._as_frames(x))
+
+    def _adaptive_avg_pool3d(self, node: fx.Node, x: fx.Node, output_size: Any) -> fx.Node | None:
+        sides = x.meta[SHAPE][2:]
+        wanted = [side if size is None else size for size, side in zip(_three(output_size), sides, strict=True)]
+        if wanted in ([1, 1, 1], [sides[0], 1, 1]):
+            return self._put(node, Mean(frames=wanted[0] == 1), self._as_frames(x))
+        if any(side % size for side, size in zip(sides, wanted, strict=True)):
+            return None
+        kernel = _three([side // size for side, size in zip(sides, wanted, strict=True)])
+        return self._put(node, Pool(nn.AvgPool3d(kernel)), self._as_frames(x))
+
+    def _batch_norm(
+        self, node: fx.Node, x: fx.Node, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+        training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    ) -> fx.Node | None:  # fmt: skip
+        if not self.constant.issuperset(node.all_input_nodes[1:]):
+            return None
+        mean, var, scale, offset = map(self._constant, (running_mean, running_var, weight, bias))
+        norm: nn.Module = Standardized(scale, offset, eps)
+        if not training:
+            norm = nn.BatchNorm2d(len(mean), eps).eval()
+            state = {"running_mean": mean, "running_var": var, "weight": scale, "bias": offset}
+            norm.load_state_dict({name: v for name, v in state.items() if v is not None}, strict=False)
+        return self._put(node, norm, self._as_frames(x))
+
+    def _pad(
+        self, node: fx.Node, x: fx.Node, pad: Sequence[int], mode: str = "constant", value: float | None = None
+    ) -> fx.Node | None:
+        if len(pad) > 8 or (mode != "constant" and min(pad) < 0):
+            return None
+        return self._put(node, Pad(pad, mode, value or 0.0), self._as_frames(x))
+
+    def _cat(self, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> fx.Node | None:
+        if dim % 5 not in (1, 2):
+            return None
+        return self.new.call_function(
+            torch.cat, ([self._as_frames(part) for part in tensors], 1 if dim % 5 == 1 else 0)
+        )
+
+    def _flatten(self, node: fx.Node, x: fx.Node, start_dim: int = 0, end_dim: int = -1) -> None:
+        if (start_dim, end_dim % 5, x.meta[SHAPE][2]) == (1, 4, 1):
+            self.clips[node] = self._called("flatten", self._as_frames(x), 1)
+
+    def _mean(self, node: fx.Node, x: fx.Node, dim: Any = None, keepdim: bool = False, **named: Any) -> fx.Node | None:
+        if named or not isinstance(dim, tuple | list) or sorted(a % 5 for a in dim) not in ([2, 3, 4], [3, 4]):
+            return None
+        every = len(dim) == 3
+        if not (keepdim or every):
+            return None
+        mean = self._put(node, Mean(frames=every), self._as_frames(x))
+        if keepdim:
             return mean
         self.clips[node] = self._called("flatten", mean, 1)
         return None
 
 
+def _inside(node: fx.Node) -> str:
+    """The path of the innermost module that a node is in."""
+    paths = [path for path, _ in node.meta.get("nn_module_stack", {"": ("", None)}).values()]
+    return str(paths[-1])
+
+
+def _path(node: fx.Node, before: str = "") -> str:
+    """Of a layer of its own."""
+    return f"{_inside(node)}.{before}{node.name}".lstrip(".")
+
+
+def _parameter(values: torch.Tensor) -> nn.Parameter:
+    return values if isinstance(values, nn.Parameter) else nn.Parameter(values)
+
+
 def _is_clip(node: fx.Node) -> bool:
     shape = node.meta.get(SHAPE, ())
     return len(shape) == 5 and shape[0] == 1
-
-
-def _frames(node: fx.Node) -> int:
-    return int(node.meta[SHAPE][2])

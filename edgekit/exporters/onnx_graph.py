@@ -90,6 +90,8 @@ def _path(node: onnx.NodeProto) -> str:
 def _pool(model: onnx.ModelProto) -> None:
     """A mean over both sides of an image is a GlobalAveragePool, which has an integer kernel; ReduceMean has none."""
     constants = {i.name: i for i in model.graph.initializer}
+    known = (*model.graph.input, *model.graph.value_info)
+    images = {value.name for value in known if len(value.type.tensor_type.shape.dim) == 4}
     for node in model.graph.node:
         attributes = {a.name: a for a in node.attribute}
         if node.op_type != "ReduceMean" or not ("keepdims" not in attributes or attributes["keepdims"].i):
@@ -98,7 +100,7 @@ def _pool(model: onnx.ModelProto) -> None:
             axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
         else:
             axes = list(attributes["axes"].ints) if "axes" in attributes else []
-        if sorted(a % 4 for a in axes) == [2, 3]:
+        if node.input[0] in images and sorted(a % 4 for a in axes) == [2, 3]:
             node.op_type = "GlobalAveragePool"
             node.name = node.name.replace("ReduceMean", "GlobalAveragePool")
             del node.input[1:], node.attribute[:]

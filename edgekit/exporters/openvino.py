@@ -45,11 +45,12 @@ class OpenvinoExporter:
 
     def export(self, model: LoadedModel, recipe: Recipe, calibration: Pictures, out: Path, say: Say) -> Exported:
         with silenced():  # seconds of imports, which a wrong request must not wait for
-            from edgekit.exporters import onnx_graph, onnx_source
+            from edgekit.exporters import onnx_circles, onnx_graph, onnx_source
         inner, notes = _inner(recipe, model)
         made = onnx_source.make(model, inner, calibration, out / "converter.log", say, "layers' inputs")
         say("converting with OpenVINO")
         try:
+            onnx_circles.write_out_circles(made.graph)
             read = openvino.Core().read_model(made.graph.SerializeToString())
         except Exception as error:  # OpenVINO raises RuntimeError, and whatever its readers raise
             raise ExportError(f"OpenVINO cannot read the ONNX graph: {str(error).strip().splitlines()[-1]}") from error

@@ -1,5 +1,6 @@
 """What is done to PyTorch's graph before litert-torch lowers it: what its passes cannot follow is written otherwise."""
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,7 @@ def ready(program: ExportedProgram) -> None:
     drop_checks(program.graph)
     drop_expansions(program.graph)
     read_topk_by_place(program.graph)
+    write_out_pools(program.graph)
     fold_constants(program)
     program.graph.eliminate_dead_code()
     program.graph_module.recompile()
@@ -76,6 +78,46 @@ def read_topk_by_place(graph: fx.Graph) -> None:
         places.meta = {**node.meta, "val": node.meta["val"][1]}
         found.meta = dict(values.meta)
         values.replace_all_uses_with(found)
+
+
+def write_out_pools(graph: fx.Graph) -> None:
+    """A MaxPool that is dilated, or over three axes, as the greatest of shifted parts: the converter would make an operator of it
+    that has no kernel in integers (STABLEHLO_REDUCE_WINDOW)."""
+    for node in list(graph.nodes):
+        if node.target not in (aten.max_pool2d.default, aten.max_pool3d.default):
+            continue
+        source, kernel, *given = node.args
+        stride, padding, dilation = (*given, *([], 0, 1)[len(given) :])[:3]
+        if node.target is aten.max_pool2d.default and dilation in (1, [1, 1]):
+            continue
+        with graph.inserting_before(node):
+            node.replace_all_uses_with(_greatest(node, source, kernel, stride or kernel, padding, dilation))
+
+
+def _greatest(node: fx.Node, x: fx.Node, *how: Any) -> fx.Node:
+    """What a MaxPool makes of x [..., sides], of nodes in front of it. how: kernel, stride, padding, dilation."""
+
+    def called(target: Any, *args: Any) -> fx.Node:
+        made = node.graph.call_function(target, args)
+        made.meta = {**node.meta, "val": target(*fx.map_arg(args, lambda given: given.meta["val"]))}
+        return made
+
+    axes = range(2, len(_shape(node)))
+    ways = list(zip(*([size] * len(axes) if isinstance(size, int) else size for size in how), strict=True))
+    sides: list[int] = []
+    for axis, (taps, step, before, apart) in zip(axes, ways, strict=True):
+        reach = (_shape(node)[axis] - 1) * step + (taps - 1) * apart + 1
+        sides[:0] = [before, max(reach - before - _shape(x)[axis], 0)]  # the last axis first
+    if any(sides):
+        x = called(aten.constant_pad_nd.default, x, sides, -math.inf)
+    for axis, (taps, step, _, apart) in zip(axes, ways, strict=True):
+        last = (_shape(node)[axis] - 1) * step
+        x, *others = (
+            called(aten.slice.Tensor, x, axis, at, at + last + 1, step) for at in range(0, taps * apart, apart)
+        )
+        for other in others:
+            x = called(aten.maximum.default, x, other)
+    return x
 
 
 def fold_constants(program: ExportedProgram) -> None:

@@ -17,6 +17,7 @@ from ai_edge_quantizer.algorithms.uniform_quantize import uniform_quantize_tenso
 from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 from numpy.typing import NDArray
 
+from edgekit.errors import ExportError
 from edgekit.exporters import keeping
 from edgekit.exporters import tflite_gates as gates
 from edgekit.exporters.ranges import Ranges, batches
@@ -31,6 +32,9 @@ Known = dict[str, Any]  # the quantizer's own table of ranges
 Feed = Callable[
     [], Iterator[NDArray[np.float32]]
 ]  # the calibration tensors as the float file takes them, from the start
+
+# what the quantizer says of an operator whose values it knows nothing of
+UNKNOWN = re.compile(r"parameters for tensor: (?P<tensor>.*)\. Error: TFLOperationName\.(?P<kind>\w+)\(", re.DOTALL)
 
 CHANNEL, TENSOR = qtyping.QuantGranularity.CHANNELWISE, qtyping.QuantGranularity.TENSORWISE
 
@@ -92,7 +96,14 @@ def _static(float_file: Path, recipe: Recipe, feed: Feed, *, decodes: bool) -> b
     q.update_quantization_recipe(".*", Op.OUTPUT, algorithm_key=Algorithm.NO_QUANTIZE)
     _keep_float(q, recipe, float_file, decodes=decodes)
     known = _inside(q, float_file, feed) | collect_ranges(float_file, recipe, feed)
-    return bytes(q.quantize(known, enable_progress_report=False).quantized_model)
+    try:
+        return bytes(q.quantize(known, enable_progress_report=False).quantized_model)
+    except ValueError as error:
+        if (unknown := UNKNOWN.search(str(error))) is None:
+            raise
+        path = keeping.dotted(short_name(unknown["tensor"].encode()))
+        hint = f"--keep-float '{re.escape(path)}', or another --target"
+        raise ExportError(f"ai-edge-quantizer has no range for {unknown['kind']} in {path}", hint=hint) from error
 
 
 def _inside(q: Any, float_file: Path, feed: Feed) -> Known:
@@ -104,6 +115,12 @@ def _inside(q: Any, float_file: Path, feed: Feed) -> Known:
     name = name.removeprefix("serving_default_").partition(":")[0]
     found: Known = q.calibrate({"serving_default": [{name: next(feed())}]}, num_threads=1)
     return found
+
+
+def _repeated(model: Any) -> list[Any]:
+    """Graphs that an operator runs again and again inside, as a sum over windows does: nobody sees the ranges in there."""
+    options = [operator.builtinOptions2 for graph in model.subgraphs for operator in graph.operators]
+    return [model.subgraphs[o.bodySubgraphIndex] for o in options if hasattr(o, "bodySubgraphIndex")]
 
 
 def _squashing(model: Any) -> list[Any]:
@@ -187,6 +204,9 @@ def _keep_float(q: Any, recipe: Recipe, float_file: Path, *, decodes: bool) -> N
     last = _behind(model) if decodes else _squashing(model) if static else []
     last = last + (_of_boxes(model) if decodes and static else [])
     _leave(q, {flatbuffer.get_op_scope(operator, model.subgraphs[0].tensors) for operator in last})
+    for graph in _repeated(model) if static else ():
+        inside = (*graph.operators, *flatbuffer.get_subgraph_input_output_operators(graph))
+        _leave(q, {flatbuffer.get_op_scope(operator, graph.tensors) for operator in inside})
     operators = (_named(model, graph, operator) for graph in model.subgraphs for operator in graph.operators)
     _leave(q, keeping.kept(recipe.quantize.keep_float, operators))
 
