@@ -277,6 +277,22 @@ def test_a_goal_that_cannot_be_met_keeps_the_smallest(run, photos, tmp_path):
     assert trained.read(out).pruned == msgspec.convert(card["pruned"], trained.Pruned)
 
 
+def test_a_grey_network_is_pruned(photos, tmp_path):
+    train(asked(photos, "lenet5", weights="random", lr=1e-3), tmp_path / "grey")
+    card = prune_run(Goal(0.7), asked(photos, tmp_path / "grey"), tmp_path / "small", tune=False)
+    assert card.pruned.met
+    other = models.load(recipe := Recipe(str(tmp_path / "small"), "torch"), models.plan(recipe)).module
+    assert heads.set_classes(other, 5)(torch.zeros(1, 1, 28, 28)).shape == (1, 5)  # on as many features as are left
+    found = edgekit.prune(models.networks.create("lenet5", None).eval(), torch.randn(2, 1, 28, 28), keep_macs=0.7)
+    assert found.met
+
+
+def test_the_file_of_a_grey_network_is_timed(tmp_path):
+    whole = models.load(recipe := Recipe("lenet5", "onnx", weights="random"), models.plan(recipe))
+    timed = costs.of(Goal(0.5, "latency", "onnx", "int8"), whole, torch.zeros(1, 1, 28, 28), tmp_path)
+    assert timed.whole.is_file()
+
+
 def test_latency_is_that_of_the_exported_file(monkeypatch):
     monkeypatch.setattr(sys.modules["edgekit.pruning.search"], "ROUNDS", 2)  # the package has a function of that name
     module = models.networks.create("vit_micro", None, num_classes=10).eval()
@@ -287,7 +303,8 @@ def test_latency_is_that_of_the_exported_file(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "examples", [torch.zeros(3, 28, 28), torch.zeros(1, 1, 28, 28), torch.zeros(1, 3, 28, 28).int()]
+    "examples",
+    [torch.zeros(3, 28, 28), torch.zeros(1, 1, 28, 28), torch.zeros(1, 2, 28, 28), torch.zeros(1, 3, 28, 28).int()],
 )
 def test_examples_that_the_module_does_not_take(examples):
     with pytest.raises(RequestError, match="examples"):

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from conftest import GOLDEN_FILES, HERE, ROOT, ask_edgekit, paint, start
 from PIL import Image
 
+import edgekit
 from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
 from edgekit.data import open_data, open_splits, stamps
@@ -31,9 +32,9 @@ from edgekit.errors import (
     WeightsError,
 )
 from edgekit.models import trained
-from edgekit.preprocess import Preprocess, normalise
+from edgekit.preprocess import Preprocess, in_channels, normalise
 from edgekit.recipe import Recipe
-from edgekit.training import Settings, batches, curve, folder, objective, train
+from edgekit.training import Settings, batches, curve, folder, objective, randomness, train
 from edgekit.training.settings import check, differences, plain
 
 pytestmark = pytest.mark.full
@@ -405,6 +406,42 @@ def test_a_timm_network_gets_a_new_head(photos, tmp_path):
     assert trained.read(tmp_path / "run").architecture == "test_vit"
     model = loaded(tmp_path / "run")
     assert (model.family, model.module(torch.zeros(1, 3, 32, 32)).shape) == ("attention", (1, 3))
+
+
+def test_a_grey_network_learns_and_is_a_model(photos, tmp_path):
+    asked = settings(photos, model="lenet5", weights="random", input_size=None, mean=None, std=None, augment="strong")
+    train(msgspec.structs.replace(asked, epochs=1), tmp_path / "grey")
+    head = {"model": str(tmp_path / "grey"), "weights": "auto", "augment": "none", "freeze": True, "epochs": 1}
+    train(msgspec.structs.replace(asked, **head), tmp_path / "head")  # the body is asked once about each image
+    model = loaded(tmp_path / "head")
+    assert (model.preprocess.channels, model.family) == (1, "cnn")
+    made = edgekit.export(tmp_path / "head", target="onnx", int8=True, out=tmp_path / "made")
+    assert made.predict(photos / "test" / "red" / "0.png").label in model.labels
+
+
+@pytest.mark.parametrize("augment", ["none", "light", "strong"])
+def test_a_grey_network_sees_grey(augment):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    spec = Preprocess((20, 24), mean=(0.4,), std=(0.2,))
+    view = batches.random_view(spec, Settings(model="", data="", augment=augment))
+    for number in range(24):  # of RandAugment two in a row
+        randomness.reseed(number)
+        seen = view(image)
+        assert (seen.shape, seen.dtype) == ((1, 20, 24), torch.float32)
+
+
+def test_a_teacher_sees_the_colours_that_it_knows():
+    colour, grey = (Preprocess((8, 8), mean=(m,) * c, std=(s,) * c) for m, s, c in ((0.5, 0.25, 3), (0.1, 0.3, 1)))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+
+    def batch(seen, spec):
+        return torch.from_numpy(normalise(in_channels(seen, spec.channels), spec).transpose(2, 0, 1).copy())[None]
+
+    shown = objective.Teacher(torch.nn.Identity(), grey, colour)(batch(pixels, colour))
+    torch.testing.assert_close(shown, batch(pixels, grey), atol=0.5 / 255 / 0.3 + 1e-4, rtol=0)  # L is rounded
+    without = in_channels(pixels, 1).repeat(3, -1)
+    shown = objective.Teacher(torch.nn.Identity(), colour, grey)(batch(pixels, grey))
+    torch.testing.assert_close(shown, batch(without, colour), atol=1e-5, rtol=0)
 
 
 def test_a_student_learns_its_teachers_answers(run, photos, tmp_path):

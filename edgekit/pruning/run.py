@@ -119,7 +119,7 @@ def _cut(
 ) -> tuple[nn.Module, Card]:
     """One cut of `model`, measured against the whole network, and the card of a run of no epochs."""
     current = whole if model == settings.model else _load(msgspec.structs.replace(settings, model=model))
-    example = torch.rand(1, 3, *whole.preprocess.input_size, generator=torch.Generator().manual_seed(settings.seed))
+    example = torch.rand(1, *whole.preprocess.shape, generator=torch.Generator().manual_seed(settings.seed))
     say(f"cutting {model} to {asked.keep:.3g} of the {_words(asked)} of {settings.model}")
     with TemporaryDirectory(prefix="edgekit-") as scratch:
         cost = costs.of(asked, whole, example, Path(scratch))

@@ -27,7 +27,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "strong": {"scale": (0.2, 1.0), "color_jitter": None, "auto_augment": "rand-m7-mstd0.5-inc1", "re_prob": 0.25},
 }
 ImageView = Callable[[Image.Image], Tensor]
-# the image [3, h, w], or of a video windows [k, 3, t, h, w], and its truth; raises DataError
+# the image [c, h, w], or of a video windows [k, c, t, h, w], and its truth; raises DataError
 View = Callable[[Picture], tuple[Tensor, Tensor]]
 CLIPS = 5  # dimensions
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -36,8 +36,8 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 @dataclass(frozen=True)
 class Batch:
     """
-    images  float32 [n, 3, h, w], normalised; zeros for an image that cannot be read; of videos all their windows, one
-            after the other, [n, 3, t, h, w]
+    images  float32 [n, c, h, w], normalised, c: 3, or 1 of grey; zeros for an image that cannot be read; of videos all
+            their windows, one after the other, [n, c, t, h, w]
     truth   int64: of classes [n], of masks [n, h, w]; float32: of boxes [n, m, 6]
     right   per image, every class that counts as right
     weight  float32 [n]: 1, and 0 for an image that cannot be read
@@ -75,7 +75,7 @@ def random_view(spec: Preprocess, settings: Settings) -> ImageView:
     from timm.data import create_transform
 
     view: ImageView = create_transform(
-        input_size=(3, *spec.input_size),
+        input_size=(spec.channels, *spec.input_size),
         is_training=True,
         interpolation=spec.interpolation,
         mean=spec.mean,
@@ -83,7 +83,7 @@ def random_view(spec: Preprocess, settings: Settings) -> ImageView:
         hflip=0.5 if settings.flip else 0.0,
         **VIEWS[settings.augment],
     )
-    return view
+    return view if spec.channels == 3 else lambda picture: view(picture.convert("L"))
 
 
 def stream(

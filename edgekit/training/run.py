@@ -115,7 +115,7 @@ def _objective(settings: Settings, model: LoadedModel, splits: Splits, here: wor
 def _frozen(settings: Settings, model: LoadedModel, asked: objective.Objective, here: world.World) -> Frozen | None:
     """Where neither body nor views change, and nothing follows the head, the body is asked once about each image."""
     once = settings.freeze and settings.augment == "none" and not settings.distill
-    if not once or model.preprocess.is_clip or not ends_in_its_head(model.module, model.preprocess.input_size):
+    if not once or model.preprocess.is_clip or not ends_in_its_head(model.module, model.preprocess.shape):
         return None
     return Frozen(model.module, asked, settings, here)
 
