@@ -147,6 +147,25 @@ def test_statistics_are_the_mean_over_the_batches():
     assert (net.training, layer.momentum) == (False, 0.1)
 
 
+def test_statistics_are_those_without_dropout_and_draw_nothing():
+    """BatchNorms see what they see in the file; images are asked for one batch after the other."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout(0.5), layer := nn.BatchNorm2d(4))
+    at_once: list[int] = []
+
+    def batches():
+        for _ in range(3):
+            at_once.append(int(layer.num_batches_tracked))
+            yield torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+
+    before = torch.get_rng_state()
+    statistics.estimate(net, batches())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert at_once == [0, 1, 2]
+    seen = net[0](next(batches()))
+    torch.testing.assert_close(layer.running_var, seen.var((0, 2, 3)).detach())
+    assert not any(part.training for part in net.modules())
+
+
 def test_a_pruned_run_is_a_model(run, photos, tmp_path):
     out = tmp_path / "small"
     card = prune_run(Goal(0.5), asked(photos, run), out, steps=2, distill=True)
