@@ -1,3 +1,4 @@
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import edgekit_vision
 from edgekit import calibration
 from edgekit.calibration import MORE_PROOF, PROOF_PICTURES, choose
-from edgekit.errors import DataError, OutputError
+from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.preprocess import Preprocess
 
 SPEC = Preprocess((32, 32))
@@ -32,6 +34,13 @@ def test_the_same_seed_gives_the_same_images_and_another_seed_others(pictures, t
     a, b, c = (take(pictures, tmp_path, samples=8 + i, seed=seed) for i, seed in ((0, 0), (0, 0), (0, 1)))
     assert a.calibration.sha256 == b.calibration.sha256 != c.calibration.sha256
     assert [p.tobytes() for p in a.calibration] == [p.tobytes() for p in a.calibration]
+
+
+def test_photographs_that_are_missing_name_their_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="'skimage' is not installed") as caught:
+        take(None, tmp_path)
+    assert caught.value.hint == edgekit_vision.install("pictures")
 
 
 def test_broken_images_are_skipped_with_a_count(pictures, tmp_path):
