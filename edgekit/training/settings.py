@@ -13,7 +13,6 @@ from edgekit.recipe import check as check_recipe
 Augment = Literal["none", "light", "strong"]
 Schedule = Literal["cosine", "poly", "tanh", "none"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 PLACES = ("model", "weights", "data", "labels", "classes", "distill")  # what can be a file or a folder
 # What changes how fast a run is, not what comes out. `threads` may change the last bits.
 PACE = ("workers", "threads", "save_every")
