@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -410,13 +411,20 @@ def test_a_timm_network_gets_a_new_head(photos, tmp_path):
 
 def test_a_grey_network_learns_and_is_a_model(photos, tmp_path):
     asked = settings(photos, model="lenet5", weights="random", input_size=None, mean=None, std=None, augment="strong")
+    drawn = random.getstate(), np.random.get_state()[2], torch.get_rng_state().tolist()
     train(msgspec.structs.replace(asked, epochs=1), tmp_path / "grey")
+    assert drawn == (random.getstate(), np.random.get_state()[2], torch.get_rng_state().tolist())
     head = {"model": str(tmp_path / "grey"), "weights": "auto", "augment": "none", "freeze": True, "epochs": 1}
     train(msgspec.structs.replace(asked, **head), tmp_path / "head")  # the body is asked once about each image
     model = loaded(tmp_path / "head")
     assert (model.preprocess.channels, model.family) == (1, "cnn")
     made = edgekit.export(tmp_path / "head", target="onnx", int8=True, out=tmp_path / "made")
     assert made.predict(photos / "test" / "red" / "0.png").label in model.labels
+
+
+def test_a_network_without_a_head_that_can_be_changed_is_a_model_too(photos, tmp_path):
+    train(settings(photos, model="py:nets:averaged", epochs=1), tmp_path / "run")
+    assert loaded(tmp_path / "run").module(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
 
 
 @pytest.mark.parametrize("augment", ["none", "light", "strong"])
@@ -552,6 +560,23 @@ def test_a_run_does_not_replace_what_it_reads(run, photos):
     with pytest.raises(RequestError, match="is read as well as written"):
         train(settings(photos, model=str(run)), run, fresh=True)
     assert zoo.is_run(str(run))
+
+
+def test_a_run_may_be_called_as_its_network(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder.check_apart(Path("vit_micro"), "vit_micro", "auto", None)
+    shutil.copytree(run, "vit_micro")  # also where it stands there already
+    folder.check_apart(Path("vit_micro"), "vit_micro", "auto", None)
+    with pytest.raises(RequestError, match="read as well as written"):
+        folder.check_apart(Path("vit_micro"), "./vit_micro")
+
+
+@pytest.mark.parametrize("flags", [["--qat", "--epochs", "0"], ["--freeze", "--epochs", "0"], ["--qat", "--lr", "0"]])
+def test_a_zero_that_was_said_is_refused(run, photos, tmp_path, flags):
+    done = CliRunner().invoke(main, ["train", str(run), "--data", str(photos), "-o", str(tmp_path / "x"), *flags])
+    assert f"{flags[1]} is 0" in done.output
+    assert done.exit_code == 2
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
