@@ -422,6 +422,17 @@ def test_a_grey_network_learns_and_is_a_model(photos, tmp_path):
     assert made.predict(photos / "test" / "red" / "0.png").label in model.labels
 
 
+def test_a_network_of_ones_own_may_be_grey(photos, tmp_path):
+    command = ["train", "py:nets:grey", "--data", photos, "-o", tmp_path / "run", "--input-size", "32", "--epochs", "1"]
+    done = CliRunner().invoke(main, [*map(str, command), "--workers", "0", "--mean", "0.4"])
+    assert "the model takes 1" in done.output
+    assert "--channels 1" in done.output
+    done = CliRunner().invoke(main, [*map(str, command), "--workers", "0", "--mean", "0.4", "--channels", "1"])
+    assert done.exit_code == 0, done.output
+    model = loaded(tmp_path / "run")
+    assert (model.preprocess.mean, model.module(torch.zeros(1, 1, 32, 32)).shape) == ((0.4,), (1, 3))
+
+
 def test_a_network_without_a_head_that_can_be_changed_is_a_model_too(photos, tmp_path):
     train(settings(photos, model="py:nets:averaged", epochs=1), tmp_path / "run")
     assert loaded(tmp_path / "run").module(torch.zeros(1, 3, 32, 32)).shape == (1, 3)

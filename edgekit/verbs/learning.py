@@ -49,6 +49,7 @@ class Learning(TypedDict, total=False):
     crop_pct: float
     mean: float | tuple[float, ...]
     std: float | tuple[float, ...]
+    channels: Literal[1, 3]
     distill_weight: float
     temperature: float
     workers: int
