@@ -4,7 +4,7 @@
     python benchmarks/train_bundled.py train NAME      the commands below; a run that was cut short goes on
     python benchmarks/train_bundled.py store NAME      halve the weights, write edgekit/models/bundled/NAME.*
     python benchmarks/train_bundled.py measure NAME    every scheme in every runtime on the 10,000 test images: the card
-    python benchmarks/train_bundled.py images        the sheet that calibrates all of them, and the stamp of what they learned from
+    python benchmarks/train_bundled.py images          the sheet that calibrates all of them, and the stamp of what they learned from
 
 Runs and artifacts lie in .cache/bundled. Weights are stored as float16 and measured as stored, run in float32, each file
 against the .pt2 of the same weights on the same images. The seed fixes the order of the images and their crops;
@@ -171,7 +171,7 @@ def right(name: str, target: str, scheme: Scheme) -> NDArray[np.bool_]:
     return fashion.kept(folder.with_suffix(".npy"), find)
 
 
-def pictures() -> None:
+def images() -> None:
     """256 training images side by side, for calibration: 25 or 26 of each class, shuffled. And the first test image."""
     images, labels = (torch.from_numpy(part) for part in fashion.read("train"))
     generator = torch.Generator().manual_seed(0)
@@ -189,12 +189,12 @@ def pictures() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["train", "store", "measure", "pictures"])
+    parser.add_argument("verb", choices=["train", "store", "measure", "images"])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(COMMANDS)}")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    if asked.verb == "pictures":
-        pictures()
+    if asked.verb == "images":
+        images()
     for name in asked.names:
         {"train": train, "store": store, "measure": measure}[asked.verb](name)
 

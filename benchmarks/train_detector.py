@@ -3,7 +3,7 @@
     python benchmarks/fetch.py fashion photos
     python benchmarks/train_detector.py train      a run that was cut short goes on
     python benchmarks/train_detector.py store      halve the weights, write edgekit/models/bundled/yolox_micro.*
-    python benchmarks/train_detector.py images   the sheet that calibrates it
+    python benchmarks/train_detector.py images     the sheet that calibrates it
     python benchmarks/train_detector.py measure    fp32 and what --int8 takes, in every runtime, on the test images: the card
 
 The scenes are train_segmenter.py's with more and smaller items, whose boxes are exact: an item is where its pixels are above
@@ -36,7 +36,8 @@ from edgekit import artifact, pipeline
 from edgekit.answering import start_answering
 from edgekit.devices import host
 from edgekit.errors import ParityError
-from edgekit.models.yolox import PAD, YoloX
+from edgekit.models.detecting import PAD
+from edgekit.models.yolox import YoloX
 from edgekit.preprocess import open_picture
 from edgekit.recipe import Quantize, Recipe, Scheme
 from edgekit.runtimes import Options
@@ -305,16 +306,16 @@ def paired_drop(reference: list[Matched], found: list[Matched], rounds: int = 10
     return float(whole[0]), float(low), float(high)
 
 
-def pictures() -> None:
+def images() -> None:
     """160 images of the kind it learned from, 16 side by side, for calibration."""
     save_sheet(Scenes("train", free_to_travel(), slice(5000, None)), WEIGHTS)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["train", "store", "measure", "pictures"])
+    parser.add_argument("verb", choices=["train", "store", "measure", "images"])
     torch.set_num_threads(1)
-    {"train": train, "store": store, "measure": measure, "pictures": pictures}[parser.parse_args().verb]()
+    {"train": train, "store": store, "measure": measure, "images": images}[parser.parse_args().verb]()
 
 
 if __name__ == "__main__":

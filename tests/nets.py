@@ -109,6 +109,11 @@ def takes_one_channel() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+def averaged() -> nn.Module:
+    """3 classes without a last linear layer: a convolution, averaged over places."""
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 def grey() -> nn.Module:
     """The first network that read digits goes this way: one channel, tanh, 5 classes."""
     torch.manual_seed(5)

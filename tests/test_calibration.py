@@ -1,3 +1,4 @@
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import edgekit_vision
 from edgekit import calibration
 from edgekit.calibration import MORE_PROOF, PROOF_PICTURES, choose
-from edgekit.errors import DataError, OutputError
+from edgekit.errors import DataError, MissingExtraError, OutputError
 from edgekit.preprocess import Preprocess
 
 SPEC = Preprocess((32, 32))
@@ -38,6 +40,13 @@ def test_one_folder_is_for_the_images_of_one_choice(pictures, tmp_path):
     choose(str(pictures), 8, 0, SPEC, None, tmp_path)
     with pytest.raises(OutputError, match="File exists"):
         choose(str(pictures), 8, 0, SPEC, None, tmp_path)
+
+
+def test_photographs_that_are_missing_name_their_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="'skimage' is not installed") as caught:
+        take(None, tmp_path)
+    assert caught.value.hint == edgekit_vision.install("pictures")
 
 
 def test_broken_images_are_skipped_with_a_count(pictures, tmp_path):

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from edgekit import models, zoo
 from edgekit.errors import DataError, MissingError, RequestError, UnknownNameError, UnsupportedError, WeightsError
-from edgekit.models import checkpoints, hub, networks
+from edgekit.models import checkpoints, heads, hub, networks, settling
 from edgekit.recipe import Recipe
 
 pytestmark = pytest.mark.full
@@ -109,6 +109,36 @@ def test_random_weights_follow_the_seed():
     assert a.weights.sha256 == b.weights.sha256 != c.weights.sha256
     assert a.labels[0] == "class 0" or len(a.labels) == 1000
     assert "random" in a.weights.knows
+
+
+def test_the_callers_own_draws_go_on_as_if_nothing_had_been_drawn():
+    torch.manual_seed(8)
+    before = torch.get_rng_state()
+    net = load(recipe("py:nets:tiny", seed=3)).module
+    heads.set_classes(net, 3, anew=True)
+    heads.give(torch.nn.Flatten(), 4, 2)
+    settling.settle(net, torch.zeros(2, 3, 32, 32))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Convolved(torch.nn.Module):
+    """A classifier whose last layer is a convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = torch.nn.Conv2d(3, 5, 1)
+
+    def get_classifier(self):
+        return self.last
+
+
+def test_a_head_of_another_kind_is_kept_or_refused():
+    net = Convolved()
+    assert heads.set_classes(net, 5).last is net.last
+    with pytest.raises(UnsupportedError, match=r"Convolved ends in Conv2d, not in a linear layer"):
+        heads.set_classes(net, 3)
+    with pytest.raises(UnsupportedError, match="no part of it"):
+        heads.set_classes(torch.nn.Linear(2, 2), 3)
 
 
 def test_auto_takes_the_package_when_there_is_no_hub_and_says_why():

@@ -147,6 +147,25 @@ def test_statistics_are_the_mean_over_the_batches():
     assert (net.training, layer.momentum) == (False, 0.1)
 
 
+def test_statistics_are_those_without_dropout_and_draw_nothing():
+    """BatchNorms see what they see in the file; images are asked for one batch after the other."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout(0.5), layer := nn.BatchNorm2d(4))
+    at_once: list[int] = []
+
+    def batches():
+        for _ in range(3):
+            at_once.append(int(layer.num_batches_tracked))
+            yield torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+
+    before = torch.get_rng_state()
+    statistics.estimate(net, batches())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert at_once == [0, 1, 2]
+    seen = net[0](next(batches()))
+    torch.testing.assert_close(layer.running_var, seen.var((0, 2, 3)).detach())
+    assert not any(part.training for part in net.modules())
+
+
 def test_a_pruned_run_is_a_model(run, photos, tmp_path):
     out = tmp_path / "small"
     card = prune_run(Goal(0.5), asked(photos, run), out, steps=2, distill=True)
@@ -277,6 +296,22 @@ def test_a_goal_that_cannot_be_met_keeps_the_smallest(run, photos, tmp_path):
     assert trained.read(out).pruned == msgspec.convert(card["pruned"], trained.Pruned)
 
 
+def test_a_grey_network_is_pruned(photos, tmp_path):
+    train(asked(photos, "lenet5", weights="random", lr=1e-3), tmp_path / "grey")
+    card = prune_run(Goal(0.7), asked(photos, tmp_path / "grey"), tmp_path / "small", tune=False)
+    assert card.pruned.met
+    other = models.load(recipe := Recipe(str(tmp_path / "small"), "torch"), models.plan(recipe)).module
+    assert heads.set_classes(other, 5)(torch.zeros(1, 1, 28, 28)).shape == (1, 5)  # on as many features as are left
+    found = edgekit.prune(models.networks.create("lenet5", None).eval(), torch.randn(2, 1, 28, 28), keep_macs=0.7)
+    assert found.met
+
+
+def test_the_file_of_a_grey_network_is_timed(tmp_path):
+    whole = models.load(recipe := Recipe("lenet5", "onnx", weights="random"), models.plan(recipe))
+    timed = costs.of(Goal(0.5, "latency", "onnx", "int8"), whole, torch.zeros(1, 1, 28, 28), tmp_path)
+    assert timed.whole.is_file()
+
+
 def test_latency_is_that_of_the_exported_file(monkeypatch):
     monkeypatch.setattr(sys.modules["edgekit.pruning.search"], "ROUNDS", 2)  # the package has a function of that name
     module = models.networks.create("vit_micro", None, num_classes=10).eval()
@@ -287,7 +322,8 @@ def test_latency_is_that_of_the_exported_file(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "examples", [torch.zeros(3, 28, 28), torch.zeros(1, 1, 28, 28), torch.zeros(1, 3, 28, 28).int()]
+    "examples",
+    [torch.zeros(3, 28, 28), torch.zeros(1, 1, 28, 28), torch.zeros(1, 2, 28, 28), torch.zeros(1, 3, 28, 28).int()],
 )
 def test_examples_that_the_module_does_not_take(examples):
     with pytest.raises(RequestError, match="examples"):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.full
 def test_operators_come_with_their_module_and_what_they_read():
     traced = trace(nets.tiny().eval(), (32, 32))
     first = next(n for n in traced.nodes if n.op == "convolution")
-    assert (first.where, first.macs, first.inputs[0].op) == ("0 (Conv2d)", 3 * 9 * 16 * 16 * 16, "picture")
+    assert (first.where, first.macs, first.inputs[0].op) == ("0 (Conv2d)", 3 * 9 * 16 * 16 * 16, "image")
     assert (traced.last.op, traced.last.place, traced.last.macs) == ("addmm", "10", 32 * 5)
     assert traced.last.inputs[2] is None  # the weight, though it was turned
     assert (traced.answer.shape, traced.random) == ((1, 5), None)

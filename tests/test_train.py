@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 from conftest import GOLDEN_FILES, HERE, ROOT, ask_edgekit, paint, start
 from PIL import Image
 
+import edgekit
 from edgekit import artifact, models, pipeline, zoo
 from edgekit.cli import main
 from edgekit.data import open_data, open_splits, stamps
@@ -31,9 +33,9 @@ from edgekit.errors import (
     WeightsError,
 )
 from edgekit.models import trained
-from edgekit.preprocess import Preprocess, normalise
+from edgekit.preprocess import Preprocess, in_channels, normalise
 from edgekit.recipe import Recipe
-from edgekit.training import Settings, batches, curve, folder, objective, train
+from edgekit.training import Settings, batches, curve, folder, objective, randomness, train
 from edgekit.training.settings import check, differences, plain
 
 pytestmark = pytest.mark.full
@@ -407,6 +409,60 @@ def test_a_timm_network_gets_a_new_head(photos, tmp_path):
     assert (model.family, model.module(torch.zeros(1, 3, 32, 32)).shape) == ("attention", (1, 3))
 
 
+def test_a_grey_network_learns_and_is_a_model(photos, tmp_path):
+    asked = settings(photos, model="lenet5", weights="random", input_size=None, mean=None, std=None, augment="strong")
+    drawn = random.getstate(), np.random.get_state()[2], torch.get_rng_state().tolist()
+    train(msgspec.structs.replace(asked, epochs=1), tmp_path / "grey")
+    assert drawn == (random.getstate(), np.random.get_state()[2], torch.get_rng_state().tolist())
+    head = {"model": str(tmp_path / "grey"), "weights": "auto", "augment": "none", "freeze": True, "epochs": 1}
+    train(msgspec.structs.replace(asked, **head), tmp_path / "head")  # the body is asked once about each image
+    model = loaded(tmp_path / "head")
+    assert (model.preprocess.channels, model.family) == (1, "cnn")
+    made = edgekit.export(tmp_path / "head", target="onnx", int8=True, out=tmp_path / "made")
+    assert made.predict(photos / "test" / "red" / "0.png").label in model.labels
+
+
+def test_a_network_of_ones_own_may_be_grey(photos, tmp_path):
+    command = ["train", "py:nets:grey", "--data", photos, "-o", tmp_path / "run", "--input-size", "32", "--epochs", "1"]
+    done = CliRunner().invoke(main, [*map(str, command), "--workers", "0", "--mean", "0.4"])
+    assert "the model takes 1" in done.output
+    assert "--channels 1" in done.output
+    done = CliRunner().invoke(main, [*map(str, command), "--workers", "0", "--mean", "0.4", "--channels", "1"])
+    assert done.exit_code == 0, done.output
+    model = loaded(tmp_path / "run")
+    assert (model.preprocess.mean, model.module(torch.zeros(1, 1, 32, 32)).shape) == ((0.4,), (1, 3))
+
+
+def test_a_network_without_a_head_that_can_be_changed_is_a_model_too(photos, tmp_path):
+    train(settings(photos, model="py:nets:averaged", epochs=1), tmp_path / "run")
+    assert loaded(tmp_path / "run").module(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("augment", ["none", "light", "strong"])
+def test_a_grey_network_sees_grey(augment):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    spec = Preprocess((20, 24), mean=(0.4,), std=(0.2,))
+    view = batches.random_view(spec, Settings(model="", data="", augment=augment))
+    for number in range(24):  # of RandAugment two in a row
+        randomness.reseed(number)
+        seen = view(image)
+        assert (seen.shape, seen.dtype) == ((1, 20, 24), torch.float32)
+
+
+def test_a_teacher_sees_the_colours_that_it_knows():
+    colour, grey = (Preprocess((8, 8), mean=(m,) * c, std=(s,) * c) for m, s, c in ((0.5, 0.25, 3), (0.1, 0.3, 1)))
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+
+    def batch(seen, spec):
+        return torch.from_numpy(normalise(in_channels(seen, spec.channels), spec).transpose(2, 0, 1).copy())[None]
+
+    shown = objective.Teacher(torch.nn.Identity(), grey, colour)(batch(pixels, colour))
+    torch.testing.assert_close(shown, batch(pixels, grey), atol=0.5 / 255 / 0.3 + 1e-4, rtol=0)  # L is rounded
+    without = in_channels(pixels, 1).repeat(3, -1)
+    shown = objective.Teacher(torch.nn.Identity(), colour, grey)(batch(pixels, grey))
+    torch.testing.assert_close(shown, batch(without, colour), atol=1e-5, rtol=0)
+
+
 def test_a_student_learns_its_teachers_answers(run, photos, tmp_path):
     asked = settings(photos, model="py:nets:tiny", distill=str(run), distill_weight=1.0, epochs=3)
     other = paint(tmp_path / "other", 4, seed=7)
@@ -515,6 +571,23 @@ def test_a_run_does_not_replace_what_it_reads(run, photos):
     with pytest.raises(RequestError, match="is read as well as written"):
         train(settings(photos, model=str(run)), run, fresh=True)
     assert zoo.is_run(str(run))
+
+
+def test_a_run_may_be_called_as_its_network(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder.check_apart(Path("vit_micro"), "vit_micro", "auto", None)
+    shutil.copytree(run, "vit_micro")  # also where it stands there already
+    folder.check_apart(Path("vit_micro"), "vit_micro", "auto", None)
+    with pytest.raises(RequestError, match="read as well as written"):
+        folder.check_apart(Path("vit_micro"), "./vit_micro")
+
+
+@pytest.mark.parametrize("flags", [["--qat", "--epochs", "0"], ["--freeze", "--epochs", "0"], ["--qat", "--lr", "0"]])
+def test_a_zero_that_was_said_is_refused(run, photos, tmp_path, flags):
+    done = CliRunner().invoke(main, ["train", str(run), "--data", str(photos), "-o", str(tmp_path / "x"), *flags])
+    assert f"{flags[1]} is 0" in done.output
+    assert done.exit_code == 2
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from edgekit.pipeline import export
 from edgekit.preprocess import Preprocess
 from edgekit.recipe import Recipe
 from edgekit.tasks import Detection
-from edgekit.training import Settings, lessons, randomness, simota, train
+from edgekit.training import Settings, batches, lessons, randomness, simota, train
 from edgekit.training.boxes import NONE, Boxes
 from edgekit.training.simota import SimOta
 
@@ -77,6 +77,24 @@ def test_crops_and_flips_move_the_boxes_with_the_image(things):
             assert np.allclose((left, top, right, bottom), (x.min(), y.min(), x.max() + 1, y.max() + 1), atol=1.1)
             seen.append(left)
     assert len(set(seen)) > 16
+
+
+def test_every_box_of_an_image_is_learned_and_counts(tmp_path):
+    rng, names = np.random.default_rng(0), {"many": 350, "few": 2, "none": 0}
+    for name, count in names.items():
+        for folder in ("images", "labels"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("RGB", SIZE).save(tmp_path / "images" / f"{name}.png")
+        rows = [f"{i % 2} {x:.4f} {y:.4f} 0.1 0.1" for i, (x, y) in enumerate(rng.uniform(0.1, 0.9, (count, 2)))]
+        (tmp_path / "labels" / f"{name}.txt").write_text("\n".join(rows))
+    (tmp_path / "data.yaml").write_text("names: [red, green]\n")
+    taught, data = objective(Preprocess(SIZE, 1.0, "letterbox")), open_boxes(tmp_path, LABELS)
+    (batch,) = batches.stream(data, [np.arange(3)], taught.plain, taught.nothing, 0, (0,))
+    assert sorted((batch.truth[..., 4] >= 0).sum(1).tolist()) == [0, 2, 350]
+    counted = taught.count(torch.zeros(3, len(taught.lessons.strides), 7), batch)
+    assert sorted(len(picture.there) for picture in counted.pictures) == [0, 2, 350]
+    nothing = taught.nothing[1][None].expand(2, -1, -1)
+    assert taught.loss(torch.zeros(2, len(taught.lessons.strides), 7), batch.images[:2], nothing).isfinite().all()
 
 
 def test_simota_chooses_where_the_box_is():

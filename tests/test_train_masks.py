@@ -115,6 +115,16 @@ def test_crops_and_flips_move_the_mask_with_the_image(roads, augment):
     assert len({m.numpy().tobytes() for m in seen}) == 12
 
 
+@pytest.mark.parametrize("augment", ["none", "strong"])
+def test_a_grey_segmenter_sees_grey(roads, augment):
+    learned = objective(Preprocess((32, 48), 1.0, "squash", mean=(0.4,), std=(0.2,)), augment)
+    (picture,) = open_masks(roads, LABELS, ignore=VOID, split="test").read([0])
+    shapes = [
+        [part.shape for part in seen] for seen in (learned.nothing, learned.plain(picture), learned.random(picture))
+    ]
+    assert shapes == [[(1, 32, 48), (32, 48)]] * 3
+
+
 def test_a_letterbox_learns_nothing_from_its_border(roads):
     spec = Preprocess((32, 64), 1.0, "letterbox")
     (picture,) = open_masks(roads, LABELS, ignore=VOID, split="test").read([0])

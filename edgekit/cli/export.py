@@ -313,7 +313,7 @@ def recipe_of(
     """The recipe that the arguments equal."""
     import msgspec
 
-    from edgekit.recipe import Recipe, amended, load, shipped
+    from edgekit.recipe import Recipe, amended, in_channels, load, shipped
 
     if model.endswith(".toml") or (model in shipped() and not Path(model).exists()):
         if recipe_file:
@@ -326,9 +326,8 @@ def recipe_of(
     changes = {k: v for k, v in flags.items() if v not in (None, ())}
     if "channels" in changes:
         changes["channels"] = int(changes["channels"])
-        for name in ("mean", "std"):  # of one number three were made
-            if changes["channels"] == 1 and len(set(changes.get(name, ()))) == 1:
-                changes[name] = changes[name][:1]
+        for name in {"mean", "std"} & changes.keys():
+            changes[name] = in_channels(changes[name], changes["channels"])
     return amended(base, scheme, target=target, **changes)
 
 

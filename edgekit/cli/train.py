@@ -26,6 +26,12 @@ TRAINING_OPTIONS = (
     click.option("-o", "--output", required=True, metavar="RUN", help="The folder that becomes the trained model."),
     click.option("--distill-weight", type=float, metavar="W", help="The teacher's share of the loss.  [default: 0.7]"),
     click.option("--temperature", type=float, metavar="T", help="Temperature that softens both answers.  [default: 3]"),
+    click.option(
+        "--channels",
+        type=click.Choice(["1", "3"]),
+        callback=lambda _, __, said: said and int(said),
+        help="1: MODEL takes grey images.  [default: as MODEL says]",
+    ),
     click.option("--labels", metavar="FILE", help="What is on the images: .csv, .json, .jsonl or .txt."),
     click.option("--classes", metavar="FILE", help="Names of the classes, in their order: lines, JSON or YAML."),
     click.option(

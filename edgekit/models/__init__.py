@@ -13,6 +13,7 @@ from edgekit.errors import DataError, RequestError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
 from edgekit.models import adapting, detecting, functions, picking, weights
 from edgekit.models.adapting import Adapted
+from edgekit.models.chance import seeded
 from edgekit.models.origins import Plan as Plan
 from edgekit.models.origins import function, run, timm
 from edgekit.models.origins import module as given
@@ -73,6 +74,17 @@ def plan(recipe: Recipe, module: nn.Module | None = None) -> Plan:
 
     module  takes the place of what recipe.model names, which is then merely a name
     """
+    with seeded(recipe.seed):  # a function of the user's draws weights
+        return _plan(recipe, module)
+
+
+def load(recipe: Recipe, planned: Plan) -> LoadedModel:
+    """Make the module and see what it does. Raises WeightsError, UnsupportedError, DataError (labels)."""
+    with seeded(recipe.seed):
+        return _load(recipe, planned)
+
+
+def _plan(recipe: Recipe, module: nn.Module | None) -> Plan:
     if recipe.labels:
         read_names(Path(recipe.labels))
     if recipe.channel_order and (module is not None or not zoo.is_of_timm(recipe.model, recipe.weights)):
@@ -95,9 +107,7 @@ def plan(recipe: Recipe, module: nn.Module | None = None) -> Plan:
     return timm.plan(recipe)
 
 
-def load(recipe: Recipe, planned: Plan) -> LoadedModel:
-    """Make the module and see what it does. Raises WeightsError, UnsupportedError, DataError (labels)."""
-    torch.manual_seed(recipe.seed)
+def _load(recipe: Recipe, planned: Plan) -> LoadedModel:
     made = planned.make()
     module = made.module.float().eval()
     _check_numbers(recipe.model, module)

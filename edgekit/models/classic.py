@@ -42,6 +42,8 @@ class LeNet5(nn.Module):
     MNIST's 28 x 28 pixels are padded with black to the 32 x 32 that the network was made for.
     """
 
+    head_hidden_size = 84
+
     def __init__(self, num_classes: int = 10, in_chans: int = 1) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -74,6 +76,8 @@ def _check(name: str, channels: int) -> None:
 
 
 class AlexNet(torchvision.models.AlexNet):  # type: ignore[misc]
+    head_hidden_size = 4096
+
     def __init__(self, num_classes: int = 1000, in_chans: int = 3) -> None:
         _check("alexnet", in_chans)
         super().__init__(max(num_classes, 1))
@@ -89,6 +93,7 @@ class AlexNet(torchvision.models.AlexNet):  # type: ignore[misc]
 
 
 class GoogLeNet(torchvision.models.GoogLeNet):  # type: ignore[misc]
+    head_hidden_size = 1024
     heads_of_training = ("aux1", "aux2")  # that files of weights have too
 
     def __init__(self, num_classes: int = 1000, in_chans: int = 3) -> None:

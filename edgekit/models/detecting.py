@@ -21,7 +21,6 @@ from edgekit.tensors import Values
 from edgekit.zoo import ONE_STAGE
 
 PAD = 114  # the grey round an image that detectors are trained with
-WHOLE = Preprocess((640, 640), crop_pct=1.0, crop_mode="letterbox", interpolation="bilinear", pad=PAD)
 FORM = "boxes [n, a, 4], x1 y1 x2 y2 in pixels of the input, and their scores [n, a, classes] in 0..1"
 WRAP = f"a function that wraps the model and returns {FORM}"
 CHOOSING = (

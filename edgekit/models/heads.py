@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from edgekit.errors import UnsupportedError
+from edgekit.models.chance import seeded
 
 
 def head(module: nn.Module) -> nn.Module:
@@ -42,11 +43,11 @@ class Headed(nn.Module):
 
 def give(module: nn.Module, features: int, classes: int, *, seed: int = 0) -> nn.Module:
     """The network, which answers features [n, d], with a head drawn with `seed`: timm's own, or one behind it."""
-    torch.manual_seed(seed)
     reset = getattr(module, "reset_classifier", None)
-    if not callable(reset):
-        return Headed(module, features, classes)
-    reset(classes)
+    with seeded(seed):
+        if not callable(reset):
+            return Headed(module, features, classes)
+        reset(classes)
     return module
 
 
@@ -61,21 +62,22 @@ def set_classes(module: nn.Module, classes: int, *, seed: int = 0, anew: bool = 
     timm's networks know how (`reset_classifier`); in others the last nn.Linear is replaced. Raises UnsupportedError.
     """
     old = head(module)
-    if getattr(old, "out_features", None) == classes and not anew:
+    if getattr(old, "out_features", getattr(old, "out_channels", None)) == classes and not anew:
         return module
-    torch.manual_seed(seed)
     reset = getattr(module, "reset_classifier", None)
     # of a pruned network it would make the head of the whole one
     if callable(reset) and getattr(module, "head_hidden_size", None) in (None, getattr(old, "in_features", None)):
-        reset(classes)
+        with seeded(seed):
+            reset(classes)
         return module
-    assert isinstance(old, nn.Linear)
-    new = nn.Linear(old.in_features, classes, bias=old.bias is not None)
-    name = next(name for name, m in module.named_modules() if m is old)
-    parent, _, last = name.rpartition(".")
-    if not name:
-        raise UnsupportedError("the model is one linear layer", hint="a module that holds it")
-    setattr(module.get_submodule(parent), last, new)
+    if not isinstance(old, nn.Linear):
+        raise UnsupportedError(
+            f"{type(module).__name__} ends in {type(old).__name__}, not in a linear layer that another takes the place of",
+            hint="a classifier that ends in nn.Linear, or has a method reset_classifier(classes)",
+        )
+    with seeded(seed):
+        new = nn.Linear(old.in_features, classes, bias=old.bias is not None)
+    module.set_submodule(_name(module, old), new)
     return module
 
 
@@ -85,6 +87,15 @@ def remove(module: nn.Module) -> nn.Module:
     if callable(reset):
         reset(0)
         return module
-    name = next(name for name, m in module.named_modules() if m is old)
-    module.set_submodule(name, nn.Identity())
+    module.set_submodule(_name(module, old), nn.Identity())
     return module
+
+
+def _name(module: nn.Module, part: nn.Module) -> str:
+    """Where a part of a module is. Raises UnsupportedError where it is the whole of it, or none."""
+    name = next((name for name, m in module.named_modules() if m is part), "")
+    if not name:
+        raise UnsupportedError(
+            f"the last layer of {type(module).__name__} is no part of it", hint="a module that holds its last layer"
+        )
+    return name

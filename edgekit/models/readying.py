@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def settled(model: "LoadedModel", pictures: torch.Tensor) -> "LoadedModel":
-    """With random weights: the model after settling.settle; else as it is. images: normalised, [n, 3, h, w]"""
+    """With random weights: the model after settling.settle; else as it is. pictures: normalised, [n, c, h, w]"""
     if model.weights.source != "random":
         return model
     done = settle(model.module, pictures)

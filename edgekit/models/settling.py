@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgekit.errors import WeightsError, many, reason
+from edgekit.models.chance import seeded
 
 SMALL = 0.01  # a gain that is smaller, everywhere the same, was never trained
 ADDED = ("bias", "beta", "token", "embed", "pos", "shift", "mean")  # in the names of what is added, not multiplied
@@ -25,8 +26,9 @@ def settle(module: nn.Module, pictures: torch.Tensor) -> str:
     for gain in gains:
         gain.fill_(1.0)
     empty = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear) and not m.weight.any()]
-    for layer in empty:
-        layer.reset_parameters()
+    with seeded(0):
+        for layer in empty:
+            layer.reset_parameters()
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     _take_statistics(module, norms, pictures)
     said = [

@@ -179,7 +179,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.paths = {m: path for path, m in module.named_modules()}
         self.inside = [module]
         self.nodes: list[Node] = []
-        given = Node("picture", "", type(module).__name__, (), (), (), tuple(picture.shape), random=False)
+        given = Node("image", "", type(module).__name__, (), (), (), tuple(picture.shape), random=False)
         self.made: Any = WeakTensorKeyDictionary({picture: given})  # tensor -> the node that made it from the image
 
     def __enter__(self) -> "_Recorder":

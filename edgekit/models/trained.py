@@ -7,6 +7,7 @@ metrics.jsonl        a line for each epoch; curve.svg draws it
 training.pt          the whole state, while the run is not finished
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import msgspec.toml
 from torch import nn
 
 from edgekit import reading
-from edgekit.errors import WeightsError
+from edgekit.errors import UnsupportedError, WeightsError
 from edgekit.manifest import TrainedOn
 from edgekit.models import checkpoints, functions, heads, networks, shapes, weights
 from edgekit.preprocess import Preprocess
@@ -162,7 +163,9 @@ def bare(card: Card) -> nn.Module:
         made = functions.make(card.architecture, empty=True)
         if card.features:
             return heads.Headed(made, card.features, len(card.labels))
-        return heads.set_classes(made, len(card.labels)) if card.task == "classification" else made
+        with suppress(UnsupportedError):  # no head that another can take the place of: it has learned with its own
+            return heads.set_classes(made, len(card.labels)) if card.task == "classification" else made
+        return made
     return networks.create(card.architecture, card.preprocess.input_size, num_classes=len(card.labels))
 
 

@@ -20,7 +20,6 @@ from torch.nn import functional
 
 STRIDES = (8, 16, 32)
 OWN = ("yolox_micro",)  # of edgekit, which trains on RGB
-PAD = 114  # the grey that the published networks were trained to see round an image
 RARE = 0.01  # what an untrained network's scores begin with: nearly every place is background
 EPS, MOMENTUM = 1e-3, 0.03  # of BatchNorm, as the published networks have it
 

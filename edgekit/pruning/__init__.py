@@ -29,6 +29,8 @@ from edgekit.recipe import Recipe
 
 __all__ = ["Found", "Goal", "prune"]
 
+FORM = "float32 [n, 3, h, w], or [n, 1, h, w] of grey images, as the module takes them"
+
 
 def prune(
     module: nn.Module,
@@ -44,8 +46,8 @@ def prune(
 ) -> Found:
     """A smaller copy of any classifier on the CPU, in eval mode, to be fine-tuned; the module itself is left as it is.
 
-    examples      float32 [n, 3, h, w], as the module takes them. BatchNorm's statistics are estimated anew from them: a
-                  few hundred images do
+    examples      float32 [n, 3, h, w], or [n, 1, h, w] of grey images, as the module takes them. BatchNorm's statistics
+                  are estimated anew from them: a few hundred images do
     keep_...      exactly one: the share of multiplications, of parameters, or of the time that the exported file takes
     target, scheme, on  latency: which file, and on which device (one that has no times counts instructions)
 
@@ -59,7 +61,8 @@ def prune(
     ((of, keep),) = said.items()
     goal = check(Goal(keep, of, target, scheme, on))  # type: ignore[arg-type]
     example = _checked(module, examples)[:1]
-    recipe = Recipe("module", target, input_size=(examples.shape[-2], examples.shape[-1]))
+    channels, height, width = example.shape[1:]
+    recipe = Recipe("module", target, input_size=(height, width), channels=channels)  # type: ignore[arg-type]
     with TemporaryDirectory(prefix="edgekit-") as scratch:
         cost = costs.of(goal, models.load(recipe, models.plan(recipe, module)), example, Path(scratch))
         found = search(lambda share: cut(module, example, share), cost.share, goal.keep, say)
@@ -74,17 +77,13 @@ def _checked(module: object, examples: object) -> Tensor:
         raise RequestError(f"module and examples are {kinds}", hint="prune(your_network, a tensor [n, 3, h, w], ...)")
     if any(tensor.device.type != "cpu" for tensor in (examples, *module.parameters())):
         raise RequestError("a network is pruned on the CPU", hint="module.cpu(), examples.cpu()")
-    if examples.ndim != 4 or not len(examples) or not examples.is_floating_point():
-        raise RequestError(
-            f"examples are {examples.dtype} {list(examples.shape)}",
-            hint="float32 [n, 3, h, w], as the module takes them",
-        )
+    if examples.ndim != 4 or not len(examples) or examples.shape[1] not in (1, 3) or not examples.is_floating_point():
+        raise RequestError(f"examples are {examples.dtype} {list(examples.shape)}", hint=FORM)
     try:
         with torch.inference_mode():
             copy.deepcopy(module).eval()(examples[:1])
     except Exception as error:  # the network's own code
         raise RequestError(
-            f"{type(module).__name__} does not take examples of {list(examples.shape)}: {reason(error)}",
-            hint="float32 [n, 3, h, w], as the module takes them",
+            f"{type(module).__name__} does not take examples of {list(examples.shape)}: {reason(error)}", hint=FORM
         ) from error
     return examples

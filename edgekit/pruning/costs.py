@@ -38,7 +38,7 @@ class Cost(Protocol):
 
 
 def macs(module: nn.Module, example: Tensor) -> int:
-    """Multiplications with additions for one image, of convolutions and of matrix products. example [n, 3, h, w]"""
+    """Multiplications with additions for one image, of convolutions and of matrix products. example [n, c, h, w]"""
     plain = sdpa_kernel(SDPBackend.MATH)  # the counter does not see into fused attention
     with FlopCounterMode(display=False) as counter, plain, torch.inference_mode():
         module(example[:1])
@@ -136,7 +136,8 @@ class Latency:
 
     def _noise(self) -> Pictures:
         """What calibrates a file that is only timed."""
-        shape = (*self.model.preprocess.input_size, 3)
+        spec = self.model.preprocess
+        shape = (*spec.input_size, spec.channels)
         path = self.folder / "noise"
         pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, *shape), np.uint8).tobytes()
         path.write_bytes(pixels)

@@ -23,7 +23,7 @@ MULTIPLE = 8  # kernels compute so many channels at once; other numbers can be s
 def cut(module: nn.Module, example: Tensor, share: float) -> nn.Module:
     """A copy in eval mode without `share` (0..MOST) of each layer's channels, or hidden units and half as many heads.
 
-    example  float32 [n, 3, h, w]
+    example  float32 [n, c, h, w]
     Raises UnsupportedError for a network that cannot be cut.
     """
     smaller = copy.deepcopy(module).eval().requires_grad_(True)

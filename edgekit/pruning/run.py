@@ -23,7 +23,7 @@ from edgekit.pruning.cutting import cut
 from edgekit.pruning.goal import Goal
 from edgekit.pruning.search import Found, search
 from edgekit.pruning.steps import Steps
-from edgekit.training import Settings, batches, folder, train, world
+from edgekit.training import Settings, batches, folder, randomness, train, world
 from edgekit.training.objective import Classes
 from edgekit.training.run import Progress, no_progress
 from edgekit.training.settings import check, plain
@@ -31,6 +31,7 @@ from edgekit.training.setup import Say, Setup, TrainingProgress, held_in, splits
 from edgekit.training.world import World
 
 
+@randomness.apart()
 def prune_run(
     asked: Goal,
     settings: Settings,
@@ -62,8 +63,7 @@ def prune_run(
         raise RequestError("a network is pruned by one process", hint="without torchrun; edgekit train takes several")
     if distill and not zoo.is_run(settings.model):
         raise RequestError(f"{settings.model} is no run to learn from", hint="edgekit train first, then prune its run")
-    if Path(settings.model).resolve() == out.resolve():
-        raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
+    folder.check_apart(out, settings.model)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     folder.check_destination(out, resume=False, fresh=fresh or resume)
@@ -119,7 +119,7 @@ def _cut(
 ) -> tuple[nn.Module, Card]:
     """One cut of `model`, measured against the whole network, and the card of a run of no epochs."""
     current = whole if model == settings.model else _load(msgspec.structs.replace(settings, model=model))
-    example = torch.rand(1, 3, *whole.preprocess.input_size, generator=torch.Generator().manual_seed(settings.seed))
+    example = torch.rand(1, *whole.preprocess.shape, generator=torch.Generator().manual_seed(settings.seed))
     say(f"cutting {model} to {asked.keep:.3g} of the {_words(asked)} of {settings.model}")
     with TemporaryDirectory(prefix="edgekit-") as scratch:
         cost = costs.of(asked, whole, example, Path(scratch))

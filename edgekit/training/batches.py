@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from edgekit.data import DataSet, Picture
@@ -27,18 +28,19 @@ VIEWS: dict[str, dict[str, Any]] = {
     "strong": {"scale": (0.2, 1.0), "color_jitter": None, "auto_augment": "rand-m7-mstd0.5-inc1", "re_prob": 0.25},
 }
 ImageView = Callable[[Image.Image], Tensor]
-# the image [3, h, w], or of a video windows [k, 3, t, h, w], and its truth; raises DataError
+# the image [c, h, w], or of a video windows [k, c, t, h, w], and its truth; raises DataError
 View = Callable[[Picture], tuple[Tensor, Tensor]]
 CLIPS = 5  # dimensions
+NONE = -1.0  # the class of a row that is no box
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
 class Batch:
     """
-    images  float32 [n, 3, h, w], normalised; zeros for an image that cannot be read; of videos all their windows, one
-            after the other, [n, 3, t, h, w]
-    truth   int64: of classes [n], of masks [n, h, w]; float32: of boxes [n, m, 6]
+    images  float32 [n, c, h, w], normalised, c: 3, or 1 of grey; zeros for an image that cannot be read; of videos all
+            their windows, one after the other, [n, c, t, h, w]
+    truth   int64: of classes [n], of masks [n, h, w]; float32: of boxes [n, m, 6], as many rows as the most on an image
     right   per image, every class that counts as right
     weight  float32 [n]: 1, and 0 for an image that cannot be read
     unreadable  why, for each of those
@@ -75,7 +77,7 @@ def random_view(spec: Preprocess, settings: Settings) -> ImageView:
     from timm.data import create_transform
 
     view: ImageView = create_transform(
-        input_size=(3, *spec.input_size),
+        input_size=(spec.channels, *spec.input_size),
         is_training=True,
         interpolation=spec.interpolation,
         mean=spec.mean,
@@ -83,7 +85,7 @@ def random_view(spec: Preprocess, settings: Settings) -> ImageView:
         hflip=0.5 if settings.flip else 0.0,
         **VIEWS[settings.augment],
     )
-    return view
+    return view if spec.channels == 3 else lambda picture: view(picture.convert("L"))
 
 
 def stream(
@@ -201,9 +203,14 @@ class _Stream(IterableDataset[Batch | DataError]):
             clips = images[0].ndim == CLIPS
             yield Batch(
                 torch.cat(images) if clips else torch.stack(images),
-                torch.stack([truth for _, truth in seen]),
+                _stacked([truth for _, truth in seen]),
                 tuple(picture.truth for picture in chosen),
                 torch.tensor([float(pair is not self.nothing) for pair in seen]),
                 tuple(unreadable),
                 tuple(map(len, images)) if clips else (),
             )
+
+
+def _stacked(truths: list[Tensor]) -> Tensor:
+    """Of boxes, of which each image has another number, with rows of no box."""
+    return pad_sequence(truths, batch_first=True, padding_value=NONE) if truths[0].ndim else torch.stack(truths)

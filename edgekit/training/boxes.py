@@ -18,12 +18,10 @@ from edgekit.tasks import Detection
 from edgekit.tasks.average_precision import Matched, Objects, average_precision, match, mean
 from edgekit.tasks.boxes import areas
 from edgekit.tasks.detection import FLOOR
-from edgekit.training.batches import Batch
+from edgekit.training.batches import NONE, Batch
 from edgekit.training.masks import JITTER, RATIO, SCALE
 from edgekit.training.settings import Settings
 
-ROWS = 300  # boxes of an image that are learned, at most
-NONE = -1.0  # the class of a row that is no box
 VISIBLE = 0.3  # of a box that a crop must show, to be learned
 
 
@@ -50,7 +48,7 @@ class Counted:
 
 
 class Boxes:
-    """A detector's objective. A truth is float32 [ROWS, 6]: x1 y1 x2 y2 in input pixels, the class, and 1 for a crowd."""
+    """A detector's objective. A truth is float32 [m, 6]: x1 y1 x2 y2 in input pixels, the class, and 1 for a crowd."""
 
     def __init__(self, settings: Settings, spec: Preprocess, task: Detection, lessons: Lessons, labels: int) -> None:
         self.settings, self.spec, self.task, self.lessons, self.labels = settings, spec, task, lessons, labels
@@ -84,8 +82,7 @@ class Boxes:
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
         """Of each image [n]. Crowds are not learned."""
         named = torch.where(truth[..., 5:] > 0, NONE, truth[..., 4:5])
-        used = (truth[..., 4] >= 0).sum(1).amax().clamp(min=1)
-        return self.lessons.loss(answers, torch.cat([truth[..., :4], named], -1)[:, :used])
+        return self.lessons.loss(answers, torch.cat([truth[..., :4], named], -1))
 
     def count(self, answers: Tensor, batch: Batch) -> Counted:
         truth, weight = batch.truth.to(answers.device), batch.weight.to(answers.device)
@@ -141,8 +138,7 @@ def _mirrored(there: Objects, width: int) -> Objects:
 
 
 def _rows(there: Objects) -> Tensor:
-    """float32 [ROWS, 6]."""
-    rows = torch.full((ROWS, 6), NONE)
-    some = np.column_stack([there.boxes, there.labels, there.crowd])[:ROWS]
-    rows[: len(some)] = torch.from_numpy(some)
-    return rows
+    """float32 [m, 6]; where nothing is there, one row of no box."""
+    if not len(there.labels):
+        return torch.full((1, 6), NONE)
+    return torch.from_numpy(np.column_stack([there.boxes, there.labels, there.crowd]).astype(np.float32))

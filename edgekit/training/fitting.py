@@ -131,7 +131,7 @@ def _detector(settings: Settings, model: LoadedModel, splits: Splits, say: Say) 
 
 
 def _some(data: DataSet, spec: Preprocess, seed: int) -> torch.Tensor:
-    """Images of the data as the exported model will see them, normalised: [n, 3, h, w]. What cannot be read is left out."""
+    """Images of the data as the exported model will see them, normalised: [n, c, h, w]. What cannot be read is left out."""
     view, seen = plain_view(spec), []
     for picture in data.read(data.sample(MEASURED, seed)):
         with suppress(DataError):

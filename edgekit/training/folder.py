@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save as serialise
 from torch import nn
 
+from edgekit import zoo
 from edgekit.data import DataSet
 from edgekit.data.video import Video
 from edgekit.errors import DataError, OutputError, RequestError, TrainingError, reason
@@ -29,6 +30,12 @@ STATE, METRICS, CURVE = "training.pt", "metrics.jsonl", "curve.svg"
 FILES = {RUN_CARD, trained.WEIGHTS, trained.PICTURES, STATE, METRICS, CURVE}
 CALIBRATION = 160  # images: 128 for int8, 32 for the proof
 ORPHANS = 10.0  # seconds: as long readers of a killed run may hold its folder, until they notice
+
+
+def check_apart(out: Path, *names: str | None) -> None:
+    """Raises RequestError where one of these names the run in `out`; the name of a network may be that of the folder."""
+    if any(name and zoo.is_run(name) and Path(name).resolve() == out.resolve() for name in names):
+        raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
 
 
 def check_destination(out: Path, *, resume: bool, fresh: bool) -> None:

@@ -51,9 +51,9 @@ def features(module: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return given[-1].float(), answers
 
 
-def ends_in_its_head(module: nn.Module, size: tuple[int, int]) -> bool:
-    """Whether nothing follows the head, which is given one vector for each image."""
-    vectors, answers = features(module, torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)))
+def ends_in_its_head(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether nothing follows the head, which is given one vector for each image of a shape [c, h, w]."""
+    vectors, answers = features(module, torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)))
     with torch.no_grad():
         again = heads.head(module)(vectors)
     return vectors.ndim == 2 and len(vectors) == 2 and again.shape == answers.shape and torch.allclose(again, answers)

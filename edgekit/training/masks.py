@@ -14,7 +14,7 @@ from torchvision.transforms import ColorJitter, RandomResizedCrop
 
 from edgekit.data import Picture
 from edgekit.models.trained import Score
-from edgekit.preprocess import Preprocess, fit, normalise, resize
+from edgekit.preprocess import Preprocess, fit, in_channels, normalise, resize
 from edgekit.tasks import Segmentation, iou
 from edgekit.tasks.iou import UNLABELLED
 from edgekit.training.batches import Batch
@@ -30,7 +30,7 @@ class Masks:
 
     def __init__(self, settings: Settings, spec: Preprocess, task: Segmentation, labels: int) -> None:
         self.settings, self.spec, self.task, self.labels = settings, spec, task, labels
-        self.nothing = torch.zeros(3, *spec.input_size), torch.full(spec.input_size, UNLABELLED)
+        self.nothing = torch.zeros(spec.shape), torch.full(spec.input_size, UNLABELLED)
         self.jitter = ColorJitter(JITTER, JITTER, JITTER) if settings.augment == "strong" else _unchanged
 
     def taught(self, module: nn.Module) -> nn.Module:
@@ -53,7 +53,8 @@ class Masks:
         image = self.jitter(resize(image.crop(box), (columns, rows), self.spec.interpolation))
         mask = resize(mask.crop(box), (columns, rows), "nearest")
         mirror = -1 if self.settings.flip and random.random() < 0.5 else 1
-        return self._image(np.asarray(image)[:, ::mirror]), _truth(np.asarray(mask)[:, ::mirror])
+        pixels = in_channels(np.asarray(image), self.spec.channels)
+        return self._image(pixels[:, ::mirror]), _truth(np.asarray(mask)[:, ::mirror])
 
     def loss(self, answers: Tensor, images: Tensor, truth: Tensor) -> Tensor:
         """Of each image [n]. Dice: Milletari et al. 2016 (V-Net), https://arxiv.org/abs/1606.04797, over the classes."""

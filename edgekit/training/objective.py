@@ -25,28 +25,39 @@ from edgekit.training import randomness
 from edgekit.training.batches import Batch, plain_view, random_view
 from edgekit.training.settings import Settings
 
+GREY = (0.299, 0.587, 0.114)  # of red, green and blue, as preprocess.py has it
+
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained model that sees what the student sees, in its own size and scale."""
+    """A trained model that sees what the student sees, in its own size, colours and scale."""
 
     module: nn.Module
     own: Preprocess
     student: Preprocess
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images normalised for the student [n, 3, h, w] -> the teacher's logits [n, classes]."""
+        """Images normalised for the student [n, c, h, w] -> the teacher's logits [n, classes]."""
         if (self.own.mean, self.own.std) != (self.student.mean, self.student.std):
             mean, std, own_mean, own_std = (
-                torch.tensor(v, device=images.device).view(1, 3, 1, 1)
+                torch.tensor(v, device=images.device).view(1, -1, 1, 1)
                 for v in (self.student.mean, self.student.std, self.own.mean, self.own.std)
             )
-            images = (images * std + mean - own_mean) / own_std
+            images = (_in_channels(images * std + mean, self.own.channels) - own_mean) / own_std
         if self.own.input_size != self.student.input_size:
             images = functional.interpolate(images, self.own.input_size, mode="bicubic", antialias=True)
         with torch.inference_mode():
             scores: Tensor = self.module(images)
         return scores.clone()  # an inference tensor could not meet gradients
+
+
+def _in_channels(images: Tensor, channels: int) -> Tensor:
+    """Images [n, c, h, w] on the 0..1 scale as a model of so many channels takes them."""
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1)
+    return (images * torch.tensor(GREY, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def teacher(run: str, labels: tuple[str, ...], student: Preprocess, device: torch.device) -> Teacher:
@@ -97,7 +108,7 @@ class Classes:
 
     def __init__(self, settings: Settings, spec: Preprocess, teacher: Teacher | None = None) -> None:
         self.settings, self.teacher = settings, teacher
-        self.nothing = torch.zeros(3, *spec.input_size), torch.tensor(0)
+        self.nothing = torch.zeros(spec.channels, *spec.input_size), torch.tensor(0)
         self.look, self.glance = plain_view(spec), random_view(spec, settings)
 
     def taught(self, module: nn.Module) -> nn.Module:
@@ -147,12 +158,12 @@ class Clips(Classes):
         self.nothing = torch.zeros(1, *spec.shape), torch.tensor(0)
 
     def plain(self, picture: Picture) -> tuple[Tensor, Tensor]:
-        """Every window that the exported model will see: [windows, 3, t, h, w]."""
+        """Every window that the exported model will see: [windows, c, t, h, w]."""
         seen = normalise(picture.open().windows(self.spec).pixels, self.spec)
         return torch.from_numpy(np.moveaxis(seen, -1, 1).copy()), torch.tensor(picture.truth[0])
 
     def random(self, picture: Picture) -> tuple[Tensor, Tensor]:
-        """One of them, [1, 3, t, h, w]. The same is drawn for each of its frames: the crop moves as the camera did."""
+        """One of them, [1, c, t, h, w]. The same is drawn for each of its frames: the crop moves as the camera did."""
         key = random.getrandbits(32)
 
         def look(frame: Image.Image) -> Tensor:

@@ -4,6 +4,8 @@ A run that goes on in the middle of an epoch has nothing to restore, and workers
 """
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,6 +15,18 @@ ORDER, VIEW, STEP = range(3)  # what is drawn: an epoch's order, an image's view
 
 def draw(*where: int) -> np.random.Generator:
     return np.random.default_rng(where)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Whatever is seeded and drawn in here: the caller's own generators stand where they stood afterwards."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
 
 
 def reseed(*where: int) -> None:

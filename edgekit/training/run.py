@@ -18,7 +18,7 @@ from edgekit.errors import RequestError, TrainingError, many
 from edgekit.models import LoadedModel, trained
 from edgekit.models.trained import Card
 from edgekit.tasks import Detection, Segmentation
-from edgekit.training import curve, fitting, folder, lessons, objective, quantized, resuming, world
+from edgekit.training import curve, fitting, folder, lessons, objective, quantized, randomness, resuming, world
 from edgekit.training.boxes import Boxes
 from edgekit.training.frozen import Frozen, ends_in_its_head
 from edgekit.training.learner import Learner, in_plain_words
@@ -35,6 +35,7 @@ def no_progress(total: int) -> AbstractContextManager[Callable[[], None]]:
     return nullcontext(lambda: None)
 
 
+@randomness.apart()
 def train(
     settings: Settings,
     out: Path,
@@ -53,9 +54,7 @@ def train(
     Raises RequestError, DataError, WeightsError before anything is written; TrainingError where the loss is not a number.
     """
     check(settings)
-    for name in (settings.model, settings.weights, settings.distill):
-        if name and Path(name).resolve() == out.resolve():
-            raise RequestError(f"{out} is read as well as written", hint="-o another/folder")
+    folder.check_apart(out, settings.model, settings.weights, settings.distill)
     folder.check_destination(out, resume=resume, fresh=fresh)
     splits = splits_of(settings)
     earlier = resuming.earlier(out) if resume else None
@@ -115,7 +114,7 @@ def _objective(settings: Settings, model: LoadedModel, splits: Splits, here: wor
 def _frozen(settings: Settings, model: LoadedModel, asked: objective.Objective, here: world.World) -> Frozen | None:
     """Where neither body nor views change, and nothing follows the head, the body is asked once about each image."""
     once = settings.freeze and settings.augment == "none" and not settings.distill
-    if not once or model.preprocess.is_clip or not ends_in_its_head(model.module, model.preprocess.input_size):
+    if not once or model.preprocess.is_clip or not ends_in_its_head(model.module, model.preprocess.shape):
         return None
     return Frozen(model.module, asked, settings, here)
 

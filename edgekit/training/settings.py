@@ -7,13 +7,12 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from edgekit.errors import RequestError, UnknownNameError
-from edgekit.recipe import Recipe, full
+from edgekit.recipe import Recipe, full, in_channels
 from edgekit.recipe import check as check_recipe
 
 Augment = Literal["none", "light", "strong"]
 Schedule = Literal["cosine", "poly", "tanh", "none"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
-SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 PLACES = ("model", "weights", "data", "labels", "classes", "distill")  # what can be a file or a folder
 # What changes how fast a run is, not what comes out. `threads` may change the last bits.
 PACE = ("workers", "threads", "save_every")
@@ -36,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     val_share       of the training images, where the data have no split "val"
     keep_images   160 of the training images in the run, for int8 and the proof of its exports
     patience        epochs without a better one that end the run; 0: never
+    channels        1: the network takes grey images, as for export
     frames, frame_rate   of a network that takes clips, as for export; --data then holds videos
     distill         a run whose answers are learned too, with distill_weight, at a temperature
     workers         processes that read images, for each process that trains
@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crop_pct: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    channels: Literal[1, 3] | None = None
     frames: int | None = None
     frame_rate: float | None = None
     distill: str | None = None
@@ -92,8 +93,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             seed=self.seed,
             input_size=self.input_size,
             crop_pct=self.crop_pct,
-            mean=self.mean,
-            std=self.std,
+            mean=in_channels(self.mean, self.channels),
+            std=in_channels(self.std, self.channels),
+            channels=self.channels,
             frames=self.frames,
             frame_rate=self.frame_rate,
         )

@@ -49,6 +49,7 @@ class Learning(TypedDict, total=False):
     crop_pct: float
     mean: float | tuple[float, ...]
     std: float | tuple[float, ...]
+    channels: Literal[1, 3]
     distill_weight: float
     temperature: float
     workers: int
@@ -252,9 +253,9 @@ def settings_of(*, scratch: bool = False, **said: Any) -> dict[str, Any]:
         raise RequestError("--scratch and --weights exclude each other", hint="keep one of them")
     if not said.get("distill"):
         check_teaching(said)
-    for unsaid in [QAT] * bool(said.get("qat")) + [FREEZE] * bool(said.get("freeze")):
-        said = said | {name: said.get(name) or value for name, value in unsaid.items()}
     asked = {name: value for name, value in said.items() if value is not None}
+    for unsaid in [QAT] * bool(said.get("qat")) + [FREEZE] * bool(said.get("freeze")):
+        asked = unsaid | asked
     return asked | ({"weights": "random"} if scratch else {})
 
 

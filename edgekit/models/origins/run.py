@@ -56,7 +56,7 @@ def make(folder: Path, card: trained.Card, recipe: Recipe) -> Made:
 def _plan(folder: Path, recipe: Recipe) -> Plan:
     card = trained.read(folder)
     with torch.device("cpu" if card.architecture.startswith("py:") else "meta"):
-        kind = family(trained.bare(card), card.preprocess.extent)
+        kind = family(trained.bare(card), card.preprocess.extent, card.preprocess.channels)
     return Plan(
         folder.absolute().name,
         card.architecture,
