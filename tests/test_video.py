@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -223,14 +224,16 @@ def test_python_takes_the_path_of_a_video(ucf):
             opened.predict(clip.transpose(0, 3, 1, 2))
 
 
-def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64)):
-    """A video of grey frames, 30 a second or at `pts` milliseconds; the upper half of each is black."""
+def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64), sound=0, marked=False):
+    """A video of grey frames, 30 a second or at `pts` milliseconds, with so many seconds of silence; the upper half of each is
+    black, and if `marked` the left quarter below it, too."""
     import av
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
+        track = container.add_stream("pcm_s16le", rate=8000) if sound else None
         if pts is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
@@ -238,11 +241,19 @@ def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64)):
         for number, shade in enumerate(shades):
             pixels = np.full((*size, 3), shade, np.uint8)
             pixels[: size[0] // 2] = 0
+            if marked:
+                pixels[:, : size[1] // 4] = 0
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             if pts is not None:
                 frame.pts, frame.time_base = pts[number], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        for _ in range(sound):
+            second = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+            second.sample_rate = 8000
+            container.mux(track.encode(second))
+        if track:
+            container.mux(track.encode())
     return path
 
 
@@ -261,6 +272,69 @@ def test_a_video_is_sampled_by_time(tmp_path):
     )
     wanted = [20 + 10 * max(i for i, t in enumerate(times) if t <= 125 * k + 0.1) for k in range(8)]
     assert np.abs(lower(seen)[0] - wanted).max() <= 2
+
+
+@pytest.mark.full
+def test_windows_are_chosen_by_what_is_shown_and_not_by_what_a_file_says(tmp_path):
+    shades, times = range(20, 220, 5), [*range(0, 4000, 100)]  # 4 s: 32 moments, 4 windows
+    film = written(tmp_path / "film.mkv", shades, times, codec="ffv1")
+    wanted = open_video(film, "film.mkv").windows(SPEC).pixels
+    assert len(wanted) == 4
+    late = written(tmp_path / "late.mkv", shades, [60_000 + t for t in times], codec="ffv1")
+    assert np.array_equal(open_video(late, "late.mkv").windows(SPEC).pixels, wanted)
+    sounding = written(tmp_path / "sounding.mkv", shades, times, codec="ffv1", sound=20)
+    assert np.array_equal(open_video(sounding, "sounding.mkv").windows(SPEC).pixels, wanted)
+    blob = film.read_bytes()
+    film.write_bytes(blob[: len(blob) * 3 // 4])
+    found = lower(open_video(film, "film.mkv").windows(SPEC))
+    assert len(found) == 3
+    assert found[-1, -1] == found.max() > 140  # the last ends with what is left
+
+
+def test_windows_are_chosen_anew_where_frames_at_the_end_cannot_be_read(tmp_path):
+    folder = frames(tmp_path / "clip", range(10, 230, 10))  # 22 of them
+    for number in range(19, 23):
+        (folder / f"{number}.png").write_bytes(b"no image")
+    seen = open_video(folder, "clip").windows(SPEC)
+    assert seen.broken == 4
+    assert seen.pixels[:, 0, 0, 0, 0].tolist() == [10, 90, 110]  # the last ends with the 18th
+    drawn = [_first_of_drawn(folder, seed) for seed in range(110)]
+    assert set(drawn) == set(range(10, 120, 10))
+    assert max(map(drawn.count, drawn)) < 25  # each about ten times
+
+
+def _first_of_drawn(folder, seed):
+    rng = np.random.default_rng(seed)
+    return open_video(folder, folder.name).drawn_window(SPEC, lambda frame: frame.getpixel((0, 0))[0], rng)[0]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), lambda p: p),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((1, 0, 0, -1), lambda p: p[::-1]),
+        ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+        ((0, -1, 1, 0), np.rot90),
+        ((0, -1, -1, 0), lambda p: np.rot90(p, 2).swapaxes(0, 1)),
+    ],
+)
+def test_a_mirrored_or_turned_video_is_shown_as_its_file_says(tmp_path, matrix, shown):
+    """Of a .mp4 the matrix of its track; the frames themselves are the same."""
+    plain = written(tmp_path / "plain.mp4", [200] * 10, marked=True)
+    blob = bytearray(plain.read_bytes())
+    at = blob.find(b"tkhd") + 44
+    a, b, c, d = (65536 * number for number in matrix)
+    blob[at : at + 20] = struct.pack(">5i", a, b, 0, c, d)
+    (tmp_path / "turned.mp4").write_bytes(blob)
+    still, found = (
+        np.asarray(next(open_video(tmp_path / name, name).pictures(1.0)).picture)
+        for name in ("plain.mp4", "turned.mp4")
+    )
+    assert np.array_equal(found, shown(still))
 
 
 @pytest.mark.full
