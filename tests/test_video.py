@@ -13,6 +13,7 @@ from PIL import Image
 
 from edgekit import artifact, calibration, prediction
 from edgekit.data import open_clips
+from edgekit.data.listed import listed
 from edgekit.data.video import WINDOWS, open_video, sampled, video_files, window_starts
 from edgekit.errors import DataError, RequestError
 from edgekit.evaluation.opening import open_for
@@ -126,7 +127,7 @@ def test_a_table_names_folders_of_frames_and_ucf_lists_name_a_split(ucf, tmp_pat
     whole = tmp_path / "ucf101"
     shutil.copytree(ucf, whole / "UCF-101")
     (whole / "ucfTrainTestlist").mkdir()
-    (whole / "ucfTrainTestlist/testlist01.txt").write_text("brighter/v_g01\ndarker/v_g01\n")
+    (whole / "ucfTrainTestlist/testlist01.txt").write_text("brighter/gone\nbrighter/v_g01\ndarker/v_g01\n")
     (whole / "ucfTrainTestlist/trainlist01.txt").write_text("brighter/v_g02 1\ndarker/v_g02 2\nbrighter/v_g03 1\n")
     test = open_for(opened, whole)
     assert [p.name for p in test.read(test.positions)] == ["brighter/v_g01", "darker/v_g01"]
@@ -147,6 +148,39 @@ def test_split_folders_and_videos_without_labels(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no videos in"):
         open_clips(tmp_path / "none", None)
+
+
+def test_images_among_videos_are_no_frames(tmp_path):
+    for name in ("a.mp4", "brighter/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"a video")
+    thumbnails = frames(tmp_path / "darker" / "c", range(9))
+    for name in ("poster.png", "brighter/poster.png"):
+        shutil.copy(thumbnails / "1.png", tmp_path / name)
+    data = open_clips(tmp_path, None)
+    assert [p.name for p in data.read(data.positions)] == ["brighter/b.mp4"]
+    assert data.notes == (
+        "left out, as they lie among videos: 11 images",
+        "1 of 2 videos lie in no class folder: left out",
+    )
+    found = listed([str(tmp_path)], clips=True)
+    assert found.files == (tmp_path / "a.mp4", tmp_path / "brighter/b.mp4")
+    assert found.notes == data.notes[:1]
+    with pytest.raises(DataError, match="brighter is a folder without frames"):
+        open_video(tmp_path / "brighter", "brighter")
+    (tmp_path / "labels.csv").write_text("darker/c,1\nbrighter/b,0\n")  # what a table names is meant
+    named = open_clips(tmp_path, None, labels_file=tmp_path / "labels.csv")
+    assert [p.name for p in named.read(named.positions)] == ["darker/c", "brighter/b.mp4"]
+
+
+def test_splits_of_videos_beside_an_empty_folder(tmp_path):
+    frames(tmp_path / "train" / "brighter" / "a", range(9))
+    frames(tmp_path / "val" / "darker" / "b", range(9))
+    (tmp_path / "logs").mkdir()
+    assert open_clips(tmp_path, ["brighter", "darker"]).what.startswith("val videos")
+    frames(tmp_path / "valid" / "darker" / "c", range(9))
+    with pytest.raises(DataError, match="are both of the split 'val'"):
+        open_clips(tmp_path, None)
 
 
 def test_an_image_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
@@ -218,6 +252,9 @@ def test_python_takes_the_path_of_a_video(ucf):
         assert [p.label for p in opened.predict([clip, clip[::-1]])] == ["brighter", "darker"]
         with pytest.raises(RequestError, match=r"the artifact takes clips \(the path of a video.*a tuple of images"):
             opened.predict(clip[0])
+        for nothing in (clip[:0], ()):
+            with pytest.raises(DataError, match="a clip without frames"):
+                opened.predict(nothing)
         with pytest.raises(DataError, match=r"the clip lasts 0\.38 s, and the model sees 1 s at once"):
             opened.predict(clip[:3])
         with pytest.raises(DataError, match="channels first"):

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from edgekit.data import folders, idx, parquet, stamps
 from edgekit.data.dataset import DataSet, Source, own_classes, with_labels, without_labels
-from edgekit.data.files import check_folder
-from edgekit.data.splits import SPLITS, split_of
+from edgekit.data.files import any_picture, check_folder
+from edgekit.data.splits import SPLITS, split_folders
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
 
@@ -65,14 +65,12 @@ def taken(
 
 
 def splits_in(folder: Path, *, unlabelled: bool = False) -> dict[str, Callable[[], Source]]:
-    """The parts that a folder holds, each to be opened: test, val, train; "" for a folder that is not split."""
+    """The parts that a folder holds, each to be opened: test, val, train; "" for a folder that is not split. Raises DataError."""
     if images := idx.find(folder):
         return {name: partial(idx.source, folder, name, file) for name, file in images.items()}
     if files := parquet.find(folder):
         return {name: partial(parquet.source, folder, name, some) for name, some in files.items()}
-    inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    roots = {name: p for p in inside if (name := split_of(p.name))}
-    if roots and len(roots) == len(inside):  # a class may be called "train": splits stand alone
+    if roots := split_folders(folder, any_picture):
         return {name: partial(folders.source, root, name, unlabelled=unlabelled) for name, root in roots.items()}
     return {"": partial(folders.source, folder, unlabelled=unlabelled)}
 

@@ -1,7 +1,7 @@
 """The parts of a data set: told by the names of files and folders, or drawn."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,40 @@ def split_of(name: str) -> str | None:
     """Which split a folder or a file belongs to: `test-00000-of-00001.parquet` is of the split "test", `val2017` of "val"."""
     found = re.match(r"(test|t10k|val|valid|validation|train)(20\d\d)?(?![a-zA-Z0-9])", name)
     return {"t10k": "test", "valid": "val", "validation": "val"}.get(found[1], found[1]) if found else None
+
+
+def split_folders(folder: Path, holds: Callable[[Path], object]) -> dict[str, Path]:
+    """The parts of a folder that is split into folders; none where these are classes, of which one may be called "train".
+
+    holds  whether there are images, or videos, below a folder: one without them (logs) does not count beside splits
+    Raises DataError for two folders of one split, and for several splits beside folders that are none.
+    """
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    named: dict[str, list[Path]] = {}
+    for path in inside:
+        if name := split_of(path.name):
+            named.setdefault(name, []).append(path)
+    others = [path for path in inside if not split_of(path.name)] if named else []
+    if other := next(filter(holds, others), None):
+        if len(named) == 1:
+            return {}
+        first = next(name for name in SPLITS if name in named)
+        raise DataError(
+            f"{folder} holds {other.name} beside the splits {' and '.join(named)}",
+            hint=f"{other.name} elsewhere, or --data {named[first][0]}",
+        )
+    return {name: _only(name, paths, holds) for name, paths in named.items()}
+
+
+def _only(name: str, paths: Sequence[Path], holds: Callable[[Path], object]) -> Path:
+    """The folder of a split. Raises DataError where two hold something."""
+    full = list(filter(holds, paths)) or paths[:1]
+    if len(full) > 1:
+        raise DataError(
+            f"{full[0]} and {full[1]} are both of the split '{name}'",
+            hint="one folder for a split: the other elsewhere",
+        )
+    return full[0]
 
 
 def whole(folder: Path, find: Callable[[Path], object]) -> Path | None:

@@ -156,7 +156,7 @@ class Video:
 def open_video(path: Path, name: str) -> Video:
     """Raises DataError for what is no video and no folder of frames."""
     if path.is_dir():
-        if not frame_files(path):
+        if not frame_files(path):  # also one of videos
             raise DataError(f"{name} is a folder without frames", hint=HINT)
     elif not path.exists():
         raise DataError(f"there is no video {name}")
@@ -168,20 +168,41 @@ def open_video(path: Path, name: str) -> Video:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The frames in a folder, in the order of the numbers in their names."""
+    """The frames in a folder, in the order of the numbers in their names; none where videos lie: its images are others then."""
     known = suffixes()
-    found = (p for p in folder.iterdir() if p.suffix.lower() in known and not p.name.startswith("."))
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if any(is_video(path) and path.is_file() for path in inside):
+        return []
+    found = (path for path in inside if path.suffix.lower() in known)
     return sorted(found, key=lambda path: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", path.stem)])
 
 
 def video_files(folder: Path) -> list[Path]:
-    """Every video below a folder, and every folder in it that holds frames, in the order of their paths."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and (is_video(path) if path.is_file() else path.is_dir() and bool(frame_files(path))):
-            found.append(path)
-    return found
+    """Every video below a folder, in the order of their paths; where there is none, every folder in it that holds frames."""
+    return films(folder) or frame_folders(folder)
+
+
+def films(folder: Path) -> list[Path]:
+    """Every file below a folder that is a video."""
+    return [path for path in _below(folder) if is_video(path) and path.is_file()]
+
+
+def frame_folders(folder: Path) -> list[Path]:
+    """Every folder below one that holds frames."""
+    return [path for path in _below(folder) if path.is_dir() and frame_files(path)]
+
+
+def beside_films(folder: Path) -> tuple[str, ...]:
+    """Images below a folder of videos, in a sentence: thumbnails, or what was taken out of them."""
+    known = suffixes()
+    count = sum(path.suffix.lower() in known for path in _below(folder))
+    return (f"left out, as they lie among videos: {many(count, 'images')}",) if count and films(folder) else ()
+
+
+def _below(folder: Path) -> list[Path]:
+    """What is not hidden, in the order of its path."""
+    found = sorted(folder.rglob("*"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def read_videos(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Windows | DataError]]:
