@@ -200,6 +200,7 @@ def test_an_image_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
     assert "short lasts 0.38 s, and the model sees 1 s at once (8 frames, 8 a second)" in said.stderr
     said = ask_edgekit("predict", CLIPS, ucf / "darker")  # a folder of videos is each of them
     assert said.stdout.count("darker") > 6
+    assert "6 of 7 videos answered, 1 cannot be read" in said.stdout
     (tmp_path / "none").mkdir()
     assert "holds neither videos nor frames" in ask_edgekit("predict", CLIPS, tmp_path / "none").stderr
 
