@@ -192,6 +192,8 @@ def test_an_image_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
     )
     said = ask_edgekit("predict", CLIPS, ucf / "brighter/v_g00", "--frame-rate", "2")
     assert (said.returncode, "--frame-rate is for frames of videos for a model of images" in said.stderr) == (2, True)
+    for rate in ("1e-9", "1e9"):
+        assert "is not from 0.001 to 1000" in ask_edgekit("predict", PICTURES, picture, "--frame-rate", rate).stderr
     said = ask_edgekit("predict", PICTURES, picture, "--frame-rate", "2")
     assert (said.returncode, "--frame-rate is for videos, and none is named" in said.stderr) == (2, True)
     said = ask_edgekit("predict", CLIPS, tmp_path / "gone.mp4")
