@@ -114,6 +114,7 @@ def test_eval_counts_videos(ucf, tmp_path):
     assert top1["low"] < 11 / 12 < top1["high"]
     said = ask_edgekit("eval", CLIPS, "--data", ucf, "--state", tmp_path)
     assert "1 of 13 videos cannot be read" in said.stdout + said.stderr
+    assert ["label", "named", "videos", "share"] in map(str.split, said.stdout.splitlines())
     assert "of 12 videos, and with" in " ".join(said.stdout.split())
 
 
