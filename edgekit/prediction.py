@@ -183,7 +183,7 @@ def answers(
 
 
 def frames_of(films: Iterable[Path], frame_rate: float) -> dict[Path, int]:
-    """How many frames of each video are asked about, as its file says; 1 of one that cannot be read."""
+    """How many frames of each video are asked about; 1 of one that cannot be read."""
     found = {}
     for path in films:
         try:

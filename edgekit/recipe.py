@@ -26,7 +26,7 @@ LAYOUT_TARGETS: dict[LayoutName, tuple[str, ...]] = {  # what each one's readers
     "ultralytics": ("tflite", "onnx", "openvino"),
 }
 MAX_FRAMES = 256  # of a clip
-MAX_RATE = 1000.0  # frames a second
+MIN_RATE, MAX_RATE = 0.001, 1000.0  # frames a second
 MAX_SIDE = 4096  # pixels; a slip such as 224224 would ask for hundreds of GB
 
 
@@ -309,7 +309,7 @@ def _check_clips(recipe: Recipe) -> None:
         raise RecipeError(
             f"a clip of {recipe.frames} frames", hint=f"--frames 2 to {MAX_FRAMES}, as the network was trained"
         )
-    if recipe.frame_rate is not None and not 0 < recipe.frame_rate <= MAX_RATE:
+    if recipe.frame_rate is not None and not MIN_RATE <= recipe.frame_rate <= MAX_RATE:
         raise RecipeError(f"{recipe.frame_rate:g} frames a second", hint="--frame-rate 15, as the network was trained")
     if recipe.frames and recipe.dynamic_batch:
         raise RecipeError("--dynamic-batch means nothing for clips: a file takes one", hint="drop one of the two")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from edgekit.data import open_boxes, open_data, open_splits
 from edgekit.data.boxes import boxed_in
+from edgekit.data.masks import masked_in
 from edgekit.errors import DataError
 
 LABELS = ("cat", "dog", "traffic light")
@@ -318,3 +319,24 @@ def test_a_split_that_is_not_there_is_named(tmp_path):
     yolo(tmp_path)
     with pytest.raises(DataError, match="no split 'test' with boxes"):
         open_boxes(tmp_path, LABELS, split="test")
+
+
+@pytest.mark.parametrize(
+    ("find", "files"),
+    [
+        (boxed_in, ("images/{}/1.png", "labels/{}/1.txt")),
+        (boxed_in, ("{}/images/1.png", "{}/labels/1.txt")),
+        (boxed_in, ("{}/1.xml",)),
+        (boxed_in, ("{}/metadata.jsonl",)),
+        (masked_in, ("images/{}/1.png", "masks/{}/1.png")),
+        (masked_in, ("{}/1.png", "{}annot/1.png")),
+    ],
+)
+def test_two_folders_of_one_split_are_refused(tmp_path, find, files):
+    for part in ("train2014", "train2017"):
+        for name in files:
+            path = tmp_path / name.format(part)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    with pytest.raises(DataError, match=r"train2014 and \S*train2017 are both of the split 'train'"):
+        find(tmp_path)

@@ -451,7 +451,8 @@ def test_torchvisions_networks_of_clips_are_asked_for_by_function():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"frames": 1}, {"frames": 1000}, {"frame_rate": 0.0}, {"frames": 8, "dynamic_batch": True}]
+    "wrong",
+    [{"frames": 1}, {"frames": 1000}, {"frame_rate": 0.0}, {"frame_rate": 1e-9}, {"frames": 8, "dynamic_batch": True}],
 )
 def test_a_recipe_of_no_clip_is_refused(wrong):
     with pytest.raises(RecipeError):

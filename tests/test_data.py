@@ -95,9 +95,26 @@ def test_splits_are_folders_that_stand_alone(tmp_path):
     assert truths(open_data(tmp_path, LABELS, split="train")) == {"ant/1.png": (0,)}
     with pytest.raises(DataError, match="no split 'test'"):
         open_data(tmp_path, LABELS, split="test")
-    save(tmp_path / "ant/3.png")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/loss.txt").write_text("0.1")
+    assert truths(open_data(tmp_path, LABELS)) == {"elk/2.png": (4,)}
+    (tmp_path / "val").mkdir()
+    assert truths(open_data(tmp_path, LABELS)) == {"elk/2.png": (4,)}
+    save(tmp_path / "val/elk/3.png")
+    with pytest.raises(DataError, match=r"val and \S*validation are both of the split 'val'"):
+        open_data(tmp_path, LABELS)
+    save(tmp_path / "ant/4.png")
+    with pytest.raises(DataError, match="holds ant beside the splits train and val"):
+        open_data(tmp_path, LABELS)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    save(tmp_path / "train/1.png")
+    save(tmp_path / "bus/2.png")
+    data = open_data(tmp_path, ["bus", "train"])
+    assert truths(data) == {"bus/2.png": (0,), "train/1.png": (1,)}
     with pytest.raises(DataError, match="does not say what it was trained on"):
-        open_data(tmp_path, LABELS, split="train")
+        open_data(tmp_path, ["bus", "train"], split="train")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +133,23 @@ def test_tables_of_labels(tmp_path, name, text):
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.csv", "a.png,ant\nb.png,elk\n./a.png,ant\n"),
+        ("l.json", '{"a.png": "ant", "b.png": "elk", "a.png": "ant"}'),
+    ],
+)
+def test_the_same_row_twice_in_a_table_is_one(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert read_table(tmp_path / name) == {"a.png": ("ant",), "b.png": ("elk",)}
+
+
+@pytest.mark.parametrize(
     ("name", "text", "said"),
     [
+        ("l.csv", "a.png,ant\nb.png,ant\na.png,elk\n", "a.png is 'ant' in entry 1, and 'elk' in entry 3"),
+        ("l.txt", "a.png ant\n./a.png elk\n", "a.png is 'ant' in entry 1, and 'elk' in entry 2"),
+        ("l.json", '{"a.png": ["ant", "elk"], "a.png": "elk"}', "a.png is 'ant, elk' in entry 1, and 'elk' in entry 2"),
         ("l.csv", "a.png\n", "row 1 has no class"),
         ("l.csv", "file,a,b\nx,y,z\n", "no columns file_name and label, but file, a, b"),
         ("l.txt", "a.png\n", "line 1 has no class"),

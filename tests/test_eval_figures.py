@@ -1,11 +1,15 @@
 """Figures from recorded answers: what is lost, which verdict follows, and signs that the labels are wrong."""
 
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import GOLDEN_FILES
 from PIL import Image
 
+from edgekit import artifact
 from edgekit.data import open_data
 from edgekit.errors import RequestError
 from edgekit.evaluation import Evaluation, contact_sheet
@@ -13,6 +17,7 @@ from edgekit.evaluation.accuracy import Flip, Tally, drop_verdict, pair
 from edgekit.evaluation.answers import Answer, Record, best
 from edgekit.evaluation.classes import changed
 from edgekit.evaluation.label_check import suspicion
+from edgekit.evaluation.results import Apart
 from edgekit.evaluation.words import sentence
 from edgekit.tasks.classification import Classification
 
@@ -158,3 +163,28 @@ def test_the_contact_sheet_shows_flips(tmp_path):
     with pytest.raises(RequestError, match=r"x\.txt does not end as an image"):
         contact_sheet.draw(flips, data, Path("x.txt"))
     assert contact_sheet.draw([], data, tmp_path / "none.png") == 0
+
+
+def test_a_contact_sheet_keeps_thumbnails_and_not_images(tmp_path):
+    opened, at_once = [], []
+
+    def opening():
+        picture = Image.new("RGB", (300, 200))
+        opened.append(weakref.ref(picture))
+        at_once.append(sum(each() is not None for each in opened))
+        return picture
+
+    class Data:
+        def read(self, positions):
+            return (SimpleNamespace(position=position, open=opening) for position in positions)
+
+    flips = [Flip(i, f"{i}.png", ("class 1",), "lost", "class 1", "class 2", 0.5, 0.1) for i in range(12)]
+    apart = [Apart(i, f"{i}.png", 0.5, (), ()) for i in range(12)]
+    assert contact_sheet.draw(flips, Data(), tmp_path / "flips.png") == 12
+    assert contact_sheet.draw_apart(apart, Data(), tmp_path / "boxes.png") == 12
+    assert (len(opened), max(at_once)) == (24, 1)
+
+
+def test_a_contact_sheet_of_clips_is_refused():
+    with pytest.raises(RequestError, match="draws images, and clips-tflite-fp32 takes clips"):
+        contact_sheet.check_task(artifact.load(GOLDEN_FILES / "clips-tflite-fp32"))

@@ -282,6 +282,17 @@ def test_an_embedding_is_judged_by_its_neighbours(coloured, tmp_path):
     assert "with 95 % confidence" in text(alone)
 
 
+@pytest.mark.parametrize("limit", [1, None])
+def test_an_embedding_without_neighbours_of_a_class_is_refused_before_it_is_asked(tmp_path, limit):
+    for label in ("red", "blue"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        Image.new("RGB", (4, 4), label).save(tmp_path / "data" / label / "1.png")
+    asked = embedder(tmp_path / "embedder")
+    with pytest.raises(DataError, match="no image has another of its class among the"):
+        evaluate([asked], open_for(asked, tmp_path / "data"), limit=limit, state=tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
 def test_what_cannot_be_judged_is_refused(files, masked, coloured, tmp_path):
     classifier = artifact.load(GOLDEN_FILES / "tiny-onnx-int8")
     raw = embedder(tmp_path / "raw", task=Raw())

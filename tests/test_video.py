@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from edgekit import artifact, calibration, prediction
 from edgekit.data import open_clips
+from edgekit.data.listed import listed
 from edgekit.data.video import WINDOWS, open_video, sampled, video_files, window_starts
 from edgekit.errors import DataError, RequestError
 from edgekit.evaluation.opening import open_for
@@ -112,6 +114,7 @@ def test_eval_counts_videos(ucf, tmp_path):
     assert top1["low"] < 11 / 12 < top1["high"]
     said = ask_edgekit("eval", CLIPS, "--data", ucf, "--state", tmp_path)
     assert "1 of 13 videos cannot be read" in said.stdout + said.stderr
+    assert ["label", "named", "videos", "share"] in map(str.split, said.stdout.splitlines())
     assert "of 12 videos, and with" in " ".join(said.stdout.split())
 
 
@@ -125,7 +128,7 @@ def test_a_table_names_folders_of_frames_and_ucf_lists_name_a_split(ucf, tmp_pat
     whole = tmp_path / "ucf101"
     shutil.copytree(ucf, whole / "UCF-101")
     (whole / "ucfTrainTestlist").mkdir()
-    (whole / "ucfTrainTestlist/testlist01.txt").write_text("brighter/v_g01\ndarker/v_g01\n")
+    (whole / "ucfTrainTestlist/testlist01.txt").write_text("brighter/gone\nbrighter/v_g01\ndarker/v_g01\n")
     (whole / "ucfTrainTestlist/trainlist01.txt").write_text("brighter/v_g02 1\ndarker/v_g02 2\nbrighter/v_g03 1\n")
     test = open_for(opened, whole)
     assert [p.name for p in test.read(test.positions)] == ["brighter/v_g01", "darker/v_g01"]
@@ -148,6 +151,39 @@ def test_split_folders_and_videos_without_labels(tmp_path):
         open_clips(tmp_path / "none", None)
 
 
+def test_images_among_videos_are_no_frames(tmp_path):
+    for name in ("a.mp4", "brighter/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"a video")
+    thumbnails = frames(tmp_path / "darker" / "c", range(9))
+    for name in ("poster.png", "brighter/poster.png"):
+        shutil.copy(thumbnails / "1.png", tmp_path / name)
+    data = open_clips(tmp_path, None)
+    assert [p.name for p in data.read(data.positions)] == ["brighter/b.mp4"]
+    assert data.notes == (
+        "left out, as they lie among videos: 11 images",
+        "1 of 2 videos lie in no class folder: left out",
+    )
+    found = listed([str(tmp_path)], clips=True)
+    assert found.files == (tmp_path / "a.mp4", tmp_path / "brighter/b.mp4")
+    assert found.notes == data.notes[:1]
+    with pytest.raises(DataError, match="brighter is a folder without frames"):
+        open_video(tmp_path / "brighter", "brighter")
+    (tmp_path / "labels.csv").write_text("darker/c,1\nbrighter/b,0\n")  # what a table names is meant
+    named = open_clips(tmp_path, None, labels_file=tmp_path / "labels.csv")
+    assert [p.name for p in named.read(named.positions)] == ["darker/c", "brighter/b.mp4"]
+
+
+def test_splits_of_videos_beside_an_empty_folder(tmp_path):
+    frames(tmp_path / "train" / "brighter" / "a", range(9))
+    frames(tmp_path / "val" / "darker" / "b", range(9))
+    (tmp_path / "logs").mkdir()
+    assert open_clips(tmp_path, ["brighter", "darker"]).what.startswith("val videos")
+    frames(tmp_path / "valid" / "darker" / "c", range(9))
+    with pytest.raises(DataError, match="are both of the split 'val'"):
+        open_clips(tmp_path, None)
+
+
 def test_an_image_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
     picture = ucf / "brighter/v_g00/1.png"
     said = ask_edgekit("predict", CLIPS, picture)
@@ -157,6 +193,8 @@ def test_an_image_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
     )
     said = ask_edgekit("predict", CLIPS, ucf / "brighter/v_g00", "--frame-rate", "2")
     assert (said.returncode, "--frame-rate is for frames of videos for a model of images" in said.stderr) == (2, True)
+    for rate in ("1e-9", "1e9"):
+        assert "is not from 0.001 to 1000" in ask_edgekit("predict", PICTURES, picture, "--frame-rate", rate).stderr
     said = ask_edgekit("predict", PICTURES, picture, "--frame-rate", "2")
     assert (said.returncode, "--frame-rate is for videos, and none is named" in said.stderr) == (2, True)
     said = ask_edgekit("predict", CLIPS, tmp_path / "gone.mp4")
@@ -165,6 +203,7 @@ def test_an_image_for_a_model_of_clips_and_the_reverse(tmp_path, ucf):
     assert "short lasts 0.38 s, and the model sees 1 s at once (8 frames, 8 a second)" in said.stderr
     said = ask_edgekit("predict", CLIPS, ucf / "darker")  # a folder of videos is each of them
     assert said.stdout.count("darker") > 6
+    assert "6 of 7 videos answered, 1 cannot be read" in said.stdout
     (tmp_path / "none").mkdir()
     assert "holds neither videos nor frames" in ask_edgekit("predict", CLIPS, tmp_path / "none").stderr
 
@@ -217,20 +256,25 @@ def test_python_takes_the_path_of_a_video(ucf):
         assert [p.label for p in opened.predict([clip, clip[::-1]])] == ["brighter", "darker"]
         with pytest.raises(RequestError, match=r"the artifact takes clips \(the path of a video.*a tuple of images"):
             opened.predict(clip[0])
+        for nothing in (clip[:0], ()):
+            with pytest.raises(DataError, match="a clip without frames"):
+                opened.predict(nothing)
         with pytest.raises(DataError, match=r"the clip lasts 0\.38 s, and the model sees 1 s at once"):
             opened.predict(clip[:3])
         with pytest.raises(DataError, match="channels first"):
             opened.predict(clip.transpose(0, 3, 1, 2))
 
 
-def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64)):
-    """A video of grey frames, 30 a second or at `pts` milliseconds; the upper half of each is black."""
+def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64), sound=0, marked=False):
+    """A video of grey frames, 30 a second or at `pts` milliseconds, with so many seconds of silence; the upper half of each is
+    black, and if `marked` the left quarter below it, too."""
     import av
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
+        track = container.add_stream("pcm_s16le", rate=8000) if sound else None
         if pts is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
@@ -238,11 +282,19 @@ def written(path, shades, pts=None, rotation=0, codec="mpeg4", size=(40, 64)):
         for number, shade in enumerate(shades):
             pixels = np.full((*size, 3), shade, np.uint8)
             pixels[: size[0] // 2] = 0
+            if marked:
+                pixels[:, : size[1] // 4] = 0
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             if pts is not None:
                 frame.pts, frame.time_base = pts[number], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        for _ in range(sound):
+            second = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+            second.sample_rate = 8000
+            container.mux(track.encode(second))
+        if track:
+            container.mux(track.encode())
     return path
 
 
@@ -261,6 +313,69 @@ def test_a_video_is_sampled_by_time(tmp_path):
     )
     wanted = [20 + 10 * max(i for i, t in enumerate(times) if t <= 125 * k + 0.1) for k in range(8)]
     assert np.abs(lower(seen)[0] - wanted).max() <= 2
+
+
+@pytest.mark.full
+def test_windows_are_chosen_by_what_is_shown_and_not_by_what_a_file_says(tmp_path):
+    shades, times = range(20, 220, 5), [*range(0, 4000, 100)]  # 4 s: 32 moments, 4 windows
+    film = written(tmp_path / "film.mkv", shades, times, codec="ffv1")
+    wanted = open_video(film, "film.mkv").windows(SPEC).pixels
+    assert len(wanted) == 4
+    late = written(tmp_path / "late.mkv", shades, [60_000 + t for t in times], codec="ffv1")
+    assert np.array_equal(open_video(late, "late.mkv").windows(SPEC).pixels, wanted)
+    sounding = written(tmp_path / "sounding.mkv", shades, times, codec="ffv1", sound=20)
+    assert np.array_equal(open_video(sounding, "sounding.mkv").windows(SPEC).pixels, wanted)
+    blob = film.read_bytes()
+    film.write_bytes(blob[: len(blob) * 3 // 4])
+    found = lower(open_video(film, "film.mkv").windows(SPEC))
+    assert len(found) == 3
+    assert found[-1, -1] == found.max() > 140  # the last ends with what is left
+
+
+def test_windows_are_chosen_anew_where_frames_at_the_end_cannot_be_read(tmp_path):
+    folder = frames(tmp_path / "clip", range(10, 230, 10))  # 22 of them
+    for number in range(19, 23):
+        (folder / f"{number}.png").write_bytes(b"no image")
+    seen = open_video(folder, "clip").windows(SPEC)
+    assert seen.broken == 4
+    assert seen.pixels[:, 0, 0, 0, 0].tolist() == [10, 90, 110]  # the last ends with the 18th
+    drawn = [_first_of_drawn(folder, seed) for seed in range(110)]
+    assert set(drawn) == set(range(10, 120, 10))
+    assert max(map(drawn.count, drawn)) < 25  # each about ten times
+
+
+def _first_of_drawn(folder, seed):
+    rng = np.random.default_rng(seed)
+    return open_video(folder, folder.name).drawn_window(SPEC, lambda frame: frame.getpixel((0, 0))[0], rng)[0]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), lambda p: p),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((1, 0, 0, -1), lambda p: p[::-1]),
+        ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+        ((0, -1, 1, 0), np.rot90),
+        ((0, -1, -1, 0), lambda p: np.rot90(p, 2).swapaxes(0, 1)),
+    ],
+)
+def test_a_mirrored_or_turned_video_is_shown_as_its_file_says(tmp_path, matrix, shown):
+    """Of a .mp4 the matrix of its track; the frames themselves are the same."""
+    plain = written(tmp_path / "plain.mp4", [200] * 10, marked=True)
+    blob = bytearray(plain.read_bytes())
+    at = blob.find(b"tkhd") + 44
+    a, b, c, d = (65536 * number for number in matrix)
+    blob[at : at + 20] = struct.pack(">5i", a, b, 0, c, d)
+    (tmp_path / "turned.mp4").write_bytes(blob)
+    still, found = (
+        np.asarray(next(open_video(tmp_path / name, name).pictures(1.0)).picture)
+        for name in ("plain.mp4", "turned.mp4")
+    )
+    assert np.array_equal(found, shown(still))
 
 
 @pytest.mark.full

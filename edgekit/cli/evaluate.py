@@ -236,7 +236,7 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
             named = words.part_header(found.results, "label" if verbose else "worst labels")
             lines.append(table(parts, header=named, indent="  "))
         if found.accuracies and (verbose or not found.change) and (confused := words.confused(found, verbose=verbose)):
-            lines.append(table(confused, header=words.CONFUSED, indent="  "))
+            lines.append(table(confused, header=words.confused_header(found), indent="  "))
         if sizes := words.sizes(found.results):
             lines.append(table(sizes, header=words.part_header(found.results, "size"), indent="  "))
     if found.change:
@@ -244,7 +244,7 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
         rows = words.paired(found.paired, verbose=verbose) if found.paired else words.change(found.change)
         lines.append(table(rows, indent="  "))
     if found.paired and found.paired.flips and verbose:
-        lines.append(table([words.flip(f) for f in found.paired.flips], header=words.FLIP, indent="  "))
+        lines.append(table([words.flip(f) for f in found.paired.flips], header=words.flip_header(found), indent="  "))
     lines.append(words.sentence(found, max_drop))
     if found.learned and found.learned.pictures:
         lines.append(words.learned(found.learned, found.units))

@@ -88,7 +88,7 @@ class Telling:
         self.shows = not talk.json and csv_file != "-"
         self.lines = Lines(artifact, files, films, top)
         self.asked = len(files) - len(films) + sum(films.values())
-        self.unit = "frames" if len(films) == len(files) else "images"
+        self.unit = "frames" if len(films) == len(files) else artifact.manifest.preprocess.files
         self.answered = 0
         self.documents: list[dict[str, Any]] = []
         self.skipped: list[DataError] = []
@@ -108,8 +108,10 @@ class Telling:
                     tick()
         if not self.answered:
             if len(self.files) > 1:
+                clips = self.artifact.manifest.preprocess.is_clip
                 raise DataError(
-                    f"none of the {len(self.files)} images can be read", hint="give .jpg, .png or .webp files"
+                    f"none of the {len(self.files)} {'videos' if clips else 'images'} can be read",
+                    hint="give other videos" if clips else "give .jpg, .png or .webp files",
                 )
             (only,) = self.skipped
             raise DataError(only.message, hint=only.hint or "an image file: .jpg, .png, .webp, ...")

@@ -37,7 +37,7 @@ from edgekit.errors import RequestError
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Images in one inference.  [default: the file's]")
 @click.option(
     "--frame-rate",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0.001, 1000),
     metavar="R",
     help="Videos: frames a second that are answered.  [default: 1]",
 )

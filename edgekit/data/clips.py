@@ -18,9 +18,9 @@ from edgekit.data.dataset import Content, DataSet, Opener, Source
 from edgekit.data.files import VIDEOS, check_folder, titled
 from edgekit.data.folders import LARGEST, METADATA, stamp
 from edgekit.data.opening import taken
-from edgekit.data.splits import split_of
+from edgekit.data.splits import split_folders
 from edgekit.data.tables import read_table
-from edgekit.data.video import frame_files, open_video, video_files
+from edgekit.data.video import beside_films, films, frame_files, frame_folders, open_video, video_files
 from edgekit.errors import DataError, RequestError, many
 from edgekit.harmless import harmless
 from edgekit.manifest import TrainedOn
@@ -49,16 +49,14 @@ def open_clips(
 def splits_in(
     folder: Path, labels_file: Path | None = None, *, unlabelled: bool = False
 ) -> dict[str, Callable[[], Source]]:
-    """The parts that a folder holds, each to be opened; "" for one that is not split."""
+    """The parts that a folder holds, each to be opened; "" for one that is not split. Raises DataError."""
     if labels_file:
         return {"": partial(_with_table, folder, labels_file)}
     lists = folder / LISTS if (folder / LISTS).is_dir() else folder
     ucf = {name: lists / f"{name}list01.txt" for name in ("test", "train") if (lists / f"{name}list01.txt").is_file()}
     if ucf and not unlabelled:
         return {name: partial(_with_list, folder, name, file) for name, file in ucf.items()}
-    inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    roots = {name: p for p in inside if (name := split_of(p.name))}
-    if roots and len(roots) == len(inside):
+    if roots := split_folders(folder, video_files):
         return {name: partial(_source, root, name, unlabelled=unlabelled) for name, root in roots.items()}
     return {"": partial(_source, folder, unlabelled=unlabelled)}
 
@@ -70,10 +68,11 @@ def _source(folder: Path, split: str = "", *, unlabelled: bool) -> Source:
     files = [path.relative_to(folder) for path in _videos(folder)]
     of = f"{split} videos of {titled(folder, 2 if split else 1)}".strip()
     classified = [path for path in files if len(path.parts) > 1]
+    notes = beside_films(folder)
     if unlabelled or not classified:
-        return _of_files(f"{of} (not labelled)", folder, files, None)
-    lost = len(files) - len(classified)
-    notes = (f"{lost} of {len(files)} videos lie in no class folder: left out",) if lost else ()
+        return _of_files(f"{of} (not labelled)", folder, files, None, notes)
+    if lost := len(files) - len(classified):
+        notes += (f"{lost} of {len(files)} videos lie in no class folder: left out",)
     names = [(harmless(path.parts[0]),) for path in classified]
     return _of_files(f"{of} ({many(len(set(names)), 'class folders')})", folder, classified, names, notes)
 
@@ -89,9 +88,11 @@ def _videos(folder: Path) -> list[Path]:
 def _with_list(folder: Path, split: str, file: Path) -> Source:
     """UCF101's: `Class/v_Class_g01_c01.avi`, in lists of what is trained on with the number of the class."""
     named = [line.split()[0] for line in _text(file).splitlines() if line.strip()]
-    root = next((r for r in (folder, folder / "UCF-101") if named and (r / named[0]).exists()), None)
-    there = [Path(name) for name in named if root is not None and (root / name).exists()]
-    if root is None or not there:
+    roots = (folder, folder / "UCF-101")
+    root, there = max(
+        ((r, [Path(name) for name in named if (r / name).exists()]) for r in roots), key=lambda at: len(at[1])
+    )
+    if not there:
         raise DataError(
             f"none of the {len(named)} videos that {file} names is in {folder}", hint="the videos beside the lists"
         )
@@ -104,8 +105,9 @@ def _with_list(folder: Path, split: str, file: Path) -> Source:
 def _with_table(folder: Path, table: Path) -> Source:
     """The videos that a table of labels names, with or without the end of their names. Raises DataError."""
     rows = read_table(table)
-    known = {str(path.relative_to(folder)): path.relative_to(folder) for path in _videos(folder)}
-    known |= {str(path.with_suffix("")): path for path in list(known.values())}
+    there = [path.relative_to(folder) for path in (*films(folder), *frame_folders(folder))]
+    known = {str(path): path for path in there}
+    known |= {str(path.with_suffix("")): path for path in there}
     found = [(known[name], classes) for name, classes in rows.items() if name in known]
     if not found:
         raise DataError(

@@ -17,7 +17,7 @@ import msgspec
 from edgekit import reading
 from edgekit.data.files import picture_files, titled
 from edgekit.data.marks import LONGEST, Boxed, Marks
-from edgekit.data.splits import split_of
+from edgekit.data.splits import by_split, split_of
 from edgekit.errors import DataError
 
 LIMIT = 2 << 30  # bytes of a JSON file: instances_train2017.json has 0.45 GB
@@ -105,7 +105,8 @@ def find_rows(folder: Path) -> dict[str, Callable[[], Boxed]]:
     """The parts of a Hugging Face image folder that have boxes."""
     files = {"": folder / METADATA} if (folder / METADATA).is_file() else {}
     if not files:
-        files = {name: path for path in sorted(folder.glob(f"*/{METADATA}")) if (name := split_of(path.parent.name))}
+        parts = by_split(path.parent for path in sorted(folder.glob(f"*/{METADATA}")))
+        files = {name: part / METADATA for name, part in parts.items()}
     return {split: partial(read_rows, file) for split, file in files.items() if b'"bbox"' in _head(file)}
 
 

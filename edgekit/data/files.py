@@ -71,6 +71,12 @@ def picture_files(folder: Path) -> list[Path]:
     return files
 
 
+def any_picture(folder: Path) -> bool:
+    """Whether an image lies below a folder."""
+    known = suffixes()
+    return any(path.suffix.lower() in known for path in _all(folder))
+
+
 def suffixes() -> set[str]:
     """Of the images that can be read here."""
     return SUFFIXES | {suffix for suffix, kind in OF_PHONES.items() if kind in formats()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data.files import check_folder, picture_files, unread
-from edgekit.data.video import HINT, frame_files, video_files
+from edgekit.data.video import HINT, beside_films, films, frame_files, video_files
 from edgekit.errors import DataError
 
 URL = re.compile(r"^(https?|ftp|s3|gs|rtsp)://", re.IGNORECASE)
@@ -38,6 +38,7 @@ def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (),
             for path in _paths(name):
                 if path.is_dir() and clips:
                     files |= dict.fromkeys(videos_in(path))
+                    notes += beside_films(path)
                 elif path.is_dir():
                     files |= dict.fromkeys(picture_files(path))
                     notes += unread(path)
@@ -51,9 +52,9 @@ def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (),
 
 
 def videos_in(folder: Path) -> Sequence[Path]:
-    """A folder of frames itself, else every video below it. Raises DataError."""
+    """Every video below a folder; where there is none, it is one of frames itself, or holds such. Raises DataError."""
     check_folder(folder, HINT)
-    found = [folder] if frame_files(folder) else video_files(folder)
+    found = films(folder) or ([folder] if frame_files(folder) else video_files(folder))
     if not found:
         raise DataError(f"{folder} holds neither videos nor frames", hint=HINT)
     return found

@@ -18,7 +18,7 @@ from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet
 from edgekit.data.files import check_folder, picture_files, titled, unread
 from edgekit.data.folders import of_files, stamp
-from edgekit.data.splits import chosen, split_of, whole
+from edgekit.data.splits import by_split, chosen, whole
 from edgekit.errors import DataError, RequestError
 from edgekit.harmless import harmless
 from edgekit.preprocess import MAX_DECODED
@@ -67,18 +67,17 @@ def open_masks(
 
 
 def masked_in(folder: Path) -> dict[str, Pair]:
-    """The parts of a folder that have masks: test, val, train; "" for a folder that is not split."""
+    """The parts of a folder that have masks: test, val, train; "" for a folder that is not split. Raises DataError."""
     if pair := _beside(folder):
-        inside = {p.name: split for p in pair[0].iterdir() if p.is_dir() and (split := split_of(p.name))}
-        parts = {split: (pair[0] / name, pair[1] / name) for name, split in inside.items() if (pair[1] / name).is_dir()}
-        return parts or {"": pair}
-    found = {}
+        inside = by_split(p for p in sorted(pair[0].iterdir()) if p.is_dir() and (pair[1] / p.name).is_dir())
+        return {split: (path, pair[1] / path.name) for split, path in inside.items()} or {"": pair}
+    pairs = {}
     for part in sorted(p for p in folder.iterdir() if p.is_dir()):
         annotated = folder / f"{part.name}{ANNOTATED}"
         pair = (part, annotated) if annotated.is_dir() else _beside(part)
-        if pair and (split := split_of(part.name)):
-            found[split] = pair
-    return found
+        if pair:
+            pairs[part] = pair
+    return {split: pairs[part] for split, part in by_split(pairs).items()}
 
 
 def _beside(folder: Path) -> Pair | None:

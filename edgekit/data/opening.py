@@ -3,16 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from edgekit.data import folders, idx, parquet, stamps
 from edgekit.data.dataset import DataSet, Source, own_classes, with_labels, without_labels
-from edgekit.data.files import check_folder
-from edgekit.data.splits import SPLITS, split_of
+from edgekit.data.files import any_picture, check_folder
+from edgekit.data.splits import chosen, split_folders
 from edgekit.errors import DataError, RequestError
 from edgekit.manifest import TrainedOn
-
-T = TypeVar("T")
 
 
 def open_data(
@@ -54,7 +51,8 @@ def taken(
 ) -> DataSet:
     """Of the parts of a folder the one that is asked for, else the best to measure on; as `open_data` has it. Raises DataError."""
     drawn = unsplit(there) if split in ("train", "val") and split not in there else None
-    source = (_choose(there, split, folder) if drawn is None else there[drawn])()
+    held_out = "val, which is what training held out"
+    source = there[chosen(there, split, folder, unsplit=held_out) if drawn is None else drawn]()
     if source.count == 0:
         raise DataError(f"no images in {folder}", hint="a folder of images, idx files or parquet files")
     if unlabelled or source.names is None:
@@ -65,27 +63,16 @@ def taken(
 
 
 def splits_in(folder: Path, *, unlabelled: bool = False) -> dict[str, Callable[[], Source]]:
-    """The parts that a folder holds, each to be opened: test, val, train; "" for a folder that is not split."""
+    """The parts that a folder holds, each to be opened: test, val, train; "" for a folder that is not split. Raises DataError."""
     if images := idx.find(folder):
         return {name: partial(idx.source, folder, name, file) for name, file in images.items()}
     if files := parquet.find(folder):
         return {name: partial(parquet.source, folder, name, some) for name, some in files.items()}
-    inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    roots = {name: p for p in inside if (name := split_of(p.name))}
-    if roots and len(roots) == len(inside):  # a class may be called "train": splits stand alone
+    if roots := split_folders(folder, any_picture):
         return {name: partial(folders.source, root, name, unlabelled=unlabelled) for name, root in roots.items()}
     return {"": partial(folders.source, folder, unlabelled=unlabelled)}
 
 
-def unsplit(there: Mapping[str, T]) -> str | None:
+def unsplit(there: Mapping[str, object]) -> str | None:
     """The part that training draws a validation set from, where none is there."""
     return next((name for name in ("train", "", "all") if name in there), None)
-
-
-def _choose(there: Mapping[str, T], asked: str | None, folder: Path) -> T:
-    """The split asked for, or the best to measure on. Raises DataError."""
-    name = asked or next((s for s in SPLITS if s in there), next(iter(there)))
-    if name not in there:
-        names = sorted(filter(None, there)) or ["val, which is what training held out"]
-        raise DataError(f"{folder} has no split '{name}'", hint=f"--split {' or '.join(names)}")
-    return there[name]

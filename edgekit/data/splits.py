@@ -1,7 +1,7 @@
 """The parts of a data set: told by the names of files and folders, or drawn."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,33 @@ def split_of(name: str) -> str | None:
     return {"t10k": "test", "valid": "val", "validation": "val"}.get(found[1], found[1]) if found else None
 
 
+def split_folders(folder: Path, holds: Callable[[Path], object]) -> dict[str, Path]:
+    """The parts of a folder that is split into folders; none where these are classes, of which one may be called "train".
+
+    holds  whether there are images, or videos, below a folder: one without them (logs) does not count beside splits
+    Raises DataError for two folders of one split, and for several splits beside folders that are none.
+    """
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    parts = {path: name for path in inside if (name := split_of(path.name))}
+    if parts and (other := next((path for path in inside if path not in parts and holds(path)), None)):
+        if len(set(parts.values())) == 1:
+            return {}
+        raise DataError(
+            f"{folder} holds {other.name} beside the splits {' and '.join(path.name for path in parts)}",
+            hint=f"{other.name} elsewhere, or --data {next(iter(parts))}",
+        )
+    return {name: path for path, name in parts.items()} | by_split(filter(holds, parts))
+
+
+def by_split(folders: Iterable[Path]) -> dict[str, Path]:
+    """Those that are splits, by the split. Raises DataError where two are of one."""
+    found: dict[str, Path] = {}
+    for path in folders:
+        if (name := split_of(path.name)) and found.setdefault(name, path) != path:
+            raise DataError(f"{found[name]} and {path} are both of the split '{name}'", hint="one of them elsewhere")
+    return found
+
+
 def whole(folder: Path, find: Callable[[Path], object]) -> Path | None:
     """The data set that a folder, by its name, is a part of: one of the two above it, where `find` finds something in that."""
     for above in folder.parents[:2]:
@@ -32,17 +59,21 @@ def whole(folder: Path, find: Callable[[Path], object]) -> Path | None:
     return None
 
 
-def chosen(there: Mapping[str, object], asked: str | None, folder: Path, held: str) -> str:
+def chosen(
+    there: Mapping[str, object], asked: str | None, folder: Path, held: str = "", *, unsplit: str = "left out"
+) -> str:
     """The split of a folder that is measured on, of those that are there, "" where it is not split.
 
-    asked  by the user; held: what its images have, in words
+    asked    by the user
+    held     what its images have, in words
+    unsplit  what may be asked for where the folder is not split
     Raises DataError for one that is not there.
     """
     name = asked or next((split for split in SPLITS if split in there), next(iter(there)))
     if name not in there:
-        raise DataError(
-            f"{folder} has no split '{name}' with {held}", hint=f"--split {' or '.join(there) or 'left out'}"
-        )
+        what = f" with {held}" if held else ""
+        names = " or ".join(sorted(filter(None, there))) or unsplit
+        raise DataError(f"{folder} has no split '{name}'{what}", hint=f"--split {names}")
     return name
 
 

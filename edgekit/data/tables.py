@@ -37,7 +37,7 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
     except reading.Malformed as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     try:
-        rows = dict({".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".txt": _txt}[kind](text))
+        rows = _each_once({".csv": _csv, ".json": _json, ".jsonl": _jsonl, ".txt": _txt}[kind](text))
     except (ValueError, RecursionError, csv.Error) as error:
         raise DataError(f"{path}: {error}", hint="an image and its class in each line or entry") from None
     if not rows:
@@ -45,6 +45,19 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
     if nameless := next((name for name in rows if "\0" in name), None):
         raise DataError(f"{path}: {nameless!r:.80} is no name of a file", hint="an image's name holds no zero byte")
     return rows
+
+
+def _each_once(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
+    """Raises ValueError for an image with two labels: which of them is meant, nobody knows."""
+    found: dict[str, tuple[int, tuple[str, ...]]] = {}
+    for number, (said, classes) in enumerate(rows, 1):
+        name = said and str(Path(said))  # ./a.png is a.png
+        first, known = found.setdefault(name, (number, classes))
+        if known != classes:
+            raise ValueError(
+                f"{name} is '{', '.join(known)}' in entry {first}, and '{', '.join(classes)}' in entry {number}"
+            )
+    return {name: classes for name, (_, classes) in found.items()}
 
 
 def _csv(text: str) -> Iterable[Row]:
@@ -74,10 +87,10 @@ def _jsonl(text: str) -> Iterable[Row]:
 
 
 def _json(text: str) -> Iterable[Row]:
-    document = json.loads(text)
-    if not isinstance(document, dict):
+    document = json.loads(text, object_pairs_hook=tuple)  # a dict would keep the last of two entries
+    if not isinstance(document, tuple):
         raise ValueError('not an object such as {"a.jpg": "cat"}')
-    for name, value in document.items():
+    for name, value in document:
         if not name.startswith("_"):
             yield name, _classes(value)
 

@@ -5,7 +5,7 @@ A video is a file that PyAV decodes, or a folder of its frames (00001.jpg, ...),
 The moments are t0 + k / rate, with t0 the time of the first frame; at each one counts the frame that is shown then: the last
 whose time has come. So a video of varying or of another rate than the model's is seen as it plays. A window is `frames` such
 moments. Windows follow each other without a gap, the last ends with the video; of a long video WINDOWS spread evenly over it
-are taken. Frames that cannot be decoded are skipped and counted; a phone's rotation is applied.
+are taken. Frames that cannot be decoded are skipped and counted; a phone's rotation and mirroring are applied.
 """
 
 import math
@@ -87,11 +87,16 @@ class Video:
         return self._seen(spec, look, lambda moments: [int(rng.integers(max(1, moments - spec.frames + 1)))]).windows[0]
 
     def _seen(
-        self, spec: Preprocess, look: Callable[[Image.Image], Any], choose: Callable[[int], Sequence[int]]
+        self,
+        spec: Preprocess,
+        look: Callable[[Image.Image], Any],
+        choose: Callable[[int], Sequence[int]],
+        known: int | None = None,
     ) -> "_Seen":
-        """choose: of so many moments, those with which windows begin."""
+        """choose: of so many moments, those with which windows begin; known: how many there are, once all frames were decoded."""
         frames = _Frames(self, spec.rate)
-        starts = choose(frames.moments)
+        moments = known or frames.moments
+        starts = choose(moments)
         done: list[list[Any]] = []
         open_windows: dict[int, list[Any]] = {}
         count, last, looked, size = 0, None, None, (1, 1)
@@ -106,13 +111,13 @@ class Video:
                     window.append(looked)
                     if len(window) == spec.frames:
                         done.append(open_windows.pop(start))
-            if not open_windows and at >= max(starts):
+            if not open_windows and max(starts) <= at < moments - 1:
                 break
-        if done:
-            return _Seen(done, size, frames.broken)
-        if count >= spec.frames:  # the file said that it lasts longer
-            return self._seen(spec, look, lambda _: [0])
-        raise self._too_short(count, frames.broken, spec)
+        if count < spec.frames:
+            raise self._too_short(count, frames.broken, spec)
+        if known is None and (len(done) < len(starts) or count > moments):  # some frames of the file cannot be decoded
+            return self._seen(spec, look, choose, count)
+        return _Seen(done, size, frames.broken)
 
     def pictures(self, rate: float, say: Callable[[str], None] = lambda line: None) -> Iterator[Frame]:
         """What is shown at each moment, `rate` of them a second; say: takes a line on frames that were skipped.
@@ -128,7 +133,7 @@ class Video:
             say(f"{self.name}: {many(frames.broken, 'broken frames')} skipped")
 
     def moments(self, rate: float) -> int:
-        """How many images `pictures` gives, about. Raises DataError."""
+        """How many images `pictures` gives, if all of them can be decoded. Raises DataError."""
         return _Frames(self, rate).moments
 
     def _looked(self, picture: Image.Image, look: Callable[[Image.Image], Any]) -> tuple[Any, tuple[int, int]]:
@@ -151,7 +156,7 @@ class Video:
 def open_video(path: Path, name: str) -> Video:
     """Raises DataError for what is no video and no folder of frames."""
     if path.is_dir():
-        if not frame_files(path):
+        if not frame_files(path):  # also one of videos
             raise DataError(f"{name} is a folder without frames", hint=HINT)
     elif not path.exists():
         raise DataError(f"there is no video {name}")
@@ -163,20 +168,41 @@ def open_video(path: Path, name: str) -> Video:
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The frames in a folder, in the order of the numbers in their names."""
+    """The frames in a folder, in the order of the numbers in their names; none where videos lie: its images are others then."""
     known = suffixes()
-    found = (p for p in folder.iterdir() if p.suffix.lower() in known and not p.name.startswith("."))
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if any(is_video(path) and path.is_file() for path in inside):
+        return []
+    found = (path for path in inside if path.suffix.lower() in known)
     return sorted(found, key=lambda path: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", path.stem)])
 
 
 def video_files(folder: Path) -> list[Path]:
-    """Every video below a folder, and every folder in it that holds frames, in the order of their paths."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and (is_video(path) if path.is_file() else path.is_dir() and bool(frame_files(path))):
-            found.append(path)
-    return found
+    """Every video below a folder, in the order of their paths; where there is none, every folder in it that holds frames."""
+    return films(folder) or frame_folders(folder)
+
+
+def films(folder: Path) -> list[Path]:
+    """Every file below a folder that is a video."""
+    return [path for path in _below(folder) if is_video(path) and path.is_file()]
+
+
+def frame_folders(folder: Path) -> list[Path]:
+    """Every folder below one that holds frames."""
+    return [path for path in _below(folder) if path.is_dir() and frame_files(path)]
+
+
+def beside_films(folder: Path) -> tuple[str, ...]:
+    """Images below a folder of videos, in a sentence: thumbnails, or what was taken out of them."""
+    known = suffixes()
+    count = sum(path.suffix.lower() in known for path in _below(folder))
+    return (f"left out, as they lie among videos: {many(count, 'images')}",) if count and films(folder) else ()
+
+
+def _below(folder: Path) -> list[Path]:
+    """What is not hidden, in the order of its path."""
+    found = sorted(folder.rglob("*"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def read_videos(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Windows | DataError]]:
@@ -254,7 +280,7 @@ class _Frames:
         if isinstance(frame, Image.Image):
             return frame
         pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return Image.fromarray(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)))
+        return Image.fromarray(np.ascontiguousarray(_upright(pixels, frame.side_data.get("DISPLAYMATRIX"))))
 
     def __iter__(self) -> Iterator[Timed]:
         if self.steps:
@@ -272,7 +298,7 @@ class _Frames:
     def _decoded(self) -> Iterator[Timed]:
         with _opened(self.video) as container:
             stream = _stream(container, self.video.name)
-            usual = 1 / float(stream.average_rate or 30)
+            usual = _usual(stream)
             time = -usual
             for packet in container.demux(stream):
                 try:
@@ -290,16 +316,35 @@ class _Frames:
                     yield time, frame
 
     def _count(self, rate: float) -> int:
-        """Of moments, as the file says; files that do not are decoded for it."""
+        """Of moments, by the times of packets, of which none is decoded: what a file says of its length may be that of its
+        sound, or of the part that was cut off, and counts from zero where the video starts late."""
+        first, end = math.inf, -math.inf
         with _opened(self.video) as container:
             stream = _stream(container, self.video.name)
-            if stream.duration and stream.time_base:
-                return _moments(float(stream.duration * stream.time_base), rate)
-            if container.duration:
-                return _moments(container.duration / 1e6, rate)
-        times = [time for time, _ in self._decoded()]
-        self.broken = 0
-        return _moments(times[-1] - times[0] + self.shown_for, rate) if times else 1
+            usual = _usual(stream)
+            time = -usual
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    at = packet.dts if packet.pts is None else packet.pts
+                    time = time + usual if at is None else float(at * packet.time_base)
+                    first = min(first, time)
+                    end = max(end, time + (float(packet.duration * packet.time_base) if packet.duration else usual))
+        return _moments(end - first, rate) if end > first else 1
+
+
+def _usual(stream: Any) -> float:
+    """Seconds for which a frame is shown, where nothing says it."""
+    return 1 / float(stream.average_rate or 30)
+
+
+def _upright(pixels: Pixels, matrix: Any) -> Pixels:
+    """Turned and mirrored as a display matrix says: nine numbers, (x, y, 1) times which is the place where a pixel is shown."""
+    if matrix is None:
+        return pixels
+    along, across, _, back, down = np.frombuffer(matrix, np.int32).tolist()[:5]  # x to x and y, y to x and y
+    if abs(across) + abs(back) > abs(along) + abs(down):
+        pixels, along, down = pixels.swapaxes(0, 1), back, across
+    return pixels[:: -1 if down < 0 else 1, :: -1 if along < 0 else 1]
 
 
 def _opened(video: Video) -> Any:

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from edgekit import reading
 from edgekit.data.files import picture_files, titled
 from edgekit.data.marks import LONGEST, MEND, Boxed, Marks
-from edgekit.data.splits import SPLITS, split_of
+from edgekit.data.splits import SPLITS, by_split
 from edgekit.errors import DataError
 
 ANNOTATIONS, SETS = "Annotations", Path("ImageSets/Main")
@@ -29,10 +29,9 @@ Element = ElementTree.Element
 def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
     """The parts of a folder that have boxes in XML files; "" for one that is not split."""
     if not (folder / ANNOTATIONS).is_dir():
-        parts = {name: p for p in sorted(folder.iterdir()) if p.is_dir() and (name := split_of(p.name))}
-        found = {name: files for name, part in parts.items() if (files := _files(part))}
-        if found:
-            return {name: partial(read, files, folder / parts[name].name) for name, files in found.items()}
+        parts = {part: files for part in sorted(folder.iterdir()) if part.is_dir() and (files := _files(part))}
+        if found := by_split(parts):
+            return {name: partial(read, parts[part], part) for name, part in found.items()}
         return {"": partial(read, files, folder)} if (files := _files(folder)) else {}
     files = sorted((folder / ANNOTATIONS).rglob("*.xml"))
     sets = {name: folder / SETS / f"{name}.txt" for name in SPLITS if (folder / SETS / f"{name}.txt").is_file()}

@@ -17,7 +17,7 @@ from edgekit import reading
 from edgekit.data.files import picture_files, titled, unread
 from edgekit.data.labels import read_names
 from edgekit.data.marks import Boxed, Marks
-from edgekit.data.splits import split_of
+from edgekit.data.splits import by_split
 from edgekit.errors import DataError
 
 IMAGES, LABELS = "images", "labels"
@@ -31,20 +31,15 @@ POSES = re.compile(r"^\s*kpt_shape\s*:", re.MULTILINE)
 def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
     """The parts of a folder that have boxes in texts; "" for one that is not split."""
     if (folder / IMAGES).is_dir() and (folder / LABELS).is_dir():
-        inside = {
-            p.name: name for p in sorted((folder / IMAGES).iterdir()) if p.is_dir() and (name := split_of(p.name))
-        }
+        inside = (p for p in sorted((folder / IMAGES).iterdir()) if p.is_dir() and _has_texts(folder / LABELS / p.name))
         parts = {
-            name: partial(read, folder / IMAGES / part, folder / LABELS / part, folder)
-            for part, name in inside.items()
-            if _has_texts(folder / LABELS / part)
+            name: partial(read, part, folder / LABELS / part.name, folder) for name, part in by_split(inside).items()
         }
         if not parts and _has_texts(folder / LABELS):
             return {"": partial(read, folder / IMAGES, folder / LABELS, folder)}
         return {**parts}
     splits = [p for p in sorted(folder.iterdir()) if p.is_dir() and (p / IMAGES).is_dir() and _has_texts(p / LABELS)]
-    names = {name: part for part in splits if (name := split_of(part.name))}
-    return {name: partial(read, part / IMAGES, part / LABELS, folder) for name, part in names.items()}
+    return {name: partial(read, part / IMAGES, part / LABELS, folder) for name, part in by_split(splits).items()}
 
 
 def _has_texts(folder: Path) -> bool:

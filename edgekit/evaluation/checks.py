@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from edgekit.artifact import Artifact
 from edgekit.data import DataSet
-from edgekit.errors import DataError, RequestError, UnsupportedError
-from edgekit.tasks import Classification, Raw, name_of
+from edgekit.errors import DataError, RequestError, UnsupportedError, many
+from edgekit.tasks import Classification, Embedding, Raw, name_of
 from edgekit.tensors import decoded_shape
 
 WANTED = {"segmentation": "masks", "detection": "boxes"}  # of tasks that are judged by other truths than classes
@@ -41,6 +41,21 @@ def check(artifacts: Sequence[Artifact], data: DataSet) -> None:
         )
     if not len(data):
         raise DataError(f"no image is left of the {data.what}", hint="; ".join(data.notes))
+
+
+def check_sample(artifact: Artifact, data: DataSet, positions: Sequence[int]) -> None:
+    """The same of a sample of the images. Raises DataError."""
+    if isinstance(artifact.manifest.task, Embedding) and data.truths is not None:
+        check_neighbours([data.truths[position][0] for position in positions])
+
+
+def check_neighbours(classes: Sequence[int]) -> None:
+    """Of each image its class. Raises DataError where each is the only one of its class, so that no neighbour can be right."""
+    if len(set(classes)) == len(classes):
+        raise DataError(
+            f"no image has another of its class among the {many(len(classes), 'images')}, and an embedding is judged by neighbours",
+            hint="more images of each class, a larger --limit, or --unlabelled with --reference ARTIFACT",
+        )
 
 
 def _check_task(artifact: Artifact) -> None:

@@ -33,7 +33,9 @@ def check(path: Path) -> None:
 
 
 def check_task(artifact: Artifact) -> None:
-    """Raises RequestError for a file that names nothing and finds nothing that could be drawn."""
+    """Raises RequestError for a file that names nothing and finds nothing that could be drawn, and for one that takes clips."""
+    if artifact.manifest.preprocess.is_clip:
+        raise RequestError(f"--contact-sheet draws images, and {artifact.name} takes clips", hint="leave it out")
     if not isinstance(artifact.manifest.task, Classification | Detection):
         raise RequestError(
             f"--contact-sheet draws classes and boxes that differ, and {artifact.name} is a {name_of(artifact.manifest.task)}",
@@ -47,10 +49,10 @@ def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
     The kind of the file is that of its name. Raises RequestError as `check` does, OutputError.
     """
     shown = list(flips[:MOST])
-    opened = {p.position: p.open() for p in data.read(sorted(flip.position for flip in shown))}
+    small = {p.position: _small(p.open(), SIDE) for p in data.read(sorted(flip.position for flip in shown))}
     tiles = [
         (
-            opened[flip.position],
+            small[flip.position],
             (
                 (Path(flip.picture).name, "black"),
                 (f"{flip.kind}: {', '.join(map(brief, flip.truth))}" if flip.truth else flip.kind, COLOURS[flip.kind]),
@@ -66,21 +68,33 @@ def draw(flips: Sequence[Flip], data: DataSet, path: Path) -> int:
 
 def draw_apart(apart: Sequence[Apart], data: DataSet, path: Path) -> int:
     """Write the first `MOST` images with the boxes of both files; returns how many those are. Raises as `draw` does."""
-    shown, tiles = list(apart[:MOST]), []
-    opened = {p.position: p.open() for p in data.read(sorted(of.position for of in shown))}
-    for of in shown:
-        picture = opened[of.position]
-        for things, colour in ((of.reference, REFERENCE), (of.candidate, CANDIDATE)):
-            outlined(picture, [thing.box for thing in things], colour)
-        lines = (
-            (Path(of.picture).name, "black"),
-            (f"F1 {of.f1:.2f}", "black"),
-            (f"ref {_counted(of.reference)}", REFERENCE),
-            (f"now {_counted(of.candidate)}", CANDIDATE),
+    shown = {of.position: of for of in apart[:MOST]}
+    small = {p.position: _small(_boxed(p.open(), shown[p.position]), 2 * SIDE) for p in data.read(sorted(shown))}
+    tiles = [
+        (
+            small[position],
+            (
+                (Path(of.picture).name, "black"),
+                (f"F1 {of.f1:.2f}", "black"),
+                (f"ref {_counted(of.reference)}", REFERENCE),
+                (f"now {_counted(of.candidate)}", CANDIDATE),
+            ),
         )
-        tiles.append((picture, lines))
+        for position, of in shown.items()
+    ]
     _write(tiles, path, 2 * SIDE, COLUMNS // 2)
     return len(tiles)
+
+
+def _small(picture: Image.Image, side: int) -> Image.Image:
+    """One of 60 at once: the images themselves would fill the memory."""
+    return ImageOps.pad(picture, (side, side), color="#dddddd")
+
+
+def _boxed(picture: Image.Image, of: Apart) -> Image.Image:
+    for things, colour in ((of.reference, REFERENCE), (of.candidate, CANDIDATE)):
+        outlined(picture, [thing.box for thing in things], colour)
+    return picture
 
 
 def _counted(things: Sequence[Thing]) -> str:
@@ -98,7 +112,7 @@ def _write(tiles: Sequence[Tile], path: Path, side: int, most: int) -> None:
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT)
     for i, (picture, lines) in enumerate(tiles):
         left, top = GAP + i % columns * width, GAP + i // columns * height
-        sheet.paste(ImageOps.pad(picture, (side, side), color="#dddddd"), (left, top))
+        sheet.paste(picture, (left, top))
         for number, (text, colour) in enumerate(lines):
             place = (left, top + side + 2 + number * TEXT * 5 // 4)
             pen.text(place, _shortened(text, font, side), fill=colour, font=font)

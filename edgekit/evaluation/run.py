@@ -19,7 +19,7 @@ from edgekit.errors import DataError
 from edgekit.evaluation.accuracy import Accuracy, Paired
 from edgekit.evaluation.answers import Answers, Key, R
 from edgekit.evaluation.boxes import Detections
-from edgekit.evaluation.checks import check
+from edgekit.evaluation.checks import check, check_sample
 from edgekit.evaluation.classes import Classes
 from edgekit.evaluation.counting import Counting
 from edgekit.evaluation.results import Apart, Change, Result
@@ -109,6 +109,7 @@ def evaluate(
     """
     check(artifacts, data)
     positions = data.sample(limit, seed)
+    check_sample(artifacts[0], data, positions)
     say(f"{len(positions):,} of {len(data):,} {data.what}")
     stamped = [a.manifest.trained_on for a in artifacts if a.manifest.trained_on]
     learned = stamps.learned_from(stamped, stamps.hashes(data, positions)) if stamped else None

@@ -14,6 +14,7 @@ from edgekit.data import Picture
 from edgekit.data.decoding import Seen
 from edgekit.errors import many
 from edgekit.evaluation.answers import Key
+from edgekit.evaluation.checks import check_neighbours
 from edgekit.evaluation.counting import Counting, Found
 from edgekit.evaluation.results import Alike, Change, Part, Result, tenths
 from edgekit.statistics.figures import Figure
@@ -65,6 +66,7 @@ class Vectors(Counting[Kept]):
         if not self.data.labelled:
             return Found(change=self._change(kept, vectors, None))
         truth = np.array([record.truth[0] for record in kept])
+        check_neighbours(truth.tolist())
         size = Counter(truth.tolist())
         asked = np.array([size[t] > 1 for t in truth])  # without another of its class an image cannot be right
         near = [knn.nearest(v, vectors[-1], min(NEAREST, len(kept) - 1)) for v in vectors]

@@ -14,8 +14,6 @@ from edgekit.statistics.proportions import Share
 LISTED = 8  # unreadable images named where not all are wanted
 TELL = {"mIoU": "masks", "mAP": "boxes"}  # what is lost of a figure
 WORST = 5  # labels that are named where not all are wanted
-CONFUSED = ("label", "named", "images", "share")
-FLIP = ("image", "label", "", "reference (margin)", "candidate (margin)")
 
 
 def unreadable(found: Evaluation, *, verbose: bool = False) -> list[str]:
@@ -51,8 +49,16 @@ def parts(results: Sequence[Result], *, verbose: bool = False) -> list[tuple[str
     return [(brief(part.label), f"{part.of:,}", *(f"{of[part.label]:.1%}" for of in known)) for part in worst]
 
 
+def confused_header(found: Evaluation) -> tuple[str, ...]:
+    return ("label", "named", found.units, "share")
+
+
+def flip_header(found: Evaluation) -> tuple[str, ...]:
+    return (found.units.removesuffix("s"), "label", "", "reference (margin)", "candidate (margin)")
+
+
 def confused(found: Evaluation, *, verbose: bool = False) -> list[tuple[str, ...]]:
-    """Rows under `CONFUSED`: what the candidate most often takes for what, with the share of the label's images."""
+    """Rows under `confused_header`: what the candidate most often takes for what, with the share of the label's images."""
     confusion = found.accuracies[0].confusion
     if confusion is None:
         return []
@@ -100,7 +106,7 @@ def paired(p: Paired, *, verbose: bool = False) -> list[tuple[str, str]]:
 
 
 def flip(f: Flip) -> tuple[str, ...]:
-    """A row under `FLIP`."""
+    """A row under `flip_header`."""
     return (
         "/".join(f.picture.split("/")[-2:]),
         ", ".join(brief(label) for label in f.truth),

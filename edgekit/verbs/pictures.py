@@ -63,10 +63,12 @@ def _is_frame(said: object) -> bool:
 def _clip(said: object) -> Video:
     """Frames in memory, the oldest first, each a step of the model's rate. Raises RequestError for what is none, DataError."""
     whole = isinstance(said, np.ndarray) and said.ndim == 1 + PICTURE
-    if not (whole or (isinstance(said, tuple) and said and all(map(_is_frame, said)))):
+    if not (whole or (isinstance(said, tuple) and all(map(_is_frame, said)))):
         raise RequestError(f"{type(said).__name__} is no video, and the artifact takes clips", hint=CLIP)
     assert isinstance(said, np.ndarray | tuple)
     pictures = (frame if isinstance(frame, Image.Image) else _of(frame) for frame in said)
+    if not len(said):
+        raise DataError("a clip without frames", hint=CLIP)
     frames = tuple(decode_picture(picture, f"frame {number}") for number, picture in enumerate(pictures))
     return Video(Path(), "the clip", frames)
 
