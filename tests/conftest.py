@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 import edgekit  # noqa: F401  before what reports its import
@@ -37,6 +38,11 @@ def pytest_collection_modifyitems(items):
     """Files with tests of minutes first: two processes end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+# a busy machine is no fault of a test
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser):

@@ -50,7 +50,7 @@ def by_the_book(pixels, width, height, name):
     return resize_axis(pixels, height, name) if height != pixels.shape[0] else pixels
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.sampled_from(["bilinear", "bicubic", "lanczos"]),
     st.integers(1, 300),
