@@ -1,5 +1,6 @@
 """edgekit eval"""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,18 +112,11 @@ def evaluate(
     if contact_sheet and not reference:
         raise RequestError("--contact-sheet draws what differs from a reference", hint="--reference ARTIFACT")
     from edgekit import evaluation, registry, runs
-    from edgekit.evaluation import contact_sheet as sheets
-    from edgekit.places import check_file
     from edgekit.runtimes import Options
 
-    sheet, matrix = (Path(file) if file else None for file in (contact_sheet, csv_file))
-    if sheet:
-        sheets.check(sheet)
-    if matrix:
-        check_file(matrix, "--csv elsewhere.csv")
+    beside = _Beside(*(Path(file) if file else None for file in (csv_file, contact_sheet)))
+    beside.check_places()
     opened = [load_or_run(talk, folder, Path(state)) for folder in (artifact, reference) if folder]
-    if sheet:
-        sheets.check_task(opened[0])
     pictures = evaluation.open_for(
         opened[0],
         Path(data),
@@ -133,8 +127,7 @@ def evaluate(
         masks=masks,
         ignore=ignore,
     )
-    if matrix:
-        _check_classes(opened[0], pictures)
+    beside.check(opened[0], pictures)
     if part:
         pictures = pictures.part(*evaluation.part_of(part), how["seed"])
     if not no_save:
@@ -155,7 +148,7 @@ def evaluate(
     except KeyboardInterrupt:
         talk.warn(f"interrupted; the answers so far are kept in {state}, and the same command goes on from there")
         return INTERRUPTED
-    written = _written(found, pictures, matrix, sheet)
+    written = beside.write(found, pictures)
     if not no_save:
         runs.append(Path(output), evaluation.evaluated(opened, found, device))
     talk.result(
@@ -165,20 +158,39 @@ def evaluate(
     return 0
 
 
-def _check_classes(artifact: "Artifact", pictures: "DataSet") -> None:
-    """Raises RequestError where no class will be taken for another."""
-    from edgekit.tasks import Classification
+@dataclass(frozen=True)
+class _Beside:
+    """What is written beside the figures: which class is taken for which, and a contact sheet."""
 
-    if not isinstance(artifact.manifest.task, Classification):
-        raise RequestError("--csv is for classes, and here are none", hint="leave it out")
-    if not pictures.labelled:
-        raise RequestError(f"--csv needs labels, and the {pictures.what} have none", hint="leave it out")
+    matrix: Path | None
+    sheet: Path | None
 
+    def check_places(self) -> None:
+        """Raises RequestError, OutputError."""
+        from edgekit.evaluation import contact_sheet
+        from edgekit.places import check_file
 
-def _written(found: "Evaluation", pictures: "DataSet", matrix: Path | None, sheet: Path | None) -> list[str]:
-    """Files of what was found: what each holds."""
-    lines = [_matrix(found, matrix)] if matrix else []
-    return [*lines, f"{sheet} {_drawn(found, pictures, sheet)}"] if sheet else lines
+        if self.matrix:
+            check_file(self.matrix, "--csv elsewhere.csv")
+        if self.sheet:
+            contact_sheet.check(self.sheet)
+
+    def check(self, artifact: "Artifact", pictures: "DataSet") -> None:
+        """Raises RequestError for what no answers will be drawn of, or where no class will be taken for another."""
+        from edgekit.evaluation import contact_sheet
+        from edgekit.tasks import Classification
+
+        if self.sheet:
+            contact_sheet.check_task(artifact)
+        if self.matrix and not isinstance(artifact.manifest.task, Classification):
+            raise RequestError("--csv is for classes, and here are none", hint="leave it out")
+        if self.matrix and not pictures.labelled:
+            raise RequestError(f"--csv needs labels, and the {pictures.what} have none", hint="leave it out")
+
+    def write(self, found: "Evaluation", pictures: "DataSet") -> list[str]:
+        """What each file holds."""
+        lines = [_matrix(found, self.matrix)] if self.matrix else []
+        return [*lines, f"{self.sheet} {_drawn(found, pictures, self.sheet)}"] if self.sheet else lines
 
 
 def _matrix(found: "Evaluation", place: Path) -> str:
