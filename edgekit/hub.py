@@ -57,7 +57,8 @@ def push(
     private     of a repository that is made now
     revision    a branch, made where it does not exist; the main one where None
 
-    Raises ArtifactError, RequestError (also for golden images that are the user's), HubError.
+    Raises ArtifactError, ParityError (its proof refused it), RequestError (also for golden images that are the user's),
+    HubError.
     """
     repository, inside = _named(repository)
     if inside:

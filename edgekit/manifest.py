@@ -20,6 +20,7 @@ from edgekit.zoo import RUN_CARD
 
 SCHEMA = 4  # of the manifests that this edgekit writes; older ones are read through OLDER
 UNSEALED = "0" * 64
+REJECTED = ".rejected"  # behind the name of a folder: its proof refused it
 BESIDE = {"model.bin"}  # no model of its own: OpenVINO's weights, which lie beside model.xml
 AGAIN = "copy the whole folder again, or export again"
 
@@ -249,7 +250,8 @@ def read_manifest(folder: Path) -> Manifest:
             if not folder.exists():
                 raise MissingError(f"{folder} does not exist", hint="edgekit export MODEL makes one") from None
             what, model = "is not an artifact (it has no manifest.json)", "MODEL"
-        there = sorted(str(path.parent) for path in folder.glob("*/manifest.json"))
+        made = (path.parent for path in folder.glob("*/manifest.json"))
+        there = sorted(str(path) for path in made if path.suffix != REJECTED)
         hint = f"one of those in it: {', '.join(there[:3])}" if there else f"edgekit export {model} makes one"
         raise ArtifactError(f"{folder} {what}", hint=hint) from None
     except NotADirectoryError:

@@ -20,7 +20,16 @@ from edgekit.calibration import Pictures
 from edgekit.devices import Job, Worker, host, opened
 from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
 from edgekit.exporters import Exported, preparing
-from edgekit.manifest import CalibrationRecord, GoldenRecord, Manifest, Proof, digest_of, file_record, save_manifest
+from edgekit.manifest import (
+    REJECTED,
+    CalibrationRecord,
+    GoldenRecord,
+    Manifest,
+    Proof,
+    digest_of,
+    file_record,
+    save_manifest,
+)
 from edgekit.models import LoadedModel, answers, detecting, picking, readying, steady
 from edgekit.preprocess import Pixels
 from edgekit.readme import readme
@@ -213,7 +222,7 @@ def _words(pictures: int, units: str) -> str:
 
 def _rejected(out: Path) -> Path:
     """Where a file that answers differently is kept."""
-    return out.with_name(f"{out.name}.rejected")
+    return out.with_name(f"{out.name}{REJECTED}")
 
 
 def _keep_log(stage: Path, out: Path, error: ExportError) -> None:

@@ -168,6 +168,19 @@ def golden_artifact():
 
 
 @pytest.fixture
+def refused(tmp_path):
+    """An artifact that its proof refused, as export keeps it."""
+    from msgspec.structs import replace
+
+    from edgekit.manifest import read_manifest, save_manifest
+
+    folder = shutil.copytree(GOLDEN, tmp_path / "tiny.rejected")
+    manifest = read_manifest(folder)
+    save_manifest(folder, replace(manifest, proof=replace(manifest.proof, passed=False)))
+    return folder
+
+
+@pytest.fixture
 def copied(tmp_path):
     """A copy of the committed artifact that a test may damage."""
     import shutil

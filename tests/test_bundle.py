@@ -166,6 +166,14 @@ def test_the_command(made, tmp_path):
     assert CliRunner().invoke(command, [str(tmp_path), "-o", str(out)]).exit_code == 4
 
 
+def test_what_its_proof_refused_is_not_published(refused, tmp_path):
+    done = CliRunner().invoke(command, [str(refused), "-o", str(tmp_path / "x.zip")])
+    assert (done.exit_code, "was refused at export" in done.output) == (4, True), done.output
+    assert not (tmp_path / "x.zip").exists()
+    done = CliRunner().invoke(command, [str(tmp_path)])
+    assert "try: edgekit export" in done.output  # it is not offered in the place of the folder that it lies in
+
+
 def test_licences_and_packages_in_the_words_of_others(made):
     assert spdx("MIT (trained from scratch; data MIT)") == "MIT"
     assert spdx("Apache-2.0") == "Apache-2.0"

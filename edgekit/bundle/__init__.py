@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgekit import artifact, places
+from edgekit import artifact, parity, places
 from edgekit.artifact import Artifact
 from edgekit.bundle import bom, card, provenance
 from edgekit.bundle.figures import Figure
@@ -27,7 +27,11 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip can say
 
 
 def files(made: Artifact, records: Sequence[Record] = ()) -> dict[str, bytes]:
-    """Every file of the bundle by its path in it. `records`: runs; accuracy of the same bytes becomes a figure."""
+    """Every file of the bundle by its path in it. `records`: runs; accuracy of the same bytes becomes a figure.
+
+    Raises as `parity.check_claims` does: what its proof refused is given to nobody.
+    """
+    parity.check_claims(made)
     told = figures(made, records)
     described = {
         "README.md": card.card(made, told),
@@ -48,7 +52,7 @@ def write(
     *,
     warn: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
-    """Write the zip in one step; the names in it. Raises ArtifactError, RequestError, OutputError."""
+    """Write the zip in one step; the names in it. Raises ArtifactError, ParityError, RequestError, OutputError."""
     hint = "-o another.zip"
     if out.suffix != ".zip":
         raise RequestError(f"{out} is no .zip", hint=f"-o {out.name or 'bundle'}.zip")
@@ -56,9 +60,9 @@ def write(
         raise RequestError(f"{out} is a folder", hint=hint)
     places.check_file(out, hint)
     made = artifact.load(folder)
+    packed = files(made, records)
     if made.manifest.golden.own:
         warn(f"golden.npz holds images of yours ({made.manifest.golden.source}), and the bundle publishes them")
-    packed = files(made, records)
     with places.output_errors(hint):
         out.parent.mkdir(parents=True, exist_ok=True)
     with places.replacing(out, hint) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:

@@ -37,11 +37,13 @@ def sign(
       edgekit verify build/mobilenetv2-tflite-int8 --chain ca.pem
       edgekit sign build/mobilenetv2-tflite-int8 --keyless
     """
-    from edgekit import signing
+    from edgekit import artifact, parity, signing
+    from edgekit.bundle import unpacked
 
     if keyless == (key is not None):
         raise RequestError("a signature is made with a key or by an account", hint="either --key FILE or --keyless")
     place = Path(signature) if signature else Path(folder) / signing.SIGNATURE
+    parity.check_claims(artifact.load(unpacked(Path(folder))))  # a signature stands behind what is in it
     own = Path(key) if key else None
     proof = Path(certificate) if certificate else None
     names = signing.sign(Path(folder), own, place, certificate=proof, say=talk.say)
