@@ -142,13 +142,15 @@ def test_what_is_no_key_is_said(bundle, pair, tmp_path):
         (locked[0], "is locked with a password"),
         (edwards[0], "is no key on the curves"),
         (Path(inside), "lies in the folder that it signs"),
-        (pair[1], "is no private key"),
+        (pair[1], "is a public key"),
+        (bundle, "Is a directory"),
     ):
-        with pytest.raises(RequestError, match=words):
+        with pytest.raises(RequestError, match=words) as refused:
             sign(bundle, key)
+        assert "-out key.pem" not in refused.value.hint  # where the one and only private key may lie
     Path(inside).unlink()
     sign(bundle, pair[0])
-    for key, words in ((text, "is no public key"), (edwards[1], "is no key on"), (pair[0], "is no public key")):
+    for key, words in ((text, "is no public key"), (edwards[1], "is no key on"), (pair[0], "is a private key")):
         with pytest.raises(RequestError, match=words):
             verify(bundle, key)
 
@@ -244,6 +246,15 @@ def test_without_the_tool_its_installation_is_named(bundle, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingExtraError, match="uv tool install model-signing"):
         sign(bundle)
+
+
+def test_only_what_was_proven_is_signed(refused, pair, tmp_path):
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/thesis.txt").write_text("years of work")
+    for folder, words in ((refused, "was refused at export"), (tmp_path / "others", "is not an artifact")):
+        done = CliRunner().invoke(sign_command, [str(folder), "--key", str(pair[0])])
+        assert (done.exit_code, words in done.output) == (4, True), done.output
+        assert not (folder / "model.sig").exists()
 
 
 def test_the_commands(bundle, pair, tmp_path):

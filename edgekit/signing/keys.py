@@ -7,6 +7,7 @@
 import base64
 import binascii
 import hashlib
+import shlex
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -29,7 +30,7 @@ CURVES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
 UNSIGNED = (".git", ".gitattributes", ".github", ".gitignore")  # as model_signing leaves them out
 OTHER_KINDS = "--chain ca.pem for a certificate, --identity NAME --issuer URL for an account"
 BY_THE_TOOL = "model_signing verify, of the package model-signing, may know it"
-NEW_KEY = "openssl ecparam -name prime256v1 -genkey -noout -out key.pem"
+NEW_KEY = "openssl ecparam -name prime256v1 -genkey -noout -out"
 HINT = "the folder as it was signed, and the key of whoever signed it"
 
 
@@ -297,21 +298,34 @@ def _fingerprint(public: "EllipticCurvePublicKey") -> str:
     return hashlib.sha256(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
+def _pem(path: Path, absent: str) -> bytes:
+    """What a file of a key holds. `absent`: the hint where there is none. Hints never write where something may lie: a private
+    key is there once. Raises RequestError."""
+    try:
+        return reading.blob(path)
+    except FileNotFoundError as error:
+        raise RequestError(f"{path}: {error.strerror}", hint=absent) from None
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}", hint="--key with a file that can be read") from None
+
+
 def _private(path: Path) -> "EllipticCurvePrivateKey":
     with needs("sign"):
         from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    blob = _pem(path, f"{NEW_KEY} {shlex.quote(str(path))} makes one")
     try:
-        key = load_pem_private_key(reading.blob(path), None)
+        key = load_pem_private_key(blob, None)
     except TypeError:
         hint = f"openssl ec -in {path} -out open.pem opens it"
         raise RequestError(f"{path} is locked with a password", hint=hint) from None
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}", hint=NEW_KEY) from None
     except Exception:  # whatever cryptography makes of a file that is no key
-        raise RequestError(f"{path} is no private key in PEM", hint=NEW_KEY) from None
+        if b"PUBLIC KEY-----" in blob:
+            raise RequestError(f"{path} is a public key", hint="--key with its private one") from None
+        raise RequestError(f"{path} is no private key in PEM", hint="--key with an EC private key in PEM") from None
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in CURVES:
-        raise RequestError(f"{path} is no key on the curves P-256, P-384 or P-521", hint=NEW_KEY)
+        hint = f"{NEW_KEY} new-key.pem makes one that is"
+        raise RequestError(f"{path} is no key on the curves P-256, P-384 or P-521", hint=hint)
     return key
 
 
@@ -319,12 +333,14 @@ def _public(path: Path) -> "EllipticCurvePublicKey":
     with needs("verify"):
         from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
-    hint = "openssl ec -in key.pem -pubout -out public.pem"
+    hint = "--key with the public key of whoever signed"
+    blob = _pem(path, hint)
     try:
-        key = load_pem_public_key(reading.blob(path))
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
+        key = load_pem_public_key(blob)
     except Exception:  # whatever cryptography makes of a file that is no key
+        if b"PRIVATE KEY-----" in blob:
+            own = f"--key with its public one: openssl ec -in {shlex.quote(str(path))} -pubout prints it"
+            raise RequestError(f"{path} is a private key", hint=own) from None
         raise RequestError(f"{path} is no public key in PEM", hint=hint) from None
     if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in CURVES:
         raise RequestError(f"{path} is no key on the curves P-256, P-384 or P-521", hint=hint)
