@@ -14,7 +14,7 @@ from edgekit import artifact, runs
 from edgekit.benchmarking import harness, summary
 from edgekit.cli.bench import bench
 from edgekit.devices import Phase, Ready, Samples
-from edgekit.errors import DataError, UnsupportedError, WorkerError
+from edgekit.errors import DataError, OutputError, UnsupportedError, WorkerError
 from edgekit.reporting import report
 from edgekit.reporting.html import html
 from edgekit.reporting.markdown import markdown
@@ -258,6 +258,26 @@ def test_the_command_stopped(tmp_path, monkeypatch, after, kept, said):
     assert said in done.stderr
     assert ("6 inferences of each" in done.stdout) == bool(kept)
     assert len((tmp_path / "runs.jsonl").read_text().splitlines()) == kept
+
+
+@pytest.mark.parametrize("flags", [["--json"], []])
+def test_what_cannot_be_kept_is_told_all_the_same(tmp_path, monkeypatch, flags):
+    """The measurement took minutes: it is shown, and then the error."""
+    monkeypatch.setattr("edgekit.registry.device", lambda name: Costly({"onnxruntime": 1000}))
+    place = tmp_path / "runs.jsonl"
+    monkeypatch.setattr("edgekit.runs.append", lambda path, runs: runs and no_space())
+    done = CliRunner().invoke(bench, [str(ONNX), "--runs", "4", "--launches", "2", "-o", str(place), *flags])
+    assert (done.exit_code, "No space left" in done.stderr) == (4, True), done.output
+    if flags:
+        document = json.loads(done.stdout)
+        assert (len(document["rows"]), document["saved"], document["exit_code"]) == (1, None, 4)
+    else:
+        assert "4 inferences of each" in done.stdout
+        assert "next:" not in done.stdout
+
+
+def no_space():
+    raise OutputError("cannot write: No space left on device")
 
 
 def test_counts_stand_beside_times(tmp_path, monkeypatch):

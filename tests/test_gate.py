@@ -476,6 +476,16 @@ def test_dashboards_read_ratios_and_counts_alone():
     assert all(entry.keys() <= {"name", "unit", "value", "range", "extra"} for entry in entries)
 
 
+def test_a_verdict_is_told_where_no_file_of_it_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(Judge, "judge", lambda self, base: VERDICT)
+    monkeypatch.setattr(Outputs, "write", Mock(side_effect=OutputError("cannot write: No space left on device")))
+    arguments = ("gate", TFLITE, "--baseline", TFLITE, "--junit", tmp_path / "v.xml")
+    done = ask_edgekit(*arguments, cwd=tmp_path)
+    assert (done.returncode, "No space left" in done.stderr, VERDICT.where in done.stdout) == (4, True, True)
+    told = json.loads(ask_edgekit(*arguments, "--json", cwd=tmp_path).stdout)
+    assert (told["outcome"], told["exit_code"]) == (VERDICT.outcome, 4)
+
+
 def test_the_command(tmp_path):
     (tmp_path / "gate.toml").write_text("[limits]\nmax_slowdown = 1000\nmax_load = 1000\nmax_memory = 1000\n")
     arguments = ("gate", TFLITE, "--baseline", TFLITE, "--budgets", tmp_path / "gate.toml", "--json")

@@ -156,8 +156,8 @@ def bench(
         for row in rows[1:]:
             talk.warn(f"{row.name}: {row.error}")
         raise KeyboardInterrupt if found.cut else found.failures[0]
-    if save:
-        runs.append(save, found.runs)
+    if save and not talk.keep(runs.append, save, found.runs):
+        save = None
     if as_csv:
         talk.result(_csv(rows), None, verbatim=True)
     else:

@@ -148,13 +148,13 @@ def evaluate(
     except KeyboardInterrupt:
         talk.warn(f"interrupted; the answers so far are kept in {state}, and the same command goes on from there")
         return INTERRUPTED
-    written = beside.write(found, pictures)
-    if not no_save:
-        runs.append(Path(output), evaluation.evaluated(opened, found, device))
+    written: list[str] = []
+    talk.keep(lambda: written.extend(beside.write(found, pictures)))
+    saved = not no_save and talk.keep(runs.append, Path(output), evaluation.evaluated(opened, found, device))
     talk.result(
         "\n".join([text(found, max_drop / 100, verbose=talk.verbose), *written]), _document(found, max_drop / 100)
     )
-    talk.next(() if no_save else ["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])])
+    talk.next(["edgekit", "report", *([output] if output != "build/runs.jsonl" else [])] if saved else ())
     return 0
 
 

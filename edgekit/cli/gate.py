@@ -147,7 +147,7 @@ def gate(
         verdict = judge.judge(base)
     for note in verdict.notes:
         talk.warn(note)
-    outputs.write(verdict)
+    talk.keep(outputs.write, verdict)
     _tell(talk, verdict, strict=strict)
     return verdict.exit_code(strict=strict)
 

@@ -138,8 +138,8 @@ class Telling:
     def _end(self) -> None:
         if self.csv_file == "-":
             echo(self.rows.csv().rstrip("\n"))
-        elif self.csv_file:
-            self.rows.save(Path(self.csv_file))
+        elif self.csv_file and not self.talk.keep(self.rows.save, Path(self.csv_file)):
+            self.csv_file = None
         if self.talk.json:
             unread = [error.message for error in self.skipped]
             knows = self.artifact.manifest.weights.knows

@@ -125,6 +125,8 @@ class Talk:
     debug: bool = False
 
     def __post_init__(self) -> None:
+        self.answered = False
+        self.unkept: EdgekitError | None = None
         self.work = Work(lambda line: echo(line, err=True))
         self.say = Steps(self.work, quiet=self.quiet)
 
@@ -143,10 +145,22 @@ class Talk:
     def result(self, lines: str, document: Any, *, verbatim: bool = False) -> None:
         """The answer, for people or as data. `verbatim`: what a program may read, CSV or TOML."""
         self.work.end()
+        self.answered = True
         if self.json:
-            echo(json.dumps(document, indent=2), verbatim=True)
+            unkept = _document(self.unkept) if self.unkept else {}
+            echo(json.dumps(document | unkept if unkept else document, indent=2), verbatim=True)
         elif lines:
             echo(lines, verbatim=verbatim)
+
+    def keep(self, write: Callable[..., object], *what: Any) -> bool:
+        """Write what is kept of an answer, and whether it was written: what stops that is told with the answer, which took
+        minutes, and not in its place. Before `result`."""
+        try:
+            write(*what)
+        except EdgekitError as error:
+            self.unkept = self.unkept or error
+            return False
+        return True
 
     def unsaid(self, lines: Sequence[str]) -> list[str]:
         """Those that were not said as a step: nothing is said twice."""
@@ -203,9 +217,12 @@ def fail(error: EdgekitError, *, as_json: bool = False) -> NoReturn:
         if error.hint:
             echo(f"  try: {error.hint}", err=True)
     if as_json:
-        told = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        echo(json.dumps(told), verbatim=True)
+        echo(json.dumps(_document(error)), verbatim=True)
     sys.exit(error.exit_code)
+
+
+def _document(error: EdgekitError) -> dict[str, Any]:
+    return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
 
 
 def interrupted() -> NoReturn:
@@ -259,17 +276,19 @@ def common(function: F) -> F:
         try:
             with talk.working(), needs():
                 code = function(talk, *args, **kwargs)
+            if talk.unkept:
+                raise talk.unkept
         except EdgekitError as error:
             if debug:
                 raise
-            fail(error, as_json=as_json)
+            fail(error, as_json=as_json and not talk.answered)  # stdout holds one document
         except (KeyboardInterrupt, click.Abort):
             interrupted()
         except (OSError, MemoryError, UnicodeEncodeError) as error:
             told = _environment(error)
             if debug or told is None:
                 raise
-            fail(told, as_json=as_json)
+            fail(told, as_json=as_json and not talk.answered)
         sys.exit(code or 0)
 
     return wrapper  # type: ignore[return-value]
