@@ -113,6 +113,7 @@ TORCHVISION = {
 }
 
 
+EXPORTED = (".tflite", ".onnx", ".ort", ".xml", ".pt2")
 TWO_STAGES = ("fasterrcnn_", "maskrcnn_", "keypointrcnn_")  # of torchvision's, too
 ONE_STAGE = "a detector of one stage: ssdlite, yolox_nano, or torchvision's retinanet and fcos through py:"
 
@@ -137,6 +138,7 @@ def timm_name(model: str) -> str:
         return model
     if instead := _of_others(model):
         raise RequestError(f"unknown model '{model}'", hint=instead)
+    _check_unmade(model)
     raise UnknownNameError(
         "model",
         model,
@@ -156,6 +158,16 @@ def _of_others(model: str) -> str:
     if re.match(r"yolo(v?\d|-?nas|_?world|e-)", model, re.IGNORECASE):
         return f"a function of yours: def build(): return YOLO('{Path(model).stem}.pt').model, as py:mine:build"
     return ""
+
+
+def _check_unmade(model: str) -> None:
+    """Raises RequestError for what was exported already."""
+    if Path(model, "manifest.json").is_file():
+        hint = f"edgekit bench, eval, predict or verify {model}; edgekit reproduce {model} exports it again"
+        raise RequestError(f"{model} is an artifact, which is exported already", hint=hint)
+    if Path(model).suffix in EXPORTED and Path(model).is_file():
+        hint = f"edgekit bench {model}; to export: the network that it was made of"
+        raise RequestError(f"{model} is a model file, which is exported already", hint=hint)
 
 
 def check_name(model: str) -> None:

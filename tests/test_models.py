@@ -12,6 +12,7 @@ import zipfile
 import model_figures
 import pytest
 import torch
+from conftest import GOLDEN
 from safetensors.torch import save_file
 
 from edgekit import models, zoo
@@ -314,6 +315,10 @@ def test_unknown_models_offer_the_nearest():
         with pytest.raises(RequestError, match=f"unknown model '{name}'") as error:
             zoo.check_name(name)
         assert instead in error.value.hint
+    for made in (GOLDEN, GOLDEN / "model.tflite"):
+        with pytest.raises(RequestError, match="which is exported already") as error:
+            zoo.check_name(str(made))
+        assert f"{made}" in error.value.hint
     assert zoo.timm_name("ssdlite320_mobilenet_v3_large") == zoo.timm_name("ssdlite")
     with pytest.raises(UnknownNameError) as caught:  # timm has the network, not the tag
         models.plan(recipe("timm:resnet18.a9_in1k"))
