@@ -67,7 +67,7 @@ def preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--int8", is_flag=True, help="The best int8 scheme known for this model and target.")
 @click.option("--fp16", is_flag=True, help="Half-precision weights.")
-@click.option("--scheme", metavar="S", help=f"Exactly one of {', '.join(SCHEMES)}.")
+@click.option("--scheme", metavar="S", help=f"One of {', '.join(SCHEMES)}; int8 is --int8.")
 @click.option(
     "--keep-float",
     multiple=True,

@@ -28,7 +28,7 @@ STARRED = ("cpu", "cpu_class", "cores", "runtime", "threads", "precision", "devi
 
 
 class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A baseline in numbers, as `edgekit gate --update FILE.json` writes them.
+    """A baseline in numbers, as `edgekit gate --baseline FILE.json --update` writes them.
 
     contract      what a program relies on; None: an earlier edgekit did not write it down
     source        where the file itself can be had: a path, or git:REF:PATH; None: nowhere
@@ -140,7 +140,9 @@ def read(path: Path) -> Numbers:
         hint = f"edgekit gate CANDIDATE --baseline {path} --update writes it"
         raise RequestError(f"{path}: {error.strerror}", hint=hint) from None
     except (reading.Malformed, msgspec.ValidationError, TypeError) as error:  # TypeError: a schema that is a list
-        raise ArtifactError(f"{path} is no baseline: {error}", hint="edgekit gate --update writes one") from None
+        raise ArtifactError(
+            f"{path} is no baseline: {error}", hint="edgekit gate CANDIDATE --baseline FILE.json --update writes one"
+        ) from None
 
 
 def write(path: Path, numbers: Numbers) -> None:

@@ -136,7 +136,7 @@ def gate(
 ) -> Verdict:
     """Whether a file is slower, larger or worse than its baseline, or does not fit in its place.
 
-    baseline    an artifact, a file, "git:REF:PATH", or a .json of numbers that `edgekit gate --update` wrote
+    baseline    an artifact, a file, "git:REF:PATH", or a .json of numbers that `edgekit gate --baseline FILE.json --update` wrote
     data, ...   images, as `evaluate` takes them: accuracy is compared too
     limits      max_slowdown=3, detect=True, ... as edgekit.gating.Limits has them; unsaid: as `budgets` says, or the default
     budgets     a gate.toml with limits
