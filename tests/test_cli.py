@@ -452,6 +452,11 @@ def test_a_polite_kill_leaves_nothing_behind(tmp_path, interrupt):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_somebody_else_says_what_it_lacks(monkeypatch, golden_artifact):
+    monkeypatch.setattr("edgekit.artifact.load", Mock(side_effect=PermissionError(13, "Permission denied", "x")))
+    assert "try: it is not yours to read" in ask_edgekit("verify", golden_artifact).stderr
+
+
 @pytest.mark.parametrize("place", ["get_command", "make_context", "invoke"])
 def test_a_kill_outside_of_the_command_ends_so_too(monkeypatch, place):
     """click's own answer is "Aborted!" and 1, as for a limit that is missed."""

@@ -395,6 +395,8 @@ def test_budgets_by_name(tmp_path):
         file.write_text(wrong)
         with pytest.raises(RequestError):
             budgets(file)
+    with pytest.raises(RequestError, match="budget is 0: Expected `float`"):
+        named.of("vit-tiny", budget=0)
     with pytest.raises(RequestError, match="No such file"):
         budgets(tmp_path / "none.toml")
 

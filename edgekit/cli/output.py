@@ -240,7 +240,8 @@ def _environment(error: OSError | MemoryError | UnicodeEncodeError) -> EdgekitEr
         return None
     kind = RequestError if error.errno == errno.ENAMETOOLONG else OutputError
     where = f"{error.filename}: " if error.filename is not None else ""
-    return kind(f"{where}{error.strerror}", hint="--debug shows where it happened")
+    unread = "it is not yours to read: chmod u+r, or another user" if isinstance(error, PermissionError) else ""
+    return kind(f"{where}{error.strerror}", hint=unread or "--debug shows where it happened")
 
 
 def _writing(error: OSError) -> bool:

@@ -67,7 +67,10 @@ class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return msgspec.convert(chosen, Limits)
         except msgspec.ValidationError as error:
-            raise RequestError(f"limits: {error}", hint=f"known: {', '.join(Limits.__struct_fields__)}") from None
+            what, _, where = str(error).partition(" - at `$.")
+            field = where.rstrip("`")
+            said = f"{field} is {chosen[field]!r}" if field in chosen else "limits"
+            raise RequestError(f"{said}: {what}", hint=f"known: {', '.join(Limits.__struct_fields__)}") from None
 
 
 def budgets(path: Path) -> Budgets:
