@@ -399,17 +399,25 @@ def test_an_output_that_takes_nothing_is_one_line(golden_artifact, arguments):
     assert done.stderr.count("\n") == 2
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact):
+@pytest.mark.parametrize("arguments", [["inspect", "{golden}"], ["bench", "--help"], ["--version"]])
+def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "edgekit", "inspect", str(golden_artifact)],
+        [sys.executable, "-m", "edgekit", *[a.replace("{golden}", str(golden_artifact)) for a in arguments]],
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
     )
     os.close(writer)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("arguments", [["completion"], ["completion", "--json"]])
+def test_a_choice_that_is_missing_is_one_line_too(arguments):
+    done = ask_edgekit(*arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2)
+    assert done.stderr.startswith("error: missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish\n")
 
 
 STOPPED = """

@@ -54,7 +54,7 @@ def _said(error: click.ClickException) -> str:
         sentence = sentence.replace(f"a valid {clicks} range", ours).replace(f"a valid {clicks}", ours)
     if found := OUTSIDE.search(sentence):
         sentence = f"{sentence[: found.start()]}{found[1]} is not {_range(found[2])}"
-    sentence = sentence.strip().removesuffix(".")
+    sentence = " ".join(sentence.split()).removesuffix(".")  # of a choice that is missing click makes a list
     return sentence[:1].lower() + sentence[1:]
 
 
