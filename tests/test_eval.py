@@ -83,7 +83,11 @@ def test_images_that_were_trained_on_are_counted_apart(folder, opened, tmp_path)
     assert "--split val" in hint
     (record,) = evaluated([model], found, "local")
     assert pictures(record).endswith("(11 of 39 images were trained on)")
-    sketch = evaluate([trained_on(opened[0], folder, kept=4)], data, state=tmp_path).learned
+    part = evaluate([trained_on(opened[0], folder, kept=4)], data, state=tmp_path)
+    sketch = part.learned
+    assert f"careful: at least 4 of 39 images were trained on; of {39 - sketch.of} the weights do not say." in text(
+        part
+    )
     assert (sketch.pictures, sketch.others) == (4, None)
     assert 4 <= sketch.of < 39
     paired = evaluate([opened[1], model], data, state=tmp_path)

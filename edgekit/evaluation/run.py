@@ -114,12 +114,8 @@ def evaluate(
     stamped = [a.manifest.trained_on for a in artifacts if a.manifest.trained_on]
     learned = stamps.learned_from(stamped, stamps.hashes(data, positions)) if stamped else None
     if learned and any(learned.values()):
-        known = (
-            f"these {data.source.units}"
-            if len(learned) == len(positions)
-            else f"the {len(learned):,} of which that can be told"
-        )
-        say(f"careful: {sum(learned.values()):,} of {known} were trained on")
+        told = Learned(sum(learned.values()), len(learned))
+        say(f"careful: {told.words(len(positions), data.source.units)}")
     with ExitStack() as stack:
         place = device or Local()
         files = [stack.enter_context(start_answering(a, place, options, timeout)) for a in artifacts]
