@@ -169,12 +169,13 @@ def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golde
     assert "\n1 of 2 images answered, 1 cannot be read\n" in done.stdout
     done = ask_edgekit("predict", golden_artifact, bad)
     assert (done.returncode, done.stderr) == (
-        2,
+        4,
         f"error: {bad}: not an image\n  try: an image file: .jpg, .png, .webp, ...\n",
     )
     done = ask_edgekit("predict", golden_artifact, bad, "missing.jpg")
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert "error: none of the 2 images can be read" in done.stderr
+    assert ask_edgekit("predict", golden_artifact, "none.jpg", "missing.jpg").returncode == 2
 
 
 def test_json_is_alone_on_stdout(golden_artifact, pictures):

@@ -205,8 +205,9 @@ def test_what_cannot_be_compared_is_refused_before_anything_runs(folder, opened,
 def test_images_that_all_cannot_be_read(opened, tmp_path):
     (tmp_path / "class 0").mkdir()
     (tmp_path / "class 0/1.png").write_bytes(b"")
-    with pytest.raises(DataError, match="none of the 1 images can be read"):
+    with pytest.raises(DataError, match="none of the 1 images can be read") as found:
         evaluate(opened[:1], data_for(opened, tmp_path), state=tmp_path / "state")
+    assert found.value.exit_code == 4
 
 
 def test_answers_that_are_no_numbers_end_the_run(folder, opened):

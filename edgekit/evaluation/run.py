@@ -15,7 +15,7 @@ from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, Seen
 from edgekit.devices import Device
 from edgekit.devices.local import Local
-from edgekit.errors import DataError
+from edgekit.errors import UnreadableError
 from edgekit.evaluation.accuracy import Accuracy, Paired
 from edgekit.evaluation.answers import Answers, Key, R
 from edgekit.evaluation.boxes import Detections
@@ -226,7 +226,7 @@ def _count(
             seen.append((learned.get(record.position), counted.right(record)))
     asked = len(wanted) - len(unreadable)
     if not asked:
-        raise DataError(
+        raise UnreadableError(
             f"none of the {len(wanted)} {data.source.units} can be read ({unreadable[0].why})", hint="other --data"
         )
     found = counted.count(lambda: (record for record in answers.read(wanted) if not record.unreadable))
