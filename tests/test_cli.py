@@ -414,6 +414,23 @@ def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact, arguments):
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"), [(["predict", "a", "b", "--csv"], "predict"), (["android", "new", "-o"], "android new")]
+)
+def test_an_option_without_its_value_names_its_command(arguments, command):
+    done = ask_edgekit(*arguments)
+    assert (done.returncode, done.stderr.splitlines()[1]) == (2, f"  try: edgekit {command} --help")
+
+
+def test_what_is_no_runtime_is_said():
+    assert "null         answers zeros at once" in ask_edgekit("list", "runtimes").stdout
+
+
+def test_a_target_that_nobody_knows_is_refused_before_a_model_is_loaded():
+    done = ask_edgekit("inspect", "--sensitivity", "lenet5", "--target", "onix")
+    assert (done.returncode, done.stderr) == (2, "error: unknown target 'onix'\n  try: did you mean onnx?\n")
+
+
 @pytest.mark.parametrize("arguments", [["completion"], ["completion", "--json"]])
 def test_a_choice_that_is_missing_is_one_line_too(arguments):
     done = ask_edgekit(*arguments)
