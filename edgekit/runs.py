@@ -285,12 +285,12 @@ def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
             except reading.Malformed as error:
                 half = number == len(lines)
                 what = "was only half written" if half else f"is no run of this edgekit ({error})"
-                wrong.append(f"{path}: line {number} {what}")
+                wrong.append(f"line {number} {what}")
         more = len(wrong) - NAMED
-        warnings += [f"{line}; left out" for line in wrong[:NAMED]]
+        warnings += [f"{path}: {line}; left out" for line in wrong[:NAMED]]
         warnings += [f"{path}: {many(more, 'more lines')} like these left out"] if more > 0 else []
     if not records:
-        why = f" ({wrong[0]})" if wrong else ""
+        why = f": {wrong[0]}" if len(paths) == 1 and wrong else ""
         hint = "edgekit bench ARTIFACT... writes build/runs.jsonl"
         raise DataError(f"no runs in {', '.join(map(str, paths))}{why}", hint=hint)
     return records, warnings
