@@ -21,7 +21,7 @@ from edgekit.data import picture_files, read_pictures
 from edgekit.data.files import unread
 from edgekit.data.listed import videos_in
 from edgekit.data.video import read_videos
-from edgekit.errors import DataError, MissingExtraError, OutputError, many
+from edgekit.errors import DataError, MissingExtraError, OutputError, UnreadableError, many
 from edgekit.extras import EXTRAS
 from edgekit.motion import moving_crop
 from edgekit.preprocess import Pixels, Preprocess, fit, open_picture
@@ -211,7 +211,7 @@ def _from_folder(
     stream = readable()
     chosen = _spool(stream, samples, scratch / "calibration", folder.name)
     if not len(chosen):
-        raise DataError(
+        raise UnreadableError(
             f"none of the {len(files)} {spec.files} in {folder} can be read ({broken[0]})",
             hint=f"--calibration with a folder of {spec.files} that open, or leave it out",
         )

@@ -6,7 +6,8 @@
     |  +- UnknownNameError           no model, target or runtime of that name (did you mean ...)
     |  +- UnsupportedError           it exists, but this target, scheme or platform cannot do it
     |  +- MissingError               no file or folder at a path that was named, whatever should lie there
-    |  +- DataError                  no images, unreadable images, labels that do not fit
+    |  +- DataError                  no images, labels that do not fit
+    |     +- UnreadableError     4       images or videos that are there, and damaged
     +- MissingExtraError         3   a package is not installed: pip install "...[EXTRA]"
     +- WeightsError              3   weights not reachable, not of these shapes, not a safe file
     +- HubError                  3   the Hugging Face hub or Sigstore is not reachable, or refuses
@@ -70,6 +71,10 @@ class MissingError(RequestError):
 
 class DataError(RequestError):
     pass
+
+
+class UnreadableError(DataError):
+    exit_code = 4
 
 
 class MissingExtraError(EdgekitError):

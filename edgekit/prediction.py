@@ -24,7 +24,7 @@ from edgekit.data.files import is_video
 from edgekit.data.listed import videos_in
 from edgekit.data.video import Frame, Video, Windows, open_video, read_videos
 from edgekit.devices import Device
-from edgekit.errors import DataError, RequestError, many
+from edgekit.errors import DataError, RequestError, UnreadableError, many
 from edgekit.preprocess import decode_picture, fit_each, placement
 from edgekit.runtimes import Options
 from edgekit.tasks import Boxes, Detection, Embedding, Mask, Prediction, Segmentation, Vector, segmentation
@@ -63,7 +63,7 @@ def fitted(artifact: Artifact, data: Path | None) -> tuple[NDArray[np.uint8], st
     read = list(read_videos(videos_in(data), spec) if spec.is_clip else read_pictures(picture_files(data), spec))
     found = [seen for _, seen in read if not isinstance(seen, DataError)]
     if not found:
-        raise DataError(f"none of the {spec.files} in {data} can be read", hint="--data another/folder")
+        raise UnreadableError(f"none of the {spec.files} in {data} can be read", hint="--data another/folder")
     lost = len(read) - len(found)
     pixels = np.concatenate([seen.pixels if isinstance(seen, Windows) else seen[None] for seen in found])
     return pixels, f"{lost} of {len(read)} {spec.files} cannot be read" if lost else ""
@@ -134,7 +134,9 @@ def nearest(
     with start_answering(artifact, device, options, timeout, batch) as opened:
         known = [(path, v.values) for path, v in answers(opened, files, workers, held) if isinstance(v, Vector)]
         if not known:
-            raise DataError(f"none of the {len(files)} images in {gallery} can be read", hint="--gallery elsewhere")
+            raise UnreadableError(
+                f"none of the {len(files)} images in {gallery} can be read", hint="--gallery elsewhere"
+            )
         vectors = np.stack([values for _, values in known])
         for path, vector in answers(opened, images, workers, held, frame_rate=frame_rate):
             if isinstance(vector, DataError):

@@ -44,7 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from edgekit.errors import DataError
+from edgekit.errors import DataError, UnreadableError
 from edgekit.recipe import MAX_FRAMES, MAX_RATE, CropMode
 from edgekit_vision import install
 
@@ -182,10 +182,10 @@ def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Imag
     except UnidentifiedImageError:
         if kind := _of_phones(file):
             raise DataError(f"{name}: a {kind} image, which needs pillow-heif", hint=install("heic")) from None
-        raise DataError(f"{name}: not an image") from None
+        raise UnreadableError(f"{name}: not an image") from None
     except Exception as error:  # decoders raise whatever a damaged file leads them to
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"{name}: {reason}") from None
+        raise UnreadableError(f"{name}: {reason}") from None
 
 
 @cache

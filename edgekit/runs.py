@@ -18,7 +18,7 @@ from edgekit import reading
 from edgekit.artifact import Artifact, Model
 from edgekit.devices import Memory, Phase
 from edgekit.devices.benchmark_model import Means
-from edgekit.errors import DataError
+from edgekit.errors import DataError, many
 from edgekit.harmless import harmless
 from edgekit.places import output_errors
 from edgekit.statistics.confusion import Confusion, Mistake
@@ -26,6 +26,7 @@ from edgekit.statistics.figures import Figure
 from edgekit.statistics.intervals import Estimate, blur, estimate, percentiles
 from edgekit.statistics.proportions import Drop, Share
 
+NAMED = 3  # lines of a file that cannot be read
 REFERENCE = "reference"  # the runtime that is a fixed computation (edgekit/runtimes/reference.py)
 
 
@@ -73,8 +74,12 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of: int
     others: Share | None = None
 
-    def words(self, units: str = "images") -> str:
-        return f"{self.pictures:,} of {self.of:,} " + (units if self.others else "that can be told")
+    def words(self, asked: int, units: str = "images") -> str:
+        """asked: how many images there are."""
+        if self.of >= asked:
+            return f"{self.pictures:,} of {asked:,} {units} were trained on"
+        unknown = f"of {asked - self.of:,} the weights do not say"
+        return f"at least {self.pictures:,} of {asked:,} {units} were trained on; {unknown}"
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag_field="kind", tag="accuracy"):
@@ -263,14 +268,15 @@ def append(path: Path, records: Iterable[Record]) -> None:
 
 
 def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
-    """The records of several files in their order, and a warning for each line that cannot be read. Raises DataError."""
+    """The records of several files in their order, and warnings of lines that cannot be read. Raises DataError."""
     records: list[Record] = []
-    warnings = []
+    warnings: list[str] = []
     for path in paths:
         try:
             lines = reading.blob(path, RUNS_LIMIT).split(b"\n")
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}", hint="a file that edgekit bench wrote") from None
+        wrong = []
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -279,10 +285,14 @@ def read(paths: Sequence[Path]) -> tuple[list[Record], list[str]]:
             except reading.Malformed as error:
                 half = number == len(lines)
                 what = "was only half written" if half else f"is no run of this edgekit ({error})"
-                warnings.append(f"{path}: line {number} {what}; left out")
+                wrong.append(f"line {number} {what}")
+        more = len(wrong) - NAMED
+        warnings += [f"{path}: {line}; left out" for line in wrong[:NAMED]]
+        warnings += [f"{path}: {many(more, 'more lines')} like these left out"] if more > 0 else []
     if not records:
-        named = "; ".join(warnings) or ", ".join(map(str, paths))
-        raise DataError(f"no runs in {named}", hint="edgekit bench ARTIFACT... writes build/runs.jsonl")
+        why = f": {wrong[0]}" if len(paths) == 1 and wrong else ""
+        hint = "edgekit bench ARTIFACT... writes build/runs.jsonl"
+        raise DataError(f"no runs in {', '.join(map(str, paths))}{why}", hint=hint)
     return records, warnings
 
 

@@ -169,12 +169,13 @@ def test_predict_skips_what_it_cannot_read_and_fails_where_nothing_is_left(golde
     assert "\n1 of 2 images answered, 1 cannot be read\n" in done.stdout
     done = ask_edgekit("predict", golden_artifact, bad)
     assert (done.returncode, done.stderr) == (
-        2,
+        4,
         f"error: {bad}: not an image\n  try: an image file: .jpg, .png, .webp, ...\n",
     )
     done = ask_edgekit("predict", golden_artifact, bad, "missing.jpg")
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert "error: none of the 2 images can be read" in done.stderr
+    assert ask_edgekit("predict", golden_artifact, "none.jpg", "missing.jpg").returncode == 2
 
 
 def test_json_is_alone_on_stdout(golden_artifact, pictures):
@@ -399,17 +400,42 @@ def test_an_output_that_takes_nothing_is_one_line(golden_artifact, arguments):
     assert done.stderr.count("\n") == 2
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact):
+@pytest.mark.parametrize("arguments", [["inspect", "{golden}"], ["bench", "--help"], ["--version"]])
+def test_a_reader_that_has_enough_ends_it_quietly(golden_artifact, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "edgekit", "inspect", str(golden_artifact)],
+        [sys.executable, "-m", "edgekit", *[a.replace("{golden}", str(golden_artifact)) for a in arguments]],
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
     )
     os.close(writer)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"), [(["predict", "a", "b", "--csv"], "predict"), (["android", "new", "-o"], "android new")]
+)
+def test_an_option_without_its_value_names_its_command(arguments, command):
+    done = ask_edgekit(*arguments)
+    assert (done.returncode, done.stderr.splitlines()[1]) == (2, f"  try: edgekit {command} --help")
+
+
+def test_what_is_no_runtime_is_said():
+    assert "null         answers zeros at once" in ask_edgekit("list", "runtimes").stdout
+
+
+def test_a_target_that_nobody_knows_is_refused_before_a_model_is_loaded():
+    done = ask_edgekit("inspect", "--sensitivity", "lenet5", "--target", "onix")
+    assert (done.returncode, done.stderr) == (2, "error: unknown target 'onix'\n  try: did you mean onnx?\n")
+
+
+@pytest.mark.parametrize("arguments", [["completion"], ["completion", "--json"]])
+def test_a_choice_that_is_missing_is_one_line_too(arguments):
+    done = ask_edgekit(*arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2)
+    assert done.stderr.startswith("error: missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish\n")
 
 
 STOPPED = """

@@ -367,3 +367,12 @@ def test_a_folder_of_videos_is_no_folder_of_images(tmp_path):
     (tmp_path / "walk" / "1.MP4").write_bytes(b"")
     with pytest.raises(DataError, match="holds videos, and images are wanted"):
         open_data(tmp_path, ["walk"])
+
+
+def test_a_classifier_is_told_that_a_folder_holds_boxes(tmp_path):
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images/a.png")
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.2 0.2", "utf-8")
+    with pytest.raises(DataError, match="in boxes, and the model"):
+        open_data(tmp_path, ["ant", "bee"])

@@ -83,7 +83,11 @@ def test_images_that_were_trained_on_are_counted_apart(folder, opened, tmp_path)
     assert "--split val" in hint
     (record,) = evaluated([model], found, "local")
     assert pictures(record).endswith("(11 of 39 images were trained on)")
-    sketch = evaluate([trained_on(opened[0], folder, kept=4)], data, state=tmp_path).learned
+    part = evaluate([trained_on(opened[0], folder, kept=4)], data, state=tmp_path)
+    sketch = part.learned
+    assert f"careful: at least 4 of 39 images were trained on; of {39 - sketch.of} the weights do not say." in text(
+        part
+    )
     assert (sketch.pictures, sketch.others) == (4, None)
     assert 4 <= sketch.of < 39
     paired = evaluate([opened[1], model], data, state=tmp_path)
@@ -201,8 +205,9 @@ def test_what_cannot_be_compared_is_refused_before_anything_runs(folder, opened,
 def test_images_that_all_cannot_be_read(opened, tmp_path):
     (tmp_path / "class 0").mkdir()
     (tmp_path / "class 0/1.png").write_bytes(b"")
-    with pytest.raises(DataError, match="none of the 1 images can be read"):
+    with pytest.raises(DataError, match="none of the 1 images can be read") as found:
         evaluate(opened[:1], data_for(opened, tmp_path), state=tmp_path / "state")
+    assert found.value.exit_code == 4
 
 
 def test_answers_that_are_no_numbers_end_the_run(folder, opened):

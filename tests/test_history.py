@@ -126,6 +126,27 @@ def test_machines_are_never_compared_and_what_ran_alone_is_said():
     assert not any(series.changes for series in found.series)
     alone = history(sessions([4.0] * 8 + [8.0] * 8))
     assert (alone.series, alone.alone) == ((), ("a-int8",))
+    once = history(sessions([4.0] * 3) + sessions([4.0], beside=fixed, start=3))
+    assert (once.series, once.alone) == ((), ("a-int8",))
+
+
+def test_nothing_false_is_said_of_a_file_that_was_timed_alone(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    append(file, sessions([4.0] * 3))
+    said = CliRunner().invoke(command, [str(file)])
+    assert "a-int8: timed alone" in said.stderr
+    assert said.stdout == "no file has two sessions that can be compared\n"
+
+
+def test_of_a_file_that_is_none_few_lines_are_named(tmp_path):
+    file = tmp_path / "model.tflite"
+    file.write_bytes(b"\x00\n" * 5000)
+    said = CliRunner().invoke(command, [str(file)])
+    assert (said.exit_code, said.stderr.count("model.tflite"), "line 2" in said.stderr) == (2, 1, False)
+    append(file, sessions([4.0] * 3))
+    warnings = read([file])[1]
+    assert len(warnings) == 4
+    assert warnings[-1] == f"{file}: 4,997 more lines like these left out"
 
 
 def test_counts_of_one_core_are_one_series_wherever_they_were_made():

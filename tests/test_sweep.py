@@ -279,7 +279,14 @@ def test_bad_requests_say_what_to_type(grid, tmp_path):
     big = tmp_path / "big.toml"
     big.write_bytes(dump(Grid(("lenet5",), recipe={"seed": list(range(1000))})))
     file, out = tmp_path / "grid.toml", tmp_path / "out"
+    typo = tmp_path / "typo.toml"
+    typo.write_bytes(dump(Grid((str(TFLITE),), bench=("--runz", "3"))))
+    few = tmp_path / "extra.toml"
+    few.write_bytes(dump(Grid((str(TFLITE),), eval=("--limit", "few"))))
     for words, said in (
+        ((typo,), "the grid's bench: there is no option --runz\n  try: did you mean --runs"),
+        ((typo, "--cell", "0"), "the grid's bench: there is no option --runz"),
+        ((few,), "the grid's eval: --limit: "),
         ((), "there is nothing to sweep"),
         ((file, "--model", "lenet5"), "--model beside a grid file"),
         ((file, "--cell", "2"), "there is no row 2: the grid has 2"),
@@ -290,6 +297,21 @@ def test_bad_requests_say_what_to_type(grid, tmp_path):
     ):
         done = ask_edgekit("sweep", *words, "-o", out)
         assert (done.returncode, said in done.stderr) == (2, True), (words, done.stderr)
+    assert not out.exists()
+
+
+@pytest.mark.full
+def test_flags_of_which_nothing_can_be_made_leave_nothing(tmp_path):
+    done = ask_edgekit("sweep", "--model", "nope", "-o", tmp_path / "out")
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+
+
+def test_a_row_that_was_made_and_not_timed_is_no_success(grid, tmp_path):
+    text = dump(Grid((str(TFLITE),), bench=("--profile", "--launches", "1")))
+    (tmp_path / "grid.toml").write_bytes(text)
+    done = ask_edgekit("sweep", tmp_path / "grid.toml", "--cell", "0", "-o", tmp_path / "out")
+    assert done.returncode == 4
+    assert "nothing was timed" in done.stderr
 
 
 def test_flags_are_a_grid_too(tmp_path):

@@ -155,7 +155,7 @@ class Making:
         self.data = record.data
         self.notes += [note for note in done.answer.get("notes", ()) if note not in self.notes]
         if record.learned and record.learned.pictures:
-            self.notes.append(f"{one.name}: {record.learned.words()} were trained on")
+            self.notes.append(f"{one.name}: {record.learned.words(record.pictures)}")
         return msgspec.structs.replace(one, headline=record.headline)
 
     def _timed(self) -> None:

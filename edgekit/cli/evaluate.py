@@ -259,7 +259,7 @@ def text(found: "Evaluation", max_drop: float = 0.005, *, verbose: bool = False)
         lines.append(table([words.flip(f) for f in found.paired.flips], header=words.flip_header(found), indent="  "))
     lines.append(words.sentence(found, max_drop))
     if found.learned and found.learned.pictures:
-        lines.append(words.learned(found.learned, found.units))
+        lines.append(words.learned(found.learned, found.pictures, found.units))
     if found.suspicion:
         lines.append(f"careful: {found.suspicion}")
     return "\n".join(lines)

@@ -53,7 +53,7 @@ def history(talk: Talk, files: tuple[str, ...], at_least: float) -> int:
             f"  {words.nothing(series, at_least)}"
         ]
     changed = sum(bool(series.changes) for series in found.series)
-    several = f"{len(found.series)} series" if found.series else "no file was measured in two sessions"
+    several = f"{len(found.series)} series" if found.series else "no file has two sessions that can be compared"
     lines.append(f"{changed} of {several} changed" if found.series else several)
     talk.result("\n".join(lines), {"series": [_document(series) for series in found.series], "alone": found.alone})
     return 0

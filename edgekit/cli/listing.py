@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.cli import predictions
 from edgekit.cli.output import Talk, echo
 from edgekit.cli.predictions import counted, each, held_labels, named, shown_score, threshold_of, value_range
-from edgekit.errors import DataError, many
+from edgekit.errors import DataError, UnreadableError, many
 from edgekit.places import check_file, output_errors, replacing
 
 if TYPE_CHECKING:
@@ -109,12 +109,13 @@ class Telling:
         if not self.answered:
             if len(self.files) > 1:
                 clips = self.artifact.manifest.preprocess.is_clip
-                raise DataError(
+                damaged = any(isinstance(error, UnreadableError) for error in self.skipped)
+                raise (UnreadableError if damaged else DataError)(
                     f"none of the {len(self.files)} {'videos' if clips else 'images'} can be read",
                     hint="give other videos" if clips else "give .jpg, .png or .webp files",
                 )
             (only,) = self.skipped
-            raise DataError(only.message, hint=only.hint or "an image file: .jpg, .png, .webp, ...")
+            raise type(only)(only.message, hint=only.hint or "an image file: .jpg, .png, .webp, ...")
         self._end()
 
     def _skip(self, image: "Path | Frame", error: DataError) -> None:

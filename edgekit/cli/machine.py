@@ -57,10 +57,17 @@ def _targets(verbose: bool) -> Listed:
     return [{"target": name} for name in registry.targets()], [(name,) for name in registry.targets()], ("target",)
 
 
+NO_RUNTIMES = {
+    "null": "answers zeros at once, for tests",
+    "reference": "a fixed computation to compare times with: edgekit bench --reference",
+}
+
+
 def _runtimes(verbose: bool) -> Listed:
     from edgekit import registry
 
-    return [{"runtime": name} for name in registry.runtimes()], [(name,) for name in registry.runtimes()], ("runtime",)
+    document = [{"runtime": name} for name in registry.runtimes()]
+    return document, [(name, NO_RUNTIMES.get(name, "")) for name in registry.runtimes()], ("runtime", "")
 
 
 def _schemes(verbose: bool) -> Listed:

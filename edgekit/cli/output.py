@@ -27,6 +27,7 @@ from edgekit_vision import refuse_strangers
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
+UNREAD = 141  # as a shell tells SIGPIPE
 
 
 class Stop:
@@ -67,6 +68,14 @@ class Program(usage.Group):
             self.add_command(getattr(importlib.import_module(f"edgekit.cli.{module}"), name))
         return super().get_command(ctx, cmd_name)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # where --help is answered
+        with _read():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _read():
+            return super().invoke(ctx)
+
     def main(self, args: Sequence[str] | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         refuse_strangers()
         words = list(sys.argv[1:] if args is None else args)
@@ -91,8 +100,7 @@ class Program(usage.Group):
         except OSError as error:
             if not _writing(error):
                 raise
-            # what waits in the buffer would fail again when the interpreter ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget()
             fail(OutputError(f"cannot write the answer: {error.strerror}", hint="send it to a place with space"))
         sys.exit(code)  # of --help and --version, which alone come back
 
@@ -247,6 +255,21 @@ def _environment(error: OSError | MemoryError | UnicodeEncodeError) -> EdgekitEr
 def _writing(error: OSError) -> bool:
     """Whether it is standard output that takes nothing: of a file there would be a name."""
     return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    """A reader that has enough, as `head` has, ends the program; click would end it with 1, as for a limit that is missed."""
+    try:
+        yield
+    except BrokenPipeError:
+        _forget()
+        sys.exit(UNREAD)
+
+
+def _forget() -> None:
+    """What waits in the buffer of standard output would fail again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_streams() -> None:

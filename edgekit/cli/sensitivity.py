@@ -18,10 +18,13 @@ def show(talk: Talk, model: str, target: str | None, scheme: str, said: dict[str
 
     import msgspec
 
+    from edgekit import registry
     from edgekit.cli.export import recipe_of
     from edgekit.places import check_file, replacing
     from edgekit.reporting.bars import bars
-    from edgekit.sensitivity import measure
+
+    registry.targets_named([target] if target else [])
+    from edgekit.sensitivity import measure  # takes torch
 
     if draw:
         if not draw.endswith(".svg"):

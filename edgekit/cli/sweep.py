@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.output import INTERRUPTED, Talk, common, table
+from edgekit.cli.usage import explained
 from edgekit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -62,16 +63,18 @@ def sweep(talk: Talk, grid: str | None, output: str | None, engine: str, workers
     if cell is not None:
         return _cells(talk, asked, out, cell, again=retry)
     _check_many(talk, asked, yes=yes)
+    every = rows(asked)
+    if not grid:
+        _write(asked, file)
     if plan:
         command = ["edgekit", "sweep", str(file), "-o", str(out)]
-        talk.result(plans.PLANS[plan](rows(asked), command), None, verbatim=True)
+        talk.result(plans.PLANS[plan](every, command), None, verbatim=True)
         return 0
     return _all(talk, asked, file, out, engine, workers, again=retry)
 
 
 def _asked(grid: str | None, output: str | None, said: dict[str, Any]) -> "tuple[Grid, Path, Path]":
-    """The grid, its file, which flags are written to, and the folder. Raises RequestError."""
-    from edgekit.places import output_errors, replacing
+    """The grid, its file, which flags are to be written to, and the folder. Raises RequestError."""
     from edgekit.sweep import grid as grids
 
     flags = {name: value for name, value in said.items() if value}
@@ -79,17 +82,42 @@ def _asked(grid: str | None, output: str | None, said: dict[str, Any]) -> "tuple
         names = " and ".join(f"--{ {'devices': 'on'}.get(name, name).removesuffix('s') }" for name in flags)
         raise RequestError(f"{names} beside a grid file", hint="write it into the file, or leave the file out")
     if grid:
-        return grids.load(Path(grid)), Path(grid), Path(output or f"build/{Path(grid).stem}-sweep")
+        return _checked(grids.load(Path(grid))), Path(grid), Path(output or f"build/{Path(grid).stem}-sweep")
     if "models" not in flags:
         raise RequestError("there is nothing to sweep", hint="edgekit sweep grid.toml, or --model mobilenetv2")
     lists: dict[str, Any] = {name: tuple(_words(value)) for name, value in flags.items() if name != "data"}
     asked = grids.check(grids.Grid(**lists, data=flags.get("data")))
     out = Path(output or f"build/{Path(asked.models[0]).name or 'models'}-sweep")
-    with output_errors():
-        out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / "grid.toml") as partial:
-        partial.write_bytes(grids.dump(asked))
     return asked, out / "grid.toml", out
+
+
+def _checked(grid: "Grid") -> "Grid":
+    """A grid whose words for other commands these understand. Raises RequestError."""
+    from edgekit.cli.bench import bench
+    from edgekit.cli.evaluate import evaluate
+
+    for name, command, before, words in (
+        ("bench", bench, ("ARTIFACT",), grid.bench),
+        ("eval", evaluate, ("ARTIFACT", "--data", "DIR"), grid.eval),
+    ):
+        try:
+            command.make_context(f"edgekit {name}", [*before, *words])
+        except click.exceptions.Exit:
+            raise RequestError(f"the grid's {name} asks for help", hint=f"edgekit {name} --help") from None
+        except click.ClickException as error:
+            said = explained(error)
+            raise RequestError(f"the grid's {name}: {said.message}", hint=said.hint) from None
+    return grid
+
+
+def _write(grid: "Grid", file: Path) -> None:
+    from edgekit.places import output_errors, replacing
+    from edgekit.sweep import grid as grids
+
+    with output_errors():
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as partial:
+        partial.write_bytes(grids.dump(grid))
 
 
 def _words(values: tuple[str, ...]) -> list[str]:
@@ -163,7 +191,10 @@ def _shown(talk: Talk, found: "Sweep", out: Path, report: Path | None) -> int:
         talk.warn(f"interrupted; {len(found.left)} of {len(found.rows)} rows are left for the same command")
         return INTERRUPTED
     made = [one for one in found.made.values() if one.candidate.artifact]
-    return 0 if made and not found.killed else 4
+    failed = [one for one in made if one.candidate.error]
+    for one in failed:
+        talk.warn(f"{one.name}: {one.candidate.error}")
+    return 0 if made and not failed and not found.killed else 4
 
 
 def _tables(found: "Sweep", title: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import Any
 
 import click
 
@@ -26,6 +27,15 @@ class Group(click.Group):
 
             teach(found)
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if error.ctx is None and ctx.invoked_subcommand:  # an option without its value: click does not say of what
+                command = self.get_command(ctx, ctx.invoked_subcommand)
+                error.ctx = click.Context(command, ctx, ctx.invoked_subcommand) if command else None
+            raise
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -54,7 +64,7 @@ def _said(error: click.ClickException) -> str:
         sentence = sentence.replace(f"a valid {clicks} range", ours).replace(f"a valid {clicks}", ours)
     if found := OUTSIDE.search(sentence):
         sentence = f"{sentence[: found.start()]}{found[1]} is not {_range(found[2])}"
-    sentence = sentence.strip().removesuffix(".")
+    sentence = " ".join(sentence.split()).removesuffix(".")  # of a choice that is missing click makes a list
     return sentence[:1].lower() + sentence[1:]
 
 

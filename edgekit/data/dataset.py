@@ -64,7 +64,7 @@ class Picture:
 
     def blamed(self, error: DataError) -> DataError:
         """The error, with the image's name in it."""
-        return error if self.name in error.message else DataError(f"{self.name}: {error.message}")
+        return error if self.name in error.message else type(error)(f"{self.name}: {error.message}")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from edgekit.data import folders, idx, parquet, stamps
+from edgekit.data.boxes import boxed_in
 from edgekit.data.dataset import DataSet, Source, own_classes, with_labels, without_labels
 from edgekit.data.files import any_picture, check_folder
 from edgekit.data.splits import chosen, split_folders
@@ -58,8 +59,19 @@ def taken(
     if unlabelled or source.names is None:
         found = without_labels(source)
     else:
-        found = with_labels(source, own_classes(source) if labels is None else labels)
+        found = _matched(source, folder, own_classes(source) if labels is None else labels)
     return found if split is None or drawn is None else stamps.part(found, split, trained, folder)
+
+
+def _matched(source: Source, folder: Path, labels: Sequence[str]) -> DataSet:
+    """Raises DataError where the classes do not fit; of a folder of boxes it says that it is one."""
+    try:
+        return with_labels(source, labels)
+    except DataError:
+        if not boxed_in(folder):
+            raise
+        said = f"{folder} says what is where on each image, in boxes, and the model what a whole image shows"
+        raise DataError(said, hint="a model that finds boxes, or a folder for each class") from None
 
 
 def splits_in(folder: Path, *, unlabelled: bool = False) -> dict[str, Callable[[], Source]]:

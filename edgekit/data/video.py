@@ -21,7 +21,7 @@ from PIL import Image
 
 from edgekit.data.files import SUFFIXES as PICTURES
 from edgekit.data.files import is_video, suffixes
-from edgekit.errors import DataError, many
+from edgekit.errors import DataError, UnreadableError, many
 from edgekit.extras import needs
 from edgekit.preprocess import MAX_DECODED, Pixels, Preprocess, fit, open_picture
 
@@ -128,7 +128,7 @@ class Video:
         for count, frame in enumerate(sampled(frames, rate), 1):
             yield Frame(self.path, (count - 1) / rate, frames.picture(frame))
         if not count:
-            raise DataError(f"{self.name}: none of its frames can be read", hint="another video")
+            raise UnreadableError(f"{self.name}: none of its frames can be read", hint="another video")
         if frames.broken:
             say(f"{self.name}: {many(frames.broken, 'broken frames')} skipped")
 
@@ -144,7 +144,7 @@ class Video:
 
     def _too_short(self, moments: int, broken: int, spec: Preprocess) -> DataError:
         if not moments:
-            return DataError(f"{self.name}: none of its frames can be read", hint="another video")
+            return UnreadableError(f"{self.name}: none of its frames can be read", hint="another video")
         lost = f" ({broken} frames are broken)" if broken else ""
         return DataError(
             f"{self.name} lasts {moments / spec.rate:.2g} s{lost}, and the model sees {spec.frames / spec.rate:.2g} s at once "
@@ -356,7 +356,9 @@ def _opened(video: Video) -> Any:
     except (ValueError, OSError) as error:  # FFmpeg's are ValueErrors
         reason = getattr(error, "strerror", None) or type(error).__name__
         sound = "" if video.path.suffix.lower() not in SOUNDS else ", but a sound"
-        raise DataError(f"{video.name} is no video that can be read{sound} ({reason})", hint="another video") from None
+        raise UnreadableError(
+            f"{video.name} is no video that can be read{sound} ({reason})", hint="another video"
+        ) from None
 
 
 def _stream(container: Any, name: str) -> Any:

@@ -15,7 +15,7 @@ from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, Seen
 from edgekit.devices import Device
 from edgekit.devices.local import Local
-from edgekit.errors import DataError
+from edgekit.errors import UnreadableError
 from edgekit.evaluation.accuracy import Accuracy, Paired
 from edgekit.evaluation.answers import Answers, Key, R
 from edgekit.evaluation.boxes import Detections
@@ -114,12 +114,8 @@ def evaluate(
     stamped = [a.manifest.trained_on for a in artifacts if a.manifest.trained_on]
     learned = stamps.learned_from(stamped, stamps.hashes(data, positions)) if stamped else None
     if learned and any(learned.values()):
-        known = (
-            f"these {data.source.units}"
-            if len(learned) == len(positions)
-            else f"the {len(learned):,} of which that can be told"
-        )
-        say(f"careful: {sum(learned.values()):,} of {known} were trained on")
+        told = Learned(sum(learned.values()), len(learned))
+        say(f"careful: {told.words(len(positions), data.source.units)}")
     with ExitStack() as stack:
         place = device or Local()
         files = [stack.enter_context(start_answering(a, place, options, timeout)) for a in artifacts]
@@ -230,7 +226,7 @@ def _count(
             seen.append((learned.get(record.position), counted.right(record)))
     asked = len(wanted) - len(unreadable)
     if not asked:
-        raise DataError(
+        raise UnreadableError(
             f"none of the {len(wanted)} {data.source.units} can be read ({unreadable[0].why})", hint="other --data"
         )
     found = counted.count(lambda: (record for record in answers.read(wanted) if not record.unreadable))

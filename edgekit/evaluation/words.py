@@ -166,9 +166,9 @@ def _like(figure: Share | Figure, units: str = "images") -> str:
     return f"{figure.low:.1%} to {figure.high:.1%} of {units} like these"
 
 
-def learned(learned: Learned, units: str) -> str:
+def learned(learned: Learned, asked: int, units: str) -> str:
     """What a figure on images that were trained on is worth."""
-    said = f"careful: {learned.words(units)} were trained on."
+    said = f"careful: {learned.words(asked, units)}."
     if learned.others and learned.others.of:
         said += (
             f" Of the {learned.others.of:,} others it names {learned.others.value:.1%}; 95 %: {_like(learned.others)}."

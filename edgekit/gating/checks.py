@@ -144,7 +144,7 @@ def instructions(now: int, then: int, limits: Limits, where: str) -> Check:
 def accuracy(paired: Paired, figure: str, limits: Limits, learned: Learned | None = None) -> Check:
     """How often the right class is named, on the same images; figure: what that is called. The estimate is what is lost; `learned`: how many of the images were trained on."""
     outcome: Outcome = drop_verdict(paired, limits.max_drop / 100)
-    careful = f"; careful: {learned.words()} were trained on" if learned and learned.pictures else ""
+    careful = f"; careful: {learned.words(paired.pictures)}" if learned and learned.pictures else ""
     if paired.drop is None:
         why = f"not labelled; {paired.agreement.value:.2%} of {paired.pictures:,} images named alike{careful}"
         return Check(figure, "paired", outcome, why, "points", limits.max_drop)
@@ -160,7 +160,7 @@ def figure(change: Change, limits: Limits, learned: Learned | None = None) -> Ch
     """The headline figure of any task on the same images, as `accuracy`."""
     limit = limits.max_drop / 100
     outcome: Outcome = change.verdict(limit)
-    careful = f"; careful: {learned.words()} were trained on" if learned and learned.pictures else ""
+    careful = f"; careful: {learned.words(change.pictures)}" if learned and learned.pictures else ""
     alike = ", ".join(f"{a.name} {a.value:.2%}" for a in change.alike)
     if change.drop is None:
         return Check(change.figure, "paired", outcome, f"not labelled; {alike}{careful}", "points", limits.max_drop)

@@ -65,7 +65,7 @@ class Series:
 
 @dataclass(frozen=True)
 class History:
-    """`alone`: names of files that were timed with nothing to divide their times by."""
+    """`alone`: names of files that were timed with nothing to divide their times by, in all sessions or all but one."""
 
     series: tuple[Series, ...]
     alone: tuple[str, ...]
@@ -142,7 +142,7 @@ def _ratios(machine: list[Run], least: float) -> tuple[list[Series], list[str]]:
             base = others[over].get(run.session) if over else None
             if base is not None and (told := ratio(run, base)) is not None:
                 points.append(_point(run, told.value, told.error))
-        if points:
+        if len(points) > 1 or len(points) == len(line):
             named = changes([p.log for p in points], [p.error for p in points], least)
             found.append(_series(line, "ratio", over, points, named))
         else:

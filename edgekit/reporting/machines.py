@@ -230,5 +230,5 @@ def _accuracy(run: Run, evaluated: Sequence[Evaluated], cpu_class: str, data: st
 
 def pictures(record: Evaluated) -> str:
     learned = record.learned
-    careful = f" ({learned.words()} were trained on)" if learned and learned.pictures else ""
+    careful = f" ({learned.words(record.pictures)})" if learned and learned.pictures else ""
     return f"{record.pictures:,} {record.data}{careful}"

@@ -9,7 +9,7 @@ import torch
 from edgekit import models
 from edgekit.data import DataSet, Splits
 from edgekit.data.classes import few
-from edgekit.errors import DataError, RequestError, UnsupportedError
+from edgekit.errors import DataError, RequestError, UnreadableError, UnsupportedError
 from edgekit.models import LoadedModel, answers, heads
 from edgekit.models.picking import Pick
 from edgekit.models.segmenting import WithoutInterpolation
@@ -137,7 +137,7 @@ def _some(data: DataSet, spec: Preprocess, seed: int) -> torch.Tensor:
         with suppress(DataError):
             seen.append(view(picture.open()))
     if not seen:
-        raise DataError("no image can be read", hint="another --data")
+        raise UnreadableError("no image can be read", hint="another --data")
     return torch.stack(seen)
 
 

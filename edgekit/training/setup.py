@@ -19,7 +19,7 @@ from edgekit.data.labels import read_names
 from edgekit.data.masks import masked_in
 from edgekit.data.training_splits import open_boxed_splits, open_clip_splits, open_masked_splits
 from edgekit.data.video import WINDOWS
-from edgekit.errors import DataError, RequestError
+from edgekit.errors import RequestError, UnreadableError
 from edgekit.manifest import TrainedOn
 from edgekit.models import LoadedModel, heads, trained
 from edgekit.models.trained import Card, Score
@@ -181,7 +181,7 @@ class Setup:
         judged = heads.head(module) if self.frozen else module
         found = score(judged, self.objective, self.looks(data), self.world)
         if not found.pictures:
-            raise DataError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
+            raise UnreadableError(f"none of the {len(data)} {data.what} can be read", hint="other --data")
         return found
 
     def card(self, kept: nn.Module, reached: TrainingProgress, val: Score) -> Card:

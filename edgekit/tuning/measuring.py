@@ -15,7 +15,7 @@ from edgekit.errors import many
 from edgekit.evaluation import open_for
 from edgekit.places import output_errors, replacing
 from edgekit.recipe import Recipe
-from edgekit.runs import Record
+from edgekit.runs import Learned, Record
 from edgekit.tuning import Figures, Interval
 from edgekit.tuning.space import Point
 
@@ -152,8 +152,9 @@ class Measuring:
         change, told = done.answer["change"], done.answer
         self.headline, self.images = change["figure"], told["data"].rpartition(", part ")[0]
         self.notes += [note for note in told["notes"] if note not in self.notes]
-        if (learned := told["learned"]) and learned["pictures"]:
-            note = f"{learned['pictures']:,} of {learned['of']:,} images were trained on: what is lost on others may be more"
+        if told["learned"] and told["learned"]["pictures"]:
+            learned = Learned(told["learned"]["pictures"], told["learned"]["of"])
+            note = f"{learned.words(change['pictures'])}: what is lost on others may be more"
             self.notes += [note] if note not in self.notes else []
         drop = change["drop"]
         return Interval(drop["estimate"], drop["low"], drop["high"]), change["pictures"]
