@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,15 @@ def silenced(log: Path | None = None) -> Iterator[None]:
         os.dup2(sink.fileno(), 1), os.dup2(sink.fileno(), 2)
         disabled = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
+        said = io.StringIO()
         try:
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
                 yield
+        except Exception:
+            traceback.print_exc(file=said)
+            raise
         finally:
+            sink.write(said.getvalue().encode(errors="replace"))
             logging.disable(disabled)
             for number, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, number)

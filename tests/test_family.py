@@ -74,6 +74,15 @@ def test_gelu_is_served_badly_by_integers(gelu):
     assert (found.name, found.activations) == ("mixed", ("GELU",))
 
 
+@pytest.mark.parametrize(
+    ("smooth", "name"),
+    [(functional.elu, "ELU"), (functional.selu, "ELU"), (functional.mish, "Mish"), (functional.softplus, "Softplus")],
+)
+def test_smooth_activations_are_served_badly_by_integers(smooth, name):
+    found = family(Activated(smooth), (8, 8))
+    assert (found.name, found.activations) == ("mixed", (name,))
+
+
 class Mix(nn.Module):
     """A transformer, in classes that do not say so."""
 

@@ -517,6 +517,12 @@ def test_weights_that_are_not_numbers_are_refused(trained, tmp_path, name):
     assert "--weights" in caught.value.hint
 
 
+def test_a_lazy_layer_is_named():
+    lazy = torch.nn.Sequential(torch.nn.LazyConv2d(4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(5))
+    with pytest.raises(UnsupportedError, match=r"0\.weight of mine has no size yet"):
+        models._check_numbers("mine", lazy)
+
+
 def test_a_module_of_ones_own(tmp_path):
     r = recipe("py:nets:tiny", input_size=(32, 32), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     loaded = load(r)

@@ -226,6 +226,18 @@ def test_a_model_that_answers_differently_each_time_is_found_out(tensors, draw, 
         steady(nn.Sequential(nn.Identity(), Drawing(draw)).eval(), tensors)
 
 
+class InPlace(nn.Module):
+    def forward(self, x):
+        return x.sub_(0.5).mean((2, 3))
+
+
+def test_a_model_that_writes_into_its_image_is_told_apart_from_one_that_draws(tensors):
+    before = tensors.clone()
+    with pytest.raises(UnsupportedError, match="writes into the image"):
+        check_steady(InPlace(), tensors[:1], None)
+    assert torch.equal(tensors, before)
+
+
 def test_what_is_drawn_for_nothing_does_no_harm(tensors):
     steady(Drawing(lambda x: x + 0 * torch.rand_like(x)), tensors)
     steady(nets.dropping().eval(), tensors)

@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 from torch.nn import functional
 
-from edgekit.errors import RecipeError
+from edgekit.errors import ExportError, RecipeError
 from edgekit.exporters import onnx_graph, tflite_convert, tflite_file, tflite_quantize
 from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.inspection.tflite import read
@@ -157,6 +157,38 @@ def test_weights_that_lie_otherwise_in_memory_are_not_taken_for_each_other(tmp_p
     run = Interpreter(model_content=model)
     weights = [d["index"] for d in run.get_tensor_details() if tuple(d["shape"]) == (4, 3, 3, 4)]
     assert len({run.get_tensor(at).tobytes() for at in weights}) == 23
+
+
+class Folds(nn.Module):
+    """A constant of 64 bits that is read, and of which another is made that is read."""
+
+    def forward(self, x):
+        at = torch.arange(SIDE, dtype=torch.float64)
+        low = at / SIDE
+        return x * low.float() + low.floor().float() + torch.sin(low).float()
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Folds(),
+        nn.Upsample(scale_factor=2, mode="bicubic"),
+        nn.CircularPad2d(1),
+    ],
+)
+def test_constants_of_which_others_are_made_are_folded(net, tmp_path):
+    model = tflite_file.mend(tflite_convert.convert(net.eval(), torch.float32, (3, SIDE, SIDE), tmp_path / "log"))
+    check_file(model, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE))
+
+
+def test_a_failure_is_in_the_log(tmp_path):
+    class Fails(nn.Module):
+        def forward(self, x):
+            return torch.sort(x.flatten(1), stable=True).values if x.sum() > 0 else x
+
+    with pytest.raises(ExportError):
+        tflite_convert.convert(Fails(), torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+    assert "Traceback" in (tmp_path / "log").read_text("utf-8")
 
 
 def test_a_large_convolution_keeps_a_scale_for_each_output(tmp_path):

@@ -142,8 +142,11 @@ def fold_constants(program: ExportedProgram) -> None:
         if any(map(_is_double, (node, *node.all_input_nodes))) or (node in generated and _is_small(node)):
             folded.add(node)
     value = _values(program)
-    for node in [node for node in program.graph.nodes if node in folded and not folded.issuperset(node.users)]:
-        _put(program, node, value(node))
+    read = [node for node in program.graph.nodes if node in folded and not folded.issuperset(node.users)]
+    for node, made in [
+        (node, value(node)) for node in read
+    ]:  # all of them before one is replaced: some are made of others
+        _put(program, node, made)
 
 
 def _name(node: fx.Node) -> str:

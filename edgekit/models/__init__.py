@@ -6,10 +6,11 @@ from pathlib import Path
 import msgspec
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from edgekit import zoo
 from edgekit.data.labels import FORM, Names, read_names
-from edgekit.errors import DataError, RequestError, WeightsError
+from edgekit.errors import DataError, RequestError, UnsupportedError, WeightsError
 from edgekit.manifest import TrainedOn, Weights
 from edgekit.models import adapting, detecting, functions, picking, weights
 from edgekit.models.adapting import Adapted
@@ -153,6 +154,12 @@ def _ignoring(task: Task, value: int | None) -> Task:
 
 def _check_numbers(model: str, module: nn.Module) -> None:
     """Refuse a NaN or infinite parameter or running statistic. Other buffers, such as masks, may have them."""
+    lazy = next((name for name, tensor in module.named_parameters() if is_lazy(tensor)), None)
+    if lazy:
+        raise UnsupportedError(
+            f"{lazy} of {model} has no size yet: a lazy layer gets it from the first image",
+            hint="net(torch.zeros(1, 3, 224, 224)) before the function returns net",
+        )
     statistics = ((name, b) for name, b in module.named_buffers() if name.endswith(("running_mean", "running_var")))
     tensors = (*module.named_parameters(), *statistics)
     bad = next((name for name, tensor in tensors if not torch.isfinite(tensor).all()), None)

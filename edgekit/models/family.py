@@ -2,8 +2,8 @@
 
 The multiply-adds decide: a network that spends most of them in convolutions is a CNN, whatever gates it has (a squeeze, a
 CBAM); another is a transformer where two activations are multiplied with each other, an MLP where none are. A CNN with
-something between its convolutions that integers serve badly is "mixed": attention, GELU, or a norm that is computed from
-the image. Class names say nothing: two people call two things alike.
+something between its convolutions that integers serve badly is "mixed": attention, GELU, ELU, Mish, Softplus, or a norm that is
+computed from the image. Class names say nothing: two people call two things alike.
 """
 
 from collections import Counter
@@ -22,6 +22,12 @@ NAMES = {
     "relu": "ReLU", "silu": "SiLU", "gelu": "GELU", "erf": "GELU", "hardswish": "hard-swish", "leaky_relu": "LeakyReLU",
     "elu": "ELU", "mish": "Mish", "_prelu_kernel": "PReLU", "tanh": "tanh", "softplus": "Softplus",
 }  # fmt: skip
+SMOOTH = {
+    "GELU",
+    "ELU",
+    "Mish",
+    "Softplus",
+}  # ranges of all images serve these badly: static TFLite falls to 0.5 to 6 dB, and is slower
 OWN = {"hardswish": "hard-swish", "prelu": "PReLU"}  # CNNs by what lies between their convolutions
 NORMS = {"native_layer_norm": "LayerNorm", "native_group_norm": "GroupNorm"}
 ARITHMETIC = ("add", "sub", "mul", "div")
@@ -77,7 +83,7 @@ def family(module: nn.Module, size: tuple[int, ...], channels: int = 3) -> Famil
     attends = any(_multiplies_activations(n) for n in nodes)
     if share < (MOST if attends else HALF):
         name = "attention" if attends else "mlp"
-    elif attends or norms or "GELU" in activations:
+    elif attends or norms or SMOOTH & {*activations}:
         name = "mixed"
     else:
         plain = "silu" if any(_reads_silu(n) for n in nodes) else "cnn"

@@ -17,7 +17,13 @@ def check_steady(module: nn.Module, picture: torch.Tensor, drawn: Node | None) -
 
     drawn  the first of its operators that draws random numbers
     """
-    first = joined(module(picture))
+    given = picture.clone()
+    first = joined(module(given))
+    if not torch.equal(given, picture):
+        raise UnsupportedError(
+            "the model writes into the image that it is given",
+            hint="x = x - mean rather than x.sub_(mean), or x = x.clone() first",
+        )
     if first.isnan().any():
         raise UnsupportedError(
             f"the model answers an image with {int(first.isnan().sum()):,} of {first.numel():,} values that are no numbers (NaN)",
