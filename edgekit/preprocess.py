@@ -220,6 +220,8 @@ def _of_phones(file: Path | BinaryIO | Image.Image) -> str:
         with suppress(OSError), file.open("rb") as opened:
             return _of_phones(opened)
         return ""
+    if not file.seekable():
+        return ""
     file.seek(0)
     head = file.read(12)
     kinds = {

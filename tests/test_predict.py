@@ -54,6 +54,7 @@ def test_files_folders_patterns_and_lists_are_named_once_and_in_order(album):
         ),
         ("0", "no image 0, and cameras are not read.*ffmpeg .* /dev/video0"),
         ("nothing/*.jpg", "nothing matches"),
+        ("", "an empty name is no image"),
         ("-", "no images are named on standard input"),
     ],
 )
