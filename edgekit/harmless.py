@@ -12,6 +12,11 @@ def harmless(text: str) -> str:
     return HARMFUL.sub(lambda found: _spelled(ord(found[0])), text)
 
 
+def in_a_line(name: str) -> str:
+    """A name that holds line feeds or tabs as one that does not: what is said of it takes one line."""
+    return harmless(name).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _spelled(code: int) -> str:
     byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
     return f"\\x{byte:02x}" if byte < 0x100 else f"\\u{byte:04x}"

@@ -14,7 +14,7 @@ from edgekit import registry
 from edgekit.artifact import Artifact, load
 from edgekit.calibration import PROOF_PICTURES
 from edgekit.devices import TIMEOUT, Device, Job, Ready, opened
-from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError
+from edgekit.errors import ArtifactError, ParityError, RequestError, UnsupportedError, many
 from edgekit.manifest import AGAIN, Distance, Proof, digest_of
 from edgekit.runtimes import Options
 from edgekit.tasks import Task
@@ -157,7 +157,7 @@ def describe(proof: Proof, units: str) -> str:
         else f"SQNR {proof.sqnr_db:.1f} dB (limit {proof.min_sqnr_db:.0f})"
     )
     farthest = "answers that are not numbers" if proof.max_abs is None else f"max |d| {proof.max_abs:.3g}"
-    return ", ".join([sqnr, *map(str, proof.measures), farthest, f"on {proof.pictures} {units}"])
+    return ", ".join([sqnr, *map(str, proof.measures), farthest, f"on {many(proof.pictures, units)}"])
 
 
 def check_claims(artifact: Artifact) -> None:
@@ -309,7 +309,9 @@ class Match:
         """In one line."""
         measures = [f"{measure.name} {measure.value:.1%}" for measure in self.measures]
         alike = f"SQNR {self.sqnr_db:.1f} dB" if math.isfinite(self.sqnr_db) else "equal"
-        return f"Match({self.first} and {self.second}: {', '.join([*measures, alike])} on {self.pictures} images)"
+        return (
+            f"Match({self.first} and {self.second}: {', '.join([*measures, alike])} on {many(self.pictures, 'images')})"
+        )
 
 
 def compare(

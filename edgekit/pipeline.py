@@ -18,7 +18,16 @@ from edgekit import __version__, artifact, calibration, golden, models, parity, 
 from edgekit.artifact import Artifact, Golden
 from edgekit.calibration import Pictures
 from edgekit.devices import Job, Worker, host, opened
-from edgekit.errors import EdgekitError, ExportError, ParityError, RequestError, WeightsError, as_path, kind_and_reason
+from edgekit.errors import (
+    EdgekitError,
+    ExportError,
+    ParityError,
+    RequestError,
+    WeightsError,
+    as_path,
+    kind_and_reason,
+    many,
+)
 from edgekit.exporters import Exported, preparing
 from edgekit.manifest import (
     REJECTED,
@@ -217,7 +226,7 @@ def export(
 
 def _words(pictures: int, units: str) -> str:
     few = calibration.PROOF_PICTURES
-    return f"{few} {units}, or up to {pictures} where little is found" if pictures > few else f"{pictures} {units}"
+    return f"{few} {units}, or up to {pictures} where little is found" if pictures > few else many(pictures, units)
 
 
 def _rejected(out: Path) -> Path:

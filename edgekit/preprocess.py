@@ -4,7 +4,8 @@ It is written so that another language can follow it to the last bit, from the d
 and WebP differ between platforms by a step or so; that lies before this definition):
 
 1. Orientation: the EXIF orientation is applied. Embedded colour profiles are ignored, as phones and timm do.
-2. Colour: 8-bit RGB. Grey is copied to three channels; 16-bit grey is divided by 256 (floor); transparent pixels are
+2. Colour: 8-bit RGB. Grey is copied to three channels; 16-bit grey is divided by 256 (floor), grey in floats or in integers
+   of 32 bits is refused; transparent pixels are
    laid over white (`Image.alpha_composite`); CMYK is converted by Pillow; of an animation the first frame is taken.
    Where the model takes one channel, the RGB pixels become grey as Pillow's L (ITU-R 601-2):
    (19595 * R + 38470 * G + 7471 * B + 32768) >> 16.
@@ -167,6 +168,7 @@ def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Imag
         with nullcontext(file) if isinstance(file, Image.Image) else Image.open(file, formats=formats()) as picture:
             if (picture.width + ROW) * picture.height > MAX_DECODED:
                 raise Image.DecompressionBombError
+            _check_white(picture, name)
             if isinstance(file, Image.Image):  # which stays as it is
                 return to_rgb(ImageOps.exif_transpose(picture))
             ImageOps.exif_transpose(picture, in_place=True)
@@ -180,12 +182,23 @@ def decode_picture(file: Path | BinaryIO | Image.Image, name: str) -> Image.Imag
             f"{name}: too large (more than {MAX_DECODED / 1e6:.0f} megapixels, or of too many rows)"
         ) from None
     except UnidentifiedImageError:
-        if kind := _of_phones(file):
+        kind = _of_phones(file)
+        if kind and {"HEIC": "HEIF"}.get(kind, kind) not in formats():
             raise DataError(f"{name}: a {kind} image, which needs pillow-heif", hint=install("heic")) from None
-        raise UnreadableError(f"{name}: not an image") from None
+        raise UnreadableError(f"{name}: {f'a damaged {kind} image' if kind else 'not an image'}") from None
     except Exception as error:  # decoders raise whatever a damaged file leads them to
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnreadableError(f"{name}: {reason}") from None
+
+
+def _check_white(picture: Image.Image, name: str) -> None:
+    """Raises DataError for grey of which no number is known to be white: 1, 255 or 65,535. What Pillow makes integers of 32 bits
+    of a PNG or a PGM has 16."""
+    if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):
+        kind = "floats" if picture.mode == "F" else "integers of 32 bits"
+        raise DataError(
+            f"{name}: grey in {kind}, and nothing says which is white", hint="save it with 8 or 16 bits a pixel"
+        )
 
 
 @cache
@@ -206,6 +219,8 @@ def _of_phones(file: Path | BinaryIO | Image.Image) -> str:
     if isinstance(file, Path):
         with suppress(OSError), file.open("rb") as opened:
             return _of_phones(opened)
+        return ""
+    if not file.seekable():
         return ""
     file.seek(0)
     head = file.read(12)
@@ -234,7 +249,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _strip_to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16- and 32-bit grey: Pillow would clip, not scale
+    if picture.mode.startswith("I"):  # 16-bit grey: Pillow would clip, not scale
         grey = np.asarray(picture).astype(np.int64)
         return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:

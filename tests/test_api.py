@@ -4,6 +4,7 @@ import ast
 import copy
 import gc
 import inspect
+import io
 import os
 import pickle
 import re
@@ -220,6 +221,14 @@ def test_every_task_has_an_answer_of_its_own_in_one_line(folder, kind, says, tmp
         (ROOT / "export_recipes", DataError, "no images in .*export_recipes"),
         (np.zeros((4, 4, 3)), DataError, r"float64 \[4, 4, 3\] is no image.*255 \* x"),
         (np.full((4, 4, 3), 200.0, np.float32), DataError, r"float32.*x\.astype\('uint8'\)"),
+        (np.full((4, 4), 65535, np.uint16), DataError, r"\(\(x >> 8\)\.astype\('uint8'\)\)$"),
+        (np.full((4, 4), 255, np.uint16), DataError, r"\(x\.astype\('uint8'\)"),
+        (np.ones((4, 4), bool), DataError, r"\(\(x \* 255\)\.astype\('uint8'\)\)$"),
+        (np.full((4, 4), np.nan), DataError, "none of them missing"),
+        ("", DataError, "an empty name is no image"),
+        ([""], DataError, "an empty name is no image"),
+        (io.BytesIO(b"GIF"), DataError, "^the image: not an image$"),
+        (io.StringIO("GIF"), RequestError, r"is open as text \(open\(file, 'rb'\)\)$"),
         (np.zeros((3, 9, 9), np.uint8), DataError, r"channels first .*transpose\(1, 2, 0\)"),
         (np.zeros((2, 4, 4, 3), np.uint8), DataError, r"several images \(list\(x\)\)"),
         (np.zeros((4, 4, 2), np.uint8), DataError, r"uint8 \[4, 4, 2\] is no image"),
@@ -231,6 +240,15 @@ def test_what_is_no_image_is_said_with_what_to_write(model, said, kind, says):
     with pytest.raises(kind, match=says) as caught:
         model.predict(said)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_open_is_an_image(model, picture, tmp_path):
+    Image.fromarray(picture).save(file := tmp_path / "a.png")
+    asked = model.predict(file).found.probabilities
+    with file.open("rb") as opened:
+        for said in (opened, io.BytesIO(file.read_bytes())):
+            assert np.array_equal(model.predict(said).found.probabilities, asked)
+            assert len(model.predict([said, picture])) == 2
 
 
 def test_what_cannot_be_read_is_an_error_or_left_out(model, picture, tmp_path):

@@ -1,5 +1,6 @@
 """What a folder holds, and what is on its images."""
 
+import errno
 import gzip
 import io
 import json
@@ -18,6 +19,7 @@ from edgekit.data import idx, open_data, picture_files
 from edgekit.data.classes import imagenet, match
 from edgekit.data.dataset import Picture
 from edgekit.data.decoding import decoded
+from edgekit.data.listed import listed, videos_in
 from edgekit.data.tables import read_table
 from edgekit.errors import DataError, MissingExtraError, RequestError
 from edgekit.preprocess import Preprocess, decode_picture
@@ -376,3 +378,26 @@ def test_a_classifier_is_told_that_a_folder_holds_boxes(tmp_path):
     (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.2 0.2", "utf-8")
     with pytest.raises(DataError, match="in boxes, and the model"):
         open_data(tmp_path, ["ant", "bee"])
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_hidden_ones_do_not_count(tmp_path, monkeypatch):
+    for name in ("cat/a.png", "dog/b.png", ".thumbnails/a.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert open_data(tmp_path, ["cat", "dog"]).source.notes == ()
+    scan, locked = os.scandir, str(tmp_path / "dog")
+
+    def guarded(path="."):
+        if os.fspath(path) == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", locked)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    for find in (
+        picture_files,
+        videos_in,
+        lambda folder: listed([str(folder)]),
+        lambda folder: open_data(folder, None),
+    ):
+        with pytest.raises(DataError, match=f"^the folder {locked} cannot be read: Permission denied"):
+            find(tmp_path)

@@ -33,6 +33,7 @@ def test_wrong_and_broken_answers_fail():
     broken = prove(np.full_like(REFERENCE, np.nan))
     assert msgspec.json.decode(msgspec.json.encode(broken), type=Proof) == broken
     assert "answers that are not numbers, on" in parity.describe(broken, "images")
+    assert parity.describe(msgspec.structs.replace(broken, pictures=1), "images").endswith("on 1 image")
 
 
 def test_advisory_limits_refuse_nothing():

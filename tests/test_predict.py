@@ -54,6 +54,7 @@ def test_files_folders_patterns_and_lists_are_named_once_and_in_order(album):
         ),
         ("0", "no image 0, and cameras are not read.*ffmpeg .* /dev/video0"),
         ("nothing/*.jpg", "nothing matches"),
+        ("", "an empty name is no image"),
         ("-", "no images are named on standard input"),
     ],
 )
@@ -95,6 +96,17 @@ def test_a_list_on_standard_input_and_a_table_on_standard_output(album):
     assert [row[0] for row in rows[1:]] == names.split()
     done = ask_edgekit("predict", GOLDEN, album, "--csv", "-", "--json")
     assert (done.returncode, json.loads(done.stdout)["exit_code"]) == (2, 2)
+
+
+def test_a_name_of_two_lines_takes_one(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a\nb.png")
+    (tmp_path / "c\nd.png").write_bytes(b"no image")
+    done = ask_edgekit("predict", GOLDEN, tmp_path)
+    assert done.stdout.startswith(f"{tmp_path}/a\\nb.png  ")
+    assert f"skipped {tmp_path}/c\\nd.png: not an image\n" in done.stderr
+    assert ask_edgekit("predict", GOLDEN, tmp_path / "a\nb.png").stdout.startswith(f"{tmp_path}/a\\nb.png")
+    as_json = json.loads(ask_edgekit("predict", GOLDEN, tmp_path, "--json").stdout)
+    assert [found["image"] for found in as_json["predictions"]] == [f"{tmp_path}/a\nb.png"]
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_answered(album):

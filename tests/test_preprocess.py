@@ -7,8 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from edgekit import preprocess
 from edgekit.errors import DataError
-from edgekit.preprocess import MAX_DECODED, Preprocess, fit, load_pixels, normalise, open_picture, resize, yuv_to_rgb
+from edgekit.preprocess import (
+    MAX_DECODED,
+    Preprocess,
+    decode_picture,
+    fit,
+    load_pixels,
+    normalise,
+    open_picture,
+    resize,
+    yuv_to_rgb,
+)
 
 KERNELS = {
     "lanczos": (3.0, lambda x: np.where((x >= -3) & (x < 3), np.sinc(x) * np.sinc(x / 3), 0)),
@@ -143,6 +154,41 @@ def test_colour_modes_become_rgb(tmp_path):
     for name, value in expected.items():
         pixel = open_picture(tmp_path / name).getpixel((4, 4))
         assert pixel == (value,) * 3, name
+
+
+def test_grey_of_which_no_number_is_known_to_be_white_is_refused(tmp_path):
+    grey = np.linspace(0, 1, 64).reshape(8, 8)
+    for name, array in {
+        "floats": grey.astype(np.float32),
+        "integers of 32 bits": (255 * grey).astype(np.int32),
+    }.items():
+        Image.fromarray(array).save(tmp_path / "grey.tif")
+        for refused in (
+            lambda: open_picture(tmp_path / "grey.tif"),
+            lambda a=array: decode_picture(Image.fromarray(a), "it"),
+        ):
+            with pytest.raises(DataError, match=f": grey in {name}, and nothing says which is white") as caught:
+                refused()
+            assert caught.value.hint == "save it with 8 or 16 bits a pixel"
+
+
+def test_grey_of_16_bits_is_told_from_32(tmp_path):
+    Image.fromarray(np.full((8, 8), 77 * 256 + 200, np.uint16)).save(tmp_path / "grey.tif")
+    (tmp_path / "grey.pgm").write_bytes(b"P5 8 8 65535\n" + bytes([77, 200]) * 64)  # which Pillow opens as 32 bits
+    for name in ("grey.tif", "grey.pgm"):
+        assert open_picture(tmp_path / name).getpixel((4, 4)) == (77,) * 3
+        assert decode_picture(Image.open(tmp_path / name), name).getpixel((4, 4)) == (77,) * 3
+
+
+def test_a_damaged_heic_is_called_so_where_heic_can_be_read(tmp_path, monkeypatch):
+    (tmp_path / "cut.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0")
+    monkeypatch.setattr(preprocess, "formats", lambda: ("PNG",))
+    with pytest.raises(DataError, match="a HEIC image, which needs pillow-heif"):
+        open_picture(tmp_path / "cut.heic")
+    monkeypatch.setattr(preprocess, "formats", lambda: ("PNG", "HEIF"))
+    monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+    with pytest.raises(DataError, match=r"^cut\.heic: a damaged HEIC image$"):
+        open_picture(tmp_path / "cut.heic")
 
 
 def test_the_first_frame_of_an_animation_is_taken(tmp_path):

@@ -17,7 +17,7 @@ from edgekit import artifact, parity, places
 from edgekit.artifact import Artifact
 from edgekit.bundle import bom, card, provenance
 from edgekit.bundle.figures import Figure
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, many
 from edgekit.runs import Evaluated, Record
 from edgekit.signing import SIGNATURE
 from edgekit.statistics.proportions import wilson
@@ -76,7 +76,7 @@ def write(
 def figures(made: Artifact, records: Sequence[Record] = ()) -> list[Figure]:
     """The proof's, and the newest accuracy of the same bytes on each data set and CPU class."""
     proof = made.manifest.proof
-    of = f"{proof.pictures} images of {proof.source}, {proof.runtime}, CPU class {made.manifest.made_on['cpu_class']}"
+    of = f"{many(proof.pictures, 'images')} of {proof.source}, {proof.runtime}, CPU class {made.manifest.made_on['cpu_class']}"
     told = []
     for measure in proof.measures:
         counted = isinstance(made.manifest.task, Classification)

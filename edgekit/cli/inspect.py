@@ -8,7 +8,7 @@ import click
 
 from edgekit.cli.artifacts import pictures_for, warn_of_refused, warn_of_strangers
 from edgekit.cli.output import Talk, common, echo, megabytes, table
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, many
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
@@ -256,7 +256,7 @@ def _facts(artifact: "Artifact") -> list[tuple[str, str]]:
         ("proof", f"{parity.describe(m.proof, m.preprocess.units)}, in {m.proof.runtime}"),
         (
             "calibration",
-            f"{m.calibration.pictures} images: {m.calibration.source}" if m.calibration else "none needed",
+            f"{many(m.calibration.pictures, 'images')}: {m.calibration.source}" if m.calibration else "none needed",
         ),
         ("golden", m.golden.words),
         ("oldest", "; ".join(f"{k}: {v}" for k, v in m.oldest_interpreter.items()) or "not known"),

@@ -12,6 +12,7 @@ from edgekit.cli import predictions
 from edgekit.cli.output import Talk, echo
 from edgekit.cli.predictions import counted, each, held_labels, named, shown_score, threshold_of, value_range
 from edgekit.errors import DataError, UnreadableError, many
+from edgekit.harmless import in_a_line
 from edgekit.places import check_file, output_errors, replacing
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ class Lines:
 
     def __init__(self, artifact: "Artifact", files: Sequence[Path], films: Collection[Path], top: int) -> None:
         self.artifact, self.top, self.labels = artifact, top, artifact.labels()
-        longest = max(len(str(path)) + len(CLOCK) * (path in films) for path in files)
+        longest = max(len(in_a_line(str(path))) + len(CLOCK) * (path in films) for path in files)
         self.width = min(longest, PATH) if sys.stdout is not None and sys.stdout.isatty() else longest
 
     def line(self, image: "Path | Frame", found: "Answer") -> str:
-        name = str(image)
+        name = in_a_line(str(image))
         if len(name) > self.width:
             name = f"...{name[3 - self.width :]}"
         return f"{name.ljust(self.width)}  {self.said(found)}"
@@ -51,7 +52,7 @@ class Lines:
                     return ", ".join(held_labels(found, labels)) or f"none from {threshold:.0%} on"
                 return ", ".join(f"{p:6.1%}  {labels[i]}" for i, p in found.best(self.top))
             case Nearest(_, near):
-                return ", ".join(f"{similarity:6.3f}  {other}" for other, similarity in near)
+                return ", ".join(f"{similarity:6.3f}  {in_a_line(str(other))}" for other, similarity in near)
             case Vector(values):
                 return f"{len(values)} numbers: {' '.join(f'{v:.3g}' for v in values[:4])} ..."
             case Mask():
@@ -122,7 +123,7 @@ class Telling:
         self.skipped.append(error)
         self.rows.add_error(image, error)
         if len(self.files) > 1:
-            self.talk.warn(f"skipped {error.message}")
+            self.talk.warn(f"skipped {in_a_line(error.message)}")
 
     def _answer(self, image: "Path | Frame", found: "Answer") -> None:
         self.answered += 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from edgekit.cli.output import table
 from edgekit.errors import RequestError
+from edgekit.harmless import in_a_line
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
@@ -59,7 +60,7 @@ def text(artifact: "Artifact", image: "Path | Frame", found: "Answer", top: int,
     from edgekit.prediction import Nearest
     from edgekit.tasks import Boxes, Classes, Mask, Vector
 
-    labels, title = artifact.labels(), str(image)
+    labels, title = artifact.labels(), in_a_line(str(image))
     rows: list[tuple[str, ...]]
     match found:
         case Boxes():

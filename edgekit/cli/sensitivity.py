@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from edgekit.cli.output import Talk, echo, table
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, many
 
 if TYPE_CHECKING:
     from edgekit.sensitivity import Sensitive, Sensitivity
@@ -45,7 +45,7 @@ def show(talk: Talk, model: str, target: str | None, scheme: str, said: dict[str
         return 0
     talk.work.end()
     every = "every layer in int8" if found.int8_db is None else f"{found.int8_db:.1f} dB with every layer in int8"
-    echo(f"{found.model}, {found.scheme} for {found.target}, on {found.pictures} images: {every}, by PyTorch")
+    echo(f"{found.model}, {found.scheme} for {found.target}, on {many(found.pictures, 'images')}: {every}, by PyTorch")
     shown = found.layers if talk.verbose else found.layers[: max(LISTED, found.keep)]
     header = ("layer", "alone", "noise", "multiply-adds", "with these in float")
     echo(table([_row(layer) for layer in shown], header=header))

@@ -1,5 +1,6 @@
 """Folders of images, read one at a time."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ def titled(folder: Path, parts: int = 1) -> str:
 
 
 def check_folder(folder: Path, hint: str) -> None:
-    """Raises DataError for what is no folder: often it is a file that lies in the right one, or a packed one."""
+    """Raises DataError for what is no folder: often it is a file that lies in the right one, or a packed one; and for one that
+    cannot be listed."""
     if reading.is_file(folder):
         packed = folder.suffix in PACKED
         beside = folder.parent.parent if folder.parent.name.lower() in BESIDE else folder.parent
@@ -43,6 +45,7 @@ def check_folder(folder: Path, hint: str) -> None:
         )
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}", hint=hint)
+    next(below(folder), None)
 
 
 def check_labels(file: Path) -> None:
@@ -55,11 +58,11 @@ def picture_files(folder: Path) -> list[Path]:
     """Every image below a folder, in the order of their paths. Raises DataError where there is none."""
     check_folder(folder, "a folder of .jpg, .png or .webp images")
     known = suffixes()
-    files = sorted(path for path in _all(folder) if path.suffix.lower() in known)
+    files = sorted(path for path in below(folder) if path.suffix.lower() in known)
     if not files:
         said = unread(folder)
         hint = f"files ending in {', '.join(sorted(known))}"
-        if any(map(is_video, _all(folder))):
+        if any(map(is_video, below(folder))):
             raise DataError(
                 f"{folder} holds videos, and images are wanted", hint="frames of them, as .jpg or .png files"
             )
@@ -74,7 +77,7 @@ def picture_files(folder: Path) -> list[Path]:
 def any_picture(folder: Path) -> bool:
     """Whether an image lies below a folder."""
     known = suffixes()
-    return any(path.suffix.lower() in known for path in _all(folder))
+    return any(path.suffix.lower() in known for path in below(folder))
 
 
 def suffixes() -> set[str]:
@@ -90,7 +93,7 @@ def is_video(path: Path) -> bool:
 def unread(folder: Path) -> tuple[str, ...]:
     """Images below a folder that are left out, in a sentence: `3 images cannot be read: 2 .heic, 1 .dng`."""
     other = (UNREAD | set(OF_PHONES)) - suffixes()
-    count = Counter(suffix for path in _all(folder) if (suffix := path.suffix.lower()) in other)
+    count = Counter(suffix for path in below(folder) if (suffix := path.suffix.lower()) in other)
     if not count:
         return ()
     kinds = ", ".join(f"{number} {suffix}" for suffix, number in count.most_common())
@@ -98,8 +101,20 @@ def unread(folder: Path) -> tuple[str, ...]:
     return (f"left out, as they cannot be read: {kinds}{helps}",)
 
 
-def _all(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if not path.name.startswith("."))
+def below(folder: Path) -> Iterator[Path]:
+    """The files and folders in a folder and in those below it, but hidden ones. Raises DataError for a folder that cannot be
+    listed: nobody would know what it held."""
+    for root, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(root, name) for name in (*folders, *files) if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # what is not there holds nothing
+        raise DataError(
+            f"the folder {error.filename} cannot be read: {error.strerror}",
+            hint="give yourself the right to read it, or move it elsewhere",
+        )
 
 
 def read_pictures(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Pixels | DataError]]:

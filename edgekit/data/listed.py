@@ -33,8 +33,7 @@ def listed(said: Iterable[str], lines: Callable[[], Iterable[str]] = lambda: (),
     files: dict[Path, None] = {}
     notes: list[str] = []
     for word in said:
-        stripped = (line.rstrip("\r\n") for line in lines()) if word == LIST else (word,)
-        for name in filter(None, stripped):
+        for name in filter(None, (line.rstrip("\r\n") for line in lines())) if word == LIST else (word,):
             for path in _paths(name):
                 if path.is_dir() and clips:
                     files |= dict.fromkeys(videos_in(path))
@@ -67,6 +66,8 @@ def is_pattern(name: str) -> bool:
 
 def check_name(name: str) -> None:
     """Refuse what is known to be no file. Raises DataError."""
+    if not name:
+        raise DataError("an empty name is no image", hint="the path of one; is a variable empty?")
     if URL.match(name):
         raise DataError(f"{name} is on a network, and edgekit reads files", hint=f"download it first: curl -O {name}")
     if name.isdecimal() and not Path(name).exists():

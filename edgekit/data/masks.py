@@ -16,7 +16,7 @@ from PIL import Image
 
 from edgekit.data.classes import few
 from edgekit.data.dataset import DataSet
-from edgekit.data.files import check_folder, picture_files, titled, unread
+from edgekit.data.files import below, check_folder, picture_files, titled, unread
 from edgekit.data.folders import of_files, stamp
 from edgekit.data.splits import by_split, chosen, whole
 from edgekit.errors import DataError, RequestError
@@ -91,7 +91,7 @@ def _pairs(images: Path, masks: Path, split: str, labels: Sequence[str], ignore:
     if not masks.is_dir():
         raise DataError(f"there is no folder {masks}", hint="--masks DIR, below --data")
     files = [path.relative_to(images) for path in picture_files(images)]
-    masked = {path.relative_to(masks).with_suffix("") for path in masks.rglob("*.png")}
+    masked = {path.relative_to(masks).with_suffix("") for path in below(masks) if path.suffix == ".png"}
     paired = [file for file in files if file.with_suffix("") in masked]
     if not paired:
         wanted = (masks / files[0]).with_suffix(".png")

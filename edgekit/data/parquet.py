@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data.dataset import Content, Opener, Source
-from edgekit.data.files import titled
+from edgekit.data.files import below, titled
 from edgekit.data.folders import stamp
 from edgekit.data.splits import split_of
 from edgekit.data.tables import CLASSES
@@ -27,7 +27,7 @@ BUFFER = 1 << 20  # bytes of a column that are read at a time
 def find(folder: Path) -> dict[str, list[Path]]:
     """Split -> its files: `data/test-00000-of-00002.parquet`, or `test/0000.parquet`."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
+    for path in sorted(path for path in below(folder) if path.suffix == ".parquet"):
         found.setdefault(split_of(path.name) or split_of(path.parent.name) or "all", []).append(path)
     return found
 

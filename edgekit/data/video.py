@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from edgekit.data.files import SUFFIXES as PICTURES
-from edgekit.data.files import is_video, suffixes
+from edgekit.data.files import below, is_video, suffixes
 from edgekit.errors import DataError, UnreadableError, many
 from edgekit.extras import needs
 from edgekit.preprocess import MAX_DECODED, Pixels, Preprocess, fit, open_picture
@@ -184,25 +184,19 @@ def video_files(folder: Path) -> list[Path]:
 
 def films(folder: Path) -> list[Path]:
     """Every file below a folder that is a video."""
-    return [path for path in _below(folder) if is_video(path) and path.is_file()]
+    return [path for path in sorted(below(folder)) if is_video(path) and path.is_file()]
 
 
 def frame_folders(folder: Path) -> list[Path]:
     """Every folder below one that holds frames."""
-    return [path for path in _below(folder) if path.is_dir() and frame_files(path)]
+    return [path for path in sorted(below(folder)) if path.is_dir() and frame_files(path)]
 
 
 def beside_films(folder: Path) -> tuple[str, ...]:
     """Images below a folder of videos, in a sentence: thumbnails, or what was taken out of them."""
     known = suffixes()
-    count = sum(path.suffix.lower() in known for path in _below(folder))
+    count = sum(path.suffix.lower() in known for path in below(folder))
     return (f"left out, as they lie among videos: {many(count, 'images')}",) if count and films(folder) else ()
-
-
-def _below(folder: Path) -> list[Path]:
-    """What is not hidden, in the order of its path."""
-    found = sorted(folder.rglob("*"))
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def read_videos(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Windows | DataError]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from edgekit import reading
-from edgekit.data.files import picture_files, titled
+from edgekit.data.files import below, picture_files, titled
 from edgekit.data.marks import LONGEST, MEND, Boxed, Marks
 from edgekit.data.splits import SPLITS, by_split
 from edgekit.errors import DataError
@@ -33,7 +33,7 @@ def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
         if found := by_split(parts):
             return {name: partial(read, parts[part], part) for name, part in found.items()}
         return {"": partial(read, files, folder)} if (files := _files(folder)) else {}
-    files = sorted((folder / ANNOTATIONS).rglob("*.xml"))
+    files = sorted(path for path in below(folder / ANNOTATIONS) if path.suffix == ".xml")
     sets = {name: folder / SETS / f"{name}.txt" for name in SPLITS if (folder / SETS / f"{name}.txt").is_file()}
     if not files:
         return {}

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from edgekit import reading
-from edgekit.data.files import picture_files, titled, unread
+from edgekit.data.files import below, picture_files, titled, unread
 from edgekit.data.labels import read_names
 from edgekit.data.marks import Boxed, Marks
 from edgekit.data.splits import by_split
@@ -43,7 +43,7 @@ def find(folder: Path) -> dict[str, Callable[[], Boxed]]:
 
 
 def _has_texts(folder: Path) -> bool:
-    return next(folder.rglob("*.txt"), None) is not None
+    return any(path.suffix == ".txt" for path in below(folder))
 
 
 def read(images: Path, labels: Path, folder: Path) -> Boxed:

@@ -15,7 +15,7 @@ from edgekit.data import DataSet, Picture, stamps
 from edgekit.data.decoding import Fitted, Seen
 from edgekit.devices import Device
 from edgekit.devices.local import Local
-from edgekit.errors import UnreadableError
+from edgekit.errors import UnreadableError, many
 from edgekit.evaluation.accuracy import Accuracy, Paired
 from edgekit.evaluation.answers import Answers, Key, R
 from edgekit.evaluation.boxes import Detections
@@ -79,7 +79,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         said = [f"{name} {f.name} {f.value:.1%} [{f.low:.1%}, {f.high:.1%}]" for name, f in figures]
         if self.change and (drop := self.change.drop):
             said.append(f"loses {drop.estimate:.1%} [{drop.low:.1%}, {drop.high:.1%}] against {self.change.reference}")
-        return f"Evaluation({', '.join(said) or 'answers compared'}, {self.pictures:,} {self.units})"
+        return f"Evaluation({', '.join(said) or 'answers compared'}, {many(self.pictures, self.units)})"
 
 
 def evaluate(

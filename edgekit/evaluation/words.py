@@ -136,9 +136,9 @@ def sentence(found: Evaluation, max_drop: float) -> str:
 def _alone(found: Evaluation) -> str:
     first, learned = found.results[0], found.learned
     figure = first.headline
-    said = f"{first.artifact} is right on {figure.value:.1%} of {figure.of:,} {found.units}"
+    said = f"{first.artifact} is right on {figure.value:.1%} of {many(figure.of, found.units)}"
     if not found.accuracies:
-        said = f"{first.artifact} has {figure.value:.1%} {figure.name} on {figure.of:,} {found.units}"
+        said = f"{first.artifact} has {figure.value:.1%} {figure.name} on {many(figure.of, found.units)}"
     if learned and learned.pictures:
         said += f", of which it was trained on {learned.pictures:,}" if learned.others else ""
         return f"{said} (CPU class {found.cpu_class}): that says nothing of new ones."

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact, Model
 from edgekit.devices.apart import apart
-from edgekit.errors import RequestError
+from edgekit.errors import RequestError, many
 from edgekit.inspection.activations import Layers, Values, channels_last, open_layers
 from edgekit.parity import check_comparable
 
@@ -107,7 +107,7 @@ def _tensors(
     """In words and in numbers, what the two files are fed."""
     if isinstance(first, Artifact) and isinstance(second, Artifact):
         assert pixels is not None
-        return f"{len(pixels)} images", ((first.encode(p[None]), second.encode(p[None])) for p in pixels)
+        return many(len(pixels), "images"), ((first.encode(p[None]), second.encode(p[None])) for p in pixels)
     if a.takes() != b.takes():
         (shape_a, kind_a), (shape_b, kind_b) = a.takes(), b.takes()
         raise RequestError(
@@ -117,7 +117,7 @@ def _tensors(
     artifact = next((x for x in (first, second) if isinstance(x, Artifact)), None)
     if artifact is not None:
         assert pixels is not None
-        return f"{len(pixels)} images", ((t := artifact.encode(p[None]), t) for p in pixels)
+        return many(len(pixels), "images"), ((t := artifact.encode(p[None]), t) for p in pixels)
     return f"{SEEDED} tensors of seeded noise", ((t, t) for t in _noise(*a.takes()))
 
 

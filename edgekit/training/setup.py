@@ -14,7 +14,7 @@ from torch import nn
 from edgekit import __version__, zoo
 from edgekit.data import DataSet, Splits, open_splits, stamps
 from edgekit.data.boxes import boxed_in
-from edgekit.data.files import is_video
+from edgekit.data.files import below, is_video
 from edgekit.data.labels import read_names
 from edgekit.data.masks import masked_in
 from edgekit.data.training_splits import open_boxed_splits, open_clip_splits, open_masked_splits
@@ -89,7 +89,7 @@ def _check_no_videos(data: Path) -> None:
     """Say how videos are learned from, where there is nothing else. Raises RequestError."""
     if not data.is_dir():
         return
-    files = (path for path in data.rglob("*") if path.is_file())
+    files = (path for path in below(data) if path.is_file())
     if (first := next(files, None)) and is_video(first) and all(map(is_video, files)):
         raise RequestError(
             f"{data} holds videos", hint="--frames 8 --frame-rate 8, with a network that takes clips; else images"

@@ -158,7 +158,7 @@ class Artifact(folders.Artifact):
     ) -> Prediction | list[Prediction] | Iterator[Prediction]:
         """What the file says of an image; of a list of images, a folder or a video, a list; of an iterator, one as each comes.
 
-        images      a file, an image of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
+        images      a file, also one that is open as bytes, an image of Pillow's, a uint8 array [height, width, 3] in RGB or [height, width] in grey; a
                     list or an iterator of these; a folder, of which every image below it is meant, or a pattern such as
                     "photos/**/*.jpg"; a video, of which frames are meant. Of a file that takes clips: a video as a whole, a
                     folder of its frames, or one of videos; a uint8 array [frames, height, width, 3] or a tuple of images,
@@ -179,7 +179,7 @@ class Artifact(folders.Artifact):
         asked = Asked(
             self, shown, unreadable == "skip", workers, frame_rate, on, Options(threads, interpreter), timeout, batch
         )
-        if isinstance(images, Iterator):
+        if isinstance(images, Iterator) and not pictures.is_opened(images):
             return (found for one in images for found in asked.about([one]))
         if (named_files := pictures.several(images, clips=self.manifest.preprocess.is_clip)) is not None:
             return list(asked.about(named_files))

@@ -1,9 +1,10 @@
-"""Images as a caller has them: files, Pillow's images, or arrays."""
+"""Images as a caller has them: files, opened ones too, Pillow's images, or arrays."""
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from edgekit.errors import DataError, RequestError
 from edgekit.preprocess import decode_picture
 from edgekit.verbs.asked import Place
 
-Picture = Place | Image.Image | NDArray[np.uint8] | tuple[Image.Image | NDArray[np.uint8], ...]
+Picture = Place | BinaryIO | Image.Image | NDArray[np.uint8] | tuple[Image.Image | NDArray[np.uint8], ...]
 PICTURE = 3  # dimensions of an array
 CLIP = "the path of a video or of a folder of its frames; uint8 [frames, height, width, 3]; a tuple of images"
 WANTED = "a file, an image of Pillow's, a uint8 array [height, width, 3] in RGB, a list of these, or a folder"
@@ -31,6 +32,7 @@ def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
         return said
     if not isinstance(said, str | os.PathLike) or not isinstance(name := os.fspath(said), str):
         return None
+    check_name(name)
     if clips and Path(name).is_dir():
         found = videos_in(Path(name))
         return None if list(found) == [Path(name)] else found
@@ -38,13 +40,18 @@ def several(said: object, *, clips: bool = False) -> Sequence[Any] | None:
     return listed([name], clips=clips).files if holds else None
 
 
+def is_opened(said: object) -> TypeGuard[BinaryIO]:
+    """Whether it is a file that the caller opened, or one in memory: to Python it is also an iterator, of lines."""
+    return hasattr(said, "read")
+
+
 def told(said: object, *, clips: bool = False) -> Path | Image.Image | Video:
     """An image or a video by its file, or itself. Raises RequestError for what is none, DataError for an array that is none, a URL and
     other words that name no file."""
-    if isinstance(said, str | os.PathLike) and isinstance(name := os.fspath(said), str) and name:
+    if isinstance(said, str | os.PathLike) and isinstance(name := os.fspath(said), str):
+        check_name(name)
         if Path(name).is_dir() and not clips:
             raise DataError(f"{name} is a folder, not an image file", hint="predict(folder), alone, takes its images")
-        check_name(name)
         return Path(name)
     if clips:
         return _clip(said)
@@ -52,6 +59,10 @@ def told(said: object, *, clips: bool = False) -> Path | Image.Image | Video:
         return said
     if isinstance(said, np.ndarray):
         return _of(said)
+    if isinstance(said, io.TextIOBase):
+        raise RequestError(f"{said!r:.60} is open as text", hint="open(file, 'rb')")
+    if is_opened(said):
+        return decode_picture(said, str(getattr(said, "name", "the image")))
     hint = "x.numpy(), uint8 [height, width, 3] in RGB" if hasattr(said, "__array__") else WANTED
     raise RequestError(f"{type(said).__name__} {said!r:.60} is no image", hint=hint)
 
@@ -80,13 +91,27 @@ def upright(picture: Path | Frame | Image.Image | Video) -> Path | Frame | Image
     return decode_picture(picture, "the image") if isinstance(picture, Image.Image) else picture
 
 
+def _as_uint8(array: NDArray[Any]) -> str:
+    """What makes bytes of an array's numbers, by their greatest."""
+    if array.dtype == np.bool_:
+        return "(x * 255).astype('uint8')"
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        return "numbers from 0 to 255, none of them missing"
+    greatest = array.max(initial=0)
+    if array.dtype.kind == "f" and greatest <= 1:
+        return "(255 * x).round().astype('uint8')"
+    if array.dtype == np.uint16 and greatest > 255:
+        return "(x >> 8).astype('uint8')"
+    return "x.astype('uint8'), of numbers from 0 to 255"
+
+
 def _of(array: NDArray[Any]) -> Image.Image:
     """Raises DataError for what is no uint8 [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]."""
     shape = list(array.shape)
     if array.dtype != np.uint8:
-        scaled = array.dtype.kind == "f" and array.size and float(np.nanmax(array)) <= 1
-        to = "(255 * x).round().astype('uint8')" if scaled else "x.astype('uint8'), of numbers from 0 to 255"
-        raise DataError(f"an array of {array.dtype} {shape} is no image: uint8 [height, width, 3] is", hint=to)
+        raise DataError(
+            f"an array of {array.dtype} {shape} is no image: uint8 [height, width, 3] is", hint=_as_uint8(array)
+        )
     if array.ndim == 4:
         raise DataError(f"an array of uint8 {shape} is several images", hint="list(x)")
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3, 4):
