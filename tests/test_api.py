@@ -234,7 +234,7 @@ def test_every_task_has_an_answer_of_its_own_in_one_line(folder, kind, says, tmp
         (np.zeros((4, 4, 2), np.uint8), DataError, r"uint8 \[4, 4, 2\] is no image"),
         (np.zeros((0, 4, 3), np.uint8), DataError, "is no image"),
     ],
-    ids=str,
+    ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )
 def test_what_is_no_image_is_said_with_what_to_write(model, said, kind, says):
     with pytest.raises(kind, match=says) as caught:
