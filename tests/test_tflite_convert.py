@@ -200,3 +200,11 @@ def test_a_transposed_convolution_that_tflite_has_not_is_refused_in_one_line(tmp
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 4, 3, 2, dilation=2)).eval()
     with pytest.raises(ExportError, match=r"no operator for convolution as it is here \(--target onnx\)$"):
         tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+
+
+def test_a_mean_over_windows_that_pads_nothing_is_a_pool(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)).eval()
+    model = tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+    check_file(model, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE))
+    (tmp_path / "model.tflite").write_bytes(model)
+    assert "AVERAGE_POOL_2D" in {one.name for one in read(tmp_path / "model.tflite").operators}

@@ -35,6 +35,7 @@ def ready(program: ExportedProgram) -> None:
     read_topk_by_place(program.graph)
     write_out_pools(program.graph)
     write_out_growing(program)
+    simplify_means(program.graph)
     fold_constants(program)
     program.graph.eliminate_dead_code()
     program.graph_module.recompile()
@@ -122,6 +123,16 @@ def write_out_growing(program: ExportedProgram) -> None:
             for axis, (start, size) in enumerate(zip(padding, sides, strict=True), 2) if cropped else ():
                 made = _called(node, aten.slice.Tensor, made, axis, start, start + size)
         node.replace_all_uses_with(made)
+
+
+def simplify_means(graph: fx.Graph) -> None:
+    """An AvgPool2d that pads nothing without what it says of padding: the converter would sum windows in a loop for it."""
+    for node in graph.nodes:
+        if node.target is not aten.avg_pool2d.default or len(node.args) < 5 or any(node.args[3]) or node.args[6:]:
+            continue
+        plain = node.args[0], node.args[1], node.args[2] or node.args[1], [0, 0]
+        if aten.avg_pool2d.default(node.args[0].meta["val"], *plain[1:]).shape == node.meta["val"].shape:
+            node.args = plain
 
 
 def _diagonal(blocks: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -237,7 +248,7 @@ def _constant(program: ExportedProgram, name: str, value: torch.Tensor, like: to
     position = next(i for i, spec in enumerate(specs) if spec.kind is InputKind.USER_INPUT)
     first = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == specs[position].arg.name)
     with program.graph.inserting_before(first):
-        made = program.graph.placeholder(name)
+        made: fx.Node = program.graph.placeholder(name)
     made.target = made.name
     made.meta["val"] = like
     specs.insert(position, InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(made.name), made.name))
