@@ -206,3 +206,37 @@ def test_a_large_convolution_keeps_a_scale_for_each_output(tmp_path):
     made = tflite_quantize.quantize(file, recipe, lambda: iter(()))
     assert len(made) < 2 * 1024 * 1024 * 9
     check_file(made, lambda x: (net(x),), torch.rand(1, 3, 3, 3))
+
+
+GROWING = {
+    "the usual decoder's": ((8, 3, 2, 1, 1), {}),
+    "odd sides": ((6, (3, 5), (2, 3), (1, 0), (1, 2)), {}),
+    "a whole number beyond": ((8, 5, 3, 1, 2), {"bias": False}),
+    "beyond the whole": ((4, 3, 3, (0, 1), 2), {}),
+    "a group for each": ((16, 4, 2, 1), {"groups": 8}),
+    "groups, cropped": ((8, 3, 2, 1, 1), {"groups": 2}),
+}
+
+
+@pytest.mark.parametrize(("sizes", "named"), GROWING.values(), ids=GROWING)
+def test_a_transposed_convolution_is_one_operator(sizes, named, tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.ConvTranspose2d(8, *sizes, **named)).eval()
+    model = tflite_file.mend(tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE + 1), tmp_path / "log"))
+    check_file(model, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE + 1))
+    (tmp_path / "model.tflite").write_bytes(model)
+    assert {one.name: one.count for one in read(tmp_path / "model.tflite").operators}["TRANSPOSE_CONV"] == 1
+
+
+def test_a_transposed_convolution_that_tflite_has_not_is_refused_in_one_line(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 4, 3, 2, dilation=2)).eval()
+    with pytest.raises(ExportError, match=r"no operator for convolution as it is here \(--target onnx\)$"):
+        tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+
+
+def test_a_mean_over_windows_that_pads_nothing_is_a_pool(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)).eval()
+    model = tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE), tmp_path / "log")
+    check_file(model, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE))
+    (tmp_path / "model.tflite").write_bytes(model)
+    assert "AVERAGE_POOL_2D" in {one.name for one in read(tmp_path / "model.tflite").operators}

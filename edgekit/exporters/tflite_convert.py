@@ -1,5 +1,6 @@
 """litert-torch, kept apart because importing it takes ten seconds."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from edgekit.errors import ExportError
 from edgekit.exporters import tflite_graph
 from edgekit.exporters.diagnose import diagnose
 from edgekit.quiet import silenced
+
+NO_KERNEL = re.compile(r"failed to legalize operation '(?:\w+\.)?([\w.]+)'")
 
 
 def convert(
@@ -31,7 +34,11 @@ def convert(
             )
         except Exception as error:  # whatever the converter and its passes raise
             why = diagnose(error, module, torch.zeros(1, *shape, dtype=dtype))
-            raise ExportError(f"litert-torch cannot convert this model: {why}") from error
+            hint = ""
+            if "failed to legalize" in str(error):  # an operator that TFLite has not; the rest is a dump of the graph
+                kinds = ", ".join(sorted(set(NO_KERNEL.findall(str(error)))))
+                why, hint = f"TFLite has no operator for {kinds or 'a part of it'} as it is here", "--target onnx"
+            raise ExportError(f"litert-torch cannot convert this model: {why}", hint=hint) from error
         finally:
             _held.clear()
 

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -34,6 +34,8 @@ def ready(program: ExportedProgram) -> None:
     drop_expansions(program.graph)
     read_topk_by_place(program.graph)
     write_out_pools(program.graph)
+    write_out_growing(program)
+    simplify_means(program.graph)
     fold_constants(program)
     program.graph.eliminate_dead_code()
     program.graph_module.recompile()
@@ -94,13 +96,56 @@ def write_out_pools(graph: fx.Graph) -> None:
             node.replace_all_uses_with(_greatest(node, source, kernel, stride or kernel, padding, dilation))
 
 
+def write_out_growing(program: ExportedProgram) -> None:
+    """A ConvTranspose2d in one group, and one that crops (padding) as a whole one and a slice.
+
+    - Of groups the converter would make a layer for each, many times slower in integers; zeros between the groups add nothing.
+    - It crops only to the input's sides times the stride, fails at others, and fills output_padding with zeros: wrong where the
+      whole answer has numbers there.
+    """
+    value = _values(program)
+    weights = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind is not InputKind.USER_INPUT}
+    for node in [node for node in program.graph.nodes if node.target is aten.convolution.default and node.args[6]]:
+        x, weight, bias, stride, padding, dilation, _, more, groups = node.args
+        if len(stride) != 2:
+            continue
+        if groups > 1 and weight.name in weights:
+            dense, like = (_diagonal(all_groups.chunk(groups)) for all_groups in (value(weight), weight.meta["val"]))
+            weight, groups = _constant(program, f"dense_{node.name}", dense, like), 1
+        whole = [size * step for size, step in zip(_shape(x)[2:], stride, strict=True)]
+        sides = _shape(node)[2:]
+        cropped = any(padding) and (any(more) or list(sides) != whole)
+        with program.graph.inserting_before(node):
+            given = padding, more
+            if cropped:
+                given = [0, 0], [max(end - start, 0) for start, end in zip(padding, more, strict=True)]
+            made = _called(node, node.target, x, weight, bias, stride, given[0], dilation, True, given[1], groups)
+            for axis, (start, size) in enumerate(zip(padding, sides, strict=True), 2) if cropped else ():
+                made = _called(node, aten.slice.Tensor, made, axis, start, start + size)
+        node.replace_all_uses_with(made)
+
+
+def simplify_means(graph: fx.Graph) -> None:
+    """An AvgPool2d that pads nothing without what it says of padding: the converter would sum windows in a loop for it."""
+    for node in graph.nodes:
+        if node.target is not aten.avg_pool2d.default or len(node.args) < 5 or any(node.args[3]) or node.args[6:]:
+            continue
+        plain = node.args[0], node.args[1], node.args[2] or node.args[1], [0, 0]
+        if aten.avg_pool2d.default(node.args[0].meta["val"], *plain[1:]).shape == node.meta["val"].shape:
+            node.args = plain
+
+
+def _diagonal(blocks: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The weights [inputs, outputs, ...] of one group that does what several do, each from its own inputs to its own outputs."""
+    inputs, outputs, *taps = blocks[0].shape
+    made = blocks[0].new_zeros(len(blocks), inputs, len(blocks), outputs, *taps)
+    for i, block in enumerate(blocks):
+        made[i, :, i] = block
+    return made.flatten(2, 3).flatten(0, 1)
+
+
 def _greatest(node: fx.Node, x: fx.Node, *how: Any) -> fx.Node:
     """What a MaxPool makes of x [..., sides], of nodes in front of it. how: kernel, stride, padding, dilation."""
-
-    def called(target: Any, *args: Any) -> fx.Node:
-        made = node.graph.call_function(target, args)
-        made.meta = {**node.meta, "val": target(*fx.map_arg(args, lambda given: given.meta["val"]))}
-        return made
 
     axes = range(2, len(_shape(node)))
     ways = list(zip(*([size] * len(axes) if isinstance(size, int) else size for size in how), strict=True))
@@ -109,15 +154,22 @@ def _greatest(node: fx.Node, x: fx.Node, *how: Any) -> fx.Node:
         reach = (_shape(node)[axis] - 1) * step + (taps - 1) * apart + 1
         sides[:0] = [before, max(reach - before - _shape(x)[axis], 0)]  # the last axis first
     if any(sides):
-        x = called(aten.constant_pad_nd.default, x, sides, -math.inf)
+        x = _called(node, aten.constant_pad_nd.default, x, sides, -math.inf)
     for axis, (taps, step, _, apart) in zip(axes, ways, strict=True):
         last = (_shape(node)[axis] - 1) * step
         x, *others = (
-            called(aten.slice.Tensor, x, axis, at, at + last + 1, step) for at in range(0, taps * apart, apart)
+            _called(node, aten.slice.Tensor, x, axis, at, at + last + 1, step) for at in range(0, taps * apart, apart)
         )
         for other in others:
-            x = called(aten.maximum.default, x, other)
+            x = _called(node, aten.maximum.default, x, other)
     return x
+
+
+def _called(node: fx.Node, target: Any, *args: Any) -> fx.Node:
+    """A part of what is written in a node's place."""
+    made = node.graph.call_function(target, args)
+    made.meta = {**node.meta, "val": target(*fx.map_arg(args, lambda given: given.meta["val"]))}
+    return made
 
 
 def fold_constants(program: ExportedProgram) -> None:
@@ -190,13 +242,18 @@ def _values(program: ExportedProgram) -> Callable[[fx.Node], Any]:
 
 def _put(program: ExportedProgram, node: fx.Node, value: torch.Tensor) -> None:
     """A constant in a node's place."""
+    node.replace_all_uses_with(_constant(program, f"folded_{node.name}", value, node.meta["val"]))
+
+
+def _constant(program: ExportedProgram, name: str, value: torch.Tensor, like: torch.Tensor) -> fx.Node:
+    """like: of its shape, as the graph's other nodes have one."""
     specs = program.graph_signature.input_specs
     position = next(i for i, spec in enumerate(specs) if spec.kind is InputKind.USER_INPUT)
     first = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == specs[position].arg.name)
     with program.graph.inserting_before(first):
-        made = program.graph.placeholder(f"folded_{node.name}")
+        made: fx.Node = program.graph.placeholder(name)
     made.target = made.name
-    made.meta["val"] = node.meta["val"]
+    made.meta["val"] = like
     specs.insert(position, InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(made.name), made.name))
     program.constants[made.name] = value.contiguous()
-    node.replace_all_uses_with(made)
+    return made
