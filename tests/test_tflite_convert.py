@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from edgekit.errors import ExportError, RecipeError
-from edgekit.exporters import onnx_graph, tflite_convert, tflite_file, tflite_quantize
+from edgekit.exporters import onnx_graph, tflite_convert, tflite_file, tflite_graph, tflite_quantize
 from edgekit.exporters.export_wrapper import ExportWrapper
 from edgekit.inspection.tflite import read
 from edgekit.preprocess import Preprocess
@@ -226,6 +226,15 @@ def test_a_transposed_convolution_is_one_operator(sizes, named, tmp_path):
     check_file(model, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE + 1))
     (tmp_path / "model.tflite").write_bytes(model)
     assert {one.name: one.count for one in read(tmp_path / "model.tflite").operators}["TRANSPOSE_CONV"] == 1
+
+
+def test_a_wide_transposed_convolution_of_groups_is_a_few(tmp_path, monkeypatch):
+    monkeypatch.setattr(tflite_graph, "DENSE", 4)
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ConvTranspose2d(8, 16, 3, 2, 1, 1, groups=4)).eval()
+    model = tflite_file.mend(tflite_convert.convert(net, torch.float32, (3, SIDE, SIDE), tmp_path / "log"))
+    check_file(model, lambda x: (net(x),), torch.rand(1, 3, SIDE, SIDE))
+    (tmp_path / "model.tflite").write_bytes(model)
+    assert {one.name: one.count for one in read(tmp_path / "model.tflite").operators}["TRANSPOSE_CONV"] == 2
 
 
 def test_a_transposed_convolution_that_tflite_has_not_is_refused_in_one_line(tmp_path):

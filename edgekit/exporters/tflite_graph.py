@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 
 aten = torch.ops.aten
+DENSE = 64  # inputs of a transposed convolution
 SMALL = 2**16  # numbers: the places of the cells of a detector that sees 1280 x 1280 have fewer
 CHECKS = (
     "_assert_async",
@@ -97,7 +98,7 @@ def write_out_pools(graph: fx.Graph) -> None:
 
 
 def write_out_growing(program: ExportedProgram) -> None:
-    """A ConvTranspose2d in one group, and one that crops (padding) as a whole one and a slice.
+    """A ConvTranspose2d in few groups, and one that crops (padding) as a whole one and a slice.
 
     - Of groups the converter would make a layer for each, many times slower in integers; zeros between the groups add nothing.
     - It crops only to the input's sides times the stride, fails at others, and fills output_padding with zeros: wrong where the
@@ -110,8 +111,11 @@ def write_out_growing(program: ExportedProgram) -> None:
         if len(stride) != 2:
             continue
         if groups > 1 and weight.name in weights:
-            dense, like = (_diagonal(all_groups.chunk(groups)) for all_groups in (value(weight), weight.meta["val"]))
-            weight, groups = _constant(program, f"dense_{node.name}", dense, like), 1
+            several = _several(groups, len(weight.meta["val"]))
+            dense, like = (
+                _dense(all_groups.chunk(groups), several) for all_groups in (value(weight), weight.meta["val"])
+            )
+            weight, groups = _constant(program, f"dense_{node.name}", dense, like), groups // several
         whole = [size * step for size, step in zip(_shape(x)[2:], stride, strict=True)]
         sides = _shape(node)[2:]
         cropped = any(padding) and (any(more) or list(sides) != whole)
@@ -135,8 +139,18 @@ def simplify_means(graph: fx.Graph) -> None:
             node.args = plain
 
 
+def _several(groups: int, inputs: int) -> int:
+    """How many groups become one: as many as have DENSE of a layer's inputs, for zeros cost time and bytes too."""
+    return max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * inputs <= DENSE * groups))
+
+
+def _dense(blocks: Sequence[torch.Tensor], several: int) -> torch.Tensor:
+    """The weights [inputs, outputs, ...] of groups of which each does what several did."""
+    return torch.cat([_diagonal(blocks[start : start + several]) for start in range(0, len(blocks), several)])
+
+
 def _diagonal(blocks: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The weights [inputs, outputs, ...] of one group that does what several do, each from its own inputs to its own outputs."""
+    """The weights of one group that does what several do, each from its own inputs to its own outputs."""
     inputs, outputs, *taps = blocks[0].shape
     made = blocks[0].new_zeros(len(blocks), inputs, len(blocks), outputs, *taps)
     for i, block in enumerate(blocks):
