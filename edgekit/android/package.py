@@ -261,10 +261,8 @@ def _code(inside: zipfile.ZipFile) -> Iterator[bytes]:
         if name.endswith(".dex"):
             yield from _parts(inside, name)
         elif name.endswith(".jar"):
-            with (
-                inside.open(name) as source,
-                tempfile.TemporaryFile() as copy,
-            ):  # in there, every step back reads all again
+            # a copy, for within the other file every step back reads all again
+            with inside.open(name) as source, tempfile.TemporaryFile() as copy:
                 shutil.copyfileobj(source, copy, CHUNK)
                 if not zipfile.is_zipfile(copy):
                     continue

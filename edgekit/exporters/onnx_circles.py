@@ -11,6 +11,8 @@ END = 2**31 - 1  # of any axis
 
 def write_out_circles(model: onnx.ModelProto) -> None:
     """Circular padding as slices put together, axis by axis. In place."""
+    if not any(map(_wraps, model.graph.node)):
+        return  # no weights are unpacked for it
     constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
     nodes: list[onnx.NodeProto] = []
 
@@ -29,7 +31,7 @@ def write_out_circles(model: onnx.ModelProto) -> None:
         return put("Slice", [x, *limits])
 
     for node in model.graph.node:
-        if not any(a.name == "mode" and a.s == b"wrap" for a in node.attribute):
+        if not _wraps(node):
             nodes.append(node)
             continue
         x, sides = node.input[0], constants[node.input[1]].reshape(2, -1).T.tolist()
@@ -41,3 +43,7 @@ def write_out_circles(model: onnx.ModelProto) -> None:
         nodes.append(helper.make_node("Identity", [x], node.output, node.name))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def _wraps(node: onnx.NodeProto) -> bool:
+    return any(a.name == "mode" and a.s == b"wrap" for a in node.attribute)

@@ -209,9 +209,8 @@ def fold_constants(program: ExportedProgram) -> None:
             folded.add(node)
     value = _values(program)
     read = [node for node in program.graph.nodes if node in folded and not folded.issuperset(node.users)]
-    for node, made in [
-        (node, value(node)) for node in read
-    ]:  # all of them before one is replaced: some are made of others
+    values = [value(node) for node in read]  # of all before one is replaced: some are made of others
+    for node, made in zip(read, values, strict=True):
         _put(program, node, made)
 
 

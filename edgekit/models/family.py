@@ -22,12 +22,8 @@ NAMES = {
     "relu": "ReLU", "silu": "SiLU", "gelu": "GELU", "erf": "GELU", "hardswish": "hard-swish", "leaky_relu": "LeakyReLU",
     "elu": "ELU", "mish": "Mish", "_prelu_kernel": "PReLU", "tanh": "tanh", "softplus": "Softplus",
 }  # fmt: skip
-SMOOTH = {
-    "GELU",
-    "ELU",
-    "Mish",
-    "Softplus",
-}  # ranges of all images serve these badly: static TFLite falls to 0.5 to 6 dB, and is slower
+# ranges of all images serve these badly: static TFLite falls to 0.5 to 6 dB, and is slower
+SMOOTH = {"GELU", "ELU", "Mish", "Softplus"}
 OWN = {"hardswish": "hard-swish", "prelu": "PReLU"}  # CNNs by what lies between their convolutions
 NORMS = {"native_layer_norm": "LayerNorm", "native_group_norm": "GroupNorm"}
 ARITHMETIC = ("add", "sub", "mul", "div")
