@@ -118,8 +118,7 @@ def surroundings() -> dict[str, str]:
 def digest(path: Path) -> str:
     """Of a file, or of the names and contents of all files in a folder: a sha256. Raises DataError."""
     try:
-        inside = (p for p in path.rglob("*") if p.is_file() and p.parent.name != "__pycache__")
-        files = sorted(inside) if path.is_dir() else [path]
+        files = _files(path) if path.is_dir() else [path]
         whole = hashlib.sha256()
         for file in files:
             with file.open("rb") as stream:
@@ -130,9 +129,13 @@ def digest(path: Path) -> str:
     return whole.hexdigest()
 
 
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in reading.inside(folder, {"__pycache__"}.__contains__) if path.is_file())
+
+
 def stamp(place: Path) -> list[tuple[str, int, int]]:
     """Sizes and times of a file, or of all files in a folder: what changes with the contents, at less than their cost."""
-    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    files = _files(place) if place.is_dir() else [place]
     return [(str(f), (told := f.stat()).st_size, told.st_mtime_ns) for f in files if f.exists()]
 
 

@@ -45,6 +45,7 @@ LIMITS = {
 
 ROUNDED = 30  # dB: what folded BatchNorms and sums in another order may add to the rounding of PyTorch itself; measured: 7 to 22
 LEAST_EXACT = 50  # dB: below it, rounding decides what an fp32 file answers
+LEAST_ALIKE = 20  # dB, where answers mean nothing anyway: below it, the file is another network
 
 STILL = 1e-4  # of the largest answer: less than the noise that an fp32 file may have
 
@@ -112,7 +113,8 @@ def prove(
     own = task.int8_sqnr_db if int8 else None
     limit = LIMITS[scheme].min_sqnr_db if own is None else own
     if scheme == "fp32" and likeness.sqnr_db < limit:
-        limit = min(limit, max(LEAST_EXACT, round(rounding_db() - ROUNDED, 1)))
+        least = LEAST_ALIKE if untrained else LEAST_EXACT
+        limit = min(limit, max(least, round(rounding_db() - ROUNDED, 1)))
     proof = Proof(
         runtime=runtime,
         pictures=ours.pictures,

@@ -213,6 +213,8 @@ def export(
             instead = schemes.finer(recipe, model.family, model.architecture, exporter.schemes, name_of(model.task))
             if recipe.calibrated and recipe.calibration == "default" and model.pictures is None:
                 instead += f", and so may {spec.units} of your own: --calibration DIR"
+            if low:
+                instead = f"rounding may be all of it, or {instead}"
             same = proof.advisory or proof.within_limits  # then its fault is another
             fault = f"gives every {spec.units[:-1]} the same answer" if same else "answers differently from PyTorch"
             raise ParityError(

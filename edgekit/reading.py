@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,6 +119,28 @@ def is_file(path: Path) -> bool:
     """Path.is_file, which raises for names that are longer than the system takes."""
     try:
         return path.is_file()
+    except OSError:
+        return False
+
+
+def inside(
+    folder: Path, skip: Callable[[str], bool] = lambda name: False, above: frozenset[str] = frozenset()
+) -> Iterator[Path]:
+    """The files and folders in a folder and in those below it, those too that are linked there; not what lies in a folder
+    that holds it. skip: names that are left out. Raises OSError for a folder that cannot be listed."""
+    above |= {os.path.realpath(folder)}
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if not skip(entry.name)]
+    for entry in found:
+        yield Path(entry.path)
+        if _is_folder(entry) and os.path.realpath(entry.path) not in above:
+            yield from inside(Path(entry.path), skip, above)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """os.DirEntry.is_dir, which raises for a link to itself."""
+    try:
+        return entry.is_dir()
     except OSError:
         return False
 

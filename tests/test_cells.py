@@ -117,7 +117,11 @@ def test_other_input_is_another_cell(tmp_path: Path) -> None:
     ]
     (copy / "a.txt").rename(copy / "b.txt")
     others.append(key(copy))
-    assert len({first, *others}) == 8
+    (copy / "linked").symlink_to(data)
+    others.append(key(copy))
+    (data / "a.txt").write_text("three", "utf-8")
+    others.append(key(copy))
+    assert len({first, *others}) == 10
     with pytest.raises(DataError, match="No such file"):
         key(tmp_path / "missing")
 

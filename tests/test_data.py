@@ -90,6 +90,16 @@ def test_class_folders(tmp_path):
         open_data(tmp_path, ["x", "y"])
 
 
+def test_class_folders_may_be_links(tmp_path):
+    save(tmp_path / "all/1.png")
+    (tmp_path / "all/up").symlink_to(tmp_path)  # ends nowhere
+    (tmp_path / "all/itself").symlink_to("itself")
+    for name in ("ant", "bee"):
+        (tmp_path / "data" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / name).symlink_to(tmp_path / "all")
+    assert truths(open_data(tmp_path / "data", ["ant", "bee"])) == {"ant/1.png": (0,), "bee/1.png": (1,)}
+
+
 def test_splits_are_folders_that_stand_alone(tmp_path):
     save(tmp_path / "train/ant/1.png")
     save(tmp_path / "validation/elk/2.png")

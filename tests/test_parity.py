@@ -66,7 +66,11 @@ def test_an_fp32_file_may_round_as_the_network_makes_pytorch_round():
         proof = prove(rounded, rounding_db=lambda own=own: own)
         assert (proof.min_sqnr_db, proof.passed) == (pytest.approx(limit), passes)
         assert bool(parity.lowered(proof, "fp32")) == (limit < 80)
-    assert not prove(REFERENCE + 0.02 * noise, rounding_db=lambda: 60).passed
+    coarse = REFERENCE + 0.02 * noise  # 44 dB
+    assert not prove(coarse, rounding_db=lambda: 60).passed
+    assert prove(coarse, rounding_db=lambda: 60, untrained=True).min_sqnr_db == 30  # answers that mean nothing
+    assert prove(coarse, rounding_db=lambda: 60, untrained=True).passed
+    assert not prove(REFERENCE + 0.5 * noise, rounding_db=lambda: 40, untrained=True).passed
     assert prove(REFERENCE, rounding_db=lambda: 1 / 0).min_sqnr_db == 80  # is not asked for where nothing is wrong
     assert prove(rounded, "fp16", rounding_db=lambda: 1 / 0).min_sqnr_db == 35
 

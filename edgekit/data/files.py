@@ -1,6 +1,5 @@
 """Folders of images, read one at a time."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -104,17 +103,15 @@ def unread(folder: Path) -> tuple[str, ...]:
 def below(folder: Path) -> Iterator[Path]:
     """The files and folders in a folder and in those below it, but hidden ones. Raises DataError for a folder that cannot be
     listed: nobody would know what it held."""
-    for root, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(root, name) for name in (*folders, *files) if not name.startswith("."))
-
-
-def _refuse(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # what is not there holds nothing
+    try:
+        yield from reading.inside(folder, skip=lambda name: name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):  # what is not there holds nothing
+        return
+    except OSError as error:
         raise DataError(
             f"the folder {error.filename} cannot be read: {error.strerror}",
             hint="give yourself the right to read it, or move it elsewhere",
-        )
+        ) from None
 
 
 def read_pictures(files: Sequence[Path], spec: Preprocess) -> Iterator[tuple[Path, Pixels | DataError]]:

@@ -11,6 +11,7 @@ from edgekit.errors import ArtifactError
 from edgekit.extras import needs
 from edgekit.inspection import Inspection, Layer, Port, tally
 
+IMAGE = {"TRANSPOSE_CONV": 2, "CONV_3D_TRANSPOSE": 2, "SPLIT": 1}  # where it is not the first of what an operator reads
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL")
 DYNAMIC = ("CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")  # float operators that multiply in integers with int8 weights
 
@@ -133,7 +134,7 @@ def _operators(model: Any) -> list[Operator]:
                 continue
             reads = [graph.tensors[unpacked.get(i, i)] for i in operator.inputs if i >= 0]
             constants = [t for t in reads if size(model.buffers[t.buffer])]
-            computed = named[reads[0].type] if reads else "none"
+            computed = named[reads[IMAGE.get(name, 0)].type] if reads else "none"
             stored = {named[t.type] for t in constants if t.shape is not None and len(t.shape) > 1}
             if computed == "float32" and stored & {"int8", "int4"}:
                 computed = "int8 (dynamic)" if name in DYNAMIC else "float32, int8 weights"
