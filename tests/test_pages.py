@@ -76,7 +76,7 @@ OPTIONS |= {"--version", "--help"}
 
 def parse(words, whole=True):
     """As click would, up to the command's own work. whole: nothing that it needs may be missing. Raises click.UsageError."""
-    command, context, words = main, click.Context(main, info_name="edgekit"), list(words)
+    command, context, words = main, click.Context(main, info_name="edgekit", **main.context_settings), list(words)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name = words.pop(0)
         command = command.get_command(context, name) or pytest.fail(f"there is no command {name}")
