@@ -1,6 +1,7 @@
 """The ONNX exporter on the real converter, quantizer and runtime."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_a_float_graph_is_looked_at_some_activations_at_a_time(exported, monkeyp
     sizes = [len(part.graph.node) for part in parts]
     assert sizes[0] == 1  # no further than what is looked at
     assert sizes[-1] == len(graph.graph.node)
+
+
+def test_shapes_are_inferred_without_the_weights(exported, monkeypatch):
+    monkeypatch.setattr(onnx_graph, "SIZES", 8)
+    graph = graph_of(exported("fp32", target="onnx"))
+    shown = onnx_graph.with_shapes(graph)
+    assert max(math.prod(i.dims) for i in graph.graph.initializer) > 8
+    assert all(math.prod(i.dims) <= 8 for i in shown.graph.initializer)
+    computed = {name for node in graph.graph.node for name in node.output}
+    whole = onnx.shape_inference.infer_shapes(graph).graph
+    for one in (shown.graph, whole):
+        assert {v.name for v in (*one.value_info, *one.output)} >= computed
+    known = {v.name: v for v in shown.graph.value_info}
+    assert all(known[v.name] == v for v in whole.value_info if v.name in computed)
+    assert list(shown.graph.input) == list(graph.graph.input)
 
 
 @pytest.mark.parametrize(

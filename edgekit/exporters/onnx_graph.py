@@ -1,7 +1,9 @@
 """The float ONNX graph: torch.onnx writes it, then it gets names to read, and nothing of the building machine."""
 
 import json
+import math
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from edgekit.preprocess import Preprocess
 from edgekit.quiet import silenced
 from edgekit.recipe import Recipe
 from edgekit.tasks import Classification, Detection, Segmentation, Task
+
+SIZES = 1024  # numbers of a constant that may say a shape
 
 
 def build(
@@ -127,11 +131,43 @@ def drop_unread(model: onnx.ModelProto) -> None:
     model.graph.initializer.extend(kept)
 
 
+def bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without its constants."""
+    made = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    graph = model.graph
+    made.graph.MergeFrom(
+        onnx.GraphProto(
+            name=graph.name, node=graph.node, input=graph.input, output=graph.output, value_info=graph.value_info
+        )
+    )
+    return made
+
+
+def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with the types and shapes of all tensors, and of its constants only those that shapes depend on: onnx copies
+    what it infers from several times, and a VGG has 550 MB."""
+    made = bare(model)
+    for constant in model.graph.initializer:
+        if math.prod(constant.dims) <= SIZES:
+            made.graph.initializer.append(constant)
+        else:
+            made.graph.input.append(
+                onnx.helper.make_tensor_value_info(constant.name, constant.data_type, constant.dims)
+            )
+    shown = onnx.shape_inference.infer_shapes(made)
+    del shown.graph.input[len(model.graph.input) :]
+    return shown
+
+
 def looked_into(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A session whose inner tensors are fetched. Not in the layouts of this CPU: with them each is there twice, and takes half as long again."""
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    return onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        file = Path(folder, "graph.onnx")
+        onnx.save(model, file)
+        del model  # ONNX Runtime has its weights twice while it reads them; a third time here, if the caller keeps none
+        return onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
 
 
 def settle_versions(model: onnx.ModelProto) -> None:

@@ -424,7 +424,7 @@ def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels:
     An image runs as often as it takes to see all of them (ranges.batches), each time as far as the last of a batch, so that memory
     does not grow with their number: ONNX Runtime keeps whatever may be fetched.
     """
-    shown = onnx.shape_inference.infer_shapes(model)
+    shown = onnx_graph.with_shapes(model)
     computed = {name for node in shown.graph.node for name in node.output}  # value_info lists constants too
     floats = {
         v.name: v
@@ -435,7 +435,7 @@ def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels:
     given = model.graph.input[0].name
     seen = Ranges()
     for names in batches({name: _bytes(v) for name, v in floats.items()}):
-        session = onnx_graph.looked_into(_up_to(shown, [floats[name] for name in names]))
+        session = onnx_graph.looked_into(_up_to(model, [floats[name] for name in names]))
         for tensor in feed():
             for name, values in zip(names, session.run(names, {given: tensor}), strict=True):
                 seen.see(name, values, pooled=name in pooled)
@@ -445,12 +445,12 @@ def collect_ranges(model: onnx.ModelProto, recipe: Recipe, feed: Feed, channels:
 
 def _up_to(model: onnx.ModelProto, tensors: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
     """The part of a graph that makes the tensors, which it answers."""
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
+    part = onnx_graph.bare(model)
     del part.graph.output[:]
     part.graph.output.extend(tensors)
     onnx_graph.put(part, list(part.graph.node))
-    onnx_graph.drop_unread(part)
+    read = {name for node in part.graph.node for name in node.input}
+    part.graph.initializer.extend(constant for constant in model.graph.initializer if constant.name in read)
     return part
 
 

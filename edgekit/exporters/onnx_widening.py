@@ -150,7 +150,7 @@ class _Graph:
 
     def _widths(self) -> dict[str, int]:
         """How many channels the tensors of a zone have; 0 where they are no images, or of several numbers."""
-        graph = onnx.shape_inference.infer_shapes(self.model).graph
+        graph = onnx_graph.with_shapes(self.model).graph
         shapes = {
             value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
             for value in (*graph.input, *graph.value_info, *graph.output)
@@ -223,4 +223,4 @@ class _Graph:
         onnx_graph.put(self.model, [*self.unpacking, *self.graph.node])
         onnx_graph.drop_unread(self.model)
         del self.graph.value_info[:]
-        self.graph.value_info.extend(onnx.shape_inference.infer_shapes(self.model).graph.value_info)
+        self.graph.value_info.extend(onnx_graph.with_shapes(self.model).graph.value_info)
