@@ -24,6 +24,7 @@ def test_every_row_is_of_the_list_and_says_what_it_is():
     for row in ROWS:
         assert row.network in the_zoo.NETWORKS
         assert row.failed or row.time
+        assert row.failed or len(row.input.split("x")) == (3 if row.network.partition("@")[0] in the_zoo.CLIPS else 2)
         assert not row.failed or any(file.error for file in (row.fp32, row.int8)) or row.trouble
 
 
