@@ -117,26 +117,34 @@ def surroundings() -> dict[str, str]:
 
 def digest(path: Path) -> str:
     """Of a file, or of the names and contents of all files in a folder: a sha256. Raises DataError."""
-    try:
-        files = _files(path) if path.is_dir() else [path]
-        whole = hashlib.sha256()
-        for file in files:
+    whole = hashlib.sha256()
+    with _readable(path):
+        for file in _files(path):
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
             whole.update(json.dumps([file.relative_to(path).as_posix(), content]).encode())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}", hint="a file or a folder that is there") from None
     return whole.hexdigest()
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in reading.inside(folder, {"__pycache__"}.__contains__) if path.is_file())
-
-
 def stamp(place: Path) -> list[tuple[str, int, int]]:
-    """Sizes and times of a file, or of all files in a folder: what changes with the contents, at less than their cost."""
-    files = _files(place) if place.is_dir() else [place]
-    return [(str(f), (told := f.stat()).st_size, told.st_mtime_ns) for f in files if f.exists()]
+    """Sizes and times of a file, or of all files in a folder: what changes with the contents, at less than their cost.
+    Raises DataError."""
+    with _readable(place):
+        return [(str(f), (told := f.stat()).st_size, told.st_mtime_ns) for f in _files(place) if f.exists()]
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place]
+    return sorted(path for path in reading.inside(place, {"__pycache__"}.__contains__) if path.is_file())
+
+
+@contextlib.contextmanager
+def _readable(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{place}: {error.strerror}", hint="a file or a folder that can be read") from None
 
 
 def known_digest(place: Path, notes: Path) -> str:

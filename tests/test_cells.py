@@ -1,11 +1,14 @@
 """Cells: made once, whatever is killed, crashes or changes."""
 
+import errno
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -124,6 +127,18 @@ def test_other_input_is_another_cell(tmp_path: Path) -> None:
     assert len({first, *others}) == 10
     with pytest.raises(DataError, match="No such file"):
         key(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("look", [cells.digest, cells.stamp])
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    look: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(DataError, match="Permission denied"):
+        look(tmp_path)
 
 
 def test_commands_of_edgekit(tmp_path: Path) -> None:
