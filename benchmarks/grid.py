@@ -2,6 +2,7 @@
 
     python benchmarks/grid.py                                  everything; an hour or two
     python benchmarks/grid.py mobilenetv2 --target onnx        some of it
+    python benchmarks/grid.py tf_mobilenetv2 --weights tf_mobilenetv2=FILE.tflite
     make grid
 
 Exports are cells (edgekit/cells.py) in `.cache/grid`: a second run goes on where the first stopped. Latencies are CPU time, one thread, interleaved over the files of one model and target. Answers are those
@@ -71,10 +72,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--target", action="append", choices=registry.targets())
+    parser.add_argument("--weights", action="append", default=[], metavar="NETWORK=FILE", help="trained ones of yours")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--labelled", type=int, metavar="N", help="so many labelled images of Fashion-MNIST")
     parser.add_argument("--output", type=Path, default=CELLS / f"grid-{host.cpu_class()}.md")
     arguments = parser.parse_args()
+    WEIGHTS.update(said.split("=", 1) for said in arguments.weights)
     targets = arguments.target or [t for t in registry.targets() if t != "torch"]
     rows, misses = [], []
     for model in arguments.models:
@@ -95,8 +98,11 @@ def main() -> None:
 
 def export(model: str, target: str, scheme: str) -> tuple[Path, Done]:
     """An artifact and what making it took; a rejected file is one too."""
-    command = ["export", model, "--target", target, "--scheme", scheme, "-q", "--weights", WEIGHTS.get(model, "random")]
-    cell = cells.cell([*command, "-o", cells.OUT], edgekit=__version__)
+    weights = WEIGHTS.get(model, "random")
+    places = {"weights": Path(weights)} if Path(weights).is_file() else {}
+    command = ["export", model, "--target", target, "--scheme", scheme, "-q"]
+    command += ["--weights", "{weights}" if places else weights, "-o", cells.OUT]
+    cell = cells.cell(command, places, edgekit=__version__)
     print("$ edgekit", *command, flush=True)
     done = cells.make(CELLS / "cells", cell, whole=True)
     folder = cells.made(CELLS / "cells", cell.key)
