@@ -142,7 +142,7 @@ def moments(film: Path, spec: Preprocess, start: int) -> NDArray[np.uint8]:
     return np.stack([np.stack(frames[at : at + spec.frames]) for at in few])
 
 
-def on_films(out: Path) -> list[str]:
+def on_films(out: Path, names: list[str], quantize: Quantize) -> list[str]:
     """int8 with statistics and calibration of some films, judged on other moments of them and on other films."""
     rows = [
         "| network | input | SQNR dB, of films | clips | median clip | lowest |",
@@ -152,11 +152,11 @@ def on_films(out: Path) -> list[str]:
     seen_here.mkdir(parents=True, exist_ok=True)
     for film in SEEN:
         shutil.copy(FILMS / film, seen_here)
-    for name in ("r2plus1d_18", "tsm_mobilenetv2"):
+    for name in names:
         make, side, frames = NETS[name]
-        folder = out / f"{name}-tflite-films"
+        folder = out / f"{name}-tflite-films-{quantize.scheme}{'-mixed' if quantize.keep_float else ''}"
         recipe = Recipe(
-            name, "tflite", weights="random", quantize=Quantize("int8-static"), input_size=(side, side), frames=frames,
+            name, "tflite", weights="random", quantize=quantize, input_size=(side, side), frames=frames,
             frame_rate=RATE, mean=MEAN, std=STD, calibration=str(seen_here),
         )  # fmt: skip
         torch.manual_seed(0)
@@ -182,9 +182,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path)
     parser.add_argument("--only", nargs="*", default=[name for name in NETS if not name.startswith("plain")])
     parser.add_argument("--films", action="store_true", help="int8 on films, and nothing else")
+    parser.add_argument("--scheme", default="int8-static", choices=("int8-static", "int8-dynamic"), help="of --films")
+    parser.add_argument("--keep-float", action="append", default=[], metavar="PATTERN", help="of --films")
     asked = parser.parse_args()
     if asked.films:
-        print("\n".join(on_films(asked.out)))
+        names = [name for name in asked.only if name in ("r2plus1d_18", "tsm_mobilenetv2")]
+        print("\n".join(on_films(asked.out, names, Quantize(asked.scheme, keep_float=tuple(asked.keep_float)))))
         return
     page = ["## fp32", "", f"SQNR against PyTorch in dB, on {FEW} clips.", "", *in_float(asked.out, asked.only), ""]
     page += ["## int8 in TFLite", "", *in_int8(asked.out), ""]

@@ -281,7 +281,7 @@ def timed(row: Row, asked: dict[str, Cell], done: dict[str, Done]) -> Row:
 
 
 def processor() -> str:
-    """By name; and AMX, which LiteRT multiplies integers with, and nothing else (ResNet-18: 0.16 of fp32's time, not 0.29)."""
+    """By name; and AMX, with which runtimes multiply integers and no floats (ResNet-18 in LiteRT: 0.16 of fp32's time, not 0.29)."""
     cpuinfo = Path("/proc/cpuinfo")
     amx = cpuinfo.is_file() and "amx_int8" in cpuinfo.read_text("utf-8").split()
     return host.conditions().get("cpu", "") + (AMX if amx else "")
