@@ -399,8 +399,10 @@ def summary(cpu_class: str) -> str:
 
     def ratio(network: str, target: str) -> str:
         row = by.get((network, target))
-        if row is None or row.failed or not row.time:
-            return "" if row is None else "failed"
+        if row is None:
+            return ""
+        if row.failed or not row.time:
+            return "failed"
         return f"{row.time[0]:.2f}" + ("*" if row.cpu.endswith(AMX) else "")
 
     def on_arm(network: str) -> str:
